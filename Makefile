@@ -1,0 +1,98 @@
+# rekindle - see README.md.  `make help` lists the targets.
+#
+# What depends on what is read from src/LAYERS: a module's objects go into an
+# archive, and a program or test links the archives of the modules it may know.
+
+B        ?= build
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null || true)
+MULTI    := $(or $(MULTI),$(shell gcc -print-multiarch 2>/dev/null))
+BLAS_DIR := /usr/lib/$(MULTI)/openblas-openmp
+
+CSTD     := -std=gnu11
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	    -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wundef
+OPT      ?= -O2 -g
+CPPFLAGS += -Iinclude -D_GNU_SOURCE
+HARDEN   := -fstack-protector-strong -fPIE
+ifndef SAN
+HARDEN   += -D_FORTIFY_SOURCE=2
+endif
+CFLAGS   += $(CSTD) $(OPT) $(WARN) $(HARDEN) -fno-math-errno -pthread
+LDFLAGS  += -pie -Wl,--as-needed -Wl,-z,relro,-z,now -pthread
+ifdef SAN
+CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	    -fno-omit-frame-pointer
+LDFLAGS  += -fsanitize=address,undefined
+endif
+ifdef WERROR
+CFLAGS   += -Werror
+endif
+
+# Outside libraries by owning module.
+LIB_base   := -lcrypto
+LIB_json   := -ljansson -lyaml
+LIB_kernel := -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas -ldnnl
+LIB_data   := -lz
+LIB_store  := -lsqlite3
+LIB_api    := -lmicrohttpd
+LIB_daemon := -lsystemd
+LIB_cli    := -lcurl
+CFLAGS_kernel := -O3 -I/usr/include/$(MULTI)/openblas-openmp
+
+# --- modules, from src/LAYERS -------------------------------------------------
+MODULES  := $(shell awk -F: '/^[a-z]+ *:/{print $$1}' src/LAYERS)
+needs     = $(shell awk -F'[:|]' -v m=$(1) '/^[a-z]+ *:/{n=$$1; gsub(/ /,"",n); \
+	    if (n==m) print $$2}' src/LAYERS)
+$(foreach m,$(MODULES),$(eval NEEDS_$m := $(call needs,$m)))
+# A module and all that it stands on, transitively, those that need others first.
+closure   = $(if $(1),$(1) $(call closure,$(sort $(foreach m,$(1),$(NEEDS_$m)))))
+order     = $(foreach m,$(call reverse,$(MODULES)),$(if $(filter $m,$(1)),$m))
+reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+above     = $(call order,$(sort $(call closure,$(1))))
+archives  = $(patsubst %,$(B)/lib/rk-%.a,$(1))
+libs      = $(foreach m,$(1),$(LIB_$m))
+
+# main() lives in src/<module>/main.c of the three modules that are programs.
+PROG_daemon := rekindled
+PROG_train  := rekindle-train
+PROG_cli    := rekindle
+PROGRAMS := $(B)/rekindled $(B)/rekindle-train $(B)/rekindle
+
+.PHONY: all
+all: $(PROGRAMS)
+
+.SECONDARY:
+define module_rules
+SRC_$(1) := $$(filter-out src/$(1)/main.c,$$(wildcard src/$(1)/*.c))
+OBJ_$(1) := $$(patsubst src/%.c,$(B)/obj/%.o,$$(SRC_$(1)))
+$(B)/lib/rk-$(1).a: $$(OBJ_$(1)) | $(B)/lib/
+	@rm -f $$@
+	@ar rcs $$@ $$(OBJ_$(1))
+$(B)/obj/$(1)/%.o: src/$(1)/%.c $(B)/flags | $(B)/obj/$(1)/
+	@echo "  CC   $$<"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(CFLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+-include $$(OBJ_$(1):.o=.d) $(B)/obj/$(1)/main.d
+endef
+$(foreach m,$(MODULES),$(eval $(call module_rules,$m)))
+
+define program_rules
+$(B)/$(PROG_$(1)): $(B)/obj/$(1)/main.o $(call archives,$(call above,$(1)))
+	@echo "  LINK $$@"
+	@$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group \
+	    $$(filter %.a,$$^) -Wl,--end-group $(call libs,$(call above,$(1))) -lm
+endef
+$(foreach m,daemon train cli,$(eval $(call program_rules,$m)))
+
+# Rebuild everything when the flags or the compiler change, and only then.
+FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(B)/flags: FORCE | $(B)/
+	@echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+.PHONY: FORCE
+FORCE:
+
+%/:
+	@mkdir -p $@
+
+include tests/tests.mk

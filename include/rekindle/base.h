@@ -1,0 +1,263 @@
+/*
+ * base - what every module stands on: errors, log, strings, time, files that
+ * stay, digests, names and random numbers.
+ *
+ * Nothing here keeps state but the log's level and sink.  Everything may be
+ * called from any thread.  Times are milliseconds: `now_ms` since the epoch
+ * (wall clock, for people and records), `mono_ms` since boot (for deadlines).
+ */
+#ifndef REKINDLE_BASE_H
+#define REKINDLE_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define REKINDLE_VERSION "0.1.0"
+
+#define RK_MUSTCHECK   __attribute__((warn_unused_result))
+#define RK_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define RK_NORETURN    __attribute__((noreturn))
+#define RK_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define RK_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define RK_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* --- errors ------------------------------------------------------------- */
+
+/*
+ * Three kinds of wrong.  Our bug: must() aborts, and the process is restarted
+ * from disk.  The world: an rk_err, and the caller decides.  A person's input:
+ * RK_EINVAL and a sentence in a `struct rk_why`.
+ */
+enum rk_err {
+	RK_OK = 0,
+	RK_EINVAL,              /* input refused; the why has the sentences     */
+	RK_EIO,                 /* the disk or the kernel said no               */
+	RK_ENOSPC,              /* no room on the disk, or over the quota       */
+	RK_EROFS,               /* read-only file system, or no permission      */
+	RK_ENOMEM,
+	RK_ENOENT,              /* what was asked for is not there              */
+	RK_EEXIST,
+	RK_EBUSY,               /* another process has it                       */
+	RK_ECONFLICT,           /* not in this state                            */
+	RK_ECORRUPT,            /* bytes do not agree with their digest or form */
+	RK_ETIMEDOUT,
+	RK_ELIMIT,              /* over a limit that we set                     */
+};
+
+/* The error's name for logs and people: "no space left", "corrupt", ... */
+const char *rk_strerror(enum rk_err e);
+
+/* The rk_err that an errno stands for; RK_EIO where nothing fits better. */
+enum rk_err rk_from_errno(int e);
+
+#define must(cond) \
+	((cond) ? (void)0 : rk_must_failed(#cond, __FILE__, __LINE__))
+void rk_must_failed(const char *cond, const char *file, int line) RK_NORETURN;
+
+/* Objects that come back through a void * begin with `unsigned tag`. */
+#define must_be(p, t) must((p) != NULL && (p)->tag == (t))
+
+/*
+ * What was wrong with an input: a list of faults, each a path
+ * ("training.batch_size"; "" when the whole input is meant) and a message
+ * ("is 0, want 1 to 1048576").  Starts as {0}; rk_why_fini() frees it.  It
+ * keeps at most RK_WHY_MAX faults and counts the rest in `more`.
+ */
+#define RK_WHY_MAX 64
+struct rk_fault {
+	char *path;
+	char *message;
+};
+struct rk_why {
+	struct rk_fault *v;
+	size_t n, more;
+};
+
+/* Add a fault; always returns RK_EINVAL.  why may be NULL: nothing is kept. */
+enum rk_err rk_refuse(struct rk_why *why, const char *fmt, ...) RK_PRINTF(2, 3);
+enum rk_err rk_refuse_at(struct rk_why *why, const char *path,
+    const char *fmt, ...) RK_PRINTF(3, 4);
+void rk_why_fini(struct rk_why *why);
+
+/* The first fault as one line "path: message" (static text if there is none);
+ * valid until the why changes.  rk_why_text: all of them, "; " between, in a
+ * string that the caller frees. */
+const char *rk_why_first(const struct rk_why *why);
+char *rk_why_text(const struct rk_why *why);
+
+/* --- memory: these abort when there is none ------------------------------ */
+
+void *xmalloc(size_t n);
+void *xcalloc(size_t n, size_t size);           /* overflow-checked, zeroed */
+void *xrealloc(void *p, size_t n);
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t n);
+char *xasprintf(const char *fmt, ...) RK_PRINTF(1, 2);
+
+/* a*b and a+b into *out; false if it does not fit. */
+bool rk_mul(size_t a, size_t b, size_t *out);
+bool rk_add(size_t a, size_t b, size_t *out);
+
+/* --- log ------------------------------------------------------------------ */
+
+/*
+ * One line a call on stderr: "2026-11-23T12:00:00.000Z info ckpt: saved ...".
+ * Under systemd (JOURNAL_STREAM is set) the time is left out and "<6>" leads.
+ * log_errno appends ": " and strerror(errno); errno is kept by all of them.
+ */
+enum log_level { LOG_L_DEBUG, LOG_L_INFO, LOG_L_WARN, LOG_L_ERROR };
+void log_set_level(enum log_level lv);
+bool log_level_from_name(const char *name, enum log_level *out);
+void log_debug(const char *fmt, ...) RK_PRINTF(1, 2);
+void log_info(const char *fmt, ...) RK_PRINTF(1, 2);
+void log_warn(const char *fmt, ...) RK_PRINTF(1, 2);
+void log_error(const char *fmt, ...) RK_PRINTF(1, 2);
+void log_errno(const char *fmt, ...) RK_PRINTF(1, 2);
+
+/* --- strbuf: a growing string, always NUL-terminated ---------------------- */
+
+struct strbuf {
+	char *s;                /* never NULL after the first sb_ call; NULL in {0} */
+	size_t len, cap;
+};
+void sb_init(struct strbuf *b);                 /* same as = {0} */
+void sb_fini(struct strbuf *b);
+void sb_reset(struct strbuf *b);                /* length 0, memory kept */
+void sb_add(struct strbuf *b, const void *p, size_t n);
+void sb_adds(struct strbuf *b, const char *s);
+void sb_addc(struct strbuf *b, char c);
+void sb_addf(struct strbuf *b, const char *fmt, ...) RK_PRINTF(2, 3);
+void sb_vaddf(struct strbuf *b, const char *fmt, va_list ap);
+void sb_cut(struct strbuf *b, size_t n);        /* drop the first n bytes */
+const char *sb_str(const struct strbuf *b);     /* "" for an empty one */
+char *sb_detach(struct strbuf *b);              /* caller frees; b is {0} again */
+
+/* "200,960" and "1.5 GiB" for people; out holds at least RK_HUMAN bytes. */
+#define RK_HUMAN 32
+char *rk_group_digits(char *out, int64_t n);
+char *rk_human_bytes(char *out, uint64_t n);
+
+/* --- time ------------------------------------------------------------------ */
+
+int64_t now_ms(void);
+int64_t mono_ms(void);
+int64_t mono_ns(void);
+
+/* "2026-11-23T12:00:00.123Z"; out holds at least RK_TIME bytes. */
+#define RK_TIME 32
+char *rk_time_text(char *out, int64_t ms);
+
+/* --- files ------------------------------------------------------------------ */
+
+/*
+ * Read a whole file.  *out (caller frees) has len bytes and a NUL behind them.
+ * RK_ELIMIT if it is longer than max, RK_ENOENT if it is not there.  dirfd as
+ * in openat(2).  Only regular files are read.
+ */
+enum rk_err rk_read_file(int dirfd, const char *path, size_t max, char **out,
+    size_t *len) RK_MUSTCHECK;
+
+/*
+ * Replace dirfd/name by these bytes so that after a power cut it is the old
+ * file or the new one, whole: written to a temporary name in the same
+ * directory, fsynced, renamed, directory fsynced.  name has no slash.
+ */
+enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
+    size_t n) RK_MUSTCHECK;
+
+/* Write all n bytes; 0, or -1 and errno. Goes on after EINTR, short writes. */
+int rk_write_all(int fd, const void *p, size_t n);
+int rk_fsync_dir(int dirfd);                    /* 0, or -1 and errno */
+
+/* mkdir -p, each new directory's parent fsynced. */
+enum rk_err rk_mkdirs(const char *path, unsigned mode) RK_MUSTCHECK;
+
+/* Remove a file or a tree; fine if absent; never follows a symlink. */
+enum rk_err rk_remove_tree(int dirfd, const char *name) RK_MUSTCHECK;
+
+/* Bytes free to us on the file system of fd; RK_EIO if it cannot be told. */
+enum rk_err rk_disk_free(int fd, uint64_t *bytes) RK_MUSTCHECK;
+
+void rk_close(int *fd);                         /* closes if >= 0, sets -1 */
+int rk_set_cloexec(int fd, bool on);
+int rk_set_nonblock(int fd, bool on);
+
+/* --- digest ----------------------------------------------------------------- */
+
+#define RK_SHA256_HEX 65                        /* 64 digits and a NUL */
+struct rk_sha256;                               /* a running SHA-256 */
+struct rk_sha256 *rk_sha256_new(void);
+void rk_sha256_add(struct rk_sha256 *d, const void *p, size_t n);
+void rk_sha256_end(struct rk_sha256 *d, char hex[RK_SHA256_HEX]); /* frees d */
+void rk_sha256_free(struct rk_sha256 *d);       /* NULL is fine */
+void rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX]);
+enum rk_err rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX],
+    uint64_t *size) RK_MUSTCHECK;
+
+/* --- identifiers, names, addresses ------------------------------------------ */
+
+/*
+ * A new id, unique anywhere, that sorts by the time it was made: 48 bits of
+ * milliseconds and 80 random bits in Crockford's base 32, lower case (the
+ * layout of a ULID, https://github.com/ulid/spec).  Ids made by one process
+ * grow strictly, also within a millisecond and when the clock is set back.
+ */
+#define RK_ID_LEN 26
+#define RK_ID (RK_ID_LEN + 1)
+void rk_id_new(char out[RK_ID]);
+bool rk_id_ok(const char *s);
+
+/* A name of ours: 1 to 64 of [A-Za-z0-9._-], not beginning with . or -  */
+#define RK_NAME_MAX 64
+bool rk_name_ok(const char *s);
+
+/*
+ * A URI of the kinds we know, taken apart in place:
+ *   job://ID/CHECKPOINT   kind RK_URI_JOB,  host = ID, path = CHECKPOINT
+ *   file:/abs, file:///abs, /abs, rel/path   RK_URI_FILE, path = the path
+ *   https: s3: oss: model:                   RK_URI_OTHER, scheme is set
+ * Strings are the caller's to free with rk_uri_fini().
+ */
+enum rk_uri_kind { RK_URI_FILE, RK_URI_JOB, RK_URI_OTHER };
+struct rk_uri {
+	enum rk_uri_kind kind;
+	char *scheme, *host, *path;
+};
+enum rk_err rk_uri_parse(struct rk_uri *u, const char *s,
+    struct rk_why *why) RK_MUSTCHECK;
+void rk_uri_fini(struct rk_uri *u);
+
+/* --- random numbers ---------------------------------------------------------- */
+
+/*
+ * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+ * SC'11): four 32-bit words that are a pure function of key and counter.
+ * There is no state: what is drawn at (seed, stream, index) is the same in
+ * every run, thread and order.
+ */
+void rk_philox(const uint32_t key[2], const uint32_t ctr[4], uint32_t out[4]);
+
+/*
+ * Draw number `index` of stream (seed, a, b): callers use a for the step or
+ * epoch and b for the op or tensor.  rk_draw_u32 gives one word,
+ * rk_draw_unit a float in [0, 1), rk_draw_normal one of N(0, 1) (Box-Muller).
+ */
+uint32_t rk_draw_u32(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
+float rk_draw_unit(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
+float rk_draw_normal(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
+
+/*
+ * A keyed permutation of 0..n-1: the place where index i goes, in O(1) and
+ * without memory.  A Feistel network over the next even number of bits,
+ * walked until it lands below n (Black and Rogaway, "Ciphers with arbitrary
+ * finite domains", CT-RSA 2002).  1 <= n <= 2^62, i < n.
+ */
+uint64_t rk_permute(uint64_t seed, uint64_t tweak, uint64_t n, uint64_t i);
+
+/* Random bytes from the kernel, for ids and temporary names. */
+void rk_random_bytes(void *p, size_t n);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * format - files of tensors to tensor sets, and back.
+ *
+ * safetensors: https://github.com/huggingface/safetensors (README, "Format");
+ * u64 LE header length N, N bytes of JSON, then the bytes of the tensors.
+ * Read: every rule of the reference (header at most 100 MB, UTF-8, no holes, no
+ * overlap, sizes equal to shape times type, file ends where the last tensor
+ * does), and stricter in one: a key that occurs twice is refused, also where
+ * both have the same range.  Whitespace round the header is accepted.
+ */
+#ifndef REKINDLE_FORMAT_H
+#define REKINDLE_FORMAT_H
+
+#include "rekindle/json.h"
+#include "rekindle/tensor.h"
+
+/*
+ * Open a file of tensors; the format is told from its bytes, never from its
+ * name.  On RK_OK *out is sealed and the caller's (tensor_set_free); its data
+ * is mapped, not read.  RK_EINVAL: not a file we can read, or a bad one; why
+ * has the sentence.  RK_ENOENT, RK_EIO: the file itself.
+ */
+enum rk_err format_load(const char *path, struct tensor_set **out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* The same out of memory that the caller keeps until the set is freed. */
+enum rk_err format_parse(const void *p, size_t n, struct tensor_set **out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * Lay out a safetensors header for a set: entries in the reference's order
+ * (dtype descending, then name), contiguous, data 8-aligned.  *header (caller
+ * frees) is the 8 length bytes and the JSON; order[i] (caller frees) is the
+ * index in the set of the i-th tensor of the file.
+ */
+void format_header(const struct tensor_set *s, char **header, size_t *len,
+    size_t **order);
+
+/*
+ * Write a set to fd from its start, sequentially, with the SHA-256 and the size
+ * of what was written.  Does not fsync.  The set's data is read once.
+ */
+enum rk_err format_write(int fd, const struct tensor_set *s,
+    char hex[RK_SHA256_HEX], uint64_t *size) RK_MUSTCHECK;
+
+/* format_write to path: temporary file, fsync, rename, directory fsync. */
+enum rk_err format_save(const char *path, const struct tensor_set *s)
+    RK_MUSTCHECK;
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * loop - the daemon's one epoll loop: descriptors, timers, signals, children.
+ *
+ * One thread.  Callbacks run from loop_run() and may add or remove anything,
+ * themselves included; an event already fetched for a removed watch is not
+ * delivered.
+ */
+#ifndef REKINDLE_LOOP_H
+#define REKINDLE_LOOP_H
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include "rekindle/base.h"
+
+struct loop;
+struct loop_fd;
+struct loop_timer;
+
+#define LOOP_IN   1u
+#define LOOP_OUT  2u
+#define LOOP_HUP  4u            /* only reported: peer gone or error */
+
+typedef void loop_fd_fn(void *ctx, unsigned events);
+typedef void loop_timer_fn(void *ctx);
+typedef void loop_signal_fn(void *ctx, int sig);
+/* status as of waitpid(2) */
+typedef void loop_child_fn(void *ctx, pid_t pid, int status);
+
+enum rk_err loop_open(struct loop **lp) RK_MUSTCHECK;
+void loop_close(struct loop **lp);
+
+/* Watch fd (not owned) for LOOP_IN|LOOP_OUT, level-triggered. */
+struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events,
+    loop_fd_fn *fn, void *ctx);
+void loop_fd_want(struct loop_fd *w, unsigned events);
+void loop_fd_del(struct loop_fd **w);           /* NULL inside is fine */
+
+/* A timer that is off until set; at_ms is on mono_ms()'s clock. */
+struct loop_timer *loop_timer_add(struct loop *l, loop_timer_fn *fn, void *ctx);
+void loop_timer_at(struct loop_timer *t, int64_t at_ms);
+void loop_timer_off(struct loop_timer *t);
+void loop_timer_del(struct loop_timer **t);
+
+/* Block a signal and deliver it here (signalfd). */
+enum rk_err loop_signal(struct loop *l, int sig, loop_signal_fn *fn,
+    void *ctx) RK_MUSTCHECK;
+
+/* Call fn once when child pid has ended (pidfd); the child is reaped. */
+enum rk_err loop_child(struct loop *l, pid_t pid, loop_child_fn *fn,
+    void *ctx) RK_MUSTCHECK;
+
+/* fn runs after every round of callbacks, before the loop sleeps again:
+ * where libmicrohttpd's MHD_run() goes.  It returns the most milliseconds the
+ * loop may sleep, -1 for no limit.  One hook. */
+typedef int64_t loop_hook_fn(void *ctx);
+void loop_hook(struct loop *l, loop_hook_fn *fn, void *ctx);
+
+void loop_run(struct loop *l);                  /* until loop_stop() */
+void loop_stop(struct loop *l);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * tensor - named arrays with a type and a shape; a set of them is a "state
+ * dict".  Only descriptions and bytes: no arithmetic but conversion.
+ */
+#ifndef REKINDLE_TENSOR_H
+#define REKINDLE_TENSOR_H
+
+#include "rekindle/base.h"
+
+#define TENSOR_MAX_DIMS  8
+#define TENSOR_NAME_MAX  512
+
+/* In the order of the safetensors reference's enum (see format.h). */
+enum dtype {
+	DT_BOOL, DT_F4, DT_F6_E2M3, DT_F6_E3M2, DT_U8, DT_I8, DT_F8_E5M2,
+	DT_F8_E4M3, DT_F8_E8M0, DT_F8_E4M3FNUZ, DT_F8_E5M2FNUZ, DT_I16, DT_U16,
+	DT_F16, DT_BF16, DT_I32, DT_U32, DT_F32, DT_C64, DT_F64, DT_I64, DT_U64,
+	DT_COUNT
+};
+const char *dtype_name(enum dtype t);           /* "F32" */
+unsigned dtype_bits(enum dtype t);
+bool dtype_from_name(const char *s, size_t len, enum dtype *out);
+
+struct tensor {
+	char *name;
+	enum dtype dtype;
+	int ndim;               /* 0: a scalar, one element */
+	int64_t d[TENSOR_MAX_DIMS];
+	size_t nbytes;
+	const void *data;       /* not owned: lies in the set's backing memory */
+};
+
+/* Elements; the shape was checked when the tensor was made. */
+size_t tensor_count(const struct tensor *t);
+bool tensor_same_shape(const struct tensor *a, const struct tensor *b);
+/* "[10,256]"; out holds at least TENSOR_SHAPE_TEXT bytes. */
+#define TENSOR_SHAPE_TEXT 192
+char *tensor_shape_text(char *out, int ndim, const int64_t *d);
+
+/*
+ * A set in file order, names unique.  `backing` is the memory that all data
+ * pointers lie in (a mapping of the file, or NULL when the data belongs to
+ * somebody else); tensor_set_free() unmaps it.
+ */
+struct tensor_set {
+	struct tensor *v;
+	size_t n;
+	void *backing;
+	size_t backing_len;
+	struct tensor_index *index;     /* by name; built by tensor_set_seal() */
+	char **meta;                    /* key, value, key, value, ... NULL */
+};
+struct tensor_set *tensor_set_new(void);
+void tensor_set_free(struct tensor_set *s);
+
+/* Append; copies name, borrows data.  Shape and sizes are checked:
+ * RK_EINVAL when a dimension is negative, the product overflows, the bits are
+ * no whole number of bytes, or the name is empty or too long. */
+enum rk_err tensor_set_add(struct tensor_set *s, const char *name,
+    enum dtype dt, int ndim, const int64_t *d, const void *data,
+    struct rk_why *why) RK_MUSTCHECK;
+/* Build the index; RK_EINVAL on a name that occurs twice. */
+enum rk_err tensor_set_seal(struct tensor_set *s, struct rk_why *why)
+    RK_MUSTCHECK;
+const struct tensor *tensor_find(const struct tensor_set *s, const char *name);
+
+/* Elements as float32 into out (tensor_count floats): F32, F16, BF16, F64 and
+ * the integers; RK_EINVAL for the rest. */
+enum rk_err tensor_to_f32(const struct tensor *t, float *out) RK_MUSTCHECK;
+
+#endif

@@ -1,0 +1,51 @@
+# Building and running the tests; included by the Makefile.
+
+# Unit tests: tests/unit/<module>_<what>.c links <module> and what it stands on.
+UNIT_SRC := $(wildcard tests/unit/*_*.c)
+UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+module_of = $(firstword $(subst _, ,$(1)))
+
+define unit_rules
+$(B)/unit/$(1): tests/unit/$(1).c tests/unit/t.h $(B)/flags \
+    $(call archives,$(call above,$(call module_of,$(1)))) | $(B)/unit/
+	@echo "  TEST $$@"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) -Itests/unit -Isrc/$(call module_of,$(1)) \
+	    $$(LDFLAGS) -MMD -MP -MF $$@.d -o $$@ $$< -Wl,--start-group \
+	    $$(filter %.a,$$^) -Wl,--end-group \
+	    $(call libs,$(call above,$(call module_of,$(1)))) -lm
+-include $(B)/unit/$(1).d
+endef
+$(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT_SRC)),$(eval $(call unit_rules,$t)))
+
+# make unit-spec: the unit tests of one module.
+$(patsubst %,unit-%,$(MODULES)): unit-%:
+	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT))
+	@set -e; for t in $(filter $(B)/unit/$*_%,$(UNIT)); do $$t; done
+
+# Fuzz targets: tests/fuzz/<target>.c; the first line names the module that it
+# links, as `/* module: spec */`.
+FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
+FUZZ     := $(patsubst tests/fuzz/%.c,%,$(FUZZ_SRC))
+fuzz_mod  = $(shell sed -n '1s|^/\* module: \([a-z]*\) \*/$$|\1|p' tests/fuzz/$(1).c)
+
+define fuzz_rules
+FUZZMOD_$(1) := $(call fuzz_mod,$(1))
+$(B)/fuzz/$(1): tests/fuzz/$(1).c tests/fuzz/replay.c $(B)/flags \
+    $$(call archives,$$(call above,$$(FUZZMOD_$(1)))) | $(B)/fuzz/
+	@echo "  FUZZ $$@"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< \
+	    $$(if $$(FUZZER),-fsanitize=fuzzer,tests/fuzz/replay.c) -Wl,--start-group \
+	    $$(filter %.a,$$^) -Wl,--end-group $$(call libs,$$(call above,$$(FUZZMOD_$(1)))) -lm
+endef
+$(foreach t,$(FUZZ),$(eval $(call fuzz_rules,$t)))
+
+# make fuzz T=spec SECONDS=60: libFuzzer on one target, from its corpus.
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang SAN=1 FUZZER=1 B=$(B)-fuzz \
+	    CFLAGS=-fsanitize=fuzzer-no-link $(B)-fuzz/fuzz/$(T)
+	@mkdir -p $(B)-fuzz/found/$(T)
+	$(B)-fuzz/fuzz/$(T) -max_total_time=$(SECONDS) -timeout=10 \
+	    -rss_limit_mb=2048 -artifact_prefix=$(B)-fuzz/found/ \
+	    $(B)-fuzz/found/$(T) tests/fuzz/corpus/$(T)
