@@ -19,7 +19,7 @@ HARDEN   := -fstack-protector-strong -fPIE
 ifndef SAN
 HARDEN   += -D_FORTIFY_SOURCE=2
 endif
-CFLAGS   += $(CSTD) $(OPT) $(WARN) $(HARDEN) -fno-math-errno -pthread
+CFLAGS   += $(CSTD) $(OPT) $(WARN) $(HARDEN) -fno-math-errno -pthread $(EXTRA_CFLAGS)
 LDFLAGS  += -pie -Wl,--as-needed -Wl,-z,relro,-z,now -pthread
 ifdef SAN
 CFLAGS   += -fsanitize=address,undefined -fno-sanitize-recover=undefined \

@@ -44,7 +44,7 @@ SECONDS ?= 60
 .PHONY: fuzz
 fuzz:
 	@$(MAKE) --no-print-directory CC=clang SAN=1 FUZZER=1 B=$(B)-fuzz \
-	    CFLAGS=-fsanitize=fuzzer-no-link $(B)-fuzz/fuzz/$(T)
+	    EXTRA_CFLAGS=-fsanitize=fuzzer-no-link $(B)-fuzz/fuzz/$(T)
 	@mkdir -p $(B)-fuzz/found/$(T)
 	$(B)-fuzz/fuzz/$(T) -max_total_time=$(SECONDS) -timeout=10 \
 	    -rss_limit_mb=2048 -artifact_prefix=$(B)-fuzz/found/ \
