@@ -1,0 +1,305 @@
+/*
+ * spec - the job specification: text to struct, defaults, every fault listed,
+ * and back to the one normal form that is stored, digested and shown.
+ *
+ * All three programs read jobs through this module, so a job means the same
+ * everywhere.  Pure: no files are opened but by spec_load(), spec_check_files().
+ *
+ * The fields, their units, ranges and defaults are the table in
+ * The fields, with their units, ranges and defaults; `*` marks what must be given.
+ *	name             * 1-64 of [A-Za-z0-9._-]
+ *	priority         0; -1000 to 1000, higher runs first
+ *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
+ *	resources.threads  all cores of the machine, at most 256 (0 in the struct:
+ *	                 not said)
+ *	resources.memory 1GiB; bytes
+ *	hold             false
+ *	retries          3; 0 to 100: crashes in a row before it has failed
+ *	model.arch       mlp | lenet5         (this or model.layers)
+ *	model.sizes      mlp: [inputs, hidden..., outputs], 2 to 64 of 1 to 2^24
+ *	model.activation mlp: relu | gelu | sigmoid | tanh; relu
+ *	model.classes    lenet5: outputs, 2 to 2^20; 10
+ *	model.input      layers: shape of one sample, e.g. [1, 28, 28]; from data
+ *	model.layers     list of {type: ..., name: ...}, see enum spec_layer_type
+ *	model.checkpoint a safetensors file or job://ID/CHECKPOINT: the warm start
+ *	model.strict     true
+ *	training.resume_from  latest | best | step:N | NAME | none; latest
+ *	training.epochs  * or training.steps (then the shorter of the two counts)
+ *	training.steps   0: as many as the epochs have
+ *	training.batch_size  64; 1 to 2^20
+ *	training.drop_last   false: the last, smaller batch of an epoch is used
+ *	training.shuffle     true
+ *	training.seed    1; 0 to 2^53
+ *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1}
+ *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; PyTorch's
+ *	                 names and defaults; learning_rate has none for sgd
+ *	training.schedule    see struct spec_schedule; constant
+ *	training.gradient_clip_norm  0: off
+ *	training.warm_start.learning_rate_scale  0.2; > 0 to 1
+ *	training.log_every   50 steps between metric lines of the training loss
+ *	data.train       * see struct spec_source
+ *	data.validation  another source, or
+ *	data.validation_split  0 to 0.9 of the training samples, chosen by the seed
+ *	data.normalize   see struct spec_normalize
+ *	checkpoint.every {steps, seconds, epochs}; {epochs: 1} when none is said
+ *	checkpoint.keep  {last: 3, best: 1, metric: val_accuracy (val_loss for
+ *	                 mse), mode: max | min (by the metric's name)}
+ *	metadata         {}; free text by key, at most 64, values at most 4096
+ */
+#ifndef REKINDLE_SPEC_H
+#define REKINDLE_SPEC_H
+
+#include "rekindle/json.h"
+
+#define SPEC_MAX_BYTES   (1u << 20)     /* of the text of a job */
+#define SPEC_MAX_LAYERS  1024
+#define SPEC_MAX_SIZES   64
+#define SPEC_MAX_WIDTH   (1 << 24)
+/* Parameters a network may have in all; 2^31 floats are 8 GiB, 32 with Adam. */
+#define SPEC_MAX_PARAMS  ((int64_t)1 << 31)
+#define SPEC_MAX_DIMS    4
+#define SPEC_MAX_POINTS  64             /* milestones of a schedule */
+#define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
+
+enum spec_arch { SPEC_ARCH_LAYERS, SPEC_ARCH_MLP, SPEC_ARCH_LENET5 };
+
+enum spec_activation {
+	SPEC_RELU, SPEC_GELU, SPEC_SIGMOID, SPEC_TANH
+};
+
+/* `type:` in a job                     what else the layer takes             */
+enum spec_layer_type {
+	SPEC_L_LINEAR,          /* linear      out*, bias true                */
+	SPEC_L_CONV2D,          /* conv2d      out*, kernel*, stride 1, padding 0,
+	                           bias true; kernel, stride, padding are a number
+	                           or [height, width]                         */
+	SPEC_L_MAX_POOL2D,      /* max_pool2d  kernel*, stride kernel, padding 0 */
+	SPEC_L_AVG_POOL2D,      /* avg_pool2d  the same; padding counts as zeros,
+	                           as PyTorch's count_include_pad=True        */
+	SPEC_L_BATCH_NORM,      /* batch_norm  eps 1e-5, momentum 0.1 (PyTorch's
+	                           sense: running += 0.1 * (batch - running)) */
+	SPEC_L_DROPOUT,         /* dropout     p 0.5                          */
+	SPEC_L_FLATTEN,         /* flatten                                    */
+	SPEC_L_RELU, SPEC_L_GELU, SPEC_L_SIGMOID, SPEC_L_TANH,
+	SPEC_L_COUNT
+};
+
+struct spec_layer {
+	enum spec_layer_type type;
+	char *name;             /* prefix of its tensors; the index unless said,
+	                           as in PyTorch's Sequential: "0.weight"     */
+	int64_t out;
+	int kernel[2], stride[2], padding[2];   /* height, width */
+	bool bias;
+	double eps, momentum, p;
+};
+
+struct spec_model {
+	enum spec_arch arch;
+	int64_t sizes[SPEC_MAX_SIZES];
+	int nsizes;
+	enum spec_activation activation;
+	int64_t classes;
+	int64_t input[SPEC_MAX_DIMS];
+	int ninput;             /* 0: as the data are */
+	struct spec_layer *layers;
+	int nlayers;
+	char *checkpoint;       /* NULL: none */
+	bool strict;
+};
+
+enum spec_loss_type { SPEC_CROSS_ENTROPY, SPEC_MSE };
+struct spec_loss {
+	enum spec_loss_type type;
+	double label_smoothing;
+};
+
+enum spec_optim_type { SPEC_SGD, SPEC_ADAM, SPEC_ADAMW, SPEC_RMSPROP };
+/* Field       used by              default                                  */
+struct spec_optim {
+	enum spec_optim_type type;
+	double learning_rate;   /* all       sgd none, adam(w) 1e-3, rmsprop 1e-2 */
+	double weight_decay;    /* all       0, adamw 1e-2                    */
+	double momentum;        /* sgd, rmsprop  0                            */
+	double dampening;       /* sgd       0                                */
+	bool nesterov;          /* sgd       false; needs momentum, no dampening */
+	double beta1, beta2;    /* adam(w)   `betas: [0.9, 0.999]`            */
+	double eps;             /* adam(w), rmsprop  1e-8                     */
+	double alpha;           /* rmsprop   0.99                             */
+	bool centered;          /* rmsprop   false                            */
+};
+
+/*
+ * A schedule is a pure function of the step: optim.h has the formulas.
+ * Lengths are in optimiser steps, or in epochs with the `_epochs` field of the
+ * same meaning (one of the two; `unit_epochs` then says so and the trainer
+ * multiplies by the steps of an epoch).
+ *	type             takes
+ *	constant
+ *	step             step_size | step_size_epochs *, gamma 0.1
+ *	multistep        milestones | milestones_epochs *, gamma 0.1
+ *	cosine           min_learning_rate 0, length | length_epochs
+ *	linear           end_factor 0, length | length_epochs
+ *	polynomial       power 1, min_learning_rate 0, length | length_epochs
+ *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0
+ * length 0: to the end of the training, warm-up not counted.
+ */
+enum spec_schedule_type {
+	SPEC_S_CONSTANT, SPEC_S_STEP, SPEC_S_MULTISTEP, SPEC_S_COSINE,
+	SPEC_S_LINEAR, SPEC_S_POLYNOMIAL
+};
+struct spec_schedule {
+	enum spec_schedule_type type;
+	bool unit_epochs;               /* of step_size, milestones, length */
+	int64_t step_size;
+	int64_t milestones[SPEC_MAX_POINTS];
+	int nmilestones;
+	int64_t length;
+	double gamma, min_learning_rate, end_factor, power;
+	bool warmup_unit_epochs;
+	int64_t warmup;
+	double warmup_start_factor;
+};
+
+struct spec_training {
+	char *resume_from;
+	int64_t epochs, steps;
+	int64_t batch_size;
+	bool drop_last, shuffle;
+	uint64_t seed;
+	struct spec_loss loss;
+	struct spec_optim optim;
+	struct spec_schedule schedule;
+	double gradient_clip_norm;
+	double warm_start_lr_scale;
+	int64_t log_every;
+};
+
+/*
+ *	type: idx   images *, labels * (paths; IDX, plain or gzip)
+ *	type: csv   path *, label * (a column's name, or its index from 0;
+ *	            negative from the end), header auto | true | false,
+ *	            delimiter ","; all other columns are features
+ */
+enum spec_source_type { SPEC_IDX, SPEC_CSV };
+enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
+struct spec_source {
+	enum spec_source_type type;
+	char *images, *labels;          /* idx */
+	char *path;                     /* csv */
+	char *label_name;               /* csv: or NULL and the index */
+	int64_t label_index;
+	enum spec_header header;
+	char delimiter;
+};
+
+/*
+ *	none        the numbers as they are
+ *	scale       idx: pixels / 255, then (x - mean) / std where these are given;
+ *	            the default for idx.  mean, std: a number, or one a channel
+ *	standard    per feature (csv) or over all pixels (idx): mean 0, standard
+ *	            deviation 1 over the training samples; the default for csv
+ */
+enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
+struct spec_normalize {
+	enum spec_norm_type type;
+	double *mean, *std;
+	int n;                          /* of each; 0: none given */
+};
+
+struct spec_data {
+	struct spec_source train, validation;
+	bool has_validation;
+	double validation_split;
+	struct spec_normalize normalize;
+};
+
+struct spec_checkpoint {
+	int64_t every_steps, every_epochs;      /* 0: not by this */
+	double every_seconds;
+	int64_t keep_last, keep_best;
+	char *metric;                           /* val_accuracy, val_loss, loss */
+	bool mode_max;
+};
+
+struct spec {
+	char *name;
+	int64_t priority;
+	json_t *labels;                 /* object of strings */
+	int64_t threads;                /* 0: all that the machine has */
+	uint64_t memory;
+	bool hold;
+	int64_t retries;
+	struct spec_model model;
+	struct spec_training training;
+	struct spec_data data;
+	struct spec_checkpoint checkpoint;
+	json_t *metadata;               /* object of strings */
+};
+
+/* From a tree.  On RK_OK *sp is the caller's (spec_free).  RK_EINVAL: every
+ * fault is in why, each with its path. */
+enum rk_err spec_parse(const json_t *tree, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* From text, YAML or JSON (JSON when the first byte that is not white space is
+ * a brace and `yaml` is false). */
+enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
+    struct spec **sp, struct rk_why *why) RK_MUSTCHECK;
+
+/* From a file by name (.json is JSON, all else YAML); paths in it that are
+ * relative are taken from the file's folder. */
+enum rk_err spec_load(const char *path, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+
+void spec_free(struct spec *s);         /* NULL is fine */
+
+/* The normal form: every field with its value, defaults included; a new
+ * reference.  spec_parse() of it gives an equal spec. */
+json_t *spec_json(const struct spec *s);
+
+/* SHA-256 of the normal form of what decides the weights: model, training and
+ * data, but not names, priority, labels, resources, checkpoint, metadata. */
+void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
+
+/*
+ * Overrides of a resume, merged into tree (a normal form) as RFC 7396 says and
+ * then parsed like a job.  Allowed are name, priority, labels, resources,
+ * retries, checkpoint, metadata and, of training, all but batch_size,
+ * drop_last, shuffle, seed, loss.type and optimizer.type: those decide what the
+ * stored state means.  RK_EINVAL names each that is not.  *changed (may be
+ * NULL; a new reference) is {path: [old, new], ...} of what differs.
+ */
+enum rk_err spec_override(const json_t *tree, const json_t *overrides,
+    struct spec **sp, json_t **changed, struct rk_why *why) RK_MUSTCHECK;
+
+/* Faults for data files and a model file that are not there, are no regular
+ * files or may not be read, and for relative paths when `absolute`. */
+enum rk_err spec_check_files(const struct spec *s, bool absolute,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* A selector of a checkpoint: latest | best | step:N | NAME | none. */
+enum spec_select_kind {
+	SPEC_SEL_LATEST, SPEC_SEL_BEST, SPEC_SEL_STEP, SPEC_SEL_NAME,
+	SPEC_SEL_NONE
+};
+struct spec_select {
+	enum spec_select_kind kind;
+	int64_t step;
+	const char *name;               /* points into the text */
+};
+enum rk_err spec_select_parse(const char *text, struct spec_select *out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* A name a person may give a checkpoint: rk_name_ok() and none of our own
+ * words (latest, best, none, and what begins with "step-" or "step:"). */
+enum rk_err spec_checkpoint_name_ok(const char *name,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Words of the enums, for messages and normal forms. */
+extern const char *const spec_layer_words[SPEC_L_COUNT + 1];
+extern const char *const spec_activation_words[];
+extern const char *const spec_optim_words[];
+extern const char *const spec_schedule_words[];
+
+#endif
