@@ -5,8 +5,8 @@
  * All three programs read jobs through this module, so a job means the same
  * everywhere.  Pure: no files are opened but by spec_load(), spec_check_files().
  *
- * The fields, their units, ranges and defaults are the table in
- * The fields, with their units, ranges and defaults; `*` marks what must be given.
+ * The fields with their units, ranges and defaults (* must be given):
+ *
  *	name             * 1-64 of [A-Za-z0-9._-]
  *	priority         0; -1000 to 1000, higher runs first
  *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
