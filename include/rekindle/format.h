@@ -28,17 +28,22 @@ enum rk_err format_parse(const void *p, size_t n, struct tensor_set **out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * Lay out a safetensors header for a set: entries in the reference's order
- * (dtype descending, then name), contiguous, data 8-aligned.  *header (caller
- * frees) is the 8 length bytes and the JSON; order[i] (caller frees) is the
- * index in the set of the i-th tensor of the file.
+ * Lay out a safetensors header for a set: entries and data in the set's order
+ * (readers take any), contiguous, and the header padded with spaces so that
+ * the data begin at a multiple of `align` (8 at least; 4096 lets a set whose
+ * data already lie contiguous in memory go out by O_DIRECT).  *header (caller
+ * frees) is the 8 length bytes and the JSON; `meta` pairs of the set become
+ * "__metadata__".
  */
-void format_header(const struct tensor_set *s, char **header, size_t *len,
-    size_t **order);
+void format_header(const struct tensor_set *s, size_t align, char **header,
+    size_t *len);
 
 /*
- * Write a set to fd from its start, sequentially, with the SHA-256 and the size
- * of what was written.  Does not fsync.  The set's data is read once.
+ * Write a set to fd from its start, with the SHA-256 and the size of what was
+ * written.  Does not fsync.  Each byte is read once for the digest and once for
+ * the disk; where data lie contiguous and page-aligned in memory, they go to
+ * the disk past the page cache (O_DIRECT, if the file system can), which costs
+ * a training run next to it less.  RK_ENOSPC, RK_EIO.
  */
 enum rk_err format_write(int fd, const struct tensor_set *s,
     char hex[RK_SHA256_HEX], uint64_t *size) RK_MUSTCHECK;

@@ -1,0 +1,162 @@
+/*
+ * ckpt - checkpoints of one job: a folder of them, written so that none is ever
+ * half there, and read so that a damaged one is never used.
+ *
+ *	<checkpoints>/
+ *	    step-000001200/            branch 1
+ *	        checkpoint.json        written last; what makes it a checkpoint
+ *	        model.safetensors
+ *	        optimizer.safetensors
+ *	    step-000001500-b2/         branch 2
+ *	    before-lr-drop -> step-000001200    a name that a person gave
+ *	    branch.json                {"branch": 2, "from": "step-000001200"}
+ *	    bad-step-000001400/        set aside: failed its digests
+ *	    .tmp-* .del-*              litter of a crash; swept by ckpt_open()
+ *
+ * A checkpoint is written to a .tmp- folder: files, then checkpoint.json with
+ * their sizes and digests, each fsynced, then the folder; then it is renamed
+ * and the parent fsynced.  Deletion renames to .del- first.  So every step-*
+ * that can be seen is whole, whatever was killed when.
+ *
+ * Branches.  A job that goes on from its newest checkpoint stays on its branch.
+ * One that is resumed from an older one opens the next branch; the checkpoints
+ * of the old stay.  `latest` is the newest good checkpoint of the current
+ * branch; while that has none, the one it began from.
+ *
+ * Writer: the trainer, from one thread at a time.  Readers and the namer may be
+ * another process (the daemon): each operation is one rename or one symlink.
+ */
+#ifndef REKINDLE_CKPT_H
+#define REKINDLE_CKPT_H
+
+#include "rekindle/format.h"
+
+#define CKPT_VERSION     1
+#define CKPT_DIR_MAX     80
+#define CKPT_MAX_FILES   16
+#define CKPT_JSON_MAX    (1u << 20)
+#define CKPT_MODEL_FILE  "model.safetensors"
+#define CKPT_OPTIM_FILE  "optimizer.safetensors"
+
+struct ckpt_file {
+	char name[64];
+	uint64_t size;
+	char sha256[RK_SHA256_HEX];
+};
+
+/* What checkpoint.json holds: all the state there is. */
+struct ckpt_info {
+	char dir[CKPT_DIR_MAX];         /* "step-000001200"; set by ckpt_save */
+	int branch;                     /* set by ckpt_save */
+	char parent[CKPT_DIR_MAX];      /* the one this run went on from, or "" */
+	char job[RK_ID];                /* "" when a trainer ran alone */
+	int64_t attempt;
+	int64_t step;                   /* optimiser steps done */
+	int64_t epoch;                  /* epochs completed, from 0 */
+	int64_t sample;                 /* samples of the current epoch done */
+	uint64_t seed;
+	double learning_rate;           /* of the last step */
+	char spec_digest[RK_SHA256_HEX];
+	char data_digest[RK_SHA256_HEX];
+	char producer[128];             /* "rekindle-train 0.1.0, oneDNN 2.6.3" */
+	int64_t created_ms;
+	json_t *metrics;                /* object of numbers; owned */
+	json_t *state;                  /* the trainer's own words: running sums,
+	                                   best so far; object, owned */
+	struct ckpt_file files[CKPT_MAX_FILES];
+	int nfiles;
+	uint64_t bytes;                 /* of all files */
+	char digest[RK_SHA256_HEX];     /* of checkpoint.json; set on save, load */
+	char **names;                   /* people's names for it, NULL-terminated;
+	                                   owned; filled by ckpt_list, ckpt_read */
+};
+void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
+/* As the API shows it; a new reference. */
+json_t *ckpt_info_json(const struct ckpt_info *i);
+
+struct ckpt;
+
+/* Open (and create) a job's checkpoints folder.  sweep: remove litter; only for
+ * the one process that writes. */
+enum rk_err ckpt_open(struct ckpt **cp, const char *path, bool sweep)
+    RK_MUSTCHECK;
+void ckpt_close(struct ckpt **cp);
+const char *ckpt_path(const struct ckpt *c);
+
+/*
+ * Write and commit.  info's fields are the caller's but those said above; they
+ * are set on return.  optim may be NULL.  name: a person's name for it, or
+ * NULL; an older checkpoint of that name loses it.  A checkpoint of the same
+ * step and branch that is there already is kept and is the result: it has the
+ * same state by the promise of exact resume.
+ * RK_ENOSPC, RK_EROFS, RK_EIO: nothing has changed.
+ */
+enum rk_err ckpt_save(struct ckpt *c, struct ckpt_info *info,
+    const struct tensor_set *model, const struct tensor_set *optim,
+    const char *name) RK_MUSTCHECK;
+
+/* All that can be seen, oldest first: by branch, then step; names filled in.
+ * One whose checkpoint.json cannot be read is left out (and logged). */
+enum rk_err ckpt_list(struct ckpt *c, struct ckpt_info **v, size_t *n)
+    RK_MUSTCHECK;
+void ckpt_list_free(struct ckpt_info *v, size_t n);
+
+/* checkpoint.json of one, by folder or by a person's name; RK_ENOENT,
+ * RK_ECORRUPT.  No digests of the big files are checked. */
+enum rk_err ckpt_read(struct ckpt *c, const char *dir_or_name,
+    struct ckpt_info *out) RK_MUSTCHECK;
+
+/* Size and digest of every file; RK_ECORRUPT with a sentence in why. */
+enum rk_err ckpt_verify(struct ckpt *c, const struct ckpt_info *i,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * Find by selector (latest | best | step:N | NAME | a folder's name); best is
+ * by metric and mode over all branches; step:N prefers the current branch,
+ * then the newest branch.  Nothing is verified.  RK_ENOENT: there is none; why
+ * lists what there is.
+ */
+enum rk_err ckpt_select(struct ckpt *c, const char *selector,
+    const char *metric, bool mode_max, struct ckpt_info *out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * What a run starts from: select, verify, load.  One that fails its digests is
+ * set aside (renamed bad-...), `note` is told, and the next older good one is
+ * taken: on its branch, then from where the branch began, and so on.  A named
+ * one or step:N that fails is an error (RK_ECORRUPT): a person meant that one.
+ * On RK_OK *model and *optim (NULL if it has none) are the caller's.
+ */
+typedef void ckpt_note_fn(void *ctx, const char *sentence);
+enum rk_err ckpt_load(struct ckpt *c, const char *selector,
+    const char *metric, bool mode_max, struct ckpt_info *out,
+    struct tensor_set **model, struct tensor_set **optim,
+    ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * Say from which checkpoint a run goes on.  When that is what `latest` gives,
+ * the branch stays; else the next one is opened, durably.  *branch is the
+ * current one after the call.
+ */
+enum rk_err ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
+    RK_MUSTCHECK;
+
+/* Give (durably) or take a person's name; `name` was checked by
+ * spec_checkpoint_name_ok().  RK_ENOENT: no such checkpoint or name. */
+enum rk_err ckpt_name(struct ckpt *c, const char *dir, const char *name)
+    RK_MUSTCHECK;
+enum rk_err ckpt_unname(struct ckpt *c, const char *name) RK_MUSTCHECK;
+
+/* Delete one and its names.  RK_ECONFLICT for the one that `latest` is. */
+enum rk_err ckpt_delete(struct ckpt *c, const char *dir) RK_MUSTCHECK;
+
+/*
+ * Retention: delete all but the newest `last` of the current branch, the `best`
+ * best by metric over all branches, the named, the one the current branch began
+ * from, and the newest of every older branch.  Call after a commit.  *deleted
+ * counts.
+ */
+enum rk_err ckpt_retain(struct ckpt *c, int64_t last, int64_t best,
+    const char *metric, bool mode_max, int *deleted) RK_MUSTCHECK;
+
+#endif
