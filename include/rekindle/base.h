@@ -2,8 +2,8 @@
  * base - what every module stands on: errors, log, strings, time, files that
  * stay, digests, names and random numbers.
  *
- * Nothing here keeps state but the log's level and sink.  Everything may be
- * called from any thread.  Times are milliseconds: `now_ms` since the epoch
+ * Nothing here keeps state but the log's level and the newest id.  Everything
+ * may be called from any thread.  Times are milliseconds: `now_ms` since the epoch
  * (wall clock, for people and records), `mono_ms` since boot (for deadlines).
  */
 #ifndef REKINDLE_BASE_H
@@ -154,8 +154,8 @@ char *rk_time_text(char *out, int64_t ms);
 
 /*
  * Read a whole file.  *out (caller frees) has len bytes and a NUL behind them.
- * RK_ELIMIT if it is longer than max, RK_ENOENT if it is not there.  dirfd as
- * in openat(2).  Only regular files are read.
+ * RK_ELIMIT if it is longer than max, RK_ENOENT if it is not there, RK_EINVAL
+ * if it is not a regular file.  dirfd as in openat(2).  Nothing is logged.
  */
 enum rk_err rk_read_file(int dirfd, const char *path, size_t max, char **out,
     size_t *len) RK_MUSTCHECK;
@@ -163,8 +163,11 @@ enum rk_err rk_read_file(int dirfd, const char *path, size_t max, char **out,
 /*
  * Replace dirfd/name by these bytes so that after a power cut it is the old
  * file or the new one, whole: written to a temporary name in the same
- * directory, fsynced, renamed, directory fsynced.  name has no slash.
+ * directory, fsynced, renamed, directory fsynced.  name has no slash.  A
+ * failure is logged here and leaves no temporary file; a power cut may leave
+ * one, which begins with RK_TMP_PREFIX and may be removed at the next start.
  */
+#define RK_TMP_PREFIX ".rk-tmp-"
 enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
     size_t n) RK_MUSTCHECK;
 
@@ -172,10 +175,11 @@ enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
 int rk_write_all(int fd, const void *p, size_t n);
 int rk_fsync_dir(int dirfd);                    /* 0, or -1 and errno */
 
-/* mkdir -p, each new directory's parent fsynced. */
+/* mkdir -p, each new directory's parent fsynced.  Logs a failure. */
 enum rk_err rk_mkdirs(const char *path, unsigned mode) RK_MUSTCHECK;
 
-/* Remove a file or a tree; fine if absent; never follows a symlink. */
+/* Remove a file or a tree; fine if absent; never follows a symlink.  Logs a
+ * failure. */
 enum rk_err rk_remove_tree(int dirfd, const char *name) RK_MUSTCHECK;
 
 /* Bytes free to us on the file system of fd; RK_EIO if it cannot be told. */
@@ -194,6 +198,8 @@ void rk_sha256_add(struct rk_sha256 *d, const void *p, size_t n);
 void rk_sha256_end(struct rk_sha256 *d, char hex[RK_SHA256_HEX]); /* frees d */
 void rk_sha256_free(struct rk_sha256 *d);       /* NULL is fine */
 void rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX]);
+/* Of the whole file, from its first byte; the file position stays.  size may be
+ * NULL. */
 enum rk_err rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX],
     uint64_t *size) RK_MUSTCHECK;
 
@@ -219,7 +225,11 @@ bool rk_name_ok(const char *s);
  *   job://ID/CHECKPOINT   kind RK_URI_JOB,  host = ID, path = CHECKPOINT
  *   file:/abs, file:///abs, /abs, rel/path   RK_URI_FILE, path = the path
  *   https: s3: oss: model:                   RK_URI_OTHER, scheme is set
- * Strings are the caller's to free with rk_uri_fini().
+ * ID may also be a job's name; CHECKPOINT is latest, best, step:N or a name.
+ * The path of a file: address is percent-decoded, a bare path is not.  scheme
+ * is lower case and always set; RK_URI_OTHER has host and the path behind the
+ * slash.  Strings are the caller's to free with rk_uri_fini(); after a refusal
+ * there are none.
  */
 enum rk_uri_kind { RK_URI_FILE, RK_URI_JOB, RK_URI_OTHER };
 struct rk_uri {
@@ -248,6 +258,12 @@ void rk_philox(const uint32_t key[2], const uint32_t ctr[4], uint32_t out[4]);
 uint32_t rk_draw_u32(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
 float rk_draw_unit(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
 float rk_draw_normal(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
+
+/* out[i] = the draw at index first + i: as rk_draw_, at a quarter of the cost. */
+void rk_fill_u32(uint32_t *out, size_t n, uint64_t seed, uint32_t a, uint32_t b,
+    uint64_t first);
+void rk_fill_unit(float *out, size_t n, uint64_t seed, uint32_t a, uint32_t b,
+    uint64_t first);
 
 /*
  * A keyed permutation of 0..n-1: the place where index i goes, in O(1) and

@@ -1,0 +1,215 @@
+/* Files: read whole, written whole, made to stay. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "rekindle/base.h"
+
+/* From what fstat says, a little more than needed: end of file is then seen
+ * without growing.  Files in /proc say 0. */
+static size_t
+first_room(off_t size, size_t max)
+{
+	size_t n = size > 0 ? (size_t)size : 4096;
+
+	return RK_MIN(n, max) + 2;
+}
+
+/* Read fd to its end, or to one byte more than max: then RK_ELIMIT. */
+static enum rk_err
+read_rest(int fd, size_t cap, size_t max, char **out, size_t *len)
+{
+	char *p = malloc(cap);
+	size_t n = 0;
+	enum rk_err rc = RK_ENOMEM;
+
+	while (p != NULL) {
+		ssize_t k = read(fd, p + n, cap - 1 - n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		rc = k < 0 ? rk_from_errno(errno) : RK_OK;
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+		rc = RK_ELIMIT;
+		if (n > max)
+			break;
+		if (n < cap - 1)
+			continue;
+		cap = cap > SIZE_MAX / 2 ? SIZE_MAX : cap * 2;
+		char *q = realloc(p, cap);
+		rc = RK_ENOMEM;
+		if (q == NULL)
+			break;
+		p = q;
+	}
+	if (rc != RK_OK) {
+		free(p);
+		return rc;
+	}
+	p[n] = '\0';
+	*out = p;
+	*len = n;
+	return RK_OK;
+}
+
+enum rk_err
+rk_read_file(int dirfd, const char *path, size_t max, char **out, size_t *len)
+{
+	struct stat st;
+	enum rk_err rc;
+
+	must(max <= SIZE_MAX - 2);
+	/* NONBLOCK, so that a fifo does not hold us up before we refuse it. */
+	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
+	    O_NOCTTY);
+	if (fd < 0)
+		return rk_from_errno(errno);
+	if (fstat(fd, &st) != 0)
+		rc = rk_from_errno(errno);
+	else if (!S_ISREG(st.st_mode))
+		rc = RK_EINVAL;
+	else if (st.st_size > 0 && (uint64_t)st.st_size > max)
+		rc = RK_ELIMIT;
+	else
+		rc = read_rest(fd, first_room(st.st_size, max), max, out, len);
+	close(fd);
+	return rc;
+}
+
+int
+rk_write_all(int fd, const void *p, size_t n)
+{
+	const char *s = p;
+
+	while (n > 0) {
+		ssize_t k = write(fd, s, n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0) {
+			if (k == 0)
+				errno = EIO;
+			return -1;
+		}
+		s += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+int
+rk_fsync_dir(int dirfd)
+{
+	int fd = dirfd, rc;
+
+	if (dirfd == AT_FDCWD) {
+		fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			return -1;
+	}
+	do
+		rc = fsync(fd);
+	while (rc != 0 && errno == EINTR);
+	/* Some file systems cannot sync a directory and need not. */
+	if (rc != 0 && errno == EINVAL)
+		rc = 0;
+	if (fd != dirfd) {
+		int saved = errno;
+		close(fd);
+		errno = saved;
+	}
+	return rc;
+}
+
+static void
+temp_name(char *out, size_t n)
+{
+	uint64_t r;
+
+	rk_random_bytes(&r, sizeof(r));
+	snprintf(out, n, RK_TMP_PREFIX "%016llx", (unsigned long long)r);
+}
+
+enum rk_err
+rk_replace_file(int dirfd, const char *name, const void *p, size_t n)
+{
+	char tmp[sizeof(RK_TMP_PREFIX) + 16];
+	int fd;
+
+	must(name[0] != '\0' && strchr(name, '/') == NULL);
+	temp_name(tmp, sizeof(tmp));
+	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, 0644);
+	if (fd < 0)
+		goto fail;
+	if (rk_write_all(fd, p, n) != 0 || fsync(fd) != 0)
+		goto fail_made;
+	/* Over a network, close is where a full quota may first show. */
+	int rc = close(fd);
+	fd = -1;
+	if (rc != 0 && errno != EINTR)
+		goto fail_made;
+	if (renameat(dirfd, tmp, dirfd, name) != 0)
+		goto fail_made;
+	if (rk_fsync_dir(dirfd) != 0)
+		goto fail;
+	return RK_OK;
+
+fail_made:
+	rc = errno;
+	rk_close(&fd);
+	unlinkat(dirfd, tmp, 0);
+	errno = rc;
+fail:
+	log_errno("cannot write %s", name);
+	return rk_from_errno(errno);
+}
+
+enum rk_err
+rk_disk_free(int fd, uint64_t *bytes)
+{
+	struct statvfs v;
+
+	if (fstatvfs(fd, &v) != 0)
+		return RK_EIO;
+	*bytes = (uint64_t)v.f_bavail * v.f_frsize;
+	return RK_OK;
+}
+
+void
+rk_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+/* The flag set or cleared, by one pair of fcntl(2) commands. */
+static int
+set_flag(int fd, int get, int set, int flag, bool on)
+{
+	int was = fcntl(fd, get);
+
+	if (was < 0)
+		return -1;
+	return fcntl(fd, set, on ? was | flag : was & ~flag) < 0 ? -1 : 0;
+}
+
+int
+rk_set_cloexec(int fd, bool on)
+{
+	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+int
+rk_set_nonblock(int fd, bool on)
+{
+	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
