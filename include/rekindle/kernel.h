@@ -53,4 +53,57 @@ const char *kernel_backend(void);
 /* Elementwise, reductions, activations, optimiser updates: added below by the
  * modules that need them, each with its formula. */
 
+/* --- optimiser updates and conversions (update.c, convert.c) ------------- */
+
+/*
+ * One optimiser step over n elements, in place.  The numbers are the same for
+ * all elements and are worked out by the caller, once a step, in double.  With
+ * g' = g + decay * p, the slots being those of optim.h in their order:
+ *
+ *	SGD       p -= lr * g'
+ *	MOMENTUM  b = mu * b + take * g',  p -= lr * b
+ *	NESTEROV  b = mu * b + take * g',  p -= lr * (g' + mu * b)
+ *	ADAM      p *= shrink, m = mu * m + take * g'
+ *	          v = alpha * v + alpha1 * g'^2
+ *	          p -= lr * m / (sqrt(v) * root + eps)
+ *	RMSPROP   v = alpha * v + alpha1 * g'^2
+ *	          c = alpha * c + alpha1 * g'             when centered
+ *	          a = sqrt(v - c^2) + eps                 c is 0 when not
+ *	          b = mu * b + g' / a,  p -= lr * b       with momentum
+ *	          p -= lr * g' / a                        without
+ *
+ * shadow, when not NULL, gets copies of the results: shadow[0] of p, the rest
+ * of the slots; `stream` writes them past the caches, for arrays that are
+ * larger than these.  What comes out depends on the machine's kind (with FMA or
+ * without), but not on where an element lies.
+ */
+enum kernel_rule {
+	KERNEL_SGD, KERNEL_MOMENTUM, KERNEL_NESTEROV, KERNEL_ADAM,
+	KERNEL_RMSPROP
+};
+struct kernel_update {
+	enum kernel_rule rule;
+	bool centered, with_momentum;           /* rmsprop */
+	bool stream;
+	float lr, decay, shrink, mu, take, alpha, alpha1, root, eps;
+};
+void kernel_update(const struct kernel_update *u, size_t n, float *p,
+    const float *g, float *const *slot, float *const *shadow);
+
+/* The sum of x^2 in double, in an order that depends on n alone: the same bits
+ * on every machine. */
+double kernel_sum_squares(const float *x, size_t n);
+void kernel_scale(float *x, size_t n, float by);
+
+/* y = x * scale + shift for bytes and for floats; scale and shift are one
+ * number, or with _each as many as n. */
+void kernel_bytes_affine(float *y, const uint8_t *x, size_t n, float scale,
+    float shift);
+void kernel_floats_affine(float *y, const float *x, size_t n, float scale,
+    float shift);
+void kernel_bytes_affine_each(float *y, const uint8_t *x, size_t n,
+    const float *scale, const float *shift);
+void kernel_floats_affine_each(float *y, const float *x, size_t n,
+    const float *scale, const float *shift);
+
 #endif

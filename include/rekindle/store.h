@@ -1,0 +1,179 @@
+/*
+ * store - the durable record of jobs and what happened to them.
+ *
+ * One SQLite file (WAL, synchronous FULL), opened by rekindled and by nobody
+ * else: it is held with an exclusive lock.  Every call comes from the main
+ * loop, so nothing here locks.  A call that fails has changed nothing; one that
+ * has returned RK_OK survives a power cut.  Times are milliseconds since the
+ * epoch: `_ms`.  SQL stays inside this module.
+ *
+ * Errors of every call: RK_ENOSPC, RK_EROFS, RK_EIO (the disk), RK_ECORRUPT
+ * (the file), RK_ENOMEM.  Others are named with the call.
+ */
+#ifndef REKINDLE_STORE_H
+#define REKINDLE_STORE_H
+
+#include "rekindle/json.h"
+
+/*
+ *        hold                slot free          trainer says hello
+ * HELD ───────▶ QUEUED ──────────────▶ STARTING ──────────────▶ RUNNING ──▶ SUCCEEDED
+ *               ▲  ▲                      │                     │  │  │
+ *               │  └── retry, preempted ──┴─────────────────────┘  │  └──▶ FAILED
+ *               └────────── resume ─────────────────── PAUSED ◀────┘      CANCELLED
+ */
+enum job_state {
+	JOB_HELD, JOB_QUEUED, JOB_STARTING, JOB_RUNNING, JOB_PAUSED,
+	JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_STATES
+};
+enum job_desired { JOB_RUN, JOB_PAUSE, JOB_CANCEL };
+extern const char *const job_state_words[JOB_STATES + 1];
+extern const char *const job_desired_words[4];
+bool job_ended(enum job_state s);
+
+/* A job's row.  Strings are owned; store_job_fini() frees them; none is NULL
+ * but where said. */
+struct job_row {
+	char id[RK_ID];
+	char *name;
+	int64_t priority;
+	enum job_state state;
+	enum job_desired desired;
+	char *reason;           /* "", user, hold, crashed, stalled, preempted,
+	                           shutdown, priority, disk_full, bad_spec, ... */
+	char *message;          /* a sentence for people, "" if there is none */
+	char *spec;             /* normal form, JSON text */
+	char *labels;           /* JSON object of strings */
+	int64_t threads;        /* what it takes of the machine, resolved */
+	uint64_t memory;
+	int64_t created_ms, updated_ms, started_ms, ended_ms;   /* 0: not yet */
+	int64_t attempt;        /* the last one's number, 0 before the first */
+	int64_t failures;       /* crashes in a row without a new checkpoint */
+	int64_t not_before_ms;  /* back-off: not to be started earlier */
+	char *resume_from;      /* selector for the next attempt */
+	char *progress;         /* JSON object: step, epoch, loss, ... or "{}" */
+	char *plan;             /* JSON of the warm start, or "" */
+	char *plan_summary;     /* its sentence, or "" */
+	int64_t version;        /* grows with every change: the ETag */
+};
+void store_job_fini(struct job_row *r);
+
+struct store;
+
+/*
+ * Open the file at path, creating it if absent, and check it.
+ *
+ * On RK_OK *sp is the caller's, until store_close().
+ * RK_EBUSY    another process has it open
+ * RK_ECORRUPT it fails its check, is no database, or was written by a newer
+ *             rekindled: why says which, and what to do
+ */
+enum rk_err store_open(struct store **sp, const char *path,
+    struct rk_why *why) RK_MUSTCHECK;
+void store_close(struct store **sp);
+/* Can a transaction be written now?  For /readyz. */
+enum rk_err store_ready(struct store *s) RK_MUSTCHECK;
+
+/*
+ * What a write leaves beside itself: an event, and the answer to an
+ * Idempotency-Key, in the same transaction.  kind NULL: no event.
+ */
+struct store_note {
+	const char *kind;       /* "submitted", "state", "checkpoint", ... */
+	const char *message;    /* a sentence */
+	const json_t *data;     /* or NULL */
+	const char *idem_key;   /* or NULL */
+	const char *idem_digest;        /* of method, path and body */
+};
+
+/* Insert; r->id, created_ms, version are set by the call. */
+enum rk_err store_job_add(struct store *s, struct job_row *r,
+    const struct store_note *note) RK_MUSTCHECK;
+
+/* Write back every field of r (but id, name's uniqueness is nobody's claim),
+ * if the row still has r->version; r->version grows.  RK_ENOENT; RK_ECONFLICT:
+ * somebody else's copy was written since. */
+enum rk_err store_job_put(struct store *s, struct job_row *r,
+    const struct store_note *note) RK_MUSTCHECK;
+
+enum rk_err store_job_get(struct store *s, const char *id, struct job_row *out)
+    RK_MUSTCHECK;                       /* RK_ENOENT */
+
+/* An ended job with all its rows. */
+enum rk_err store_job_delete(struct store *s, const char *id,
+    const struct store_note *note) RK_MUSTCHECK;
+
+/*
+ * Pages, newest first; `before` is the id after which to go on (NULL: from the
+ * newest), so that a page stays right while jobs come and go.  The callback
+ * borrows the row and returns false to stop.
+ */
+struct store_filter {
+	unsigned states;        /* bits 1u << enum job_state; 0: all */
+	const char *label_key, *label_value;    /* NULL: any; value NULL: any */
+	const char *name;       /* exact */
+	const char *id_prefix;
+};
+typedef bool store_job_fn(void *ctx, const struct job_row *r);
+enum rk_err store_jobs(struct store *s, const struct store_filter *f,
+    const char *before, int limit, store_job_fn *fn, void *ctx) RK_MUSTCHECK;
+/* The ids and versions alone, for callers that keep what they made of a row. */
+typedef bool store_id_fn(void *ctx, const char *id, int64_t version);
+enum rk_err store_job_ids(struct store *s, const struct store_filter *f,
+    const char *before, int limit, store_id_fn *fn, void *ctx) RK_MUSTCHECK;
+/* Queued jobs in the order of the queue: priority, then id. */
+enum rk_err store_queue(struct store *s, int limit, store_job_fn *fn,
+    void *ctx) RK_MUSTCHECK;
+enum rk_err store_counts(struct store *s, int64_t out[JOB_STATES]) RK_MUSTCHECK;
+
+/* Attempts of a job. */
+struct attempt_row {
+	int64_t n, pid;
+	int64_t started_ms, hello_ms, ended_ms;
+	char *from;             /* checkpoint folder it went on from, "" fresh */
+	int64_t branch, start_step, end_step;
+	char *outcome;          /* "", succeeded, paused, stopped, crashed, ... */
+	char *message;
+};
+void store_attempt_fini(struct attempt_row *a);
+enum rk_err store_attempt_put(struct store *s, const char *job,
+    const struct attempt_row *a) RK_MUSTCHECK;  /* insert or replace by n */
+typedef bool store_attempt_fn(void *ctx, const struct attempt_row *a);
+enum rk_err store_attempts(struct store *s, const char *job, int64_t after_n,
+    int limit, store_attempt_fn *fn, void *ctx) RK_MUSTCHECK;
+
+/* Events: seq grows over all jobs, never used twice. */
+struct event_row {
+	int64_t seq, time_ms;
+	char job[RK_ID];        /* "" for the daemon's own */
+	const char *kind, *message, *data;      /* data: JSON text or "" */
+};
+enum rk_err store_event_add(struct store *s, const char *job,
+    const struct store_note *note) RK_MUSTCHECK;
+typedef bool store_event_fn(void *ctx, const struct event_row *e);
+/* job NULL: all.  Oldest first, seq > after. */
+enum rk_err store_events(struct store *s, const char *job, int64_t after,
+    int limit, store_event_fn *fn, void *ctx) RK_MUSTCHECK;
+int64_t store_last_seq(struct store *s);
+
+/*
+ * Idempotency: what was answered to a key.  RK_ENOENT: never seen, or older
+ * than 24 h.  status 0: the effect is there (job says whose), the answer was
+ * not written before a crash.
+ */
+struct idem_row {
+	char *digest, *job, *body;
+	int status;
+};
+void store_idem_fini(struct idem_row *r);
+enum rk_err store_idem_get(struct store *s, const char *key,
+    struct idem_row *out) RK_MUSTCHECK;
+enum rk_err store_idem_answer(struct store *s, const char *key, int status,
+    const char *body) RK_MUSTCHECK;
+/* For answers without an effect in a job's row. */
+enum rk_err store_idem_add(struct store *s, const char *key,
+    const char *digest, const char *job) RK_MUSTCHECK;
+/* Drop keys older than 24 h and events beyond the newest keep_events. */
+enum rk_err store_sweep(struct store *s, int64_t keep_events) RK_MUSTCHECK;
+
+#endif

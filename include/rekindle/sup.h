@@ -1,0 +1,125 @@
+/*
+ * sup - the supervisor: queue to slots to trainer processes.
+ *
+ * API calls write the wish (`desired`, resume_from); the supervisor makes it
+ * so.  It owns every state change of a job: sup_move() in src/sup/move.c is the
+ * one place that assigns `state`, and the database row moves first.  After a
+ * crash sup_open() reads wishes and states from the store, treats every job
+ * that was STARTING or RUNNING as interrupted (not as failed) and goes on.
+ *
+ * Trainers run in a process group of their own, at a nice value, with stderr
+ * to <state>/jobs/<id>/train.log, the wire at fd 3, and die with the daemon in
+ * an orderly way: they see the socket close, commit, and leave.  A new attempt
+ * of a job does not start before the old attempt's process is gone, also when
+ * that process belonged to a daemon that was killed: the trainer holds a lock
+ * on <state>/jobs/<id>/lock as long as it lives.
+ *
+ * One thread, the loop's.
+ */
+#ifndef REKINDLE_SUP_H
+#define REKINDLE_SUP_H
+
+#include "rekindle/loop.h"
+#include "rekindle/spec.h"
+#include "rekindle/store.h"
+
+struct sup;
+
+struct sup_config {
+	const char *state_dir;
+	const char *trainer;            /* path of rekindle-train */
+	int64_t threads;                /* capacity */
+	uint64_t memory;
+	int64_t stall_timeout_ms;       /* no word from a trainer: killed; 120 s */
+	int64_t start_timeout_ms;       /* no hello; 60 s */
+	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
+	int64_t retry_base_ms;          /* back-off 0, base, 2*base, ... ; 1 s */
+	int64_t retry_max_ms;           /* 5 min */
+	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
+	uint64_t disk_reserve;          /* bytes to be free before going on */
+	int nice;                       /* of trainers; 10 */
+};
+
+enum rk_err sup_open(struct sup **sp, struct loop *l, struct store *st,
+    const struct sup_config *c, struct rk_why *why) RK_MUSTCHECK;
+void sup_close(struct sup **sp);        /* kills what still runs */
+
+/*
+ * Told after something about a job has changed: what 'e' an event was written,
+ * 's' its row, 'p' its progress, 'm' a metric line was written, 'l' perhaps the
+ * log, 'c' a checkpoint was committed or removed.  job "" for the daemon.
+ */
+typedef void sup_listen_fn(void *ctx, const char *job, char what);
+void sup_listen(struct sup *s, sup_listen_fn *fn, void *ctx);
+
+/* --- verbs ------------------------------------------------------------------
+ * RK_ENOENT no such job; RK_ECONFLICT not in this state (why says which state
+ * and what would be possible); RK_EINVAL (why); or the store's errors.  `note`
+ * may carry an Idempotency-Key; its kind and message are set here.
+ */
+
+/* Queue (or hold) a job; id is set.  `spec` stays the caller's.  Refuses what
+ * asks for more threads or memory than the machine has, an unknown job://, a
+ * missing file.  RK_EBUSY: draining, no new work. */
+enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
+    struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
+enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;           /* idempotent */
+/* PAUSED, or an ended job taken further: from a selector (NULL: latest), with
+ * overrides (NULL: none). */
+enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
+    const json_t *overrides, struct store_note *note, struct rk_why *why)
+    RK_MUSTCHECK;
+enum rk_err sup_cancel(struct sup *s, const char *id, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err sup_retry(struct sup *s, const char *id, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;           /* FAILED, CANCELLED -> QUEUED */
+enum rk_err sup_delete(struct sup *s, const char *id, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;           /* ended; its folder too */
+/* priority, labels, checkpoint.keep: an object with those fields. */
+enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
+    int64_t if_version, struct store_note *note, struct rk_why *why)
+    RK_MUSTCHECK;                               /* if_version -1: any */
+
+/*
+ * Save now.  A running job's trainer is asked, and fn is called once: with the
+ * checkpoint's folder, or NULL and a sentence (the job ended, timed out).  A
+ * job that is not running has its latest checkpoint named, and fn is called
+ * before the return.  sup_checkpoint_forget(): the asker has gone.
+ */
+typedef void sup_checkpoint_fn(void *ctx, const char *dir, const char *why);
+enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
+    sup_checkpoint_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+void sup_checkpoint_forget(struct sup *s, void *ctx);
+
+/*
+ * Drain: no new work; every trainer commits and leaves within the deadline, and
+ * its job is queued again (reason shutdown or drain) for the next daemon.  fn
+ * is called once when none runs any more.  rehearse: only says what would be
+ * done.  A drained supervisor stays drained.
+ */
+typedef void sup_drained_fn(void *ctx);
+void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
+    sup_drained_fn *fn, void *ctx);
+bool sup_draining(const struct sup *s);
+
+/* --- looks -------------------------------------------------------------------- */
+
+/* Live progress of a running job (newer than the row's), borrowed; NULL. */
+const json_t *sup_progress(const struct sup *s, const char *id);
+/* Grows with each change of a job's progress or row that a reader could see. */
+int64_t sup_generation(const struct sup *s, const char *id);
+void sup_stats(const struct sup *s, int *running, int64_t *queued,
+    int64_t *threads_used, uint64_t *memory_used);
+/* <state>/jobs/<id>; borrowed until the next call. */
+const char *sup_job_dir(struct sup *s, const char *id);
+/* Sums since the daemon's start, for /metrics. */
+struct sup_totals {
+	int64_t attempts, crashes, stalls, checkpoints, checkpoint_bytes;
+	double stall_seconds, write_seconds;
+};
+void sup_totals(const struct sup *s, struct sup_totals *out);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * train - one job from its specification to its last checkpoint; the module
+ * behind the program rekindle-train.
+ *
+ *	rekindle-train [options] JOB.yaml
+ *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json and lock
+ *	                      go; ./NAME.run unless said
+ *	    --from SELECTOR   instead of training.resume_from
+ *	    --model PATH      the file that model.checkpoint stands for
+ *	    --threads N       instead of resources.threads
+ *	    --set PATH=VALUE  override a field of the job; may be repeated
+ *	    --wire            speak the wire at fd 3 (wire.h), print no progress
+ *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
+ *	    --summary         print the network, the data and the memory it takes as
+ *	                      JSON and end;  --plan: the plan of the warm start
+ *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
+ *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
+ *	trying again cannot help
+ *
+ * Exact resume: the state of a run is parameters, buffers, optimiser slots and
+ * the numbers in checkpoint.json.  Everything else is a function of the job and
+ * the step: sample order (data_at), dropout (nn), learning rate (optim_lr_at).
+ */
+#ifndef REKINDLE_TRAIN_H
+#define REKINDLE_TRAIN_H
+
+#include "rekindle/ckpt.h"
+#include "rekindle/nn.h"
+#include "rekindle/wire.h"
+
+/*
+ * A warm start's plan, one row a tensor:
+ *	copy      same name, same shape
+ *	convert   the same from F16, BF16 or F64
+ *	init      in the model, not in the file: missing
+ *	mismatch  in both, shapes differ: initialised (strict: refused)
+ *	skip      in the file, not in the model: unexpected
+ */
+enum plan_action { PLAN_COPY, PLAN_CONVERT, PLAN_INIT, PLAN_MISMATCH, PLAN_SKIP };
+struct plan;
+
+/* strict: RK_EINVAL unless every row is copy or convert; why lists every
+ * missing, unexpected and mismatched tensor, with both shapes. */
+enum rk_err plan_new(struct plan **pp, const struct nn *n,
+    const struct tensor_set *file, bool strict, struct rk_why *why)
+    RK_MUSTCHECK;
+void plan_free(struct plan *p);
+/* "loaded 2 of 4 tensors (200,960 of 204,044 parameters); 2 new: fc2.weight
+ * file [10,256] model [12,256], ..."; valid as long as the plan. */
+const char *plan_summary(const struct plan *p);
+/* {summary, strict, source, tensors_loaded, tensors_total, parameters_loaded,
+ *  parameters_total, tensors: [{name, action, file_shape, model_shape, ...}]} */
+json_t *plan_json(const struct plan *p, const char *source);
+/* Do it: copies go into the network, the rest is initialised from the seed. */
+enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed)
+    RK_MUSTCHECK;
+
+#endif
