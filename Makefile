@@ -96,3 +96,40 @@ FORCE:
 	@mkdir -p $@
 
 include tests/tests.mk
+
+.PHONY: deps demo install clean help
+deps:
+	@tests/deps.sh build
+	@echo "deps: all that rekindle needs is installed"
+
+# The README's first command: from nothing to a network that survived kill -9.
+demo:
+	@tests/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(abspath $(B)) tests/demo.sh
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/rekindle/jobs $(DESTDIR)/etc/rekindle
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+	sed 's|@PREFIX@|$(PREFIX)|g' systemd/rekindled.service > \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/rekindled.service
+	install -m 644 etc/rekindle.bash \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rekindle
+	install -m 644 etc/jobs/*.yaml $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
+	test -e $(DESTDIR)/etc/rekindle/rekindled.yaml || \
+	    install -m 644 etc/rekindled.yaml $(DESTDIR)/etc/rekindle/rekindled.yaml
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo 'make            build the three programs in $(B)/'
+	@echo 'make deps       install what is missing from Debian'
+	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
+	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
+	@echo 'make bench      measure, and write $(B)/bench.json'
+	@echo 'make fuzz T=spec SECONDS=60   libFuzzer on one target'
+	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'
+	@echo 'CC=clang, SAN=1, WERROR=1, B=folder change the build'

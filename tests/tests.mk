@@ -49,3 +49,35 @@ fuzz:
 	$(B)-fuzz/fuzz/$(T) -max_total_time=$(SECONDS) -timeout=10 \
 	    -rss_limit_mb=2048 -artifact_prefix=$(B)-fuzz/found/ \
 	    $(B)-fuzz/found/$(T) tests/fuzz/corpus/$(T)
+
+# Replaying a corpus is a test like the others: one `ok` line a target.
+REPLAYS := $(patsubst %,$(B)/fuzz/%.sh,$(FUZZ))
+$(B)/fuzz/%.sh: $(B)/fuzz/%
+	@printf '#!/bin/sh\n$(CURDIR)/$< $(CURDIR)/tests/fuzz/corpus/$* >/dev/null && echo ok the_corpus_of_$*_is_survived || { echo FAILED the_corpus_of_$*_is_survived; exit 1; }\n' > $@
+	@chmod +x $@
+
+OUTSIDE := $(sort $(wildcard tests/outside/*.sh tests/outside/*.py))
+export RK_SHARED ?= $(abspath $(CURDIR)/../shared)
+ifdef SAN
+export T_SLOW := 6
+export ASAN_OPTIONS := detect_leaks=1
+export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0
+export UBSAN_OPTIONS := print_stacktrace=1
+endif
+JOBS ?= 2
+
+# make check: everything.  check-unit, check-outside: a part.
+.PHONY: check check-unit check-outside
+check: check-deps
+	@$(MAKE) --no-print-directory all $(UNIT) $(REPLAYS)
+	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
+	    $(abspath $(UNIT)) $(abspath $(REPLAYS)) $(OUTSIDE)
+check-unit: $(UNIT) $(REPLAYS)
+	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
+	    $(abspath $(UNIT)) $(abspath $(REPLAYS))
+check-outside: all
+	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
+
+.PHONY: check-deps
+check-deps:
+	@tests/deps.sh test $(abspath $(B))/tools
