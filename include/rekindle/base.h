@@ -135,6 +135,13 @@ void sb_cut(struct strbuf *b, size_t n);        /* drop the first n bytes */
 const char *sb_str(const struct strbuf *b);     /* "" for an empty one */
 char *sb_detach(struct strbuf *b);              /* caller frees; b is {0} again */
 
+/* Control characters and bytes that are not UTF-8 become '?' (newline and tab a
+ * space), in place; returns s.  What is left is one line, and fit for JSON.
+ * rk_refuse() does this to its faults, the log to its lines. */
+char *rk_text_clean(char *s);
+/* The most bytes of s, up to max, that do not cut a UTF-8 character. */
+size_t rk_text_fit(const char *s, size_t max);
+
 /* "200,960" and "1.5 GiB" for people; out holds at least RK_HUMAN bytes. */
 #define RK_HUMAN 32
 char *rk_group_digits(char *out, int64_t n);

@@ -96,6 +96,12 @@ why_add(struct rk_why *why, const char *path, const char *fmt, va_list ap)
 	struct rk_fault *f = &why->v[why->n++];
 	f->path = sb_detach(&b);
 	f->message = f->path + at;
+	/* They go into logs and into JSON, and quote what came from outside. */
+	rk_text_clean(f->path);
+	if (n > 0)
+		rk_text_clean(f->path + n + 1);
+	else
+		rk_text_clean(f->message);
 }
 
 enum rk_err

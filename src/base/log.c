@@ -69,16 +69,6 @@ begin_line(char *line, enum log_level lv)
 	return (size_t)n;
 }
 
-/* What came from outside must not look like a line of ours. */
-static void
-one_line(char *s)
-{
-	for (; *s != '\0'; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = *s == '\n' || *s == '\t' ? ' ' : '?';
-	}
-}
-
 static void RK_PRINTF(3, 0)
 log_line(enum log_level lv, const char *tail, const char *fmt, va_list ap)
 {
@@ -97,7 +87,8 @@ log_line(enum log_level lv, const char *tail, const char *fmt, va_list ap)
 		if (k > 0)
 			n += RK_MIN((size_t)k, room - n - 1);
 	}
-	one_line(line + at);
+	/* What came from outside must not look like a line of ours. */
+	rk_text_clean(line + at);
 	line[n++] = '\n';
 	/* Nowhere to complain that the log cannot be written. */
 	(void)rk_write_all(STDERR_FILENO, line, n);

@@ -1,0 +1,62 @@
+/* What somebody who wrote an unknown word may have meant. */
+#include <string.h>
+
+#include "impl.h"
+
+#define WORD_MAX 63
+#define NEAR 2                  /* letters changed, put in or left out */
+
+/* Levenshtein's distance, row by row; NEAR + 1 for words that are too long. */
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t row[WORD_MAX + 1];
+	size_t n = strnlen(a, WORD_MAX + 1), m = strnlen(b, WORD_MAX + 1);
+
+	if (n > WORD_MAX || m > WORD_MAX)
+		return NEAR + 1;
+	for (size_t j = 0; j <= m; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+			diagonal = row[j];
+			best = RK_MIN(best, row[j] + 1);
+			row[j] = RK_MIN(best, row[j - 1] + 1);
+		}
+	}
+	return row[m];
+}
+
+static bool
+one_begins_the_other(const char *a, const char *b)
+{
+	size_t n = RK_MIN(strlen(a), strlen(b));
+
+	return n >= 3 && strncmp(a, b, n) == 0;
+}
+
+const char *
+nearest(const char *word, const char *const *list, size_t n)
+{
+	const char *found = NULL;
+	/* Of a short word two letters are too much: "lr" is not "k". */
+	size_t len = strnlen(word, WORD_MAX), limit = RK_MIN(NEAR, len / 2);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t d = distance(word, list[i]);
+		if (d <= limit && d < strlen(list[i])) {
+			found = list[i];
+			if (d == 0)
+				break;
+			limit = d - 1;
+		}
+	}
+	for (size_t i = 0; found == NULL && i < n; i++) {
+		if (one_begins_the_other(word, list[i]))
+			found = list[i];
+	}
+	return found;
+}
