@@ -51,8 +51,16 @@ enum wire_type {
 };
 enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 
-/* A message read: the fields of its type are set, others are zero or NULL.
- * Strings and objects belong to `tree`; wire_msg_fini() releases it. */
+/*
+ * A message read.  Of the fields of its type, strings that the line leaves out
+ * are "", numbers zero, objects NULL; those of other types are zero or NULL.
+ * What no reader can do without is asked for: version (hello), step (progress),
+ * summary, kind, message (event, log), metric, outcome, reason,
+ * deadline_seconds.  kind and reason are words of a-z, 0-9 and _; from,
+ * checkpoint and name are plain names or ""; numbers are finite and, but for
+ * loss, accuracy and learning_rate, not negative.  Strings and objects belong
+ * to `tree`; wire_msg_fini() releases it.
+ */
 struct wire_msg {
 	enum wire_type type;
 	int64_t version, pid, step, epoch, steps_total, epochs_total, parameters;
@@ -69,7 +77,8 @@ struct wire_msg {
 };
 void wire_msg_fini(struct wire_msg *m);
 
-/* One line (without its newline) to a message. */
+/* One line (without its newline) to a message; after RK_EINVAL there is none
+ * to release.  A type that nobody knows is RK_OK with WIRE_UNKNOWN. */
 enum rk_err wire_parse(const char *s, size_t len, struct wire_msg *m,
     struct rk_why *why) RK_MUSTCHECK;
 
@@ -92,8 +101,10 @@ bool wire_next(struct wire *w, struct wire_msg *m, enum rk_err *rc,
 
 /*
  * Queue a message (takes the tree, in which "type" is set here) and write what
- * the socket takes.  What it does not take waits for wire_flush(); more than
- * 4 * WIRE_LINE_MAX waiting is RK_ELIMIT, and `progress` is dropped first.
+ * the socket takes.  What it does not take waits for wire_flush(); a line over
+ * WIRE_LINE_MAX, or more than four times that waiting, is RK_ELIMIT, and
+ * `progress` is dropped long before.  RK_ENOENT: the other end has closed;
+ * what waited is lost.  RK_EIO.
  */
 enum rk_err wire_send(struct wire *w, enum wire_type type, json_t *tree);
 enum rk_err wire_flush(struct wire *w);
