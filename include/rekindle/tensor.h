@@ -27,7 +27,8 @@ struct tensor {
 	int ndim;               /* 0: a scalar, one element */
 	int64_t d[TENSOR_MAX_DIMS];
 	size_t nbytes;
-	const void *data;       /* not owned: lies in the set's backing memory */
+	const void *data;       /* not owned: lies in the set's backing memory;
+	                           out of a file it need not be aligned */
 };
 
 /* Elements; the shape was checked when the tensor was made. */
@@ -53,15 +54,17 @@ struct tensor_set {
 struct tensor_set *tensor_set_new(void);
 void tensor_set_free(struct tensor_set *s);
 
-/* Append; copies name, borrows data.  Shape and sizes are checked:
- * RK_EINVAL when a dimension is negative, the product overflows, the bits are
- * no whole number of bytes, or the name is empty or too long. */
+/* Append, before the set is sealed; copies name, borrows data.  Shape and sizes
+ * are checked: RK_EINVAL when a dimension is negative or there are too many,
+ * the product overflows, the bits are no whole number of bytes, or the name is
+ * empty or too long.  RK_ENOMEM: the set is as it was. */
 enum rk_err tensor_set_add(struct tensor_set *s, const char *name,
     enum dtype dt, int ndim, const int64_t *d, const void *data,
     struct rk_why *why) RK_MUSTCHECK;
-/* Build the index; RK_EINVAL on a name that occurs twice. */
+/* Build the index; RK_EINVAL on a name that occurs twice, RK_ENOMEM. */
 enum rk_err tensor_set_seal(struct tensor_set *s, struct rk_why *why)
     RK_MUSTCHECK;
+/* By name, in a sealed set; NULL if there is none. */
 const struct tensor *tensor_find(const struct tensor_set *s, const char *name);
 
 /* Elements as float32 into out (tensor_count floats): F32, F16, BF16, F64 and
