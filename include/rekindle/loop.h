@@ -27,22 +27,31 @@ typedef void loop_signal_fn(void *ctx, int sig);
 /* status as of waitpid(2) */
 typedef void loop_child_fn(void *ctx, pid_t pid, int status);
 
+/* Opening sets SIGCHLD to its default.  Closing removes what is left in the
+ * loop, and leaves signals blocked; children go on, not reaped. */
 enum rk_err loop_open(struct loop **lp) RK_MUSTCHECK;
 void loop_close(struct loop **lp);
 
-/* Watch fd (not owned) for LOOP_IN|LOOP_OUT, level-triggered. */
+/*
+ * Watch fd (not owned) for LOOP_IN|LOOP_OUT, level-triggered; LOOP_HUP comes
+ * unasked.  NULL, with a log line, if the kernel cannot watch it (a plain file,
+ * no memory).  Remove the watch before the descriptor is closed.
+ */
 struct loop_fd *loop_fd_add(struct loop *l, int fd, unsigned events,
     loop_fd_fn *fn, void *ctx);
 void loop_fd_want(struct loop_fd *w, unsigned events);
 void loop_fd_del(struct loop_fd **w);           /* NULL inside is fine */
 
-/* A timer that is off until set; at_ms is on mono_ms()'s clock. */
+/* A timer that is off until set, and off again when it has run; at_ms is on
+ * mono_ms()'s clock, and the past means the next round.  Those of one time run
+ * in the order in which they were set. */
 struct loop_timer *loop_timer_add(struct loop *l, loop_timer_fn *fn, void *ctx);
 void loop_timer_at(struct loop_timer *t, int64_t at_ms);
 void loop_timer_off(struct loop_timer *t);
 void loop_timer_del(struct loop_timer **t);
 
-/* Block a signal and deliver it here (signalfd). */
+/* Block a signal and deliver it here (signalfd).  Block it before any thread is
+ * started, and unblock it in a child before exec. */
 enum rk_err loop_signal(struct loop *l, int sig, loop_signal_fn *fn,
     void *ctx) RK_MUSTCHECK;
 
@@ -56,7 +65,8 @@ enum rk_err loop_child(struct loop *l, pid_t pid, loop_child_fn *fn,
 typedef int64_t loop_hook_fn(void *ctx);
 void loop_hook(struct loop *l, loop_hook_fn *fn, void *ctx);
 
-void loop_run(struct loop *l);                  /* until loop_stop() */
+/* Until loop_stop(), which may come before: then it returns at once. */
+void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 
 #endif
