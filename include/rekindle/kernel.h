@@ -33,6 +33,10 @@ int kernel_threads(void);
 typedef void kernel_piece_fn(void *ctx, size_t i);
 void kernel_for(size_t n, kernel_piece_fn *fn, void *ctx);
 
+/* Inside fn: this thread's number, 0 to kernel_threads()-1, for scratch memory
+ * that is overwritten before it is read. */
+int kernel_self(void);
+
 /* Zeroed, 64-byte aligned, huge pages asked for when large; NULL if there is
  * no memory.  n is in bytes. */
 void *kernel_alloc(size_t n);
@@ -50,8 +54,126 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
 /* "oneDNN 2.6.3" or the like, for logs and checkpoint.json. */
 const char *kernel_backend(void);
 
+/* y[M,N] = act(x[M,K] w[N,K]^T + b[N]), act relu or none; b NULL: 0.  Bias and
+ * activation are applied to each tile while it is in the cache. */
+void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
+    const float *w, const float *b, bool relu, float *y);
+
 /* Elementwise, reductions, activations, optimiser updates: added below by the
  * modules that need them, each with its formula. */
+
+/* --- elementwise, sums, losses (maps.c, loss.c) --------------------------- */
+
+/*
+ *	RELU     y = max(x, 0)          dx = dy [y > 0]
+ *	GELU     y = x F(x)             dx = dy (F(x) + x F'(x)), F the normal
+ *	                                distribution (erf, not the tanh formula)
+ *	SIGMOID  y = 1 / (1 + e^-x)     dx = dy y (1 - y)
+ *	TANH     y = tanh x             dx = dy (1 - y^2)
+ *
+ * y may be x.  Backward reads `ref`: x for GELU, y for the others; dx may be
+ * dy.  Here and below `add` says whether the result is added to what is there
+ * or replaces it.  NaN stays NaN.
+ */
+enum kernel_act {
+	KERNEL_NO_ACT, KERNEL_RELU, KERNEL_GELU, KERNEL_SIGMOID, KERNEL_TANH
+};
+void kernel_act(enum kernel_act f, const float *x, float *y, size_t n);
+void kernel_act_back(enum kernel_act f, const float *ref, const float *dy,
+    bool add, float *dx, size_t n);
+
+/* dst += src */
+void kernel_add(float *dst, const float *src, size_t n);
+
+/* s[j] (+)= sum over the rows of a[rows,n].  With y, a is first masked where
+ * y <= 0, in place: a relu's backward and its bias gradient in one pass. */
+void kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
+    float *s);
+
+/*
+ * Dropout: y[i] (+)= x[i] * m[i], m[i] = [u >= p] / (1 - p), u the uniform
+ * number i of stream (seed, a, b).  Backward is the same call with dy for x.
+ * y may be x.
+ */
+void kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
+    uint64_t seed, uint32_t a, uint32_t b);
+
+/*
+ * Losses over rows of z[rows,n].  Returned is the sum over the rows; *right
+ * (may be NULL) counts rows whose largest logit is at y.  d, when not NULL,
+ * gets the gradient of the mean over the rows.  scratch: 2*rows numbers.
+ *	cross entropy   -sum_j q[j] log softmax(z)[j],
+ *	                q = (1 - smoothing) onehot(y) + smoothing / n
+ *	squares         mean_j (z[j] - t[j])^2
+ */
+double kernel_cross_entropy(size_t rows, int64_t n, const float *z,
+    const int32_t *y, double smoothing, float *d, double *scratch,
+    int64_t *right);
+double kernel_squares(size_t rows, int64_t n, const float *z, const float *t,
+    const int32_t *y, float *d, double *scratch, int64_t *right);
+
+/* --- images (conv.c, pool.c), batch norm (bnorm.c) ------------------------- */
+
+/* A window that moves over planes [c, h, w] and gives [.., oh, ow]. */
+struct kernel_window {
+	int64_t c, h, w, oh, ow;
+	int64_t k[2], stride[2], pad[2];        /* height, width */
+};
+
+/*
+ * y[B,M,oh,ow] = act(x[B,c,h,w] * w[M,c,kh,kw] + b[M])    (cross-correlation)
+ *
+ * by im2col, some rows of the output at a time, and the matrix product.  The
+ * weight gradient is summed over groups of samples, then over the groups.
+ * scratch: kernel_conv_scratch() floats.
+ */
+size_t kernel_conv_scratch(const struct kernel_window *v, int64_t M,
+    int64_t B);
+void kernel_conv(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *x, const float *w, const float *b, bool relu, float *y,
+    float *scratch);
+void kernel_conv_back_data(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *w, const float *dy, bool add, float *dx, float *scratch);
+void kernel_conv_back_weight(const struct kernel_window *v, int64_t M,
+    int64_t B, const float *x, const float *dy, bool add, float *dw,
+    float *scratch);
+void kernel_conv_back_bias(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *dy, bool add, float *db);
+
+/* Planes are B*c.  The largest of the window (padding is left out; at[] is its
+ * place in the plane), or its mean (padding counts as zeros). */
+void kernel_max_pool(const struct kernel_window *v, int64_t B, const float *x,
+    float *y, int32_t *at);
+void kernel_max_pool_back(const struct kernel_window *v, int64_t B,
+    const float *dy, const int32_t *at, bool add, float *dx);
+void kernel_avg_pool(const struct kernel_window *v, int64_t B, const float *x,
+    float *y);
+void kernel_avg_pool_back(const struct kernel_window *v, int64_t B,
+    const float *dy, bool add, float *dx);
+
+/*
+ * Batch norm of x[B,c,n] (n = 1 for vectors): over B and n for each channel.
+ *	y = (x - mean) * inv * weight + bias,  inv = 1 / sqrt(var + eps)
+ * with the batch's mean and (biased) variance in train, which are kept in
+ * `mean` and `inv` for backward, and from which
+ *	run_mean += momentum * (mean - run_mean)
+ *	run_var  += momentum * (var * N/(N-1) - run_var),   N = B*n
+ * (left alone when N is 1, where a variance has no meaning).  In eval with the
+ * running ones.
+ */
+struct kernel_bnorm {
+	int64_t c, n;
+	float eps, momentum;
+	const float *weight, *bias;
+	float *run_mean, *run_var;
+	float *mean, *inv;                      /* [c], of the last forward */
+};
+void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
+    const float *x, float *y);
+/* dx NULL: not wanted. */
+void kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
+    const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
+    bool add_db, float *dbias);
 
 /* --- optimiser updates and conversions (update.c, convert.c) ------------- */
 

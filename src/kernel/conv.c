@@ -1,0 +1,306 @@
+/*
+ * Convolution by im2col and the matrix product.  With K = c*kh*kw, and P the
+ * positions of some rows of the output:
+ *
+ *	col[K,P]    the input under the window at each position
+ *	y[M,P]    = w[M,K]   col[K,P]
+ *	dw[M,K]  += dy[M,P]  col[K,P]^T
+ *	dcol[K,P] = w[M,K]^T dy[M,P],  dx += its entries, each where it came from
+ *
+ * P is chosen by shape so that col stays in the second-level cache.  A window
+ * of one pixel needs no col: the input is it.
+ */
+#include <string.h>
+
+#include "rekindle/kernel.h"
+#include "loops.h"
+#include "window.h"
+
+#define COL_FLOATS  ((int64_t)65536)    /* 256 KiB, half an L2 */
+#define MAX_GROUPS  16                  /* of samples, in the weight gradient */
+#define MIN_GROUPS  4
+#define MAX_PARTIAL ((int64_t)1 << 22)  /* floats of partial weight gradients */
+
+struct conv {
+	const struct kernel_window *v;
+	int64_t M, B, K;
+	int64_t rows, chunks;           /* output rows a chunk */
+	bool direct;                    /* the input is col */
+	const float *x, *w, *b, *dy;
+	float *y, *dx, *dw;
+	bool relu, add;
+	float *col;                     /* one a thread */
+	int64_t col_size;
+	int64_t groups;
+	float *partial;                 /* [groups, M, K] */
+};
+
+static void
+plan(struct conv *c, const struct kernel_window *v, int64_t M, int64_t B,
+    float *scratch)
+{
+	*c = (struct conv){ .v = v, .M = M, .B = B };
+	c->K = v->c * v->k[0] * v->k[1];
+	c->rows = RK_MAX(COL_FLOATS / (c->K * v->ow), 1);
+	c->rows = RK_MIN(c->rows, v->oh);
+	c->chunks = (v->oh + c->rows - 1) / c->rows;
+	c->direct = v->k[0] == 1 && v->k[1] == 1 && v->stride[0] == 1 &&
+	    v->stride[1] == 1 && v->pad[0] == 0 && v->pad[1] == 0;
+	c->col_size = c->direct ? 0 : (c->K * c->rows * v->ow + 15) / 16 * 16;
+	c->groups = RK_MIN(B, MAX_GROUPS);
+	while (c->groups > MIN_GROUPS && c->groups * M * c->K > MAX_PARTIAL)
+		c->groups /= 2;
+	c->col = scratch;
+	if (scratch != NULL)
+		c->partial = scratch + c->col_size * kernel_threads();
+}
+
+size_t
+kernel_conv_scratch(const struct kernel_window *v, int64_t M, int64_t B)
+{
+	struct conv c;
+
+	plan(&c, v, M, B, NULL);
+	/* A smaller batch may have as many groups as a larger one. */
+	int64_t most = RK_MIN(B, MAX_GROUPS);
+	most = RK_MAX(RK_MIN(most, MAX_PARTIAL / (M * c.K)),
+	    RK_MIN(B, MIN_GROUPS));
+	most = RK_MAX(most, c.groups);
+	return (size_t)(c.col_size * kernel_threads() + most * M * c.K);
+}
+
+/* Rows r0 to r1 of the output; col's rows are np long. */
+static void
+im2col(const struct kernel_window *v, const float *x, int64_t r0, int64_t r1,
+    float *col)
+{
+	for (int64_t ch = 0; ch < v->c; ch++)
+	for (int64_t i = 0; i < v->k[0]; i++)
+	for (int64_t j = 0; j < v->k[1]; j++) {
+		int64_t from, to, first;
+		window_span(v, j, &from, &to, &first);
+		for (int64_t oy = r0; oy < r1; oy++, col += v->ow) {
+			int64_t iy = oy * v->stride[0] - v->pad[0] + i;
+			if (iy < 0 || iy >= v->h || from == to) {
+				memset(col, 0, (size_t)v->ow * sizeof(*col));
+				continue;
+			}
+			const float *in = x + (ch * v->h + iy) * v->w + first;
+			for (int64_t o = 0; o < from; o++)
+				col[o] = 0;
+			if (v->stride[1] == 1)
+				memcpy(col + from, in,
+				    (size_t)(to - from) * sizeof(*col));
+			else
+				for (int64_t o = from; o < to; o++)
+					col[o] = in[(o - from) * v->stride[1]];
+			for (int64_t o = to; o < v->ow; o++)
+				col[o] = 0;
+		}
+	}
+}
+
+/* The other way: dx += what col holds for each pixel. */
+static void
+col2im(const struct kernel_window *v, const float *col, int64_t r0, int64_t r1,
+    float *dx)
+{
+	for (int64_t ch = 0; ch < v->c; ch++)
+	for (int64_t i = 0; i < v->k[0]; i++)
+	for (int64_t j = 0; j < v->k[1]; j++) {
+		int64_t from, to, first;
+		window_span(v, j, &from, &to, &first);
+		for (int64_t oy = r0; oy < r1; oy++, col += v->ow) {
+			int64_t iy = oy * v->stride[0] - v->pad[0] + i;
+			if (iy < 0 || iy >= v->h || from == to)
+				continue;
+			float *out = dx + (ch * v->h + iy) * v->w + first;
+			if (v->stride[1] == 1)
+				kernel_loops()->add(out, col + from,
+				    (size_t)(to - from));
+			else
+				for (int64_t o = from; o < to; o++)
+					out[(o - from) * v->stride[1]] +=
+					    col[o];
+		}
+	}
+}
+
+/* col for output rows r0 to r1 of one sample, and its row length. */
+static const float *
+column(const struct conv *c, const float *x, int64_t r0, int64_t r1,
+    int64_t *ld)
+{
+	if (c->direct) {
+		*ld = c->v->h * c->v->w;
+		return x + r0 * c->v->ow;
+	}
+	float *col = c->col + c->col_size * kernel_self();
+	im2col(c->v, x, r0, r1, col);
+	*ld = (r1 - r0) * c->v->ow;
+	return col;
+}
+
+static int64_t
+last_row(const struct conv *c, int64_t r0)
+{
+	return RK_MIN(r0 + c->rows, c->v->oh);
+}
+
+/* A piece is a chunk of a sample. */
+static void
+forward_piece(void *ctx, size_t piece)
+{
+	const struct conv *c = ctx;
+	const struct kernel_window *v = c->v;
+	const int64_t b = (int64_t)piece / c->chunks, all = v->oh * v->ow;
+	const int64_t r0 = (int64_t)piece % c->chunks * c->rows;
+	const int64_t r1 = last_row(c, r0), np = (r1 - r0) * v->ow;
+	int64_t ld;
+	const float *col = column(c, c->x + b * v->c * v->h * v->w, r0, r1,
+	    &ld);
+	float *y = c->y + b * c->M * all + r0 * v->ow;
+
+	kernel_sgemm(false, false, c->M, np, c->K, c->w, c->K, col, ld, 0, y,
+	    all);
+	if (c->b != NULL || c->relu)
+		for (int64_t m = 0; m < c->M; m++)
+			kernel_loops()->bias1(y + m * all, (size_t)np,
+			    c->b != NULL ? c->b[m] : 0, c->relu);
+}
+
+void
+kernel_conv(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *x, const float *w, const float *b, bool relu, float *y,
+    float *scratch)
+{
+	struct conv c;
+
+	plan(&c, v, M, B, scratch);
+	c.x = x;
+	c.w = w;
+	c.b = b;
+	c.relu = relu;
+	c.y = y;
+	kernel_for((size_t)(B * c.chunks), forward_piece, &c);
+}
+
+/* A piece is a sample: its chunks overlap in dx. */
+static void
+back_data_piece(void *ctx, size_t b)
+{
+	const struct conv *c = ctx;
+	const struct kernel_window *v = c->v;
+	const int64_t all = v->oh * v->ow, in = v->c * v->h * v->w;
+	const float *dy = c->dy + (int64_t)b * c->M * all;
+	float *dx = c->dx + (int64_t)b * in;
+
+	if (c->direct) {
+		kernel_sgemm(true, false, c->K, all, c->M, c->w, c->K, dy, all,
+		    c->add ? 1 : 0, dx, all);
+		return;
+	}
+	if (!c->add)
+		memset(dx, 0, (size_t)in * sizeof(*dx));
+	float *col = c->col + c->col_size * kernel_self();
+	for (int64_t r0 = 0; r0 < v->oh; r0 += c->rows) {
+		const int64_t r1 = last_row(c, r0), np = (r1 - r0) * v->ow;
+		kernel_sgemm(true, false, c->K, np, c->M, c->w, c->K,
+		    dy + r0 * v->ow, all, 0, col, np);
+		col2im(v, col, r0, r1, dx);
+	}
+}
+
+void
+kernel_conv_back_data(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *w, const float *dy, bool add, float *dx, float *scratch)
+{
+	struct conv c;
+
+	plan(&c, v, M, B, scratch);
+	c.w = w;
+	c.dy = dy;
+	c.dx = dx;
+	c.add = add;
+	kernel_for((size_t)B, back_data_piece, &c);
+}
+
+/* A piece is a group of samples, added up in their order. */
+static void
+back_weight_piece(void *ctx, size_t g)
+{
+	const struct conv *c = ctx;
+	const struct kernel_window *v = c->v;
+	const int64_t all = v->oh * v->ow;
+	const int64_t from = (int64_t)g * c->B / c->groups;
+	const int64_t to = ((int64_t)g + 1) * c->B / c->groups;
+	float *dw = c->partial + (int64_t)g * c->M * c->K;
+
+	for (int64_t b = from; b < to; b++)
+	for (int64_t r0 = 0; r0 < v->oh; r0 += c->rows) {
+		const int64_t r1 = last_row(c, r0), np = (r1 - r0) * v->ow;
+		int64_t ld;
+		const float *col = column(c, c->x + b * v->c * v->h * v->w, r0,
+		    r1, &ld);
+		kernel_sgemm(false, true, c->M, c->K, np,
+		    c->dy + b * c->M * all + r0 * v->ow, all, col, ld,
+		    b == from && r0 == 0 ? 0 : 1, dw, c->K);
+	}
+}
+
+#define SUM_PIECE ((size_t)4096)
+
+static void
+add_groups_piece(void *ctx, size_t i)
+{
+	const struct conv *c = ctx;
+	const size_t all = (size_t)(c->M * c->K), at = i * SUM_PIECE;
+	const size_t n = RK_MIN(SUM_PIECE, all - at);
+	float *dw = c->dw + at;
+	const float *part = c->partial + at;
+
+	if (c->add)
+		kernel_loops()->add(dw, part, n);
+	else
+		memcpy(dw, part, n * sizeof(*dw));
+	for (int64_t g = 1; g < c->groups; g++)
+		kernel_loops()->add(dw, part + (size_t)g * all, n);
+}
+
+void
+kernel_conv_back_weight(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *x, const float *dy, bool add, float *dw, float *scratch)
+{
+	struct conv c;
+
+	plan(&c, v, M, B, scratch);
+	c.x = x;
+	c.dy = dy;
+	c.dw = dw;
+	c.add = add;
+	kernel_for((size_t)c.groups, back_weight_piece, &c);
+	kernel_for(((size_t)(M * c.K) + SUM_PIECE - 1) / SUM_PIECE,
+	    add_groups_piece, &c);
+}
+
+static void
+back_bias_piece(void *ctx, size_t m)
+{
+	const struct conv *c = ctx;
+	const int64_t all = c->v->oh * c->v->ow;
+	double sum = c->add ? c->dw[m] : 0;
+
+	for (int64_t b = 0; b < c->B; b++)
+		sum += kernel_loops()->sum(c->dy + (b * c->M + (int64_t)m) *
+		    all, (size_t)all);
+	c->dw[m] = (float)sum;
+}
+
+void
+kernel_conv_back_bias(const struct kernel_window *v, int64_t M, int64_t B,
+    const float *dy, bool add, float *db)
+{
+	struct conv c = { .v = v, .M = M, .B = B, .dy = dy, .dw = db,
+		.add = add };
+	kernel_for((size_t)M, back_bias_piece, &c);
+}

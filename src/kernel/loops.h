@@ -1,0 +1,64 @@
+/*
+ * loops - the inner loops of kernel: one thread, one piece, no checks.
+ *
+ * Written once, in loops.inc, with the compiler's vector types, and compiled
+ * twice: for any CPU with four lanes, for AVX2 and FMA with eight.  Which table
+ * is used is decided by the CPU alone (REKINDLE_SIMD=plain asks for the first),
+ * so machines of one class get the same bits.
+ */
+#ifndef KERNEL_LOOPS_H
+#define KERNEL_LOOPS_H
+
+#include "rekindle/kernel.h"
+
+struct kernel_ce {              /* one row of softmax and cross entropy */
+	int64_t classes;
+	double smoothing;
+	float scale;            /* of the gradient: 1 / rows */
+};
+
+struct kernel_loops {
+	/* y += b, or relu of that; b NULL counts as 0.  bias1: b is a number */
+	void (*bias)(float *y, size_t n, const float *b, bool relu);
+	void (*bias1)(float *y, size_t n, float b, bool relu);
+	void (*add)(float *y, const float *x, size_t n);
+	void (*mul)(float *y, const float *x, const float *by, bool add,
+	    size_t n);
+
+	/* y = f(x); y may be x.  See kernel_act(), kernel_act_back(). */
+	void (*act)(enum kernel_act f, const float *x, float *y, size_t n);
+	void (*act_back)(enum kernel_act f, const float *ref, const float *dy,
+	    bool add, float *dx, size_t n);
+
+	/* s[j] (+)= sum over rows of a[.][j].  With y: the rows of a are
+	 * masked by y > 0 first, and stored. */
+	void (*col_sums)(float *a, size_t lda, size_t rows, size_t n,
+	    const float *y, bool add, float *s);
+
+	/* Sum of x, of x*y, of (x - mean)^2 in a fixed order. */
+	double (*sum)(const float *x, size_t n);
+	double (*dot)(const float *x, const float *y, size_t n);
+	double (*spread)(const float *x, size_t n, float mean);
+
+	/* y = (x - mean) * a + b, by numbers or, each, by columns. */
+	void (*norm)(const float *x, float *y, size_t n, float mean, float a,
+	    float b);
+	void (*norm_each)(const float *x, float *y, size_t n,
+	    const float *mean, const float *a, const float *b);
+	/* dx (+)= a*dy + b*(x - mean) + c */
+	void (*norm_back)(const float *x, const float *dy, bool add, float *dx,
+	    size_t n, float mean, float a, float b, float c);
+	void (*norm_back_each)(const float *x, const float *dy, bool add,
+	    float *dx, size_t n, const float *mean, const float *a,
+	    const float *b, const float *c);
+
+	/* The loss of one row of logits for class y; its gradient to d unless
+	 * that is NULL; *right: y has the (first) largest logit. */
+	double (*cross_entropy)(const float *z, const struct kernel_ce *ce,
+	    int32_t y, float *d, bool *right);
+};
+
+extern const struct kernel_loops kernel_loops_plain, kernel_loops_fast;
+const struct kernel_loops *kernel_loops(void);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * Elementwise maps and column sums over the team, in pieces of PIECE elements:
+ * 64 KiB an array, several microseconds of work.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/kernel.h"
+#include "loops.h"
+#include "twice.h"
+
+#define PIECE ((size_t)16384)
+
+const struct kernel_loops *
+kernel_loops(void)
+{
+	static const struct kernel_loops *_Atomic chosen;
+	const struct kernel_loops *l = atomic_load_explicit(&chosen,
+	    memory_order_relaxed);
+
+	if (l == NULL) {
+		const char *want = getenv("REKINDLE_SIMD");
+		bool plain = want != NULL && strcmp(want, "plain") == 0;
+		l = !plain && fast_cpu() ? &kernel_loops_fast
+		    : &kernel_loops_plain;
+		atomic_store_explicit(&chosen, l, memory_order_relaxed);
+	}
+	return l;
+}
+
+struct map {
+	enum kernel_act f;
+	const float *x, *by;
+	float *y;
+	bool add;
+	size_t n;
+	float p;                        /* dropout */
+	uint64_t seed;
+	uint32_t a, b;
+};
+
+static void
+each(kernel_piece_fn *fn, struct map *m)
+{
+	kernel_for((m->n + PIECE - 1) / PIECE, fn, m);
+}
+
+static size_t
+len(const struct map *m, size_t i)
+{
+	return RK_MIN(PIECE, m->n - i * PIECE);
+}
+
+static void
+act_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
+	const size_t at = i * PIECE;
+
+	kernel_loops()->act(m->f, m->x + at, m->y + at, len(m, i));
+}
+
+void
+kernel_act(enum kernel_act f, const float *x, float *y, size_t n)
+{
+	struct map m = { .f = f, .x = x, .y = y, .n = n };
+	each(act_piece, &m);
+}
+
+static void
+act_back_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
+	const size_t at = i * PIECE;
+
+	kernel_loops()->act_back(m->f, m->by + at, m->x + at, m->add,
+	    m->y + at, len(m, i));
+}
+
+void
+kernel_act_back(enum kernel_act f, const float *ref, const float *dy, bool add,
+    float *dx, size_t n)
+{
+	/* Without an activation nothing is read of ref. */
+	struct map m = { .f = f, .x = dy, .by = ref != NULL ? ref : dy,
+		.y = dx, .add = add, .n = n };
+	each(act_back_piece, &m);
+}
+
+static void
+add_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
+	const size_t at = i * PIECE;
+
+	kernel_loops()->add(m->y + at, m->x + at, len(m, i));
+}
+
+void
+kernel_add(float *dst, const float *src, size_t n)
+{
+	struct map m = { .x = src, .y = dst, .n = n };
+	each(add_piece, &m);
+}
+
+static void
+dropout_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
+	const float keep = m->p < 1 ? 1 / (1 - m->p) : 0;
+	float mask[512];
+
+	for (size_t at = i * PIECE, end = at + len(m, i); at < end;) {
+		size_t k = RK_MIN(end - at, RK_ARRAY_LEN(mask));
+		rk_fill_unit(mask, k, m->seed, m->a, m->b, at);
+		for (size_t j = 0; j < k; j++)
+			mask[j] = mask[j] >= m->p ? keep : 0;
+		kernel_loops()->mul(m->y + at, m->x + at, mask, m->add, k);
+		at += k;
+	}
+}
+
+void
+kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
+    uint64_t seed, uint32_t a, uint32_t b)
+{
+	struct map m = { .x = x, .y = y, .add = add, .n = n, .p = p,
+		.seed = seed, .a = a, .b = b };
+	each(dropout_piece, &m);
+}
+
+/* --- column sums ---------------------------------------------------------- */
+
+struct cols {
+	size_t rows, n, width;
+	float *a;
+	const float *y;
+	bool add;
+	float *s;
+};
+
+static void
+cols_piece(void *ctx, size_t i)
+{
+	const struct cols *c = ctx;
+	const size_t at = i * c->width;
+
+	kernel_loops()->col_sums(c->a + at, c->n, c->rows,
+	    RK_MIN(c->width, c->n - at), c->y != NULL ? c->y + at : NULL,
+	    c->add, c->s + at);
+}
+
+void
+kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
+    float *s)
+{
+	/* A piece is a block of columns, whole cache lines wide. */
+	size_t width = RK_MAX(PIECE / 2 / RK_MAX(rows, 1u) / 32 * 32, 32u);
+	struct cols c = { rows, n, width, a, y, add, s };
+	kernel_for((n + width - 1) / width, cols_piece, &c);
+}

@@ -1,0 +1,274 @@
+/*
+ * The team: the thread that called kernel_init() and threads-1 workers.
+ *
+ *	owner                           worker
+ *	job = fn, ctx, n                sees the generation change
+ *	ticket = generation | n left    takes a piece: ticket - 1 by CAS
+ *	generation++, wake sleepers     fn(ctx, piece), done++
+ *	takes pieces itself             ... until the ticket has none left
+ *	waits until done == n
+ *
+ * The ticket holds generation and count in one word, so a worker that comes
+ * late either takes a piece of the job that is there now or none.  A job stays
+ * put while one of its pieces is being worked on, because done < n until then;
+ * so fn, ctx and n may be read once a piece is taken, and only then.
+ *
+ * Who waits first spins, then yields the core, then sleeps: steps follow each
+ * other within microseconds, but a machine may have more runnable threads than
+ * cores, and then spinning takes the core from the thread that is waited for.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "rekindle/kernel.h"
+#include "team.h"
+
+#define SPIN_NS   12000         /* pause only */
+#define YIELD_NS  50000         /* then sched_yield; then sleep */
+#define MAX_THREADS 1024
+
+static struct {
+	_Alignas(64) _Atomic uint64_t ticket;
+	_Alignas(64) _Atomic uint32_t generation;       /* workers sleep on it */
+	_Atomic uint32_t sleepers;
+	_Atomic bool quit;
+	_Alignas(64) _Atomic uint32_t done;             /* the owner sleeps on it */
+	_Atomic uint32_t owner_sleeps;
+	_Alignas(64) kernel_piece_fn *fn;
+	void *ctx;
+	uint32_t n;
+	int threads;                                    /* 0: no team */
+	pthread_t *workers;
+} team;
+
+/* 0: a stranger, 1: the owner, 2 and up: a worker. */
+static _Thread_local int seat;
+static _Thread_local bool in_piece;
+
+static void
+futex_wait(_Atomic uint32_t *word, uint32_t while_it_is)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, NULL, NULL, 0);
+}
+
+static void
+futex_wake(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static inline void
+pause_a_little(void)
+{
+#if defined(__x86_64__)
+	_mm_pause();
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/* Wait, awake, until *word differs from old (want_eq: equals it); false when
+ * it is time to sleep. */
+static bool
+spin(_Atomic uint32_t *word, uint32_t value, bool want_eq)
+{
+	int64_t t0 = 0;
+
+	for (unsigned round = 0;; round++) {
+		for (int i = 0; i < 32; i++) {
+			uint32_t now = atomic_load_explicit(word,
+			    memory_order_acquire);
+			if ((now == value) == want_eq)
+				return true;
+			pause_a_little();
+		}
+		int64_t t = mono_ns();
+		if (t0 == 0)
+			t0 = t;
+		if (t - t0 > YIELD_NS)
+			return false;
+		if (t - t0 > SPIN_NS)
+			sched_yield();
+	}
+}
+
+/*
+ * Small numbers that decay (Adam's moments do) become denormal, and denormals
+ * cost a hundred cycles each; results flush to zero, as do operands.
+ */
+static void
+set_up_thread(void)
+{
+#if defined(__x86_64__)
+	_mm_setcsr(_mm_getcsr() | 0x8040);
+#elif defined(__aarch64__)
+	uint64_t fpcr;
+	__asm__ volatile("mrs %0, fpcr" : "=r"(fpcr));
+	__asm__ volatile("msr fpcr, %0" : : "r"(fpcr | (1u << 24)));
+#endif
+	kernel_gemm_thread_init();
+}
+
+/* Take pieces until the ticket has none left. */
+static void
+work(void)
+{
+	uint64_t t = atomic_load_explicit(&team.ticket, memory_order_acquire);
+
+	in_piece = true;
+	while ((uint32_t)t != 0) {
+		if (!atomic_compare_exchange_weak_explicit(&team.ticket, &t,
+		    t - 1, memory_order_acq_rel, memory_order_acquire))
+			continue;
+		const uint32_t n = team.n;
+		team.fn(team.ctx, n - (uint32_t)t);
+		if (atomic_fetch_add(&team.done, 1) + 1 == n &&
+		    atomic_load(&team.owner_sleeps))
+			futex_wake(&team.done);
+		t = atomic_load_explicit(&team.ticket, memory_order_acquire);
+	}
+	in_piece = false;
+}
+
+static void *
+worker_main(void *arg)
+{
+	uint32_t seen = 0;
+
+	seat = (int)(intptr_t)arg;
+	set_up_thread();
+	for (;;) {
+		while (!spin(&team.generation, seen, false)) {
+			atomic_fetch_add(&team.sleepers, 1);
+			futex_wait(&team.generation, seen);
+			atomic_fetch_sub(&team.sleepers, 1);
+		}
+		seen = atomic_load(&team.generation);
+		if (atomic_load(&team.quit))
+			return NULL;
+		work();
+	}
+}
+
+static void
+next_generation(void)
+{
+	atomic_fetch_add(&team.generation, 1);
+	if (atomic_load(&team.sleepers) > 0)
+		futex_wake(&team.generation);
+}
+
+static void
+stop_workers(int n)
+{
+	atomic_store(&team.quit, true);
+	next_generation();
+	for (int i = 0; i < n; i++)
+		pthread_join(team.workers[i], NULL);
+	free(team.workers);
+	team.workers = NULL;
+	team.threads = 0;
+	atomic_store(&team.quit, false);
+	atomic_store(&team.generation, 0);
+}
+
+enum rk_err
+kernel_init(int threads)
+{
+	sigset_t all, old;
+
+	must(threads >= 1 && threads <= MAX_THREADS && team.threads == 0);
+	kernel_gemm_init();
+	seat = 1;
+	set_up_thread();
+	team.workers = xcalloc((size_t)threads, sizeof(*team.workers));
+	/* Signals are for the program's own threads, not for the team. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int started = 0, e = 0;
+	while (started < threads - 1 && e == 0) {
+		e = pthread_create(&team.workers[started], NULL, worker_main,
+		    (void *)(intptr_t)(started + 2));
+		if (e == 0)
+			started++;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (e != 0) {
+		errno = e;
+		log_errno("kernel: cannot start %d threads", threads);
+		stop_workers(started);
+		return RK_ENOMEM;
+	}
+	team.threads = threads;
+	return RK_OK;
+}
+
+void
+kernel_fini(void)
+{
+	if (team.threads == 0)
+		return;
+	must(seat == 1);
+	stop_workers(team.threads - 1);
+	seat = 0;
+}
+
+int
+kernel_threads(void)
+{
+	return team.threads > 0 ? team.threads : 1;
+}
+
+int
+kernel_self(void)
+{
+	return seat > 0 ? seat - 1 : 0;
+}
+
+bool
+kernel_inside(void)
+{
+	return in_piece;
+}
+
+void
+kernel_for(size_t n, kernel_piece_fn *fn, void *ctx)
+{
+	if (n <= 1 || team.threads <= 1 || in_piece) {
+		bool outer = in_piece;
+		in_piece = outer || n > 1;
+		for (size_t i = 0; i < n; i++)
+			fn(ctx, i);
+		in_piece = outer;
+		return;
+	}
+	must(seat == 1 && n < UINT32_MAX);
+	team.fn = fn;
+	team.ctx = ctx;
+	team.n = (uint32_t)n;
+	atomic_store(&team.done, 0);
+	uint64_t generation = atomic_load(&team.generation) + 1u;
+	atomic_store_explicit(&team.ticket, generation << 32 | n,
+	    memory_order_release);
+	next_generation();
+	work();
+	while (!spin(&team.done, (uint32_t)n, true)) {
+		uint32_t now = atomic_load(&team.done);
+		atomic_store(&team.owner_sleeps, 1);
+		/* A worker that finishes after this store wakes us; one that
+		 * finished before it has changed the word that we sleep on. */
+		if (now != n)
+			futex_wait(&team.done, now);
+		atomic_store(&team.owner_sleeps, 0);
+	}
+}

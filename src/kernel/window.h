@@ -1,0 +1,27 @@
+/*
+ * window - one output row of a moving window: which part of an input row it
+ * reads, for one place (i, j) inside the window.
+ */
+#ifndef KERNEL_WINDOW_H
+#define KERNEL_WINDOW_H
+
+#include "rekindle/kernel.h"
+
+/* Outputs [*from, *to) read inside the image at column offset j; the first of
+ * them reads column *first. */
+static inline void
+window_span(const struct kernel_window *v, int64_t j, int64_t *from,
+    int64_t *to, int64_t *first)
+{
+	const int64_t s = v->stride[1], off = j - v->pad[1];
+	int64_t lo = off < 0 ? (-off + s - 1) / s : 0;
+	int64_t hi = off < v->w ? (v->w - off + s - 1) / s : 0;
+
+	hi = RK_MIN(hi, v->ow);
+	lo = RK_MIN(lo, hi);
+	*from = lo;
+	*to = hi;
+	*first = lo * s + off;
+}
+
+#endif
