@@ -1,0 +1,62 @@
+# bash completion for rekindle
+_rekindle() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local commands="submit list show watch start pause resume cancel retry
+		checkpoint checkpoints metrics log events attempts delete drain help"
+	local cmd= i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--server) ((i++)) ;;
+		-*) ;;
+		*)
+			cmd=${COMP_WORDS[i]}
+			break
+			;;
+		esac
+	done
+	COMPREPLY=()
+	case $prev in
+	--state)
+		mapfile -t COMPREPLY < <(compgen -W "held queued starting running
+			paused succeeded failed cancelled" -- "$cur")
+		return
+		;;
+	--split)
+		mapfile -t COMPREPLY < <(compgen -W "train validation" -- "$cur")
+		return
+		;;
+	--from)
+		# The selectors, and the checkpoints of the job on the line.
+		local job=${COMP_WORDS[i + 1]:-}
+		mapfile -t COMPREPLY < <(compgen -W "latest best $(rekindle \
+		    checkpoints "$job" 2>/dev/null |
+		    awk 'NR > 1 {print $1; if ($2 != "-") {gsub(",", " ", $2); print $2}}')" \
+		    -- "$cur")
+		return
+		;;
+	--server | --name | --label | --limit | --tail | --in | --set)
+		return
+		;;
+	esac
+	if [ -z "$cmd" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$commands --server --help --version" -- "$cur")
+		return
+	fi
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "--help --json --server $(rekindle \
+		    "$cmd" --help 2>/dev/null | head -n 1 | grep -oE -- '--[a-z]+')" -- "$cur")
+		return
+	fi
+	case $cmd in
+	submit)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	list | drain | help) ;;
+	*)
+		mapfile -t COMPREPLY < <(compgen -W "$(rekindle list --all 2>/dev/null |
+		    awk 'NR > 1 {print $1; print $2}')" -- "$cur")
+		;;
+	esac
+}
+complete -F _rekindle rekindle

@@ -1,0 +1,438 @@
+/*
+ * The commands that look: list, show, checkpoints, metrics, log, events,
+ * attempts.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* --- list ------------------------------------------------------------------------- */
+
+static void
+job_cells(struct cli_table *t, const json_t *job)
+{
+	const json_t *p = json_object_get(job, "progress");
+	const char *reason = cli_str(job, "reason");
+	double step = cli_num(p, "step", NAN), v;
+	char state[96], epoch[48] = "", done[16] = "", loss[24] = "", age[32];
+
+	snprintf(state, sizeof(state), *reason ? "%s (%s)" : "%s%s",
+	    cli_str(job, "state"), reason);
+	if (!isnan(step)) {
+		double total = cli_num(p, "steps_total", 0);
+		snprintf(epoch, sizeof(epoch), "%.0f/%.0f",
+		    cli_num(p, "epoch", 0), cli_num(p, "epochs_total", 0));
+		if (total > 0)
+			snprintf(done, sizeof(done), "%.0f%%",
+			    floor(100 * step / total));
+	}
+	if (!isnan(v = cli_num(p, "loss", NAN)))
+		snprintf(loss, sizeof(loss), "%.4f", v);
+	const char *cells[] = { cli_str(job, "id"), cli_str(job, "name"), state,
+	    epoch, done, loss, cli_age(age, sizeof(age), cli_str(job, "created")) };
+	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+}
+
+static void
+query_add(struct strbuf *q, const char *key, const char *value)
+{
+	char *esc = cli_escape(value);
+	sb_addf(q, "%c%s=%s", q->len > 0 ? '&' : '?', key, esc);
+	free(esc);
+}
+
+enum cli_exit
+cmd_list(const struct cli_args *a)
+{
+	static const char *const head[] = { "ID", "NAME", "STATE", "EPOCH",
+	    "DONE", "LOSS", "CREATED" };
+	int64_t left = a->limit > 0 ? a->limit : a->all ? INT64_MAX : 50;
+	struct cli_table t = {0};
+	json_t *all = json_array();
+	char *cursor = NULL;
+	enum cli_exit rc;
+
+	cli_table_row(&t, RK_ARRAY_LEN(head), head);
+	do {
+		struct strbuf q = {0};
+		struct cli_reply r;
+		const json_t *job;
+		size_t i;
+		char n[24];
+
+		snprintf(n, sizeof(n), "%d", (int)RK_MIN(left, 500));
+		query_add(&q, "limit", n);
+		if (a->state != NULL)
+			query_add(&q, "state", a->state);
+		if (a->label != NULL)
+			query_add(&q, "label", a->label);
+		if (cursor != NULL)
+			query_add(&q, "cursor", cursor);
+		char *path = xasprintf("/v1/jobs%s", sb_str(&q));
+		rc = cli_call("GET", path, NULL, &r);
+		free(path);
+		sb_fini(&q);
+		free(cursor);
+		cursor = NULL;
+		if (rc == CLI_OK) {
+			json_t *jobs = json_object_get(r.json, "jobs");
+			json_array_foreach(jobs, i, job)
+				job_cells(&t, job);
+			json_array_extend(all, jobs);
+			left -= (int64_t)json_array_size(jobs);
+			if (*cli_str(r.json, "next") != '\0')
+				cursor = xstrdup(cli_str(r.json, "next"));
+		}
+		cli_reply_fini(&r);
+	} while (rc == CLI_OK && cursor != NULL && left > 0);
+
+	if (rc == CLI_OK && cursor != NULL && !a->json)
+		fprintf(stderr, "(there are more: --all, or --limit N)\n");
+	free(cursor);
+	if (rc == CLI_OK && a->json)
+		cli_print_json(all);
+	else if (rc == CLI_OK && t.rows > 1) {
+		cli_table_print(&t);
+		json_decref(all);
+		return rc;
+	} else if (rc == CLI_OK)
+		printf("no jobs\n");
+	for (size_t i = 0; i < t.rows * t.n; i++)
+		free(t.cells[i]);
+	free(t.cells);
+	json_decref(all);
+	return rc;
+}
+
+/* --- show ------------------------------------------------------------------------- */
+
+static void
+line(const char *key, const char *value)
+{
+	if (*value != '\0')
+		printf("%-12s %s\n", key, value);
+}
+
+static void
+show_plan(const json_t *plan)
+{
+	static const char *const head[] = { "  TENSOR", "ACTION", "FILE", "MODEL" };
+	const json_t *tensors = json_object_get(plan, "tensors"), *row;
+	struct cli_table t = {0};
+	size_t i;
+
+	if (json_array_size(tensors) == 0)
+		return;
+	cli_table_row(&t, RK_ARRAY_LEN(head), head);
+	json_array_foreach(tensors, i, row) {
+		char *file = rkj_text(json_object_get(row, "file_shape"));
+		char *model = rkj_text(json_object_get(row, "model_shape"));
+		char *name = xasprintf("  %s", cli_str(row, "name"));
+		const char *cells[] = { name, cli_str(row, "action"),
+		    strcmp(file, "null") == 0 ? "" : file,
+		    strcmp(model, "null") == 0 ? "" : model };
+		cli_table_row(&t, RK_ARRAY_LEN(cells), cells);
+		free(name);
+		free(file);
+		free(model);
+	}
+	cli_table_print(&t);
+}
+
+static void
+show_job(const json_t *job)
+{
+	const char *reason = cli_str(job, "reason");
+	const json_t *labels = json_object_get(job, "labels");
+	struct strbuf b = {0};
+	char *text;
+
+	line("id", cli_str(job, "id"));
+	line("name", cli_str(job, "name"));
+	sb_addf(&b, *reason ? "%s (%s)" : "%s%s", cli_str(job, "state"), reason);
+	line("state", sb_str(&b));
+	line("", cli_str(job, "message"));
+	line("desired", cli_str(job, "desired"));
+	printf("%-12s %.0f\n", "priority", cli_num(job, "priority", 0));
+	if (json_object_size(labels) > 0) {
+		text = rkj_text(labels);
+		line("labels", text);
+		free(text);
+	}
+	line("created", cli_str(job, "created"));
+	line("started", cli_str(job, "started"));
+	line("ended", cli_str(job, "ended"));
+	printf("%-12s %.0f\n", "attempt", cli_num(job, "attempt", 0));
+	if (json_object_size(json_object_get(job, "progress")) > 0) {
+		sb_reset(&b);
+		cli_progress_line(&b, job, 0);
+		line("progress", sb_str(&b));
+	}
+	line("warm start", cli_str(job, "plan_summary"));
+	show_plan(json_object_get(job, "plan"));
+	text = rkj_pretty(json_object_get(job, "spec"));
+	printf("spec\n%s\n", text);
+	free(text);
+	sb_fini(&b);
+}
+
+/* GET /v1/jobs/ID + tail. */
+static enum cli_exit
+get(const struct cli_args *a, const char *tail, struct cli_reply *r)
+{
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	*r = (struct cli_reply){0};
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s%s", id, tail);
+	rc = cli_call("GET", path, NULL, r);
+	free(path);
+	return rc;
+}
+
+enum cli_exit
+cmd_show(const struct cli_args *a)
+{
+	struct cli_reply r;
+	enum cli_exit rc = get(a, "", &r);
+
+	if (rc == CLI_OK && a->json)
+		cli_print_json(r.json);
+	else if (rc == CLI_OK)
+		show_job(r.json);
+	cli_reply_fini(&r);
+	return rc;
+}
+
+/* --- pages of things -------------------------------------------------------------- */
+
+typedef void row_fn(struct cli_table *t, const json_t *row);
+
+/* All pages of a list under `key`, as a table or as one JSON array. */
+static enum cli_exit
+pages(const struct cli_args *a, const char *what, const char *key,
+    const char *query, size_t n, const char *const *head, row_fn *row)
+{
+	struct cli_table t = {0};
+	json_t *all = json_array();
+	char id[RK_ID], *cursor = NULL;
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	cli_table_row(&t, n, head);
+	while (rc == CLI_OK) {
+		struct cli_reply r;
+		struct strbuf path = {0};
+		const json_t *v;
+		size_t i;
+
+		sb_addf(&path, "/v1/jobs/%s/%s?limit=500%s", id, what, query);
+		if (cursor != NULL) {
+			char *esc = cli_escape(cursor);
+			sb_addf(&path, "&cursor=%s", esc);
+			free(esc);
+		}
+		rc = cli_call("GET", path.s, NULL, &r);
+		sb_fini(&path);
+		free(cursor);
+		cursor = NULL;
+		if (rc == CLI_OK) {
+			json_t *list = json_object_get(r.json, key);
+			json_array_foreach(list, i, v)
+				row(&t, v);
+			json_array_extend(all, list);
+			if (*cli_str(r.json, "next") != '\0' &&
+			    json_array_size(list) > 0)
+				cursor = xstrdup(cli_str(r.json, "next"));
+		}
+		cli_reply_fini(&r);
+		if (cursor == NULL)
+			break;
+	}
+	if (rc == CLI_OK && a->json)
+		cli_print_json(all);
+	if (rc == CLI_OK && !a->json)
+		cli_table_print(&t);
+	else {
+		for (size_t i = 0; i < t.rows * t.n; i++)
+			free(t.cells[i]);
+		free(t.cells);
+	}
+	json_decref(all);
+	return rc;
+}
+
+static void
+number(char *out, size_t n, const json_t *o, const char *key, const char *fmt)
+{
+	double v = cli_num(o, key, NAN);
+	if (isnan(v))
+		snprintf(out, n, "-");
+	else
+		snprintf(out, n, fmt, v);
+}
+
+static void
+checkpoint_row(struct cli_table *t, const json_t *c)
+{
+	const json_t *names = json_object_get(c, "names"), *name;
+	const json_t *m = json_object_get(c, "metrics");
+	struct strbuf b = {0};
+	char step[32], epoch[32], loss[32], acc[32], size[RK_HUMAN], age[32];
+	size_t i;
+
+	json_array_foreach(names, i, name)
+		sb_addf(&b, "%s%s", i > 0 ? "," : "", json_string_value(name));
+	number(step, sizeof(step), c, "step", "%.0f");
+	number(epoch, sizeof(epoch), c, "epoch", "%.0f");
+	number(loss, sizeof(loss), m, "val_loss", "%.4f");
+	number(acc, sizeof(acc), m, "val_accuracy", "%.4f");
+	rk_human_bytes(size, (uint64_t)cli_num(c, "bytes", 0));
+	const char *cells[] = { cli_str(c, "checkpoint"), sb_str(&b), step, epoch,
+	    loss, acc, size, cli_age(age, sizeof(age), cli_str(c, "created")) };
+	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+	sb_fini(&b);
+}
+
+enum cli_exit
+cmd_checkpoints(const struct cli_args *a)
+{
+	static const char *const head[] = { "CHECKPOINT", "NAMES", "STEP",
+	    "EPOCH", "VAL LOSS", "VAL ACC", "SIZE", "WRITTEN" };
+	return pages(a, "checkpoints", "checkpoints", "", RK_ARRAY_LEN(head),
+	    head, checkpoint_row);
+}
+
+static void
+metric_row(struct cli_table *t, const json_t *m)
+{
+	char attempt[32], step[32], epoch[32], loss[32], acc[32], lr[32], rate[32];
+
+	number(attempt, sizeof(attempt), m, "attempt", "%.0f");
+	number(step, sizeof(step), m, "step", "%.0f");
+	number(epoch, sizeof(epoch), m, "epoch", "%.0f");
+	number(loss, sizeof(loss), m, "loss", "%.5f");
+	number(acc, sizeof(acc), m, "accuracy", "%.4f");
+	number(lr, sizeof(lr), m, "learning_rate", "%.4g");
+	number(rate, sizeof(rate), m, "samples_per_second", "%.0f");
+	const char *cells[] = { attempt, step, epoch, cli_str(m, "split"), loss,
+	    acc, lr, rate };
+	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+}
+
+static bool
+print_data(void *ctx, const char *data, size_t len)
+{
+	(void)ctx;
+	printf("%.*s\n", (int)len, data);
+	fflush(stdout);
+	return true;
+}
+
+static enum cli_exit
+follow(const struct cli_args *a, const char *what, const char *query,
+    cli_event_fn *fn)
+{
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s/%s?follow=1%s", id, what, query);
+	rc = cli_stream(path, fn, NULL);
+	free(path);
+	return rc;
+}
+
+enum cli_exit
+cmd_metrics(const struct cli_args *a)
+{
+	static const char *const head[] = { "ATTEMPT", "STEP", "EPOCH", "SPLIT",
+	    "LOSS", "ACCURACY", "LR", "SAMPLES/S" };
+	char *q = a->split != NULL ? xasprintf("&split=%s", a->split) :
+	    xstrdup("");
+	enum cli_exit rc = a->follow ? follow(a, "metrics", q, print_data) :
+	    pages(a, "metrics", "metrics", q, RK_ARRAY_LEN(head), head,
+	    metric_row);
+	free(q);
+	return rc;
+}
+
+static void
+event_row(struct cli_table *t, const json_t *e)
+{
+	const char *cells[] = { cli_str(e, "time"), cli_str(e, "kind"),
+	    cli_str(e, "message") };
+	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+}
+
+static bool
+print_event(void *ctx, const char *data, size_t len)
+{
+	json_t *e = json_loadb(data, len, 0, NULL);
+
+	(void)ctx;
+	if (e != NULL)
+		printf("%s  %s  %s\n", cli_str(e, "time"), cli_str(e, "kind"),
+		    cli_str(e, "message"));
+	fflush(stdout);
+	json_decref(e);
+	return true;
+}
+
+enum cli_exit
+cmd_events(const struct cli_args *a)
+{
+	static const char *const head[] = { "TIME", "KIND", "MESSAGE" };
+
+	if (a->follow)
+		return follow(a, "events", "", a->json ? print_data : print_event);
+	return pages(a, "events", "events", "", RK_ARRAY_LEN(head), head,
+	    event_row);
+}
+
+static void
+attempt_row(struct cli_table *t, const json_t *m)
+{
+	char n[32], start[32], end[32];
+
+	number(n, sizeof(n), m, "attempt", "%.0f");
+	number(start, sizeof(start), m, "start_step", "%.0f");
+	number(end, sizeof(end), m, "end_step", "%.0f");
+	const char *cells[] = { n, cli_str(m, "started"), cli_str(m, "ended"),
+	    cli_str(m, "from"), start, end, cli_str(m, "outcome"),
+	    cli_str(m, "message") };
+	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+}
+
+enum cli_exit
+cmd_attempts(const struct cli_args *a)
+{
+	static const char *const head[] = { "ATTEMPT", "STARTED", "ENDED", "FROM",
+	    "FIRST", "LAST", "OUTCOME", "MESSAGE" };
+	return pages(a, "attempts", "attempts", "", RK_ARRAY_LEN(head), head,
+	    attempt_row);
+}
+
+enum cli_exit
+cmd_log(const struct cli_args *a)
+{
+	struct cli_reply r;
+	char q[64] = "";
+
+	if (a->tail >= 0)
+		snprintf(q, sizeof(q), "%stail=%lld", a->follow ? "&" : "?",
+		    (long long)a->tail);
+	if (a->follow)
+		return follow(a, "log", q, print_data);
+	char *tail = xasprintf("/log%s", q);
+	enum cli_exit rc = get(a, tail, &r);
+	free(tail);
+	if (rc == CLI_OK)
+		fwrite(r.text, 1, r.len, stdout);
+	cli_reply_fini(&r);
+	return rc;
+}

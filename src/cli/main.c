@@ -1,0 +1,249 @@
+/*
+ * rekindle - the command line over rekindled's REST API.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct command {
+	const char *name;
+	int min, max;           /* words that are not options */
+	const char *usage, *what;
+	cli_command_fn *fn;
+} commands[] = {
+	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
+	    "[--watch]", "queue a job; FILE is YAML or JSON, - for stdin",
+	    cmd_submit },
+	{ "list", 0, 0, "[--state STATE,...] [--label KEY=VALUE] [--limit N] "
+	    "[--all]", "the jobs, newest first", cmd_list },
+	{ "show", 1, 1, "JOB", "all about a job, its warm start too", cmd_show },
+	{ "watch", 1, 1, "JOB", "a live progress line until the job has ended",
+	    cmd_watch },
+	{ "start", 1, 1, "JOB", "let a held job into the queue", cmd_start },
+	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now", cmd_pause },
+	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME] "
+	    "[--set PATH=VALUE]... [--watch]",
+	    "go on, from a checkpoint you name", cmd_resume },
+	{ "cancel", 1, 1, "JOB", "stop for good; its checkpoints stay",
+	    cmd_cancel },
+	{ "retry", 1, 1, "JOB [--watch]", "queue a failed job again", cmd_retry },
+	{ "checkpoint", 1, 1, "JOB [--name NAME]",
+	    "save one now; a named one is kept for good", cmd_checkpoint },
+	{ "checkpoints", 1, 1, "JOB", "what there is to go on from",
+	    cmd_checkpoints },
+	{ "metrics", 1, 1, "JOB [--split train|validation] [-f]",
+	    "loss, accuracy, learning rate by step", cmd_metrics },
+	{ "log", 1, 1, "JOB [-f] [--tail LINES]", "what its trainer said",
+	    cmd_log },
+	{ "events", 1, 1, "JOB [-f]", "what happened to it, and why", cmd_events },
+	{ "attempts", 1, 1, "JOB", "each run of its trainer", cmd_attempts },
+	{ "delete", 1, 1, "JOB", "remove an ended job and its checkpoints",
+	    cmd_delete },
+	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
+	    "save every job and take no more work", cmd_drain },
+};
+
+static void
+help(FILE *f)
+{
+	fprintf(f, "rekindle %s - jobs of a rekindled\n\n"
+	    "usage: rekindle [--server WHERE] COMMAND [options]\n\n",
+	    REKINDLE_VERSION);
+	for (size_t i = 0; i < RK_ARRAY_LEN(commands); i++)
+		fprintf(f, "  %-12s %s\n", commands[i].name, commands[i].what);
+	fprintf(f, "\n"
+	    "JOB is an id, the beginning of one that no other has, or a name.\n"
+	    "--json prints what the daemon said; COMMAND --help says more.\n\n"
+	    "The daemon is found by --server (a URL, or the path of a socket),\n"
+	    "REKINDLE_SERVER, rekindled.sock under REKINDLE_STATE_DIR,\n"
+	    "/run/rekindle/rekindled.sock, or http://127.0.0.1:7450.\n\n"
+	    "exit status: 0 done; 1 the daemon refused or could not; 2 wrong\n"
+	    "usage or a job file that cannot be read; 3 no daemon reached;\n"
+	    "4 no such job; 5 the job that was watched failed or was cancelled\n");
+}
+
+static void
+command_help(FILE *f, const struct command *c)
+{
+	fprintf(f, "usage: rekindle %s %s\n\n%s\n", c->name, c->usage, c->what);
+	if (strstr(c->usage, "--set") != NULL)
+		fprintf(f, "\n--set PATH=VALUE changes a field, as "
+		    "training.epochs=3; it may be repeated.\n");
+	fprintf(f, "\n--json prints JSON.  --server WHERE says which daemon.\n");
+}
+
+static const struct command *
+find_command(const char *name)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+enum {
+	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
+	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
+	O_VERSION
+};
+static const struct option options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, O_VERSION },
+	{ "server", required_argument, NULL, O_SERVER },
+	{ "json", no_argument, NULL, O_JSON },
+	{ "set", required_argument, NULL, O_SET },
+	{ "name", required_argument, NULL, O_NAME },
+	{ "hold", no_argument, NULL, O_HOLD },
+	{ "watch", no_argument, NULL, O_WATCH },
+	{ "state", required_argument, NULL, O_STATE },
+	{ "label", required_argument, NULL, O_LABEL },
+	{ "limit", required_argument, NULL, O_LIMIT },
+	{ "all", no_argument, NULL, O_ALL },
+	{ "from", required_argument, NULL, O_FROM },
+	{ "split", required_argument, NULL, O_SPLIT },
+	{ "follow", no_argument, NULL, 'f' },
+	{ "tail", required_argument, NULL, O_TAIL },
+	{ "in", required_argument, NULL, O_IN },
+	{ "rehearse", no_argument, NULL, O_REHEARSE },
+	{ NULL, 0, NULL, 0 }
+};
+
+static bool
+whole_number(const char *opt, const char *text, int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	long long v = strtoll(text, &end, 10);
+	if (errno != 0 || *end != '\0' || end == text || v < 0) {
+		fprintf(stderr, "rekindle: --%s %s: want a whole number\n", opt,
+		    text);
+		return false;
+	}
+	*out = v;
+	return true;
+}
+
+/* Whether this command's usage names the option (help and the global ones go
+ * with all). */
+static bool
+takes(const struct command *c, int o)
+{
+	char flag[40];
+
+	if (o == 'h' || o == O_JSON || o == O_SERVER || o == O_VERSION)
+		return true;
+	if (o == 'f')
+		return strstr(c->usage, "-f") != NULL;
+	for (const struct option *p = options; p->name != NULL; p++) {
+		if (p->val != o)
+			continue;
+		snprintf(flag, sizeof(flag), "--%s", p->name);
+		const char *at = strstr(c->usage, flag);
+		return at != NULL && strchr(" ]", at[strlen(flag)]) != NULL;
+	}
+	return false;
+}
+
+static bool
+take_option(struct cli_args *a, int o, const char *arg, const char **server)
+{
+	switch (o) {
+	case O_SERVER: *server = arg; return true;
+	case O_JSON: return a->json = true;
+	case O_NAME: a->name = arg; return true;
+	case O_HOLD: return a->hold = true;
+	case O_WATCH: return a->watch = true;
+	case O_STATE: a->state = arg; return true;
+	case O_LABEL: a->label = arg; return true;
+	case O_ALL: return a->all = true;
+	case O_FROM: a->from = arg; return true;
+	case O_SPLIT: a->split = arg; return true;
+	case 'f': return a->follow = true;
+	case O_REHEARSE: return a->rehearse = true;
+	case O_LIMIT: return whole_number("limit", arg, &a->limit);
+	case O_TAIL: return whole_number("tail", arg, &a->tail);
+	case O_IN: return whole_number("in", arg, &a->deadline);
+	case O_SET:
+		a->set = xrealloc(a->set, (size_t)(a->nset + 1) * sizeof(char *));
+		a->set[a->nset++] = xstrdup(arg);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The command may stand behind global options: find it first. */
+static const struct command *
+command_of(int argc, char **argv, int *at)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--server") == 0)
+			i++;
+		else if (*argv[i] != '-') {
+			*at = i;
+			return find_command(argv[i]);
+		}
+	}
+	*at = argc;
+	return NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1 };
+	const char *server = NULL;
+	int at, o, ret;
+	const struct command *c = command_of(argc, argv, &at);
+
+	signal(SIGPIPE, SIG_DFL);
+	if (c == NULL && at < argc && strcmp(argv[at], "help") != 0) {
+		fprintf(stderr, "rekindle: no command is called \"%s\"; "
+		    "see rekindle --help\n", argv[at]);
+		return CLI_USAGE;
+	}
+	while ((o = getopt_long(argc, argv, "hf", options, NULL)) != -1) {
+		if (o == 'h') {
+			if (c != NULL)
+				command_help(stdout, c);
+			else
+				help(stdout);
+			return CLI_OK;
+		}
+		if (o == O_VERSION) {
+			printf("rekindle %s\n", REKINDLE_VERSION);
+			return CLI_OK;
+		}
+		if (o == '?' || (c != NULL && !takes(c, o))) {
+			if (c != NULL)
+				fprintf(stderr, "usage: rekindle %s %s\n",
+				    c->name, c->usage);
+			return CLI_USAGE;
+		}
+		if (!take_option(&a, o, optarg, &server))
+			return CLI_USAGE;
+	}
+	if (c == NULL) {
+		help(at < argc ? stdout : stderr);
+		return at < argc ? CLI_OK : CLI_USAGE;
+	}
+	/* argv[optind] is the command itself. */
+	a.npos = argc - optind - 1;
+	if (a.npos < c->min || a.npos > c->max) {
+		fprintf(stderr, "usage: rekindle %s %s\n", c->name, c->usage);
+		return CLI_USAGE;
+	}
+	for (int i = 0; i < a.npos; i++)
+		a.pos[i] = argv[optind + 1 + i];
+	cli_server_set(server);
+	ret = c->fn(&a);
+	for (int i = 0; i < a.nset; i++)
+		free(a.set[i]);
+	free(a.set);
+	return ret;
+}

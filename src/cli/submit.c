@@ -1,0 +1,163 @@
+/*
+ * rekindle submit: a file, with what --set says, to the daemon.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define JOB_MAX_BYTES (1u << 20)
+
+static enum cli_exit
+read_stdin(char **text, size_t *len)
+{
+	struct strbuf b = {0};
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+		if (b.len + (size_t)n > JOB_MAX_BYTES) {
+			fprintf(stderr, "rekindle: the job is over 1 MiB\n");
+			sb_fini(&b);
+			return CLI_REFUSED;
+		}
+		sb_add(&b, buf, (size_t)n);
+	}
+	*len = b.len;
+	*text = b.s != NULL ? sb_detach(&b) : xstrdup("");
+	return CLI_OK;
+}
+
+static enum cli_exit
+read_job(const char *file, json_t **job)
+{
+	struct rk_why why = {0};
+	char *text = NULL;
+	size_t len = 0;
+	enum rk_err e;
+
+	if (strcmp(file, "-") == 0) {
+		enum cli_exit rc = read_stdin(&text, &len);
+		if (rc != CLI_OK)
+			return rc;
+	} else if ((e = rk_read_file(AT_FDCWD, file, JOB_MAX_BYTES,
+	    &text, &len)) != RK_OK) {
+		fprintf(stderr, "rekindle: %s: %s\n", file, rk_strerror(e));
+		return CLI_USAGE;
+	}
+	/* JSON is tried where it looks like it; all else is YAML. */
+	size_t at = strspn(text, " \t\r\n");
+	e = text[at] == '{' ? rkj_parse_json(text, len, job, &why) :
+	    rkj_parse_yaml(text, len, job, &why);
+	free(text);
+	if (e == RK_OK && !json_is_object(*job)) {
+		json_decref(*job);
+		e = rk_refuse(&why, "is not a job: it has no fields");
+	}
+	if (e != RK_OK)
+		fprintf(stderr, "rekindle: %s: %s\n", file, rk_why_first(&why));
+	rk_why_fini(&why);
+	return e == RK_OK ? CLI_OK : CLI_USAGE;
+}
+
+static enum cli_exit
+apply_sets(json_t *job, const struct cli_args *a)
+{
+	for (int i = 0; i < a->nset; i++) {
+		struct rk_why why = {0};
+		const char *eq = strchr(a->set[i], '=');
+		if (eq == NULL || eq == a->set[i]) {
+			fprintf(stderr, "rekindle: --set %s: want PATH=VALUE, as "
+			    "training.epochs=3\n", a->set[i]);
+			return CLI_USAGE;
+		}
+		char *path = xstrndup(a->set[i], (size_t)(eq - a->set[i]));
+		enum rk_err e = rkj_set_path(job, path, rkj_scalar(eq + 1), &why);
+		free(path);
+		if (e != RK_OK)
+			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],
+			    rk_why_first(&why));
+		rk_why_fini(&why);
+		if (e != RK_OK)
+			return CLI_USAGE;
+	}
+	return CLI_OK;
+}
+
+/* The daemon has another working directory: make a path absolute, as seen from
+ * the job's file. */
+static void
+absolute(json_t *o, const char *key, const char *folder)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+	char *joined;
+
+	if (s == NULL || *s == '\0' || *s == '/' || strchr(s, ':') != NULL)
+		return;
+	joined = xasprintf("%s/%s", folder, s);
+	json_object_set_new(o, key, json_string(joined));
+	free(joined);
+}
+
+static void
+absolute_paths(json_t *job, const char *file)
+{
+	static const char *const fields[] = { "images", "labels", "path" };
+	static const char *const sources[] = { "train", "validation" };
+	char folder[PATH_MAX];
+	char *copy = xstrdup(file), *slash = strrchr(copy, '/');
+
+	if (slash == copy)
+		slash++;
+	if (slash != NULL)
+		*slash = '\0';
+	const char *from = strcmp(file, "-") == 0 || slash == NULL ? "." : copy;
+	if (realpath(from, folder) != NULL) {
+		json_t *data = json_object_get(job, "data");
+		for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++)
+			for (size_t k = 0; k < RK_ARRAY_LEN(fields); k++)
+				absolute(json_object_get(data, sources[i]),
+				    fields[k], folder);
+		absolute(json_object_get(job, "model"), "checkpoint", folder);
+	}
+	free(copy);
+}
+
+enum cli_exit
+cmd_submit(const struct cli_args *a)
+{
+	struct cli_reply r = {0};
+	json_t *job = NULL;
+	char id[RK_ID];
+	enum cli_exit rc = read_job(a->pos[0], &job);
+
+	if (rc != CLI_OK)
+		return rc;
+	if ((rc = apply_sets(job, a)) != CLI_OK) {
+		json_decref(job);
+		return rc;
+	}
+	if (a->name != NULL)
+		json_object_set_new(job, "name", json_string(a->name));
+	if (a->hold)
+		json_object_set_new(job, "hold", json_true());
+	absolute_paths(job, a->pos[0]);
+
+	rc = cli_call("POST", "/v1/jobs", job, &r);
+	json_decref(job);
+	if (rc != CLI_OK) {
+		cli_reply_fini(&r);
+		return rc;
+	}
+	snprintf(id, sizeof(id), "%s", cli_str(r.json, "id"));
+	if (a->json)
+		cli_print_json(r.json);
+	else
+		printf("%s  %s  %s\n", id, cli_str(r.json, "name"),
+		    cli_str(r.json, "state"));
+	cli_reply_fini(&r);
+	return a->watch ? cli_watch(id) : CLI_OK;
+}

@@ -1,0 +1,170 @@
+/*
+ * The commands that ask something of a job: start, pause, resume, cancel,
+ * retry, checkpoint, delete; and of the daemon: drain.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static enum cli_exit
+sets_to_overrides(const struct cli_args *a, json_t **out)
+{
+	json_t *o = json_object();
+
+	for (int i = 0; i < a->nset; i++) {
+		struct rk_why why = {0};
+		const char *eq = strchr(a->set[i], '=');
+		char *path = xstrndup(a->set[i], eq != NULL ?
+		    (size_t)(eq - a->set[i]) : 0);
+		enum rk_err e = eq == NULL || eq == a->set[i] ?
+		    rk_refuse(&why, "want PATH=VALUE") :
+		    rkj_set_path(o, path, rkj_scalar(eq + 1), &why);
+		free(path);
+		if (e != RK_OK) {
+			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],
+			    rk_why_first(&why));
+			rk_why_fini(&why);
+			json_decref(o);
+			return CLI_USAGE;
+		}
+	}
+	*out = o;
+	return CLI_OK;
+}
+
+static void
+print_job(const struct cli_args *a, const json_t *job)
+{
+	if (a->json) {
+		cli_print_json(job);
+		return;
+	}
+	printf("%s  %s  %s", cli_str(job, "id"), cli_str(job, "name"),
+	    cli_str(job, "state"));
+	if (*cli_str(job, "message") != '\0')
+		printf("  %s", cli_str(job, "message"));
+	putchar('\n');
+}
+
+static enum cli_exit
+verb(const struct cli_args *a, const char *what, const json_t *body)
+{
+	struct cli_reply r;
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s/%s", id, what);
+	rc = cli_call("POST", path, body, &r);
+	free(path);
+	if (rc == CLI_OK)
+		print_job(a, r.json);
+	cli_reply_fini(&r);
+	return rc == CLI_OK && a->watch ? cli_watch(id) : rc;
+}
+
+enum cli_exit
+cmd_start(const struct cli_args *a)
+{
+	return verb(a, "start", NULL);
+}
+
+enum cli_exit
+cmd_pause(const struct cli_args *a)
+{
+	return verb(a, "pause", NULL);
+}
+
+enum cli_exit
+cmd_cancel(const struct cli_args *a)
+{
+	return verb(a, "cancel", NULL);
+}
+
+enum cli_exit
+cmd_retry(const struct cli_args *a)
+{
+	return verb(a, "retry", NULL);
+}
+
+enum cli_exit
+cmd_resume(const struct cli_args *a)
+{
+	json_t *body = json_object(), *overrides = NULL;
+	enum cli_exit rc = sets_to_overrides(a, &overrides);
+
+	if (rc == CLI_OK) {
+		if (a->from != NULL)
+			json_object_set_new(body, "from", json_string(a->from));
+		if (json_object_size(overrides) > 0)
+			json_object_set(body, "overrides", overrides);
+		rc = verb(a, "resume", body);
+	}
+	json_decref(overrides);
+	json_decref(body);
+	return rc;
+}
+
+enum cli_exit
+cmd_checkpoint(const struct cli_args *a)
+{
+	struct cli_reply r;
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s/checkpoints", id);
+	json_t *body = json_object();
+	if (a->name != NULL)
+		json_object_set_new(body, "name", json_string(a->name));
+	rc = cli_call("POST", path, body, &r);
+	if (rc == CLI_OK && a->json)
+		cli_print_json(r.json);
+	else if (rc == CLI_OK)
+		printf("%s%s%s\n", cli_str(r.json, "checkpoint"),
+		    a->name != NULL ? "  " : "", a->name != NULL ? a->name : "");
+	cli_reply_fini(&r);
+	json_decref(body);
+	free(path);
+	return rc;
+}
+
+enum cli_exit
+cmd_delete(const struct cli_args *a)
+{
+	struct cli_reply r;
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s", id);
+	rc = cli_call("DELETE", path, NULL, &r);
+	if (rc == CLI_OK)
+		printf("%s deleted, with its checkpoints\n", id);
+	cli_reply_fini(&r);
+	free(path);
+	return rc;
+}
+
+enum cli_exit
+cmd_drain(const struct cli_args *a)
+{
+	struct cli_reply r;
+	json_t *body = json_object();
+
+	if (a->deadline >= 0)
+		json_object_set_new(body, "deadline_seconds",
+		    json_integer(a->deadline));
+	if (a->rehearse)
+		json_object_set_new(body, "rehearse", json_true());
+	enum cli_exit rc = cli_call("POST", "/v1/drain", body, &r);
+	json_decref(body);
+	if (rc == CLI_OK && r.json != NULL)
+		cli_print_json(r.json);
+	cli_reply_fini(&r);
+	return rc;
+}
