@@ -1,0 +1,246 @@
+/*
+ * Data sets in memory: made, freed, asked.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "held.h"
+#include "rekindle/kernel.h"
+
+#define HELD_TAG 0x68656c64u
+
+/* Numbers of a batch that one piece gathers: few enough to share out a large
+ * batch, and a small one is done by the caller alone. */
+#define PIECE ((int64_t)64 << 10)
+
+struct held *
+held_new(const char *what)
+{
+	struct held *h = xcalloc(1, sizeof(*h));
+
+	h->tag = HELD_TAG;
+	h->what = xstrdup(what);
+	h->labels_what = xstrdup(what);
+	return h;
+}
+
+void
+held_free(struct held *h)
+{
+	if (h == NULL)
+		return;
+	must_be(h, HELD_TAG);
+	for (size_t i = 0; h->names != NULL && i < h->ncolumns; i++)
+		free(h->names[i]);
+	free(h->names);
+	free(h->what);
+	free(h->labels_what);
+	free(h->bytes);
+	free(h->floats);
+	free(h->classes);
+	free(h->targets);
+	free(h->origin);
+	free(h->pub.scale);
+	free(h->pub.shift);
+	h->tag = 0;
+	free(h);
+}
+
+struct held *
+held_of(const struct data_set *d)
+{
+	struct held *h = (struct held *)(uintptr_t)d;
+
+	must_be(h, HELD_TAG);
+	return h;
+}
+
+void
+data_close(struct data_set *d)
+{
+	if (d != NULL)
+		held_free(held_of(d));
+}
+
+enum rk_err
+held_alloc(void *pp, uint64_t count, size_t size, const char *what,
+    struct rk_why *why)
+{
+	char text[RK_HUMAN];
+	size_t n;
+	void *p;
+
+	if (!rk_mul((size_t)count, size, &n) || n > DATA_MAX_BYTES)
+		return rk_refuse(why, "%s: would take more than %s of memory",
+		    what, rk_human_bytes(text, DATA_MAX_BYTES));
+	p = malloc(n > 0 ? n : 1);
+	if (p == NULL) {
+		rk_refuse(why, "%s: needs %s of memory, and there is none",
+		    what, rk_human_bytes(text, n));
+		return RK_ENOMEM;
+	}
+	*(void **)pp = p;
+	return RK_OK;
+}
+
+static bool
+is_class(float t)
+{
+	return t >= 0 && t < DATA_MAX_CLASSES && t == (float)(int32_t)t;
+}
+
+enum rk_err
+held_find_classes(struct held *h, struct rk_why *why)
+{
+	const int64_t n = h->pub.n;
+	int32_t most = 0;
+	enum rk_err rc;
+
+	h->pub.targets = h->targets;
+	h->pub.classes = NULL;
+	h->pub.nclasses = 0;
+	for (int64_t i = 0; i < n; i++) {
+		if (!is_class(h->targets[i]))
+			return RK_OK;
+		most = RK_MAX(most, (int32_t)h->targets[i]);
+	}
+	rc = held_alloc(&h->classes, (uint64_t)n, sizeof(*h->classes),
+	    h->labels_what, why);
+	if (rc != RK_OK)
+		return rc;
+	for (int64_t i = 0; i < n; i++)
+		h->classes[i] = (int32_t)h->targets[i];
+	h->pub.classes = h->classes;
+	h->pub.nclasses = (int64_t)most + 1;
+	return RK_OK;
+}
+
+enum rk_err
+data_check_classes(const struct data_set *d, int64_t outputs,
+    struct rk_why *why)
+{
+	const struct held *h = held_of(d);
+	int64_t i = 0;
+
+	if (d->classes != NULL && d->nclasses <= outputs)
+		return RK_OK;
+	while (i < d->n && is_class(h->targets[i]) &&
+	    h->targets[i] < (float)outputs)
+		i++;
+	must(i < d->n);
+	int64_t at = h->origin != NULL ? (int64_t)h->origin[i] : i;
+	double label = (double)h->targets[i];
+	if (h->first_line > 0)
+		return rk_refuse(why, "%s: line %lld: the label is %.9g, want "
+		    "0 to %lld, for the network has %lld outputs",
+		    h->labels_what, (long long)at + (long long)h->first_line,
+		    label, (long long)outputs - 1, (long long)outputs);
+	return rk_refuse(why, "%s: the label of sample %lld (from 0) is %.9g, "
+	    "want 0 to %lld, for the network has %lld outputs", h->labels_what,
+	    (long long)at, label, (long long)outputs - 1, (long long)outputs);
+}
+
+int64_t
+data_at(const struct data_set *d, uint64_t seed, int64_t epoch, bool shuffle,
+    int64_t i)
+{
+	must(i >= 0 && i < d->n && epoch >= 0);
+	if (!shuffle)
+		return i;
+	return (int64_t)rk_permute(seed, (uint64_t)epoch, (uint64_t)d->n,
+	    (uint64_t)i);
+}
+
+/* --- batches ---------------------------------------------------------------- */
+
+struct gather {
+	const struct data_set *d;
+	const int64_t *which;
+	int64_t count, rows;            /* rows of a piece */
+	float *x, *t;
+	int32_t *y;
+};
+
+/* One sample: x * scale + shift, by the whole, by channel or by feature. */
+static void
+gather_row(const struct data_set *d, int64_t at, float *x)
+{
+	const size_t off = (size_t)at * (size_t)d->width;
+	const uint8_t *b = d->bytes != NULL ? d->bytes + off : NULL;
+	const float *f = d->bytes != NULL ? NULL : d->floats + off;
+	const size_t width = (size_t)d->width, parts = (size_t)d->nnorm;
+
+	if (parts == width && b != NULL) {
+		kernel_bytes_affine_each(x, b, width, d->scale, d->shift);
+		return;
+	}
+	if (parts == width) {
+		kernel_floats_affine_each(x, f, width, d->scale, d->shift);
+		return;
+	}
+	for (size_t c = 0, k = 0; c < parts; c++, k += width / parts)
+		if (b != NULL)
+			kernel_bytes_affine(x + k, b + k, width / parts,
+			    d->scale[c], d->shift[c]);
+		else
+			kernel_floats_affine(x + k, f + k, width / parts,
+			    d->scale[c], d->shift[c]);
+}
+
+static void
+gather_piece(void *ctx, size_t piece)
+{
+	const struct gather *g = ctx;
+	const int64_t from = (int64_t)piece * g->rows;
+	const int64_t to = RK_MIN(from + g->rows, g->count);
+
+	for (int64_t i = from; i < to; i++) {
+		int64_t at = g->which[i];
+
+		must(at >= 0 && at < g->d->n);
+		if (g->x != NULL)
+			gather_row(g->d, at, g->x + i * g->d->width);
+		if (g->y != NULL)
+			g->y[i] = g->d->classes[at];
+		if (g->t != NULL)
+			g->t[i] = g->d->targets[at];
+	}
+}
+
+void
+data_gather(const struct data_set *d, const int64_t *which, int64_t count,
+    float *x, int32_t *y, float *t)
+{
+	struct gather g = {
+		.d = d, .which = which, .count = count, .x = x, .t = t, .y = y,
+		.rows = RK_MAX(PIECE / RK_MAX(d->width, 1), 1),
+	};
+
+	must(x == NULL || d->width > 0);
+	must(y == NULL || d->classes != NULL);
+	if (g.count <= g.rows)
+		gather_piece(&g, 0);
+	else
+		kernel_for((size_t)((g.count + g.rows - 1) / g.rows),
+		    gather_piece, &g);
+}
+
+void
+data_digest(const struct data_set *d, char hex[RK_SHA256_HEX])
+{
+	const size_t n = (size_t)d->n, all = n * (size_t)d->width;
+	struct rk_sha256 *sha = rk_sha256_new();
+	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
+	    d->bytes != NULL ? "bytes" : "floats");
+
+	rk_sha256_add(sha, head, strlen(head) + 1);
+	free(head);
+	for (int i = 0; i < d->ndim; i++)
+		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
+	if (d->bytes != NULL)
+		rk_sha256_add(sha, d->bytes, all);
+	else
+		rk_sha256_add(sha, d->floats, all * sizeof(*d->floats));
+	rk_sha256_add(sha, d->targets, n * sizeof(*d->targets));
+	rk_sha256_end(sha, hex);
+}

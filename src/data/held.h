@@ -1,0 +1,58 @@
+/*
+ * held - a data set as its owner sees it: what data.h shows, and the memory,
+ * names and origins behind it.
+ */
+#ifndef DATA_HELD_H
+#define DATA_HELD_H
+
+#include "rekindle/data.h"
+
+#define DATA_MAX_COLUMNS  ((size_t)1 << 20)     /* of a CSV file */
+#define DATA_MAX_CLASSES  (1 << 20)
+
+struct held {
+	struct data_set pub;            /* first: a data_set * is a held * */
+	unsigned tag;
+	char *what;                     /* the file of its samples */
+	char *labels_what;              /* the file of its labels */
+	uint8_t *bytes;
+	float *floats;
+	int32_t *classes;
+	float *targets;
+	uint32_t *origin;               /* after a split: the numbers that its
+	                                   samples have in the file; else NULL */
+	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
+	char **names;                   /* csv with a header: of all columns */
+	size_t ncolumns, label;         /* csv: of them the label */
+};
+
+struct held *held_new(const char *what);
+void held_free(struct held *h);                 /* NULL is fine */
+struct held *held_of(const struct data_set *d);
+
+/* Memory for count numbers of `size` bytes for a file; says no in why. */
+enum rk_err held_alloc(void *pp, uint64_t count, size_t size,
+    const char *what, struct rk_why *why) RK_MUSTCHECK;
+
+/* Make classes of the targets if they all are such; sets pub's labels. */
+enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
+
+/* The readers; what they refuse names the file. */
+struct source;
+enum rk_err idx_read(struct source *in, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err csv_read(const char *p, size_t n, const char *what,
+    const struct spec_source *src, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Work out scale and shift from a training set; give another the same. */
+enum rk_err norm_find(struct held *h, const struct spec_normalize *s,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err norm_copy(struct held *to, const struct held *from,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Take part of `all` away as a validation set, chosen by the seed. */
+enum rk_err split(struct held *all, double part, uint64_t seed,
+    struct held **valid, struct rk_why *why) RK_MUSTCHECK;
+
+#endif

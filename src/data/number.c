@@ -1,0 +1,117 @@
+/*
+ * A number of at most 19 digits with a small exponent is exact in two steps: an
+ * integer below 2^53 and a power of ten up to 10^22 are both doubles, so one
+ * multiplication or division rounds once (Clinger, "How to read floating point
+ * numbers accurately", PLDI 1990).  All others go to strtod.
+ */
+#include <locale.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "number.h"
+#include "rekindle/base.h"
+
+#define EXACT_POWER 22
+#define EXACT_INT   ((uint64_t)1 << 53)
+#define MAX_EXP     100000              /* far past a double, far from overflow */
+#define MAX_TEXT    1024                /* longer ones are no numbers to us */
+
+static const double powers[EXACT_POWER + 1] = {
+	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
+	1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+};
+
+static locale_t c_locale;
+static pthread_once_t c_locale_once = PTHREAD_ONCE_INIT;
+
+static void
+make_c_locale(void)
+{
+	c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	must(c_locale != (locale_t)0);
+}
+
+static double
+slow(const char *p, size_t n)
+{
+	char text[MAX_TEXT + 1];
+
+	memcpy(text, p, n);
+	text[n] = '\0';
+	pthread_once(&c_locale_once, make_c_locale);
+	return strtod_l(text, NULL, c_locale);
+}
+
+struct digits {
+	uint64_t all;                   /* the digits as one integer */
+	int n;                          /* how many, leading zeros not counted */
+};
+
+static const char *
+take_digits(const char *p, const char *end, struct digits *d)
+{
+	for (; p < end && *p >= '0' && *p <= '9'; p++) {
+		/* Past 19 digits it is for strtod, and all may wrap. */
+		d->all = d->all * 10 + (uint64_t)(*p - '0');
+		d->n += (d->n > 0 || *p != '0') && d->n < 100;
+	}
+	return p;
+}
+
+/* An exponent at p, which is at the e; p itself when it is none. */
+static const char *
+take_exponent(const char *p, const char *end, int *out)
+{
+	const char *q = p + 1;
+	bool minus = q < end && *q == '-';
+	int e = 0;
+
+	if (q < end && (*q == '-' || *q == '+'))
+		q++;
+	if (q == end || *q < '0' || *q > '9')
+		return p;
+	for (; q < end && *q >= '0' && *q <= '9'; q++)
+		e = RK_MIN(e * 10 + (*q - '0'), MAX_EXP);
+	*out = minus ? -e : e;
+	return q;
+}
+
+const char *
+number_parse(const char *p, const char *end, double *v)
+{
+	const char *begin = p, *first;
+	struct digits d = { 0, 0 };
+	bool minus = p < end && *p == '-';
+	int e = 0;
+
+	if (p < end && (*p == '-' || *p == '+'))
+		p++;
+	first = p;
+	p = take_digits(p, end, &d);
+	ptrdiff_t seen = p - first, fraction = 0;
+	if (p < end && *p == '.') {
+		first = p + 1;
+		p = take_digits(first, end, &d);
+		fraction = p - first;
+	}
+	if (seen + fraction == 0)
+		return NULL;
+	if (p < end && (*p == 'e' || *p == 'E'))
+		p = take_exponent(p, end, &e);
+	if (p - begin > MAX_TEXT)
+		return NULL;
+
+	e -= (int)fraction;
+	if (d.n <= 19 && d.all <= EXACT_INT && e >= -EXACT_POWER &&
+	    e <= EXACT_POWER) {
+		double x = (double)d.all;
+		x = e < 0 ? x / powers[-e] : x * powers[e];
+		*v = minus ? -x : x;
+	} else {
+		*v = slow(begin, (size_t)(p - begin));
+	}
+	return p;
+}
