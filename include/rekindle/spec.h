@@ -5,46 +5,64 @@
  * All three programs read jobs through this module, so a job means the same
  * everywhere.  Pure: no files are opened but by spec_load(), spec_check_files().
  *
- * The fields with their units, ranges and defaults (* must be given):
+ * The fields with their units, ranges and defaults (* must be given).  A count
+ * is an integer; a null is the same as an absent field; what is given for a type
+ * that does not take it is refused.  Where an object has a `type` and needs
+ * nothing else, the word alone will do: `schedule: cosine`, `- relu`.
  *
- *	name             * 1-64 of [A-Za-z0-9._-]
+ *	name             * 1-64 of [A-Za-z0-9._-], the first no . and no -
  *	priority         0; -1000 to 1000, higher runs first
  *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
- *	resources.threads  all cores of the machine, at most 256 (0 in the struct:
- *	                 not said)
- *	resources.memory 1GiB; bytes
+ *	resources.threads  all cores of the machine; 1 to 256 (0 in the struct:
+ *	                 not said; the normal form then has no such field)
+ *	resources.memory 1GiB; 1 MiB to 1 PiB: bytes, or text such as 512MiB
  *	hold             false
  *	retries          3; 0 to 100: crashes in a row before it has failed
- *	model.arch       mlp | lenet5         (this or model.layers)
- *	model.sizes      mlp: [inputs, hidden..., outputs], 2 to 64 of 1 to 2^24
+ *	model            *
+ *	model.arch       mlp | lenet5         (* this or model.layers)
+ *	model.sizes      mlp: * [inputs, hidden..., outputs], 2 to 64 of 1 to 2^24;
+ *	                 at most SPEC_MAX_PARAMS parameters in all
  *	model.activation mlp: relu | gelu | sigmoid | tanh; relu
  *	model.classes    lenet5: outputs, 2 to 2^20; 10
- *	model.input      layers: shape of one sample, e.g. [1, 28, 28]; from data
- *	model.layers     list of {type: ..., name: ...}, see enum spec_layer_type
- *	model.checkpoint a safetensors file or job://ID/CHECKPOINT: the warm start
+ *	model.input      layers: shape of one sample, 1 to 4 of 1 to 2^24, e.g.
+ *	                 [1, 28, 28]; from the data
+ *	model.layers     1 to 1024 of {type: ..., name: ...}, see enum
+ *	                 spec_layer_type
+ *	model.checkpoint a safetensors file or job://ID/CHECKPOINT (latest, best,
+ *	                 step:N or a name): the warm start; none
  *	model.strict     true
+ *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
- *	training.epochs  * or training.steps (then the shorter of the two counts)
- *	training.steps   0: as many as the epochs have
+ *	training.epochs  * or training.steps (both: the shorter of the two); 1 to
+ *	                 2^40; 0 in the struct: not said
+ *	training.steps   0 to 2^40; 0: as many as the epochs have
  *	training.batch_size  64; 1 to 2^20
  *	training.drop_last   false: the last, smaller batch of an epoch is used
  *	training.shuffle     true
  *	training.seed    1; 0 to 2^53
- *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1}
- *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; PyTorch's
- *	                 names and defaults; learning_rate has none for sgd
+ *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1}; the
+ *	                 latter only for cross_entropy, which needs 2 outputs
+ *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; adam; see
+ *	                 struct spec_optim
  *	training.schedule    see struct spec_schedule; constant
- *	training.gradient_clip_norm  0: off
- *	training.warm_start.learning_rate_scale  0.2; > 0 to 1
+ *	training.gradient_clip_norm  0: off; to 1e9
+ *	training.warm_start.learning_rate_scale  0.2; >0 to 1
  *	training.log_every   50 steps between metric lines of the training loss
+ *	data             *
  *	data.train       * see struct spec_source
- *	data.validation  another source, or
+ *	data.validation  another source of the same type, or
  *	data.validation_split  0 to 0.9 of the training samples, chosen by the seed
  *	data.normalize   see struct spec_normalize
- *	checkpoint.every {steps, seconds, epochs}; {epochs: 1} when none is said
- *	checkpoint.keep  {last: 3, best: 1, metric: val_accuracy (val_loss for
- *	                 mse), mode: max | min (by the metric's name)}
- *	metadata         {}; free text by key, at most 64, values at most 4096
+ *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
+ *	                 {epochs: 1} when none is said
+ *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric: val_accuracy |
+ *	                 val_loss | loss, mode: max | min}.  metric: val_accuracy,
+ *	                 for mse val_loss, without validation data loss (val_...
+ *	                 needs validation data); mode: max for accuracy, else min
+ *	metadata         {}; free text by key, at most 64, keys 1 to 64 bytes,
+ *	                 values at most 4096
+ *
+ * Labels and metadata: whole numbers, true and false are taken as text.
  */
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H
@@ -72,8 +90,9 @@ enum spec_layer_type {
 	SPEC_L_LINEAR,          /* linear      out*, bias true                */
 	SPEC_L_CONV2D,          /* conv2d      out*, kernel*, stride 1, padding 0,
 	                           bias true; kernel, stride, padding are a number
-	                           or [height, width]                         */
-	SPEC_L_MAX_POOL2D,      /* max_pool2d  kernel*, stride kernel, padding 0 */
+	                           or [height, width], at most 1024           */
+	SPEC_L_MAX_POOL2D,      /* max_pool2d  kernel*, stride kernel, padding 0,
+	                           at most half of the kernel                 */
 	SPEC_L_AVG_POOL2D,      /* avg_pool2d  the same; padding counts as zeros,
 	                           as PyTorch's count_include_pad=True        */
 	SPEC_L_BATCH_NORM,      /* batch_norm  eps 1e-5, momentum 0.1 (PyTorch's
@@ -86,8 +105,9 @@ enum spec_layer_type {
 
 struct spec_layer {
 	enum spec_layer_type type;
-	char *name;             /* prefix of its tensors; the index unless said,
-	                           as in PyTorch's Sequential: "0.weight"     */
+	char *name;             /* prefix of its tensors, as a job's name, no two
+	                           alike; the index unless said, as in
+	                           PyTorch's Sequential: "0.weight"           */
 	int64_t out;
 	int kernel[2], stride[2], padding[2];   /* height, width */
 	bool bias;
@@ -115,17 +135,19 @@ struct spec_loss {
 };
 
 enum spec_optim_type { SPEC_SGD, SPEC_ADAM, SPEC_ADAMW, SPEC_RMSPROP };
-/* Field       used by              default                                  */
+/* Names and defaults are PyTorch's; given alone, a `type` is required.
+ * Field       used by              default (range)                          */
 struct spec_optim {
 	enum spec_optim_type type;
-	double learning_rate;   /* all       sgd none, adam(w) 1e-3, rmsprop 1e-2 */
-	double weight_decay;    /* all       0, adamw 1e-2                    */
-	double momentum;        /* sgd, rmsprop  0                            */
-	double dampening;       /* sgd       0                                */
+	double learning_rate;   /* all       sgd none (*), adam(w) 1e-3,
+	                                     rmsprop 1e-2 (>0 to 1e6)         */
+	double weight_decay;    /* all       0, adamw 1e-2 (0 to 1000)        */
+	double momentum;        /* sgd, rmsprop  0 (0 to <1)                  */
+	double dampening;       /* sgd       0 (0 to 1)                       */
 	bool nesterov;          /* sgd       false; needs momentum, no dampening */
-	double beta1, beta2;    /* adam(w)   `betas: [0.9, 0.999]`            */
-	double eps;             /* adam(w), rmsprop  1e-8                     */
-	double alpha;           /* rmsprop   0.99                             */
+	double beta1, beta2;    /* adam(w)   `betas: [0.9, 0.999]` (0 to <1)  */
+	double eps;             /* adam(w), rmsprop  1e-8 (>0 to 1)           */
+	double alpha;           /* rmsprop   0.99 (0 to <1)                   */
 	bool centered;          /* rmsprop   false                            */
 };
 
@@ -142,7 +164,10 @@ struct spec_optim {
  *	linear           end_factor 0, length | length_epochs
  *	polynomial       power 1, min_learning_rate 0, length | length_epochs
  *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0
- * length 0: to the end of the training, warm-up not counted.
+ * length 0: to the end of the training, warm-up not counted.  gamma and power
+ * are above 0, the factors 0 to 1, milestones grow strictly, and
+ * min_learning_rate is at most the learning rate.  A length or warm-up of 0 is
+ * in steps, whatever unit it was given in.
  */
 enum spec_schedule_type {
 	SPEC_S_CONSTANT, SPEC_S_STEP, SPEC_S_MULTISTEP, SPEC_S_COSINE,
@@ -179,7 +204,8 @@ struct spec_training {
  *	type: idx   images *, labels * (paths; IDX, plain or gzip)
  *	type: csv   path *, label * (a column's name, or its index from 0;
  *	            negative from the end), header auto | true | false,
- *	            delimiter ","; all other columns are features
+ *	            delimiter "," (or ; | : tab space); all other columns are
+ *	            features
  */
 enum spec_source_type { SPEC_IDX, SPEC_CSV };
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
@@ -196,7 +222,8 @@ struct spec_source {
 /*
  *	none        the numbers as they are
  *	scale       idx: pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx.  mean, std: a number, or one a channel
+ *	            the default for idx.  mean, std: a number, or one a channel (0
+ *	            and 1 where only the other is given); not for csv
  *	standard    per feature (csv) or over all pixels (idx): mean 0, standard
  *	            deviation 1 over the training samples; the default for csv
  */
@@ -258,17 +285,25 @@ void spec_free(struct spec *s);         /* NULL is fine */
  * reference.  spec_parse() of it gives an equal spec. */
 json_t *spec_json(const struct spec *s);
 
-/* SHA-256 of the normal form of what decides the weights: model, training and
- * data, but not names, priority, labels, resources, checkpoint, metadata. */
+/* SHA-256 of the normal form of what decides the weights: model, training (but
+ * for resume_from and log_every) and data; not name, priority, labels,
+ * resources, checkpoint, metadata. */
 void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 
 /*
- * Overrides of a resume, merged into tree (a normal form) as RFC 7396 says and
- * then parsed like a job.  Allowed are name, priority, labels, resources,
- * retries, checkpoint, metadata and, of training, all but batch_size,
- * drop_last, shuffle, seed, loss.type and optimizer.type: those decide what the
- * stored state means.  RK_EINVAL names each that is not.  *changed (may be
- * NULL; a new reference) is {path: [old, new], ...} of what differs.
+ * Overrides of a resume, merged into tree (a job; its normal form is taken) as
+ * RFC 7396 says and then parsed like a job.  Allowed are name, priority, labels,
+ * resources, retries, checkpoint, metadata and, of training, all but batch_size,
+ * drop_last, shuffle, seed, loss.type and optimizer.type, and momentum from or
+ * to 0 and `centered`: those decide what the stored state means.  RK_EINVAL
+ * names each that is not and would change.  *changed (may be NULL; a new
+ * reference) is {path: [old, new], ...} of what differs, null where the field
+ * was not or is no more.
+ *
+ * Beyond the RFC, so that what a person means is what happens: `warmup_epochs`
+ * takes the place of `warmup_steps` (and so for its like), a schedule of another
+ * type drops the fields of the old one but the warm-up, and another
+ * keep.metric brings its own mode unless one is said.
  */
 enum rk_err spec_override(const json_t *tree, const json_t *overrides,
     struct spec **sp, json_t **changed, struct rk_why *why) RK_MUSTCHECK;

@@ -1,0 +1,82 @@
+/* What the blocks of a job must mean to one another. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+/* How many outputs the network has for certain; 0 where that is not plain. */
+static int64_t
+outputs(const struct spec_model *m)
+{
+	switch (m->arch) {
+	case SPEC_ARCH_MLP:
+		return m->sizes[m->nsizes - 1];
+	case SPEC_ARCH_LENET5:
+		return m->classes;
+	case SPEC_ARCH_LAYERS:
+		break;
+	}
+	const struct spec_layer *last = &m->layers[m->nlayers - 1];
+	return last->type == SPEC_L_LINEAR ? last->out : 0;
+}
+
+/* The metric that chooses the best checkpoint: default, and whether there will
+ * be such a number at all. */
+static void
+check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
+{
+	static const char path[] = "checkpoint.keep.metric";
+	struct spec_checkpoint *c = &s->checkpoint;
+	const bool mse = s->training.loss.type == SPEC_MSE;
+	const bool held_out = s->data.has_validation ||
+	    s->data.validation_split > 0;
+	const json_t *keep = json_object_get(json_object_get(tree,
+	    "checkpoint"), "keep");
+
+	if (c->metric == NULL)
+		c->metric = xstrdup(!held_out ? "loss" : mse ? "val_loss" :
+		    "val_accuracy");
+	else if (strncmp(c->metric, "val_", 4) == 0 && !held_out)
+		rk_refuse_at(why, path, "is %s, and there are no validation "
+		    "data: give data.validation or data.validation_split, or "
+		    "use loss", c->metric);
+	else if (strcmp(c->metric, "val_accuracy") == 0 && mse)
+		rk_refuse_at(why, path, "is val_accuracy, which the loss mse "
+		    "does not have: use val_loss");
+	const json_t *mode = json_object_get(keep, "mode");
+	if (mode == NULL || json_is_null(mode))
+		c->mode_max = strcmp(c->metric, "val_accuracy") == 0;
+}
+
+static void
+check_outputs(const struct spec *s, struct rk_why *why)
+{
+	if (s->training.loss.type == SPEC_CROSS_ENTROPY &&
+	    outputs(&s->model) == 1)
+		rk_refuse_at(why, s->model.arch == SPEC_ARCH_MLP ?
+		    "model.sizes" : "model.layers", "ends in 1 output, and "
+		    "cross_entropy needs at least 2 (mse takes 1)");
+}
+
+static void
+check_rates(const struct spec_training *t, struct rk_why *why)
+{
+	if (t->schedule.min_learning_rate > t->optim.learning_rate)
+		rk_refuse_at(why, "training.schedule.min_learning_rate",
+		    "is %g, more than the learning rate's %g",
+		    t->schedule.min_learning_rate, t->optim.learning_rate);
+}
+
+void
+sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
+    struct rk_why *why)
+{
+	const unsigned metric = SP_TRAINING | SP_DATA | SP_CHECKPOINT;
+
+	if ((sound & (SP_MODEL | SP_TRAINING)) == (SP_MODEL | SP_TRAINING))
+		check_outputs(s, why);
+	if (sound & SP_TRAINING)
+		check_rates(&s->training, why);
+	if ((sound & metric) == metric)
+		check_metric(s, tree, why);
+}

@@ -1,0 +1,136 @@
+/* Where jobs meet the disk: a job's file, and the files that it names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "read.h"
+
+/* Take a relative path from the folder dir. */
+static void
+resolve(char **path, const char *dir)
+{
+	const char *p = *path;
+
+	if (p == NULL || p[0] == '/')
+		return;
+	while (strncmp(p, "./", 2) == 0)
+		p += 2;
+	char *full = xasprintf("%s/%s", strcmp(dir, "/") == 0 ? "" : dir, p);
+	free(*path);
+	*path = full;
+}
+
+static void
+resolve_all(struct spec *s, const char *dir)
+{
+	struct spec_source *sources[] = { &s->data.train, &s->data.validation };
+	struct rk_uri u;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++) {
+		resolve(&sources[i]->images, dir);
+		resolve(&sources[i]->labels, dir);
+		resolve(&sources[i]->path, dir);
+	}
+	if (s->model.checkpoint == NULL ||
+	    rk_uri_parse(&u, s->model.checkpoint, NULL) != RK_OK)
+		return;
+	/* A file: address is absolute already. */
+	if (u.kind == RK_URI_FILE && u.path[0] != '/')
+		resolve(&s->model.checkpoint, dir);
+	rk_uri_fini(&u);
+}
+
+/* The absolute folder of a file; the caller frees it. */
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash == NULL ? xstrdup(".") : slash == path ?
+	    xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+	char *full = realpath(dir, NULL);
+
+	if (full == NULL)
+		return dir;
+	free(dir);
+	return full;
+}
+
+enum rk_err
+spec_load(const char *path, struct spec **sp, struct rk_why *why)
+{
+	const char *dot = strrchr(path, '.');
+	bool yaml = dot == NULL || strcasecmp(dot, ".json") != 0;
+	char *text = NULL;
+	size_t len = 0;
+
+	enum rk_err rc = rk_read_file(AT_FDCWD, path, SPEC_MAX_BYTES, &text,
+	    &len);
+	if (rc == RK_ELIMIT)
+		return rk_refuse(why, "%s is longer than the %u bytes of a "
+		    "job", path, SPEC_MAX_BYTES);
+	if (rc != RK_OK) {
+		rk_refuse(why, "cannot read %s: %s", path, rk_strerror(rc));
+		return rc;
+	}
+	rc = spec_parse_text(text, len, yaml, sp, why);
+	free(text);
+	if (rc == RK_OK) {
+		char *dir = folder_of(path);
+		resolve_all(*sp, dir);
+		free(dir);
+	}
+	return rc;
+}
+
+static void
+check_file(const char *path, const char *field, bool absolute,
+    struct rk_why *why)
+{
+	struct stat st;
+
+	if (path == NULL)
+		return;
+	if (absolute && path[0] != '/')
+		rk_refuse_at(why, field, "is \"%s\", want an absolute path",
+		    path);
+	else if (stat(path, &st) != 0)
+		rk_refuse_at(why, field, "is \"%s\": %s", path,
+		    errno == ENOENT || errno == ENOTDIR ? "there is no such "
+		    "file" : strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		rk_refuse_at(why, field, "is \"%s\", which is %s, want a file",
+		    path, S_ISDIR(st.st_mode) ? "a folder" :
+		    "no regular file");
+	else if (access(path, R_OK) != 0)
+		rk_refuse_at(why, field, "is \"%s\": %s", path,
+		    errno == EACCES ? "no permission to read it" :
+		    strerror(errno));
+}
+
+enum rk_err
+spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
+{
+	const struct spec_data *d = &s->data;
+	struct rk_why own = {0};
+	struct rk_uri u;
+
+	check_file(d->train.images, "data.train.images", absolute, &own);
+	check_file(d->train.labels, "data.train.labels", absolute, &own);
+	check_file(d->train.path, "data.train.path", absolute, &own);
+	check_file(d->validation.images, "data.validation.images", absolute,
+	    &own);
+	check_file(d->validation.labels, "data.validation.labels", absolute,
+	    &own);
+	check_file(d->validation.path, "data.validation.path", absolute, &own);
+	if (s->model.checkpoint != NULL &&
+	    rk_uri_parse(&u, s->model.checkpoint, NULL) == RK_OK) {
+		if (u.kind == RK_URI_FILE)
+			check_file(u.path, "model.checkpoint", absolute, &own);
+		rk_uri_fini(&u);
+	}
+	return sp_hand_over(&own, why);
+}

@@ -1,0 +1,336 @@
+/*
+ * The normal form: every field that the job's types take, with its value.
+ * Reading it gives an equal spec, and writing that the same bytes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+static void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
+static void
+put_int(json_t *o, const char *key, int64_t v)
+{
+	put(o, key, json_integer(v));
+}
+
+static void
+put_real(json_t *o, const char *key, double v)
+{
+	put(o, key, json_real(v));
+}
+
+static void
+put_bool(json_t *o, const char *key, bool v)
+{
+	put(o, key, json_boolean(v));
+}
+
+static void
+put_str(json_t *o, const char *key, const char *v)
+{
+	put(o, key, json_string(v));
+}
+
+static void
+put_ints(json_t *o, const char *key, const int64_t *v, int n)
+{
+	json_t *a = json_array();
+
+	for (int i = 0; i < n; i++)
+		must(json_array_append_new(a, json_integer(v[i])) == 0);
+	put(o, key, a);
+}
+
+static void
+put_pair(json_t *o, const char *key, const int v[2])
+{
+	const int64_t wide[2] = { v[0], v[1] };
+
+	put_ints(o, key, wide, 2);
+}
+
+static void
+put_reals(json_t *o, const char *key, const double *v, int n)
+{
+	json_t *a = json_array();
+
+	for (int i = 0; i < n; i++)
+		must(json_array_append_new(a, json_real(v[i])) == 0);
+	put(o, key, a);
+}
+
+static json_t *
+json_layer(const struct spec_layer *l)
+{
+	json_t *o = json_object();
+
+	put_str(o, "type", spec_layer_words[l->type]);
+	put_str(o, "name", l->name);
+	switch (l->type) {
+	case SPEC_L_CONV2D:
+	case SPEC_L_MAX_POOL2D:
+	case SPEC_L_AVG_POOL2D:
+		put_pair(o, "kernel", l->kernel);
+		put_pair(o, "stride", l->stride);
+		put_pair(o, "padding", l->padding);
+		if (l->type != SPEC_L_CONV2D)
+			break;
+		/* fall through */
+	case SPEC_L_LINEAR:
+		put_int(o, "out", l->out);
+		put_bool(o, "bias", l->bias);
+		break;
+	case SPEC_L_BATCH_NORM:
+		put_real(o, "eps", l->eps);
+		put_real(o, "momentum", l->momentum);
+		break;
+	case SPEC_L_DROPOUT:
+		put_real(o, "p", l->p);
+		break;
+	default:
+		break;
+	}
+	return o;
+}
+
+json_t *
+sp_json_model(const struct spec_model *m)
+{
+	json_t *o = json_object(), *layers;
+
+	switch (m->arch) {
+	case SPEC_ARCH_MLP:
+		put_str(o, "arch", sp_arch_words[m->arch]);
+		put_ints(o, "sizes", m->sizes, m->nsizes);
+		put_str(o, "activation", spec_activation_words[m->activation]);
+		break;
+	case SPEC_ARCH_LENET5:
+		put_str(o, "arch", sp_arch_words[m->arch]);
+		put_int(o, "classes", m->classes);
+		break;
+	case SPEC_ARCH_LAYERS:
+		if (m->ninput > 0)
+			put_ints(o, "input", m->input, m->ninput);
+		layers = json_array();
+		for (int i = 0; i < m->nlayers; i++)
+			must(json_array_append_new(layers,
+			    json_layer(&m->layers[i])) == 0);
+		put(o, "layers", layers);
+		break;
+	}
+	if (m->checkpoint != NULL)
+		put_str(o, "checkpoint", m->checkpoint);
+	put_bool(o, "strict", m->strict);
+	return o;
+}
+
+static json_t *
+json_loss(const struct spec_loss *l)
+{
+	json_t *o = json_object();
+
+	put_str(o, "type", sp_loss_words[l->type]);
+	if (l->type == SPEC_CROSS_ENTROPY)
+		put_real(o, "label_smoothing", l->label_smoothing);
+	return o;
+}
+
+static json_t *
+json_optim(const struct spec_optim *p)
+{
+	const double betas[2] = { p->beta1, p->beta2 };
+	json_t *o = json_object();
+
+	put_str(o, "type", spec_optim_words[p->type]);
+	put_real(o, "learning_rate", p->learning_rate);
+	put_real(o, "weight_decay", p->weight_decay);
+	switch (p->type) {
+	case SPEC_SGD:
+		put_real(o, "momentum", p->momentum);
+		put_real(o, "dampening", p->dampening);
+		put_bool(o, "nesterov", p->nesterov);
+		break;
+	case SPEC_ADAM:
+	case SPEC_ADAMW:
+		put_reals(o, "betas", betas, 2);
+		put_real(o, "eps", p->eps);
+		break;
+	case SPEC_RMSPROP:
+		put_real(o, "momentum", p->momentum);
+		put_real(o, "alpha", p->alpha);
+		put_real(o, "eps", p->eps);
+		put_bool(o, "centered", p->centered);
+		break;
+	}
+	return o;
+}
+
+static json_t *
+json_schedule(const struct spec_schedule *s)
+{
+	const char *length = s->unit_epochs ? "length_epochs" : "length";
+	json_t *o = json_object();
+
+	put_str(o, "type", spec_schedule_words[s->type]);
+	switch (s->type) {
+	case SPEC_S_CONSTANT:
+		break;
+	case SPEC_S_STEP:
+		put_int(o, s->unit_epochs ? "step_size_epochs" : "step_size",
+		    s->step_size);
+		put_real(o, "gamma", s->gamma);
+		break;
+	case SPEC_S_MULTISTEP:
+		put_ints(o, s->unit_epochs ? "milestones_epochs" : "milestones",
+		    s->milestones, s->nmilestones);
+		put_real(o, "gamma", s->gamma);
+		break;
+	case SPEC_S_COSINE:
+		put_int(o, length, s->length);
+		put_real(o, "min_learning_rate", s->min_learning_rate);
+		break;
+	case SPEC_S_LINEAR:
+		put_int(o, length, s->length);
+		put_real(o, "end_factor", s->end_factor);
+		break;
+	case SPEC_S_POLYNOMIAL:
+		put_int(o, length, s->length);
+		put_real(o, "min_learning_rate", s->min_learning_rate);
+		put_real(o, "power", s->power);
+		break;
+	}
+	put_int(o, s->warmup_unit_epochs ? "warmup_epochs" : "warmup_steps",
+	    s->warmup);
+	put_real(o, "warmup_start_factor", s->warmup_start_factor);
+	return o;
+}
+
+json_t *
+sp_json_training(const struct spec_training *t)
+{
+	json_t *o = json_object(), *warm = json_object();
+
+	put_str(o, "resume_from", t->resume_from);
+	if (t->epochs > 0)
+		put_int(o, "epochs", t->epochs);
+	put_int(o, "steps", t->steps);
+	put_int(o, "batch_size", t->batch_size);
+	put_bool(o, "drop_last", t->drop_last);
+	put_bool(o, "shuffle", t->shuffle);
+	put_int(o, "seed", (int64_t)t->seed);
+	put(o, "loss", json_loss(&t->loss));
+	put(o, "optimizer", json_optim(&t->optim));
+	put(o, "schedule", json_schedule(&t->schedule));
+	put_real(o, "gradient_clip_norm", t->gradient_clip_norm);
+	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
+	put(o, "warm_start", warm);
+	put_int(o, "log_every", t->log_every);
+	return o;
+}
+
+static json_t *
+json_source(const struct spec_source *s)
+{
+	const char delimiter[2] = { s->delimiter, '\0' };
+	json_t *o = json_object();
+
+	put_str(o, "type", sp_source_words[s->type]);
+	if (s->type == SPEC_IDX) {
+		put_str(o, "images", s->images);
+		put_str(o, "labels", s->labels);
+		return o;
+	}
+	put_str(o, "path", s->path);
+	if (s->label_name != NULL)
+		put_str(o, "label", s->label_name);
+	else
+		put_int(o, "label", s->label_index);
+	if (s->header == SPEC_HEADER_AUTO)
+		put_str(o, "header", "auto");
+	else
+		put_bool(o, "header", s->header == SPEC_HEADER_YES);
+	put_str(o, "delimiter", delimiter);
+	return o;
+}
+
+json_t *
+sp_json_data(const struct spec_data *d)
+{
+	json_t *o = json_object(), *norm = json_object();
+
+	put(o, "train", json_source(&d->train));
+	if (d->has_validation)
+		put(o, "validation", json_source(&d->validation));
+	else
+		put_real(o, "validation_split", d->validation_split);
+	put_str(norm, "type", sp_norm_words[d->normalize.type]);
+	if (d->normalize.n > 0) {
+		put_reals(norm, "mean", d->normalize.mean, d->normalize.n);
+		put_reals(norm, "std", d->normalize.std, d->normalize.n);
+	}
+	put(o, "normalize", norm);
+	return o;
+}
+
+json_t *
+sp_json_checkpoint(const struct spec_checkpoint *c)
+{
+	json_t *o = json_object();
+	json_t *every = json_object(), *keep = json_object();
+
+	put_int(every, "steps", c->every_steps);
+	put_real(every, "seconds", c->every_seconds);
+	put_int(every, "epochs", c->every_epochs);
+	put(o, "every", every);
+	put_int(keep, "last", c->keep_last);
+	put_int(keep, "best", c->keep_best);
+	put_str(keep, "metric", c->metric);
+	put_str(keep, "mode", sp_mode_words[c->mode_max ? 0 : 1]);
+	put(o, "keep", keep);
+	return o;
+}
+
+json_t *
+spec_json(const struct spec *s)
+{
+	json_t *o = json_object(), *resources = json_object();
+
+	put_str(o, "name", s->name);
+	put_int(o, "priority", s->priority);
+	put(o, "labels", json_deep_copy(s->labels));
+	if (s->threads > 0)
+		put_int(resources, "threads", s->threads);
+	put_int(resources, "memory", (int64_t)s->memory);
+	put(o, "resources", resources);
+	put_bool(o, "hold", s->hold);
+	put_int(o, "retries", s->retries);
+	put(o, "model", sp_json_model(&s->model));
+	put(o, "training", sp_json_training(&s->training));
+	put(o, "data", sp_json_data(&s->data));
+	put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
+	put(o, "metadata", json_deep_copy(s->metadata));
+	return o;
+}
+
+void
+spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
+{
+	json_t *o = json_object(), *training = sp_json_training(&s->training);
+
+	/* Where to go on from and how often to report change no weight. */
+	json_object_del(training, "resume_from");
+	json_object_del(training, "log_every");
+	put(o, "training", training);
+	put(o, "model", sp_json_model(&s->model));
+	put(o, "data", sp_json_data(&s->data));
+	char *text = rkj_text(o);
+	rk_sha256_of(text, strlen(text), hex);
+	free(text);
+	json_decref(o);
+}

@@ -1,0 +1,254 @@
+/* Overrides of a resume: merged, parsed like a job, and compared. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+/* What the state in a checkpoint was made with; a field and all below it. */
+static const struct {
+	const char *path;
+	const char *because;
+} fixed[] = {
+	{ "model", "the checkpoint is of this network; to change it start a "
+	    "new job with model.checkpoint: job://ID/CHECKPOINT" },
+	{ "data", "the checkpoint counts samples of these data; to change them "
+	    "start a new job with model.checkpoint: job://ID/CHECKPOINT" },
+	{ "hold", "the job has begun" },
+	{ "training.batch_size", "the checkpoint counts batches of this size" },
+	{ "training.drop_last", "it decides how many batches an epoch has" },
+	{ "training.shuffle", "it decides the order of the samples" },
+	{ "training.seed", "it decides the order of the samples" },
+	{ "training.loss.type", "the metrics so far are of this loss" },
+	{ "training.optimizer.type",
+	    "the checkpoint holds this optimiser's state" },
+};
+
+/* Fields of which one replaces the other. */
+static const char *const instead[][2] = {
+	{ "step_size", "step_size_epochs" },
+	{ "milestones", "milestones_epochs" },
+	{ "length", "length_epochs" },
+	{ "warmup_steps", "warmup_epochs" },
+};
+
+static const char *
+why_fixed(const char *path)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(fixed); i++) {
+		size_t n = strlen(fixed[i].path);
+		if (strncmp(path, fixed[i].path, n) == 0 &&
+		    (path[n] == '\0' || path[n] == '.'))
+			return fixed[i].because;
+	}
+	return NULL;
+}
+
+/* --- what differs -------------------------------------------------------- */
+
+struct diff {
+	json_t *changed;                /* {path: [old, new]}, or NULL */
+	struct rk_why *why;             /* a fault for each fixed path */
+};
+
+static json_t *
+copy_or_null(const json_t *v)
+{
+	return v != NULL ? json_deep_copy(v) : json_null();
+}
+
+static void
+differs(struct diff *d, const char *path, const json_t *a, const json_t *b)
+{
+	const char *because = why_fixed(path);
+	char was[SP_SHOWN];
+
+	if (because != NULL)
+		rk_refuse_at(d->why, path, "is %s and cannot be changed on a "
+		    "resume: %s", a != NULL ? sp_shown(a, was) : "not set",
+		    because);
+	if (d->changed == NULL)
+		return;
+	json_t *pair = json_array();
+	must(json_array_append_new(pair, copy_or_null(a)) == 0);
+	must(json_array_append_new(pair, copy_or_null(b)) == 0);
+	must(json_object_set_new(d->changed, path, pair) == 0);
+}
+
+static void compare(struct diff *d, const char *path, const json_t *a,
+    const json_t *b);
+
+static void
+compare_field(struct diff *d, const char *path, const char *key,
+    const json_t *a, const json_t *b)
+{
+	char *at = path[0] == '\0' ? xstrdup(key) :
+	    xasprintf("%s.%s", path, key);
+
+	compare(d, at, json_object_get(a, key), json_object_get(b, key));
+	free(at);
+}
+
+/* Objects field by field, all else as a whole.  As deep as a parsed tree. */
+static void
+compare(struct diff *d, const char *path, const json_t *a, const json_t *b)
+{
+	json_t *v, *left = (json_t *)(uintptr_t)a;
+	json_t *right = (json_t *)(uintptr_t)b;
+	const char *key;
+
+	if (!json_is_object(a) || !json_is_object(b)) {
+		if (!json_equal(a, b) && (a != NULL || b != NULL))
+			differs(d, path, a, b);
+		return;
+	}
+	json_object_foreach(left, key, v)
+		compare_field(d, path, key, a, b);
+	json_object_foreach(right, key, v) {
+		if (json_object_get(a, key) == NULL)
+			compare_field(d, path, key, a, b);
+	}
+}
+
+/* --- the merge ------------------------------------------------------------- */
+
+static json_t *
+under(const json_t *v, const char *a, const char *b)
+{
+	return json_object_get(json_object_get(v, a), b);
+}
+
+/* {type: word} for a word, so that it is merged and does not replace. */
+static void
+spell_out(json_t *overrides, const char *block, const char *key)
+{
+	json_t *v = under(overrides, block, key);
+
+	if (!json_is_string(v))
+		return;
+	json_t *o = json_object();
+	must(json_object_set(o, "type", v) == 0);
+	must(json_object_set_new(json_object_get(overrides, block), key,
+	    o) == 0);
+}
+
+/*
+ * Take out of the tree what the overrides make meaningless: of two fields that
+ * say the same thing the one not given, the fields of a schedule that is
+ * replaced by one of another type, the mode that went with another metric.
+ */
+static void
+make_room(json_t *tree, const json_t *overrides)
+{
+	const json_t *given = under(overrides, "training", "schedule");
+	json_t *old = under(tree, "training", "schedule");
+	const json_t *type = json_object_get(given, "type");
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(instead); i++) {
+		for (int k = 0; k < 2; k++) {
+			const json_t *v = json_object_get(given,
+			    instead[i][k]);
+			if (v != NULL && !json_is_null(v))
+				json_object_del(old, instead[i][1 - k]);
+		}
+	}
+	if (type != NULL && !json_equal(type, json_object_get(old, "type"))) {
+		static const char *const kept[] = {
+			"type", "warmup_steps", "warmup_epochs",
+			"warmup_start_factor"
+		};
+		json_t *fresh = json_object();
+		for (size_t i = 0; i < RK_ARRAY_LEN(kept); i++) {
+			json_t *v = json_object_get(old, kept[i]);
+			if (v != NULL)
+				json_object_set(fresh, kept[i], v);
+		}
+		json_object_set_new(json_object_get(tree, "training"),
+		    "schedule", fresh);
+	}
+	if (json_object_get(under(overrides, "checkpoint", "keep"),
+	    "metric") != NULL)
+		json_object_del(under(tree, "checkpoint", "keep"), "mode");
+}
+
+/* State that a checkpoint has or has not, by a number of the optimiser. */
+static void
+check_state(const struct spec_optim *a, const struct spec_optim *b,
+    struct rk_why *why)
+{
+	static const char no_state[] = "which the checkpoint has no state for";
+	static const char lost[] = "for which the checkpoint holds state";
+
+	if ((a->momentum > 0) != (b->momentum > 0))
+		rk_refuse_at(why, "training.optimizer.momentum", "cannot go "
+		    "from %g to %g on a resume, %s", a->momentum, b->momentum,
+		    b->momentum > 0 ? no_state : lost);
+	if (a->centered != b->centered)
+		rk_refuse_at(why, "training.optimizer.centered", "cannot "
+		    "become %s on a resume, %s", b->centered ? "true" : "false",
+		    b->centered ? no_state : lost);
+}
+
+static enum rk_err
+parse_merged(const struct spec *base, const json_t *before,
+    const json_t *merged, struct spec **sp, json_t **changed,
+    struct rk_why *why)
+{
+	struct rk_why own = {0};
+	struct diff d = { .why = &own };
+	struct spec *s = NULL;
+
+	if (spec_parse(merged, &s, &own) == RK_OK) {
+		json_t *after = spec_json(s);
+		d.changed = json_object();
+		compare(&d, "", before, after);
+		json_decref(after);
+		if (base->training.optim.type == s->training.optim.type)
+			check_state(&base->training.optim, &s->training.optim,
+			    &own);
+	} else {
+		compare(&d, "", before, merged);        /* every fault */
+	}
+	enum rk_err rc = sp_hand_over(&own, why);
+	if (rc != RK_OK) {
+		json_decref(d.changed);
+		spec_free(s);
+		return rc;
+	}
+	*sp = s;
+	if (changed != NULL)
+		*changed = d.changed;
+	else
+		json_decref(d.changed);
+	return RK_OK;
+}
+
+enum rk_err
+spec_override(const json_t *tree, const json_t *overrides, struct spec **sp,
+    json_t **changed, struct rk_why *why)
+{
+	struct spec *base;
+	char shown[SP_SHOWN];
+
+	if (!json_is_object(overrides))
+		return rk_refuse(why, "is %s, want an object of fields to "
+		    "override", overrides != NULL ? sp_shown(overrides, shown) :
+		    "missing");
+	enum rk_err rc = spec_parse(tree, &base, why);
+	if (rc != RK_OK)
+		return rc;
+	json_t *before = spec_json(base);
+	json_t *merged = json_deep_copy(before);
+	json_t *given = json_deep_copy(overrides);
+
+	spell_out(given, "training", "loss");
+	spell_out(given, "training", "optimizer");
+	spell_out(given, "training", "schedule");
+	make_room(merged, given);
+	rkj_merge(merged, given);
+	rc = parse_merged(base, before, merged, sp, changed, why);
+	json_decref(before);
+	json_decref(merged);
+	json_decref(given);
+	spec_free(base);
+	return rc;
+}

@@ -1,0 +1,150 @@
+/* A job from its tree or its text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+#define MAX_LABELS    32
+#define MAX_METADATA  64
+
+static void
+read_resources(struct spec *s, const json_t *v, struct rk_why *why)
+{
+	struct sp_obj so;
+
+	s->memory = (uint64_t)1 << 30;
+	sp_open(&so, v, "resources", why);
+	rkj_int(&so.o, "threads", &s->threads, 1, 256, RKJ_OPTIONAL);
+	rkj_bytes(&so.o, "memory", &s->memory, (uint64_t)1 << 20,
+	    (uint64_t)1 << 50, RKJ_OPTIONAL);
+	sp_close(&so);
+}
+
+static void
+read_top(struct spec *s, struct rkj_obj *o, struct rk_why *why)
+{
+	if (rkj_str(o, "name", &s->name, 4096, RKJ_REQUIRED) &&
+	    !rk_name_ok(s->name))
+		rkj_fault(o, "name", "is \"%.*s\", want 1 to 64 of "
+		    "[A-Za-z0-9._-], the first no . and no -",
+		    (int)rk_text_fit(s->name, 80), s->name);
+	rkj_int(o, "priority", &s->priority, -1000, 1000, RKJ_OPTIONAL);
+	rkj_bool(o, "hold", &s->hold, RKJ_OPTIONAL);
+	s->retries = 3;
+	rkj_int(o, "retries", &s->retries, 0, 100, RKJ_OPTIONAL);
+	s->labels = sp_texts(o, "labels", MAX_LABELS, 64, true);
+	s->metadata = sp_texts(o, "metadata", MAX_METADATA, 4096, false);
+	read_resources(s, rkj_any(o, "resources"), why);
+}
+
+/* The blocks; the bits of those that had no fault. */
+static unsigned
+read_blocks(struct spec *s, struct rkj_obj *o, struct rk_why *why)
+{
+	const json_t *model = rkj_any(o, "model");
+	const json_t *training = rkj_any(o, "training");
+	const json_t *data = rkj_any(o, "data");
+	unsigned sound = 0;
+	size_t before;
+
+	before = why->n + why->more;
+	if (model != NULL)
+		sp_read_model(&s->model, model, why);
+	else
+		rkj_fault(o, "model", "is missing: what is to be trained");
+	sound |= why->n + why->more == before ? SP_MODEL : 0;
+
+	before = why->n + why->more;
+	if (training != NULL)
+		sp_read_training(&s->training, training, why);
+	else
+		rkj_fault(o, "training", "is missing, with epochs or steps at "
+		    "least");
+	sound |= why->n + why->more == before ? SP_TRAINING : 0;
+
+	before = why->n + why->more;
+	if (data != NULL)
+		sp_read_data(&s->data, data, why);
+	else
+		rkj_fault(o, "data", "is missing, with train at least");
+	sound |= why->n + why->more == before ? SP_DATA : 0;
+
+	before = why->n + why->more;
+	sp_read_checkpoint(&s->checkpoint, rkj_any(o, "checkpoint"), why);
+	sound |= why->n + why->more == before ? SP_CHECKPOINT : 0;
+	return sound;
+}
+
+enum rk_err
+spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
+{
+	struct rk_why own = {0};        /* the caller's may be NULL, or used */
+	struct spec *s = xcalloc(1, sizeof(*s));
+	struct rkj_obj o;
+	enum rk_err rc;
+
+	rkj_open(&o, tree, "", &own);
+	if (o.v != NULL) {
+		read_top(s, &o, &own);
+		sp_check_across(s, tree, read_blocks(s, &o, &own), &own);
+	}
+	rkj_close(&o);
+	rc = sp_hand_over(&own, why);
+	if (rc == RK_OK)
+		*sp = s;
+	else
+		spec_free(s);
+	return rc;
+}
+
+/* JSON when it begins with a brace and may be JSON; YAML reads most of JSON as
+ * well, but its complaints are not about JSON. */
+static bool
+looks_like_json(const char *s, size_t len)
+{
+	if (len >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0) {
+		s += 3;
+		len -= 3;
+	}
+	for (; len > 0; s++, len--) {
+		if (*s != ' ' && *s != '\t' && *s != '\n' && *s != '\r')
+			return *s == '{';
+	}
+	return false;
+}
+
+enum rk_err
+spec_parse_text(const char *s, size_t len, bool yaml, struct spec **sp,
+    struct rk_why *why)
+{
+	json_t *tree = NULL;
+	enum rk_err rc;
+
+	if (len > SPEC_MAX_BYTES)
+		return rk_refuse(why, "is %zu bytes long, want at most %u for "
+		    "a job", len, SPEC_MAX_BYTES);
+	if (!yaml && looks_like_json(s, len))
+		rc = rkj_parse_json(s, len, &tree, why);
+	else
+		rc = rkj_parse_yaml(s, len, &tree, why);
+	if (rc != RK_OK)
+		return rc;
+	rc = spec_parse(tree, sp, why);
+	json_decref(tree);
+	return rc;
+}
+
+void
+spec_free(struct spec *s)
+{
+	if (s == NULL)
+		return;
+	free(s->name);
+	json_decref(s->labels);
+	json_decref(s->metadata);
+	sp_free_model(&s->model);
+	free(s->training.resume_from);
+	sp_free_data(&s->data);
+	free(s->checkpoint.metric);
+	free(s);
+}

@@ -1,0 +1,114 @@
+/*
+ * spec, inside: the blocks of a job, and readers that json.h does not have.
+ *
+ * Each sp_read_X() sets defaults, reads its block, and puts every fault into
+ * why.  A block with faults is left in a state that spec_free() can free and
+ * that later cross-checks can look at.
+ */
+#ifndef SPEC_READ_H
+#define SPEC_READ_H
+
+#include "rekindle/spec.h"
+
+#define SP_MAX_PATH   4096              /* bytes of a file's path */
+#define SP_MAX_COUNT  ((int64_t)1 << 40)        /* steps, epochs */
+#define SP_MAX_RATE   1e6
+#define SP_MAX_SEED   ((int64_t)1 << 53)        /* exact in a JSON number */
+
+void sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why);
+void sp_read_training(struct spec_training *t, const json_t *v,
+    struct rk_why *why);
+void sp_read_loss(struct spec_loss *l, const json_t *v, struct rk_why *why);
+void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
+void sp_read_schedule(struct spec_schedule *s, const json_t *v,
+    struct rk_why *why);
+void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
+void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
+    struct rk_why *why);
+
+/* What one block must mean to another, of those that had no fault themselves;
+ * also the defaults that follow from other blocks. */
+enum { SP_MODEL = 1, SP_TRAINING = 2, SP_DATA = 4, SP_CHECKPOINT = 8 };
+void sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
+    struct rk_why *why);
+
+void sp_free_model(struct spec_model *m);
+void sp_free_data(struct spec_data *d);
+
+json_t *sp_json_model(const struct spec_model *m);
+json_t *sp_json_training(const struct spec_training *t);
+json_t *sp_json_data(const struct spec_data *d);
+json_t *sp_json_checkpoint(const struct spec_checkpoint *c);
+
+extern const char *const sp_arch_words[];
+extern const char *const sp_loss_words[];
+extern const char *const sp_source_words[];
+extern const char *const sp_norm_words[];
+extern const char *const sp_metric_words[];
+extern const char *const sp_mode_words[];
+
+/* Move own's faults into why (which may be NULL), and free own.  RK_EINVAL if
+ * there were any. */
+enum rk_err sp_hand_over(struct rk_why *own, struct rk_why *why);
+
+/* --- readers ---------------------------------------------------------------- */
+
+/* A value as a person would write it, cut short: `"abc"`, `[...]`, `3`. */
+#define SP_SHOWN 64
+const char *sp_shown(const json_t *v, char out[SP_SHOWN]);
+
+/*
+ * Open an object that has a `type`.  The word alone stands for {type: word}.
+ * v may be NULL (absent): the object is then open on nothing.  Close with
+ * sp_close(), which also answers foreign names ("lr") with ours.
+ */
+struct sp_obj {
+	struct rkj_obj o;
+	json_t *made;                   /* {type: word}, ours */
+};
+void sp_open(struct sp_obj *s, const json_t *v, const char *path,
+    struct rk_why *why);
+void sp_close(struct sp_obj *s);
+
+/*
+ * Whether a field that only some types take may be read.  False, with a fault,
+ * when the field is given and `applies` is not so; `of` names those that take
+ * it: "is for sgd and rmsprop, not for adam".
+ */
+bool sp_takes(struct rkj_obj *o, const char *key, bool applies, const char *of,
+    const char *not_for);
+
+/* A number with open or closed ends; `want` says which: "a number above 0". */
+#define SP_ABOVE 1                      /* lo itself is refused */
+#define SP_BELOW 2                      /* hi itself is refused */
+bool sp_real(struct rkj_obj *o, const char *key, double *out, double lo,
+    double hi, int open, const char *want);
+/* The same for one value of a list. */
+bool sp_real_value(const json_t *v, const char *path, double *out, double lo,
+    double hi, int open, const char *want, struct rk_why *why);
+
+/* An integer of a list. */
+bool sp_int_value(const json_t *v, const char *path, int64_t *out, int64_t lo,
+    int64_t hi, struct rk_why *why);
+
+/* A list of min to max integers lo to hi; *n is left alone when it is wrong. */
+bool sp_ints(struct rkj_obj *o, const char *key, int64_t *out, int *n, int min,
+    int max, int64_t lo, int64_t hi, int required);
+
+/* A number or [height, width]. */
+bool sp_pair(struct rkj_obj *o, const char *key, int out[2], int lo, int hi,
+    int required);
+
+/*
+ * One of two fields with the same meaning, in steps (key) or epochs (key2).
+ * *out and *epochs are left alone when neither is given; both is a fault.
+ */
+bool sp_either(struct rkj_obj *o, const char *key, const char *key2,
+    int64_t *out, bool *epochs, int64_t lo, int64_t hi, int required);
+
+/* An object of short texts (labels, metadata) as a new tree of strings; whole
+ * numbers, true and false become text. */
+json_t *sp_texts(struct rkj_obj *o, const char *key, size_t max_entries,
+    size_t max_value, bool strict);
+
+#endif

@@ -1,0 +1,72 @@
+/* The block `training`, but for its loss, optimiser and schedule. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+static void
+read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
+{
+	struct sp_obj s;
+
+	if (v == NULL)
+		return;
+	sp_open(&s, v, "training.warm_start", why);
+	sp_real(&s.o, "learning_rate_scale", &t->warm_start_lr_scale, 0, 1,
+	    SP_ABOVE, "a number above 0, at most 1");
+	sp_close(&s);
+}
+
+/* How long to train; one of the two must be said. */
+static void
+read_length(struct spec_training *t, struct rkj_obj *o)
+{
+	rkj_int(o, "epochs", &t->epochs, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
+	rkj_int(o, "steps", &t->steps, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
+	if (rkj_any(o, "epochs") == NULL && o->v != NULL && t->steps == 0 &&
+	    !o->bad)
+		rkj_fault(o, "epochs", "is missing: say how long to train, in "
+		    "epochs or in steps");
+}
+
+static void
+read_resume(struct spec_training *t, struct rkj_obj *o)
+{
+	struct rk_why w = {0};
+	struct spec_select sel;
+
+	t->resume_from = xstrdup("latest");
+	if (rkj_str(o, "resume_from", &t->resume_from, 256, RKJ_OPTIONAL) &&
+	    spec_select_parse(t->resume_from, &sel, &w) != RK_OK)
+		rkj_fault(o, "resume_from", "%s", w.v[0].message);
+	rk_why_fini(&w);
+}
+
+void
+sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
+{
+	struct sp_obj s;
+	struct rkj_obj *o = &s.o;
+	int64_t seed = 1;
+
+	t->batch_size = 64;
+	t->shuffle = true;
+	t->warm_start_lr_scale = 0.2;
+	t->log_every = 50;
+	sp_open(&s, v, "training", why);
+	read_length(t, o);
+	read_resume(t, o);
+	rkj_int(o, "batch_size", &t->batch_size, 1, 1 << 20, RKJ_OPTIONAL);
+	rkj_bool(o, "drop_last", &t->drop_last, RKJ_OPTIONAL);
+	rkj_bool(o, "shuffle", &t->shuffle, RKJ_OPTIONAL);
+	rkj_int(o, "seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);
+	t->seed = (uint64_t)seed;
+	rkj_real(o, "gradient_clip_norm", &t->gradient_clip_norm, 0, 1e9,
+	    RKJ_OPTIONAL);
+	rkj_int(o, "log_every", &t->log_every, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
+	sp_read_loss(&t->loss, rkj_any(o, "loss"), why);
+	sp_read_optim(&t->optim, rkj_any(o, "optimizer"), why);
+	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
+	read_warm_start(t, rkj_any(o, "warm_start"), why);
+	sp_close(&s);
+}
