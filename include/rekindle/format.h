@@ -5,8 +5,10 @@
  * u64 LE header length N, N bytes of JSON, then the bytes of the tensors.
  * Read: every rule of the reference (header at most 100 MB, UTF-8, no holes, no
  * overlap, sizes equal to shape times type, file ends where the last tensor
- * does), and stricter in one: a key that occurs twice is refused, also where
- * both have the same range.  Whitespace round the header is accepted.
+ * does), and stricter: a key that occurs twice is refused, also where both have
+ * the same range, and so are names that are empty, over 512 bytes or with
+ * control characters, more than 8 dimensions, and more than a million tensors.
+ * Whitespace round the header is accepted.
  */
 #ifndef REKINDLE_FORMAT_H
 #define REKINDLE_FORMAT_H
@@ -18,7 +20,10 @@
  * Open a file of tensors; the format is told from its bytes, never from its
  * name.  On RK_OK *out is sealed and the caller's (tensor_set_free); its data
  * is mapped, not read.  RK_EINVAL: not a file we can read, or a bad one; why
- * has the sentence.  RK_ENOENT, RK_EIO: the file itself.
+ * has the sentence, without the path.  RK_ENOENT, RK_EROFS, RK_EIO: the file
+ * itself.  Data may lie at any address: copy elements out, don't cast.  Who
+ * cuts a file short while it is mapped gets its reader a SIGBUS; our own files
+ * are only ever replaced.
  */
 enum rk_err format_load(const char *path, struct tensor_set **out,
     struct rk_why *why) RK_MUSTCHECK;
@@ -43,7 +48,9 @@ void format_header(const struct tensor_set *s, size_t align, char **header,
  * written.  Does not fsync.  Each byte is read once for the digest and once for
  * the disk; where data lie contiguous and page-aligned in memory, they go to
  * the disk past the page cache (O_DIRECT, if the file system can), which costs
- * a training run next to it less.  RK_ENOSPC, RK_EIO.
+ * a training run next to it less.  The data begin at byte 4096 or a multiple.
+ * RK_ENOSPC (also over the file size limit), RK_EROFS, RK_EIO: fd has something
+ * or nothing, and the caller removes it.  fd must not be open for appending.
  */
 enum rk_err format_write(int fd, const struct tensor_set *s,
     char hex[RK_SHA256_HEX], uint64_t *size) RK_MUSTCHECK;

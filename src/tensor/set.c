@@ -73,6 +73,26 @@ tensor_set_free(struct tensor_set *s)
 	free(s);
 }
 
+/* Names go into logs and onto terminals: no control characters. */
+static enum rk_err
+check_name(const char *name, struct rk_why *why)
+{
+	size_t len = strlen(name);
+
+	if (len == 0)
+		return rk_refuse(why, "a tensor has an empty name");
+	if (len > TENSOR_NAME_MAX)
+		return rk_refuse(why, "the name %.40s... has %zu bytes, at "
+		    "most %d are taken", name, len, TENSOR_NAME_MAX);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)name[i];
+		if (c < 0x20 || c == 0x7f)
+			return rk_refuse(why, "a tensor has a control "
+			    "character in its name: \\x%02x at byte %zu", c, i);
+	}
+	return RK_OK;
+}
+
 /* Bytes of a tensor of this type and shape, or RK_EINVAL. */
 static enum rk_err
 shape_bytes(const char *name, enum dtype dt, int ndim, const int64_t *d,
@@ -124,25 +144,20 @@ enum rk_err
 tensor_set_add(struct tensor_set *s, const char *name, enum dtype dt, int ndim,
     const int64_t *d, const void *data, struct rk_why *why)
 {
-	size_t len = strlen(name), nbytes = 0;
+	size_t nbytes = 0;
 
 	must((unsigned)dt < DT_COUNT);
 	must(s->index == NULL);
-	if (len == 0)
-		return rk_refuse(why, "a tensor has an empty name");
-	if (len > TENSOR_NAME_MAX)
-		return rk_refuse(why, "the name %.40s... has %zu bytes, at "
-		    "most %d are taken", name, len, TENSOR_NAME_MAX);
-	enum rk_err rc = shape_bytes(name, dt, ndim, d, &nbytes, why);
+	enum rk_err rc = check_name(name, why);
+	if (rc == RK_OK)
+		rc = shape_bytes(name, dt, ndim, d, &nbytes, why);
 	if (rc != RK_OK)
 		return rc;
-	char *copy = s->n < UINT32_MAX && grow(s) ? malloc(len + 1) : NULL;
+	char *copy = s->n < UINT32_MAX && grow(s) ? strdup(name) : NULL;
 	if (copy == NULL) {
 		rk_refuse(why, "not enough memory for %zu tensors", s->n + 1);
 		return RK_ENOMEM;
 	}
-	memcpy(copy, name, len + 1);
-
 	struct tensor *t = &s->v[s->n++];
 	*t = (struct tensor){ .name = copy, .dtype = dt, .ndim = ndim,
 	    .nbytes = nbytes, .data = data };

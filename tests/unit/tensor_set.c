@@ -82,6 +82,7 @@ T_CASE(impossible_shapes_and_names_are_refused)
 	refused("w", DT_F32, 9, (int64_t[9]){0}, "9 dimensions");
 	refused("w", DT_F4, 1, (int64_t[]){ 3 }, "whole number of bytes");
 	refused("", DT_F32, 0, NULL, "empty name");
+	refused("w\x1b[2J", DT_F32, 0, NULL, "control character");
 	refused(name, DT_F32, 0, NULL, "513 bytes");
 }
 
