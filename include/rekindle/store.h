@@ -8,7 +8,12 @@
  * epoch: `_ms`.  SQL stays inside this module.
  *
  * Errors of every call: RK_ENOSPC, RK_EROFS, RK_EIO (the disk), RK_ECORRUPT
- * (the file), RK_ENOMEM.  Others are named with the call.
+ * (the file), RK_ENOMEM.  Others are named with the call.  Callbacks may read
+ * from the store, but not walk the same list again, and they may not write.
+ *
+ * Beside the file at PATH lie PATH-wal (bounded to some megabytes) and
+ * PATH-reserve: 1 MiB that is given up when the disk is full, so that state
+ * changes of jobs can still be written, and taken again when there is room.
  */
 #ifndef REKINDLE_STORE_H
 #define REKINDLE_STORE_H
@@ -22,7 +27,7 @@
  *               │  └── retry, preempted ──┴─────────────────────┘  │  └──▶ FAILED
  *               └────────── resume ─────────────────── PAUSED ◀────┘      CANCELLED
  */
-enum job_state {
+enum job_state {                /* stored as these numbers: add at the end */
 	JOB_HELD, JOB_QUEUED, JOB_STARTING, JOB_RUNNING, JOB_PAUSED,
 	JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_STATES
 };
@@ -71,7 +76,8 @@ struct store;
 enum rk_err store_open(struct store **sp, const char *path,
     struct rk_why *why) RK_MUSTCHECK;
 void store_close(struct store **sp);
-/* Can a transaction be written now?  For /readyz. */
+/* Can a transaction be written now?  For /readyz.  Writes only when the last
+ * write failed. */
 enum rk_err store_ready(struct store *s) RK_MUSTCHECK;
 
 /*
@@ -85,6 +91,8 @@ struct store_note {
 	const char *idem_key;   /* or NULL */
 	const char *idem_digest;        /* of method, path and body */
 };
+/* A write whose idem_key is there already, and younger than 24 h, is RK_EEXIST:
+ * ask store_idem_get() first. */
 
 /* Insert; r->id, created_ms, version are set by the call. */
 enum rk_err store_job_add(struct store *s, struct job_row *r,
@@ -96,10 +104,16 @@ enum rk_err store_job_add(struct store *s, struct job_row *r,
 enum rk_err store_job_put(struct store *s, struct job_row *r,
     const struct store_note *note) RK_MUSTCHECK;
 
+/* The same, and the row of an attempt with it (NULL: none), in one transaction:
+ * how a state changes.  Works on the reserve when the disk is full. */
+struct attempt_row;
+enum rk_err store_job_step(struct store *s, struct job_row *r,
+    const struct attempt_row *a, const struct store_note *note) RK_MUSTCHECK;
+
 enum rk_err store_job_get(struct store *s, const char *id, struct job_row *out)
     RK_MUSTCHECK;                       /* RK_ENOENT */
 
-/* An ended job with all its rows. */
+/* An ended job with all its rows, its events too; the note's event stays. */
 enum rk_err store_job_delete(struct store *s, const char *id,
     const struct store_note *note) RK_MUSTCHECK;
 
@@ -108,12 +122,15 @@ enum rk_err store_job_delete(struct store *s, const char *id,
  * newest), so that a page stays right while jobs come and go.  The callback
  * borrows the row and returns false to stop.
  */
+#define STORE_ALL_STATES ((1u << JOB_STATES) - 1)
 struct store_filter {
 	unsigned states;        /* bits 1u << enum job_state; 0: all */
 	const char *label_key, *label_value;    /* NULL: any; value NULL: any */
 	const char *name;       /* exact */
 	const char *id_prefix;
 };
+/* Each is O(page), for any states together with one of: name, label key, label
+ * key and value.  A label and a name together read all jobs of the label. */
 typedef bool store_job_fn(void *ctx, const struct job_row *r);
 enum rk_err store_jobs(struct store *s, const struct store_filter *f,
     const char *before, int limit, store_job_fn *fn, void *ctx) RK_MUSTCHECK;
@@ -124,6 +141,7 @@ enum rk_err store_job_ids(struct store *s, const struct store_filter *f,
 /* Queued jobs in the order of the queue: priority, then id. */
 enum rk_err store_queue(struct store *s, int limit, store_job_fn *fn,
     void *ctx) RK_MUSTCHECK;
+/* O(1): kept in memory. */
 enum rk_err store_counts(struct store *s, int64_t out[JOB_STATES]) RK_MUSTCHECK;
 
 /* Attempts of a job. */

@@ -1,0 +1,184 @@
+/* Statements, transactions and errors: all that touches SQLite's results. */
+#include <errno.h>
+#include <string.h>
+
+#include "db.h"
+
+static const char *const sql[ST_COUNT] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_PROBE] = "UPDATE probe SET n = n + 1",
+	[ST_JOB_INSERT] = "INSERT INTO jobs VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
+	    "?19,?20,?21)",
+	[ST_TEXT_INSERT] = "INSERT INTO texts (job,spec,plan) VALUES (?1,?2,?3)",
+	[ST_LABEL_INSERT] =
+	    "INSERT INTO labels (key,value,state,job) VALUES (?1,?2,?3,?4)",
+	[ST_JOB_OLD] = "SELECT version,state,name,priority,labels FROM jobs "
+	    "WHERE id = ?1",
+	/* Touches no index. */
+	[ST_JOB_UPDATE] = "UPDATE jobs SET desired=?5,reason=?6,message=?7,"
+	    "labels=?8,threads=?9,memory=?10,created_ms=?11,updated_ms=?12,"
+	    "started_ms=?13,ended_ms=?14,attempt=?15,failures=?16,"
+	    "not_before_ms=?17,resume_from=?18,progress=?19,plan_summary=?20,"
+	    "version=?21 WHERE id=?1",
+	[ST_JOB_KEYS] = "UPDATE jobs SET name=?2,priority=?3,state=?4 "
+	    "WHERE id=?1",
+	[ST_TEXT_UPDATE] = "UPDATE texts SET spec=?2,plan=?3 WHERE job=?1 "
+	    "AND (spec<>?2 OR plan<>?3)",
+	[ST_LABELS_STATE] = "UPDATE labels SET state=?2 WHERE job=?1",
+	[ST_LABELS_DELETE] = "DELETE FROM labels WHERE job=?1",
+	[ST_JOB_GET] = "SELECT " JOB_COLS " FROM jobs j "
+	    "CROSS JOIN texts t ON t.job = j.id WHERE j.id = ?1",
+	[ST_JOB_DELETE] = "DELETE FROM jobs WHERE id = ?1",
+	[ST_JOB_EVENTS_DELETE] = "DELETE FROM events WHERE job = ?1",
+	/* state = 1 is JOB_QUEUED, as in the partial index. */
+	[ST_QUEUE] = "SELECT " JOB_COLS " FROM jobs j INDEXED BY jobs_queue "
+	    "CROSS JOIN texts t ON t.job = j.id WHERE j.state = 1 "
+	    "ORDER BY j.priority DESC, j.id LIMIT ?1",
+	[ST_COUNTS] = "SELECT state, count(*) FROM jobs GROUP BY state",
+	[ST_ATTEMPT_PUT] = "INSERT OR REPLACE INTO attempts VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+	[ST_ATTEMPTS] = "SELECT n,pid,started_ms,hello_ms,ended_ms,from_ckpt,"
+	    "branch,start_step,end_step,outcome,message FROM attempts "
+	    "WHERE job=?1 AND n>?2 ORDER BY n LIMIT ?3",
+	[ST_EVENT_INSERT] = "INSERT INTO events (time_ms,job,kind,message,data) "
+	    "VALUES (?1,?2,?3,?4,?5)",
+	[ST_EVENTS] = "SELECT seq,time_ms,job,kind,message,data FROM events "
+	    "WHERE seq>?1 ORDER BY seq LIMIT ?2",
+	[ST_EVENTS_JOB] = "SELECT seq,time_ms,job,kind,message,data FROM events "
+	    "WHERE job=?3 AND seq>?1 ORDER BY seq LIMIT ?2",
+	[ST_LAST_SEQ] = "SELECT seq FROM sqlite_sequence WHERE name='events'",
+	[ST_IDEM_GET] = "SELECT digest,job,body,status,created_ms FROM idem "
+	    "WHERE key=?1",
+	[ST_IDEM_INSERT] = "INSERT INTO idem "
+	    "(key,digest,job,status,body,created_ms) VALUES (?1,?2,?3,0,'',?4)",
+	[ST_IDEM_ANSWER] = "UPDATE idem SET status=?2,body=?3 WHERE key=?1",
+	[ST_IDEM_DROP] = "DELETE FROM idem WHERE key=?1 AND created_ms<?2",
+	[ST_SWEEP_IDEM] = "DELETE FROM idem WHERE created_ms<?1",
+	[ST_SWEEP_EVENTS] = "DELETE FROM events WHERE seq<=?1",
+};
+
+enum rk_err
+db_err(struct store *s, int rc, const char *what)
+{
+	int sys = s->db != NULL ? sqlite3_system_errno(s->db) : 0;
+
+	if (rc == SQLITE_OK || rc == SQLITE_DONE || rc == SQLITE_ROW)
+		return RK_OK;
+	log_error("store: cannot %s: %s", what,
+	    s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+	if (rc == SQLITE_CONSTRAINT_FOREIGNKEY)
+		return RK_ENOENT;       /* the job is not there */
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return RK_ENOSPC;
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+		return RK_EROFS;
+	case SQLITE_CANTOPEN:
+	case SQLITE_IOERR:
+		return sys != 0 ? rk_from_errno(sys) : RK_EIO;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return RK_EBUSY;
+	case SQLITE_NOMEM:
+		return RK_ENOMEM;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	/* Our SQL is right, so it is the schema that is not ours. */
+	case SQLITE_ERROR:
+	case SQLITE_SCHEMA:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+		return RK_ECORRUPT;
+	default:
+		return RK_EIO;
+	}
+}
+
+sqlite3_stmt *
+db_st(struct store *s, enum st which)
+{
+	sqlite3_stmt *st = s->st[which];
+
+	must(st != NULL && !sqlite3_stmt_busy(st));
+	sqlite3_clear_bindings(st);
+	return st;
+}
+
+enum rk_err
+db_do(struct store *s, enum st which, const char *what)
+{
+	sqlite3_stmt *st = s->st[which];
+	int rc = sqlite3_step(st);
+	enum rk_err e = db_err(s, rc, what);
+
+	sqlite3_reset(st);
+	return e;
+}
+
+enum rk_err
+db_prepare_all(struct store *s)
+{
+	for (int i = 0; i < ST_COUNT; i++) {
+		int rc = sqlite3_prepare_v3(s->db, sql[i], -1,
+		    SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL);
+		if (rc != SQLITE_OK)
+			return db_err(s, rc, "prepare a statement");
+	}
+	return RK_OK;
+}
+
+void
+db_finalize_all(struct store *s)
+{
+	for (int i = 0; i < ST_COUNT; i++)
+		sqlite3_finalize(s->st[i]);
+	for (int i = 0; i < SRC_COUNT; i++)
+		for (int w = 0; w < 2; w++)
+			for (int k = 0; k < JOB_STATES; k++)
+				sqlite3_finalize(s->page[i][w][k]);
+}
+
+enum rk_err
+db_begin(struct store *s)
+{
+	reserve_restore(s);
+	db_st(s, ST_BEGIN);
+	enum rk_err rc = db_do(s, ST_BEGIN, "begin a transaction");
+	if (rc != RK_OK)
+		s->sick = true;
+	return rc;
+}
+
+enum rk_err
+db_end(struct store *s, enum rk_err rc)
+{
+	if (rc == RK_OK)
+		rc = db_do(s, ST_COMMIT, "commit");
+	/* SQLite has rolled back by itself after some errors. */
+	if (rc != RK_OK && !sqlite3_get_autocommit(s->db)) {
+		sqlite3_step(s->st[ST_ROLLBACK]);
+		sqlite3_reset(s->st[ST_ROLLBACK]);
+	}
+	s->sick = rc != RK_OK && rc != RK_ENOENT && rc != RK_ECONFLICT &&
+	    rc != RK_EEXIST;
+	return rc;
+}
+
+void
+db_text(sqlite3_stmt *st, int col, const char *text)
+{
+	/* Static: every text bound outlives the step. */
+	sqlite3_bind_text(st, col, text != NULL ? text : "", -1, SQLITE_STATIC);
+}
+
+const char *
+db_col(sqlite3_stmt *st, int col)
+{
+	const unsigned char *t = sqlite3_column_text(st, col);
+
+	return t != NULL ? (const char *)t : "";
+}

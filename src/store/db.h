@@ -1,0 +1,84 @@
+/* What the files of store share: the open database and its statements. */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include <sqlite3.h>
+
+#include "rekindle/store.h"
+
+#define STORE_SCHEMA   1                /* PRAGMA user_version */
+#define STORE_APP_ID   0x524b444c       /* "RKDL": the file is one of ours */
+#define STORE_IDEM_MS  (24LL * 3600 * 1000)
+
+/* Statements kept prepared for as long as the file is open; db.c has them. */
+enum st {
+	ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_PROBE,
+	ST_JOB_INSERT, ST_TEXT_INSERT, ST_LABEL_INSERT,
+	ST_JOB_OLD, ST_JOB_UPDATE, ST_JOB_KEYS, ST_TEXT_UPDATE,
+	ST_LABELS_STATE, ST_LABELS_DELETE,
+	ST_JOB_GET, ST_JOB_DELETE, ST_JOB_EVENTS_DELETE,
+	ST_QUEUE, ST_COUNTS,
+	ST_ATTEMPT_PUT, ST_ATTEMPTS,
+	ST_EVENT_INSERT, ST_EVENTS, ST_EVENTS_JOB, ST_LAST_SEQ,
+	ST_IDEM_GET, ST_IDEM_INSERT, ST_IDEM_ANSWER, ST_IDEM_DROP,
+	ST_SWEEP_IDEM, ST_SWEEP_EVENTS,
+	ST_COUNT
+};
+
+/* Where a page of jobs is read from; each index ends in the id. */
+enum src { SRC_ALL, SRC_STATE, SRC_NAME, SRC_LABEL, SRC_LABEL_VALUE, SRC_COUNT };
+
+struct store {
+	sqlite3 *db;
+	char *path;
+	int dirfd;                      /* of the folder it lies in */
+	sqlite3_stmt *st[ST_COUNT];
+	/* One cursor a state, so that pages over several states are merged. */
+	sqlite3_stmt *page[SRC_COUNT][2][JOB_STATES];
+	int64_t counts[JOB_STATES];
+	int64_t last_seq;
+	bool sick;                      /* the last write failed */
+	int64_t reserve_next_ms;        /* reserve given up: try to take it again */
+	bool reserve_gone;
+};
+
+/* The columns of a whole job, for struct job_row, in the order row.c reads. */
+#define JOB_COLS                                                          \
+	"j.id,j.name,j.priority,j.state,j.desired,j.reason,j.message,"    \
+	"j.labels,j.threads,j.memory,j.created_ms,j.updated_ms,"          \
+	"j.started_ms,j.ended_ms,j.attempt,j.failures,j.not_before_ms,"   \
+	"j.resume_from,j.progress,j.plan_summary,j.version,t.spec,t.plan"
+
+/* db.c: the error that a result of SQLite stands for, logged; `what` completes
+ * "cannot ...". */
+enum rk_err db_err(struct store *s, int rc, const char *what);
+/* The statement, reset and unbound; must not be in use. */
+sqlite3_stmt *db_st(struct store *s, enum st which);
+/* Step a statement that gives no rows, and reset it. */
+enum rk_err db_do(struct store *s, enum st which, const char *what);
+enum rk_err db_prepare_all(struct store *s);
+void db_finalize_all(struct store *s);
+enum rk_err db_begin(struct store *s);
+/* Commit if rc is RK_OK, else roll back; what came of it. */
+enum rk_err db_end(struct store *s, enum rk_err rc);
+void db_text(sqlite3_stmt *st, int col, const char *text);      /* NULL: "" */
+/* Borrowed from the statement until it steps; never NULL. */
+const char *db_col(sqlite3_stmt *st, int col);
+
+/* reserve.c */
+void reserve_open(struct store *s);
+bool reserve_give_up(struct store *s);  /* true: there was one to give */
+void reserve_restore(struct store *s);  /* when it is gone, now and then */
+
+/* row.c: strings borrowed from the statement. */
+void row_read(sqlite3_stmt *st, struct job_row *r);
+
+/* event.c, attempt.c, idem.c: parts of a transaction that is open. */
+enum rk_err event_insert(struct store *s, const char *job,
+    const struct store_note *note, int64_t *seq);
+enum rk_err attempt_write(struct store *s, const char *job,
+    const struct attempt_row *a);
+enum rk_err idem_insert(struct store *s, const char *key, const char *digest,
+    const char *job);
+
+#endif
