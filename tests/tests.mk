@@ -81,3 +81,10 @@ check-outside: all
 .PHONY: check-deps
 check-deps:
 	@tests/deps.sh test $(abspath $(B))/tools
+
+# make bench: measure what the README's table says; ROWS="step api" for some.
+$(B)/bench/load: tests/bench/load.c | $(B)/bench/
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+.PHONY: bench
+bench: all $(B)/bench/load
+	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)

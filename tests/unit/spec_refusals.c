@@ -1,0 +1,471 @@
+/* Every rule that a job can break, with the sentence that says so. */
+#include "spec_common.h"
+
+static const struct {
+	const char *changes, *path, *words;
+} rules[] = {
+	/* The top. */
+	{ "name: null", "name", "missing" },
+	{ "name: a b", "name", "is \"a b\", want 1 to 64 of" },
+	{ "name: ../x", "name", "the first no . and no -" },
+	{ "name: 7", "name", "want text" },
+	{ "priority: 1001", "priority", "is 1001, want an integer -1000 to" },
+	{ "hold: maybe", "hold", "want true or false" },
+	{ "retries: -1", "retries", "want an integer 0 to 100" },
+	{ "resources: {threads: 0}", "resources.threads", "1 to 256" },
+	{ "resources: {memory: 3 potatoes}", "resources.memory", "want a size" },
+	{ "resources: {memory: 1}", "resources.memory", "1 MiB" },
+	{ "labels: [a]", "labels", "is a list, want an object" },
+	{ "labels: {a b: c}", "labels", "has the name \"a b\"" },
+	{ "labels: {a: ''}", "labels.a", "is \"\", want 1 to 64 of" },
+	{ "labels: {a: x y}", "labels.a", "is \"x y\", want" },
+	{ "labels: {v: 1.10}", "labels.v", "in quotes" },
+	{ "labels: {v: [1]}", "labels.v", "want text" },
+	{ "model: null", "model", "missing" },
+	{ "training: null", "training", "missing" },
+	{ "data: null", "data", "missing" },
+	{ "modle: {}", "modle", "did you mean \"model\"" },
+	/* What is of later issues is unknown. */
+	{ "trainer: {command: [x]}", "trainer", "not a known field" },
+	{ "checkpoint: {push: s3://x}", "checkpoint.push", "not a known" },
+	{ "training: {phases: []}", "training.phases", "not a known field" },
+	{ "data: {augment: []}", "data.augment", "not a known field" },
+	{ "model: {rename: {}}", "model.rename", "not a known field" },
+	{ "model: {grow: [fc]}", "model.grow", "not a known field" },
+	/* The model. */
+	{ "model: lenet5", "model", "want an object" },
+	{ "model: {arch: resnet50}", "model.arch", "want mlp or lenet5" },
+	{ "model: {arch: layers}", "model.arch", "want mlp or lenet5" },
+	{ "model: {arch: null}", "model.arch", "missing" },
+	{ "model: {sizes: null}", "model.sizes", "missing" },
+	{ "model: {sizes: [5]}", "model.sizes", "has 1 numbers, want 2 to 64" },
+	{ "model: {sizes: 5}", "model.sizes", "want a list of integers" },
+	{ "model: {sizes: [4, 1e3, 2]}", "model.sizes[1]",
+	    "is 1000.0, want an integer" },
+	{ "model: {sizes: [4, 1000000000000, 2]}", "model.sizes[1]",
+	    "is 1000000000000, want an integer 1 to 16777216" },
+	{ "model: {sizes: [4, 0, 2]}", "model.sizes[1]", "is 0, want" },
+	{ "model: {sizes: [784, 16777216, 16777216, 10]}", "model.sizes",
+	    "281,488,314,138,634 parameters, more than the limit of "
+	    "2,147,483,648" },
+	{ "model: {sizes: [4, 1]}", "model.sizes", "needs at least 2" },
+	{ "model: {activation: swish}", "model.activation",
+	    "relu, gelu, sigmoid or tanh" },
+	{ "model: {classes: 3}", "model.classes", "is for lenet5, not for mlp, "
+	    "whose last size is that number" },
+	{ "model: {arch: lenet5}", "model.sizes", "is for mlp, not for lenet5" },
+	{ "model: {arch: lenet5, sizes: null, activation: relu}",
+	    "model.activation", "is for mlp" },
+	{ "model: {arch: lenet5, sizes: null, classes: 1}", "model.classes",
+	    "is 1, want an integer 2 to" },
+	{ "model: {input: [4]}", "model.input", "is for layers, not for mlp" },
+	{ "model: {num_classes: 3}", "model.num_classes", "written classes" },
+	{ "model: {layers: [relu]}", "model.layers", "give one of them" },
+	{ "model: {strict: 1}", "model.strict", "want true or false" },
+	/* The warm start. */
+	{ "model: {checkpoint: s3://b/x}", "model.checkpoint", "scheme s3:" },
+	{ "model: {checkpoint: s3://b/x}", "model.checkpoint",
+	    "object storage comes later" },
+	{ "model: {checkpoint: https://h/x}", "model.checkpoint",
+	    "scheme https:" },
+	{ "model: {checkpoint: model://m@x}", "model.checkpoint",
+	    "scheme model:" },
+	{ "model: {checkpoint: gopher://x}", "model.checkpoint", "gopher" },
+	{ "model: {checkpoint: job://x}", "model.checkpoint",
+	    "job://ID/CHECKPOINT" },
+	{ "model: {checkpoint: job://x/none}", "model.checkpoint",
+	    "want latest, best" },
+	{ "model: {checkpoint: ''}", "model.checkpoint", "empty" },
+	{ "model: {checkpoint: 3}", "model.checkpoint", "want text" },
+	/* The training. */
+	{ "training: {epochs: null}", "training.epochs", "missing" },
+	{ "training: {epochs: null, steps: 0}", "training.epochs", "missing" },
+	{ "training: {epochs: 0}", "training.epochs", "is 0, want" },
+	{ "training: {max_epochs: 3}", "training.max_epochs",
+	    "written epochs" },
+	{ "training: {lr: 3}", "training.lr",
+	    "written optimizer: {learning_rate: ...}" },
+	{ "training: {learning_rate: 3}", "training.learning_rate",
+	    "written optimizer: {learning_rate: ...}" },
+	{ "training: {batch_size: 0}", "training.batch_size",
+	    "is 0, want an integer 1 to 1048576" },
+	{ "training: {batch_size: 64.5}", "training.batch_size", "64.5" },
+	{ "training: {bach_size: 4}", "training.bach_size",
+	    "did you mean \"batch_size\"" },
+	{ "training: {shuffle: 'yes'}", "training.shuffle", "true or false" },
+	{ "training: {seed: -1}", "training.seed", "want an integer 0 to" },
+	{ "training: {resume_from: a b}", "training.resume_from",
+	    "want latest, best, step:N, none" },
+	{ "training: {resume_from: 'step:x'}", "training.resume_from",
+	    "step:N" },
+	{ "training: {gradient_clip_norm: -1}", "training.gradient_clip_norm",
+	    "want a number 0 to" },
+	{ "training: {log_every: 0}", "training.log_every", "is 0" },
+	{ "training: {warm_start: {learning_rate_scale: 0}}",
+	    "training.warm_start.learning_rate_scale", "above 0, at most 1" },
+	{ "training: {warm_start: {scale: 1}}", "training.warm_start.scale",
+	    "not a known field" },
+	{ "training: {loss: huber}", "training.loss.type",
+	    "cross_entropy or mse" },
+	{ "training: {loss: {label_smoothing: 0.1}}", "training.loss.type",
+	    "missing" },
+	{ "training: {loss: {type: mse, label_smoothing: 0}}",
+	    "training.loss.label_smoothing", "is for cross_entropy" },
+	{ "training: {loss: {type: cross_entropy, label_smoothing: 1}}",
+	    "training.loss.label_smoothing", "from 0 to below 1" },
+	/* The optimiser. */
+	{ "training: {optimizer: sgd}", "training.optimizer.learning_rate",
+	    "sgd has no default" },
+	{ "training: {optimizer: {learning_rate: 1}}",
+	    "training.optimizer.type", "missing" },
+	{ "training: {optimizer: momentum}", "training.optimizer.type",
+	    "use sgd with momentum: 0.9" },
+	{ "training: {optimizer: nesterov}", "training.optimizer.type",
+	    "use sgd with momentum: 0.9, nesterov: true" },
+	{ "training: {optimizer: lion}", "training.optimizer.type",
+	    "sgd, adam, adamw or rmsprop" },
+	{ "training: {optimizer: {type: adam, lr: 1}}",
+	    "training.optimizer.lr", "written learning_rate" },
+	{ "training: {optimizer: {type: adam, learning_rate: 0}}",
+	    "training.optimizer.learning_rate", "above 0" },
+	{ "training: {optimizer: {type: sgd, learning_rate: -1}}",
+	    "training.optimizer.learning_rate", "above 0" },
+	{ "training: {optimizer: {type: adam, learning_rate: fast}}",
+	    "training.optimizer.learning_rate", "is \"fast\", want a number" },
+	{ "training: {optimizer: {type: adam, momentum: 0.9}}",
+	    "training.optimizer.momentum", "is for sgd and rmsprop, not for "
+	    "adam" },
+	{ "training: {optimizer: {type: rmsprop, betas: [0, 0]}}",
+	    "training.optimizer.betas", "is for adam and adamw" },
+	{ "training: {optimizer: {type: adam, betas: [0.9, 1]}}",
+	    "training.optimizer.betas[1]", "from 0 to below 1" },
+	{ "training: {optimizer: {type: adam, betas: [0.9]}}",
+	    "training.optimizer.betas", "want [beta1, beta2]" },
+	{ "training: {optimizer: {type: adam, eps: 0}}",
+	    "training.optimizer.eps", "above 0" },
+	{ "training: {optimizer: {type: adam, weight_decay: -1}}",
+	    "training.optimizer.weight_decay", "want a number 0 to 1000" },
+	{ "training: {optimizer: {type: sgd, learning_rate: 1, momentum: 1}}",
+	    "training.optimizer.momentum", "below 1" },
+	{ "training: {optimizer: {type: sgd, learning_rate: 1, "
+	    "nesterov: true}}", "training.optimizer.nesterov",
+	    "needs momentum above 0" },
+	{ "training: {optimizer: {type: sgd, learning_rate: 1, momentum: 0.9, "
+	    "dampening: 0.5, nesterov: true}}", "training.optimizer.nesterov",
+	    "needs dampening 0" },
+	{ "training: {optimizer: {type: rmsprop, alpha: 1}}",
+	    "training.optimizer.alpha", "below 1" },
+	/* The schedule. */
+	{ "training: {schedule: plateau}", "training.schedule.type",
+	    "constant, step" },
+	{ "training: {schedule: step}", "training.schedule.step_size",
+	    "missing (or step_size_epochs)" },
+	{ "training: {schedule: {type: step, step_size: 0}}",
+	    "training.schedule.step_size", "is 0" },
+	{ "training: {schedule: {type: step, step_size: 1, "
+	    "step_size_epochs: 1}}", "training.schedule.step_size_epochs",
+	    "give one of them" },
+	{ "training: {schedule: multistep}", "training.schedule.milestones",
+	    "missing (or milestones_epochs)" },
+	{ "training: {schedule: {type: multistep, milestones: []}}",
+	    "training.schedule.milestones", "has 0 numbers, want 1 to 64" },
+	{ "training: {schedule: {type: multistep, milestones: [5, 5]}}",
+	    "training.schedule.milestones", "has 5 after 5" },
+	{ "training: {schedule: {type: multistep, milestones_epochs: [5, 4]}}",
+	    "training.schedule.milestones_epochs", "has 4 after 5" },
+	{ "training: {schedule: {type: multistep, milestones: [1], "
+	    "milestones_epochs: [1]}}", "training.schedule.milestones_epochs",
+	    "give one of them" },
+	{ "training: {schedule: {type: step, step_size: 1, gamma: 0}}",
+	    "training.schedule.gamma", "above 0" },
+	{ "training: {schedule: {type: cosine, gamma: 0.1}}",
+	    "training.schedule.gamma", "is for step and multistep" },
+	{ "training: {schedule: {type: constant, length: 5}}",
+	    "training.schedule.length", "is for cosine, linear and" },
+	{ "training: {schedule: {type: cosine, length: 5, length_epochs: 5}}",
+	    "training.schedule.length_epochs", "give one of them" },
+	{ "training: {schedule: {type: cosine, min_learning_rate: 0.1}}",
+	    "training.schedule.min_learning_rate",
+	    "is 0.1, more than the learning rate's 0.001" },
+	{ "training: {schedule: {type: linear, end_factor: 2}}",
+	    "training.schedule.end_factor", "0 to 1" },
+	{ "training: {schedule: {type: polynomial, power: 0}}",
+	    "training.schedule.power", "above 0" },
+	{ "training: {schedule: {warmup_steps: 1, warmup_epochs: 1}}",
+	    "training.schedule.warmup_epochs", "give one of them" },
+	{ "training: {schedule: {warmup_start_factor: 2}}",
+	    "training.schedule.warmup_start_factor", "0 to 1" },
+	/* The data. */
+	{ "data: {train: null}", "data.train", "missing" },
+	{ "data: {train: {type: parquet}}", "data.train.type", "idx or csv" },
+	{ "data: {train: {images: null}}", "data.train.images", "missing" },
+	{ "data: {train: {images: ''}}", "data.train.images", "empty" },
+	{ "data: {train: {images: 's3://b/x'}}", "data.train.images",
+	    "on this machine" },
+	{ "data: {train: {path: /x}}", "data.train.path", "is for csv" },
+	{ "data: {validation: {type: csv, images: null, labels: null, "
+	    "path: /x, label: y}}", "data.validation",
+	    "is csv and train is idx" },
+	{ "data: {validation_split: 0.1}", "data.validation_split",
+	    "give one of them" },
+	{ "data: {validation: null, validation_split: 0.95}",
+	    "data.validation_split", "0 to 0.9" },
+	{ "data: {normalize: min_max}", "data.normalize.type",
+	    "none, scale or standard" },
+	{ "data: {normalize: {type: standard, mean: 0}}",
+	    "data.normalize.mean", "is for scale, not for standard" },
+	{ "data: {normalize: {mean: [1, 2], std: 1}}", "data.normalize.std",
+	    "has 1 numbers and mean 2" },
+	{ "data: {normalize: {std: 0}}", "data.normalize.std", "above 0" },
+	{ "data: {normalize: {mean: [0, x]}}", "data.normalize.mean[1]",
+	    "is \"x\"" },
+	{ "data: {normalize: {mean: []}}", "data.normalize.mean",
+	    "has 0 numbers" },
+	{ "data: {normalise: none}", "data.normalise",
+	    "did you mean \"normalize\"" },
+	/* The checkpoints. */
+	{ "checkpoint: {every: {steps: 0}}", "checkpoint.every",
+	    "want steps, seconds or epochs above 0" },
+	{ "checkpoint: {every: {steps: -1}}", "checkpoint.every.steps",
+	    "is -1" },
+	{ "checkpoint: {every: 500}", "checkpoint.every", "want an object" },
+	{ "checkpoint: {keep: {last: 0}}", "checkpoint.keep.last", "is 0" },
+	{ "checkpoint: {keep: {metric: val_acc}}", "checkpoint.keep.metric",
+	    "val_accuracy, val_loss or loss" },
+	{ "checkpoint: {keep: {mode: up}}", "checkpoint.keep.mode",
+	    "max or min" },
+	{ "{data: {validation: null}, checkpoint: {keep: {metric: val_loss}}}",
+	    "checkpoint.keep.metric", "there are no validation data" },
+	{ "{training: {loss: mse}, checkpoint: {keep: "
+	    "{metric: val_accuracy}}}", "checkpoint.keep.metric",
+	    "mse does not have" },
+	/* Metadata. */
+	{ "metadata: text", "metadata", "want an object" },
+	{ "metadata: {a: [b]}", "metadata.a", "want text" },
+};
+
+T_CASE(each_rule_is_refused_with_its_path_and_sentence)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(rules); i++)
+		refused(rules[i].changes, rules[i].path, rules[i].words);
+}
+
+static const struct {
+	const char *layer, *path, *words;
+} layer_rules[] = {
+	{ "pool", ".type", "linear, conv2d" },
+	{ "{out: 3}", ".type", "missing" },
+	{ "3", "", "want an object" },
+	{ "linear", ".out", "missing" },
+	{ "{type: linear, out: 0}", ".out", "is 0" },
+	{ "{type: linear, out: 1000000000000}", ".out", "1 to 16777216" },
+	{ "{type: linear, out: 2, kernel: 3}", ".kernel",
+	    "is for conv2d and the pools, not for linear" },
+	{ "{type: linear, out: 2, bias: 1}", ".bias", "true or false" },
+	{ "{type: linear, out_features: 2, out: 2}", ".out_features",
+	    "written out" },
+	{ "{type: linear, out: 2, name: 'a/b'}", ".name", "[A-Za-z0-9._-]" },
+	{ "{type: conv2d, out: 2}", ".kernel", "missing" },
+	{ "{type: conv2d, out: 2, kernel: [3]}", ".kernel",
+	    "[height, width]" },
+	{ "{type: conv2d, out: 2, kernel: 0}", ".kernel", "is 0, want an "
+	    "integer 1 to 1024" },
+	{ "{type: conv2d, out: 2, kernel: 3, stride: 0}", ".stride", "is 0" },
+	{ "{type: conv2d, out: 2, kernel: 3, padding: -1}", ".padding",
+	    "is -1" },
+	{ "{type: max_pool2d, kernel: 2, out: 3}", ".out", "is for linear" },
+	{ "{type: max_pool2d, kernel: [4, 2], padding: 2}", ".padding",
+	    "is 2, want at most half of the kernel's 2" },
+	{ "{type: avg_pool2d, kernel: 3, padding: 2}", ".padding",
+	    "at most half of the kernel's 3" },
+	{ "{type: batch_norm, eps: 0}", ".eps", "above 0" },
+	{ "{type: batch_norm, momentum: 2}", ".momentum", "0 to 1" },
+	{ "{type: dropout, p: 1}", ".p", "from 0 to below 1" },
+	{ "{type: relu, p: 0.5}", ".p", "is for dropout, not for relu" },
+	{ "{type: flatten, start: 1}", ".start", "not a known field" },
+	{ "{type: linear, out: 2, name: a}", ".name", "names must differ" },
+};
+
+T_CASE(each_rule_of_a_layer_is_refused_with_its_path_and_sentence)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(layer_rules); i++) {
+		char c[300], path[64];
+		snprintf(c, sizeof(c), "model: {arch: null, sizes: null, "
+		    "layers: [{type: linear, out: 2, name: a}, %s]}",
+		    layer_rules[i].layer);
+		snprintf(path, sizeof(path), "model.layers[1]%s",
+		    layer_rules[i].path);
+		refused(c, path, layer_rules[i].words);
+	}
+}
+
+T_CASE(a_name_that_is_another_layers_number_is_refused)
+{
+	refused("model: {arch: null, sizes: null, layers: [{type: linear, "
+	    "out: 2, name: \"1\"}, {type: linear, out: 2}]}",
+	    "model.layers[1].name", "is \"1\", as is that of model.layers[0]");
+}
+
+T_CASE(a_network_that_cannot_learn_is_refused)
+{
+	refused("model: {arch: null, sizes: null, layers: [flatten, relu]}",
+	    "model.layers", "nothing to train");
+	refused("model: {arch: null, sizes: null, layers: []}",
+	    "model.layers", "has 0 layers, want 1 to 1024");
+	refused("model: {arch: null, sizes: null, layers: {type: relu}}",
+	    "model.layers", "want a list of layers");
+	refused("model: {arch: null, sizes: null, layers: [{type: linear, "
+	    "out: 1}]}", "model.layers", "needs at least 2");
+	refused("model: {arch: null, sizes: null, input: [1, 2, 3, 4, 5], "
+	    "layers: [{type: linear, out: 2}]}", "model.input",
+	    "has 5 numbers, want 1 to 4");
+}
+
+T_CASE(mse_takes_one_output)
+{
+	spec_free(job_with("{model: {sizes: [4, 1]}, training: {loss: mse}}"));
+}
+
+T_CASE(csv_rules)
+{
+	static const struct {
+		const char *fields, *path, *words;
+	} csv[] = {
+		{ "label: y", "path", "missing" },
+		{ "path: /x", "label", "-1 is the last" },
+		{ "path: /x, label: 1.5", "label", "want an integer" },
+		{ "path: /x, label: ''", "label", "empty" },
+		{ "path: /x, label: y, header: maybe", "header",
+		    "want auto, true or false" },
+		{ "path: /x, label: y, delimiter: ab", "delimiter",
+		    "want one of" },
+		{ "path: /x, label: y, delimiter: '.'", "delimiter",
+		    "is \".\", want one of" },
+		{ "path: /x, label: y, images: /i", "images", "is for idx" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(csv); i++) {
+		char c[300], path[64];
+		snprintf(c, sizeof(c), "data: {validation: null, train: {"
+		    "images: null, labels: null, type: csv, %s}}",
+		    csv[i].fields);
+		snprintf(path, sizeof(path), "data.train.%s", csv[i].path);
+		refused(c, path, csv[i].words);
+	}
+	refused("data: {validation: null, normalize: scale, train: "
+	    "{images: null, labels: null, type: csv, path: /x, label: y}}",
+	    "data.normalize.type", "csv takes standard or none");
+}
+
+/* One round trip for the person who wrote it, not one a fault. */
+T_CASE(all_faults_of_a_job_are_listed_at_once)
+{
+	static const char *const paths[] = {
+		"name", "model.layers[0].kernel", "model.checkpoint",
+		"training.epochs", "training.batch_size", "training.optimizer.lr",
+		"data.train.labels", "checkpoint.keep.metric", "grow",
+	};
+	json_t *v = yaml("name: -x\ngrow: 1\n"
+	    "model: {layers: [{type: conv2d, out: 2}], checkpoint: oss://b/k}\n"
+	    "training: {batch_size: 0, optimizer: {type: adam, lr: 1}}\n"
+	    "data: {train: {type: idx, images: /i}}\n"
+	    "checkpoint: {keep: {metric: x}}\n");
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	t_eq_int(spec_parse(v, &s, &w), RK_EINVAL);
+	for (size_t i = 0; i < RK_ARRAY_LEN(paths); i++) {
+		bool found = false;
+		for (size_t k = 0; k < w.n; k++)
+			found |= strcmp(w.v[k].path, paths[i]) == 0;
+		if (!found)
+			t_fail("no fault at %s", paths[i]);
+	}
+	rk_why_fini(&w);
+	/* Nobody has to listen, and what was heard before stays. */
+	t_eq_int(spec_parse(v, &s, NULL), RK_EINVAL);
+	rk_refuse(&w, "before");
+	t_eq_int(spec_parse(v, &s, &w), RK_EINVAL);
+	t_eq_str(w.v[0].message, "before");
+	rk_why_fini(&w);
+	json_decref(v);
+}
+
+T_CASE(faults_between_blocks_are_listed_beside_those_inside_others)
+{
+	json_t *v = tree_with("{name: '', data: {validation: null}, "
+	    "checkpoint: {keep: {metric: val_loss}}}");
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	t_eq_int(spec_parse(v, &s, &w), RK_EINVAL);
+	t_eq_int(w.n, 2);
+	t_eq_str(w.v[1].path, "checkpoint.keep.metric");
+	rk_why_fini(&w);
+	json_decref(v);
+}
+
+T_CASE(what_is_no_object_is_refused)
+{
+	static const char *const texts[] = { "", "3", "[1]", "text", "null" };
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(texts); i++) {
+		t_eq_int(spec_parse_text(texts[i], strlen(texts[i]), true, &s,
+		    &w), RK_EINVAL);
+		t_check(w.n > 0 && s == NULL);
+		rk_why_fini(&w);
+	}
+}
+
+T_CASE(absurd_sizes_of_text_are_refused_before_they_are_read)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	size_t n = SPEC_MAX_BYTES + 1;
+	char *big = malloc(n);
+
+	memset(big, ' ', n);
+	t_eq_int(spec_parse_text(big, n, true, &s, &w), RK_EINVAL);
+	t_has(rk_why_first(&w), "want at most 1048576");
+	rk_why_fini(&w);
+	free(big);
+}
+
+T_CASE(long_lists_are_refused_by_their_length)
+{
+	json_t *v = tree_with("{}"), *a = json_array();
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	for (int i = 0; i < 100000; i++)
+		json_array_append_new(a, json_integer(0));
+	t_eq_int(rkj_set_path(v, "model.sizes", json_incref(a), &w), RK_OK);
+	t_eq_int(rkj_set_path(v, "data.normalize.mean", a, &w), RK_OK);
+	t_eq_int(spec_parse(v, &s, &w), RK_EINVAL);
+	t_eq_int(w.n, 2);
+	t_has(w.v[0].message, "has 100000 numbers");
+	rk_why_fini(&w);
+	json_decref(v);
+}
+
+T_CASE(too_many_labels_are_refused)
+{
+	json_t *v = tree_with("{}"), *o = json_object();
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	char key[16];
+
+	for (int i = 0; i < 33; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		json_object_set_new(o, key, json_string("v"));
+	}
+	json_object_set_new(v, "labels", o);
+	t_eq_int(spec_parse(v, &s, &w), RK_EINVAL);
+	t_eq_str(rk_why_first(&w),
+	    "labels: has 33 entries, want at most 32");
+	rk_why_fini(&w);
+	json_decref(v);
+}
+
+T_MAIN
