@@ -1,12 +1,13 @@
 /*
- * Gradients against central differences.
+ * Gradients against differences.
  *
- * The numeric derivative (L(w+e) - L(w-e)) / 2e with e = 2^-10 has a truncation
- * error of e^2/6 L''' ~ 2e-7 and, from logits in float, a rounding error of
- * some 1e-7 / 2e ~ 5e-5; a relu or a maximum that changes sides within e adds
- * more for single elements.  Gradients here are 1e-2 to 1 in size, so a whole
- * tensor must agree within 1 % of its norm, and an element within 5 % of the
- * largest.  A wrong factor, index or sign misses that by far.
+ * The slopes to the left and to the right, (L(w) - L(w-e)) / e and (L(w+e) -
+ * L(w)) / e with e = 2^-10, enclose the derivative: a relu or a maximum that
+ * changes sides within e spoils one of them only.  From logits in float they
+ * carry a rounding error of some 1e-7 / e = 1e-4.  Gradients here are 1e-2 to 1
+ * in size, so a whole tensor must lie between within 1 % of its norm, and an
+ * element within 5 % of the largest.  A wrong factor, index or sign misses that
+ * by far.
  *
  * The input's gradient is not computed, so an op stands behind a linear or a
  * convolution whose weights show what it passes back.
@@ -19,18 +20,21 @@ check_tensor(struct net *s, const struct nn_tensor *t, int64_t rows,
 {
 	const float e = 0x1p-10f;
 	double diff = 0, norm = 0, worst = 0, largest = 0;
+	double here = net_loss(s, rows);
 
 	for (int64_t i = 0; i < t->count; i++) {
 		float was = t->value[i];
 		t->value[i] = was + e;
-		double up = net_loss(s, rows);
+		double right = (net_loss(s, rows) - here) / e;
 		t->value[i] = was - e;
-		double down = net_loss(s, rows);
+		double left = (here - net_loss(s, rows)) / e;
 		t->value[i] = was;
-		double num = (up - down) / (2 * e), g = grad[t->offset + i];
-		diff += (num - g) * (num - g);
+		double g = grad[t->offset + i];
+		double off = fmax(0, fmax(fmin(left, right) - g,
+		    g - fmax(left, right)));
+		diff += off * off;
 		norm += g * g;
-		worst = fmax(worst, fabs(num - g));
+		worst = fmax(worst, off);
 		largest = fmax(largest, fabs(g));
 	}
 	/* A bias before a batch norm has no effect: its gradient is rounding. */
