@@ -3,12 +3,14 @@
  * and back to the one normal form that is stored, digested and shown.
  *
  * All three programs read jobs through this module, so a job means the same
- * everywhere.  Pure: no files are opened but by spec_load(), spec_check_files().
+ * everywhere.  Pure: no files are touched but by spec_load() and
+ * spec_check_files().
  *
- * The fields with their units, ranges and defaults (* must be given).  A count
- * is an integer; a null is the same as an absent field; what is given for a type
- * that does not take it is refused.  Where an object has a `type` and needs
- * nothing else, the word alone will do: `schedule: cosine`, `- relu`.
+ * The fields with their units, ranges and defaults (* must be given).  A null
+ * is the same as an absent field; what is given for a type that does not take
+ * it is refused.  A layer, the loss, optimizer, schedule and normalize may be
+ * the word of their `type` alone where nothing else is needed: `- relu`,
+ * `schedule: cosine`.
  *
  *	name             * 1-64 of [A-Za-z0-9._-], the first no . and no -
  *	priority         0; -1000 to 1000, higher runs first
@@ -20,30 +22,31 @@
  *	retries          3; 0 to 100: crashes in a row before it has failed
  *	model            *
  *	model.arch       mlp | lenet5         (* this or model.layers)
- *	model.sizes      mlp: * [inputs, hidden..., outputs], 2 to 64 of 1 to 2^24;
- *	                 at most SPEC_MAX_PARAMS parameters in all
+ *	model.sizes      mlp: * [inputs, hidden..., outputs], 2 to 64 of 1 to
+ *	                 2^24; at most SPEC_MAX_PARAMS parameters in all
  *	model.activation mlp: relu | gelu | sigmoid | tanh; relu
  *	model.classes    lenet5: outputs, 2 to 2^20; 10
  *	model.input      layers: shape of one sample, 1 to 4 of 1 to 2^24, e.g.
  *	                 [1, 28, 28]; from the data
  *	model.layers     1 to 1024 of {type: ..., name: ...}, see enum
  *	                 spec_layer_type
- *	model.checkpoint a safetensors file or job://ID/CHECKPOINT (latest, best,
- *	                 step:N or a name): the warm start; none
+ *	model.checkpoint a safetensors file or job://ID/CHECKPOINT (latest,
+ *	                 best, step:N or a name): the warm start; none
  *	model.strict     true
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
- *	training.epochs  * or training.steps (both: the shorter of the two); 1 to
- *	                 2^40; 0 in the struct: not said
+ *	training.epochs  * or training.steps (both: the shorter of the two); 1
+ *	                 to 2^40; 0 in the struct: not said
  *	training.steps   0 to 2^40; 0: as many as the epochs have
  *	training.batch_size  64; 1 to 2^20
  *	training.drop_last   false: the last, smaller batch of an epoch is used
  *	training.shuffle     true
  *	training.seed    1; 0 to 2^53
- *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1}; the
- *	                 latter only for cross_entropy, which needs 2 outputs
- *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; adam; see
- *	                 struct spec_optim
+ *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1};
+ *	                 cross_entropy, which alone takes the latter, and needs
+ *	                 at least 2 outputs
+ *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; adam;
+ *	                 see struct spec_optim
  *	training.schedule    see struct spec_schedule; constant
  *	training.gradient_clip_norm  0: off; to 1e9
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
@@ -51,14 +54,15 @@
  *	data             *
  *	data.train       * see struct spec_source
  *	data.validation  another source of the same type, or
- *	data.validation_split  0 to 0.9 of the training samples, chosen by the seed
+ *	data.validation_split  0; to 0.9 of the training samples, chosen by the
+ *	                 seed
  *	data.normalize   see struct spec_normalize
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said
- *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric: val_accuracy |
- *	                 val_loss | loss, mode: max | min}.  metric: val_accuracy,
- *	                 for mse val_loss, without validation data loss (val_...
- *	                 needs validation data); mode: max for accuracy, else min
+ *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric, mode}.
+ *	                 metric val_accuracy | val_loss | loss: the first, for
+ *	                 mse the second, without validation data the third.
+ *	                 mode max | min: max for val_accuracy, else min
  *	metadata         {}; free text by key, at most 64, keys 1 to 64 bytes,
  *	                 values at most 4096
  *
@@ -90,7 +94,7 @@ enum spec_layer_type {
 	SPEC_L_LINEAR,          /* linear      out*, bias true                */
 	SPEC_L_CONV2D,          /* conv2d      out*, kernel*, stride 1, padding 0,
 	                           bias true; kernel, stride, padding are a number
-	                           or [height, width], at most 1024           */
+	                           or [height, width]; at most 1024 each      */
 	SPEC_L_MAX_POOL2D,      /* max_pool2d  kernel*, stride kernel, padding 0,
 	                           at most half of the kernel                 */
 	SPEC_L_AVG_POOL2D,      /* avg_pool2d  the same; padding counts as zeros,
@@ -221,9 +225,9 @@ struct spec_source {
 
 /*
  *	none        the numbers as they are
- *	scale       idx: pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx.  mean, std: a number, or one a channel (0
- *	            and 1 where only the other is given); not for csv
+ *	scale       idx: pixels / 255, then (x - mean) / std where these are
+ *	            given; the default for idx.  mean, std: a number, or one a
+ *	            channel (0 and 1 where only the other is given); not for csv
  *	standard    per feature (csv) or over all pixels (idx): mean 0, standard
  *	            deviation 1 over the training samples; the default for csv
  */
@@ -292,17 +296,18 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 
 /*
  * Overrides of a resume, merged into tree (a job; its normal form is taken) as
- * RFC 7396 says and then parsed like a job.  Allowed are name, priority, labels,
- * resources, retries, checkpoint, metadata and, of training, all but batch_size,
- * drop_last, shuffle, seed, loss.type and optimizer.type, and momentum from or
- * to 0 and `centered`: those decide what the stored state means.  RK_EINVAL
+ * RFC 7396 says and then parsed like a job.  Allowed are name, priority,
+ * labels, resources, retries, checkpoint, metadata and, of training, all but
+ * batch_size, drop_last, shuffle, seed, loss.type and optimizer.type, and
+ * momentum from or to 0 and `centered`: those decide what the stored state
+ * means.  RK_EINVAL
  * names each that is not and would change.  *changed (may be NULL; a new
  * reference) is {path: [old, new], ...} of what differs, null where the field
  * was not or is no more.
  *
  * Beyond the RFC, so that what a person means is what happens: `warmup_epochs`
- * takes the place of `warmup_steps` (and so for its like), a schedule of another
- * type drops the fields of the old one but the warm-up, and another
+ * takes the place of `warmup_steps` (and so for its like), a schedule of
+ * another type drops the fields of the old one but the warm-up, and another
  * keep.metric brings its own mode unless one is said.
  */
 enum rk_err spec_override(const json_t *tree, const json_t *overrides,

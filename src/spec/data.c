@@ -46,7 +46,8 @@ read_header(struct spec_source *s, struct rkj_obj *o)
 		return;
 	if (json_is_boolean(v))
 		s->header = json_is_true(v) ? SPEC_HEADER_YES : SPEC_HEADER_NO;
-	else if (!json_is_string(v) || strcmp(json_string_value(v), "auto") != 0)
+	else if (!json_is_string(v) ||
+	    strcmp(json_string_value(v), "auto") != 0)
 		rkj_fault(o, "header", "is %s, want auto, true or false",
 		    sp_shown(v, shown));
 }
@@ -157,7 +158,7 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 	int type = source == SPEC_IDX ? SPEC_NORM_SCALE : SPEC_NORM_STANDARD;
 	int nmean = 0, nstd = 0;
 
-	sp_open(&so, v, "data.normalize", why);
+	sp_open_typed(&so, v, "data.normalize", why);
 	rkj_enum(o, "type", &type, sp_norm_words, RKJ_OPTIONAL);
 	n->type = (enum spec_norm_type)type;
 	if (type == SPEC_NORM_SCALE && source == SPEC_CSV && !o->bad)

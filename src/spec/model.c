@@ -85,7 +85,7 @@ read_layer(struct spec_layer *l, const json_t *v, size_t i, const char *path,
 	l->eps = 1e-5;
 	l->momentum = 0.1;
 	l->p = 0.5;
-	sp_open(&s, v, path, why);
+	sp_open_typed(&s, v, path, why);
 	rkj_enum(o, "type", &type, spec_layer_words, RKJ_REQUIRED);
 	if (rkj_str(o, "name", &l->name, RK_NAME_MAX, RKJ_OPTIONAL) &&
 	    !rk_name_ok(l->name))

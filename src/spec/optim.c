@@ -15,7 +15,7 @@ sp_read_loss(struct spec_loss *l, const json_t *v, struct rk_why *why)
 	struct sp_obj s;
 	int type = SPEC_CROSS_ENTROPY;
 
-	sp_open(&s, v, "training.loss", why);
+	sp_open_typed(&s, v, "training.loss", why);
 	bool known = rkj_enum(&s.o, "type", &type, sp_loss_words,
 	    v != NULL ? RKJ_REQUIRED : RKJ_OPTIONAL);
 	l->type = (enum spec_loss_type)type;
@@ -123,7 +123,7 @@ sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why)
 	struct sp_obj s;
 	struct rkj_obj *o = &s.o;
 
-	sp_open(&s, v, "training.optimizer", why);
+	sp_open_typed(&s, v, "training.optimizer", why);
 	const int type = read_type(o, v != NULL);
 	p->type = type < 0 ? SPEC_SGD : (enum spec_optim_type)type;
 	set_defaults(p);

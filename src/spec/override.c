@@ -109,7 +109,7 @@ compare(struct diff *d, const char *path, const json_t *a, const json_t *b)
 	}
 }
 
-/* --- the merge ------------------------------------------------------------- */
+/* --- the merge ----------------------------------------------------------- */
 
 static json_t *
 under(const json_t *v, const char *a, const char *b)

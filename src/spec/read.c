@@ -60,20 +60,23 @@ void
 sp_open(struct sp_obj *s, const json_t *v, const char *path,
     struct rk_why *why)
 {
-	json_t *empty = NULL;
-
 	s->made = NULL;
-	if (v == NULL || json_is_null(v)) {
-		empty = json_object();
-		s->made = empty;
-		v = empty;
-	} else if (json_is_string(v)) {
-		s->made = json_object();
-		json_object_set_new(s->made, "type",
-		    json_string(json_string_value(v)));
-		v = s->made;
-	}
+	if (v == NULL)
+		v = s->made = json_object();
 	rkj_open(&s->o, v, path, why);
+}
+
+void
+sp_open_typed(struct sp_obj *s, const json_t *v, const char *path,
+    struct rk_why *why)
+{
+	if (!json_is_string(v)) {
+		sp_open(s, v, path, why);
+		return;
+	}
+	s->made = json_object();
+	json_object_set_new(s->made, "type", json_string(json_string_value(v)));
+	rkj_open(&s->o, s->made, path, why);
 }
 
 /* Fields that other systems have, by the field of ours beside which they would

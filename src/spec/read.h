@@ -51,22 +51,24 @@ extern const char *const sp_mode_words[];
  * there were any. */
 enum rk_err sp_hand_over(struct rk_why *own, struct rk_why *why);
 
-/* --- readers ---------------------------------------------------------------- */
+/* --- readers ------------------------------------------------------------- */
 
 /* A value as a person would write it, cut short: `"abc"`, `[...]`, `3`. */
 #define SP_SHOWN 64
 const char *sp_shown(const json_t *v, char out[SP_SHOWN]);
 
 /*
- * Open an object that has a `type`.  The word alone stands for {type: word}.
- * v may be NULL (absent): the object is then open on nothing.  Close with
- * sp_close(), which also answers foreign names ("lr") with ours.
+ * Open an object; v may be NULL (absent): the object is then open on nothing.
+ * _typed: the word alone stands for {type: word}.  Close with sp_close(), which
+ * also answers foreign names ("lr") with ours.
  */
 struct sp_obj {
 	struct rkj_obj o;
 	json_t *made;                   /* {type: word}, ours */
 };
 void sp_open(struct sp_obj *s, const json_t *v, const char *path,
+    struct rk_why *why);
+void sp_open_typed(struct sp_obj *s, const json_t *v, const char *path,
     struct rk_why *why);
 void sp_close(struct sp_obj *s);
 

@@ -98,7 +98,7 @@ sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 
 	s->gamma = 0.1;
 	s->power = 1;
-	sp_open(&so, v, "training.schedule", why);
+	sp_open_typed(&so, v, "training.schedule", why);
 	bool known = rkj_enum(o, "type", &type, spec_schedule_words,
 	    RKJ_OPTIONAL) || rkj_any(o, "type") == NULL;
 	s->type = (enum spec_schedule_type)type;

@@ -261,8 +261,9 @@ T_CASE(mean_and_std_are_one_number_or_one_a_channel)
 
 T_CASE(labels_and_metadata_take_whole_numbers_as_text)
 {
-	struct spec *s = job_with("{labels: {team: qa/line-7, v: 3, gpu: false},"
-	    " metadata: {year: 2026, day: 2026-10-01, free: \"a: b\\nc\", "
+	struct spec *s = job_with("{labels: {team: qa/line-7, v: 3, "
+	    "gpu: false}, metadata: {year: 2026, day: 2026-10-01, "
+	    "free: \"a: b\\nc\", "
 	    "gone: null}}");
 	t_eq_str(json_string_value(json_object_get(s->labels, "v")), "3");
 	t_eq_str(json_string_value(json_object_get(s->labels, "gpu")), "false");

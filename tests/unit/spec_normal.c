@@ -1,0 +1,265 @@
+/* The normal form, the digest, and the files a job names. */
+#include <sys/stat.h>
+
+#include "spec_common.h"
+
+/* One of each arch, optimiser, schedule, source and normalisation. */
+static const char *const variants[] = {
+	"{}",
+	"{labels: {b: x, a: y}, metadata: {k: \"two\\nlines, \\u00e9\"}, "
+	    "hold: true, priority: -3, retries: 0, "
+	    "resources: {threads: 3, memory: 1.5GiB}}",
+	"{model: {arch: lenet5, sizes: null, classes: 12, strict: false, "
+	    "checkpoint: 'job://x/best'}}",
+	"{model: {activation: gelu}, training: {optimizer: {type: sgd, "
+	    "learning_rate: 0.1, momentum: 0.9, nesterov: true}, "
+	    "schedule: {type: step, step_size: 10, warmup_epochs: 2}}}",
+	"{training: {epochs: null, steps: 70, optimizer: rmsprop, "
+	    "schedule: {type: multistep, milestones_epochs: [1, 2]}}}",
+	"{training: {optimizer: {type: adamw, betas: [0.1, 0.2]}, "
+	    "schedule: {type: polynomial, length: 10, power: 0.3}, "
+	    "seed: 9007199254740992, resume_from: 'step:7', "
+	    "gradient_clip_norm: 0.3333333333333333}}",
+	"{training: {schedule: {type: linear, length_epochs: 2}, loss: mse}, "
+	    "data: {normalize: {mean: 0.1, std: [0.3]}}}",
+	"{training: {schedule: {type: cosine, length_epochs: 0, "
+	    "warmup_epochs: 0}}, data: {normalize: none, validation: null, "
+	    "validation_split: 0.25}, checkpoint: {every: {seconds: 1.5}, "
+	    "keep: {mode: max, metric: val_loss, best: 0}}}",
+	"{model: {arch: null, sizes: null, input: [3, 8, 8], layers: ["
+	    "{type: conv2d, out: 4, kernel: [3, 1], padding: 1, stride: 2}, "
+	    "batch_norm, {type: dropout, p: 0.3}, {type: max_pool2d, "
+	    "kernel: 2}, {type: avg_pool2d, kernel: 3, padding: 1}, tanh, "
+	    "sigmoid, gelu, flatten, {type: linear, out: 2, name: fc, "
+	    "bias: false}]}}",
+	"{data: {normalize: standard, train: {type: csv, images: null, "
+	    "labels: null, path: rel/x.csv, label: y, header: true, "
+	    "delimiter: ;}, validation: {type: csv, images: null, "
+	    "labels: null, path: /y.csv, label: -2, header: false}}}",
+};
+
+T_CASE(the_normal_form_of_the_normal_form_is_the_same_bytes)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(variants); i++) {
+		struct spec *a = job_with(variants[i]), *b;
+		struct rk_why w = {0};
+		char *first = normal(a), ha[RK_SHA256_HEX], hb[RK_SHA256_HEX];
+
+		if (spec_parse_text(first, strlen(first), false, &b, &w) !=
+		    RK_OK)
+			t_fail("%s: %s", variants[i], rk_why_first(&w));
+		char *second = normal(b);
+		t_eq_str(second, first);
+		spec_digest(a, ha);
+		spec_digest(b, hb);
+		t_eq_str(ha, hb);
+		free(first);
+		free(second);
+		spec_free(a);
+		spec_free(b);
+	}
+}
+
+T_CASE(the_normal_form_holds_every_field_of_a_short_job)
+{
+	struct spec *s = job_with("{}");
+	char *text = normal(s);
+
+	t_eq_str(text, "{\"checkpoint\":{\"every\":{\"epochs\":1,"
+	    "\"seconds\":0.0,\"steps\":0},\"keep\":{\"best\":1,\"last\":3,"
+	    "\"metric\":\"val_accuracy\",\"mode\":\"max\"}},\"data\":{"
+	    "\"normalize\":{\"type\":\"scale\"},\"train\":{\"images\":\"/d/i\","
+	    "\"labels\":\"/d/l\",\"type\":\"idx\"},\"validation\":{\"images\":"
+	    "\"/d/vi\",\"labels\":\"/d/vl\",\"type\":\"idx\"}},\"hold\":false,"
+	    "\"labels\":{},\"metadata\":{},\"model\":{\"activation\":\"relu\","
+	    "\"arch\":\"mlp\",\"sizes\":[4,3,2],\"strict\":true},"
+	    "\"name\":\"tiny\",\"priority\":0,\"resources\":{\"memory\":"
+	    "1073741824},\"retries\":3,\"training\":{\"batch_size\":64,"
+	    "\"drop_last\":false,\"epochs\":2,\"gradient_clip_norm\":0.0,"
+	    "\"log_every\":50,\"loss\":{\"label_smoothing\":0.0,\"type\":"
+	    "\"cross_entropy\"},\"optimizer\":{\"betas\":[0.9,0.999],"
+	    "\"eps\":1e-08,\"learning_rate\":0.001,\"type\":\"adam\","
+	    "\"weight_decay\":0.0},\"resume_from\":\"latest\",\"schedule\":{"
+	    "\"type\":\"constant\",\"warmup_start_factor\":0.0,"
+	    "\"warmup_steps\":0},\"seed\":1,\"shuffle\":true,\"steps\":0,"
+	    "\"warm_start\":{\"learning_rate_scale\":0.2}}}");
+	free(text);
+	spec_free(s);
+}
+
+static void
+digest_of(const char *changes, char hex[RK_SHA256_HEX])
+{
+	struct spec *s = job_with(changes);
+
+	spec_digest(s, hex);
+	spec_free(s);
+}
+
+T_CASE(the_digest_does_not_see_what_decides_no_weight)
+{
+	static const char *const same[] = {
+		"name: other", "labels: {a: b}", "priority: 7", "hold: true",
+		"retries: 9", "resources: {threads: 7, memory: 7GB}",
+		"metadata: {a: b}", "checkpoint: {every: {steps: 9}}",
+		"training: {resume_from: none}", "training: {log_every: 1}",
+		/* Said or not, other order, other spelling. */
+		"training: {batch_size: 64, shuffle: true}",
+		"training: {optimizer: {learning_rate: 1e-3, type: adam}}",
+		"data: {normalize: {type: scale}}",
+	};
+	static const char *const other[] = {
+		"training: {seed: 2}", "training: {epochs: 3}",
+		"model: {sizes: [4, 2]}", "model: {strict: false}",
+		"data: {train: {images: /e}}",
+		"training: {optimizer: {type: adam, eps: 1e-7}}",
+	};
+	char base[RK_SHA256_HEX], hex[RK_SHA256_HEX];
+
+	digest_of("{}", base);
+	for (size_t i = 0; i < RK_ARRAY_LEN(same); i++) {
+		digest_of(same[i], hex);
+		if (strcmp(hex, base) != 0)
+			t_fail("%s changes the digest", same[i]);
+	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(other); i++) {
+		digest_of(other[i], hex);
+		if (strcmp(hex, base) == 0)
+			t_fail("%s leaves the digest", other[i]);
+	}
+}
+
+T_CASE(the_digest_is_the_same_in_any_order_of_fields)
+{
+	char base[RK_SHA256_HEX], hex[RK_SHA256_HEX];
+	struct spec *s = must_parse(yaml("data:\n"
+	    "  validation: {labels: /d/vl, images: /d/vi, type: idx}\n"
+	    "  train: {labels: /d/l, images: /d/i, type: idx}\n"
+	    "training: {epochs: 2}\n"
+	    "model: {sizes: [4, 3, 2], arch: mlp}\nname: t\n"));
+
+	digest_of("{}", base);
+	spec_digest(s, hex);
+	t_eq_str(hex, base);
+	spec_free(s);
+}
+
+/* --- files --------------------------------------------------------------- */
+
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	t_check(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+static const char here[] = "name: f\nmodel: {arch: lenet5, "
+    "checkpoint: ./m.safetensors}\ntraining: {epochs: 1}\ndata: {train: "
+    "{type: idx, images: i.gz, labels: /abs/l}, validation_split: 0.1}\n";
+
+T_CASE(relative_paths_are_taken_from_the_jobs_folder)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	char cwd[4096], want[5000];
+
+	t_check(getcwd(cwd, sizeof(cwd)) != NULL && mkdir("sub", 0700) == 0);
+	write_file("sub/job.yaml", here);
+	t_eq_int(spec_load("sub/job.yaml", &s, &w), RK_OK);
+	snprintf(want, sizeof(want), "%s/sub/i.gz", cwd);
+	t_eq_str(s->data.train.images, want);
+	t_eq_str(s->data.train.labels, "/abs/l");
+	snprintf(want, sizeof(want), "%s/sub/m.safetensors", cwd);
+	t_eq_str(s->model.checkpoint, want);
+	spec_free(s);
+	/* From the folder itself. */
+	t_eq_int(chdir("sub"), 0);
+	t_eq_int(spec_load("job.yaml", &s, &w), RK_OK);
+	t_eq_str(s->model.checkpoint, want);
+	spec_free(s);
+}
+
+T_CASE(a_job_file_ending_in_json_is_json)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	write_file("a.json", "{\"name\": bare}");
+	t_eq_int(spec_load("a.json", &s, &w), RK_EINVAL);
+	t_has(rk_why_first(&w), "JSON");
+	rk_why_fini(&w);
+	t_eq_int(spec_load("none.yaml", &s, &w), RK_ENOENT);
+	t_has(rk_why_first(&w), "cannot read none.yaml");
+	rk_why_fini(&w);
+	t_check(spec_load(".", &s, &w) != RK_OK);
+	t_check(w.n == 1);
+	rk_why_fini(&w);
+}
+
+T_CASE(files_that_are_not_there_are_named)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	char cwd[4096];
+
+	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
+	write_file("job.yaml", here);
+	write_file("i.gz", "");
+	t_eq_int(mkdir("m.safetensors", 0700), 0);
+	t_eq_int(spec_load("job.yaml", &s, &w), RK_OK);
+	t_eq_int(spec_check_files(s, true, &w), RK_EINVAL);
+	t_eq_int(w.n, 2);
+	t_eq_str(w.v[0].path, "data.train.labels");
+	t_has(w.v[0].message, "is \"/abs/l\": there is no such file");
+	t_eq_str(w.v[1].path, "model.checkpoint");
+	t_has(w.v[1].message, "which is a folder, want a file");
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
+T_CASE(relative_paths_are_refused_where_they_mean_nothing)
+{
+	struct rk_why w = {0};
+	struct spec *s = job_with("{model: {checkpoint: m}, data: "
+	    "{validation: null, train: {images: i, labels: l}}}");
+
+	write_file("i", "");
+	write_file("l", "");
+	write_file("m", "");
+	t_eq_int(spec_check_files(s, false, &w), RK_OK);
+	t_eq_int(spec_check_files(s, true, &w), RK_EINVAL);
+	t_eq_int(w.n, 3);
+	t_has(w.v[0].message, "is \"i\", want an absolute path");
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
+T_CASE(a_jobs_checkpoint_is_not_looked_for_on_disk)
+{
+	struct rk_why w = {0};
+	struct spec *s = job_with("{model: {checkpoint: 'job://a/best'}, data: "
+	    "{validation: null, train: {images: i, labels: i}}}");
+
+	write_file("i", "");
+	t_eq_int(spec_check_files(s, false, &w), RK_OK);
+	spec_free(s);
+}
+
+T_CASE(a_file_without_permission_is_refused)
+{
+	struct rk_why w = {0};
+	struct spec *s = job_with("data: {validation: null, train: "
+	    "{images: i, labels: /dev/null}}");
+
+	write_file("i", "");
+	t_eq_int(chmod("i", 0), 0);
+	t_eq_int(spec_check_files(s, false, &w), RK_EINVAL);
+	t_has(w.v[w.n - 1].message, "no regular file");
+	if (access("i", R_OK) != 0)
+		t_has(w.v[0].message, "no permission to read it");
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
+T_MAIN
