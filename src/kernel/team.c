@@ -13,14 +13,16 @@
  * put while one of its pieces is being worked on, because done < n until then;
  * so fn, ctx and n may be read once a piece is taken, and only then.
  *
- * Who waits first spins, then yields the core, then sleeps: steps follow each
- * other within microseconds, but a machine may have more runnable threads than
- * cores, and then spinning takes the core from the thread that is waited for.
+ * Who waits spins for a moment, then offers its core to others, then sleeps:
+ * jobs follow each other within microseconds, but a machine may have more
+ * runnable threads than cores, and then spinning takes the core from the thread
+ * that is waited for.
  */
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,8 +35,8 @@
 #include "rekindle/kernel.h"
 #include "team.h"
 
-#define SPIN_NS   12000         /* pause only */
-#define YIELD_NS  50000         /* then sched_yield; then sleep */
+#define SPIN_NS  10000          /* pause only */
+#define YIELD_NS 50000          /* then sched_yield; then sleep */
 #define MAX_THREADS 1024
 
 static struct {
