@@ -9,14 +9,17 @@
  *	        optimizer.safetensors
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
- *	    branch.json                {"branch": 2, "from": "step-000001200"}
+ *	    branch.json                {"branch": 2, "from": "step-000001200", ...}
  *	    bad-step-000001400/        set aside: failed its digests
- *	    .tmp-* .del-*              litter of a crash; swept by ckpt_open()
+ *	    .tmp-* .del-* .rk-tmp-*    litter of a crash; swept by ckpt_open()
+ *	    .lock                      held (flock) by the one that writes
  *
  * A checkpoint is written to a .tmp- folder: files, then checkpoint.json with
  * their sizes and digests, each fsynced, then the folder; then it is renamed
  * and the parent fsynced.  Deletion renames to .del- first.  So every step-*
- * that can be seen is whole, whatever was killed when.
+ * that can be seen is whole, whatever was killed when.  checkpoint.json carries
+ * its own digest too ("check"), so that a flipped bit in it is seen as surely as
+ * one in a tensor.
  *
  * Branches.  A job that goes on from its newest checkpoint stays on its branch.
  * One that is resumed from an older one opens the next branch; the checkpoints
@@ -25,6 +28,9 @@
  *
  * Writer: the trainer, from one thread at a time.  Readers and the namer may be
  * another process (the daemon): each operation is one rename or one symlink.
+ * Naming, deleting and retention take turns (flock on the folder, for a few
+ * renames), so that what a person has named is not deleted under their hands;
+ * who waits for two seconds in vain gets RK_EBUSY.
  */
 #ifndef REKINDLE_CKPT_H
 #define REKINDLE_CKPT_H
@@ -60,7 +66,7 @@ struct ckpt_info {
 	char data_digest[RK_SHA256_HEX];
 	char producer[128];             /* "rekindle-train 0.1.0, oneDNN 2.6.3" */
 	int64_t created_ms;
-	json_t *metrics;                /* object of numbers; owned */
+	json_t *metrics;                /* object of numbers; owned; NULL: {} */
 	json_t *state;                  /* the trainer's own words: running sums,
 	                                   best so far; object, owned */
 	struct ckpt_file files[CKPT_MAX_FILES];
@@ -71,13 +77,18 @@ struct ckpt_info {
 	                                   owned; filled by ckpt_list, ckpt_read */
 };
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
-/* As the API shows it; a new reference. */
+/* As the API shows it: all fields but state, "checkpoint" for dir, and names; a
+ * new reference. */
 json_t *ckpt_info_json(const struct ckpt_info *i);
 
 struct ckpt;
 
-/* Open (and create) a job's checkpoints folder.  sweep: remove litter; only for
- * the one process that writes. */
+/*
+ * Open (and create) a job's checkpoints folder.  sweep: remove litter; only for
+ * the one that writes, once at a time: if another writer has it open, this
+ * waits up to ten seconds for that to leave (a trainer that lost its daemon is
+ * still committing), then RK_EBUSY.  RK_EROFS, RK_ENOSPC, RK_EIO.
+ */
 enum rk_err ckpt_open(struct ckpt **cp, const char *path, bool sweep)
     RK_MUSTCHECK;
 void ckpt_close(struct ckpt **cp);
@@ -85,11 +96,11 @@ const char *ckpt_path(const struct ckpt *c);
 
 /*
  * Write and commit.  info's fields are the caller's but those said above; they
- * are set on return.  optim may be NULL.  name: a person's name for it, or
- * NULL; an older checkpoint of that name loses it.  A checkpoint of the same
- * step and branch that is there already is kept and is the result: it has the
- * same state by the promise of exact resume.
- * RK_ENOSPC, RK_EROFS, RK_EIO: nothing has changed.
+ * are set on RK_OK (created_ms too, if it is 0).  optim may be NULL.  name: a
+ * person's name for it, or NULL; an older checkpoint of that name loses it.  A
+ * checkpoint of the same step and branch that is there already is kept and is
+ * the result: it has the same state by the promise of exact resume.
+ * RK_ENOSPC, RK_EROFS, RK_EIO, RK_EINVAL (the name): nothing has changed.
  */
 enum rk_err ckpt_save(struct ckpt *c, struct ckpt_info *info,
     const struct tensor_set *model, const struct tensor_set *optim,
@@ -112,9 +123,10 @@ enum rk_err ckpt_verify(struct ckpt *c, const struct ckpt_info *i,
 
 /*
  * Find by selector (latest | best | step:N | NAME | a folder's name); best is
- * by metric and mode over all branches; step:N prefers the current branch,
- * then the newest branch.  Nothing is verified.  RK_ENOENT: there is none; why
- * lists what there is.
+ * by metric and mode over all branches, the first of equals; step:N prefers the
+ * current branch, then the newest branch.  Nothing is verified.  RK_ENOENT:
+ * there is none; why lists what there is.  RK_ECORRUPT: the one meant has a
+ * checkpoint.json that cannot be read.  RK_EINVAL: step: without a number.
  */
 enum rk_err ckpt_select(struct ckpt *c, const char *selector,
     const char *metric, bool mode_max, struct ckpt_info *out,
@@ -122,10 +134,12 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
 
 /*
  * What a run starts from: select, verify, load.  One that fails its digests is
- * set aside (renamed bad-...), `note` is told, and the next older good one is
- * taken: on its branch, then from where the branch began, and so on.  A named
- * one or step:N that fails is an error (RK_ECORRUPT): a person meant that one.
- * On RK_OK *model and *optim (NULL if it has none) are the caller's.
+ * set aside (renamed bad-...), `note` is told, and for `latest` the next older
+ * good one is taken: on its branch, then from where the branch began, and so
+ * on; for `best` the next best.  A named one, step:N or a folder that fails is
+ * an error (RK_ECORRUPT) and stays where it is: a person meant that one.
+ * On RK_OK *model and *optim (NULL if it has none) are the caller's.  RK_ENOENT:
+ * there is none (any more).  note may be NULL.
  */
 typedef void ckpt_note_fn(void *ctx, const char *sentence);
 enum rk_err ckpt_load(struct ckpt *c, const char *selector,
@@ -134,27 +148,30 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
     ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * Say from which checkpoint a run goes on.  When that is what `latest` gives,
- * the branch stays; else the next one is opened, durably.  *branch is the
- * current one after the call.
+ * Say from which checkpoint a run goes on; NULL or "" for a run that begins
+ * with nothing.  When that is what `latest` gives, the branch stays; else the
+ * next one is opened, durably.  *branch is the current one after the call.
+ * RK_ENOENT: there is no such checkpoint.
  */
 enum rk_err ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
     RK_MUSTCHECK;
 
 /* Give (durably) or take a person's name; `name` was checked by
- * spec_checkpoint_name_ok().  RK_ENOENT: no such checkpoint or name. */
+ * spec_checkpoint_name_ok(); "branch.json" is RK_EINVAL as well.  RK_ENOENT: no
+ * such checkpoint or name; RK_EEXIST: a file of that name is in the way. */
 enum rk_err ckpt_name(struct ckpt *c, const char *dir, const char *name)
     RK_MUSTCHECK;
 enum rk_err ckpt_unname(struct ckpt *c, const char *name) RK_MUSTCHECK;
 
-/* Delete one and its names.  RK_ECONFLICT for the one that `latest` is. */
+/* Delete one (by its folder's name) and its names.  RK_ECONFLICT for the one
+ * that `latest` is, RK_ENOENT. */
 enum rk_err ckpt_delete(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*
- * Retention: delete all but the newest `last` of the current branch, the `best`
- * best by metric over all branches, the named, the one the current branch began
- * from, and the newest of every older branch.  Call after a commit.  *deleted
- * counts.
+ * Retention: delete all but the newest `last` (1 at least) of the current
+ * branch, the one that `latest` is, the `best` best by metric over all branches,
+ * the named, the one the current branch began from, and the newest of every
+ * older branch.  Call after a commit.  *deleted counts.
  */
 enum rk_err ckpt_retain(struct ckpt *c, int64_t last, int64_t best,
     const char *metric, bool mode_max, int *deleted) RK_MUSTCHECK;

@@ -1,0 +1,117 @@
+/* What the parts of ckpt share. */
+#ifndef REKINDLE_CKPT_IMPL_H
+#define REKINDLE_CKPT_IMPL_H
+
+#include "rekindle/ckpt.h"
+
+#define CKPT_TAG       0x434b5054u
+#define CKPT_JSON      "checkpoint.json"
+#define CKPT_BRANCHES  "branch.json"
+#define CKPT_LOCK      ".lock"
+#define TMP_PREFIX     ".tmp-"
+#define DEL_PREFIX     ".del-"
+#define BAD_PREFIX     "bad-"
+#define MAX_BRANCHES   10000
+
+struct ckpt {
+	unsigned tag;
+	char *path;
+	int dirfd;
+	int lockfd;             /* of the one writer; -1 for readers */
+};
+
+/* --- names (name.c) --------------------------------------------------------- */
+
+/* "step-000001200" or "step-000001500-b2" and back; only that very spelling. */
+void dir_text(char out[CKPT_DIR_MAX], int64_t step, int branch);
+bool dir_parse(const char *name, int64_t *step, int *branch);
+/* May a person give this name?  Those that mean something else here may not. */
+bool person_name_ok(const char *name);
+/* prefix + name + some random digits, for what is not to be seen. */
+#define HIDDEN_MAX (CKPT_DIR_MAX + 32)
+void hidden_name(char out[HIDDEN_MAX], const char *prefix, const char *name);
+
+/* --- checkpoint.json (info.c) -------------------------------------------------- */
+
+/* The text of the file, which the caller frees; its digest goes into i. */
+char *info_text(struct ckpt_info *i);
+/* Text to i, but for dir and names; RK_ECORRUPT with a sentence. */
+enum rk_err info_parse(struct ckpt_info *i, const char *s, size_t len,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* --- what there is (view.c) ------------------------------------------------------ */
+
+/* Where each branch began: from[b] for branch b, "" where it began with
+ * nothing; from[0] and from[1] are always "". */
+struct branches {
+	int current;
+	char (*from)[CKPT_DIR_MAX];
+};
+void branches_read(struct ckpt *c, struct branches *b);
+enum rk_err branches_write(struct ckpt *c, const struct branches *b)
+    RK_MUSTCHECK;
+/* Make `next`, which is larger, the current one. */
+void branches_extend(struct branches *b, int next, const char *from);
+void branches_fini(struct branches *b);
+
+/* A step-* folder that is no checkpoint, and why not. */
+struct broken {
+	char dir[CKPT_DIR_MAX];
+	char *reason;
+};
+
+struct view {
+	struct branches br;
+	struct ckpt_info *v;    /* by branch, then step */
+	size_t n;
+	struct broken *broken;
+	size_t nbroken;
+};
+enum rk_err view_open(struct ckpt *c, struct view *w) RK_MUSTCHECK;
+void view_fini(struct view *w);
+/* Take entry i out; it is the caller's if out is not NULL. */
+void view_take(struct view *w, size_t i, struct ckpt_info *out);
+
+/* checkpoint.json of a folder, without names.  RK_ENOENT when there is no such
+ * folder, RK_ECORRUPT with a sentence. */
+enum rk_err read_dir_info(struct ckpt *c, const char *dir,
+    struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
+bool dir_exists(struct ckpt *c, const char *dir);
+
+/* --- choosing (select.c) ---------------------------------------------------------- */
+
+/* Places in w->v, or -1. */
+long view_find(const struct view *w, const char *dir);
+long view_latest(const struct view *w);
+long view_best(const struct view *w, const char *metric, bool mode_max);
+bool metric_of(const struct ckpt_info *i, const char *metric, double *out);
+
+/* Does the selector mean one checkpoint, whatever state it is in? */
+bool selects_one(const char *selector);
+/* The one selected.  RK_ENOENT, RK_ECORRUPT, RK_EINVAL with a sentence. */
+enum rk_err view_select(const struct view *w, const char *selector,
+    const char *metric, bool mode_max, size_t *at, struct rk_why *why)
+    RK_MUSTCHECK;
+
+/* --- changing (change.c) ------------------------------------------------------------ */
+
+/* Nobody else changes names or deletes while this is held; RK_EBUSY after a
+ * while. */
+enum rk_err lock_changes(struct ckpt *c) RK_MUSTCHECK;
+void unlock_changes(struct ckpt *c);
+
+/* A symlink under a hidden name, to be renamed into place. */
+enum rk_err make_link(struct ckpt *c, const char *dir, const char *name,
+    char tmp[HIDDEN_MAX]) RK_MUSTCHECK;
+enum rk_err place_link(struct ckpt *c, const char *tmp, const char *name)
+    RK_MUSTCHECK;
+
+/* Out of sight at once, by a rename to `hidden`, which the caller removes. */
+enum rk_err hide(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
+    RK_MUSTCHECK;
+
+/* Rename dir to bad-dir, or bad-dir-2, ...; *as is where it went. */
+enum rk_err set_aside(struct ckpt *c, const char *dir, char as[HIDDEN_MAX])
+    RK_MUSTCHECK;
+
+#endif

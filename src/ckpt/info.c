@@ -1,0 +1,311 @@
+/*
+ * checkpoint.json.
+ *
+ * It has the digests of all other files, and its own in "check": SHA-256 of its
+ * compact text, keys sorted, without "check".  So a flipped bit in a step or a
+ * running sum is seen as surely as one in a weight.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+#define SIZE_LIMIT ((int64_t)1 << 56)   /* of a file; sums don't overflow */
+
+void
+ckpt_info_fini(struct ckpt_info *i)
+{
+	json_decref(i->metrics);
+	json_decref(i->state);
+	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++)
+		free(i->names[k]);
+	free(i->names);
+	*i = (struct ckpt_info){0};
+}
+
+static void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(json_object_set_new(o, key, v) == 0);
+}
+
+static void
+put_int(json_t *o, const char *key, int64_t v)
+{
+	put(o, key, json_integer(v));
+}
+
+/* Text that is no UTF-8 has no place in JSON; our own always is. */
+static void
+put_str(json_t *o, const char *key, const char *s)
+{
+	json_t *v = json_string(s);
+
+	put(o, key, v != NULL ? v : json_string(""));
+}
+
+static json_t *
+object_or_empty(json_t *v)
+{
+	return v != NULL ? json_incref(v) : json_object();
+}
+
+static json_t *
+files_json(const struct ckpt_info *i)
+{
+	json_t *a = json_array();
+
+	for (int k = 0; k < i->nfiles; k++) {
+		json_t *f = json_object();
+		put_str(f, "name", i->files[k].name);
+		put_int(f, "size", (int64_t)i->files[k].size);
+		put_str(f, "sha256", i->files[k].sha256);
+		must(json_array_append_new(a, f) == 0);
+	}
+	return a;
+}
+
+/* What the file and the API have in common. */
+static json_t *
+common_json(const struct ckpt_info *i)
+{
+	json_t *o = json_object();
+
+	must(o != NULL && i->seed <= INT64_MAX);
+	put_int(o, "branch", i->branch);
+	put_str(o, "parent", i->parent);
+	put_str(o, "job", i->job);
+	put_int(o, "attempt", i->attempt);
+	put_int(o, "step", i->step);
+	put_int(o, "epoch", i->epoch);
+	put_int(o, "sample", i->sample);
+	put_int(o, "seed", (int64_t)i->seed);
+	put(o, "learning_rate", isfinite(i->learning_rate) ?
+	    json_real(i->learning_rate) : json_null());
+	put_str(o, "spec_digest", i->spec_digest);
+	put_str(o, "data_digest", i->data_digest);
+	put_str(o, "producer", i->producer);
+	put_int(o, "created_ms", i->created_ms);
+	put(o, "metrics", object_or_empty(i->metrics));
+	put(o, "files", files_json(i));
+	return o;
+}
+
+json_t *
+ckpt_info_json(const struct ckpt_info *i)
+{
+	json_t *o = common_json(i), *names = json_array();
+
+	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++)
+		must(json_array_append_new(names,
+		    json_string(i->names[k])) == 0);
+	put(o, "names", names);
+	put_str(o, "checkpoint", i->dir);
+	put_int(o, "bytes", (int64_t)i->bytes);
+	put_str(o, "digest", i->digest);
+	return o;
+}
+
+/* SHA-256 of the tree's text; "check" is not in it. */
+static void
+check_of(const json_t *tree, char hex[RK_SHA256_HEX])
+{
+	char *text = rkj_text(tree);
+
+	rk_sha256_of(text, strlen(text), hex);
+	free(text);
+}
+
+char *
+info_text(struct ckpt_info *i)
+{
+	char check[RK_SHA256_HEX];
+	json_t *o = common_json(i);
+
+	put_int(o, "version", CKPT_VERSION);
+	put(o, "state", object_or_empty(i->state));
+	check_of(o, check);
+	put_str(o, "check", check);
+	char *pretty = rkj_pretty(o);
+	char *text = xasprintf("%s\n", pretty);
+	rk_sha256_of(text, strlen(text), i->digest);
+	free(pretty);
+	json_decref(o);
+	return text;
+}
+
+/* --- reading -------------------------------------------------------------------- */
+
+static bool
+is_sha256(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == RK_SHA256_HEX - 1 &&
+	    s[RK_SHA256_HEX - 1] == '\0';
+}
+
+/* A string field into an array of `size` bytes. */
+static void
+get_str(struct rkj_obj *o, const char *key, char *out, size_t size)
+{
+	char *s = NULL;
+
+	if (rkj_str(o, key, &s, size - 1, RKJ_REQUIRED))
+		snprintf(out, size, "%s", s);
+	free(s);
+}
+
+static void
+get_digest(struct rkj_obj *o, const char *key, char out[RK_SHA256_HEX],
+    bool may_be_empty)
+{
+	size_t before = o->bad;
+
+	out[0] = '\0';
+	get_str(o, key, out, RK_SHA256_HEX);
+	if (!before && !o->bad && !is_sha256(out) &&
+	    !(may_be_empty && out[0] == '\0'))
+		rkj_fault(o, key, "is no SHA-256 in hex");
+}
+
+static json_t *
+get_object(struct rkj_obj *o, const char *key)
+{
+	json_t *v = json_object_get(o->v, key);
+
+	if (v == NULL || !json_is_object(v)) {
+		rkj_fault(o, key, "is not an object");
+		return NULL;
+	}
+	return json_incref(v);
+}
+
+static void
+get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
+{
+	struct ckpt_file *f = &i->files[i->nfiles];
+	struct rkj_obj o;
+	int64_t size = 0;
+
+	*f = (struct ckpt_file){0};
+	rkj_open(&o, v, "files", why);
+	get_str(&o, "name", f->name, sizeof(f->name));
+	get_digest(&o, "sha256", f->sha256, false);
+	rkj_int(&o, "size", &size, 0, SIZE_LIMIT, RKJ_REQUIRED);
+	/* These names are opened and shipped: plain ones, and no twins. */
+	if (!o.bad && (!rk_name_ok(f->name) || strcmp(f->name, CKPT_JSON) == 0))
+		rkj_fault(&o, "name", "is no name for a file here");
+	for (int k = 0; k < i->nfiles && !o.bad; k++) {
+		if (strcmp(i->files[k].name, f->name) == 0)
+			rkj_fault(&o, "name", "occurs twice");
+	}
+	f->size = (uint64_t)size;
+	i->bytes += f->size;
+	i->nfiles++;
+	rkj_close_lenient(&o);
+}
+
+static void
+get_files(struct ckpt_info *i, const json_t *a, struct rk_why *why)
+{
+	bool has_model = false;
+
+	if (!json_is_array(a) || json_array_size(a) > CKPT_MAX_FILES) {
+		rk_refuse_at(why, "files", "is not a list of at most %d files",
+		    CKPT_MAX_FILES);
+		return;
+	}
+	for (size_t k = 0; k < json_array_size(a); k++) {
+		get_file(i, json_array_get(a, k), why);
+		if (strcmp(i->files[k].name, CKPT_MODEL_FILE) == 0)
+			has_model = true;
+	}
+	if (!has_model)
+		rk_refuse_at(why, "files", "has no %s", CKPT_MODEL_FILE);
+}
+
+static void
+get_fields(struct ckpt_info *i, const json_t *tree, struct rk_why *why)
+{
+	struct rkj_obj o;
+	int64_t branch = 1, seed = 0;
+
+	rkj_open(&o, tree, "", why);
+	rkj_int(&o, "branch", &branch, 1, MAX_BRANCHES, RKJ_REQUIRED);
+	i->branch = (int)branch;
+	get_str(&o, "parent", i->parent, sizeof(i->parent));
+	get_str(&o, "job", i->job, sizeof(i->job));
+	rkj_int(&o, "attempt", &i->attempt, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "step", &i->step, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "epoch", &i->epoch, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "sample", &i->sample, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "seed", &seed, 0, INT64_MAX, RKJ_REQUIRED);
+	i->seed = (uint64_t)seed;
+	i->learning_rate = NAN;
+	rkj_real(&o, "learning_rate", &i->learning_rate, -DBL_MAX, DBL_MAX,
+	    RKJ_OPTIONAL);
+	get_digest(&o, "spec_digest", i->spec_digest, true);
+	get_digest(&o, "data_digest", i->data_digest, true);
+	get_str(&o, "producer", i->producer, sizeof(i->producer));
+	rkj_int(&o, "created_ms", &i->created_ms, 0, INT64_MAX, RKJ_REQUIRED);
+	i->metrics = get_object(&o, "metrics");
+	i->state = get_object(&o, "state");
+	get_files(i, json_object_get(tree, "files"), why);
+	rkj_close_lenient(&o);
+}
+
+/* Version and own digest; takes "check" out of the tree. */
+static bool
+check_tree(json_t *tree, struct rk_why *why)
+{
+	json_t *version = json_object_get(tree, "version");
+	const char *said = json_string_value(json_object_get(tree, "check"));
+	char check[RK_SHA256_HEX];
+
+	if (!json_is_integer(version)) {
+		rk_refuse(why, "has no version");
+		return false;
+	}
+	if (json_integer_value(version) != CKPT_VERSION) {
+		rk_refuse(why, "is of version %lld, we read %d",
+		    (long long)json_integer_value(version), CKPT_VERSION);
+		return false;
+	}
+	if (said == NULL || !is_sha256(said)) {
+		rk_refuse(why, "has no digest of itself");
+		return false;
+	}
+	json_t *held = json_incref(json_object_get(tree, "check"));
+	json_object_del(tree, "check");
+	check_of(tree, check);
+	bool same = strcmp(check, said) == 0;
+	json_decref(held);
+	if (!same)
+		rk_refuse(why, "is not what was written: its digest is "
+		    "another");
+	return same;
+}
+
+enum rk_err
+info_parse(struct ckpt_info *i, const char *s, size_t len, struct rk_why *why)
+{
+	struct rk_why own = {0};
+	json_t *tree = NULL;
+
+	*i = (struct ckpt_info){0};
+	rk_sha256_of(s, len, i->digest);
+	if (rkj_parse_json(s, len, &tree, &own) == RK_OK) {
+		if (!json_is_object(tree))
+			rk_refuse(&own, "is no object");
+		else if (check_tree(tree, &own))
+			get_fields(i, tree, &own);
+	}
+	json_decref(tree);
+	if (own.n == 0)
+		return RK_OK;
+	rk_refuse(why, CKPT_JSON ": %s", rk_why_first(&own));
+	rk_why_fini(&own);
+	ckpt_info_fini(i);
+	return RK_ECORRUPT;
+}

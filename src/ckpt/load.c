@@ -1,0 +1,225 @@
+/* Verifying and loading, and walking back past what is damaged. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+static enum rk_err
+damaged(struct rk_why *why, const struct ckpt_file *f, const char *what)
+{
+	rk_refuse(why, "%s %s", f->name, what);
+	return RK_ECORRUPT;
+}
+
+static enum rk_err
+verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
+{
+	char hex[RK_SHA256_HEX], what[128];
+	struct stat st;
+	uint64_t size;
+
+	int fd = openat(dirfd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+	    O_CLOEXEC);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		return rk_from_errno(errno);
+	if (fd < 0)
+		return damaged(why, f, errno == ENOENT ? "is missing" :
+		    "cannot be opened");
+	enum rk_err rc = RK_OK;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		rc = damaged(why, f, "is no file");
+	} else if ((uint64_t)st.st_size != f->size) {
+		snprintf(what, sizeof(what), "has %lld bytes, should have "
+		    "%llu", (long long)st.st_size, (unsigned long long)f->size);
+		rc = damaged(why, f, what);
+	} else {
+		rc = rk_sha256_of_fd(fd, hex, &size);
+		if (rc == RK_OK && strcmp(hex, f->sha256) != 0)
+			rc = damaged(why, f, "is not what was written: its "
+			    "SHA-256 is another");
+		else if (rc != RK_OK)
+			rk_refuse(why, "%s cannot be read: %s", f->name,
+			    rk_strerror(rc));
+	}
+	rk_close(&fd);
+	return rc;
+}
+
+enum rk_err
+ckpt_verify(struct ckpt *c, const struct ckpt_info *i, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+	int64_t step;
+	int branch;
+
+	must_be(c, CKPT_TAG);
+	if (!dir_parse(i->dir, &step, &branch))
+		return RK_ENOENT;
+	int fd = openat(c->dirfd, i->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC);
+	if (fd < 0)
+		return rk_from_errno(errno);
+	for (int k = 0; k < i->nfiles && rc == RK_OK; k++)
+		rc = verify_file(fd, &i->files[k], why);
+	rk_close(&fd);
+	/* Deleted while we read: gone, not damaged. */
+	if (rc == RK_ECORRUPT && !dir_exists(c, i->dir))
+		rc = RK_ENOENT;
+	return rc;
+}
+
+static bool
+has_file(const struct ckpt_info *i, const char *name)
+{
+	for (int k = 0; k < i->nfiles; k++) {
+		if (strcmp(i->files[k].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum rk_err
+load_set(struct ckpt *c, const struct ckpt_info *i, const char *name,
+    struct tensor_set **out, struct rk_why *why)
+{
+	struct rk_why own = {0};
+	char *path = xasprintf("%s/%s/%s", c->path, i->dir, name);
+	enum rk_err rc = format_load(path, out, &own);
+
+	free(path);
+	if (rc != RK_OK)
+		rk_refuse(why, "%s %s", name, rk_why_first(&own));
+	rk_why_fini(&own);
+	/* Its digest is right, so it was written like this: as useless. */
+	return rc == RK_EINVAL ? RK_ECORRUPT : rc;
+}
+
+static enum rk_err
+load_one(struct ckpt *c, const struct ckpt_info *i, struct tensor_set **model,
+    struct tensor_set **optim, struct rk_why *why)
+{
+	*model = *optim = NULL;
+	enum rk_err rc = ckpt_verify(c, i, why);
+	if (rc == RK_OK)
+		rc = load_set(c, i, CKPT_MODEL_FILE, model, why);
+	if (rc == RK_OK && has_file(i, CKPT_OPTIM_FILE))
+		rc = load_set(c, i, CKPT_OPTIM_FILE, optim, why);
+	if (rc != RK_OK) {
+		tensor_set_free(*model);
+		*model = NULL;
+	}
+	return rc;
+}
+
+/* Put a damaged one where nobody looks, and say so. */
+static void
+aside(struct ckpt *c, const char *dir, const char *reason, ckpt_note_fn *note,
+    void *ctx)
+{
+	char as[HIDDEN_MAX];
+	bool moved = set_aside(c, dir, as) == RK_OK;
+	char *s = moved ?
+	    xasprintf("checkpoint %s is damaged (%s); it is now %s", dir,
+		reason, as) :
+	    xasprintf("checkpoint %s is damaged (%s) and passed over", dir,
+		reason);
+
+	log_warn("ckpt: %s", s);
+	if (note != NULL)
+		note(ctx, s);
+	free(s);
+}
+
+/* What a view of one moment needs to try one after another. */
+struct walk {
+	struct ckpt *c;
+	struct view w;
+	ckpt_note_fn *note;
+	void *ctx;
+	bool one;               /* a person meant this one and no other */
+	int passed;             /* how many were no good */
+};
+
+/* Entry `at` has failed with rc: RK_OK to go on without it. */
+static enum rk_err
+pass_over(struct walk *k, size_t at, enum rk_err rc, struct rk_why *own,
+    struct rk_why *why)
+{
+	const char *dir = k->w.v[at].dir;
+
+	if (rc == RK_ENOMEM || rc == RK_ELIMIT)
+		return rc;
+	if (k->one) {
+		rk_refuse(why, "checkpoint %s is no good: %s", dir,
+		    rc == RK_ENOENT ? "it was deleted" : rk_why_first(own));
+		return rc;
+	}
+	if (rc == RK_ECORRUPT) {
+		aside(k->c, dir, rk_why_first(own), k->note, k->ctx);
+	} else if (rc != RK_ENOENT) {
+		char *s = xasprintf("checkpoint %s is passed over: %s", dir,
+		    rk_why_first(own));
+		if (k->note != NULL)
+			k->note(k->ctx, s);
+		free(s);
+	}
+	k->passed += rc != RK_ENOENT;
+	view_take(&k->w, at, NULL);
+	return RK_OK;
+}
+
+static enum rk_err
+walk(struct walk *k, const char *selector, const char *metric, bool mode_max,
+    struct ckpt_info *out, struct tensor_set **model,
+    struct tensor_set **optim, struct rk_why *why)
+{
+	for (;;) {
+		struct rk_why own = {0};
+		size_t at = 0;
+		enum rk_err rc = view_select(&k->w, selector, metric, mode_max,
+		    &at, k->passed > 0 ? NULL : why);
+		if (rc == RK_ENOENT && k->passed > 0)
+			rk_refuse(why, "no checkpoint is good any more; %d "
+			    "passed over", k->passed);
+		if (rc != RK_OK)
+			return rc;
+		rc = load_one(k->c, &k->w.v[at], model, optim, &own);
+		if (rc == RK_OK)
+			view_take(&k->w, at, out);
+		bool done = rc == RK_OK;
+		if (!done) {
+			rc = pass_over(k, at, rc, &own, why);
+			done = rc != RK_OK;
+		}
+		rk_why_fini(&own);
+		if (done)
+			return rc;
+	}
+}
+
+enum rk_err
+ckpt_load(struct ckpt *c, const char *selector, const char *metric,
+    bool mode_max, struct ckpt_info *out, struct tensor_set **model,
+    struct tensor_set **optim, ckpt_note_fn *note, void *ctx,
+    struct rk_why *why)
+{
+	struct walk k = { .c = c, .note = note, .ctx = ctx,
+	    .one = selects_one(selector) };
+
+	*out = (struct ckpt_info){0};
+	*model = *optim = NULL;
+	enum rk_err rc = view_open(c, &k.w);
+	if (rc != RK_OK)
+		return rc;
+	for (size_t i = 0; i < k.w.nbroken && !k.one; i++) {
+		aside(c, k.w.broken[i].dir, k.w.broken[i].reason, note, ctx);
+		k.passed++;
+	}
+	rc = walk(&k, selector, metric, mode_max, out, model, optim, why);
+	view_fini(&k.w);
+	return rc;
+}
