@@ -13,6 +13,10 @@
  * batch, and a small one is done by the caller alone. */
 #define PIECE ((int64_t)64 << 10)
 
+/* Rows, and bytes of each, that are asked of memory ahead of their turn. */
+#define AHEAD  2
+#define EXPECT ((size_t)4096)
+
 struct held *
 held_new(const char *what)
 {
@@ -187,6 +191,23 @@ gather_row(const struct data_set *d, int64_t at, float *x)
 			    d->scale[c], d->shift[c]);
 }
 
+/* Shuffled samples lie anywhere; what is asked for early comes in parallel. */
+static void
+expect_row(const struct data_set *d, int64_t at)
+{
+#if defined(__GNUC__)
+	const size_t size = d->bytes != NULL ? 1 : sizeof(float);
+	const size_t row = (size_t)d->width * size;
+	const char *p = d->bytes != NULL ? (const char *)d->bytes :
+	    (const char *)d->floats;
+
+	for (size_t i = 0; i < RK_MIN(row, EXPECT); i += 64)
+		__builtin_prefetch(p + (size_t)at * row + i);
+#else
+	(void)d, (void)at;
+#endif
+}
+
 static void
 gather_piece(void *ctx, size_t piece)
 {
@@ -198,6 +219,8 @@ gather_piece(void *ctx, size_t piece)
 		int64_t at = g->which[i];
 
 		must(at >= 0 && at < g->d->n);
+		if (g->x != NULL && i + AHEAD < to)
+			expect_row(g->d, g->which[i + AHEAD]);
 		if (g->x != NULL)
 			gather_row(g->d, at, g->x + i * g->d->width);
 		if (g->y != NULL)

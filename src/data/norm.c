@@ -37,7 +37,7 @@ norm_set(struct held *h, int64_t i, double unit, double mean, double std)
 	if (!isnormal((float)(unit / std)) || !isfinite((float)(mean / std)))
 		std = 1;
 	h->pub.scale[i] = (float)(unit / std);
-	h->pub.shift[i] = (float)(-mean / std);
+	h->pub.shift[i] = (float)((0 - mean) / std);
 }
 
 static enum rk_err
