@@ -29,6 +29,34 @@
 #include "rekindle/wire.h"
 
 /*
+ * The options, as the command line gives them.  Strings are borrowed from argv;
+ * `set` is owned.  train_options_fini() is fine on {0}.
+ */
+struct train_options {
+	const char *job;                /* path of the job file */
+	const char *run_dir, *from, *model, *job_id;
+	const char **set;               /* "PATH=VALUE" */
+	int nset;
+	int64_t threads;                /* -1: as the job says; 0: all cores */
+	int64_t attempt;                /* 0: not said */
+	bool wire, summary, plan, help, version;
+};
+enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,
+    struct rk_why *why) RK_MUSTCHECK;
+void train_options_fini(struct train_options *o);
+extern const char train_usage[];
+
+/*
+ * The program behind the options; returns its exit code.  Once a process: it
+ * starts the kernel's team and takes SIGTERM, SIGINT and SIGHUP.
+ */
+#define TRAIN_FINISHED 0
+#define TRAIN_FAILED   1
+#define TRAIN_USAGE    2
+#define TRAIN_REFUSED  3
+int train_main(const struct train_options *o);
+
+/*
  * A warm start's plan, one row a tensor:
  *	copy      same name, same shape
  *	convert   the same from F16, BF16 or F64

@@ -1,0 +1,149 @@
+/* Evaluation, and what is said at the end of an epoch. */
+#include <math.h>
+#include <string.h>
+
+#include "due.h"
+#include "epoch.h"
+
+/* What is left of an evaluation may take this long when the run is to leave;
+ * of a deadline, half. */
+#define LEAVE_MS 5000
+
+void
+load_batch(struct run *r, const struct data_set *d, int64_t rows)
+{
+	const int64_t width = r->targets_width;
+
+	if (width == 1) {
+		data_gather(d, r->which, rows, nn_input(r->nn), NULL,
+		    r->targets);
+		return;
+	}
+	data_gather(d, r->which, rows, nn_input(r->nn), r->classes, NULL);
+	if (width == 0)
+		return;
+	/* mse over several outputs: 1 at the label's place. */
+	memset(r->targets, 0, (size_t)(rows * width) * sizeof(float));
+	for (int64_t i = 0; i < rows; i++)
+		r->targets[i * width + r->classes[i]] = 1;
+}
+
+static bool
+must_hurry(const struct run *r, int64_t begun_ms, int64_t done, int64_t all)
+{
+	if (!r->ask.leave || done == 0)
+		return false;
+	const int64_t now = mono_ms();
+	const double left = (double)(now - begun_ms) * (double)(all - done) /
+	    (double)done;
+	const int64_t may = r->ask.deadline_ms > 0 ?
+	    (r->ask.deadline_ms - now) / 2 : LEAVE_MS;
+	return left > (double)may;
+}
+
+/* Sums in the samples' order; false when there is no time for it. */
+static bool
+evaluate(struct run *r, struct tally *t)
+{
+	const struct data_set *d = r->valid;
+	const int64_t begun_ms = mono_ms();
+	struct nn_result res;
+
+	*t = (struct tally){0};
+	for (int64_t at = 0; at < d->n; at += r->batch) {
+		const int64_t rows = RK_MIN(r->batch, d->n - at);
+		if (must_hurry(r, begun_ms, at, d->n))
+			return false;
+		for (int64_t i = 0; i < rows; i++)
+			r->which[i] = at + i;
+		load_batch(r, d, rows);
+		nn_forward(r->nn, rows, false, 0, 0);
+		nn_loss(r->nn, rows, r->classes, r->targets, &res);
+		t->loss += res.loss_sum;
+		t->correct += res.correct;
+		t->samples += rows;
+		loop_tick(r, true);
+	}
+	return true;
+}
+
+static void
+log_score(struct run *r, const char *split, const struct score *s,
+    int64_t steps)
+{
+	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}",
+	    "split", split, "over", "epoch",
+	    "step", (json_int_t)r->at.step, "epoch", (json_int_t)r->at.epoch,
+	    "learning_rate", run_rate(r, r->at.step - 1),
+	    "samples_per_second", r->samples_per_second,
+	    "stall_ratio", stall_ratio(r));
+
+	must(m != NULL);
+	if (steps > 0)
+		js_put(m, "steps", json_integer(steps));
+	js_put(m, "loss", js_number(s->loss));
+	if (s->has_accuracy)
+		js_put(m, "accuracy", js_number(s->accuracy));
+	metrics_add(&r->rep, m);
+}
+
+/* Is this epoch the best so far by checkpoint.keep.metric? */
+static bool
+is_new_best(struct run *r)
+{
+	const struct spec_checkpoint *c = &r->spec->checkpoint;
+	struct cursor *at = &r->at;
+	json_t *m = run_metrics(r, true);
+	const json_t *v = json_object_get(m, c->metric);
+	const double x = json_number_value(v);
+	bool better = json_is_number(v) && (!at->has_best ||
+	    (c->mode_max ? x > at->best : x < at->best));
+
+	json_decref(m);
+	if (better) {
+		at->best = x;
+		at->has_best = true;
+	}
+	return better;
+}
+
+bool
+epoch_end(struct run *r)
+{
+	const struct spec_checkpoint *c = &r->spec->checkpoint;
+	struct cursor *at = &r->at;
+	const bool whole = next_rows(r) == 0;
+	struct tally t;
+
+	if (r->valid != NULL) {
+		if (!evaluate(r, &t))
+			return true;
+		at->valid = run_score(r, &t);
+		if (!isfinite(at->valid.loss))
+			return run_fail(r, "non_finite_loss", true, "the loss on "
+			    "the validation data is not finite at step %lld "
+			    "(epoch %lld); the last of the training was %g; "
+			    "the last good checkpoint is %s",
+			    (long long)at->step, (long long)at->epoch,
+			    r->last_loss, r->due.dir[0] != '\0' ? r->due.dir :
+			    "none");
+	}
+	at->scored = at->step;
+	const struct tally trained = at->in_epoch;
+	struct score s = run_score(r, &trained);
+	if (whole) {
+		at->epoch++;
+		at->sample = 0;
+		at->last_epoch = s;
+		at->in_epoch = (struct tally){0};
+	}
+	if (trained.samples > 0)
+		log_score(r, "train", &s, trained.steps);
+	if (r->valid != NULL)
+		log_score(r, "validation", &at->valid, 0);
+	if (is_new_best(r) && c->keep_best > 0)
+		r->due.best = true;
+	if (whole && c->every_epochs > 0 && at->epoch % c->every_epochs == 0)
+		r->due.schedule = true;
+	return true;
+}

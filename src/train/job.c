@@ -1,0 +1,115 @@
+/* The job file, with what the command line puts over it. */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+/* Where a job names files: relative ones are taken from the job's folder. */
+static const char *const file_fields[][3] = {
+	{ "data", "train", "images" }, { "data", "train", "labels" },
+	{ "data", "train", "path" }, { "data", "validation", "images" },
+	{ "data", "validation", "labels" }, { "data", "validation", "path" },
+	{ "model", "checkpoint", NULL },
+};
+
+static void
+resolve(json_t *tree, const char *dir)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(file_fields); i++) {
+		const char *const *f = file_fields[i];
+		json_t *in = json_object_get(tree, f[0]);
+		const char *key = f[1];
+		if (f[2] != NULL) {
+			in = json_object_get(in, f[1]);
+			key = f[2];
+		}
+		const char *path = json_string_value(json_object_get(in, key));
+		if (path == NULL || path[0] == '/' || path[0] == '\0' ||
+		    strchr(path, ':') != NULL)
+			continue;
+		char *full = xasprintf("%s/%s", dir, path);
+		js_put(in, key, js_text(full));
+		free(full);
+	}
+}
+
+static char *
+folder_of(const char *path)
+{
+	char *real = realpath(path, NULL);
+
+	if (real == NULL)
+		return xstrdup(".");
+	*strrchr(real, '/') = '\0';
+	return real;
+}
+
+static enum rk_err
+set_fields(json_t *tree, const struct train_options *o, struct rk_why *why)
+{
+	for (int i = 0; i < o->nset; i++) {
+		const char *eq = strchr(o->set[i], '=');
+		char *path = xstrndup(o->set[i], (size_t)(eq - o->set[i]));
+		enum rk_err rc = rkj_set_path(tree, path, rkj_scalar(eq + 1),
+		    why);
+		free(path);
+		if (rc != RK_OK)
+			return rc;
+	}
+	return RK_OK;
+}
+
+/* As spec_load() reads a job, but with the fields of --set in it before any is
+ * judged. */
+static enum rk_err
+load_with_sets(const struct train_options *o, struct spec **sp,
+    struct rk_why *why)
+{
+	const char *dot = strrchr(o->job, '.');
+	json_t *tree = NULL;
+	char *text = NULL;
+	size_t len;
+
+	enum rk_err rc = rk_read_file(AT_FDCWD, o->job, SPEC_MAX_BYTES, &text,
+	    &len);
+	if (rc != RK_OK) {
+		rk_refuse(why, "cannot read %s: %s", o->job, rk_strerror(rc));
+		return rc;
+	}
+	if (dot != NULL && strcmp(dot, ".json") == 0)
+		rc = rkj_parse_json(text, len, &tree, why);
+	else
+		rc = rkj_parse_yaml(text, len, &tree, why);
+	free(text);
+	if (rc != RK_OK)
+		return rc;
+	char *dir = folder_of(o->job);
+	resolve(tree, dir);
+	free(dir);
+	rc = set_fields(tree, o, why);
+	if (rc == RK_OK)
+		rc = spec_parse(tree, sp, why);
+	json_decref(tree);
+	return rc;
+}
+
+bool
+run_load_spec(struct run *r)
+{
+	struct rk_why why = {0};
+	enum rk_err rc;
+
+	rc = r->o->nset > 0 ? load_with_sets(r->o, &r->spec, &why) :
+	    spec_load(r->o->job, &r->spec, &why);
+	if (rc != RK_OK) {
+		char *text = rk_why_text(&why);
+		run_fail(r, "bad_spec", true, "%s", text);
+		free(text);
+	} else {
+		spec_digest(r->spec, r->spec_digest);
+	}
+	rk_why_fini(&why);
+	return rc == RK_OK;
+}

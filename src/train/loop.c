@@ -1,0 +1,259 @@
+/* Steps and epochs. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "due.h"
+#include "epoch.h"
+#include "run.h"
+#include "writer.h"
+
+#define POLL_MS   3             /* between looks at the wire */
+#define SPEED_MS  1000          /* that samples per second is measured over */
+
+/* --- where we are ------------------------------------------------------------------- */
+
+int64_t
+next_rows(const struct run *r)
+{
+	const int64_t left = r->train->n - r->at.sample;
+
+	if (left >= r->batch)
+		return r->batch;
+	return left <= 0 || r->spec->training.drop_last ? 0 : left;
+}
+
+bool
+at_limit(const struct run *r)
+{
+	return r->at.epoch >= r->epochs_limit || r->at.step >= r->steps_limit;
+}
+
+/* The epoch is through and has not been scored; or the training ends inside
+ * one. */
+static bool
+wants_scoring(const struct run *r)
+{
+	return at_limit(r) ? r->at.scored != r->at.step : next_rows(r) == 0;
+}
+
+/* --- saying so ------------------------------------------------------------------------ */
+
+static void
+measure_speed(struct run *r, int64_t now)
+{
+	const int64_t ms = now - r->speed_ms;
+
+	if (ms < SPEED_MS && r->samples_per_second > 0)
+		return;
+	if (ms < 1)
+		return;
+	r->samples_per_second = 1e3 *
+	    (double)(r->samples_done - r->speed_samples) / (double)ms;
+	r->speed_ms = now;
+	r->speed_samples = r->samples_done;
+}
+
+static double
+eta(const struct run *r, int64_t now)
+{
+	const int64_t done = r->at.step - r->begun_step;
+
+	if (done < 1)
+		return 0;
+	return (double)(r->steps_total - r->at.step) *
+	    ((double)(now - r->begun_ms) * 1e-3 / (double)done);
+}
+
+double
+stall_ratio(const struct run *r)
+{
+	const int64_t ms = mono_ms() - r->begun_ms;
+
+	return ms > 0 ? r->stall_total_s * 1e3 / (double)ms : 0;
+}
+
+static void
+say_progress(struct run *r, int64_t now, bool evaluating)
+{
+	const struct tally *t = r->at.in_window.samples > 0 ?
+	    &r->at.in_window : &r->at.in_epoch;
+	struct score s = run_score(r, t);
+	struct progress g = {
+		.step = r->at.step, .steps_total = r->steps_total,
+		.epoch = r->at.epoch,
+		.epochs_total = r->epochs_limit < INT64_MAX ?
+		    r->epochs_limit : 0,
+		.loss = t->samples > 0 ? s.loss : r->last_loss,
+		.accuracy = t->samples > 0 ? s.accuracy :
+		    r->at.last_epoch.accuracy,
+		.has_accuracy = s.has_accuracy && r->at.step > 0,
+		.learning_rate = run_rate(r, r->at.step),
+		.evaluating = evaluating,
+	};
+
+	measure_speed(r, now);
+	g.samples_per_second = r->samples_per_second;
+	g.eta_s = eta(r, now);
+	g.stall_ratio = stall_ratio(r);
+	report_progress(&r->rep, &g);
+}
+
+void
+loop_tick(struct run *r, bool evaluating)
+{
+	const int64_t now = mono_ms();
+
+	if (now - r->poll_ms >= POLL_MS) {
+		r->poll_ms = now;
+		ask_poll(r);
+	}
+	if (now - r->progress_ms >= report_progress_ms(&r->rep)) {
+		r->progress_ms = now;
+		say_progress(r, now, evaluating);
+	}
+}
+
+/* A line of the training's loss since the last such line. */
+static void
+log_window(struct run *r)
+{
+	struct tally *w = &r->at.in_window;
+	const int64_t now = mono_ms();
+	struct score s = run_score(r, w);
+	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:f, s:f}",
+	    "split", "train", "over", "steps",
+	    "steps", (json_int_t)w->steps, "step", (json_int_t)r->at.step,
+	    "epoch", (json_int_t)r->at.epoch,
+	    "learning_rate", run_rate(r, r->at.step - 1),
+	    "samples_per_second", (double)r->window_samples * 1e3 /
+	    (double)RK_MAX(now - r->window_ms, 1),
+	    "stall_ratio", stall_ratio(r));
+
+	must(m != NULL);
+	js_put(m, "loss", js_number(s.loss));
+	if (s.has_accuracy)
+		js_put(m, "accuracy", js_number(s.accuracy));
+	if (r->write_s > 0)
+		js_put(m, "checkpoint_write_seconds", json_real(r->write_s));
+	metrics_add(&r->rep, m);
+	*w = (struct tally){0};
+	r->window_ms = now;
+	r->window_samples = 0;
+}
+
+/* --- a step ------------------------------------------------------------------------------ */
+
+static void
+count(struct tally *t, const struct nn_result *res, int64_t rows)
+{
+	t->loss += res->loss_sum;
+	t->correct += res->correct;
+	t->samples += rows;
+	t->steps++;
+}
+
+static bool
+refuse_not_finite(struct run *r)
+{
+	return run_fail(r, "non_finite_loss", true, "the loss is not finite at "
+	    "step %lld (epoch %lld); the step before it was %g, at learning "
+	    "rate %g; the last good checkpoint is %s", (long long)r->at.step,
+	    (long long)r->at.epoch, r->last_loss,
+	    r->at.step > 0 ? run_rate(r, r->at.step - 1) : 0,
+	    r->due.dir[0] != '\0' ? r->due.dir : "none");
+}
+
+/* The optimiser's update; when a checkpoint is due behind it, the results go
+ * into the shadow as well, while they are in registers.  What that costs over
+ * an update as usual is training held up. */
+static void
+update(struct run *r)
+{
+	int64_t n;
+	float *params = nn_params(r->nn, &n);
+	const bool capture = due_capture(r);
+	const int64_t t0 = mono_ns();
+
+	optim_step(r->optim, params, nn_grads(r->nn), r->at.step + 1,
+	    run_rate(r, r->at.step),
+	    capture ? writer_shadow(r->writer) : NULL);
+	const double ns = (double)(mono_ns() - t0);
+	if (capture) {
+		r->due.stall_s = RK_MAX(ns - r->update_ns, 0) * 1e-9;
+		r->due.captured = r->at.step + 1;
+	} else {
+		r->update_ns = r->update_ns > 0 ?
+		    r->update_ns + (ns - r->update_ns) / 16 : ns;
+	}
+}
+
+static bool
+train_step(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	const int64_t rows = next_rows(r);
+	struct nn_result res;
+	int64_t n;
+
+	for (int64_t i = 0; i < rows; i++)
+		r->which[i] = data_at(r->train, t->seed, r->at.epoch,
+		    t->shuffle, r->at.sample + i);
+	load_batch(r, r->train, rows);
+	nn_zero_grads(r->nn);
+	nn_forward(r->nn, rows, true, t->seed, r->at.step);
+	nn_loss(r->nn, rows, r->classes, r->targets, &res);
+	if (!isfinite(res.loss_sum))
+		return refuse_not_finite(r);
+	nn_backward(r->nn, rows);
+	nn_params(r->nn, &n);
+	if (t->gradient_clip_norm > 0)
+		optim_clip(nn_grads(r->nn), n, t->gradient_clip_norm);
+	update(r);
+	r->at.step++;
+	r->at.sample += rows;
+	r->samples_done += rows;
+	r->window_samples += rows;
+	r->last_loss = res.loss_sum / (double)rows;
+	count(&r->at.in_epoch, &res, rows);
+	count(&r->at.in_window, &res, rows);
+	if (r->at.step % t->log_every == 0)
+		log_window(r);
+	return true;
+}
+
+/* --- all of them ---------------------------------------------------------------------------- */
+
+static void
+start_clocks(struct run *r)
+{
+	const int64_t now = mono_ms();
+
+	r->begun_ms = r->speed_ms = r->window_ms = now;
+	r->due.last_ms = now;
+	r->begun_step = r->at.step;
+}
+
+bool
+run_loop(struct run *r)
+{
+	start_clocks(r);
+	while (!r->ask.leave) {
+		if (wants_scoring(r)) {
+			if (!epoch_end(r))
+				return false;
+		} else if (at_limit(r)) {
+			break;
+		} else if (!train_step(r)) {
+			return false;
+		}
+		/* Not between the last step of an epoch and its scoring. */
+		if (!wants_scoring(r) && !due_take(r))
+			return false;
+		loop_tick(r, false);
+	}
+	if (!due_final(r))
+		return false;
+	if (!r->ask.leave)
+		r->ask.outcome = WIRE_SUCCEEDED;
+	return true;
+}

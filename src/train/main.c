@@ -1,0 +1,30 @@
+/* rekindle-train: see rekindle/train.h. */
+#include <stdlib.h>
+
+#include "rekindle/train.h"
+
+int
+main(int argc, char **argv)
+{
+	struct train_options o = {0};
+	struct rk_why why = {0};
+	int code;
+
+	if (train_options_parse(&o, argc, argv, &why) != RK_OK) {
+		fprintf(stderr, "rekindle-train: %s\n"
+		    "rekindle-train --help shows the options\n",
+		    rk_why_first(&why));
+		code = TRAIN_USAGE;
+	} else if (o.help) {
+		fputs(train_usage, stdout);
+		code = 0;
+	} else if (o.version) {
+		puts("rekindle-train " REKINDLE_VERSION);
+		code = 0;
+	} else {
+		code = train_main(&o);
+	}
+	rk_why_fini(&why);
+	train_options_fini(&o);
+	return code;
+}

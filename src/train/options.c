@@ -1,0 +1,155 @@
+/* The command line of rekindle-train. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/spec.h"
+#include "rekindle/train.h"
+
+#define MAX_THREADS 256
+
+const char train_usage[] =
+    "usage: rekindle-train [options] JOB.yaml\n"
+    "\n"
+    "Trains the job to its end, with checkpoints on the way; run again, it goes\n"
+    "on from the newest one.\n"
+    "\n"
+    "  --run-dir DIR     where checkpoints/, metrics.jsonl and plan.json go;\n"
+    "                    ./NAME.run unless said\n"
+    "  --from SELECTOR   instead of training.resume_from: latest, best, step:N,\n"
+    "                    a checkpoint's name, or none\n"
+    "  --model PATH      the file that model.checkpoint stands for\n"
+    "  --threads N       instead of resources.threads; 0: all cores\n"
+    "  --set PATH=VALUE  override a field of the job; may be repeated\n"
+    "  --summary         print network, data and memory as JSON and end\n"
+    "  --plan            print the plan of the warm start as JSON and end\n"
+    "  --wire            speak the daemon's protocol at file descriptor 3\n"
+    "  --job ID --attempt N\n"
+    "                    what checkpoints and metrics say they belong to\n"
+    "  --version, --help\n"
+    "\n"
+    "SIGTERM and SIGINT commit a checkpoint and end; a second one ends at once.\n"
+    "exit: 0 finished, or stopped with a checkpoint; 1 failed; 2 wrong usage;\n"
+    "3 the job, its data or its model are wrong and trying again cannot help\n";
+
+enum {
+	OPT_RUN_DIR = 256, OPT_FROM, OPT_MODEL, OPT_THREADS, OPT_SET, OPT_WIRE,
+	OPT_JOB, OPT_ATTEMPT, OPT_SUMMARY, OPT_PLAN, OPT_HELP, OPT_VERSION
+};
+static const struct option options[] = {
+	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
+	{ "from", required_argument, NULL, OPT_FROM },
+	{ "model", required_argument, NULL, OPT_MODEL },
+	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "set", required_argument, NULL, OPT_SET },
+	{ "wire", no_argument, NULL, OPT_WIRE },
+	{ "job", required_argument, NULL, OPT_JOB },
+	{ "attempt", required_argument, NULL, OPT_ATTEMPT },
+	{ "summary", no_argument, NULL, OPT_SUMMARY },
+	{ "plan", no_argument, NULL, OPT_PLAN },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static enum rk_err
+number(int64_t *out, const char *name, const char *text, int64_t min,
+    int64_t max, struct rk_why *why)
+{
+	char *end;
+
+	long long v = strtoll(text, &end, 10);
+	if (end == text || *end != '\0' || v < min || v > max)
+		return rk_refuse(why, "--%s is \"%s\", want %lld to %lld", name,
+		    text, (long long)min, (long long)max);
+	*out = v;
+	return RK_OK;
+}
+
+static enum rk_err
+take(struct train_options *o, int c, char *arg, struct rk_why *why)
+{
+	struct spec_select sel;
+
+	switch (c) {
+	case OPT_RUN_DIR:
+		o->run_dir = arg;
+		break;
+	case OPT_FROM:
+		o->from = arg;
+		return spec_select_parse(arg, &sel, why);
+	case OPT_MODEL:
+		o->model = arg;
+		break;
+	case OPT_THREADS:
+		return number(&o->threads, "threads", arg, 0, MAX_THREADS, why);
+	case OPT_SET:
+		if (strchr(arg, '=') == NULL || arg[0] == '=')
+			return rk_refuse(why,
+			    "--set is \"%s\", want PATH=VALUE", arg);
+		o->set = xrealloc(o->set,
+		    (size_t)(o->nset + 1) * sizeof(*o->set));
+		o->set[o->nset++] = arg;
+		break;
+	case OPT_JOB:
+		if (!rk_id_ok(arg))
+			return rk_refuse(why, "--job is \"%s\", want an id", arg);
+		o->job_id = arg;
+		break;
+	case OPT_ATTEMPT:
+		return number(&o->attempt, "attempt", arg, 1, INT32_MAX, why);
+	case OPT_WIRE:
+		o->wire = true;
+		break;
+	case OPT_SUMMARY:
+		o->summary = true;
+		break;
+	case OPT_PLAN:
+		o->plan = true;
+		break;
+	case OPT_HELP:
+		o->help = true;
+		break;
+	case OPT_VERSION:
+		o->version = true;
+		break;
+	}
+	return RK_OK;
+}
+
+enum rk_err
+train_options_parse(struct train_options *o, int argc, char **argv,
+    struct rk_why *why)
+{
+	int c;
+
+	*o = (struct train_options){ .threads = -1 };
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (c == ':')
+			return rk_refuse(why, "%s wants a value",
+			    argv[optind - 1]);
+		if (c == '?')
+			return rk_refuse(why, "unknown option %s",
+			    argv[optind - 1]);
+		if (take(o, c, optarg, why) != RK_OK)
+			return RK_EINVAL;
+	}
+	if (o->help || o->version)
+		return RK_OK;
+	if (argc - optind != 1)
+		return rk_refuse(why, argc == optind ?
+		    "no job file given" : "more than one job file given");
+	if (o->summary && o->plan)
+		return rk_refuse(why, "--summary and --plan together");
+	o->job = argv[optind];
+	return RK_OK;
+}
+
+void
+train_options_fini(struct train_options *o)
+{
+	free(o->set);
+	*o = (struct train_options){0};
+}

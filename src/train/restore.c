@@ -1,0 +1,252 @@
+/* A checkpoint into the run, and the run into a checkpoint's words. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+/* --- the numbers ------------------------------------------------------------------ */
+
+struct score
+run_score(const struct run *r, const struct tally *t)
+{
+	const double n = t->samples > 0 ? (double)t->samples : 1;
+
+	return (struct score){
+		.loss = t->loss / n,
+		.accuracy = (double)t->correct / n,
+		.has_accuracy = run_classifies(r),
+	};
+}
+
+static void
+put_score(json_t *o, const struct score *s, const char *loss,
+    const char *accuracy)
+{
+	js_put(o, loss, js_number(s->loss));
+	if (s->has_accuracy)
+		js_put(o, accuracy, js_number(s->accuracy));
+}
+
+json_t *
+run_metrics(const struct run *r, bool for_checkpoint)
+{
+	const struct cursor *at = &r->at;
+	json_t *o = json_object();
+	/* At an epoch's end the tally has been emptied for the next. */
+	struct score s = at->in_epoch.samples > 0 || at->epoch == 0 ?
+	    run_score(r, &at->in_epoch) : at->last_epoch;
+
+	if (at->step > 0)
+		put_score(o, &s, "loss", "accuracy");
+	/* A checkpoint has only what was measured on its own weights. */
+	if (r->valid != NULL && at->scored >= 0 &&
+	    (!for_checkpoint || at->scored == at->step))
+		put_score(o, &at->valid, "val_loss", "val_accuracy");
+	return o;
+}
+
+static json_t *
+tally_json(const struct tally *t)
+{
+	return json_pack("{s:f, s:I, s:I, s:I}", "loss", t->loss,
+	    "correct", (json_int_t)t->correct,
+	    "samples", (json_int_t)t->samples, "steps", (json_int_t)t->steps);
+}
+
+static json_t *
+score_json(const struct score *s)
+{
+	json_t *o = json_object();
+
+	put_score(o, s, "loss", "accuracy");
+	return o;
+}
+
+static json_t *
+state_json(const struct run *r)
+{
+	const struct cursor *at = &r->at;
+	json_t *o = json_pack("{s:f, s:o, s:o, s:I}",
+	    "rate_scale", at->rate_scale, "in_epoch", tally_json(&at->in_epoch),
+	    "in_window", tally_json(&at->in_window),
+	    "scored", (json_int_t)at->scored);
+
+	must(o != NULL);
+	js_put(o, "last_loss", js_number(r->last_loss));
+	if (at->scored >= 0)
+		js_put(o, "valid", score_json(&at->valid));
+	if (at->epoch > 0)
+		js_put(o, "last_epoch", score_json(&at->last_epoch));
+	if (at->has_best)
+		js_put(o, "best", json_real(at->best));
+	return o;
+}
+
+void
+run_describe(const struct run *r, struct ckpt_info *i)
+{
+	*i = (struct ckpt_info){
+		.attempt = r->rep.attempt,
+		.step = r->at.step,
+		.epoch = r->at.epoch,
+		.sample = r->at.sample,
+		.seed = r->spec->training.seed,
+		.learning_rate = r->at.step > 0 ?
+		    run_rate(r, r->at.step - 1) : 0,
+		.created_ms = now_ms(),
+		.metrics = run_metrics(r, true),
+		.state = state_json(r),
+	};
+	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
+	if (r->o->job_id != NULL)
+		snprintf(i->job, sizeof(i->job), "%s", r->o->job_id);
+	memcpy(i->spec_digest, r->spec_digest, sizeof(i->spec_digest));
+	memcpy(i->data_digest, r->data_digest, sizeof(i->data_digest));
+	snprintf(i->producer, sizeof(i->producer), "rekindle-train "
+	    REKINDLE_VERSION ", %s", kernel_backend());
+}
+
+/* --- and back ------------------------------------------------------------------------ */
+
+#define COUNT_MAX ((int64_t)1 << 53)
+
+static void
+read_tally(struct rkj_obj *in, const char *key, struct tally *t,
+    struct rk_why *why)
+{
+	struct rkj_obj o;
+	char *path = rkj_child(in, key);
+
+	rkj_open(&o, rkj_any(in, key), path, why);
+	rkj_real(&o, "loss", &t->loss, -HUGE_VAL, HUGE_VAL, RKJ_REQUIRED);
+	rkj_int(&o, "correct", &t->correct, 0, COUNT_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "samples", &t->samples, 0, COUNT_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "steps", &t->steps, 0, COUNT_MAX, RKJ_REQUIRED);
+	rkj_close_lenient(&o);
+	free(path);
+}
+
+static void
+read_score(struct rkj_obj *in, const char *key, struct score *s,
+    struct rk_why *why)
+{
+	const json_t *v = rkj_any(in, key);
+	struct rkj_obj o;
+
+	if (v == NULL)
+		return;
+	char *path = rkj_child(in, key);
+	rkj_open(&o, v, path, why);
+	rkj_real(&o, "loss", &s->loss, -HUGE_VAL, HUGE_VAL, RKJ_OPTIONAL);
+	s->has_accuracy = rkj_real(&o, "accuracy", &s->accuracy, 0, 1,
+	    RKJ_OPTIONAL);
+	rkj_close_lenient(&o);
+	free(path);
+}
+
+static bool
+read_state(struct run *r, const struct ckpt_info *i)
+{
+	struct cursor *at = &r->at;
+	struct rk_why why = {0};
+	struct rkj_obj o;
+
+	*at = (struct cursor){
+		.step = i->step, .epoch = i->epoch, .sample = i->sample,
+		.rate_scale = 1, .scored = -1,
+	};
+	rkj_open(&o, i->state, "state", &why);
+	rkj_real(&o, "rate_scale", &at->rate_scale, 0, 1, RKJ_REQUIRED);
+	read_tally(&o, "in_epoch", &at->in_epoch, &why);
+	read_tally(&o, "in_window", &at->in_window, &why);
+	rkj_int(&o, "scored", &at->scored, -1, COUNT_MAX, RKJ_REQUIRED);
+	read_score(&o, "valid", &at->valid, &why);
+	read_score(&o, "last_epoch", &at->last_epoch, &why);
+	rkj_real(&o, "last_loss", &r->last_loss, -HUGE_VAL, HUGE_VAL,
+	    RKJ_OPTIONAL);
+	at->has_best = rkj_real(&o, "best", &at->best, -HUGE_VAL, HUGE_VAL,
+	    RKJ_OPTIONAL);
+	rkj_close_lenient(&o);
+	bool ok = why.n == 0;
+	if (!ok)
+		run_fail(r, "bad_checkpoint", true, "%s: checkpoint.json: %s",
+		    i->dir, rk_why_first(&why));
+	rk_why_fini(&why);
+	return ok;
+}
+
+/* One tensor out of a checkpoint's file: there, F32 and of the shape. */
+static bool
+take_tensor(struct run *r, const char *dir, const struct tensor_set *s,
+    const char *name, const struct nn_tensor *t, float *to)
+{
+	const struct tensor *f = tensor_find(s, name);
+	char theirs[TENSOR_SHAPE_TEXT], ours[TENSOR_SHAPE_TEXT];
+	bool same = f != NULL && f->ndim == t->ndim && f->dtype == DT_F32;
+
+	if (f == NULL)
+		return run_fail(r, "bad_checkpoint", true,
+		    "%s has no %s: the job's model or optimizer is another",
+		    dir, name);
+	for (int i = 0; same && i < t->ndim; i++)
+		same = f->d[i] == t->d[i];
+	if (!same)
+		return run_fail(r, "bad_checkpoint", true,
+		    "%s: %s is %s %s, the job's is F32 %s", dir, name,
+		    dtype_name(f->dtype),
+		    tensor_shape_text(theirs, f->ndim, f->d),
+		    tensor_shape_text(ours, t->ndim, t->d));
+	memcpy(to, f->data, f->nbytes);
+	return true;
+}
+
+/* With every tensor of ours found, more of them means some are not ours. */
+static bool
+refuse_more(struct run *r, const char *dir, const struct tensor_set *s,
+    size_t want, const char *what)
+{
+	if (s == NULL || s->n <= want)
+		return true;
+	return run_fail(r, "bad_checkpoint", true, "%s has %zu %s tensors, the "
+	    "job's has %zu: it is another; to begin anew from these weights "
+	    "give the checkpoint as model.checkpoint", dir, s->n, what, want);
+}
+
+bool
+run_restore(struct run *r, const struct ckpt_info *i,
+    const struct tensor_set *model, const struct tensor_set *optim)
+{
+	const int slots = optim_slots(r->optim);
+	size_t nparams = 0;
+
+	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
+		if (!take_tensor(r, i->dir, model, t->name, t, t->value))
+			return false;
+		nparams += !t->is_buffer;
+	}
+	if (!refuse_more(r, i->dir, model, nn_ntensors(r->nn), "model"))
+		return false;
+	if (slots > 0 && optim == NULL)
+		return run_fail(r, "bad_checkpoint", true, "%s has no state of "
+		    "an optimizer: the job's is another", i->dir);
+	for (int s = 0; s < slots; s++) {
+		for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
+			const struct nn_tensor *t = nn_tensor_at(r->nn, k);
+			if (t->is_buffer)
+				continue;
+			char *name = xasprintf("%s.%s", t->name,
+			    optim_slot_name(r->optim, s));
+			bool ok = take_tensor(r, i->dir, optim, name, t,
+			    optim_slot(r->optim, s) + t->offset);
+			free(name);
+			if (!ok)
+				return false;
+		}
+	}
+	if (!refuse_more(r, i->dir, optim, nparams * (size_t)slots,
+	    "optimizer"))
+		return false;
+	return read_state(r, i);
+}

@@ -1,0 +1,280 @@
+/* One attempt at one job, from its lock to its last word. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "start.h"
+#include "summary.h"
+#include "writer.h"
+
+#define LOCK_FILE     "lock"
+#define LOCK_WAIT_MS  30000     /* for a predecessor that is on its way out */
+#define LOCK_LOOK_MS  20
+#define SPACE_SLACK   (64u << 10)       /* checkpoint.json and folders */
+
+/* --- how it ends badly ------------------------------------------------------------- */
+
+bool
+run_fail(struct run *r, const char *reason, bool permanent, const char *fmt,
+    ...)
+{
+	struct strbuf b = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	if (r->fail.reason != NULL) {
+		sb_fini(&b);
+		return false;
+	}
+	r->fail = (struct failure){
+		.reason = reason, .permanent = permanent,
+		.message = rk_text_clean(sb_detach(&b)),
+	};
+	return false;
+}
+
+bool
+run_fail_rc(struct run *r, enum rk_err rc, const char *doing)
+{
+	const char *reason = rc == RK_ENOSPC ? "disk_full" :
+	    rc == RK_EROFS ? "read_only" : rc == RK_ENOMEM ? "no_memory" : "io";
+
+	return run_fail(r, reason, false, "%s: %s", doing, rk_strerror(rc));
+}
+
+/* --- the run directory --------------------------------------------------------------- */
+
+/* Held as long as the process lives: the next attempt begins when this one is
+ * gone, whoever started it. */
+static bool
+take_lock(struct run *r)
+{
+	const int64_t end_ms = mono_ms() + LOCK_WAIT_MS;
+
+	r->lock_fd = openat(r->dir_fd, LOCK_FILE,
+	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (r->lock_fd < 0)
+		return run_fail_rc(r, rk_from_errno(errno),
+		    "cannot open the run's lock");
+	while (flock(r->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return run_fail_rc(r, rk_from_errno(errno),
+			    "cannot lock the run");
+		if (mono_ms() >= end_ms || ask_signalled())
+			return run_fail(r, "io", false, "another trainer has "
+			    "this run: %s", r->dir);
+		usleep(LOCK_LOOK_MS * 1000);
+	}
+	return true;
+}
+
+static bool
+open_dir(struct run *r)
+{
+	char *path;
+
+	r->dir = r->o->run_dir != NULL ? xstrdup(r->o->run_dir) :
+	    xasprintf("%s.run", r->spec->name);
+	enum rk_err rc = rk_mkdirs(r->dir, 0750);
+	if (rc != RK_OK)
+		return run_fail_rc(r, rc, r->dir);
+	r->dir_fd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->dir_fd < 0)
+		return run_fail_rc(r, rk_from_errno(errno), r->dir);
+	if (!take_lock(r))
+		return false;
+	rc = metrics_open(&r->rep, r->dir_fd);
+	if (rc != RK_OK)
+		return run_fail_rc(r, rc, "cannot open metrics.jsonl");
+	r->rep.attempt = r->o->attempt > 0 ? r->o->attempt :
+	    r->rep.last_attempt + 1;
+	path = xasprintf("%s/checkpoints", r->dir);
+	rc = ckpt_open(&r->ckpt, path, true);
+	free(path);
+	return rc == RK_OK || run_fail_rc(r, rc, "cannot open the checkpoints");
+}
+
+/* A run that cannot keep its first checkpoint should not begin. */
+static bool
+check_space(struct run *r)
+{
+	char need[RK_HUMAN], have[RK_HUMAN];
+	uint64_t bytes;
+
+	if (rk_disk_free(r->dir_fd, &bytes) != RK_OK ||
+	    bytes >= r->checkpoint_bytes + SPACE_SLACK)
+		return true;
+	return run_fail(r, "disk_full", false, "no room for a checkpoint in "
+	    "%s: it needs %s, %s is free", r->dir,
+	    rk_human_bytes(need, r->checkpoint_bytes),
+	    rk_human_bytes(have, bytes));
+}
+
+/* --- the run ------------------------------------------------------------------------- */
+
+static int
+thread_count(const struct run *r)
+{
+	const int64_t n = r->o->threads >= 0 ? r->o->threads :
+	    r->spec->threads;
+	cpu_set_t set;
+
+	if (n > 0)
+		return (int)n;
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		return RK_MAX(CPU_COUNT(&set), 1);
+	return 1;
+}
+
+static bool
+start_team(struct run *r)
+{
+	enum rk_err rc = kernel_init(thread_count(r));
+
+	return rc == RK_OK || run_fail_rc(r, rc, "cannot start the threads");
+}
+
+/* Best by what is never measured is best by nothing. */
+static void
+tell_metric(struct run *r)
+{
+	const struct spec_checkpoint *c = &r->spec->checkpoint;
+
+	if (c->keep_best > 0 && r->valid == NULL &&
+	    strncmp(c->metric, "val_", 4) == 0)
+		report_event(&r->rep, "no_validation", "checkpoint.keep.metric "
+		    "is %s, but the job has no validation data: no checkpoint "
+		    "is the best", c->metric);
+}
+
+static bool
+set_up(struct run *r)
+{
+	struct start s;
+	struct run_memory m;
+
+	if (!open_dir(r) || !start_team(r))
+		return false;
+	start_begin(&s, r);
+	bool ok = run_open_data(r) && run_measure(r, &m) && run_build(r, &m);
+	if (ok) {
+		data_digest(r->train, r->data_digest);
+		ok = start_decide(&s, r);
+	}
+	start_end(&s);
+	if (!ok)
+		return false;
+	tell_metric(r);
+	r->checkpoint_bytes = m.checkpoint;
+	if (!at_limit(r) && !check_space(r))
+		return false;
+	return writer_new(&r->writer, r->ckpt, r->nn, r->optim,
+	    &r->spec->checkpoint, r->rep.metrics_fd) == RK_OK ||
+	    run_fail(r, "no_memory", false, "the system has no memory for the "
+	    "copy that checkpoints are written from");
+}
+
+/* False: the daemon is not there to be worked for. */
+static bool
+greet(struct run *r)
+{
+	struct rk_why why = {0};
+	int64_t params;
+
+	nn_params(r->nn, &params);
+	json_t *hello = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}",
+	    "producer", "rekindle-train " REKINDLE_VERSION, "from", r->parent,
+	    "step", (json_int_t)r->at.step, "epoch", (json_int_t)r->at.epoch,
+	    "steps_total", (json_int_t)r->steps_total,
+	    "epochs_total", (json_int_t)(r->epochs_limit < INT64_MAX ?
+	    r->epochs_limit : 0),
+	    "parameters", (json_int_t)params, "branch", (json_int_t)r->branch);
+	must(hello != NULL);
+	bool ok = report_hello(&r->rep, hello, &why);
+	if (!ok && !r->rep.gone)
+		run_fail(r, "internal", false, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	return ok;
+}
+
+static bool
+train(struct run *r)
+{
+	if (!set_up(r))
+		return false;
+	if (!greet(r))
+		return r->rep.gone;
+	if (!run_loop(r))
+		return false;
+	report_done(&r->rep, r->ask.outcome, r->at.step, r->due.dir,
+	    run_metrics(r, false));
+	return true;
+}
+
+static void
+close_run(struct run *r)
+{
+	writer_stop(&r->writer);
+	report_close(&r->rep);
+	ckpt_close(&r->ckpt);
+	nn_free(r->nn);
+	optim_free(r->optim);
+	data_close(r->train);
+	data_close(r->valid);
+	free(r->which);
+	free(r->classes);
+	free(r->targets);
+	spec_free(r->spec);
+	free(r->dir);
+	free(r->fail.message);
+	rk_close(&r->lock_fd);
+	rk_close(&r->dir_fd);
+	kernel_fini();
+}
+
+static bool
+is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+int
+train_main(const struct train_options *o)
+{
+	struct run r = {
+		.o = o, .dir_fd = -1, .lock_fd = -1,
+		.at = { .rate_scale = 1, .scored = -1 },
+		.due = { .taken = -1, .captured = -1 },
+	};
+	const bool asks = o->summary || o->plan;
+
+	if (o->wire && !is_socket(WIRE_FD)) {
+		fprintf(stderr, "rekindle-train: --wire, but file descriptor "
+		    "%d is no socket\n", WIRE_FD);
+		return TRAIN_USAGE;
+	}
+	ask_signals();
+	report_open(&r.rep, o->wire && !asks ? WIRE_FD : -1);
+	r.rep.quiet = asks;
+	bool ok = run_load_spec(&r);
+	if (ok)
+		ok = asks ? start_team(&r) && summary_print(&r) : train(&r);
+	int code = TRAIN_FINISHED;
+	if (!ok) {
+		code = r.fail.permanent ? TRAIN_REFUSED : TRAIN_FAILED;
+		report_failed(&r.rep, r.fail.reason, r.fail.message,
+		    r.fail.permanent);
+		fprintf(stderr, "rekindle-train: %s\n", r.fail.message);
+	}
+	close_run(&r);
+	return code;
+}

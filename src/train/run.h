@@ -1,0 +1,189 @@
+/*
+ * run - one attempt at one job, as the parts of this module share it.
+ *
+ *	options.c  the command line
+ *	main.c     main()
+ *	run.c      one attempt, from its lock to its last word
+ *	job.c      the job file
+ *	setup.c    data, network and optimiser
+ *	start.c    where from: a checkpoint, another model, or nothing
+ *	warm.c     another model; plan.c says what of it goes where
+ *	restore.c  a checkpoint into the run, and the run into a checkpoint's words
+ *	loop.c     steps and epochs
+ *	epoch.c    evaluation, and what is said at the end of an epoch
+ *	due.c      when a checkpoint is due, and taking it
+ *	writer.c   the thread that writes it
+ *	ask.c      what the daemon, a signal or a closed socket ask for
+ *	report.c   events, progress and ends, to the wire or to people
+ *	metrics.c  metrics.jsonl
+ *	summary.c  --summary and --plan
+ *
+ * The main thread owns everything here; the writer's thread sees only what
+ * writer.c hands it.  Functions that can end the run return false after
+ * run_fail() has the reason.
+ */
+#ifndef TRAIN_RUN_H
+#define TRAIN_RUN_H
+
+#include "rekindle/data.h"
+#include "rekindle/kernel.h"
+#include "rekindle/optim.h"
+#include "rekindle/train.h"
+
+#include "report.h"
+
+/* Sums over some steps; `loss` of samples, in double, in step order. */
+struct tally {
+	double loss;
+	int64_t correct, samples, steps;
+};
+
+/* What is measured of a data set, or of a stretch of training. */
+struct score {
+	double loss, accuracy;
+	bool has_accuracy;
+};
+
+/*
+ * Where the run stands: all that is neither weights nor a function of the job.
+ * Goes into checkpoint.json and comes back from it, so that what a resumed run
+ * says is what an uninterrupted one would have said.
+ */
+struct cursor {
+	int64_t step;           /* optimiser steps done */
+	int64_t epoch;          /* epochs completed */
+	int64_t sample;         /* samples of the current epoch done */
+	double rate_scale;      /* of a warm start; 1 without one */
+	struct tally in_epoch;  /* of the epoch so far */
+	struct tally in_window; /* since the last line in metrics.jsonl */
+	int64_t scored;         /* the step of the newest evaluation, or -1 */
+	struct score valid;     /* ... and what it gave */
+	struct score last_epoch; /* training loss of the last whole epoch */
+	bool has_best;
+	double best;            /* of checkpoint.keep.metric */
+};
+
+/* Why a run ends badly: wire.h lists the reasons. */
+struct failure {
+	const char *reason;     /* NULL: it does not */
+	char *message;
+	bool permanent;
+};
+
+/* What others ask for; ask.c fills it, loop.c does it. */
+#define ASK_MAX 16
+struct ask {
+	bool leave;             /* commit and go ... */
+	enum wire_outcome outcome;      /* ... saying this */
+	int64_t deadline_ms;    /* mono; 0: none */
+	int n;                  /* checkpoints to take now, by these names */
+	char name[ASK_MAX][RK_NAME_MAX + 1];
+};
+
+struct writer;
+
+struct run {
+	const struct train_options *o;
+	struct spec *spec;
+	char *dir;              /* the run directory */
+	int dir_fd, lock_fd;
+	struct report rep;
+	struct failure fail;
+	struct ask ask;
+
+	struct data_set *train, *valid;
+	struct nn *nn;
+	struct optim *optim;
+	struct ckpt *ckpt;
+	struct writer *writer;
+
+	int64_t batch;          /* rows of a full one */
+	int64_t steps_per_epoch, steps_total;
+	int64_t epochs_limit, steps_limit;      /* INT64_MAX: none */
+	int64_t *which;
+	int32_t *classes;       /* labels of a batch, or NULL */
+	float *targets;         /* the same for mse, or NULL */
+	int64_t targets_width;
+
+	char spec_digest[RK_SHA256_HEX], data_digest[RK_SHA256_HEX];
+	int branch;
+	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
+	struct cursor at;
+	/* Checkpoints: due.c. */
+	struct {
+		bool schedule;          /* one is due that nobody asked for */
+		bool best;              /* one of this very step is */
+		int64_t last_ms;        /* when the newest was taken */
+		int64_t captured;       /* step whose weights the shadow has */
+		int64_t taken;          /* step of the newest handed over, or -1 */
+		double stall_s;         /* that training waited for it */
+		char dir[CKPT_DIR_MAX]; /* the newest committed, or "" */
+	} due;
+	uint64_t checkpoint_bytes;
+
+	/* Clocks and counts of this attempt, for progress and metrics. */
+	int64_t begun_ms, begun_step;
+	int64_t poll_ms, progress_ms;
+	int64_t speed_ms, speed_samples, samples_done;
+	int64_t window_ms, window_samples;
+	double samples_per_second;
+	double update_ns;               /* that an update without capture takes */
+	double stall_total_s, write_s;
+	double last_loss;
+};
+
+/* Keep the first reason, log the sentence; always false. */
+bool run_fail(struct run *r, const char *reason, bool permanent,
+    const char *fmt, ...) RK_PRINTF(4, 5);
+/* The same from an rk_err of the world and what was being done. */
+bool run_fail_rc(struct run *r, enum rk_err rc, const char *doing);
+
+/* job.c: the job with its overrides. */
+bool run_load_spec(struct run *r);
+
+/* Bytes that the parts of a run take. */
+struct run_memory {
+	uint64_t network, optimizer, copy, data, total, limit;
+	uint64_t checkpoint;            /* of one on disk */
+	int64_t parameters;
+};
+
+/* setup.c: data sets, lengths and sizes; then network, optimiser and a batch's
+ * arrays, in the limits of the job. */
+bool run_open_data(struct run *r);
+bool run_measure(struct run *r, struct run_memory *m);
+bool run_build(struct run *r, const struct run_memory *m);
+/* The learning rate of the update that makes step `step` (from 0). */
+double run_rate(const struct run *r, int64_t step);
+/* There are classes, so there is an accuracy. */
+bool run_classifies(const struct run *r);
+
+/* restore.c: a checkpoint into the run, and the run into a checkpoint's
+ * words. */
+bool run_restore(struct run *r, const struct ckpt_info *i,
+    const struct tensor_set *model, const struct tensor_set *optim);
+void run_describe(const struct run *r, struct ckpt_info *i);
+struct score run_score(const struct run *r, const struct tally *t);
+/* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
+ * only what was measured on its own weights. */
+json_t *run_metrics(const struct run *r, bool for_checkpoint);
+
+/* loop.c: to the end, or until somebody asks the run to leave; the last
+ * checkpoint is committed and ask.outcome says which. */
+bool run_loop(struct run *r);
+/* Between steps and between batches: listen, and say how far we are. */
+void loop_tick(struct run *r, bool evaluating);
+/* Rows of the next batch of this epoch; 0: the epoch is through. */
+int64_t next_rows(const struct run *r);
+/* All the steps or epochs of the job are done. */
+bool at_limit(const struct run *r);
+/* The part of the time since the loop began that training stood still for
+ * checkpoints. */
+double stall_ratio(const struct run *r);
+
+/* ask.c */
+void ask_signals(void);
+bool ask_signalled(void);
+void ask_poll(struct run *r);
+
+#endif

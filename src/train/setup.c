@@ -1,0 +1,224 @@
+/* Data sets, network and optimiser, in the limits of the job. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+#include "writer.h"
+
+#define STEPS_MAX ((int64_t)1 << 53)    /* what JSON can say */
+
+bool
+run_open_data(struct run *r)
+{
+	struct rk_why why = {0};
+	enum rk_err rc = data_open(&r->spec->data, r->spec->training.seed,
+	    &r->train, &r->valid, &why);
+
+	if (rc == RK_ENOMEM)
+		run_fail(r, "no_memory", false, "%s", rk_why_first(&why));
+	else if (rc != RK_OK) {
+		char *text = rk_why_text(&why);
+		run_fail(r, "bad_data", true, "%s", text);
+		free(text);
+	}
+	rk_why_fini(&why);
+	if (rc == RK_OK && (r->train->n < 1 ||
+	    (r->valid != NULL && r->valid->n < 1)))
+		return run_fail(r, "bad_data", true, "there are no %s samples",
+		    r->train->n < 1 ? "training" : "validation");
+	return rc == RK_OK;
+}
+
+/* --- lengths ---------------------------------------------------------------------- */
+
+static bool
+set_lengths(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	const int64_t n = r->train->n;
+
+	if (t->drop_last && n < t->batch_size)
+		return run_fail(r, "bad_data", true, "%lld samples make no "
+		    "batch of %lld, and training.drop_last leaves out what is "
+		    "less", (long long)n, (long long)t->batch_size);
+	r->batch = RK_MIN(t->batch_size, n);
+	r->steps_per_epoch = t->drop_last ? n / r->batch :
+	    (n + r->batch - 1) / r->batch;
+	r->epochs_limit = t->epochs > 0 ? t->epochs : INT64_MAX;
+	r->steps_limit = t->steps > 0 ? t->steps : INT64_MAX;
+	r->steps_total = RK_MIN(r->steps_limit, STEPS_MAX);
+	if (r->epochs_limit <= STEPS_MAX / r->steps_per_epoch)
+		r->steps_total = RK_MIN(r->steps_total,
+		    r->epochs_limit * r->steps_per_epoch);
+	return true;
+}
+
+double
+run_rate(const struct run *r, int64_t step)
+{
+	const struct spec_training *t = &r->spec->training;
+
+	return r->at.rate_scale * optim_lr_at(&t->schedule,
+	    t->optim.learning_rate, step, r->steps_per_epoch, r->steps_total);
+}
+
+/* --- memory ------------------------------------------------------------------------ */
+
+static uint64_t
+data_bytes(const struct data_set *d)
+{
+	if (d == NULL)
+		return 0;
+	uint64_t sample = (uint64_t)d->width *
+	    (d->bytes != NULL ? 1 : sizeof(float));
+	return (uint64_t)d->n * (sample + sizeof(int32_t) + sizeof(float));
+}
+
+static int
+slots_of(const struct spec_optim *s)
+{
+	struct optim *o = NULL;
+	int n = 0;
+
+	if (optim_new(&o, s, 1) == RK_OK)
+		n = optim_slots(o);
+	optim_free(o);
+	return n;
+}
+
+static bool
+estimate(struct run *r, struct run_memory *m)
+{
+	const struct spec *s = r->spec;
+	const int slots = slots_of(&s->training.optim);
+	struct rk_why why = {0};
+
+	*m = (struct run_memory){ .limit = s->memory };
+	enum rk_err rc = nn_estimate(&s->model, &s->training.loss,
+	    r->train->ndim, r->train->d, r->batch, &m->network, &m->parameters,
+	    &why);
+	if (rc != RK_OK)
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec", true,
+		    "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	if (rc != RK_OK)
+		return false;
+	m->optimizer = (uint64_t)m->parameters * (unsigned)slots *
+	    sizeof(float);
+	m->copy = writer_shadow_bytes(m->parameters, 0, slots);
+	m->checkpoint = m->copy;
+	m->data = data_bytes(r->train) + data_bytes(r->valid);
+	m->total = m->network + m->optimizer + m->copy + m->data;
+	return true;
+}
+
+static bool
+fits(struct run *r, const struct run_memory *m)
+{
+	char total[RK_HUMAN], limit[RK_HUMAN], a[RK_HUMAN], b[RK_HUMAN];
+	char c[RK_HUMAN], d[RK_HUMAN];
+
+	if (m->total <= m->limit)
+		return true;
+	return run_fail(r, "no_memory", true, "training needs %s (network %s, "
+	    "optimizer %s, copy for checkpoints %s, data %s), "
+	    "resources.memory is %s", rk_human_bytes(total, m->total),
+	    rk_human_bytes(a, m->network), rk_human_bytes(b, m->optimizer),
+	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
+	    rk_human_bytes(limit, m->limit));
+}
+
+/* --- labels -------------------------------------------------------------------------- */
+
+bool
+run_classifies(const struct run *r)
+{
+	return r->spec->training.loss.type == SPEC_CROSS_ENTROPY ||
+	    r->targets_width > 1;
+}
+
+/*
+ * Cross entropy wants classes.  The mean squared error wants as many targets as
+ * there are outputs: the label itself for one output, and for more a 1 at the
+ * label's place among zeros.
+ */
+static bool
+check_labels(struct run *r)
+{
+	const int64_t outputs = nn_outputs(r->nn);
+	const bool mse = r->spec->training.loss.type == SPEC_MSE;
+	const struct data_set *sets[] = { r->train, r->valid };
+	struct rk_why why = {0};
+
+	r->targets_width = mse ? outputs : 0;
+	if (mse && outputs == 1)
+		return true;
+	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
+		if (sets[i] == NULL || data_check_classes(sets[i], outputs,
+		    &why) == RK_OK)
+			continue;
+		run_fail(r, "bad_data", true, "data.%s: %s",
+		    i == 0 ? "train" : "validation", rk_why_first(&why));
+		rk_why_fini(&why);
+		return false;
+	}
+	return true;
+}
+
+static bool
+same_samples(struct run *r)
+{
+	char a[TENSOR_SHAPE_TEXT], b[TENSOR_SHAPE_TEXT];
+
+	if (r->valid == NULL || r->valid->width == r->train->width)
+		return true;
+	return run_fail(r, "bad_data", true, "a validation sample is %s, a "
+	    "training sample %s", tensor_shape_text(a, r->valid->ndim,
+	    r->valid->d), tensor_shape_text(b, r->train->ndim, r->train->d));
+}
+
+bool
+run_measure(struct run *r, struct run_memory *m)
+{
+	return set_lengths(r) && same_samples(r) && estimate(r, m);
+}
+
+/* The arrays that a batch is gathered into, beside the network's input. */
+static bool
+make_batch(struct run *r)
+{
+	size_t n;
+
+	r->which = xcalloc((size_t)r->batch, sizeof(*r->which));
+	if (run_classifies(r))
+		r->classes = xcalloc((size_t)r->batch, sizeof(*r->classes));
+	if (r->targets_width == 0)
+		return true;
+	if (rk_mul((size_t)r->batch, (size_t)r->targets_width, &n) &&
+	    rk_mul(n, sizeof(float), &n))
+		r->targets = malloc(n);
+	return r->targets != NULL || run_fail(r, "no_memory", false,
+	    "the system has no memory for the targets of a batch");
+}
+
+bool
+run_build(struct run *r, const struct run_memory *m)
+{
+	const struct spec *s = r->spec;
+	struct rk_why why = {0};
+
+	if (!fits(r, m))
+		return false;
+	enum rk_err rc = nn_build(&r->nn, &s->model, &s->training.loss,
+	    r->train->ndim, r->train->d, r->batch, m->limit, &why);
+	if (rc != RK_OK)
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
+		    rc != RK_ENOMEM, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	if (rc != RK_OK || !check_labels(r))
+		return false;
+	if (optim_new(&r->optim, &s->training.optim, m->parameters) != RK_OK)
+		return run_fail(r, "no_memory", false, "the system has no "
+		    "memory for the optimizer's state");
+	return make_batch(r);
+}

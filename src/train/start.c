@@ -1,0 +1,206 @@
+/* What a run goes on from: see start.h. */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "start.h"
+
+#define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
+
+static void
+note(void *ctx, const char *sentence)
+{
+	struct start *s = ctx;
+
+	must(json_array_append_new(s->notes, js_text(sentence)) == 0);
+}
+
+static void *
+start_main(void *arg)
+{
+	struct start *s = arg;
+	const struct spec_checkpoint *c = &s->spec->checkpoint;
+
+	s->rc = ckpt_load(s->ckpt, s->selector, c->metric, c->mode_max,
+	    &s->info, &s->model, &s->optim, note, s, &s->why);
+	return NULL;
+}
+
+void
+start_begin(struct start *s, const struct run *r)
+{
+	sigset_t all, old;
+
+	*s = (struct start){
+		.selector = r->o->from != NULL ? r->o->from :
+		    r->spec->training.resume_from,
+		.spec = r->spec,
+		.ckpt = r->ckpt,
+		.rc = RK_ENOENT,
+		.notes = json_array(),
+	};
+	if (strcmp(s->selector, "none") == 0)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	s->running = pthread_create(&s->thread, NULL, start_main, s) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!s->running)
+		start_main(s);
+}
+
+void
+start_end(struct start *s)
+{
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	rk_why_fini(&s->why);
+	ckpt_info_fini(&s->info);
+	tensor_set_free(s->model);
+	tensor_set_free(s->optim);
+	json_decref(s->notes);
+	*s = (struct start){0};
+}
+
+/* --- going on from a checkpoint ---------------------------------------------------- */
+
+static void
+tell_changes(struct run *r, const struct ckpt_info *i)
+{
+	if (strcmp(i->spec_digest, r->spec_digest) != 0)
+		report_event(&r->rep, "spec_changed", "the job has changed "
+		    "since %s was taken: what follows is not what the old one "
+		    "would have computed", i->dir);
+	if (strcmp(i->data_digest, r->data_digest) != 0)
+		report_event(&r->rep, "data_changed", "the data has changed "
+		    "since %s was taken: the files hold other samples", i->dir);
+	if (i->seed != r->spec->training.seed)
+		report_event(&r->rep, "seed_changed", "the seed is %llu, %s "
+		    "was taken with %llu: the order of samples is another",
+		    (unsigned long long)r->spec->training.seed, i->dir,
+		    (unsigned long long)i->seed);
+}
+
+/* The rate moves by schedule; a move beyond that is worth a line. */
+static void
+tell_rate(struct run *r, const struct ckpt_info *i)
+{
+	if (i->step < 1)
+		return;
+	const double was = i->learning_rate;
+	const double is = run_rate(r, i->step - 1);
+	if (fabs(is - was) <= 1e-9 * fabs(was))
+		return;
+	report_event(&r->rep, "learning_rate", "the learning rate jumps at "
+	    "step %lld: this job has %g where %s had %g", (long long)i->step,
+	    is, i->dir, was);
+}
+
+static void
+tell_end(struct run *r)
+{
+	const int64_t first = r->at.step, last = r->steps_total;
+
+	if (at_limit(r)) {
+		report_event(&r->rep, "nothing_left", "nothing is left to do: "
+		    "%lld of %lld steps are done; raise training.epochs to go "
+		    "on", (long long)first, (long long)last);
+		return;
+	}
+	int64_t stride = RK_MAX((last - first) / RATE_LOOKS, 1);
+	for (int64_t t = first; t < last; t += stride) {
+		if (run_rate(r, t) != 0)
+			return;
+	}
+	report_event(&r->rep, "learning_rate_zero", "the learning rate is 0 "
+	    "from step %lld to the end: nothing more will be learned",
+	    (long long)first);
+}
+
+static bool
+go_on(struct start *s, struct run *r)
+{
+	const struct ckpt_info *i = &s->info;
+
+	if (!run_restore(r, i, s->model, s->optim))
+		return false;
+	enum rk_err rc = ckpt_branch_from(r->ckpt, i->dir, &r->branch);
+	if (rc != RK_OK)
+		return run_fail_rc(r, rc, "cannot open a branch");
+	snprintf(r->parent, sizeof(r->parent), "%s", i->dir);
+	snprintf(r->due.dir, sizeof(r->due.dir), "%s", i->dir);
+	r->due.taken = i->step;
+	r->rep.branch = r->branch;
+	if (r->o->attempt == 0)
+		r->rep.attempt = RK_MAX(r->rep.attempt, i->attempt + 1);
+	report_event(&r->rep, "resumed", "goes on from %s: step %lld, epoch "
+	    "%lld, sample %lld of %lld", i->dir, (long long)i->step,
+	    (long long)i->epoch, (long long)i->sample,
+	    (long long)r->train->n);
+	tell_changes(r, i);
+	tell_rate(r, i);
+	tell_end(r);
+	return true;
+}
+
+/* --- or not ------------------------------------------------------------------------------ */
+
+/* `latest` means the newest if there is one; so does `best` in the job, which
+ * was written before there was any.  All else names one that must exist. */
+static bool
+may_be_absent(const struct start *s, const struct run *r)
+{
+	return strcmp(s->selector, "latest") == 0 ||
+	    (strcmp(s->selector, "best") == 0 && r->o->from == NULL);
+}
+
+/* From nothing of our own.  Older checkpoints in the folder are another
+ * branch's. */
+static bool
+begin_anew(struct run *r)
+{
+	enum rk_err rc = ckpt_branch_from(r->ckpt, "", &r->branch);
+
+	if (rc != RK_OK)
+		return run_fail_rc(r, rc, "cannot open a branch");
+	r->rep.branch = r->branch;
+	r->at = (struct cursor){ .rate_scale = 1, .scored = -1 };
+	r->due.taken = -1;
+	if (warm_wanted(r))
+		return warm_start(r);
+	nn_init(r->nn, r->spec->training.seed);
+	report_event(&r->rep, "cold_start", "starts cold, from the values of "
+	    "seed %llu", (unsigned long long)r->spec->training.seed);
+	return true;
+}
+
+bool
+start_decide(struct start *s, struct run *r)
+{
+	size_t k;
+	json_t *sentence;
+
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	s->running = false;
+	json_array_foreach(s->notes, k, sentence)
+		report_event(&r->rep, "checkpoint_bad", "%s",
+		    json_string_value(sentence));
+	switch (s->rc) {
+	case RK_OK:
+		return go_on(s, r);
+	case RK_ENOENT:
+		if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
+			return begin_anew(r);
+		return run_fail(r, "bad_checkpoint", true,
+		    "there is no checkpoint %s: %s", s->selector,
+		    rk_why_first(&s->why));
+	case RK_EINVAL:
+	case RK_ECORRUPT:
+		return run_fail(r, "bad_checkpoint", true, "%s: %s",
+		    s->selector, rk_why_first(&s->why));
+	default:
+		return run_fail_rc(r, s->rc, "cannot read the checkpoint");
+	}
+}

@@ -1,0 +1,43 @@
+/*
+ * start - what a run goes on from: one of its checkpoints, another model (a
+ * warm start), or nothing.
+ *
+ * Reading and verifying a checkpoint takes a while, as reading the data does,
+ * so it happens on a thread of its own: begin, open the data, then decide.
+ */
+#ifndef TRAIN_START_H
+#define TRAIN_START_H
+
+#include <pthread.h>
+
+#include "run.h"
+
+struct start {
+	const char *selector;
+	const struct spec *spec;
+	struct ckpt *ckpt;
+	pthread_t thread;
+	bool running;
+
+	enum rk_err rc;                 /* of ckpt_load */
+	struct rk_why why;
+	struct ckpt_info info;
+	struct tensor_set *model, *optim;
+	json_t *notes;                  /* sentences about what was passed over */
+};
+
+/* Nothing is to be started when the selector is none. */
+void start_begin(struct start *s, const struct run *r);
+/* Waits for the thread; weights, optimiser and cursor of the run are set. */
+bool start_decide(struct start *s, struct run *r);
+void start_end(struct start *s);
+
+/* The warm start's file, its plan and its application.  path_out: what
+ * --plan prints; start_source() is what the plan says it comes from. */
+bool warm_start(struct run *r);
+/* The plan as JSON without doing it, with what stands against it in
+ * `refused`. */
+json_t *warm_plan(struct run *r);
+bool warm_wanted(const struct run *r);
+
+#endif

@@ -1,0 +1,159 @@
+/* The warm start: another model's weights into this run. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "start.h"
+
+#define PLAN_FILE "plan.json"
+
+bool
+warm_wanted(const struct run *r)
+{
+	return r->o->model != NULL || r->spec->model.checkpoint != NULL;
+}
+
+/* What the job calls it, for lineage; else the path. */
+static const char *
+source(const struct run *r)
+{
+	return r->spec->model.checkpoint != NULL ? r->spec->model.checkpoint :
+	    r->o->model;
+}
+
+/* The file's path, the caller's to free; NULL after run_fail(). */
+static char *
+model_path(struct run *r)
+{
+	struct rk_why why = {0};
+	struct rk_uri u;
+	char *path = NULL;
+
+	if (r->o->model != NULL)
+		return xstrdup(r->o->model);
+	if (rk_uri_parse(&u, r->spec->model.checkpoint, &why) != RK_OK) {
+		run_fail(r, "bad_spec", true, "model.checkpoint: %s",
+		    rk_why_first(&why));
+		rk_why_fini(&why);
+		return NULL;
+	}
+	if (u.kind == RK_URI_FILE)
+		path = xstrdup(u.path);
+	else
+		run_fail(r, "warm_start", true, "model.checkpoint is %s, which "
+		    "only the daemon can find: submit the job to rekindled, or "
+		    "give the file with --model", r->spec->model.checkpoint);
+	rk_uri_fini(&u);
+	return path;
+}
+
+static struct tensor_set *
+load(struct run *r)
+{
+	struct tensor_set *file = NULL;
+	struct rk_why why = {0};
+	char *path = model_path(r);
+
+	if (path == NULL)
+		return NULL;
+	enum rk_err rc = format_load(path, &file, &why);
+	if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
+		run_fail(r, "warm_start", true, "cannot start from %s: %s",
+		    path, why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
+	else if (rc != RK_OK)
+		run_fail_rc(r, rc, "cannot read the model");
+	rk_why_fini(&why);
+	free(path);
+	return file;
+}
+
+static bool
+keep_plan(struct run *r, const struct plan *p)
+{
+	json_t *tree = plan_json(p, source(r));
+	char *text = rkj_pretty(tree);
+	enum rk_err rc = rk_replace_file(r->dir_fd, PLAN_FILE, text,
+	    strlen(text));
+
+	free(text);
+	report_plan(&r->rep, plan_summary(p), tree);
+	return rc == RK_OK || run_fail_rc(r, rc, "cannot keep the plan");
+}
+
+static bool
+refuse(struct run *r, struct rk_why *why)
+{
+	char *text = rk_why_text(why);
+
+	run_fail(r, "warm_start", true, "%s of %s: %s",
+	    r->spec->model.strict ? "a strict warm start refuses the file" :
+	    "nothing can be taken out", source(r), text);
+	free(text);
+	return false;
+}
+
+bool
+warm_start(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	struct rk_why why = {0};
+	struct plan *p = NULL;
+	struct tensor_set *file = load(r);
+	bool ok = false;
+
+	if (file == NULL)
+		return false;
+	if (plan_new(&p, r->nn, file, r->spec->model.strict, &why) != RK_OK) {
+		refuse(r, &why);
+	} else if (plan_apply(p, r->nn, t->seed) != RK_OK) {
+		run_fail(r, "internal", true, "a tensor that the plan "
+		    "converts could not be converted");
+	} else {
+		ok = keep_plan(r, p);
+		r->at.rate_scale = t->warm_start_lr_scale;
+		if (ok && r->at.rate_scale != 1)
+			report_event(&r->rep, "warm_start", "warm start: the "
+			    "learning rate is scaled by %g, from %g to %g",
+			    r->at.rate_scale, t->optim.learning_rate,
+			    t->optim.learning_rate * r->at.rate_scale);
+	}
+	plan_free(p);
+	tensor_set_free(file);
+	rk_why_fini(&why);
+	return ok;
+}
+
+json_t *
+warm_plan(struct run *r)
+{
+	struct rk_why why = {0};
+	struct plan *p = NULL;
+	struct tensor_set *file = load(r);
+	json_t *tree = NULL;
+
+	if (file == NULL)
+		return NULL;
+	json_t *refused = json_array();
+	if (plan_new(&p, r->nn, file, r->spec->model.strict, &why) != RK_OK) {
+		for (size_t i = 0; i < why.n; i++) {
+			char *s = xasprintf("%s%s%s", why.v[i].path,
+			    why.v[i].path[0] != '\0' ? ": " : "",
+			    why.v[i].message);
+			must(json_array_append_new(refused, js_text(s)) == 0);
+			free(s);
+		}
+		rk_why_fini(&why);
+	}
+	/* What a plan that is refused would have been, as far as there is
+	 * one. */
+	if (p == NULL && plan_new(&p, r->nn, file, false, &why) != RK_OK)
+		tree = json_pack("{s:s}", "source", source(r));
+	else
+		tree = plan_json(p, source(r));
+	js_put(tree, "accepted", json_boolean(json_array_size(refused) == 0));
+	js_put(tree, "strict", json_boolean(r->spec->model.strict));
+	js_put(tree, "refused", refused);
+	plan_free(p);
+	tensor_set_free(file);
+	rk_why_fini(&why);
+	return tree;
+}

@@ -1,0 +1,416 @@
+/* The thread that writes checkpoints: see writer.h. */
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rekindle/kernel.h"
+#include "writer.h"
+
+#define WRITER_TAG  0x57524954u
+#define PAGE        4096u
+#define HUGE_FROM   (4u << 20)
+#define COPY_PIECE  ((size_t)1 << 18)   /* floats that one thread copies */
+#define MAX_SHADOWS 8
+/* The team has work all the time; who trains comes first. */
+#define NICER_BY    5
+
+enum writer_state { FREE, FULL, DONE, LEAVE };
+
+struct writer {
+	unsigned tag;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	enum writer_state state;        /* under lock */
+	bool touched;                   /* under lock: the shadow has its pages */
+
+	struct ckpt *ckpt;
+	struct spec_checkpoint keep;    /* metric is borrowed */
+	int metrics_fd;
+	struct nn *nn;
+	struct optim *optim;
+
+	void *map;
+	size_t map_bytes;
+	int64_t nparams, nbuffers;
+	int nslots;
+	float *shadow[MAX_SHADOWS];     /* parameters, then slots */
+	float *buffers;
+	struct tensor_set *model_set, *optim_set;
+	struct writer_result job;
+};
+
+static size_t
+page_up(size_t n)
+{
+	return (n + PAGE - 1) / PAGE * PAGE;
+}
+
+uint64_t
+writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots)
+{
+	return page_up((size_t)(nparams + nbuffers) * sizeof(float)) +
+	    page_up((size_t)nparams * (size_t)nslots * sizeof(float));
+}
+
+/* --- the shadow --------------------------------------------------------------- */
+
+/*
+ * Parameters and buffers back to back from one page's start, slots from
+ * another's: each file's data lie as one piece in memory.
+ */
+static enum rk_err
+map_shadow(struct writer *w)
+{
+	size_t model = page_up((size_t)(w->nparams + w->nbuffers) *
+	    sizeof(float));
+
+	w->map_bytes = (size_t)writer_shadow_bytes(w->nparams, w->nbuffers,
+	    w->nslots);
+	if (w->map_bytes == 0)
+		return RK_OK;
+	w->map = mmap(NULL, w->map_bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (w->map == MAP_FAILED) {
+		w->map = NULL;
+		return RK_ENOMEM;
+	}
+	if (w->map_bytes >= HUGE_FROM)
+		(void)!madvise(w->map, w->map_bytes, MADV_HUGEPAGE);
+	w->shadow[0] = w->map;
+	w->buffers = w->shadow[0] + w->nparams;
+	float *slots = (float *)((char *)w->map + model);
+	for (int k = 0; k < w->nslots; k++)
+		w->shadow[k + 1] = slots + (int64_t)k * w->nparams;
+	return RK_OK;
+}
+
+static void
+add_tensor(struct tensor_set *s, const char *name, const struct nn_tensor *t,
+    const float *data)
+{
+	must(tensor_set_add(s, name, DT_F32, t->ndim, t->d, data, NULL) ==
+	    RK_OK);
+}
+
+/* The sets that ckpt_save() writes: by the network's names, the optimiser's
+ * with the slot's name behind. */
+static void
+describe_shadow(struct writer *w)
+{
+	const size_t n = nn_ntensors(w->nn);
+
+	w->model_set = tensor_set_new();
+	for (size_t i = 0; i < n; i++) {
+		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
+		add_tensor(w->model_set, t->name, t, t->offset +
+		    (t->is_buffer ? w->buffers : w->shadow[0]));
+	}
+	must(tensor_set_seal(w->model_set, NULL) == RK_OK);
+	if (w->nslots == 0)
+		return;
+	w->optim_set = tensor_set_new();
+	for (int k = 0; k < w->nslots; k++) {
+		for (size_t i = 0; i < n; i++) {
+			const struct nn_tensor *t = nn_tensor_at(w->nn, i);
+			if (t->is_buffer)
+				continue;
+			char *name = xasprintf("%s.%s", t->name,
+			    optim_slot_name(w->optim, k));
+			add_tensor(w->optim_set, name, t,
+			    w->shadow[k + 1] + t->offset);
+			free(name);
+		}
+	}
+	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
+}
+
+float *const *
+writer_shadow(struct writer *w)
+{
+	must_be(w, WRITER_TAG);
+	return w->shadow;
+}
+
+struct copy {
+	float *to;
+	const float *from;
+	size_t n;
+};
+
+static void
+copy_piece(void *ctx, size_t i)
+{
+	const struct copy *c = ctx;
+	const size_t at = i * COPY_PIECE;
+
+	memcpy(c->to + at, c->from + at,
+	    RK_MIN(COPY_PIECE, c->n - at) * sizeof(float));
+}
+
+static void
+copy_all(float *to, const float *from, int64_t n)
+{
+	struct copy c = { to, from, (size_t)n };
+
+	kernel_for((c.n + COPY_PIECE - 1) / COPY_PIECE, copy_piece, &c);
+}
+
+void
+writer_copy(struct writer *w)
+{
+	int64_t n;
+
+	must_be(w, WRITER_TAG);
+	copy_all(w->shadow[0], nn_params(w->nn, &n), w->nparams);
+	for (int k = 0; k < w->nslots; k++)
+		copy_all(w->shadow[k + 1], optim_slot(w->optim, k), w->nparams);
+}
+
+/* --- the thread ----------------------------------------------------------------- */
+
+static bool
+all_finite(const float *x, int64_t n)
+{
+	int64_t bad = 0;
+
+	/* An exponent of all ones is an infinity or no number. */
+	for (int64_t i = 0; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, &x[i], sizeof(bits));
+		bad += (bits & 0x7f800000u) == 0x7f800000u;
+	}
+	return bad == 0;
+}
+
+static double
+seconds_since(int64_t ns)
+{
+	return (double)(mono_ns() - ns) * 1e-9;
+}
+
+static void
+write_one(struct writer *w)
+{
+	struct writer_result *j = &w->job;
+	const int64_t t0 = mono_ns();
+
+	j->deleted = 0;
+	j->not_finite = !all_finite(w->shadow[0], w->nparams + w->nbuffers);
+	if (j->not_finite) {
+		j->rc = RK_EINVAL;
+		return;
+	}
+	if (w->metrics_fd >= 0 && fdatasync(w->metrics_fd) != 0)
+		log_errno("train: cannot sync the metrics");
+	j->rc = ckpt_save(w->ckpt, &j->info, w->model_set, w->optim_set,
+	    j->name[0] != '\0' ? j->name : NULL);
+	j->write_s = seconds_since(t0);
+	/* What retention cannot delete now it deletes another time. */
+	if (j->rc == RK_OK && ckpt_retain(w->ckpt, w->keep.keep_last,
+	    w->keep.keep_best, w->keep.metric, w->keep.mode_max,
+	    &j->deleted) != RK_OK)
+		log_warn("train: old checkpoints stay for now");
+}
+
+static void
+set_up_thread(void)
+{
+	int tid = (int)syscall(SYS_gettid);
+	int nice_now = getpriority(PRIO_PROCESS, (id_t)tid);
+
+	(void)!setpriority(PRIO_PROCESS, (id_t)tid,
+	    RK_MIN(nice_now + NICER_BY, 19));
+}
+
+/* Give the shadow its pages now, so that the first copy need not wait for
+ * them. */
+static void
+touch(struct writer *w)
+{
+	for (size_t at = 0; at < w->map_bytes; at += PAGE)
+		((volatile char *)w->map)[at] = 0;
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct writer *w = arg;
+
+	must_be(w, WRITER_TAG);
+	set_up_thread();
+	touch(w);
+	pthread_mutex_lock(&w->lock);
+	w->touched = true;
+	pthread_cond_broadcast(&w->changed);
+	for (;;) {
+		while (w->state != FULL && w->state != LEAVE)
+			pthread_cond_wait(&w->changed, &w->lock);
+		if (w->state == LEAVE)
+			break;
+		pthread_mutex_unlock(&w->lock);
+		write_one(w);
+		pthread_mutex_lock(&w->lock);
+		w->state = DONE;
+		pthread_cond_broadcast(&w->changed);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static int
+start_thread(struct writer *w)
+{
+	pthread_condattr_t a;
+	sigset_t all, old;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&a);
+	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &a);
+	pthread_condattr_destroy(&a);
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int e = pthread_create(&w->thread, NULL, writer_main, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return e;
+}
+
+static void
+dispose(struct writer *w)
+{
+	tensor_set_free(w->model_set);
+	tensor_set_free(w->optim_set);
+	if (w->map != NULL)
+		munmap(w->map, w->map_bytes);
+	free(w);
+}
+
+enum rk_err
+writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
+    const struct spec_checkpoint *keep, int metrics_fd)
+{
+	struct writer *w = xcalloc(1, sizeof(*w));
+
+	w->tag = WRITER_TAG;
+	w->ckpt = c;
+	w->keep = *keep;
+	w->metrics_fd = metrics_fd;
+	w->nn = n;
+	w->optim = o;
+	nn_params(n, &w->nparams);
+	nn_buffers(n, &w->nbuffers);
+	w->nslots = optim_slots(o);
+	must(w->nslots < MAX_SHADOWS);
+	if (map_shadow(w) != RK_OK) {
+		dispose(w);
+		return RK_ENOMEM;
+	}
+	describe_shadow(w);
+	if (start_thread(w) != 0) {
+		dispose(w);
+		return RK_ENOMEM;
+	}
+	*wp = w;
+	return RK_OK;
+}
+
+void
+writer_stop(struct writer **wp)
+{
+	struct writer *w = *wp;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	must_be(w, WRITER_TAG);
+	pthread_mutex_lock(&w->lock);
+	while (w->state == FULL)
+		pthread_cond_wait(&w->changed, &w->lock);
+	if (w->state == DONE)
+		ckpt_info_fini(&w->job.info);
+	w->state = LEAVE;
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+	dispose(w);
+}
+
+/* --- the main thread's side ------------------------------------------------------ */
+
+bool
+writer_is_free(struct writer *w)
+{
+	must_be(w, WRITER_TAG);
+	pthread_mutex_lock(&w->lock);
+	bool is = w->state == FREE && w->touched;
+	pthread_mutex_unlock(&w->lock);
+	return is;
+}
+
+void
+writer_submit(struct writer *w, struct ckpt_info *info, const char *name)
+{
+	int64_t n;
+
+	must_be(w, WRITER_TAG);
+	if (w->nbuffers > 0)
+		memcpy(w->buffers, nn_buffers(w->nn, &n),
+		    (size_t)w->nbuffers * sizeof(float));
+	pthread_mutex_lock(&w->lock);
+	must(w->state == FREE);
+	w->job = (struct writer_result){ .info = *info };
+	snprintf(w->job.name, sizeof(w->job.name), "%s", name);
+	*info = (struct ckpt_info){0};
+	w->state = FULL;
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+}
+
+bool
+writer_collect(struct writer *w, struct writer_result *res)
+{
+	must_be(w, WRITER_TAG);
+	pthread_mutex_lock(&w->lock);
+	bool is = w->state == DONE;
+	if (is) {
+		*res = w->job;
+		w->job = (struct writer_result){0};
+		w->state = FREE;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return is;
+}
+
+bool
+writer_wait(struct writer *w, int ms)
+{
+	struct timespec until;
+	int e = 0;
+
+	must_be(w, WRITER_TAG);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&w->lock);
+	while ((w->state == FULL || !w->touched) && e == 0)
+		e = pthread_cond_timedwait(&w->changed, &w->lock, &until);
+	bool is = w->state != FULL && w->touched;
+	pthread_mutex_unlock(&w->lock);
+	return is;
+}
