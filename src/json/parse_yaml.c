@@ -15,6 +15,7 @@ struct reader {
 	size_t nodes;
 };
 
+#define MAX_DIRECTIVES 64
 #define TAG "tag:yaml.org,2002:"
 
 static enum rk_err
@@ -292,6 +293,24 @@ read_document(struct reader *r, json_t **out)
 	return rc;
 }
 
+/*
+ * libyaml compares each %TAG directive with all before it, so that a megabyte
+ * of them takes minutes.  Nobody needs many, as tags are refused.
+ */
+static bool
+too_many_directives(const char *s, size_t len)
+{
+	const char *end = s + len;
+
+	for (int n = 0; n <= MAX_DIRECTIVES; n++) {
+		s = memmem(s, (size_t)(end - s), "%TAG", 4);
+		if (s == NULL)
+			return false;
+		s += 4;
+	}
+	return true;
+}
+
 enum rk_err
 rkj_parse_yaml(const char *s, size_t len, json_t **out, struct rk_why *why)
 {
@@ -301,6 +320,9 @@ rkj_parse_yaml(const char *s, size_t len, json_t **out, struct rk_why *why)
 	if (len > RKJ_MAX_BYTES)
 		return rk_refuse(why, "is %zu bytes long, want at most %u",
 		    len, RKJ_MAX_BYTES);
+	if (too_many_directives(s, len))
+		return rk_refuse(why, "has %%TAG more than %d times",
+		    MAX_DIRECTIVES);
 	if (!yaml_parser_initialize(&r.yaml))
 		return RK_ENOMEM;
 	yaml_parser_set_encoding(&r.yaml, YAML_UTF8_ENCODING);

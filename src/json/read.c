@@ -54,7 +54,10 @@ rkj_close(struct rkj_obj *o)
 	json_object_foreach(object, key, item) {
 		if (was_asked_for(o, key))
 			continue;
-		const char *meant = nearest(key, o->seen, o->nseen);
+		/* Of a hundred thousand faults only the first few are kept. */
+		bool kept = o->why != NULL && o->why->n < RK_WHY_MAX;
+		const char *meant = kept ?
+		    nearest(key, o->seen, o->nseen) : NULL;
 		if (meant != NULL)
 			rkj_fault(o, key, "is not a known field; did you mean "
 			    "\"%s\"?", meant);

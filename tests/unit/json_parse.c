@@ -124,6 +124,18 @@ T_CASE(text_over_8_mib_is_refused)
 	free(s);
 }
 
+/* libyaml's work grows with their square: see parse_yaml.c. */
+T_CASE(a_flood_of_yaml_directives_is_refused_at_once)
+{
+	struct strbuf b = {0};
+	for (int i = 0; i < 100000; i++)
+		sb_addf(&b, "%%TAG !a%d! b\n", i);
+	alarm(10);
+	refuses(rkj_parse_yaml, sb_str(&b), "%TAG more than 64 times");
+	sb_fini(&b);
+	gives(rkj_parse_yaml, "%TAG !e! x\n--- {a: 1}", "{\"a\":1}");
+}
+
 T_CASE(yaml_scalars_follow_the_core_schema)
 {
 	gives(rkj_parse_yaml, "[null, ~, Null, NULL, '', nUll]",
