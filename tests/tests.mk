@@ -56,7 +56,7 @@ $(B)/fuzz/%.sh: $(B)/fuzz/%
 	@printf '#!/bin/sh\n$(CURDIR)/$< $(CURDIR)/tests/fuzz/corpus/$* >/dev/null && echo ok the_corpus_of_$*_is_survived || { echo FAILED the_corpus_of_$*_is_survived; exit 1; }\n' > $@
 	@chmod +x $@
 
-OUTSIDE := $(sort $(wildcard tests/outside/*.sh tests/outside/*.py))
+OUTSIDE := $(filter-out %/t.py,$(sort $(wildcard tests/outside/*.sh tests/outside/*.py)))
 export RK_SHARED ?= $(abspath $(CURDIR)/../shared)
 ifdef SAN
 export T_SLOW := 6

@@ -273,12 +273,13 @@ T_CASE(names_of_checkpoints_are_none_of_our_own_words)
 		"before-lr-drop", "v1.2", "step", "steps", "bad-idea",
 		"Latest", "0",
 	};
-	static const char *const bad[] = {
+	char too_long[RK_NAME_MAX + 2] = "";
+	memset(too_long, 'x', RK_NAME_MAX + 1);
+	const char *const bad[] = {
 		"latest", "best", "none", "step-1", "step:1", "step-",
 		"branch.json", "bad-step-000000001", "", "a/b", "..", ".tmp-x",
 		"-x", "a b",
-		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+		too_long,
 	};
 	struct rk_why w = {0};
 

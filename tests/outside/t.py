@@ -1,0 +1,264 @@
+"""The vocabulary of the from-outside tests that are written in Python.
+
+    from t import case, run, Daemon, eq, has
+    @case("a job with three faults has all three listed")
+    def _(d): ...
+    run()
+
+Each case gets a Daemon that has been started in an empty directory of its own,
+and is killed with its trainers at the end.  Prints `ok`, `FAILED`, `skipped`
+lines.  Arguments choose cases by part of their name.  Not a test itself.
+"""
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
+SHARED = os.path.abspath(os.environ.get("RK_SHARED", "../shared"))
+SLOW = int(os.environ.get("T_SLOW", "1"))
+CASES = []
+
+
+class Skip(Exception):
+    pass
+
+
+def case(sentence, *flags):
+    def add(fn):
+        CASES.append((sentence.replace(" ", "_"), flags, fn))
+        return fn
+    return add
+
+
+def eq(got, want, what="value"):
+    assert got == want, f"{what} is {got!r}, want {want!r}"
+
+
+def has(text, part):
+    assert part in text, f"{part!r} is not in {text!r}"
+
+
+def wait_for(seconds, what, fn):
+    """Poll until fn() is true; its value."""
+    end = time.time() + seconds * SLOW
+    while True:
+        v = fn()
+        if v:
+            return v
+        if time.time() > end:
+            raise AssertionError(f"after {seconds * SLOW} s still not: {what}")
+        time.sleep(0.03)
+
+
+class Reply:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+
+class Daemon:
+    def __init__(self, root, *flags):
+        self.root, self.flags, self.proc = root, list(flags), None
+        self.state = f"{root}/state"
+
+    def start(self, *flags, prefix=()):
+        self.proc = subprocess.Popen(
+            [*prefix, f"{BUILD}/rekindled", "--state-dir", self.state, "--listen", "127.0.0.1:0", "--socket",
+             f"{self.root}/sock", "--trainer", f"{BUILD}/rekindle-train", *self.flags, *flags],
+            stdout=subprocess.PIPE, stderr=open(f"{self.root}/daemon.log", "ab"))
+        line = self.proc.stdout.readline().decode()
+        m = re.search(r"http://([0-9.]+):([0-9]+)", line)
+        assert m, f"the daemon did not start: {line!r} {self.log()[-400:]}"
+        self.host, self.port = m.group(1), int(m.group(2))
+        self.url = f"http://{self.host}:{self.port}"
+        return self
+
+    def log(self):
+        with open(f"{self.root}/daemon.log", errors="replace") as f:
+            return f.read()
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def kill(self):
+        if self.proc and self.alive():
+            self.proc.kill()
+            self.proc.wait()
+        if self.proc:
+            self.proc.stdout.close()
+
+    def stop(self):
+        self.proc.send_signal(signal.SIGTERM)
+        rc = self.proc.wait(60 * SLOW)
+        self.proc.stdout.close()
+        return rc
+
+    def trainers(self):
+        return [int(p) for p in subprocess.run(["pgrep", "-f", f"--run-dir {self.state}/jobs/"],
+                                               capture_output=True, text=True).stdout.split()]
+
+    def connect(self, timeout=20):
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout * SLOW)
+
+    def call(self, method, path, body=None, headers=None, timeout=60):
+        """body: a dict goes out as JSON, bytes or text as they are."""
+        h = {"Content-Type": "application/json"} if method != "GET" else {}
+        h.update(headers or {})
+        h = {k: v for k, v in h.items() if v is not None}
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        c = self.connect(timeout)
+        try:
+            c.request(method, path, body=body, headers=h)
+            r = c.getresponse()
+            return Reply(r.status, r.headers, r.read())
+        finally:
+            c.close()
+
+    def get(self, path, want=200, **kw):
+        r = self.call("GET", path, **kw)
+        eq(r.status, want, f"status of GET {path} ({r.body[:300]!r})")
+        return r
+
+    def post(self, path, body=None, want=None, **kw):
+        r = self.call("POST", path, body, **kw)
+        if want is not None:
+            eq(r.status, want, f"status of POST {path} ({r.body[:300]!r})")
+        return r
+
+    def submit(self, job, **kw):
+        return self.post("/v1/jobs", job, want=201, **kw).json["id"]
+
+    def job(self, i):
+        return self.get(f"/v1/jobs/{i}").json
+
+    def wait_state(self, i, *states, seconds=60):
+        wait_for(seconds, f"{i} is {' or '.join(states)} (it is {self.job(i)['state']}: {self.job(i)['message']})",
+                 lambda: self.job(i)["state"] in states)
+        return self.job(i)
+
+    def events(self, i):
+        return [e["message"] for e in self.get(f"/v1/jobs/{i}/events?limit=500").json["events"]]
+
+    def sse(self, path, last=None, timeout=20):
+        """Server-sent events as they come: (id, data) pairs."""
+        c = self.connect(timeout)
+        c.request("GET", path, headers={"Last-Event-ID": last} if last else {})
+        r = c.getresponse()
+        eq(r.status, 200, f"status of {path}")
+        has(r.headers["Content-Type"], "text/event-stream")
+        ident, data = None, []
+        try:
+            while True:
+                line = r.readline()
+                if not line:
+                    return
+                line = line.decode().rstrip("\r\n")
+                if line.startswith("id:"):
+                    ident = line[3:].strip()
+                elif line.startswith("data:"):
+                    data.append(line[5:].strip())
+                elif line == "" and data:
+                    yield ident, "\n".join(data)
+                    data = []
+        finally:
+            c.close()
+
+
+def csv(path, rows=1000, seed=1):
+    """Four features and a class of 0..2 that depends on them."""
+    r = random.Random(seed)
+    with open(path, "w") as f:
+        f.write("a,b,c,d,class\n")
+        for _ in range(rows):
+            a, b, c, d = (r.random() for _ in range(4))
+            f.write(f"{a:.4f},{b:.4f},{c:.4f},{d:.4f},{2 if a + b > 1.2 else (1 if c > d else 0)}\n")
+    return path
+
+
+def tiny(d, name="tiny", epochs=10, **more):
+    """A job of a second or less; `more` goes in at the top level."""
+    path = f"{d.root}/tiny.csv"
+    if not os.path.exists(path):
+        csv(path)
+    job = {
+        "name": name, "resources": {"threads": 1, "memory": "128MiB"},
+        "model": {"arch": "mlp", "sizes": [4, 32, 3]},
+        "training": {"epochs": epochs, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.003}},
+        "data": {"train": {"type": "csv", "path": path, "label": "class"}, "validation_split": 0.1},
+        "checkpoint": {"every": {"steps": 50}},
+    }
+    job.update(more)
+    return job
+
+
+def run():
+    bad, want = 0, [w.replace(" ", "_") for w in sys.argv[1:]]
+    for name, flags, fn in CASES:
+        if want and not any(w in name for w in want):
+            continue
+        root = tempfile.mkdtemp(prefix="rk-test-")
+        d = Daemon(root, *flags)
+        try:
+            if flags != ("stopped",):
+                d.start()
+            else:
+                d.flags = []
+            fn(d)
+            print(f"ok {name}", flush=True)
+        except Skip as e:
+            print(f"skipped {name}: {e}", flush=True)
+        except Exception:
+            bad = 1
+            print(f"FAILED {name}")
+            print("    " + traceback.format_exc(limit=-4).replace("\n", "\n    "))
+            if os.path.exists(f"{root}/daemon.log"):
+                print("    --- daemon.log\n    " + d.log()[-1500:].replace("\n", "\n    "), flush=True)
+        finally:
+            d.kill()
+            for p in d.trainers():
+                try:
+                    os.kill(p, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            subprocess.run(["umount", "-l", d.state], stderr=subprocess.DEVNULL) \
+                if os.path.ismount(d.state) else None
+            if not os.environ.get("T_KEEP"):
+                shutil.rmtree(root, ignore_errors=True)
+            else:
+                print(f"    kept: {root}")
+    sys.exit(bad)
+
+
+def raw(d, data, timeout=10):
+    """Bytes over a connection of our own; what came back until it closed."""
+    s = socket.create_connection((d.host, d.port), timeout=timeout * SLOW)
+    s.sendall(data)
+    out = b""
+    try:
+        while True:
+            got = s.recv(65536)
+            if not got:
+                break
+            out += got
+    except socket.timeout:
+        pass
+    s.close()
+    return out

@@ -1,0 +1,402 @@
+/*
+ * A process that writes checkpoints is killed; what can be seen then is whole.
+ *
+ * Once at every system call of a session of saving, naming, branching,
+ * retention and deletion (ptrace stops it there), and once at random moments.
+ */
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "rekindle/ckpt.h"
+#include "t.h"
+#include "u_ckpt.h"
+
+/* What the child has been promised: sent after the call returned. */
+struct said {
+	char what;              /* 'c'ommitted, 'n'amed, 'b'ranching, 'e'rror */
+	char dir[CKPT_DIR_MAX];
+};
+
+static int report_fd = -1;
+
+static void
+say(char what, const char *dir)
+{
+	struct said s = { .what = what };
+
+	snprintf(s.dir, sizeof(s.dir), "%s", dir);
+	if (write(report_fd, &s, sizeof(s)) != sizeof(s))
+		_exit(3);
+}
+
+static void
+child_needs(enum rk_err rc, const char *what)
+{
+	if (rc == RK_OK)
+		return;
+	say('e', what);
+	_exit(4);
+}
+
+static void
+note_is_wrong(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	say('e', sentence);
+}
+
+/* --- the child ------------------------------------------------------------------ */
+
+static int64_t
+commit(struct ckpt *c, int64_t step, const char *name)
+{
+	struct ckpt_info i = info_at(step);
+	struct tensor_set *m = tensors((uint64_t)step, 2);
+
+	json_object_set_new(i.metrics, "acc", json_real((double)(step % 7)));
+	child_needs(ckpt_save(c, &i, m, m, name), "save");
+	say('c', i.dir);
+	if (name != NULL)
+		say('n', i.dir);
+	tensor_set_free(m);
+	ckpt_info_fini(&i);
+	return step;
+}
+
+/* Go on from the latest, as a trainer does; 0 if there is none. */
+static int64_t
+go_on(struct ckpt *c)
+{
+	struct ckpt_info i;
+	struct tensor_set *m, *o;
+	int branch;
+
+	enum rk_err rc = ckpt_load(c, "latest", NULL, false, &i, &m, &o,
+	    note_is_wrong, NULL, NULL);
+	if (rc == RK_ENOENT)
+		return 0;
+	child_needs(rc, "load");
+	struct tensor_set *want = tensors((uint64_t)i.step, 2);
+	if (!same_tensors(m, want) || !same_tensors(o, want))
+		child_needs(RK_ECORRUPT, "tensors");
+	child_needs(ckpt_branch_from(c, i.dir, &branch), "branch_from");
+	int64_t step = i.step;
+	tensor_set_free(want);
+	tensor_set_free(m);
+	tensor_set_free(o);
+	ckpt_info_fini(&i);
+	return step;
+}
+
+/* Something that changes what is there, by the die. */
+static int64_t
+disturb(struct ckpt *c, int64_t step, uint32_t die)
+{
+	struct ckpt_info *v;
+	size_t n;
+	int k;
+
+	child_needs(ckpt_list(c, &v, &n), "list");
+	const struct ckpt_info *i = &v[die / 8 % n];
+	enum rk_err rc = RK_OK;
+	switch (die % 8) {
+	case 0:
+		rc = ckpt_name(c, i->dir, "keep");
+		if (rc == RK_OK)
+			say('n', i->dir);
+		break;
+	case 1:
+		if (i->names[0] == NULL && i->step != step)
+			rc = ckpt_delete(c, i->dir);
+		if (rc == RK_ECONFLICT)
+			rc = RK_OK;
+		break;
+	case 2:
+		say('b', i->dir);
+		rc = ckpt_branch_from(c, i->dir, &k);
+		step = i->step;
+		break;
+	default:
+		rc = ckpt_retain(c, 3, 1, "acc", true, &k);
+		break;
+	}
+	child_needs(rc, "disturb");
+	ckpt_list_free(v, n);
+	return step;
+}
+
+static void
+live(uint64_t seed, int turns)
+{
+	struct ckpt *c;
+
+	log_set_level(LOG_L_WARN);
+	child_needs(ckpt_open(&c, "c", true), "open");
+	int64_t step = go_on(c);
+	for (int k = 0; turns < 0 || k < turns; k++) {
+		uint32_t die = rk_draw_u32(seed, 1, 0, (uint64_t)k);
+		step = commit(c, step + 1 + die % 3,
+		    die % 5 == 0 ? "keep" : NULL);
+		step = disturb(c, step, die >> 8);
+	}
+	ckpt_close(&c);
+}
+
+/* --- the parent ------------------------------------------------------------------- */
+
+/* Fork a child that lives; *fd is what it says. */
+static pid_t
+start(uint64_t seed, int turns, bool traced, int *fd)
+{
+	int p[2];
+
+	t_check(pipe(p) == 0);
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(p[0]);
+		report_fd = p[1];
+		if (traced) {
+			ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+			raise(SIGSTOP);
+		}
+		live(seed, turns);
+		_exit(0);
+	}
+	close(p[1]);
+	*fd = p[0];
+	return pid;
+}
+
+struct heard {
+	struct said last;       /* the last commit that was promised */
+	bool branching;         /* ... after which a branch may have begun */
+	bool named;
+};
+
+static void
+listen_to(int fd, struct heard *h)
+{
+	struct said s;
+
+	while (read(fd, &s, sizeof(s)) == sizeof(s)) {
+		if (s.what == 'e')
+			t_fail("the child failed: %s", s.dir);
+		if (s.what == 'c')
+			h->last = s;
+		if (s.what == 'n')
+			h->named = true;
+		h->branching = s.what == 'b' ||
+		    (h->branching && s.what != 'c');
+	}
+	close(fd);
+}
+
+static int
+count_prefix(const char *prefix)
+{
+	DIR *d = opendir("c");
+	int n = 0;
+
+	if (d == NULL)
+		return 0;
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+	closedir(d);
+	return n;
+}
+
+static void
+check_promises(struct ckpt *c, const struct heard *h)
+{
+	struct ckpt_info i;
+
+	if (h->last.what != 0) {
+		if (ckpt_read(c, h->last.dir, &i) != RK_OK)
+			t_fail("%s was promised and is gone", h->last.dir);
+		int64_t step = i.step, branch = i.branch;
+		ckpt_info_fini(&i);
+		t_eq_int(ckpt_select(c, "latest", NULL, false, &i, NULL),
+		    RK_OK);
+		t_check(h->branching || i.branch > branch ||
+		    (i.branch == branch && i.step >= step));
+		ckpt_info_fini(&i);
+	}
+	if (h->named) {
+		t_eq_int(ckpt_read(c, "keep", &i), RK_OK);
+		ckpt_info_fini(&i);
+	}
+}
+
+/* All that can be seen is whole, all that was promised is there, and opening
+ * clears the litter. */
+static void
+check_scene(const struct heard *h)
+{
+	struct ckpt *c;
+	struct ckpt_info *v;
+	struct rk_why why = {0};
+	size_t n;
+
+	t_eq_int(ckpt_open(&c, "c", false), RK_OK);
+	t_eq_int(ckpt_list(c, &v, &n), RK_OK);
+	t_eq_int(n, count_prefix("step-"));
+	for (size_t k = 0; k < n; k++) {
+		if (ckpt_verify(c, &v[k], &why) != RK_OK)
+			t_fail("%s: %s", v[k].dir, rk_why_first(&why));
+	}
+	ckpt_list_free(v, n);
+	check_promises(c, h);
+	ckpt_close(&c);
+
+	t_eq_int(ckpt_open(&c, "c", true), RK_OK);
+	t_eq_int(count_prefix(".tmp-") + count_prefix(".del-") +
+	    count_prefix(".rk-tmp-") + count_prefix("bad-"), 0);
+	t_eq_int(count_prefix("step-"), n);
+	check_promises(c, h);
+	ckpt_close(&c);
+}
+
+T_CASE(killed_at_any_moment_what_can_be_seen_is_whole)
+{
+	const char *env = getenv("RK_KILLS");
+	int rounds = env != NULL ? atoi(env) : 60;
+	struct heard h = {0};
+	int commits = 0;
+
+	log_set_level(LOG_L_WARN);
+	for (int k = 0; k < rounds; k++) {
+		int fd, st;
+		pid_t pid = start((uint64_t)k, -1, false, &fd);
+		usleep(rk_draw_u32(7, 0, 0, (uint64_t)k) % 40000);
+		kill(pid, SIGKILL);
+		waitpid(pid, &st, 0);
+		t_check(WIFSIGNALED(st));
+		char before = h.last.what;
+		h.last.what = 0;
+		listen_to(fd, &h);
+		commits += h.last.what != 0;
+		if (h.last.what == 0)
+			h.last.what = before;
+		check_scene(&h);
+	}
+	/* The test has seen something only if most rounds got that far. */
+	t_check(commits > rounds / 4);
+}
+
+/* Let the traced child go on to its n-th system call, and kill it there.
+ * False if it ended before. */
+static bool
+kill_at(pid_t pid, long n)
+{
+	int st;
+
+	t_check(waitpid(pid, &st, 0) == pid && WIFSTOPPED(st));
+	ptrace(PTRACE_SETOPTIONS, pid, NULL,
+	    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+	for (long k = 0; k < n; k++) {
+		t_check(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
+		t_check(waitpid(pid, &st, 0) == pid);
+		if (!WIFSTOPPED(st))
+			return false;
+	}
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &st, 0) == pid && WIFSTOPPED(st))
+		continue;
+	return true;
+}
+
+/* A child that starts with a folder in which there is something, is stopped at
+ * its n-th system call. */
+static bool
+crash_at(long n)
+{
+	struct heard h = {0};
+	int fd, st;
+
+	t_check(system("rm -rf c") == 0);
+	pid_t pid = start(1, 2, false, &fd);
+	t_check(waitpid(pid, &st, 0) == pid && st == 0);
+	listen_to(fd, &h);
+	pid = start(11, 4, true, &fd);
+	bool killed = kill_at(pid, n);
+	listen_to(fd, &h);
+	check_scene(&h);
+	return killed;
+}
+
+T_CASE(killed_at_any_system_call_what_can_be_seen_is_whole)
+{
+	const char *env = getenv("RK_KILL_STRIDE");
+	long stride = env != NULL ? atol(env) : 23, n = 1, last = 0;
+
+	log_set_level(LOG_L_WARN);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0);
+	int st;
+	waitpid(pid, &st, 0);
+	if (st != 0)
+		t_skip("no ptrace here");
+	/* Entry and exit are two stops; an odd stride meets both. */
+	for (; crash_at(n); n += stride)
+		last = n;
+	t_check(last > 100);
+}
+
+/* The numbers of the calls that matter, in their order, as letters. */
+static void
+trace(pid_t pid, struct strbuf *b)
+{
+	struct __ptrace_syscall_info si;
+	int st;
+
+	t_check(waitpid(pid, &st, 0) == pid && WIFSTOPPED(st));
+	ptrace(PTRACE_SETOPTIONS, pid, NULL,
+	    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
+	for (;;) {
+		t_check(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
+		t_check(waitpid(pid, &st, 0) == pid);
+		if (!WIFSTOPPED(st))
+			return;
+		long k = ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(si), &si);
+		if (k <= 0)
+			t_skip("no PTRACE_GET_SYSCALL_INFO here");
+		if (si.op != PTRACE_SYSCALL_INFO_ENTRY)
+			continue;
+		if (si.entry.nr == SYS_fsync)
+			sb_addc(b, 'f');
+		else if (si.entry.nr == SYS_pwrite64)
+			sb_addc(b, 'p');
+		else if (si.entry.nr == SYS_renameat)
+			sb_addc(b, 'R');
+	}
+}
+
+/* A power cut cannot be made here; but that each thing is on the disk before
+ * the next relies on it can be seen. */
+T_CASE(files_are_synced_before_the_folder_and_that_before_its_name)
+{
+	struct strbuf b = {0};
+	int p[2];
+
+	t_check(pipe(p) == 0);
+	struct ckpt *c = folder();
+	pid_t pid = fork();
+	if (pid == 0) {
+		report_fd = p[1];
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		commit(c, 1, NULL);
+		_exit(0);
+	}
+	trace(pid, &b);
+	/* model, optimizer: write, sync; checkpoint.json, folder: sync; rename;
+	 * parent: sync. */
+	t_eq_str(sb_str(&b), "pfpfffRf");
+	sb_fini(&b);
+	ckpt_close(&c);
+}
+
+T_MAIN
