@@ -279,7 +279,8 @@ enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
     struct spec **sp, struct rk_why *why) RK_MUSTCHECK;
 
 /* From a file by name (.json is JSON, all else YAML); paths in it that are
- * relative are taken from the file's folder. */
+ * relative are made absolute, from the file's folder.  RK_EINVAL, or why the
+ * file cannot be read (RK_ENOENT, RK_EIO, ...); why has a sentence in both. */
 enum rk_err spec_load(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 
@@ -314,7 +315,8 @@ enum rk_err spec_override(const json_t *tree, const json_t *overrides,
     struct spec **sp, json_t **changed, struct rk_why *why) RK_MUSTCHECK;
 
 /* Faults for data files and a model file that are not there, are no regular
- * files or may not be read, and for relative paths when `absolute`. */
+ * files or may not be read, and for relative paths when `absolute`.  Nothing is
+ * opened; a checkpoint of another job is not looked for. */
 enum rk_err spec_check_files(const struct spec *s, bool absolute,
     struct rk_why *why) RK_MUSTCHECK;
 

@@ -44,6 +44,8 @@ static const char *const variants[] = {
 	    "warmup_start_factor: 0.5}}, checkpoint: {every: {steps: 3, "
 	    "seconds: 4, epochs: 5}, keep: {last: 7, best: 8, metric: loss, "
 	    "mode: max}}}",
+	"{training: {schedule: {type: cosine, length: 7, "
+	    "min_learning_rate: 1e-4}}}",
 	"{training: {optimizer: {type: sgd, learning_rate: 0.5, "
 	    "momentum: 0.5, dampening: 0.5, weight_decay: 0.5}, "
 	    "schedule: {type: step, step_size_epochs: 2, gamma: 0.5, "
