@@ -14,6 +14,22 @@
  * that process belonged to a daemon that was killed: the trainer holds a lock
  * on <state>/jobs/<id>/lock as long as it lives.
  *
+ * Who runs: by priority, then by age, strictly; a job that does not fit holds
+ * back those behind it, and one of higher priority makes lower ones save and
+ * leave, which are QUEUED again (reason "priority") and go on by themselves.
+ * src/sup/sched.c has the details.
+ *
+ * A job's progress, in memory and in its row: {step, steps_total, epoch,
+ * epochs_total, parameters, loss, accuracy, learning_rate, stall_ratio,
+ * checkpoint, checkpoint_step, metrics: {...}}, and while it runs
+ * samples_per_second and eta_seconds.  The row's is as old as the last
+ * checkpoint.
+ *
+ * Kinds of events: submitted, state (every transition; data {from, to, reason,
+ * attempt}), resumed (data.changed: {path: [old, new]}), changed, pause, cancel,
+ * priority, checkpoint, checkpoint_named, warm_start, orphan, too_large, drain,
+ * deleted, and those of the trainer's own.
+ *
  * One thread, the loop's.
  */
 #ifndef REKINDLE_SUP_H
@@ -33,7 +49,8 @@ struct sup_config {
 	int64_t stall_timeout_ms;       /* no word from a trainer: killed; 120 s */
 	int64_t start_timeout_ms;       /* no hello; 60 s */
 	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
-	int64_t retry_base_ms;          /* back-off 0, base, 2*base, ... ; 1 s */
+	int64_t retry_base_ms;          /* back-off: 0 after a new checkpoint, else
+	                                   base, 2*base, 4*base ...; 1 s */
 	int64_t retry_max_ms;           /* 5 min */
 	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
 	uint64_t disk_reserve;          /* bytes to be free before going on */
@@ -42,15 +59,20 @@ struct sup_config {
 
 enum rk_err sup_open(struct sup **sp, struct loop *l, struct store *st,
     const struct sup_config *c, struct rk_why *why) RK_MUSTCHECK;
-void sup_close(struct sup **sp);        /* kills what still runs */
+/* Kills what still runs; their jobs are found interrupted at the next start.
+ * The loop must not run again after that, only be closed. */
+void sup_close(struct sup **sp);
 
 /*
  * Told after something about a job has changed: what 'e' an event was written,
  * 's' its row, 'p' its progress, 'm' a metric line was written, 'l' perhaps the
  * log, 'c' a checkpoint was committed or removed.  job "" for the daemon.
+ * A listener may read from the store and call what only looks, not the verbs.
+ * There may be a few of them.
  */
 typedef void sup_listen_fn(void *ctx, const char *job, char what);
 void sup_listen(struct sup *s, sup_listen_fn *fn, void *ctx);
+void sup_unlisten(struct sup *s, sup_listen_fn *fn, const void *ctx);
 
 /* --- verbs ------------------------------------------------------------------
  * RK_ENOENT no such job; RK_ECONFLICT not in this state (why says which state
@@ -68,7 +90,9 @@ enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* idempotent */
 /* PAUSED, or an ended job taken further: from a selector (NULL: latest), with
- * overrides (NULL: none). */
+ * overrides (NULL: none).  A job on its way to a pause is let go on.  A selector
+ * that finds nothing is RK_EINVAL at "from", with what there is; faults of
+ * overrides begin with "overrides.". */
 enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;
@@ -78,7 +102,8 @@ enum rk_err sup_retry(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* FAILED, CANCELLED -> QUEUED */
 enum rk_err sup_delete(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* ended; its folder too */
-/* priority, labels, checkpoint.keep: an object with those fields. */
+/* priority, labels, checkpoint.keep: an object with those fields, merged as RFC
+ * 7396 says.  keep counts from the next attempt on. */
 enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
     int64_t if_version, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;                               /* if_version -1: any */
@@ -87,7 +112,9 @@ enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
  * Save now.  A running job's trainer is asked, and fn is called once: with the
  * checkpoint's folder, or NULL and a sentence (the job ended, timed out).  A
  * job that is not running has its latest checkpoint named, and fn is called
- * before the return.  sup_checkpoint_forget(): the asker has gone.
+ * before the return.  RK_ECONFLICT: it is not running and has none.  fn is not
+ * called when an error is returned.  sup_checkpoint_forget(): the asker has
+ * gone.
  */
 typedef void sup_checkpoint_fn(void *ctx, const char *dir, const char *why);
 enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
@@ -95,10 +122,12 @@ enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
 void sup_checkpoint_forget(struct sup *s, void *ctx);
 
 /*
- * Drain: no new work; every trainer commits and leaves within the deadline, and
- * its job is queued again (reason shutdown or drain) for the next daemon.  fn
- * is called once when none runs any more.  rehearse: only says what would be
- * done.  A drained supervisor stays drained.
+ * Drain: no new work; every trainer commits and leaves before deadline_ms (on
+ * mono_ms()'s clock), and its job is queued again, with this reason (a word:
+ * shutdown, drain, preempted), for the next daemon.  What is still there at the
+ * deadline is killed and goes on from its last checkpoint.  fn (may be NULL) is
+ * called once from the loop when none runs any more.  Called again, the nearer
+ * deadline counts, and both are told.  A drained supervisor stays drained.
  */
 typedef void sup_drained_fn(void *ctx);
 void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,

@@ -1,0 +1,168 @@
+/* Checkpoints that people ask for, and wait for. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define ASK_MS 60000
+
+static void
+clock_of(struct sup *s)
+{
+	int64_t next = 0;
+
+	for (const struct asked *a = s->asked; a != NULL; a = a->next)
+		next = next == 0 ? a->until_ms : RK_MIN(next, a->until_ms);
+	if (next != 0)
+		loop_timer_at(s->ask_timer, next);
+	else
+		loop_timer_off(s->ask_timer);
+}
+
+static void
+forget(struct asked *a)
+{
+	free(a->name);
+	free(a);
+}
+
+/* Take those that match out of the list, then answer them: an answer may ask
+ * again. */
+static void
+answer(struct sup *s, const struct run *run, const char *name, int64_t now,
+    const char *dir, const char *why)
+{
+	struct asked *out = NULL, **p = &s->asked, *a;
+
+	while ((a = *p) != NULL) {
+		bool is = run != NULL ? a->run == run && (name == NULL ||
+		    a->name[0] == '\0' || strcmp(a->name, name) == 0) :
+		    a->until_ms <= now;
+		if (!is) {
+			p = &a->next;
+			continue;
+		}
+		*p = a->next;
+		a->next = out;
+		out = a;
+	}
+	clock_of(s);
+	while ((a = out) != NULL) {
+		out = a->next;
+		if (a->fn != NULL)
+			a->fn(a->ctx, dir, why);
+		forget(a);
+	}
+}
+
+void
+asked_by_checkpoint(struct run *run, const char *dir, const char *name)
+{
+	answer(run->s, run, name != NULL ? name : "", 0, dir, NULL);
+}
+
+void
+asked_by_end(struct run *run)
+{
+	answer(run->s, run, NULL, 0, NULL, "the trainer ended before it had "
+	    "saved one; the newest checkpoint is as it was");
+}
+
+void
+ask_timer_fn(void *ctx)
+{
+	struct sup *s = ctx;
+
+	must_be(s, SUP_TAG);
+	answer(s, NULL, NULL, mono_ms(), NULL, "the trainer has saved none "
+	    "within 60 s");
+}
+
+void
+ask_fini(struct sup *s)
+{
+	struct asked *a;
+
+	while ((a = s->asked) != NULL) {
+		s->asked = a->next;
+		forget(a);
+	}
+}
+
+/* No process: its newest checkpoint is what would be saved. */
+static enum rk_err
+name_latest(struct sup *s, const struct job_row *r, const char *name,
+    sup_checkpoint_fn *fn, void *ctx, struct rk_why *why)
+{
+	char *path = xasprintf("%s/checkpoints", sup_job_dir(s, r->id));
+	struct ckpt_info info = { 0 };
+	struct ckpt *c = NULL;
+	enum rk_err rc = own_latest(s, r->id, &info);
+
+	if (rc == RK_ENOENT || rc == RK_EINVAL) {
+		rk_refuse(why, "job %s is %s and has no checkpoint yet", r->id,
+		    job_state_words[r->state]);
+		rc = RK_ECONFLICT;
+	}
+	if (rc == RK_OK && name[0] != '\0') {
+		rc = ckpt_open(&c, path, false);
+		if (rc == RK_OK)
+			rc = ckpt_name(c, info.dir, name);
+		ckpt_close(&c);
+		if (rc == RK_OK) {
+			char *text = xasprintf("%s was named %s", info.dir,
+			    name);
+			sup_event(s, r->id, "checkpoint_named", text, NULL);
+			free(text);
+			sup_tell(s, r->id, 'c');
+		}
+	}
+	free(path);
+	if (rc == RK_OK)
+		fn(ctx, info.dir, NULL);
+	ckpt_info_fini(&info);
+	return rc;
+}
+
+enum rk_err
+sup_checkpoint(struct sup *s, const char *id, const char *name,
+    sup_checkpoint_fn *fn, void *ctx, struct rk_why *why)
+{
+	struct job_row r;
+	struct run *run;
+	enum rk_err rc;
+
+	must_be(s, SUP_TAG);
+	if (name == NULL)
+		name = "";
+	if ((rc = get_job(s, id, &r, why)) != RK_OK)
+		return rc;
+	if (name[0] != '\0')
+		rc = spec_checkpoint_name_ok(name, why);
+	run = run_find(s, id);
+	if (rc == RK_OK && (run == NULL || run->exited)) {
+		rc = name_latest(s, &r, name, fn, ctx, why);
+	} else if (rc == RK_OK) {
+		struct asked *a = xcalloc(1, sizeof(*a));
+		*a = (struct asked){ .next = s->asked, .run = run,
+		    .name = xstrdup(name), .until_ms = mono_ms() + ASK_MS,
+		    .fn = fn, .ctx = ctx };
+		s->asked = a;
+		clock_of(s);
+		run_send(run, WIRE_CHECKPOINT, json_pack("{s:s}", "name",
+		    name));
+	}
+	store_job_fini(&r);
+	return rc;
+}
+
+void
+sup_checkpoint_forget(struct sup *s, void *ctx)
+{
+	must_be(s, SUP_TAG);
+	for (struct asked *a = s->asked; a != NULL; a = a->next) {
+		if (a->ctx == ctx)
+			a->fn = NULL;
+	}
+}

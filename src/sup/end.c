@@ -1,0 +1,303 @@
+/*
+ * What the end of an attempt means for the job.
+ *
+ * First what the trainer finished, then what a person wants, then what we had
+ * asked it for; only what is left is a failure.  So a pause, a preemption or the
+ * daemon's end is never counted against a job, whatever the trainer died of.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define TAIL_BYTES 4096
+#define LINE_CUT  300
+
+struct verdict {
+	enum job_state to;
+	const char *outcome;            /* the attempt's */
+	const char *word;               /* the log's */
+	char *reason, *message;         /* the row's */
+	bool crash;                     /* counts, when there is no checkpoint */
+	bool again;                     /* without a fault: but not at once */
+};
+
+/* The last line of this attempt in train.log, or NULL. */
+static char *
+last_line(const struct run *run)
+{
+	char *path = xasprintf("%s/train.log", sup_job_dir(run->s, run->id));
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char buf[TAIL_BYTES], *line = NULL;
+	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+
+	free(path);
+	if (end > run->log_from) {
+		off_t from = RK_MAX(end - TAIL_BYTES, run->log_from);
+		ssize_t n = pread(fd, buf, (size_t)(end - from), from);
+		while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
+			n--;
+		ssize_t at = n;
+		while (at > 0 && buf[at - 1] != '\n')
+			at--;
+		if (n > at)
+			line = rk_text_clean(xstrndup(buf + at,
+			    (size_t)RK_MIN(n - at, LINE_CUT)));
+	}
+	rk_close(&fd);
+	return line;
+}
+
+/* "signal 9 after step 1,200", "exit code 1 after step 0: no such device" */
+static char *
+how_it_died(const struct run *run)
+{
+	char step[RK_HUMAN], *text, *line;
+
+	rk_group_digits(step, run->at.end_step);
+	if (run->pid == 0)
+		return xstrdup(run->sentence != NULL ? run->sentence :
+		    "the trainer could not be started");
+	if (run->sentence != NULL)
+		return xasprintf("%s after step %s", run->sentence, step);
+	if (run->failed)
+		return xstrdup(run->fail_message[0] != '\0' ?
+		    run->fail_message : run->fail_reason);
+	if (WIFSIGNALED(run->status))
+		return xasprintf("signal %d after step %s",
+		    WTERMSIG(run->status), step);
+	line = last_line(run);
+	if (WEXITSTATUS(run->status) == 0)
+		text = xasprintf("the trainer left without a word after step "
+		    "%s%s%s", step, line ? ": " : "", line ? line : "");
+	else
+		text = xasprintf("exit code %d after step %s%s%s",
+		    WEXITSTATUS(run->status), step, line ? ": " : "",
+		    line ? line : "");
+	free(line);
+	return text;
+}
+
+static bool
+exit_is_permanent(const struct run *run)
+{
+	return run->pid > 0 && !run->done && !run->killed &&
+	    run->condemned == NULL && WIFEXITED(run->status) &&
+	    WEXITSTATUS(run->status) == 3;
+}
+
+/* What a run that was asked to leave, or that did, says it did. */
+static const char *
+left_as(const struct run *run)
+{
+	if (run->done)
+		return run->outcome == WIRE_PAUSED ? "paused" : "stopped";
+	if (run->condemned != NULL)
+		return run->condemned;
+	return run->killed ? "killed" : "crashed";
+}
+
+static void
+say(struct verdict *v, enum job_state to, const char *outcome, const char *word,
+    const char *reason, char *message)
+{
+	v->to = to;
+	v->outcome = outcome;
+	v->word = word;
+	v->reason = xstrdup(reason);
+	v->message = message;
+}
+
+/* The wish of a person, or ours; false if there was none. */
+static bool
+judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
+{
+	char step[RK_HUMAN];
+	const char *outcome = left_as(run);
+
+	rk_group_digits(step, run->at.end_step);
+	if (r->desired == JOB_CANCEL) {
+		say(v, JOB_CANCELLED, outcome, "cancel", "user",
+		    xasprintf("cancelled by a person at step %s", step));
+	} else if (r->desired == JOB_PAUSE) {
+		say(v, JOB_PAUSED, outcome, "pause", "user",
+		    xasprintf("paused by a person at step %s%s", step,
+		    run->done || !run->hello ? "" :
+		    "; the trainer did not save, its last checkpoint counts"));
+	} else if (run->leave == LEAVE_DRAIN) {
+		say(v, JOB_QUEUED, outcome, "drain", run->s->drain_reason,
+		    xasprintf("the daemon ends (%s); the job goes on from step "
+		    "%s with the next one", run->s->drain_reason, step));
+	} else if (run->leave == LEAVE_PRIORITY && run->condemned == NULL &&
+	    (run->done || run->killed)) {
+		say(v, JOB_QUEUED, outcome, "priority", "priority",
+		    xasprintf("paused at step %s for a job of higher priority; "
+		    "goes on by itself", step));
+	} else if (run->leave == LEAVE_WISH &&
+	    (run->done || run->killed)) {
+		say(v, JOB_QUEUED, outcome, "resume", "user",
+		    xstrdup("was being paused, and is to run again"));
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void
+judge(const struct run *run, const struct job_row *r, struct verdict *v)
+{
+	bool finished = run->done && run->outcome == WIRE_SUCCEEDED;
+	char step[RK_HUMAN];
+
+	rk_group_digits(step, run->at.end_step);
+	if (finished) {
+		say(v, JOB_SUCCEEDED, "succeeded", "done", "",
+		    xasprintf("finished at step %s", step));
+	} else if (r->desired != JOB_CANCEL && !run->done &&
+	    ((run->failed && run->permanent) || exit_is_permanent(run))) {
+		char *how = run->failed ? how_it_died(run) : last_line(run);
+		say(v, JOB_FAILED, "failed", "permanent",
+		    run->failed ? run->fail_reason : "bad_spec",
+		    how != NULL ? how : xstrdup("the trainer refused the job"));
+	} else if (judge_asked(run, r, v)) {
+		return;
+	} else if (run->failed && disk_reason(run->fail_reason)) {
+		say(v, JOB_PAUSED, "failed", run->fail_reason,
+		    run->fail_reason, xasprintf("%s; goes on by itself when "
+		    "%s", run->fail_message,
+		    strcmp(run->fail_reason, "disk_full") == 0 ?
+		    "there is room" : "it can be written"));
+	} else if (run->done) {
+		say(v, JOB_QUEUED, left_as(run), "left", "interrupted",
+		    xasprintf("the trainer was asked to leave, not by us, at "
+		    "step %s; goes on by itself", step));
+		v->again = true;
+	} else {
+		say(v, JOB_QUEUED, run->failed ? "failed" :
+		    run->condemned != NULL ? run->condemned : "crashed",
+		    "crash", run->condemned != NULL ? run->condemned :
+		    run->failed ? run->fail_reason : "crashed",
+		    how_it_died(run));
+		v->crash = true;
+	}
+}
+
+/*
+ * Try again?  At once when the attempt has brought the job further, else after
+ * base, 2*base, 4*base, ...; more than `retries` in a row without a new
+ * checkpoint and the job has failed.
+ */
+static void
+judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
+{
+	const struct sup_config *c = &run->s->c;
+	struct spec *spec = NULL;
+	int64_t retries = 3, delay = 0;
+	char *how = v->message;
+
+	if (row_spec(r, NULL, &spec, NULL) == RK_OK)
+		retries = spec->retries;
+	spec_free(spec);
+	r->failures = run->checkpoints > 0 ? 1 : r->failures + 1;
+	if (r->failures > retries) {
+		v->to = JOB_FAILED;
+		v->message = retries == 0 ?
+		    xasprintf("%s; retries is 0", how) :
+		    xasprintf("%s; that was crash %lld in a row without a new "
+		    "checkpoint, and retries is %lld", how,
+		    (long long)r->failures, (long long)retries);
+		free(how);
+		return;
+	}
+	if (run->checkpoints == 0) {
+		delay = c->retry_base_ms;
+		for (int64_t i = 1; i < r->failures && delay < c->retry_max_ms;
+		    i++)
+			delay *= 2;
+		delay = RK_MIN(delay, c->retry_max_ms);
+	}
+	r->not_before_ms = delay > 0 ? now_ms() + delay : 0;
+	char *when = delay > 0 ? xasprintf("in %.3g s", (double)delay / 1000) :
+	    xstrdup("at once");
+	v->message = xasprintf("%s: %s; will try again %s (%lld of %lld)",
+	    strcmp(v->outcome, "stalled") == 0 ? "stalled" : "crashed", how,
+	    when, (long long)r->failures, (long long)retries);
+	free(when);
+	free(how);
+}
+
+static void
+fill_row(struct run *run, struct job_row *r, struct verdict *v)
+{
+	int64_t now = now_ms();
+
+	json_object_del(run->progress, "samples_per_second");
+	json_object_del(run->progress, "eta_seconds");
+	free(r->progress);
+	r->progress = rkj_text(run->progress);
+	r->not_before_ms = v->again ? now + run->s->c.retry_base_ms : 0;
+	if (v->crash)
+		judge_crash(run, r, v);
+	else if (run->checkpoints > 0 || v->to == JOB_SUCCEEDED)
+		r->failures = 0;
+	/* The wish is met, or has lost its object. */
+	if (v->to != JOB_PAUSED && v->to != JOB_CANCELLED)
+		r->desired = JOB_RUN;
+	if (job_ended(v->to))
+		r->ended_ms = now;
+	run->at.ended_ms = now;
+	set_str(&run->at.outcome, v->outcome);
+	set_str(&run->at.message, v->message);
+}
+
+/* The transaction of the end; RK_OK when it is on disk. */
+static enum rk_err
+record(struct run *run)
+{
+	struct sup *s = run->s;
+	struct verdict v = { 0 };
+	struct job_row r;
+
+	if (run->hello && !run->hello_saved) {
+		talk_save_hello(run);
+		if (!run->hello_saved)
+			return RK_EIO;
+	}
+	enum rk_err rc = store_job_get(s->store, run->id, &r);
+	if (rc != RK_OK)
+		return rc;
+	judge(run, &r, &v);
+	fill_row(run, &r, &v);
+	struct cause c = { v.word, v.reason, v.message, NULL, NULL, NULL };
+	rc = sup_move(s, &r, v.to, &run->at, &c);
+	if (rc == RK_OK && v.crash)
+		s->totals.crashes++;
+	if (rc == RK_OK && v.to == JOB_PAUSED && disk_reason(v.reason))
+		disk_wait(s);
+	free(v.reason);
+	free(v.message);
+	store_job_fini(&r);
+	return rc;
+}
+
+void
+run_settle(struct run *run)
+{
+	struct sup *s = run->s;
+
+	asked_by_end(run);
+	if (record(run) != RK_OK) {
+		/* The disk, most likely.  Nothing is lost: should we end before
+		 * it is written, the next daemon finds the job interrupted. */
+		run->settling = true;
+		loop_timer_at(run->timer, mono_ms() + SETTLE_AGAIN_MS);
+		return;
+	}
+	sup_tell(s, run->id, 'l');
+	run_free(run);
+	sched_kick(s);
+	drain_look(s);
+}

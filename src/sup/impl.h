@@ -1,0 +1,249 @@
+/*
+ * The supervisor from inside: what its files share.
+ *
+ *	open.c     opening, what a dead daemon left, closing
+ *	move.c     the table of edges and the one mover; writes of a row; listeners
+ *	sched.c    queue to slots; who has to make room
+ *	spawn.c    a process for an attempt; start.c what goes before it
+ *	run.c      the life of a process: its clock, its end being asked for
+ *	talk.c     what it says
+ *	end.c      what its end means for the job
+ *	submit.c verbs.c resume.c drain.c ask.c    what people want
+ *	disk.c     jobs that wait for room on the disk
+ *	orphan.c   processes of a daemon that was killed
+ *	trash.c    folders of deleted jobs
+ *	look.c     what can be seen
+ *
+ * A `run` is the process of an attempt, from just before the fork to the
+ * transaction that records its end.  Jobs without one live in the store alone.
+ */
+#ifndef SUP_IMPL_H
+#define SUP_IMPL_H
+
+#include "rekindle/ckpt.h"
+#include "rekindle/sup.h"
+#include "rekindle/wire.h"
+
+#define SUP_TAG         0x73757065u
+#define RUN_TAG         0x72756e20u
+#define SUP_LISTENERS   8
+#define SUP_GENERATIONS 1024
+#define SETTLE_AGAIN_MS 1000    /* an end that could not be written: again */
+
+/* Why a run was asked to leave; the job's `desired` says the rest. */
+enum leave { LEAVE_NO, LEAVE_WISH, LEAVE_PRIORITY, LEAVE_DRAIN };
+
+struct run {
+	unsigned tag;
+	struct sup *s;
+	struct run *next;
+	char id[RK_ID];
+	int64_t priority, threads;
+	uint64_t memory;
+	struct attempt_row at;          /* its row, as far as it is known */
+
+	pid_t pid;                      /* 0: never forked */
+	bool exited, settling;
+	int status;                     /* of waitpid(2) */
+	struct wire *wire;
+	struct loop_fd *watch;
+	struct loop_timer *timer;       /* the next of the clocks below */
+	int64_t begun_ms, heard_ms;     /* mono */
+	int64_t leave_by_ms;            /* mono; 0: none.  Then SIGKILL */
+	int64_t log_from;               /* where its part of train.log begins */
+
+	bool hello, hello_saved;
+	bool done, failed, permanent;   /* what it said of its end */
+	enum wire_outcome outcome;
+	char *fail_reason, *fail_message;
+
+	enum leave leave;
+	bool killed;                    /* by us */
+	const char *condemned;          /* outcome, when it misbehaved: stalled,
+	                                   crashed */
+	char *sentence;                 /* ... and how */
+
+	int64_t step, steps_total;
+	int checkpoints;                /* committed in this attempt */
+	int events;                     /* of its own in the job's list */
+	json_t *progress;
+};
+
+/* A checkpoint that somebody waits for. */
+struct asked {
+	struct asked *next;
+	struct run *run;
+	char *name;                     /* "" for none */
+	int64_t until_ms;               /* mono */
+	sup_checkpoint_fn *fn;
+	void *ctx;
+};
+
+struct waiter {
+	struct waiter *next;
+	sup_drained_fn *fn;
+	void *ctx;
+};
+
+/* A trainer whose daemon was killed, as long as it holds its job's lock. */
+struct orphan {
+	struct orphan *next;
+	char id[RK_ID];
+	int64_t attempt, threads, pid;
+	uint64_t memory;
+	int64_t kill_ms;                /* mono: when it should have gone */
+	bool told;
+};
+
+struct trash;
+
+struct sup {
+	unsigned tag;
+	struct loop *loop;
+	struct store *store;
+	struct sup_config c;            /* its strings are ours */
+	char *jobs_dir;                 /* <state>/jobs */
+	int jobs_fd;
+	struct run *runs;
+	struct asked *asked;
+	struct orphan *orphans;
+	struct trash *trash;
+	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
+	    *recover_timer, *drain_timer;
+	int64_t sched_hold_ms;          /* mono: nothing starts before */
+	bool recovered;                 /* rows of the dead daemon are settled */
+	bool disk_waiting;              /* some job may wait for room */
+
+	bool draining;
+	int64_t drain_by_ms;            /* mono */
+	char *drain_reason;
+	struct waiter *waiters;
+
+	struct {
+		sup_listen_fn *fn;
+		void *ctx;
+	} listeners[SUP_LISTENERS];
+	int nlisteners;
+	/* By a hash of the id: two jobs may share one, which then grows more
+	 * often than it must. */
+	int64_t generation[SUP_GENERATIONS], generation_last;
+	struct sup_totals totals;
+	char *dir_buf;                  /* of sup_job_dir() */
+};
+
+/* --- move.c ------------------------------------------------------------------ */
+
+bool job_may(enum job_state from, enum job_state to);
+
+/* What a move leaves in the row and in the list of events. */
+struct cause {
+	const char *word;       /* for the log: "hello", "slot free" */
+	const char *reason;     /* the row's */
+	const char *message;    /* the row's and the event's */
+	const char *kind;       /* of the event; NULL: "state" */
+	json_t *data;           /* more for the event; borrowed, or NULL */
+	const struct store_note *note;  /* an Idempotency-Key, or NULL */
+};
+/* The only place that assigns `state`.  r has the other fields that change.
+ * On an error r has its old state, reason and message again. */
+enum rk_err sup_move(struct sup *s, struct job_row *r, enum job_state to,
+    const struct attempt_row *a, const struct cause *c) RK_MUSTCHECK;
+/* Write r, whose state is as it was. */
+enum rk_err sup_put(struct sup *s, struct job_row *r,
+    const struct attempt_row *a, const struct store_note *note) RK_MUSTCHECK;
+/* An event without a change of the row.  A failure is logged, no more. */
+void sup_event(struct sup *s, const char *job, const char *kind,
+    const char *message, const json_t *data);
+void sup_tell(struct sup *s, const char *job, char what);
+void set_str(char **p, const char *v);
+
+/* --- others ------------------------------------------------------------------ */
+
+/* sched.c: look at the queue, soon. */
+void sched_kick(struct sup *s);
+void sched_timer_fn(void *ctx);
+bool job_fits_machine(const struct sup *s, int64_t threads, uint64_t memory);
+
+/* start.c: a job that fits: into STARTING, and fork.  An error: it stays where
+ * it was, and trying at once would not help. */
+enum rk_err start_job(struct sup *s, const char *id) RK_MUSTCHECK;
+/* The job's own newest checkpoint; RK_ENOENT. */
+enum rk_err own_latest(struct sup *s, const char *id, struct ckpt_info *out)
+    RK_MUSTCHECK;
+/* submit.c: the file of a job:// address; RK_EINVAL with why.  path may be
+ * NULL; *canonical (may be NULL) is the address with the job's id. */
+enum rk_err job_uri_resolve(struct sup *s, const char *uri, char **path,
+    char **canonical, struct rk_why *why) RK_MUSTCHECK;
+/* The parsed specification of a row, which is ours; RK_ECORRUPT if it is not. */
+enum rk_err row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Files and job:// of a job that are not there, sizes this machine has not.
+ * The address in tree (may be NULL) gets the job's id. */
+enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* verbs.c */
+enum rk_err get_job(struct sup *s, const char *id, struct job_row *r,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err refuse_state(const struct job_row *r, const char *verb,
+    const char *instead, struct rk_why *why);
+void requeue(struct job_row *r);        /* for a move to QUEUED by a person */
+enum rk_err respec(struct sup *s, struct job_row *r, const json_t *overrides,
+    json_t **changed, struct rk_why *why) RK_MUSTCHECK;
+char *changes_text(const json_t *changed);      /* the caller frees */
+
+/* spawn.c: fork and exec; run->pid, wire and log_from are set on RK_OK. */
+struct spawn_args {
+	const char *job_dir, *job_file, *from, *model;
+};
+enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
+
+/* run.c */
+struct run *run_new(struct sup *s, const struct job_row *r);
+void run_free(struct run *run);         /* out of the list, too */
+struct run *run_find(const struct sup *s, const char *id);
+enum rk_err run_watch(struct run *run) RK_MUSTCHECK;
+/* Ask it to go, committing first.  by_ms: mono, 0: stop_timeout from now. */
+void run_leave(struct run *run, enum leave why, bool stop, int64_t by_ms);
+/* It misbehaves: kill it.  outcome is static; the sentence is copied. */
+void run_condemn(struct run *run, const char *outcome, const char *fmt, ...)
+    RK_PRINTF(3, 4);
+void run_kill(struct run *run);
+void run_clock(struct run *run);        /* set its timer anew */
+void run_send(struct run *run, enum wire_type type, json_t *tree);
+
+/* talk.c */
+void talk(struct run *run, const struct wire_msg *m);
+void talk_save_hello(struct run *run);  /* again, if it could not be written */
+
+/* end.c: it has gone; record what that means and free it, now or later. */
+void run_settle(struct run *run);
+
+/* ask.c */
+void asked_by_checkpoint(struct run *run, const char *dir, const char *name);
+void asked_by_end(struct run *run);
+void ask_timer_fn(void *ctx);
+void ask_fini(struct sup *s);
+
+/* drain.c */
+void drain_look(struct sup *s);         /* a run has gone */
+void drain_timer_fn(void *ctx);
+void drain_fini(struct sup *s);
+
+/* disk.c */
+void disk_wait(struct sup *s);          /* some job is paused for it */
+void disk_timer_fn(void *ctx);
+bool disk_reason(const char *reason);   /* disk_full, read_only */
+
+/* orphan.c */
+void orphan_look(struct sup *s, const struct job_row *r, int64_t pid);
+bool orphan_has(const struct sup *s, const char *id);
+void orphan_timer_fn(void *ctx);
+void orphan_fini(struct sup *s);
+
+/* trash.c: `name` is under jobs/. */
+void trash_remove(struct sup *s, const char *name);
+void trash_fini(struct sup *s);
+
+#endif

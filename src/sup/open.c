@@ -1,0 +1,280 @@
+/* Opening: what the last daemon left, put in order.  And closing. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define INTERRUPTED_MAX 256     /* rows settled a round */
+
+/* --- jobs that ran when the last daemon ended --------------------------------- */
+
+struct ids {
+	char v[INTERRUPTED_MAX][RK_ID];
+	int n;
+};
+
+static bool
+see_id(void *ctx, const char *id, int64_t version)
+{
+	struct ids *ids = ctx;
+
+	(void)version;
+	memcpy(ids->v[ids->n++], id, RK_ID);
+	return true;
+}
+
+static bool
+see_attempt(void *ctx, const struct attempt_row *a)
+{
+	struct attempt_row *out = ctx;
+
+	*out = *a;
+	out->from = xstrdup(a->from);
+	out->outcome = xstrdup(a->outcome);
+	out->message = xstrdup(a->message);
+	return false;
+}
+
+/* To where the wish says; its trainer, if it is still there, saves and leaves
+ * by itself. */
+static enum rk_err
+interrupted(struct sup *s, const char *id)
+{
+	static const char text[] = "the daemon ended while it ran; the job "
+	    "goes on from its newest checkpoint";
+	struct attempt_row a = { 0 };
+	struct cause c = { "interrupted", "interrupted", text, NULL, NULL,
+		NULL };
+	struct job_row r;
+	enum job_state to = JOB_QUEUED;
+	enum rk_err rc = store_job_get(s->store, id, &r);
+
+	if (rc == RK_OK)
+		rc = store_attempts(s->store, id, r.attempt - 1, 1, see_attempt,
+		    &a);
+	if (rc != RK_OK)
+		return rc;
+	if (r.desired != JOB_RUN) {
+		to = r.desired == JOB_PAUSE ? JOB_PAUSED : JOB_CANCELLED;
+		c.reason = "user";
+		c.message = r.desired == JOB_PAUSE ? "paused by a person" :
+		    "cancelled by a person";
+		if (to == JOB_CANCELLED)
+			r.ended_ms = now_ms();
+	}
+	a.ended_ms = now_ms();
+	set_str(&a.outcome, "interrupted");
+	set_str(&a.message, "the daemon ended");
+	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
+	if (rc == RK_OK)
+		orphan_look(s, &r, a.pid);
+	store_attempt_fini(&a);
+	store_job_fini(&r);
+	return rc;
+}
+
+static enum rk_err
+recover(struct sup *s)
+{
+	struct store_filter f = { .states = 1u << JOB_STARTING |
+	    1u << JOB_RUNNING };
+	struct ids ids;
+	enum rk_err rc;
+
+	do {
+		ids.n = 0;
+		rc = store_job_ids(s->store, &f, NULL, INTERRUPTED_MAX, see_id,
+		    &ids);
+		for (int i = 0; rc == RK_OK && i < ids.n; i++)
+			rc = interrupted(s, ids.v[i]);
+	} while (rc == RK_OK && ids.n > 0);
+	s->recovered = rc == RK_OK;
+	return rc;
+}
+
+/* On a full disk the daemon serves, starts nothing, and tries again. */
+static void
+recover_timer_fn(void *ctx)
+{
+	struct sup *s = ctx;
+
+	must_be(s, SUP_TAG);
+	enum rk_err rc = recover(s);
+	if (rc != RK_OK) {
+		log_error("sup: cannot settle what the last daemon left: %s",
+		    rk_strerror(rc));
+		loop_timer_at(s->recover_timer, mono_ms() + SETTLE_AGAIN_MS);
+		return;
+	}
+	sched_kick(s);
+}
+
+/* --- folders of deletions that were cut short ----------------------------------- */
+
+static void
+sweep_one(struct sup *s, const char *name)
+{
+	const char *id = name + strlen(".del-");
+	struct job_row r;
+	enum rk_err rc = rk_id_ok(id) ? store_job_get(s->store, id, &r) :
+	    RK_ENOENT;
+
+	if (rc == RK_OK) {
+		store_job_fini(&r);
+		if (faccessat(s->jobs_fd, id, F_OK, 0) != 0)
+			(void)!renameat(s->jobs_fd, name, s->jobs_fd, id);
+	} else if (rc == RK_ENOENT) {
+		trash_remove(s, name);
+	}
+}
+
+static void
+sweep(struct sup *s)
+{
+	int fd = openat(s->jobs_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (d == NULL) {
+		rk_close(&fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, ".del-", 5) == 0)
+			sweep_one(s, e->d_name);
+		else if (strncmp(e->d_name, RK_TMP_PREFIX,
+		    strlen(RK_TMP_PREFIX)) == 0)
+			unlinkat(s->jobs_fd, e->d_name, 0);
+	}
+	closedir(d);
+}
+
+/* --- open and close --------------------------------------------------------------- */
+
+static enum rk_err
+open_dirs(struct sup *s, struct rk_why *why)
+{
+	enum rk_err rc;
+
+	s->jobs_dir = xasprintf("%s/jobs", s->c.state_dir);
+	rc = rk_mkdirs(s->jobs_dir, 0750);
+	if (rc == RK_OK) {
+		s->jobs_fd = open(s->jobs_dir, O_RDONLY | O_DIRECTORY |
+		    O_CLOEXEC);
+		if (s->jobs_fd < 0)
+			rc = rk_from_errno(errno);
+	}
+	if (rc != RK_OK)
+		rk_refuse(why, "cannot use the folder %s: %s", s->jobs_dir,
+		    rk_strerror(rc));
+	return rc;
+}
+
+static enum rk_err
+check_config(const struct sup_config *c, struct rk_why *why)
+{
+	if (c->threads < 1 || c->memory < 1)
+		return rk_refuse(why, "the machine has %lld threads and %llu "
+		    "bytes for jobs: want at least one of each",
+		    (long long)c->threads, (unsigned long long)c->memory);
+	if (c->trainer == NULL || access(c->trainer, X_OK) != 0)
+		return rk_refuse(why, "cannot run the trainer %s: %s",
+		    c->trainer != NULL ? c->trainer : "(none)",
+		    strerror(errno));
+	return RK_OK;
+}
+
+enum rk_err
+sup_open(struct sup **sp, struct loop *l, struct store *st,
+    const struct sup_config *c, struct rk_why *why)
+{
+	enum rk_err rc = check_config(c, why);
+
+	*sp = NULL;
+	if (rc != RK_OK)
+		return rc;
+	struct sup *s = xcalloc(1, sizeof(*s));
+	s->tag = SUP_TAG;
+	s->loop = l;
+	s->store = st;
+	s->c = *c;
+	s->c.state_dir = xstrdup(c->state_dir);
+	s->c.trainer = xstrdup(c->trainer);
+	s->jobs_fd = -1;
+	s->sched_timer = loop_timer_add(l, sched_timer_fn, s);
+	s->orphan_timer = loop_timer_add(l, orphan_timer_fn, s);
+	s->disk_timer = loop_timer_add(l, disk_timer_fn, s);
+	s->ask_timer = loop_timer_add(l, ask_timer_fn, s);
+	s->recover_timer = loop_timer_add(l, recover_timer_fn, s);
+	s->drain_timer = loop_timer_add(l, drain_timer_fn, s);
+	if ((rc = open_dirs(s, why)) != RK_OK)
+		goto fail;
+	sweep(s);
+	rc = recover(s);
+	if (rc == RK_ENOSPC || rc == RK_EROFS || rc == RK_EIO)
+		loop_timer_at(s->recover_timer, mono_ms() + SETTLE_AGAIN_MS);
+	else if (rc != RK_OK) {
+		rk_refuse(why, "cannot settle what the last daemon left: %s",
+		    rk_strerror(rc));
+		goto fail;
+	}
+	/* The first look says whether any job waits for the disk. */
+	loop_timer_at(s->disk_timer, mono_ms());
+	sched_kick(s);
+	*sp = s;
+	return RK_OK;
+
+fail:
+	sup_close(&s);
+	return rc;
+}
+
+static void
+end_all(struct sup *s)
+{
+	for (struct run *r = s->runs; r != NULL; r = r->next)
+		run_kill(r);
+	for (struct run *r = s->runs; r != NULL; r = r->next) {
+		if (r->pid <= 0 || r->exited)
+			continue;
+		while (waitpid(r->pid, &r->status, 0) < 0 && errno == EINTR)
+			;
+	}
+	while (s->runs != NULL)
+		run_free(s->runs);
+}
+
+void
+sup_close(struct sup **sp)
+{
+	struct sup *s = *sp;
+
+	if (s == NULL)
+		return;
+	must_be(s, SUP_TAG);
+	end_all(s);
+	ask_fini(s);
+	drain_fini(s);
+	orphan_fini(s);
+	trash_fini(s);
+	loop_timer_del(&s->sched_timer);
+	loop_timer_del(&s->orphan_timer);
+	loop_timer_del(&s->disk_timer);
+	loop_timer_del(&s->ask_timer);
+	loop_timer_del(&s->recover_timer);
+	loop_timer_del(&s->drain_timer);
+	rk_close(&s->jobs_fd);
+	free(s->jobs_dir);
+	free(s->dir_buf);
+	free((void *)(uintptr_t)s->c.state_dir);
+	free((void *)(uintptr_t)s->c.trainer);
+	s->tag = 0;
+	free(s);
+	*sp = NULL;
+}

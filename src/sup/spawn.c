@@ -1,0 +1,204 @@
+/*
+ * A process for an attempt.
+ *
+ * posix_spawn(), so that nothing of ours runs in the child.  The child has
+ * /dev/null, the job's log twice, and the wire; a process group of its own, so
+ * that all it starts can be ended with it; no signal blocked or ignored; and of
+ * our environment only what it may need.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define ARGS_MAX 24
+#define ENV_MAX  64
+
+extern char **environ;
+
+/* A name, or the beginning of names when it ends in '_'. */
+static const char *const env_kept[] = {
+	"PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+	"ASAN_", "UBSAN_", "LSAN_", "OMP_", "GOMP_", "OPENBLAS_", "ONEDNN_",
+	"DNNL_", "REKINDLE_TRAIN_",
+};
+
+static bool
+env_is_kept(const char *var)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(env_kept); i++) {
+		size_t n = strlen(env_kept[i]);
+		if (strncmp(var, env_kept[i], n) == 0 &&
+		    (var[n] == '=' || env_kept[i][n - 1] == '_'))
+			return true;
+	}
+	return false;
+}
+
+static void
+make_env(char *env[ENV_MAX])
+{
+	int n = 0;
+
+	for (char **e = environ; e != NULL && *e != NULL; e++) {
+		if (n < ENV_MAX - 1 && env_is_kept(*e))
+			env[n++] = *e;
+	}
+	env[n] = NULL;
+}
+
+/* The log, with a line that says whose words follow. */
+static enum rk_err
+open_log(struct run *run, const struct spawn_args *a, int *fd)
+{
+	char *path = xasprintf("%s/train.log", a->job_dir), when[RK_TIME];
+
+	*fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW, 0640);
+	if (*fd < 0) {
+		enum rk_err rc = rk_from_errno(errno);
+		log_errno("job=%s cannot open %s", run->id, path);
+		free(path);
+		return rc;
+	}
+	free(path);
+	char *line = xasprintf("--- attempt %lld, %s, from %s\n",
+	    (long long)run->at.n, rk_time_text(when, now_ms()), a->from);
+	(void)!rk_write_all(*fd, line, strlen(line));
+	free(line);
+	run->log_from = lseek(*fd, 0, SEEK_END);
+	return RK_OK;
+}
+
+static int
+make_actions(posix_spawn_file_actions_t *fa, const char *dir, int log_fd,
+    int wire_fd)
+{
+	int e;
+
+	if ((e = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY,
+	    0)) == 0 &&
+	    (e = posix_spawn_file_actions_adddup2(fa, log_fd, 1)) == 0 &&
+	    (e = posix_spawn_file_actions_adddup2(fa, log_fd, 2)) == 0 &&
+	    (e = posix_spawn_file_actions_adddup2(fa, wire_fd, WIRE_FD)) == 0 &&
+	    (e = posix_spawn_file_actions_addclosefrom_np(fa,
+	    WIRE_FD + 1)) == 0)
+		e = posix_spawn_file_actions_addchdir_np(fa, dir);
+	return e;
+}
+
+static int
+make_attr(posix_spawnattr_t *at)
+{
+	sigset_t none, all;
+	int e;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	sigdelset(&all, SIGKILL);
+	sigdelset(&all, SIGSTOP);
+	if ((e = posix_spawnattr_setflags(at, POSIX_SPAWN_SETPGROUP |
+	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
+	    (e = posix_spawnattr_setpgroup(at, 0)) == 0 &&
+	    (e = posix_spawnattr_setsigmask(at, &none)) == 0)
+		e = posix_spawnattr_setsigdefault(at, &all);
+	return e;
+}
+
+static int
+launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
+{
+	char attempt[24], threads[24], *env[ENV_MAX];
+	const char *argv[ARGS_MAX];
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	int n = 0, e;
+
+	snprintf(attempt, sizeof(attempt), "%lld", (long long)run->at.n);
+	snprintf(threads, sizeof(threads), "%lld", (long long)run->threads);
+	argv[n++] = run->s->c.trainer;
+	argv[n++] = "--wire";
+	argv[n++] = "--job";            /* orphan.c looks for these two */
+	argv[n++] = run->id;
+	argv[n++] = "--attempt";
+	argv[n++] = attempt;
+	argv[n++] = "--run-dir";
+	argv[n++] = a->job_dir;
+	argv[n++] = "--threads";
+	argv[n++] = threads;
+	argv[n++] = "--from";
+	argv[n++] = a->from;
+	if (a->model != NULL) {
+		argv[n++] = "--model";
+		argv[n++] = a->model;
+	}
+	argv[n++] = a->job_file;
+	argv[n] = NULL;
+	make_env(env);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	if ((e = make_actions(&fa, a->job_dir, log_fd, wire_fd)) == 0 &&
+	    (e = make_attr(&at)) == 0)
+		e = posix_spawn(&run->pid, run->s->c.trainer, &fa, &at,
+		    (char *const *)(uintptr_t)argv, env);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&at);
+	if (e != 0)
+		run->pid = 0;
+	return e;
+}
+
+/* Less of the processor than the daemon, and first to go when memory is short.
+ * It has only just been executed: threads that it makes inherit both. */
+static void
+humble(const struct run *run)
+{
+	char path[64];
+
+	setpriority(PRIO_PROCESS, (id_t)run->pid, run->s->c.nice);
+	snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj",
+	    (long)run->pid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, "500", 3);
+	rk_close(&fd);
+}
+
+enum rk_err
+spawn(struct run *run, const struct spawn_args *a)
+{
+	int pair[2] = { -1, -1 }, log_fd = -1;
+	enum rk_err rc = open_log(run, a, &log_fd);
+
+	if (rc != RK_OK)
+		return rc;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+		log_errno("job=%s socketpair", run->id);
+		rc = rk_from_errno(errno);
+		rk_close(&log_fd);
+		return rc;
+	}
+	int e = launch(run, a, log_fd, pair[1]);
+	rk_close(&log_fd);
+	rk_close(&pair[1]);
+	if (e != 0) {
+		rk_close(&pair[0]);
+		errno = e;
+		log_errno("job=%s cannot start %s", run->id,
+		    run->s->c.trainer);
+		free(run->sentence);
+		run->sentence = xasprintf("cannot start %s: %s",
+		    run->s->c.trainer, strerror(e));
+		return rk_from_errno(e);
+	}
+	humble(run);
+	run->wire = wire_new(pair[0]);
+	return run_watch(run);
+}

@@ -1,0 +1,203 @@
+/* What goes before a process: the job's folder, its file, its model. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+enum rk_err
+row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
+    struct rk_why *why)
+{
+	json_t *t = NULL;
+	enum rk_err rc = rkj_parse_json(r->spec, strlen(r->spec), &t, why);
+
+	if (rc == RK_OK && sp != NULL)
+		rc = spec_parse(t, sp, why);
+	if (rc != RK_OK || tree == NULL)
+		json_decref(t);
+	else
+		*tree = t;
+	return rc;
+}
+
+enum rk_err
+own_latest(struct sup *s, const char *id, struct ckpt_info *out)
+{
+	char *path = xasprintf("%s/checkpoints", sup_job_dir(s, id));
+	struct ckpt *c = NULL;
+	enum rk_err rc = RK_ENOENT;
+
+	/* ckpt_open() would make the folder. */
+	if (access(path, F_OK) == 0)
+		rc = ckpt_open(&c, path, false);
+	if (rc == RK_OK)
+		rc = ckpt_select(c, "latest", NULL, true, out, NULL);
+	ckpt_close(&c);
+	free(path);
+	return rc;
+}
+
+/* job.json: the normal form, for the trainer and for people who look. */
+static enum rk_err
+write_job_file(const char *dir, const json_t *tree)
+{
+	char *text = rkj_pretty(tree), *old = NULL;
+	size_t len = strlen(text), old_len = 0;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum rk_err rc = RK_OK;
+
+	if (fd < 0) {
+		rc = rk_from_errno(errno);
+		log_errno("sup: cannot open %s", dir);
+	} else if (rk_read_file(fd, "job.json", SPEC_MAX_BYTES, &old,
+	    &old_len) != RK_OK || old_len != len ||
+	    memcmp(old, text, len) != 0) {
+		rc = rk_replace_file(fd, "job.json", text, len);
+	}
+	rk_close(&fd);
+	free(old);
+	free(text);
+	return rc;
+}
+
+/*
+ * The file behind model.checkpoint: job://... .  Its job or checkpoint may have
+ * gone since; that matters only as long as there is nothing of our own to go on
+ * from.
+ */
+static enum rk_err
+find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
+    char **path, struct rk_why *why)
+{
+	struct ckpt_info own = { 0 };
+	struct rk_uri u;
+
+	if (spec->model.checkpoint == NULL ||
+	    rk_uri_parse(&u, spec->model.checkpoint, NULL) != RK_OK)
+		return RK_OK;
+	bool of_job = u.kind == RK_URI_JOB;
+	rk_uri_fini(&u);
+	if (!of_job)
+		return RK_OK;
+	enum rk_err rc = job_uri_resolve(s, spec->model.checkpoint, path, NULL,
+	    why);
+	if (rc == RK_EINVAL && strcmp(r->resume_from, "none") != 0 &&
+	    own_latest(s, r->id, &own) == RK_OK) {
+		ckpt_info_fini(&own);
+		return RK_OK;
+	}
+	return rc;
+}
+
+struct prepared {
+	char *dir, *file, *model;
+};
+
+static enum rk_err
+prepare(struct sup *s, const struct job_row *r, struct prepared *p,
+    struct rk_why *why)
+{
+	json_t *tree = NULL;
+	struct spec *spec = NULL;
+	enum rk_err rc = row_spec(r, &tree, &spec, why);
+
+	p->dir = xstrdup(sup_job_dir(s, r->id));
+	p->file = xasprintf("%s/job.json", p->dir);
+	if (rc == RK_OK)
+		rc = rk_mkdirs(p->dir, 0750);
+	if (rc == RK_OK)
+		rc = write_job_file(p->dir, tree);
+	if (rc == RK_OK)
+		rc = find_model(s, r, spec, &p->model, why);
+	json_decref(tree);
+	spec_free(spec);
+	return rc;
+}
+
+/* It cannot be started now, or never. */
+static enum rk_err
+not_prepared(struct sup *s, struct job_row *r, enum rk_err rc,
+    const struct rk_why *why)
+{
+	struct cause c = { 0 };
+	char *text = NULL;
+	enum job_state to = JOB_PAUSED;
+
+	if (rc == RK_ENOSPC || rc == RK_EROFS) {
+		c.word = c.reason = rc == RK_ENOSPC ? "disk_full" : "read_only";
+		text = xasprintf("its folder cannot be written: %s; goes on by "
+		    "itself when it can", rk_strerror(rc));
+	} else if (rc == RK_EINVAL) {
+		to = JOB_FAILED;
+		c.word = "not startable";
+		c.reason = why->n > 0 && strcmp(why->v[0].path,
+		    "model.checkpoint") == 0 ? "warm_start" : "bad_spec";
+		text = rk_why_text(why);
+		r->ended_ms = now_ms();
+	} else {
+		return rc;
+	}
+	c.message = text;
+	rc = sup_move(s, r, to, NULL, &c);
+	if (rc == RK_OK && to == JOB_PAUSED)
+		disk_wait(s);
+	free(text);
+	return rc;
+}
+
+static void
+begin(struct sup *s, struct job_row *r, const struct prepared *p)
+{
+	struct run *run = run_new(s, r);
+	struct spawn_args a = { p->dir, p->file, r->resume_from, p->model };
+
+	s->totals.attempts++;
+	if (spawn(run, &a) == RK_OK)
+		return;
+	if (run->pid > 0) {             /* it lives, but cannot be watched */
+		kill(-run->pid, SIGKILL);
+		while (waitpid(run->pid, &run->status, 0) < 0 && errno == EINTR)
+			;
+	}
+	run->exited = true;
+	loop_fd_del(&run->watch);
+	run_settle(run);
+}
+
+enum rk_err
+start_job(struct sup *s, const char *id)
+{
+	struct prepared p = { 0 };
+	struct rk_why why = { 0 };
+	struct job_row r;
+	enum rk_err rc = store_job_get(s->store, id, &r);
+
+	if (rc != RK_OK)
+		return rc;
+	must(r.state == JOB_QUEUED && run_find(s, id) == NULL);
+	rc = prepare(s, &r, &p, &why);
+	if (rc != RK_OK) {
+		rc = not_prepared(s, &r, rc, &why);
+		goto out;
+	}
+	r.attempt++;
+	r.not_before_ms = 0;
+	struct attempt_row a = { .n = r.attempt, .started_ms = now_ms() };
+	char *message = xasprintf("attempt %lld starts", (long long)r.attempt);
+	struct cause c = { "slot free", "", message, NULL, NULL, NULL };
+	rc = sup_move(s, &r, JOB_STARTING, &a, &c);
+	free(message);
+	if (rc == RK_OK)
+		begin(s, &r, &p);
+out:
+	free(p.dir);
+	free(p.file);
+	free(p.model);
+	rk_why_fini(&why);
+	store_job_fini(&r);
+	return rc;
+}

@@ -1,0 +1,337 @@
+/* What a trainer says, into rows, events and numbers. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define EVENTS_MAX   200        /* of the trainer's own, an attempt */
+#define MESSAGE_MAX  8192
+
+static void
+set(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
+static void
+set_copy(json_t *o, const char *key, const json_t *v)
+{
+	if (v != NULL)
+		set(o, key, json_deep_copy(v));
+}
+
+/* What a stranger said, fit for a row: one line, no longer than it should be. */
+static char *
+clean(const char *text)
+{
+	if (text == NULL)
+		text = "";
+	return rk_text_clean(xstrndup(text, rk_text_fit(text, MESSAGE_MAX)));
+}
+
+/* The job's row with the run's progress in it. */
+static enum rk_err
+fresh_row(struct run *run, struct job_row *r)
+{
+	enum rk_err rc = store_job_get(run->s->store, run->id, r);
+
+	if (rc != RK_OK) {
+		log_error("job=%s cannot read its row: %s", run->id,
+		    rk_strerror(rc));
+		return rc;
+	}
+	free(r->progress);
+	r->progress = rkj_text(run->progress);
+	return RK_OK;
+}
+
+/* --- hello ---------------------------------------------------------------------- */
+
+/*
+ * STARTING to RUNNING, with what was said of the attempt's start.  The pending
+ * resume_from is used up: from here on a crash goes on from the latest.
+ */
+void
+talk_save_hello(struct run *run)
+{
+	struct job_row r;
+	char digits[RK_HUMAN];
+
+	if (!run->hello || run->hello_saved || fresh_row(run, &r) != RK_OK)
+		return;
+	set_str(&r.resume_from, "latest");
+	if (r.started_ms == 0)
+		r.started_ms = run->at.hello_ms;
+	char *message = run->at.from[0] != '\0' ?
+	    xasprintf("attempt %lld goes on from %s at step %s",
+	    (long long)run->at.n, run->at.from,
+	    rk_group_digits(digits, run->at.start_step)) :
+	    xasprintf("attempt %lld runs from the start",
+	    (long long)run->at.n);
+	struct cause c = { "hello", "", message, NULL, NULL, NULL };
+	run->hello_saved = sup_move(run->s, &r, JOB_RUNNING, &run->at, &c) ==
+	    RK_OK;
+	free(message);
+	store_job_fini(&r);
+}
+
+static void
+on_hello(struct run *run, const struct wire_msg *m)
+{
+	json_t *p = run->progress;
+
+	if (run->hello) {
+		run_condemn(run, "crashed", "what the trainer said is not the "
+		    "protocol: a second hello");
+		return;
+	}
+	run->hello = true;
+	run->at.hello_ms = now_ms();
+	run->at.pid = run->pid;
+	set_str(&run->at.from, m->from);
+	run->at.branch = m->branch;
+	run->at.start_step = run->at.end_step = run->step = m->step;
+	run->steps_total = m->steps_total;
+	if (m->step == 0)
+		json_object_clear(p);
+	set(p, "step", json_integer(m->step));
+	set(p, "epoch", json_integer(m->epoch));
+	set(p, "steps_total", json_integer(m->steps_total));
+	set(p, "epochs_total", json_integer(m->epochs_total));
+	set(p, "parameters", json_integer(m->parameters));
+	if (m->from != NULL && m->from[0] != '\0') {
+		set(p, "checkpoint", json_string(m->from));
+		set(p, "checkpoint_step", json_integer(m->step));
+	}
+	run_send(run, WIRE_HELLO, json_pack("{s:i}", "version", WIRE_VERSION));
+	talk_save_hello(run);
+	sup_tell(run->s, run->id, 'p');
+	run_clock(run);
+}
+
+/* --- on the way ----------------------------------------------------------------- */
+
+static void
+on_progress(struct run *run, const struct wire_msg *m)
+{
+	json_t *p = run->progress;
+
+	run->step = run->at.end_step = m->step;
+	set(p, "step", json_integer(m->step));
+	set(p, "epoch", json_integer(m->epoch));
+	if (m->has_loss)
+		set(p, "loss", json_real(m->loss));
+	if (m->has_accuracy)
+		set(p, "accuracy", json_real(m->accuracy));
+	set(p, "learning_rate", json_real(m->learning_rate));
+	set(p, "samples_per_second", json_real(m->samples_per_second));
+	set(p, "eta_seconds", json_real(m->eta_seconds));
+	set(p, "stall_ratio", json_real(m->stall_ratio));
+	sup_tell(run->s, run->id, 'p');
+}
+
+static char *
+checkpoint_sentence(const struct wire_msg *m)
+{
+	char step[RK_HUMAN], bytes[RK_HUMAN];
+	bool named = m->name != NULL && m->name[0] != '\0';
+
+	return xasprintf("saved %s%s%s: step %s, %s", m->checkpoint,
+	    named ? " as " : "", named ? m->name : "",
+	    rk_group_digits(step, m->step),
+	    rk_human_bytes(bytes, (uint64_t)m->bytes));
+}
+
+static void
+on_checkpoint(struct run *run, const struct wire_msg *m)
+{
+	struct sup *s = run->s;
+	json_t *p = run->progress;
+	struct job_row r;
+
+	if (m->checkpoint == NULL || m->checkpoint[0] == '\0')
+		return;
+	run->checkpoints++;
+	s->totals.checkpoints++;
+	s->totals.checkpoint_bytes += m->bytes;
+	s->totals.stall_seconds += m->stall_seconds;
+	s->totals.write_seconds += m->write_seconds;
+	run->at.end_step = RK_MAX(run->at.end_step, m->step);
+	set(p, "checkpoint", json_string(m->checkpoint));
+	set(p, "checkpoint_step", json_integer(m->step));
+	set_copy(p, "metrics", m->metrics);
+	json_t *data = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}",
+	    "checkpoint", m->checkpoint, "name", m->name ? m->name : "",
+	    "step", (json_int_t)m->step, "epoch", (json_int_t)m->epoch,
+	    "bytes", (json_int_t)m->bytes, "attempt", (json_int_t)run->at.n,
+	    "stall_seconds", m->stall_seconds,
+	    "write_seconds", m->write_seconds);
+	set_copy(data, "metrics", m->metrics);
+	char *message = checkpoint_sentence(m);
+	struct store_note note = { .kind = "checkpoint", .message = message,
+		.data = data };
+	if (run->hello_saved && fresh_row(run, &r) == RK_OK) {
+		r.failures = 0;
+		if (sup_put(s, &r, NULL, &note) != RK_OK)
+			log_warn("job=%s %s, which its row does not say yet",
+			    run->id, message);
+		store_job_fini(&r);
+	}
+	free(message);
+	json_decref(data);
+	sup_tell(s, run->id, 'c');
+	asked_by_checkpoint(run, m->checkpoint, m->name);
+}
+
+static void
+on_plan(struct run *run, const struct wire_msg *m)
+{
+	struct job_row r;
+	char *summary = clean(m->summary);
+	struct store_note note = { .kind = "warm_start", .message = summary };
+
+	if (fresh_row(run, &r) == RK_OK) {
+		set_str(&r.plan_summary, summary);
+		if (m->plan != NULL) {
+			free(r.plan);
+			r.plan = rkj_text(m->plan);
+		}
+		if (sup_put(run->s, &r, NULL, &note) != RK_OK)
+			log_warn("job=%s the plan of its warm start was not "
+			    "kept: %s", run->id, summary);
+		store_job_fini(&r);
+	}
+	free(summary);
+}
+
+static void
+on_event(struct run *run, const struct wire_msg *m)
+{
+	if (++run->events > EVENTS_MAX + 1)
+		return;
+	if (run->events == EVENTS_MAX + 1) {
+		sup_event(run->s, run->id, "event", "the trainer has more to "
+		    "say than is kept here; see the log", NULL);
+		return;
+	}
+	char *message = clean(m->message);
+	json_t *data = json_pack("{s:I}", "attempt", (json_int_t)run->at.n);
+	sup_event(run->s, run->id, m->kind, message, data);
+	json_decref(data);
+	free(message);
+}
+
+/* Our trainer writes its log to stderr; another's words go to the same file. */
+static void
+on_log(struct run *run, const struct wire_msg *m)
+{
+	static const char *const levels[] = { "debug", "info", "warn", "error" };
+	char *path = xasprintf("%s/train.log", sup_job_dir(run->s, run->id));
+	char *text = clean(m->message), when[RK_TIME];
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW, 0640);
+
+	if (fd >= 0) {
+		char *line = xasprintf("%s %s %s\n",
+		    rk_time_text(when, now_ms()), levels[m->level], text);
+		(void)!rk_write_all(fd, line, strlen(line));
+		free(line);
+		sup_tell(run->s, run->id, 'l');
+	}
+	rk_close(&fd);
+	free(text);
+	free(path);
+}
+
+/* --- the end ---------------------------------------------------------------------- */
+
+static void
+on_done(struct run *run, const struct wire_msg *m)
+{
+	run->done = true;
+	run->outcome = m->outcome;
+	run->step = run->at.end_step = RK_MAX(run->at.end_step, m->step);
+	set(run->progress, "step", json_integer(run->step));
+	set_copy(run->progress, "metrics", m->metrics);
+	if (m->checkpoint != NULL && m->checkpoint[0] != '\0') {
+		set(run->progress, "checkpoint", json_string(m->checkpoint));
+		set(run->progress, "checkpoint_step", json_integer(run->step));
+	}
+}
+
+static void
+on_failed(struct run *run, const struct wire_msg *m)
+{
+	if (run->failed)
+		return;
+	run->failed = true;
+	run->permanent = m->permanent;
+	run->fail_reason = xstrdup(m->reason);
+	run->fail_message = clean(m->message);
+}
+
+/* Said good-bye: it has as long as one that was told to leave. */
+static void
+expect_exit(struct run *run)
+{
+	if (run->leave_by_ms == 0)
+		run->leave_by_ms = mono_ms() + run->s->c.stop_timeout_ms;
+	run_clock(run);
+}
+
+void
+talk(struct run *run, const struct wire_msg *m)
+{
+	switch (m->type) {
+	case WIRE_HELLO:
+		on_hello(run, m);
+		return;
+	case WIRE_PROGRESS:
+	case WIRE_METRIC:
+	case WIRE_CHECKPOINT:
+	case WIRE_DONE:
+		if (!run->hello) {
+			run_condemn(run, "crashed", "what the trainer said is "
+			    "not the protocol: \"%s\" before hello",
+			    wire_words[m->type]);
+			return;
+		}
+		break;
+	default:
+		break;
+	}
+	if (!run->hello_saved)
+		talk_save_hello(run);
+	switch (m->type) {
+	case WIRE_PROGRESS:
+		on_progress(run, m);
+		break;
+	case WIRE_METRIC:
+		sup_tell(run->s, run->id, 'm');
+		break;
+	case WIRE_CHECKPOINT:
+		on_checkpoint(run, m);
+		break;
+	case WIRE_PLAN:
+		on_plan(run, m);
+		break;
+	case WIRE_EVENT:
+		on_event(run, m);
+		break;
+	case WIRE_LOG:
+		on_log(run, m);
+		break;
+	case WIRE_DONE:
+		on_done(run, m);
+		expect_exit(run);
+		break;
+	case WIRE_FAILED:
+		on_failed(run, m);
+		expect_exit(run);
+		break;
+	default:                /* of a newer trainer; or ours to say */
+		break;
+	}
+}
