@@ -13,16 +13,16 @@
  * put while one of its pieces is being worked on, because done < n until then;
  * so fn, ctx and n may be read once a piece is taken, and only then.
  *
- * Who waits spins for a moment, then offers its core to others, then sleeps:
- * jobs follow each other within microseconds, but a machine may have more
- * runnable threads than cores, and then spinning takes the core from the thread
- * that is waited for.
+ * Who waits spins for a moment and then sleeps: jobs follow each other within
+ * microseconds, but a machine may have more runnable threads than cores, and
+ * then spinning takes the core from the thread that is waited for.  There is no
+ * sched_yield() between the two: who yields comes last, and a compiler next
+ * door then costs the second core; who sleeps is put on a core when woken.
  */
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -35,8 +35,7 @@
 #include "rekindle/kernel.h"
 #include "team.h"
 
-#define SPIN_NS  10000          /* pause only */
-#define YIELD_NS 50000          /* then sched_yield; then sleep */
+#define SPIN_NS 30000
 #define MAX_THREADS 1024
 
 static struct {
@@ -97,10 +96,8 @@ spin(_Atomic uint32_t *word, uint32_t value, bool want_eq)
 		int64_t t = mono_ns();
 		if (t0 == 0)
 			t0 = t;
-		if (t - t0 > YIELD_NS)
-			return false;
 		if (t - t0 > SPIN_NS)
-			sched_yield();
+			return false;
 	}
 }
 
