@@ -1,0 +1,17 @@
+#!/usr/bin/env python3
+"""Put build/bench.json as a table between the marks of README.md."""
+import json
+import os
+import re
+
+top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+rows = json.load(open(f"{os.environ.get('BUILD', f'{top}/build')}/bench.json"))
+lines = ["| what | measured | goal | conditions |", "|---|---|---|---|"]
+for r in rows:
+    miss = "" if r["holds"] else " **(missed)**"
+    lines.append(f"| {r['row']} | {r['value']:.4g} {r['unit']}{miss} | {r['goal']} | {r['conditions']} |")
+path = f"{top}/README.md"
+text = open(path).read()
+text = re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text,
+              flags=re.S)
+open(path, "w").write(text)

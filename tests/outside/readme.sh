@@ -1,0 +1,51 @@
+#!/bin/bash
+# What the README says, as it says it.
+. "$(dirname "$0")/../lib.sh"
+
+t_case "the lines for curl work when pasted"
+curl_lines() {
+	awk '/pastes this block/{want=1; next} want && /^```sh/{on=1; next}
+	    on && /^```/{exit} on' "$T_ROOT/README.md" >lines
+	[ "$(grep -c curl lines)" -ge 8 ] || t_fail "the block was not found"
+	daemon_start
+	sed "s|http://127.0.0.1:7450|$URL|" lines >pasted
+	# Long enough to be still running when it is paused.
+	cp -r "$T_ROOT/etc" etc
+	sed -i 's/^  epochs: .*/  epochs: 500/' etc/jobs/fashion-mlp.yaml
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
+	sed -i 's/^# save now/wait_for 30 step_at_least "$ID" 20\n&/' pasted
+	. ./pasted >said 2>&1
+	[ -n "$ID" ] || t_fail "no id: $(cat said)"
+	wait_for 20 job_is "$ID" cancelled
+	has "$(cat said)" '"names":["before-lr-drop"]'
+	has "$(cat said)" '"split":"train"'
+	eq "$(api GET "/v1/jobs/$ID/checkpoints/before-lr-drop" | jq -r '.names[0]')" before-lr-drop
+	# It went on from there, not from its latest.
+	eq "$(api GET "/v1/jobs/$ID/attempts" | jq -r '.attempts[-1].from')" \
+	    "$(api GET "/v1/jobs/$ID/checkpoints/before-lr-drop" | jq -r .checkpoint)"
+	grep -q '"status": *[45]' said && t_fail "$(grep '"status"' said)"
+	return 0
+}
+
+t_case "the job in the README is one that is taken"
+readme_job() {
+	awk '/^## A job/{want=1} want && /^```yaml/{on=1; next} on && /^```/{exit} on' \
+	    "$T_ROOT/README.md" >job.yaml
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
+	daemon_start
+	api POST /v1/jobs @job.yaml application/yaml >/dev/null
+	eq "$(status)" 201 "$(cat body)"
+	api POST "/v1/jobs/$(jq -r .id body)/cancel" >/dev/null
+}
+
+t_case "every example job is taken"
+example_jobs() {
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
+	daemon_start
+	for f in "$T_ROOT"/etc/jobs/*.yaml; do
+		case $f in *csv*) continue ;; esac      # its data are the reader's own
+		"$BUILD/rekindle" submit "$f" --hold >/dev/null || t_fail "$f"
+	done
+}
+
+t_run
