@@ -24,7 +24,7 @@
 #define RK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define RK_MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* --- errors ------------------------------------------------------------- */
+/* --- errors ----------------------------------------------------------- */
 
 /*
  * Three kinds of wrong.  Our bug: must() aborts, and the process is restarted
@@ -88,7 +88,7 @@ void rk_why_fini(struct rk_why *why);
 const char *rk_why_first(const struct rk_why *why);
 char *rk_why_text(const struct rk_why *why);
 
-/* --- memory: these abort when there is none ------------------------------ */
+/* --- memory: these abort when there is none ---------------------------- */
 
 void *xmalloc(size_t n);
 void *xcalloc(size_t n, size_t size);           /* overflow-checked, zeroed */
@@ -101,7 +101,7 @@ char *xasprintf(const char *fmt, ...) RK_PRINTF(1, 2);
 bool rk_mul(size_t a, size_t b, size_t *out);
 bool rk_add(size_t a, size_t b, size_t *out);
 
-/* --- log ------------------------------------------------------------------ */
+/* --- log ---------------------------------------------------------------- */
 
 /*
  * One line a call on stderr: "2026-11-23T12:00:00.000Z info ckpt: saved ...".
@@ -117,10 +117,10 @@ void log_warn(const char *fmt, ...) RK_PRINTF(1, 2);
 void log_error(const char *fmt, ...) RK_PRINTF(1, 2);
 void log_errno(const char *fmt, ...) RK_PRINTF(1, 2);
 
-/* --- strbuf: a growing string, always NUL-terminated ---------------------- */
+/* --- strbuf: a growing string, always NUL-terminated -------------------- */
 
 struct strbuf {
-	char *s;                /* never NULL after the first sb_ call; NULL in {0} */
+	char *s;                /* NULL in {0}, never after the first sb_ call */
 	size_t len, cap;
 };
 void sb_init(struct strbuf *b);                 /* same as = {0} */
@@ -147,7 +147,7 @@ size_t rk_text_fit(const char *s, size_t max);
 char *rk_group_digits(char *out, int64_t n);
 char *rk_human_bytes(char *out, uint64_t n);
 
-/* --- time ------------------------------------------------------------------ */
+/* --- time ---------------------------------------------------------------- */
 
 int64_t now_ms(void);
 int64_t mono_ms(void);
@@ -157,7 +157,7 @@ int64_t mono_ns(void);
 #define RK_TIME 32
 char *rk_time_text(char *out, int64_t ms);
 
-/* --- files ------------------------------------------------------------------ */
+/* --- files ---------------------------------------------------------------- */
 
 /*
  * Read a whole file.  *out (caller frees) has len bytes and a NUL behind them.
@@ -196,7 +196,7 @@ void rk_close(int *fd);                         /* closes if >= 0, sets -1 */
 int rk_set_cloexec(int fd, bool on);
 int rk_set_nonblock(int fd, bool on);
 
-/* --- digest ----------------------------------------------------------------- */
+/* --- digest --------------------------------------------------------------- */
 
 #define RK_SHA256_HEX 65                        /* 64 digits and a NUL */
 struct rk_sha256;                               /* a running SHA-256 */
@@ -210,7 +210,7 @@ void rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX]);
 enum rk_err rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX],
     uint64_t *size) RK_MUSTCHECK;
 
-/* --- identifiers, names, addresses ------------------------------------------ */
+/* --- identifiers, names, addresses ---------------------------------------- */
 
 /*
  * A new id, unique anywhere, that sorts by the time it was made: 48 bits of
@@ -247,7 +247,7 @@ enum rk_err rk_uri_parse(struct rk_uri *u, const char *s,
     struct rk_why *why) RK_MUSTCHECK;
 void rk_uri_fini(struct rk_uri *u);
 
-/* --- random numbers ---------------------------------------------------------- */
+/* --- random numbers -------------------------------------------------------- */
 
 /*
  * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",

@@ -30,7 +30,9 @@ all_of(const char *s, const char *digits)
 static int
 integer_base(const char *s, const char **digits)
 {
-	if (strncmp(s, "0x", 2) == 0 && all_of(s + 2, "0123456789abcdefABCDEF")) {
+	static const char hex[] = "0123456789abcdefABCDEF";
+
+	if (strncmp(s, "0x", 2) == 0 && all_of(s + 2, hex)) {
 		*digits = s + 2;
 		return 16;
 	}

@@ -1,4 +1,4 @@
-/* Children, by a pidfd each: no SIGCHLD, and no mix-up when a pid comes again. */
+/* Children, by a pidfd each: no SIGCHLD, no mix-up when a pid comes again. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/syscall.h>

@@ -16,7 +16,7 @@ struct loop_fd {
 	unsigned events;        /* wanted: LOOP_IN | LOOP_OUT */
 	loop_fd_fn *fn;         /* NULL: removed, freed after the round */
 	void *ctx;
-	struct loop_fd *next, **prev;   /* of the live ones, or of the dead */
+	struct loop_fd *next, **prev;   /* of the live, or of the dead */
 };
 
 struct loop_timer {

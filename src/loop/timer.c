@@ -29,7 +29,8 @@ settle(struct loop *l, struct loop_timer *t, size_t place)
 		size_t child = 2 * place;
 		if (child > l->set)
 			break;
-		if (child < l->set && before(l->heap[child + 1], l->heap[child]))
+		if (child < l->set &&
+		    before(l->heap[child + 1], l->heap[child]))
 			child++;
 		if (!before(l->heap[child], t))
 			break;

@@ -300,7 +300,8 @@ T_CASE(ids_and_names_are_checked)
 	t_check(!rk_id_ok(""));
 	t_check(rk_name_ok("before-lr.drop_2") && rk_name_ok("_x"));
 	t_check(!rk_name_ok("") && !rk_name_ok(".x") && !rk_name_ok("-x"));
-	t_check(!rk_name_ok("a/b") && !rk_name_ok("a b") && !rk_name_ok("\xc3"));
+	t_check(!rk_name_ok("a/b") && !rk_name_ok("a b"));
+	t_check(!rk_name_ok("\xc3"));
 	char n[66];
 	memset(n, 'x', 65);
 	n[65] = '\0';
