@@ -207,19 +207,23 @@ field_is_name(const struct field *f)
 	    !is_nonfinite(s, (size_t)(end - s));
 }
 
-/* p is at a field that is no plain number followed by a separator. */
+/* A field that is no plain number followed by a separator. */
 static enum rk_err
-read_odd_number(struct csv *c, double *v, bool *last)
+read_odd_number(struct csv *c, float *out, bool *last)
 {
 	struct csv at = *c;
 	struct field f;
+	double v;
 	enum rk_err rc = field_read(c, &f);
 
 	if (rc != RK_OK)
 		return rc;
 	*last = f.last;
-	if (field_number(&f, v))
-		return RK_OK;
+	if (field_number(&f, &v)) {
+		*out = (float)v;
+		return isfinite(*out) ? RK_OK : refuse_text(&at, f.s, f.n,
+		    "is too large for a 32-bit number");
+	}
 	const char *end = f.s + f.n, *s = skip_spaces(f.s, end);
 	if (s == end)
 		return refuse_field(&at, "is empty, want a number");
@@ -231,26 +235,16 @@ read_odd_number(struct csv *c, double *v, bool *last)
 enum rk_err
 field_read_number(struct csv *c, float *out, bool *last)
 {
-	struct csv at = *c;
+	const char *p = c->p;
 	double v;
-	const char *q = number_parse(c->p, c->end, &v);
+	const char *q = number_parse(p, c->end, &v);
 
-	if (q != NULL)
+	if (q != NULL && isfinite((float)v)) {
+		*out = (float)v;
 		c->p = q;
-	if (q == NULL || !field_pass_separator(c, last)) {
-		*c = at;
-		enum rk_err rc = read_odd_number(c, &v, last);
-		if (rc != RK_OK)
-			return rc;
+		if (field_pass_separator(c, last))
+			return RK_OK;
+		c->p = p;
 	}
-	*out = (float)v;
-	if (isfinite(*out))
-		return RK_OK;
-
-	struct csv again = at;
-	struct field f;
-	enum rk_err rc = field_read(&again, &f);
-	return rc != RK_OK ? rc : refuse_text(&at, f.s, f.n,
-	    "is too large for a 32-bit number");
+	return read_odd_number(c, out, last);
 }
-

@@ -9,13 +9,10 @@
 
 #define HELD_TAG 0x68656c64u
 
-/* Numbers of a batch that one piece gathers: few enough to share out a large
- * batch, and a small one is done by the caller alone. */
-#define PIECE ((int64_t)64 << 10)
-
-/* Rows, and bytes of each, that are asked of memory ahead of their turn. */
-#define AHEAD  2
-#define EXPECT ((size_t)4096)
+/* Numbers of a batch that one piece gathers.  Shuffled samples lie anywhere in
+ * memory, so a piece of these takes some microseconds, and sharing them out
+ * pays from the second on. */
+#define PIECE ((int64_t)16 << 10)
 
 struct held *
 held_new(const char *what)
@@ -191,23 +188,6 @@ gather_row(const struct data_set *d, int64_t at, float *x)
 			    d->scale[c], d->shift[c]);
 }
 
-/* Shuffled samples lie anywhere; what is asked for early comes in parallel. */
-static void
-expect_row(const struct data_set *d, int64_t at)
-{
-#if defined(__GNUC__)
-	const size_t size = d->bytes != NULL ? 1 : sizeof(float);
-	const size_t row = (size_t)d->width * size;
-	const char *p = d->bytes != NULL ? (const char *)d->bytes :
-	    (const char *)d->floats;
-
-	for (size_t i = 0; i < RK_MIN(row, EXPECT); i += 64)
-		__builtin_prefetch(p + (size_t)at * row + i);
-#else
-	(void)d, (void)at;
-#endif
-}
-
 static void
 gather_piece(void *ctx, size_t piece)
 {
@@ -219,8 +199,6 @@ gather_piece(void *ctx, size_t piece)
 		int64_t at = g->which[i];
 
 		must(at >= 0 && at < g->d->n);
-		if (g->x != NULL && i + AHEAD < to)
-			expect_row(g->d, g->which[i + AHEAD]);
 		if (g->x != NULL)
 			gather_row(g->d, at, g->x + i * g->d->width);
 		if (g->y != NULL)

@@ -7,9 +7,6 @@
 
 #include "rekindle/data.h"
 
-#define DATA_MAX_COLUMNS  ((size_t)1 << 20)     /* of a CSV file */
-#define DATA_MAX_CLASSES  (1 << 20)
-
 struct held {
 	struct data_set pub;            /* first: a data_set * is a held * */
 	unsigned tag;

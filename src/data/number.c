@@ -45,19 +45,19 @@ slow(const char *p, size_t n)
 	return strtod_l(text, NULL, c_locale);
 }
 
-struct digits {
-	uint64_t all;                   /* the digits as one integer */
-	int n;                          /* how many, leading zeros not counted */
-};
-
-static const char *
-take_digits(const char *p, const char *end, struct digits *d)
+/* Digits at p, appended to *all; past 19 of them it wraps, and nobody looks. */
+static inline const char *
+take_digits(const char *p, const char *end, uint64_t *all)
 {
-	for (; p < end && *p >= '0' && *p <= '9'; p++) {
-		/* Past 19 digits it is for strtod, and all may wrap. */
-		d->all = d->all * 10 + (uint64_t)(*p - '0');
-		d->n += (d->n > 0 || *p != '0') && d->n < 100;
+	uint64_t n = *all;
+
+	for (; p < end; p++) {
+		unsigned digit = (unsigned)*p - '0';
+		if (digit > 9)
+			break;
+		n = n * 10 + digit;
 	}
+	*all = n;
 	return p;
 }
 
@@ -83,18 +83,18 @@ const char *
 number_parse(const char *p, const char *end, double *v)
 {
 	const char *begin = p, *first;
-	struct digits d = { 0, 0 };
+	uint64_t all = 0;
 	bool minus = p < end && *p == '-';
 	int e = 0;
 
 	if (p < end && (*p == '-' || *p == '+'))
 		p++;
 	first = p;
-	p = take_digits(p, end, &d);
+	p = take_digits(p, end, &all);
 	ptrdiff_t seen = p - first, fraction = 0;
 	if (p < end && *p == '.') {
 		first = p + 1;
-		p = take_digits(first, end, &d);
+		p = take_digits(first, end, &all);
 		fraction = p - first;
 	}
 	if (seen + fraction == 0)
@@ -105,9 +105,9 @@ number_parse(const char *p, const char *end, double *v)
 		return NULL;
 
 	e -= (int)fraction;
-	if (d.n <= 19 && d.all <= EXACT_INT && e >= -EXACT_POWER &&
+	if (seen + fraction <= 19 && all <= EXACT_INT && e >= -EXACT_POWER &&
 	    e <= EXACT_POWER) {
-		double x = (double)d.all;
+		double x = (double)all;
 		x = e < 0 ? x / powers[-e] : x * powers[e];
 		*v = minus ? -x : x;
 	} else {

@@ -17,9 +17,9 @@
  * a piece costs nothing, and small networks are still shared out. */
 #define PIECE       ((int64_t)64 << 10)
 
-/* From this many floats on, a shadow is written past the caches: parameters,
- * gradients, slots and shadow would not fit into the last level anyway. */
-#define STREAM_FROM ((int64_t)1 << 20)
+/* From this many floats on, a shadow is written past the caches (measured: what
+ * it would push out of them costs more than reading it back). */
+#define STREAM_FROM ((int64_t)512 << 10)
 
 struct optim {
 	unsigned tag;
