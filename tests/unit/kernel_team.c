@@ -48,6 +48,7 @@ spin_piece(void *ctx, size_t i)
 
 	for (unsigned k = 0; k < rk_draw_u32(1, 2, 3, i) % 300; k++)
 		x += k;
+	(void)x;
 	atomic_fetch_add(sum, i + 1);
 }
 
