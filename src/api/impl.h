@@ -1,0 +1,373 @@
+/*
+ * What the files of api share: the server, a request on its way through, and
+ * the table of routes.
+ *
+ *	door ──▶ request.c ──▶ guard.c   may it come in
+ *	             │    ───▶ route.c   what does it want
+ *	             │    ───▶ idem.c    was it answered before
+ *	             ▼
+ *	  jobs.c checkpoints.c lines.c events.c probes.c openapi.c
+ *	             │
+ *	             ▼  reply.c: one answer a request, problem+json for refusals
+ */
+#ifndef REKINDLE_API_IMPL_H
+#define REKINDLE_API_IMPL_H
+
+#include <microhttpd.h>
+
+#include "rekindle/api.h"
+#include "rekindle/ckpt.h"
+#include "rekindle/json.h"
+
+#define API_TAG  0xa9100001u
+#define REQ_TAG  0xa9100002u
+#define STREAM_TAG 0xa9100003u
+
+struct req;
+typedef void route_fn(struct req *q);
+
+/* --- route.c, table.c --------------------------------------------------- */
+
+#define ROUTE_ARGS 3
+#define ROUTE_ARG_MAX 128
+
+enum route_flags {
+	ROUTE_CACHE  = 1u << 0,         /* the answer is kept until a change */
+	ROUTE_FOLLOW = 1u << 1,         /* can be followed as a stream */
+	ROUTE_STREAM = 1u << 2,         /* is always a stream */
+	ROUTE_IF_MATCH = 1u << 3,       /* takes If-Match */
+	ROUTE_ETAG   = 1u << 4,         /* answers with an ETag */
+};
+
+/* One endpoint: what the router, the checks and the OpenAPI document know. */
+struct route {
+	const char *method;
+	const char *path;       /* "/v1/jobs/{id}" */
+	const char *op;         /* operationId, and the label in /metrics */
+	route_fn *fn;
+	const char *summary;
+	const char *query;      /* the parameters it takes, by blanks */
+	const char *body;       /* the schema of its body; NULL: it takes none */
+	const char *answers;    /* "201:Job 409 422": status and schema */
+	unsigned flags;
+};
+extern const struct route routes[];
+extern const size_t nroutes;
+
+/* Query and path parameters by name: their schema (YAML) and a sentence. */
+struct param {
+	const char *name, *schema, *text;
+};
+extern const struct param query_params[], path_params[];
+
+/*
+ * The route for a method (HEAD counts as GET) and a path.  NULL: none; then
+ * *allow (caller frees) lists the methods of that path, NULL if there is no
+ * such path.  args get the parts in braces.
+ */
+const struct route *route_find(const char *method, const char *path,
+    char args[ROUTE_ARGS][ROUTE_ARG_MAX], char **allow);
+
+/* --- guard.c ------------------------------------------------------------- */
+
+enum body_kind { BODY_ABSENT, BODY_JSON, BODY_YAML, BODY_OTHER };
+
+/* Is this Host header ours: localhost or the address we listen on, with the
+ * port (which may be left out when it is 80)? */
+bool guard_host_ok(const char *host, const char *listen_host, int port);
+/* Is this Origin the host that the request was sent to? */
+bool guard_origin_ok(const char *origin, const char *host);
+/* Does the browser say that another site made the request? */
+bool guard_cross_site(const char *sec_fetch_site);
+enum body_kind guard_body_kind(const char *content_type);
+/* A key of an Idempotency-Key header: 1 to 255 printable ASCII characters. */
+bool guard_idem_key_ok(const char *key);
+
+/* --- query.c -------------------------------------------------------------- */
+
+#define QUERY_MAX 16
+struct query {
+	struct {
+		const char *key, *value;        /* value "" when there is no = */
+	} v[QUERY_MAX];
+	size_t n;
+	bool overflow;          /* more parameters than any route takes */
+	struct rk_why *why;
+};
+void query_add(struct query *q, const char *key, const char *value);
+/* Faults for what is not in `known` (by blanks) and for what comes twice. */
+void query_check(struct query *q, const char *known);
+const char *query_get(const struct query *q, const char *key);  /* or NULL */
+/* Absent: fallback; wrong: a fault, and fallback. */
+int64_t query_int(struct query *q, const char *key, int64_t fallback,
+    int64_t min, int64_t max);
+/* ?cursor= of a page, or ?after=, which is the same place as a number. */
+int64_t query_after(struct query *q, int64_t fallback);
+bool query_flag(struct query *q, const char *key);
+/* "running,queued" to bits of enum job_state. */
+unsigned query_states(struct query *q, const char *key);
+
+/* --- problem.c ------------------------------------------------------------ */
+
+enum problem {
+	P_BAD_REQUEST, P_INVALID_QUERY, P_MALFORMED_BODY, P_FORBIDDEN_ORIGIN,
+	P_WRONG_HOST, P_NOT_FOUND, P_METHOD, P_CONFLICT, P_IN_PROGRESS,
+	P_PRECONDITION, P_TOO_LARGE, P_MEDIA_TYPE, P_RANGE, P_INVALID_JOB,
+	P_INVALID_FIELDS, P_KEY_REUSED, P_INTERNAL, P_DRAINING, P_NOT_READY,
+	P_TOO_MANY_STREAMS, P_READ_ONLY, P_TIMEOUT, P_NO_SPACE, P_CORRUPT,
+	PROBLEMS
+};
+struct problem_def {
+	const char *slug, *title;
+	int status;
+};
+extern const struct problem_def problems[PROBLEMS];
+/* The document; faults may be NULL. */
+void problem_write(struct strbuf *b, enum problem p, const char *detail,
+    const struct rk_why *faults);
+
+/* --- text.c: JSON text by hand, for what is served often ------------------- */
+
+void put_str(struct strbuf *b, const char *s);          /* quoted, escaped */
+void put_strn(struct strbuf *b, const char *s, size_t n);
+void put_key(struct strbuf *b, const char *key);        /* ,"key": */
+void put_time(struct strbuf *b, int64_t ms);            /* null for 0 */
+void put_or_null(struct strbuf *b, const char *s);      /* null for "" */
+/* The end of a page of what only grows: `after` is where to look again later,
+ * `next` the cursor of what there is more already. */
+void put_next(struct strbuf *b, int64_t after, bool more);
+void put_raw(struct strbuf *b, const char *json, const char *empty);
+
+/* --- the server ------------------------------------------------------------ */
+
+struct door {
+	struct api *api;
+	bool local;             /* the Unix socket: any Host will do */
+	struct MHD_Daemon *mhd;
+	struct loop_fd *watch;
+	int fd;
+};
+enum { DOOR_TCP, DOOR_UNIX, DOORS };
+
+/* Answers kept until something changes; see cache.c. */
+#define CACHE_SLOTS 256
+struct cache_entry {
+	char *uri;
+	const struct route *route;
+	struct MHD_Response *resp;
+	char etag[48];
+	size_t size;
+};
+struct cache {
+	struct cache_entry slot[CACHE_SLOTS];
+	int64_t change;         /* what api->change was when they were made */
+	size_t bytes;
+};
+
+#define STATS_BUCKETS 9
+#define STATS_STATUS 600
+struct stats {
+	uint64_t *by_status;    /* [nroutes + 1][STATS_STATUS], sparse use */
+	uint64_t bucket[STATS_BUCKETS + 1];
+	double seconds;
+	uint64_t count;
+	int64_t began_ms;
+};
+
+struct stream;
+
+struct api {
+	unsigned tag;
+	struct loop *loop;
+	struct store *store;
+	struct sup *sup;
+	struct api_config cfg;
+	char *tcp_host;
+	struct door door[DOORS];
+	struct loop_timer *tick;        /* while there are streams */
+	int64_t change;         /* grows with all that a GET could show */
+	struct cache cache;
+	struct stats stats;
+	struct req *reqs;
+	struct stream *streams;
+	int nstreams;
+	struct MHD_Response *openapi;
+	bool closing;
+};
+
+/* A job changed through us and not through the supervisor. */
+void api_changed(struct api *a, const char *job, char what);
+
+/* --- a request ---------------------------------------------------------------- */
+
+struct req {
+	unsigned tag;
+	struct api *api;
+	struct door *door;
+	struct MHD_Connection *conn;
+	struct req *prev, *next;
+	char *uri;              /* as it was sent */
+	char method[12];
+	const struct route *route;      /* NULL until found */
+	char arg[ROUTE_ARGS][ROUTE_ARG_MAX];
+	int64_t began_ns;
+	bool begun;
+	bool waiting;           /* suspended until somebody answers */
+	bool asked;             /* sup_checkpoint() has us in its list */
+	bool counted;
+	enum body_kind kind;
+	char *body;
+	size_t len, cap, seen;
+	struct query query;
+	struct rk_why why;      /* faults found on the way; freed at the end */
+
+	char *idem_key;         /* NULL: none */
+	char idem_digest[RK_SHA256_HEX];
+
+	/* the answer: status 0 until there is one; then either resp, which the
+	 * request holds a reference of, or the bytes in out */
+	int status;
+	struct MHD_Response *resp;
+	const char *ctype;
+	struct strbuf out;
+	char etag[48];
+	char *location;
+	char *allow;
+	bool replayed, retry_later;
+	bool shared;            /* resp is somebody else's */
+};
+
+const char *req_header(struct req *q, const char *name);
+/* The note that goes with a write on behalf of this request. */
+struct store_note req_note(const struct req *q);
+/* Does the client want a stream: ?follow, or Accept: text/event-stream? */
+bool req_follows(struct req *q);
+/* Its body as a tree, a new reference.  An empty body is an empty object when
+ * that is allowed.  NULL: the refusal is the answer already. */
+json_t *req_tree(struct req *q, bool may_be_empty);
+/* The body's fields read into o's getters leave faults in q->why; if there are
+ * any, they become the answer and this is true. */
+bool req_refused(struct req *q, enum problem p);
+/* Wait for req_wake(), which must come with an answer set. */
+void req_wait(struct req *q);
+void req_wake(struct req *q);
+
+/* libmicrohttpd's three ways in: request.c */
+void *req_uri(void *door, const char *uri, struct MHD_Connection *c);
+enum MHD_Result req_handle(void *door, struct MHD_Connection *c,
+    const char *url, const char *method, const char *version,
+    const char *data, size_t *size, void **ctx);
+void req_completed(void *door, struct MHD_Connection *c, void **ctx,
+    enum MHD_RequestTerminationCode why);
+
+/* --- reply.c -------------------------------------------------------------------- */
+
+/* q->out is the answer. */
+void reply_json(struct req *q, int status);
+void reply_empty(struct req *q, int status);
+/* Takes the tree. */
+void reply_tree(struct req *q, int status, json_t *v);
+/* One that the caller keeps. */
+void reply_shared(struct req *q, int status, struct MHD_Response *r);
+/* Takes the reference. */
+void reply_with(struct req *q, int status, struct MHD_Response *r);
+void reply_problem(struct req *q, enum problem p, const char *fmt, ...)
+    RK_PRINTF(3, 4);
+/* detail from the faults, which are listed if they have paths */
+void reply_faults(struct req *q, enum problem p, const struct rk_why *why);
+/* What a module said no with; `what` names the thing, for RK_ENOENT. */
+void reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
+    const char *what);
+/* Make the answer a response (once) and queue it. */
+enum MHD_Result reply_send(struct req *q);
+
+/* --- idem.c ----------------------------------------------------------------------- */
+
+/* Before a POST runs: false when the answer is set already. */
+bool idem_begin(struct req *q);
+/* After it: keep the answer, if it is one to keep. */
+void idem_end(struct req *q);
+
+/* --- cache.c ------------------------------------------------------------------------ */
+
+struct cache_entry *cache_find(struct api *a, const char *uri);
+bool cache_keep(struct req *q, size_t size);
+void cache_clear(struct cache *c);
+
+/* --- stream.c ------------------------------------------------------------------------- */
+
+enum stream_kind { STREAM_EVENTS, STREAM_METRICS, STREAM_LOG };
+struct stream_want {
+	enum stream_kind kind;
+	const char *job;        /* "" for all (events) */
+	int64_t after;          /* event number, or byte of the file */
+	int64_t attempt;        /* of metrics; 0: any */
+	const char *split;      /* of metrics; NULL: any */
+};
+/* Answer with a stream of server-sent events. */
+void stream_reply(struct req *q, const struct stream_want *w);
+/* Where Last-Event-ID says to go on; fallback if there is none. */
+int64_t stream_after(struct req *q, int64_t fallback);
+void stream_told(struct api *a, const char *job, char what);
+void stream_tick(void *api);
+void stream_close_all(struct api *a);
+
+/* --- lines.c: the files that a trainer appends to ------------------------ */
+
+#define LINES_METRICS "metrics.jsonl"
+#define LINES_LOG     "train.log"
+#define LINES_CHUNK   16384
+
+/* Open <job's folder>/name for reading; -1 if it is not there. */
+int lines_open(struct api *a, const char *job, const char *name);
+
+/*
+ * Go through the lines in one chunk of the file from byte pos on; `end` is
+ * where the next one begins.  A line longer than a chunk comes in pieces.  fn
+ * returns false when it does not take the line: it stays unread.  `rest`: the
+ * bytes behind the last newline are a line too.  Returns the byte to go on
+ * from, which is pos when there is nothing to read.
+ */
+typedef bool lines_fn(void *ctx, const char *s, size_t n, int64_t end);
+int64_t lines_read(int fd, int64_t pos, bool rest, lines_fn *fn, void *ctx);
+
+/* Is this line a JSON object, and one of this attempt (0: any) and split
+ * (NULL: any)?  A trainer that was killed may have left half a line. */
+bool lines_metric_ok(const char *s, size_t n, int64_t attempt,
+    const char *split);
+
+/* --- what writes JSON ---------------------------------------------------------------------- */
+
+void job_write(struct strbuf *b, struct api *a, const struct job_row *r,
+    bool whole);
+void event_write(struct strbuf *b, const struct event_row *e);
+/* The answer is job `id` as it is now. */
+void reply_job(struct req *q, int status, const char *id);
+/* Reads the row of {id}; false when the refusal is the answer already. */
+bool req_job(struct req *q, struct job_row *r);
+
+/* The checkpoint that {name} of {id} selects: both are then the caller's.
+ * False: the refusal is the answer already. */
+bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
+
+/* --- stats.c ----------------------------------------------------------------------------------- */
+
+void stats_init(struct stats *s);
+void stats_fini(struct stats *s);
+void stats_count(struct stats *s, const struct route *r, int status,
+    int64_t ns);
+void stats_write(struct strbuf *b, struct api *a);
+
+/* --- handlers, by table.c ------------------------------------------------------------------------ */
+
+route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
+route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
+route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
+route_fn h_checkpoint_delete, h_checkpoint_file;
+route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
+route_fn h_health, h_ready, h_prometheus, h_openapi;
+
+extern const char openapi_schemas[], openapi_spec_schemas[];    /* YAML */
+json_t *openapi_tree(void);             /* the whole document */
+
+#endif

@@ -1,0 +1,120 @@
+/* A job as the API shows it. */
+#include "impl.h"
+
+#include <string.h>
+
+/* What the trainer said last, or else what was written down last. */
+static void
+put_progress(struct strbuf *b, struct api *a, const struct job_row *r)
+{
+	const json_t *live = sup_progress(a->sup, r->id);
+
+	put_key(b, "progress");
+	if (live != NULL && json_object_size(live) > 0) {
+		char *text = rkj_text(live);
+		sb_adds(b, text);
+		free(text);
+	} else {
+		put_raw(b, r->progress, "{}");
+	}
+}
+
+static void
+put_int(struct strbuf *b, const char *key, int64_t n)
+{
+	put_key(b, key);
+	sb_addf(b, "%lld", (long long)n);
+}
+
+static void
+put_field(struct strbuf *b, const char *key, const char *s)
+{
+	put_key(b, key);
+	put_str(b, s != NULL ? s : "");
+}
+
+static void
+put_when(struct strbuf *b, const char *key, int64_t ms)
+{
+	put_key(b, key);
+	put_time(b, ms);
+}
+
+void
+job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
+{
+	sb_adds(b, "{\"id\":\"");
+	sb_adds(b, r->id);
+	sb_addc(b, '"');
+	put_field(b, "name", r->name);
+	put_field(b, "state", job_state_words[r->state]);
+	put_field(b, "desired", job_desired_words[r->desired]);
+	put_field(b, "reason", r->reason);
+	put_field(b, "message", r->message);
+	put_int(b, "priority", r->priority);
+	put_key(b, "labels");
+	put_raw(b, r->labels, "{}");
+	put_int(b, "threads", r->threads);
+	put_key(b, "memory");
+	sb_addf(b, "%llu", (unsigned long long)r->memory);
+	put_when(b, "created", r->created_ms);
+	put_when(b, "updated", r->updated_ms);
+	put_when(b, "started", r->started_ms);
+	put_when(b, "ended", r->ended_ms);
+	put_when(b, "not_before", r->not_before_ms);
+	put_int(b, "attempt", r->attempt);
+	put_int(b, "failures", r->failures);
+	put_field(b, "resume_from", r->resume_from);
+	put_progress(b, a, r);
+	put_key(b, "plan_summary");
+	put_or_null(b, r->plan_summary);
+	put_int(b, "version", r->version);
+	if (whole) {
+		put_key(b, "plan");
+		put_raw(b, r->plan, "null");
+		put_key(b, "spec");
+		put_raw(b, r->spec, "{}");
+	}
+	sb_addc(b, '}');
+}
+
+void
+reply_job(struct req *q, int status, const char *id)
+{
+	struct job_row r;
+	enum rk_err rc = store_job_get(q->api->store, id, &r);
+
+	if (rc != RK_OK) {
+		reply_err(q, rc, NULL, "job of that id");
+		return;
+	}
+	snprintf(q->etag, sizeof(q->etag), "\"%lld.%lld\"",
+	    (long long)r.version, (long long)sup_generation(q->api->sup, id));
+	sb_reset(&q->out);
+	job_write(&q->out, q->api, &r, true);
+	sb_addc(&q->out, '\n');
+	store_job_fini(&r);
+	reply_json(q, status);
+}
+
+bool
+req_job(struct req *q, struct job_row *r)
+{
+	const char *id = q->arg[0];
+	enum rk_err rc;
+
+	if (!rk_id_ok(id)) {
+		reply_problem(q, P_NOT_FOUND, "there is no job \"%s\": an id "
+		    "has %d characters of 0-9 and a-z; a job is found by its "
+		    "name with GET /v1/jobs?name=", id, RK_ID_LEN);
+		return false;
+	}
+	rc = store_job_get(q->api->store, id, r);
+	if (rc == RK_OK)
+		return true;
+	if (rc == RK_ENOENT)
+		reply_problem(q, P_NOT_FOUND, "there is no job %s", id);
+	else
+		reply_err(q, rc, NULL, "job");
+	return false;
+}

@@ -1,0 +1,284 @@
+/* What /metrics says, in the text format of Prometheus. */
+#include "impl.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Upper ends of the buckets of a request's duration, in seconds. */
+static const double ends[STATS_BUCKETS] = {
+	0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1, 10
+};
+
+#define ROUTE_OF(r) ((r) != NULL ? (size_t)((r) - routes) : nroutes)
+#define RUNNING_MAX 256         /* jobs with gauges of their own */
+
+void
+stats_init(struct stats *s)
+{
+	s->by_status = xcalloc((nroutes + 1) * STATS_STATUS,
+	    sizeof(*s->by_status));
+	s->began_ms = now_ms();
+}
+
+void
+stats_fini(struct stats *s)
+{
+	free(s->by_status);
+}
+
+void
+stats_count(struct stats *s, const struct route *r, int status, int64_t ns)
+{
+	double sec = (double)ns / 1e9;
+	size_t i = 0;
+
+	must(status > 0 && status < STATS_STATUS);
+	s->by_status[ROUTE_OF(r) * STATS_STATUS + (size_t)status]++;
+	while (i < STATS_BUCKETS && sec > ends[i])
+		i++;
+	s->bucket[i]++;
+	s->seconds += sec;
+	s->count++;
+}
+
+static void
+head(struct strbuf *b, const char *name, const char *type, const char *help)
+{
+	sb_addf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+one(struct strbuf *b, const char *name, const char *type, const char *help,
+    double v)
+{
+	head(b, name, type, help);
+	sb_addf(b, "%s %.15g\n", name, v);
+}
+
+/* --- requests -------------------------------------------------------------- */
+
+static void
+write_requests(struct strbuf *b, const struct stats *s)
+{
+	uint64_t sum = 0;
+
+	head(b, "rekindle_http_requests_total", "counter",
+	    "Requests answered, by route and status.");
+	for (size_t r = 0; r <= nroutes; r++) {
+		for (int st = 0; st < STATS_STATUS; st++) {
+			uint64_t n = s->by_status[r * STATS_STATUS + (size_t)st];
+			if (n > 0)
+				sb_addf(b, "rekindle_http_requests_total"
+				    "{route=\"%s\",status=\"%d\"} %llu\n",
+				    r < nroutes ? routes[r].op : "none", st,
+				    (unsigned long long)n);
+		}
+	}
+	head(b, "rekindle_http_request_duration_seconds", "histogram",
+	    "From the first line of a request to its answer.");
+	for (size_t i = 0; i < STATS_BUCKETS; i++) {
+		sum += s->bucket[i];
+		sb_addf(b, "rekindle_http_request_duration_seconds_bucket"
+		    "{le=\"%g\"} %llu\n", ends[i], (unsigned long long)sum);
+	}
+	sb_addf(b, "rekindle_http_request_duration_seconds_bucket"
+	    "{le=\"+Inf\"} %llu\n"
+	    "rekindle_http_request_duration_seconds_sum %.9g\n"
+	    "rekindle_http_request_duration_seconds_count %llu\n",
+	    (unsigned long long)s->count, s->seconds,
+	    (unsigned long long)s->count);
+}
+
+static void
+write_doors(struct strbuf *b, struct api *a)
+{
+	static const char *const words[DOORS] = { "tcp", "unix" };
+
+	head(b, "rekindle_http_connections", "gauge",
+	    "Connections open now, by socket.");
+	for (int i = 0; i < DOORS; i++) {
+		const union MHD_DaemonInfo *d = a->door[i].mhd == NULL ? NULL :
+		    MHD_get_daemon_info(a->door[i].mhd,
+		    MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (d != NULL)
+			sb_addf(b, "rekindle_http_connections{socket=\"%s\"} "
+			    "%u\n", words[i], d->num_connections);
+	}
+	one(b, "rekindle_http_streams", "gauge",
+	    "Clients that follow events, metrics or a log.", a->nstreams);
+}
+
+/* --- jobs ------------------------------------------------------------------- */
+
+struct running {
+	struct api *a;
+	char id[RUNNING_MAX][RK_ID];
+	char *name[RUNNING_MAX];
+	int n;
+};
+
+static bool
+add_running(void *ctx, const struct job_row *r)
+{
+	struct running *v = ctx;
+
+	memcpy(v->id[v->n], r->id, RK_ID);
+	v->name[v->n] = xstrdup(r->name);
+	return ++v->n < RUNNING_MAX;
+}
+
+static const struct {
+	const char *metric, *key, *help;
+} gauges[] = {
+	{ "rekindle_job_step", "step", "Optimiser steps done." },
+	{ "rekindle_job_steps", "steps_total", "Optimiser steps to be done." },
+	{ "rekindle_job_epoch", "epoch", "Epochs completed." },
+	{ "rekindle_job_loss", "loss", "Training loss, latest." },
+	{ "rekindle_job_accuracy", "accuracy", "Accuracy, latest." },
+	{ "rekindle_job_learning_rate", "learning_rate",
+	    "Learning rate of the latest step." },
+	{ "rekindle_job_samples_per_second", "samples_per_second",
+	    "Training speed." },
+	{ "rekindle_job_stall_ratio", "stall_ratio",
+	    "Share of the time that training waited for checkpoints." },
+};
+
+static void
+write_running(struct strbuf *b, struct api *a)
+{
+	struct store_filter f = { .states = 1u << JOB_RUNNING };
+	struct running *v = xcalloc(1, sizeof(*v));
+
+	/* Names are of [A-Za-z0-9._-]: nothing to be escaped in a label. */
+	if (store_jobs(a->store, &f, NULL, RUNNING_MAX, add_running, v) !=
+	    RK_OK)
+		log_warn("api: no gauges of jobs: they could not be read");
+	for (size_t g = 0; g < RK_ARRAY_LEN(gauges); g++) {
+		head(b, gauges[g].metric, "gauge", gauges[g].help);
+		for (int i = 0; i < v->n; i++) {
+			const json_t *p = json_object_get(sup_progress(a->sup,
+			    v->id[i]), gauges[g].key);
+			if (json_is_number(p))
+				sb_addf(b, "%s{id=\"%s\",name=\"%s\"} %.9g\n",
+				    gauges[g].metric, v->id[i], v->name[i],
+				    json_number_value(p));
+		}
+	}
+	for (int i = 0; i < v->n; i++)
+		free(v->name[i]);
+	free(v);
+}
+
+static void
+write_jobs(struct strbuf *b, struct api *a)
+{
+	int64_t count[JOB_STATES] = { 0 }, threads = 0, queued = 0;
+	uint64_t memory = 0;
+	int running = 0;
+
+	head(b, "rekindle_jobs", "gauge", "Jobs in the store, by state.");
+	if (store_counts(a->store, count) == RK_OK) {
+		for (int i = 0; i < JOB_STATES; i++)
+			sb_addf(b, "rekindle_jobs{state=\"%s\"} %lld\n",
+			    job_state_words[i], (long long)count[i]);
+	}
+	sup_stats(a->sup, &running, &queued, &threads, &memory);
+	one(b, "rekindle_trainers", "gauge", "Trainer processes alive.",
+	    running);
+	one(b, "rekindle_threads_used", "gauge",
+	    "Threads of the capacity that running jobs hold.", (double)threads);
+	one(b, "rekindle_memory_used_bytes", "gauge",
+	    "Memory of the capacity that running jobs hold.", (double)memory);
+	one(b, "rekindle_draining", "gauge", "1 while no new work is taken.",
+	    sup_draining(a->sup));
+	write_running(b, a);
+}
+
+static void
+write_totals(struct strbuf *b, struct api *a)
+{
+	struct sup_totals t = { 0 };
+
+	sup_totals(a->sup, &t);
+	one(b, "rekindle_attempts_total", "counter",
+	    "Attempts at jobs since the daemon began.", (double)t.attempts);
+	one(b, "rekindle_crashes_total", "counter",
+	    "Attempts that ended in a crash.", (double)t.crashes);
+	one(b, "rekindle_stalls_total", "counter",
+	    "Trainers killed because they said nothing.", (double)t.stalls);
+	one(b, "rekindle_checkpoints_total", "counter",
+	    "Checkpoints committed.", (double)t.checkpoints);
+	one(b, "rekindle_checkpoint_bytes_total", "counter",
+	    "Bytes of the checkpoints committed.", (double)t.checkpoint_bytes);
+	one(b, "rekindle_checkpoint_stall_seconds_total", "counter",
+	    "Time that training waited for checkpoints.", t.stall_seconds);
+	one(b, "rekindle_checkpoint_write_seconds_total", "counter",
+	    "Time that checkpoints took to be written.", t.write_seconds);
+}
+
+/* --- this process -------------------------------------------------------------- */
+
+static double
+resident_bytes(void)
+{
+	unsigned long long size, resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%llu %llu", &size, &resident) != 2)
+		resident = 0;
+	fclose(f);
+	return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double
+open_files(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = -3;             /* ".", "..", and the one that we look with */
+
+	if (d == NULL)
+		return 0;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void
+write_process(struct strbuf *b, const struct stats *s)
+{
+	struct rusage u;
+	struct rlimit lim;
+
+	head(b, "rekindle_build_info", "gauge", "1, with the version.");
+	sb_adds(b, "rekindle_build_info{version=\"" REKINDLE_VERSION "\"} 1\n");
+	one(b, "process_resident_memory_bytes", "gauge",
+	    "Resident memory of the daemon.", resident_bytes());
+	one(b, "process_open_fds", "gauge", "Open file descriptors.",
+	    open_files());
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0)
+		one(b, "process_max_fds", "gauge",
+		    "Most file descriptors it may open.", (double)lim.rlim_cur);
+	if (getrusage(RUSAGE_SELF, &u) == 0)
+		one(b, "process_cpu_seconds_total", "counter",
+		    "User and system time of the daemon.",
+		    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+		    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+	one(b, "process_start_time_seconds", "gauge",
+	    "When the daemon began to serve, since the epoch.",
+	    (double)s->began_ms / 1e3);
+}
+
+void
+stats_write(struct strbuf *b, struct api *a)
+{
+	write_jobs(b, a);
+	write_totals(b, a);
+	write_requests(b, &a->stats);
+	write_doors(b, a);
+	write_process(b, &a->stats);
+}

@@ -1,0 +1,284 @@
+/* The configuration: defaults, the file, the flags; what the machine has. */
+#include "impl.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+config_init(struct config *c)
+{
+	const char *dir = getenv("STATE_DIRECTORY");    /* systemd's */
+
+	*c = (struct config){
+		.start_timeout = 60, .stall_timeout = 120, .stop_timeout = 60,
+		.nice = 10, .retry_base = 1, .retry_max = 300,
+		.disk_reserve = 64u << 20, .disk_check = 5,
+		.body_limit = 1u << 20, .header_limit = 16u << 10,
+		.connections = 1100, .streams = 200,
+		.idle_timeout = 30, .heartbeat = 15,
+		.keep_events = 1000000, .sweep = 3600,
+	};
+	c->state_dir = xstrdup(dir != NULL && dir[0] == '/' &&
+	    strchr(dir, ':') == NULL ? dir : DEFAULT_STATE);
+	c->listen = xstrdup(DEFAULT_LISTEN);
+	c->socket_mode = xstrdup("0660");
+	c->log_level = xstrdup("info");
+}
+
+void
+config_fini(struct config *c)
+{
+	free(c->state_dir);
+	free(c->listen);
+	free(c->socket);
+	free(c->socket_mode);
+	free(c->trainer);
+	free(c->log_level);
+	*c = (struct config){ 0 };
+}
+
+/* --- the file ----------------------------------------------------------------- */
+
+/* An object within the file, or an empty one where it is absent. */
+static void
+section(struct rkj_obj *top, const char *key, struct rkj_obj *o)
+{
+	static json_t *empty;
+	const json_t *v = rkj_any(top, key);
+
+	if (v == NULL || json_is_null(v)) {
+		if (empty == NULL)
+			empty = json_object();
+		v = empty;
+	}
+	rkj_open(o, v, key, top->why);
+}
+
+static void
+seconds(struct rkj_obj *o, const char *key, double *out, double min)
+{
+	rkj_real(o, key, out, min, 86400, RKJ_OPTIONAL);
+}
+
+static void
+read_sections(struct config *c, struct rkj_obj *top)
+{
+	struct rkj_obj o;
+
+	section(top, "capacity", &o);
+	rkj_int(&o, "threads", &c->threads, 1, 4096, RKJ_OPTIONAL);
+	rkj_bytes(&o, "memory", &c->memory, 1u << 20, INT64_MAX, RKJ_OPTIONAL);
+	rkj_close(&o);
+	section(top, "trainers", &o);
+	rkj_int(&o, "nice", &c->nice, 0, 19, RKJ_OPTIONAL);
+	seconds(&o, "start_timeout_seconds", &c->start_timeout, 1);
+	seconds(&o, "stall_timeout_seconds", &c->stall_timeout, 1);
+	seconds(&o, "stop_timeout_seconds", &c->stop_timeout, 1);
+	rkj_close(&o);
+	section(top, "retry", &o);
+	seconds(&o, "base_seconds", &c->retry_base, 0.01);
+	seconds(&o, "max_seconds", &c->retry_max, 0.01);
+	rkj_close(&o);
+	section(top, "disk", &o);
+	rkj_bytes(&o, "reserve", &c->disk_reserve, 0, INT64_MAX, RKJ_OPTIONAL);
+	seconds(&o, "check_seconds", &c->disk_check, 0.1);
+	rkj_close(&o);
+	section(top, "api", &o);
+	rkj_bytes(&o, "body_limit", &c->body_limit, 1024, RKJ_MAX_BYTES,
+	    RKJ_OPTIONAL);
+	rkj_bytes(&o, "header_limit", &c->header_limit, 4096, 1u << 20,
+	    RKJ_OPTIONAL);
+	rkj_int(&o, "connections", &c->connections, 8, 100000, RKJ_OPTIONAL);
+	rkj_int(&o, "streams", &c->streams, 0, 100000, RKJ_OPTIONAL);
+	seconds(&o, "idle_timeout_seconds", &c->idle_timeout, 1);
+	seconds(&o, "heartbeat_seconds", &c->heartbeat, 1);
+	rkj_close(&o);
+	section(top, "history", &o);
+	rkj_int(&o, "events", &c->keep_events, 1000, INT64_MAX / 2,
+	    RKJ_OPTIONAL);
+	seconds(&o, "sweep_seconds", &c->sweep, 1);
+	rkj_close(&o);
+}
+
+/* What a value must be beside its type; the flags come by here too. */
+static void
+check(const struct config *c, struct rk_why *why)
+{
+	enum log_level lv;
+	struct address a;
+	char *end;
+	long mode = strtol(c->socket_mode, &end, 8);
+
+	if (c->state_dir[0] == '\0')
+		rk_refuse_at(why, "state_dir", "is empty");
+	if (!log_level_from_name(c->log_level, &lv))
+		rk_refuse_at(why, "log_level", "is \"%s\", want debug, info, "
+		    "warn or error", c->log_level);
+	if (*end != '\0' || end == c->socket_mode || mode < 0 || mode > 0777)
+		rk_refuse_at(why, "socket_mode", "is \"%s\", want an octal "
+		    "mode in quotes, such as \"0660\"", c->socket_mode);
+	if (strcmp(c->listen, "none") != 0) {
+		struct rk_why w = { 0 };
+		if (listen_parse(c->listen, &a, &w) != RK_OK)
+			rk_refuse_at(why, "listen", "%s", rk_why_first(&w));
+		rk_why_fini(&w);
+	} else if (c->socket != NULL && strcmp(c->socket, "none") == 0) {
+		rk_refuse_at(why, "listen", "is none, and so is socket: nobody "
+		    "could reach the daemon");
+	}
+}
+
+enum rk_err
+config_parse(struct config *c, const json_t *tree, struct rk_why *why)
+{
+	struct rkj_obj o;
+	size_t before = why->n;
+
+	rkj_open(&o, tree, "", why);
+	rkj_str(&o, "state_dir", &c->state_dir, 4000, RKJ_OPTIONAL);
+	rkj_str(&o, "listen", &c->listen, 100, RKJ_OPTIONAL);
+	rkj_str(&o, "socket", &c->socket, 4000, RKJ_OPTIONAL);
+	rkj_str(&o, "socket_mode", &c->socket_mode, 10, RKJ_OPTIONAL);
+	rkj_str(&o, "trainer", &c->trainer, 4000, RKJ_OPTIONAL);
+	rkj_str(&o, "log_level", &c->log_level, 10, RKJ_OPTIONAL);
+	if (tree != NULL && json_is_object(tree))
+		read_sections(c, &o);
+	rkj_close(&o);
+	check(c, why);
+	return why->n > before ? RK_EINVAL : RK_OK;
+}
+
+enum rk_err
+config_load(struct config *c, const char *path, struct rk_why *why)
+{
+	char *text = NULL;
+	size_t len;
+	json_t *tree = NULL;
+	enum rk_err rc = rk_read_file(AT_FDCWD, path, CONFIG_MAX,
+	    &text, &len);
+
+	if (rc != RK_OK) {
+		(void)rk_refuse(why, "cannot be read: %s", rk_strerror(rc));
+		return rc;
+	}
+	rc = rkj_parse_yaml(text, len, &tree, why);
+	free(text);
+	if (rc == RK_OK && !json_is_null(tree)) /* null: all is commented out */
+		rc = config_parse(c, tree, why);
+	json_decref(tree);
+	return rc;
+}
+
+/* --- the flags ------------------------------------------------------------------- */
+
+enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_TRAINER, F_THREADS, F_MEMORY,
+	F_LOG, F_CONFIG, F_HELP, F_VERSION };
+
+static const struct option flags[] = {
+	{ "state-dir", required_argument, NULL, F_STATE },
+	{ "listen", required_argument, NULL, F_LISTEN },
+	{ "socket", required_argument, NULL, F_SOCKET },
+	{ "trainer", required_argument, NULL, F_TRAINER },
+	{ "threads", required_argument, NULL, F_THREADS },
+	{ "memory", required_argument, NULL, F_MEMORY },
+	{ "log-level", required_argument, NULL, F_LOG },
+	{ "config", required_argument, NULL, F_CONFIG },
+	{ "help", no_argument, NULL, F_HELP },
+	{ "version", no_argument, NULL, F_VERSION },
+	{ NULL, 0, NULL, 0 }
+};
+
+/* The field of the file that a flag stands for. */
+static const char *
+flag_path(int f)
+{
+	switch (f) {
+	case F_STATE:   return "state_dir";
+	case F_LISTEN:  return "listen";
+	case F_SOCKET:  return "socket";
+	case F_TRAINER: return "trainer";
+	case F_THREADS: return "capacity.threads";
+	case F_MEMORY:  return "capacity.memory";
+	case F_LOG:     return "log_level";
+	default:        return NULL;
+	}
+}
+
+static bool
+load_file(struct config *c, const char *path)
+{
+	struct rk_why why = { 0 };
+	enum rk_err rc = config_load(c, path, &why);
+
+	for (size_t i = 0; i < why.n; i++)
+		fprintf(stderr, "rekindled: %s: %s%s%s\n", path,
+		    why.v[i].path, why.v[i].path[0] ? ": " : "",
+		    why.v[i].message);
+	rk_why_fini(&why);
+	return rc == RK_OK;
+}
+
+/* Flags are laid over the file as if they had been written there, so that the
+ * same checks say the same sentences. */
+static bool
+apply_flags(struct config *c, const json_t *over)
+{
+	struct rk_why why = { 0 };
+	enum rk_err rc = config_parse(c, over, &why);
+
+	for (size_t i = 0; i < why.n; i++)
+		fprintf(stderr, "rekindled: %s: %s\n", why.v[i].path,
+		    why.v[i].message);
+	rk_why_fini(&why);
+	return rc == RK_OK;
+}
+
+static json_t *
+flag_value(int f, const char *text)
+{
+	/* Only a number may be anything but text: a directory may be called
+	 * 7, or true. */
+	return f == F_THREADS ? rkj_scalar(text) : json_string(text);
+}
+
+bool
+config_args(struct config *c, int argc, char **argv, int *code)
+{
+	const char *file = NULL;
+	json_t *over = json_object();
+	bool ok = true;
+	int f;
+
+	*code = EXIT_USAGE;
+	while (ok && (f = getopt_long(argc, argv, "", flags, NULL)) != -1) {
+		if (f == F_HELP || f == F_VERSION) {
+			if (f == F_HELP)
+				help_print();
+			else
+				puts("rekindled " REKINDLE_VERSION);
+			*code = EXIT_LEFT;
+			ok = false;
+		} else if (f == F_CONFIG) {
+			file = optarg;
+		} else if (flag_path(f) != NULL) {
+			json_t *v = flag_value(f, optarg);
+			ok = v != NULL && rkj_set_path(over, flag_path(f), v,
+			    NULL) == RK_OK;
+		} else {
+			fprintf(stderr, "rekindled: --help lists the flags\n");
+			ok = false;
+		}
+	}
+	if (ok && optind < argc) {
+		fprintf(stderr, "rekindled: \"%s\" is no flag; --help lists "
+		    "them\n", argv[optind]);
+		ok = false;
+	}
+	if (ok && (file != NULL || access(CONFIG_FILE, F_OK) == 0))
+		ok = load_file(c, file != NULL ? file : CONFIG_FILE);
+	ok = ok && apply_flags(c, over);
+	json_decref(over);
+	return ok;
+}

@@ -1,0 +1,115 @@
+/*
+ * rekindled, the program: configuration, state directory, sockets, signals, and
+ * what systemd wants to hear.  main.c puts the parts together; nothing else in
+ * the tree includes this.
+ */
+#ifndef REKINDLE_DAEMON_IMPL_H
+#define REKINDLE_DAEMON_IMPL_H
+
+#include "rekindle/api.h"
+#include "rekindle/json.h"
+#include "rekindle/loop.h"
+#include "rekindle/store.h"
+#include "rekindle/sup.h"
+
+/* How rekindled ends; --help has the same list. */
+enum daemon_exit {
+	EXIT_LEFT = 0,          /* asked to leave, and all trainers had saved */
+	EXIT_FAILED = 1,        /* what is none of these; the log says */
+	EXIT_USAGE = 2,         /* wrong flags or configuration */
+	EXIT_STATE = 3,         /* the state directory cannot be used */
+	EXIT_BUSY = 4,          /* another daemon uses it */
+	EXIT_DATABASE = 5,      /* corrupt, or of a newer rekindled */
+	EXIT_LISTEN = 6,        /* the address or the socket cannot be had */
+};
+
+#define CONFIG_FILE    "/etc/rekindle/rekindled.yaml"
+#define CONFIG_MAX     (1u << 20)
+#define DEFAULT_STATE  "/var/lib/rekindle"
+#define DEFAULT_LISTEN "127.0.0.1:7450"
+
+/* --- config.c ------------------------------------------------------------- */
+
+/* etc/rekindled.yaml explains each field; strings are owned. */
+struct config {
+	char *state_dir;
+	char *listen;           /* ADDR:PORT, or "none" */
+	char *socket;           /* a path, or "none"; NULL: in state_dir */
+	char *socket_mode;      /* octal */
+	char *trainer;          /* NULL: looked for */
+	char *log_level;
+	int64_t threads;        /* capacity; 0: what the machine has */
+	uint64_t memory;        /* the same; 80 % of it */
+	int64_t nice;
+	double start_timeout, stall_timeout, stop_timeout;      /* seconds */
+	double retry_base, retry_max;
+	uint64_t disk_reserve;
+	double disk_check;
+	uint64_t body_limit, header_limit;
+	int64_t connections, streams;
+	double idle_timeout, heartbeat;
+	int64_t keep_events;
+	double sweep;
+};
+void config_init(struct config *c);
+void config_fini(struct config *c);
+
+/* Read a file over what is there; every fault is in why. */
+enum rk_err config_load(struct config *c, const char *path,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err config_parse(struct config *c, const json_t *tree,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Flags, over the file that they or the default name.  Prints help, version or
+ * what is wrong; true: go on, false: end with *code. */
+bool config_args(struct config *c, int argc, char **argv, int *code);
+
+/* Fill in what depends on the machine. */
+enum rk_err config_settle(struct config *c, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- help.c ---------------------------------------------------------------- */
+
+void help_print(void);
+
+/* --- state.c --------------------------------------------------------------- */
+
+struct state {
+	int dirfd, lockfd;
+};
+/* Make the directory if it is not there, and lock it.  RK_EBUSY: another daemon
+ * has it. */
+enum rk_err state_open(struct state *st, const char *dir, struct rk_why *why)
+    RK_MUSTCHECK;
+void state_close(struct state *st);
+/* Where we listen, for who wants to find us: <state>/address. */
+void state_address(const struct state *st, const char *url);
+
+/* --- listen.c ---------------------------------------------------------------- */
+
+struct address {
+	char host[64];          /* numeric, without brackets */
+	int port;
+	bool v6;
+};
+/* "127.0.0.1:0", "[::1]:8080", "localhost:80".  What is not loopback is refused
+ * with a sentence. */
+enum rk_err listen_parse(const char *text, struct address *a,
+    struct rk_why *why) RK_MUSTCHECK;
+/* *fd is a listening socket; a->port is the one that it got. */
+enum rk_err listen_tcp(struct address *a, int *fd, struct rk_why *why)
+    RK_MUSTCHECK;
+/* A socket left by a daemon that was killed is replaced; one that answers, or a
+ * file that is no socket, is not. */
+enum rk_err listen_unix(const char *path, unsigned mode, int *fd,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* --- notify.c ------------------------------------------------------------------ */
+
+/* What systemd hears: status lines and the watchdog; nothing without it. */
+struct notify;
+struct notify *notify_new(struct loop *l, struct sup *s);
+void notify_free(struct notify **n);
+void notify_ready(void);
+void notify_stopping(void);
+
+#endif

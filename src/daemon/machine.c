@@ -1,0 +1,132 @@
+/* What depends on the machine: its cores, its memory, where the trainer is. */
+#include "impl.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRAINER "rekindle-train"
+
+static int64_t
+cores(void)
+{
+	cpu_set_t set;
+
+	/* What we may use, which taskset or a cpuset may have made less. */
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		return CPU_COUNT(&set);
+	return RK_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+}
+
+/* The machine's memory, or what our control group may have of it. */
+static uint64_t
+memory(void)
+{
+	uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+	    (uint64_t)sysconf(_SC_PAGESIZE);
+	unsigned long long max;
+	FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+
+	if (f == NULL)
+		return all;
+	if (fscanf(f, "%llu", &max) == 1 && max > 0 && max < all)
+		all = max;
+	fclose(f);
+	return all;
+}
+
+static bool
+is_program(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	    access(path, X_OK) == 0;
+}
+
+/* Takes path; returns it if it is a program, else frees it. */
+static char *
+if_program(char *path)
+{
+	if (is_program(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
+static char *
+search_path(void)
+{
+	const char *p = getenv("PATH");
+
+	while (p != NULL && *p != '\0') {
+		size_t n = strcspn(p, ":");
+		char *found = n == 0 ? NULL : if_program(
+		    xasprintf("%.*s/" TRAINER, (int)n, p));
+		if (found != NULL)
+			return found;
+		p += n + (p[n] == ':');
+	}
+	return NULL;
+}
+
+/* Beside ourselves, then in libexec, then where the shell would look. */
+static char *
+find_trainer(void)
+{
+	char self[PATH_MAX], *dir, *found;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n > 0) {
+		self[n] = '\0';
+		dir = dirname(self);
+		found = if_program(xasprintf("%s/" TRAINER, dir));
+		if (found == NULL)
+			found = if_program(xasprintf(
+			    "%s/../libexec/rekindle/" TRAINER, dir));
+		if (found != NULL)
+			return found;
+	}
+	return search_path();
+}
+
+static char *
+absolute(char *path)
+{
+	char cwd[PATH_MAX], *full;
+
+	if (path[0] == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
+		return path;
+	full = xasprintf("%s/%s", cwd, path);
+	free(path);
+	return full;
+}
+
+enum rk_err
+config_settle(struct config *c, struct rk_why *why)
+{
+	c->state_dir = absolute(c->state_dir);
+	if (c->socket == NULL)
+		c->socket = xasprintf("%s/rekindled.sock", c->state_dir);
+	else if (strcmp(c->socket, "none") != 0)
+		c->socket = absolute(c->socket);
+	if (c->threads == 0)
+		c->threads = cores();
+	if (c->memory == 0)
+		c->memory = memory() / 10 * 8;
+	if (c->trainer == NULL)
+		c->trainer = find_trainer();
+	else
+		c->trainer = absolute(c->trainer);
+	if (c->trainer == NULL)
+		return rk_refuse_at(why, "trainer", "there is no "
+		    TRAINER " beside rekindled, in ../libexec/rekindle or in "
+		    "PATH; name it with --trainer");
+	if (!is_program(c->trainer))
+		return rk_refuse_at(why, "trainer", "%s is no program that we "
+		    "may run", c->trainer);
+	return RK_OK;
+}

@@ -1,0 +1,333 @@
+/*
+ * rekindled: from nothing to listening, and back.
+ *
+ * Everything is opened in one order and closed in the other; a part that cannot
+ * be opened ends the program with a sentence and an exit code of its own.
+ */
+#include "impl.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HURRY_MS 3000           /* after a second signal */
+#define TRIM_MS  60000          /* give memory back to the kernel */
+
+struct daemon {
+	struct config cfg;
+	struct state state;
+	struct loop *loop;
+	struct store *store;
+	struct sup *sup;
+	struct api *api;
+	struct notify *notify;
+	struct loop_timer *sweep, *trim;
+	struct address addr;
+	int tcp_fd, unix_fd;
+	bool socket_made;       /* the file is ours to remove */
+	int signals;            /* TERM and INT so far */
+	struct rk_why why;
+};
+
+static bool
+has_tcp(const struct daemon *d)
+{
+	return strcmp(d->cfg.listen, "none") != 0;
+}
+
+static bool
+has_unix(const struct daemon *d)
+{
+	return strcmp(d->cfg.socket, "none") != 0;
+}
+
+/* --- while it runs ------------------------------------------------------------- */
+
+static void
+on_drained(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	loop_stop(d->loop);
+}
+
+static void
+on_stop(void *ctx, int sig)
+{
+	struct daemon *d = ctx;
+	int64_t ms = (int64_t)(d->cfg.stop_timeout * 1000);
+
+	d->signals++;
+	log_info("daemon: %s; %s", strsignal(sig), d->signals == 1 ?
+	    "every trainer saves and leaves" : d->signals == 2 ?
+	    "in a hurry" : "at once");
+	if (d->signals == 1)
+		notify_stopping();
+	if (d->signals > 2)
+		loop_stop(d->loop);
+	else
+		sup_drain(d->sup, d->signals == 1 ? ms : RK_MIN(ms, HURRY_MS),
+		    "shutdown", on_drained, d);
+}
+
+static void
+on_hup(void *ctx, int sig)
+{
+	(void)ctx;
+	(void)sig;
+	log_info("daemon: SIGHUP is ignored: the configuration is read at the "
+	    "start only");
+}
+
+static void
+on_sweep(void *ctx)
+{
+	struct daemon *d = ctx;
+	enum rk_err rc = store_sweep(d->store, d->cfg.keep_events);
+
+	if (rc != RK_OK)
+		log_warn("daemon: old events and keys are not swept: %s",
+		    rk_strerror(rc));
+	loop_timer_at(d->sweep, mono_ms() + (int64_t)(d->cfg.sweep * 1000));
+}
+
+static void
+on_trim(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	malloc_trim(0);
+	loop_timer_at(d->trim, mono_ms() + TRIM_MS);
+}
+
+/* --- opening -------------------------------------------------------------------- */
+
+/* Each connection and each trainer is a descriptor or two. */
+static void
+raise_nofile(int64_t connections)
+{
+	struct rlimit lim;
+	rlim_t want = (rlim_t)(2 * connections + 512);
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want)
+		return;
+	lim.rlim_cur = RK_MIN(want, lim.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
+		log_errno("daemon: cannot raise the limit on open files");
+	else if (lim.rlim_cur < want)
+		log_warn("daemon: at most %llu open files, want %llu for %lld "
+		    "connections", (unsigned long long)lim.rlim_cur,
+		    (unsigned long long)want, (long long)connections);
+}
+
+static enum rk_err
+open_loop(struct daemon *d)
+{
+	enum rk_err rc = loop_open(&d->loop);
+
+	if (rc == RK_OK)
+		rc = loop_signal(d->loop, SIGTERM, on_stop, d);
+	if (rc == RK_OK)
+		rc = loop_signal(d->loop, SIGINT, on_stop, d);
+	if (rc == RK_OK)
+		rc = loop_signal(d->loop, SIGHUP, on_hup, d);
+	if (rc != RK_OK)
+		return rc;
+	d->sweep = loop_timer_add(d->loop, on_sweep, d);
+	d->trim = loop_timer_add(d->loop, on_trim, d);
+	return RK_OK;
+}
+
+static enum rk_err
+open_sockets(struct daemon *d)
+{
+	enum rk_err rc = RK_OK;
+
+	if (has_tcp(d)) {
+		rc = listen_parse(d->cfg.listen, &d->addr, &d->why);
+		if (rc == RK_OK)
+			rc = listen_tcp(&d->addr, &d->tcp_fd, &d->why);
+	}
+	if (rc == RK_OK && has_unix(d))
+		rc = listen_unix(d->cfg.socket,
+		    (unsigned)strtoul(d->cfg.socket_mode, NULL, 8),
+		    &d->unix_fd, &d->why);
+	d->socket_made = d->unix_fd >= 0;
+	return rc;
+}
+
+static enum rk_err
+open_store(struct daemon *d)
+{
+	char *path = xasprintf("%s/rekindle.db", d->cfg.state_dir);
+	enum rk_err rc = store_open(&d->store, path, &d->why);
+
+	if (rc != RK_OK && d->why.n == 0)
+		(void)rk_refuse(&d->why, "the database %s cannot be used: %s",
+		    path, rk_strerror(rc));
+	free(path);
+	return rc;
+}
+
+static enum rk_err
+open_sup(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	struct sup_config s = {
+		.state_dir = c->state_dir, .trainer = c->trainer,
+		.threads = c->threads, .memory = c->memory,
+		.stall_timeout_ms = (int64_t)(c->stall_timeout * 1000),
+		.start_timeout_ms = (int64_t)(c->start_timeout * 1000),
+		.stop_timeout_ms = (int64_t)(c->stop_timeout * 1000),
+		.retry_base_ms = (int64_t)(c->retry_base * 1000),
+		.retry_max_ms = (int64_t)(c->retry_max * 1000),
+		.disk_check_ms = (int64_t)(c->disk_check * 1000),
+		.disk_reserve = c->disk_reserve, .nice = (int)c->nice,
+	};
+
+	return sup_open(&d->sup, d->loop, d->store, &s, &d->why);
+}
+
+static enum rk_err
+open_api(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	struct api_config a = {
+		.tcp_fd = d->tcp_fd, .unix_fd = d->unix_fd,
+		.tcp_host = d->addr.host, .tcp_port = d->addr.port,
+		.body_limit = c->body_limit, .header_limit = c->header_limit,
+		.connections = (int)c->connections,
+		.streams = (int)c->streams,
+		.idle_timeout_ms = (int64_t)(c->idle_timeout * 1000),
+		.heartbeat_ms = (int64_t)(c->heartbeat * 1000),
+	};
+	enum rk_err rc = api_open(&d->api, d->loop, d->store, d->sup, &a,
+	    &d->why);
+
+	if (rc == RK_OK)
+		d->tcp_fd = d->unix_fd = -1;    /* the API's now */
+	return rc;
+}
+
+/* In this order; each with the exit code of its failure, where the error does
+ * not say better. */
+static const struct {
+	enum rk_err (*open)(struct daemon *d);
+	enum daemon_exit code;
+} parts[] = {
+	{ open_loop, EXIT_FAILED },
+	{ open_sockets, EXIT_LISTEN },
+	{ open_store, EXIT_STATE },
+	{ open_sup, EXIT_STATE },
+	{ open_api, EXIT_FAILED },
+};
+
+static int
+open_all(struct daemon *d)
+{
+	enum rk_err rc = state_open(&d->state, d->cfg.state_dir, &d->why);
+	int code = EXIT_STATE;
+
+	for (size_t i = 0; rc == RK_OK && i < RK_ARRAY_LEN(parts); i++) {
+		code = parts[i].code;
+		rc = parts[i].open(d);
+	}
+	if (rc == RK_OK)
+		return EXIT_LEFT;
+	if (rc == RK_EBUSY)
+		code = EXIT_BUSY;
+	if (rc == RK_ECORRUPT)
+		code = EXIT_DATABASE;
+	char *text = rk_why_text(&d->why);
+	log_error("rekindled cannot start: %s", d->why.n > 0 ? text :
+	    rk_strerror(rc));
+	free(text);
+	return code;
+}
+
+static void
+close_all(struct daemon *d)
+{
+	notify_free(&d->notify);
+	api_close(&d->api);
+	if (d->sup != NULL)
+		sup_close(&d->sup);
+	store_close(&d->store);
+	loop_timer_del(&d->sweep);
+	loop_timer_del(&d->trim);
+	loop_close(&d->loop);
+	if (d->socket_made)
+		(void)unlink(d->cfg.socket);
+	rk_close(&d->tcp_fd);
+	rk_close(&d->unix_fd);
+	state_close(&d->state);
+	rk_why_fini(&d->why);
+}
+
+static void
+say_where(struct daemon *d)
+{
+	char *url = has_tcp(d) ? xasprintf(d->addr.v6 ? "http://[%s]:%d" :
+	    "http://%s:%d", d->addr.host, d->addr.port) :
+	    xasprintf("unix:%s", d->cfg.socket);
+	char mem[RK_HUMAN];
+
+	state_address(&d->state, url);
+	log_info("daemon: rekindled " REKINDLE_VERSION " on %s%s%s, state in "
+	    "%s, %lld threads and %s for jobs", url,
+	    has_tcp(d) && has_unix(d) ? " and " : "",
+	    has_tcp(d) && has_unix(d) ? d->cfg.socket : "", d->cfg.state_dir,
+	    (long long)d->cfg.threads, rk_human_bytes(mem, d->cfg.memory));
+	printf("listening on %s\n", url);
+	fflush(stdout);
+	free(url);
+}
+
+static int
+run(struct daemon *d)
+{
+	int code;
+
+	(void)umask(0027);
+	(void)signal(SIGPIPE, SIG_IGN);
+	raise_nofile(d->cfg.connections);
+	code = open_all(d);
+	if (code == EXIT_LEFT) {
+		d->notify = notify_new(d->loop, d->sup);
+		loop_timer_at(d->sweep, mono_ms() + TRIM_MS);
+		loop_timer_at(d->trim, mono_ms() + 1000);
+		say_where(d);
+		notify_ready();
+		loop_run(d->loop);
+		log_info("daemon: leaves");
+	}
+	close_all(d);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon d = { .tcp_fd = -1, .unix_fd = -1,
+	    .state = { -1, -1 } };
+	enum log_level lv = LOG_L_INFO;
+	int code;
+
+	config_init(&d.cfg);
+	if (config_args(&d.cfg, argc, argv, &code)) {
+		(void)log_level_from_name(d.cfg.log_level, &lv);
+		log_set_level(lv);
+		if (config_settle(&d.cfg, &d.why) == RK_OK) {
+			code = run(&d);
+		} else {
+			log_error("rekindled cannot start: %s",
+			    rk_why_first(&d.why));
+			rk_why_fini(&d.why);
+		}
+	}
+	config_fini(&d.cfg);
+	return code;
+}
