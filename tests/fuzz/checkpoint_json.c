@@ -1,0 +1,121 @@
+/* module: ckpt */
+/*
+ * Any bytes as checkpoint.json of a folder that is then listed, read and
+ * selected from.  The first byte says whether the text gets a right digest of
+ * itself, without which a fuzzer would not get far.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rekindle/ckpt.h"
+
+#define DIR_NAME "step-000000010"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+static struct ckpt *the;
+static int dir_fd = -1;
+
+static void
+remove_all(void)
+{
+	char *path = xstrdup(ckpt_path(the));
+
+	ckpt_close(&the);
+	close(dir_fd);
+	(void)!rk_remove_tree(AT_FDCWD, path);
+	free(path);
+}
+
+static void
+set_up(void)
+{
+	char path[] = "/tmp/rk-fuzz-XXXXXX";
+
+	log_set_level(LOG_L_ERROR);
+	must(mkdtemp(path) != NULL);
+	must(ckpt_open(&the, path, false) == RK_OK);
+	int fd = open(path, O_RDONLY | O_DIRECTORY);
+	must(mkdirat(fd, DIR_NAME, 0755) == 0);
+	dir_fd = openat(fd, DIR_NAME, O_RDONLY | O_DIRECTORY);
+	close(fd);
+	atexit(remove_all);
+}
+
+/* The text with a right "check", or NULL if it is no object. */
+static char *
+with_check(const char *s, size_t n)
+{
+	char hex[RK_SHA256_HEX], *text;
+	json_t *o = NULL;
+
+	if (rkj_parse_json(s, n, &o, NULL) != RK_OK || !json_is_object(o)) {
+		json_decref(o);
+		return NULL;
+	}
+	json_object_del(o, "check");
+	text = rkj_text(o);
+	rk_sha256_of(text, strlen(text), hex);
+	free(text);
+	json_object_set_new(o, "check", json_string(hex));
+	text = rkj_text(o);
+	json_decref(o);
+	return text;
+}
+
+static void
+put(const void *p, size_t n)
+{
+	int fd = openat(dir_fd, "checkpoint.json", O_WRONLY | O_CREAT |
+	    O_TRUNC, 0644);
+
+	must(fd >= 0 && rk_write_all(fd, p, n) == 0);
+	close(fd);
+}
+
+static void
+check(const struct ckpt_info *i)
+{
+	must(strcmp(i->dir, DIR_NAME) == 0 && i->step == 10 && i->branch == 1);
+	must(i->nfiles >= 1 && i->nfiles <= CKPT_MAX_FILES);
+	for (int k = 0; k < i->nfiles; k++)
+		must(rk_name_ok(i->files[k].name));
+	must(json_is_object(i->metrics) && json_is_object(i->state));
+	json_t *v = ckpt_info_json(i);
+	char *s = rkj_text(v);
+	free(s);
+	json_decref(v);
+	must(ckpt_verify(the, i, NULL) == RK_ECORRUPT);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct ckpt_info i;
+	char *text = NULL;
+
+	if (n == 0 || n > 65536)
+		return 0;
+	if (the == NULL)
+		set_up();
+	if (p[0] != '!')
+		text = with_check((const char *)p, n);
+	put(text != NULL ? text : (const char *)p, text != NULL ?
+	    strlen(text) : n);
+	free(text);
+	enum rk_err rc = ckpt_read(the, DIR_NAME, &i);
+	must(rc == RK_OK || rc == RK_ECORRUPT);
+	if (rc == RK_OK) {
+		check(&i);
+		ckpt_info_fini(&i);
+	}
+	struct rk_why why = {0};
+	must(ckpt_select(the, "best", "acc", true, &i, &why) != RK_OK ||
+	    rc == RK_OK);
+	ckpt_info_fini(&i);
+	rk_why_fini(&why);
+	return 0;
+}
