@@ -62,7 +62,7 @@ how_it_died(const struct run *run)
 		return xstrdup(run->sentence != NULL ? run->sentence :
 		    "the trainer could not be started");
 	if (run->sentence != NULL)
-		return xasprintf("%s after step %s", run->sentence, step);
+		return xasprintf("%s, after step %s", run->sentence, step);
 	if (run->failed)
 		return xstrdup(run->fail_message[0] != '\0' ?
 		    run->fail_message : run->fail_reason);

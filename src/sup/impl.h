@@ -236,8 +236,9 @@ void disk_wait(struct sup *s);          /* some job is paused for it */
 void disk_timer_fn(void *ctx);
 bool disk_reason(const char *reason);   /* disk_full, read_only */
 
-/* orphan.c */
-void orphan_look(struct sup *s, const struct job_row *r, int64_t pid);
+/* orphan.c: is a trainer of the job still there (pid: 0 if not known)?  Then it
+ * is watched, and the job not started, until it has gone. */
+bool orphan_look(struct sup *s, const struct job_row *r, int64_t pid);
 bool orphan_has(const struct sup *s, const char *id);
 void orphan_timer_fn(void *ctx);
 void orphan_fini(struct sup *s);

@@ -73,7 +73,7 @@ interrupted(struct sup *s, const char *id)
 	set_str(&a.message, "the daemon ended");
 	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
 	if (rc == RK_OK)
-		orphan_look(s, &r, a.pid);
+		(void)orphan_look(s, &r, a.pid);
 	store_attempt_fini(&a);
 	store_job_fini(&r);
 	return rc;

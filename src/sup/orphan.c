@@ -84,7 +84,7 @@ is_there(struct sup *s, const struct orphan *o)
 	return lock_held(s, o->id) || is_trainer(o->pid, o->id);
 }
 
-void
+bool
 orphan_look(struct sup *s, const struct job_row *r, int64_t pid)
 {
 	struct orphan *o = xcalloc(1, sizeof(*o));
@@ -94,16 +94,17 @@ orphan_look(struct sup *s, const struct job_row *r, int64_t pid)
 	o->threads = r->threads;
 	o->memory = r->memory;
 	o->pid = pid;
-	if (!is_there(s, o)) {
+	if (orphan_has(s, r->id) || !is_there(s, o)) {
 		free(o);
-		return;
+		return orphan_has(s, r->id);
 	}
 	o->kill_ms = mono_ms() + s->c.stop_timeout_ms;
 	o->next = s->orphans;
 	s->orphans = o;
-	log_info("job=%s its trainer (pid %lld) of the last daemon is still "
-	    "there", o->id, (long long)o->pid);
+	log_info("job=%s a trainer of an earlier daemon is still there",
+	    o->id);
 	loop_timer_at(s->orphan_timer, mono_ms() + POLL_MS);
+	return true;
 }
 
 bool
@@ -129,7 +130,7 @@ end_it(struct sup *s, struct orphan *o)
 		if (getpgid(pid) == pid)
 			kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
-		text = xasprintf("the trainer of the last daemon (pid %ld) did "
+		text = xasprintf("the trainer of an earlier daemon (pid %ld) did "
 		    "not leave and was killed", (long)pid);
 	} else {
 		text = xstrdup("another process holds the job's folder (its "

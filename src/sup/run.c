@@ -215,15 +215,15 @@ on_clock(void *ctx)
 		    run->id);
 		run_kill(run);
 	} else if (now >= silent_at(run)) {
-		long long s = run->hello ? run->s->c.stall_timeout_ms / 1000 :
-		    run->s->c.start_timeout_ms / 1000;
+		double s = (double)(run->hello ? run->s->c.stall_timeout_ms :
+		    run->s->c.start_timeout_ms) / 1000;
 		run->s->totals.stalls++;
 		if (run->hello)
 			run_condemn(run, "stalled", "the trainer was silent "
-			    "for %lld s and was killed", s);
+			    "for %.3g s and was killed", s);
 		else
 			run_condemn(run, "stalled", "the trainer said no hello "
-			    "within %lld s and was killed", s);
+			    "within %.3g s and was killed", s);
 	}
 	run_clock(run);
 }

@@ -179,6 +179,11 @@ start_job(struct sup *s, const char *id)
 	if (rc != RK_OK)
 		return rc;
 	must(r.state == JOB_QUEUED && run_find(s, id) == NULL);
+	/* One of a daemon before the last, or of a person by hand. */
+	if (r.attempt > 0 && orphan_look(s, &r, 0)) {
+		store_job_fini(&r);
+		return RK_OK;
+	}
 	rc = prepare(s, &r, &p, &why);
 	if (rc != RK_OK) {
 		rc = not_prepared(s, &r, rc, &why);
