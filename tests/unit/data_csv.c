@@ -357,6 +357,23 @@ T_CASE(numbers_are_strtods_to_the_last_bit)
 	}
 }
 
+/* 2^64 + 1 and the like: an integer that wraps is not taken for exact. */
+T_CASE(more_digits_than_an_integer_holds_are_read_right)
+{
+	static const char *const texts[] = { "18446744073709551617",
+	    "10000000018446744073709551617", "0.00018446744073709551617",
+	    "9007199254740993", "9223372036854775808", "99999999999999999999",
+	    "0.000000000000000000000000000000001", "1.8446744073709551617e-2" };
+	double v;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(texts); i++) {
+		const char *end = texts[i] + strlen(texts[i]);
+		t_check(number_parse(texts[i], end, &v) == end);
+		if (v != strtod(texts[i], NULL))
+			t_fail("%s is read as %.17g", texts[i], v);
+	}
+}
+
 T_CASE(a_number_ends_where_its_text_does)
 {
 	static const struct {

@@ -389,6 +389,23 @@ T_CASE(a_norm_past_the_range_of_float_is_still_a_norm)
 	t_near(g[1], 0.8, 1e-6);
 }
 
+T_CASE(slots_that_memory_cannot_hold_are_an_error)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	t_skip("ASan takes address space of its own");
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+	t_skip("ASan takes address space of its own");
+#endif
+#endif
+	struct rlimit lim = { 1 << 30, 1 << 30 };
+	struct optim *o = NULL;
+
+	setrlimit(RLIMIT_AS, &lim);
+	t_eq_int(optim_new(&o, &many_spec, (int64_t)1 << 30), RK_ENOMEM);
+	t_check(o == NULL);
+}
+
 T_CASE(step_zero_is_a_bug)
 {
 	struct optim *o;
