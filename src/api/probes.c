@@ -131,8 +131,8 @@ h_drain(struct req *q)
 		drain_answer(q, 200);
 		return;
 	}
-	sup_drain(q->api->sup, (int64_t)(seconds * 1000), "drain", drained,
-	    NULL);
+	sup_drain(q->api->sup, mono_ms() + (int64_t)(seconds * 1000), "drain",
+	    drained, NULL);
 	q->api->change++;
 	drain_answer(q, 202);
 }

@@ -173,13 +173,14 @@ config_load(struct config *c, const char *path, struct rk_why *why)
 
 /* --- the flags ------------------------------------------------------------------- */
 
-enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_TRAINER, F_THREADS, F_MEMORY,
+enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_MODE, F_TRAINER, F_THREADS, F_MEMORY,
 	F_LOG, F_CONFIG, F_HELP, F_VERSION };
 
 static const struct option flags[] = {
 	{ "state-dir", required_argument, NULL, F_STATE },
 	{ "listen", required_argument, NULL, F_LISTEN },
 	{ "socket", required_argument, NULL, F_SOCKET },
+	{ "socket-mode", required_argument, NULL, F_MODE },
 	{ "trainer", required_argument, NULL, F_TRAINER },
 	{ "threads", required_argument, NULL, F_THREADS },
 	{ "memory", required_argument, NULL, F_MEMORY },
@@ -198,6 +199,7 @@ flag_path(int f)
 	case F_STATE:   return "state_dir";
 	case F_LISTEN:  return "listen";
 	case F_SOCKET:  return "socket";
+	case F_MODE:    return "socket_mode";
 	case F_TRAINER: return "trainer";
 	case F_THREADS: return "capacity.threads";
 	case F_MEMORY:  return "capacity.memory";

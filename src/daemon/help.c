@@ -18,6 +18,7 @@ help_print(void)
 	    "                      none: only the socket; " DEFAULT_LISTEN "\n"
 	    "  --socket PATH       Unix socket of the API, or none;\n"
 	    "                      rekindled.sock in the state directory\n"
+	    "  --socket-mode MODE  its permissions, octal; 0660\n"
 	    "  --trainer PATH      rekindle-train; beside rekindled, in "
 	    "../libexec/rekindle,\n"
 	    "                      or in PATH\n"

@@ -69,8 +69,8 @@ on_stop(void *ctx, int sig)
 	if (d->signals > 2)
 		loop_stop(d->loop);
 	else
-		sup_drain(d->sup, d->signals == 1 ? ms : RK_MIN(ms, HURRY_MS),
-		    "shutdown", on_drained, d);
+		sup_drain(d->sup, mono_ms() + (d->signals == 1 ? ms :
+		    RK_MIN(ms, HURRY_MS)), "shutdown", on_drained, d);
 }
 
 static void
