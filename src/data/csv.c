@@ -11,7 +11,7 @@
 
 #include "field.h"
 
-/* --- the first record ---------------------------------------------------------- */
+/* --- the first record --------------------------------------------------- */
 
 struct record {
 	struct field *v;
@@ -161,7 +161,7 @@ find_label(struct csv *c, const struct spec_source *src)
 	return RK_OK;
 }
 
-/* --- rows ---------------------------------------------------------------------- */
+/* --- rows --------------------------------------------------------------- */
 
 static enum rk_err
 read_row(struct csv *c, float *x, float *label)

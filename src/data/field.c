@@ -11,7 +11,7 @@
 
 #define SHOWN 40                /* bytes of a wrong text that are shown */
 
-/* --- saying what is wrong ---------------------------------------------------- */
+/* --- saying what is wrong ----------------------------------------------- */
 
 /* How long the UTF-8 sequence at s is; 0 when it is none (RFC 3629). */
 static size_t
@@ -86,7 +86,7 @@ refuse_text(struct csv *c, const char *s, size_t n, const char *what)
 	return rc;
 }
 
-/* --- fields ------------------------------------------------------------------ */
+/* --- fields ------------------------------------------------------------- */
 
 bool
 field_at_line_end(const struct csv *c)

@@ -152,7 +152,7 @@ data_at(const struct data_set *d, uint64_t seed, int64_t epoch, bool shuffle,
 	    (uint64_t)i);
 }
 
-/* --- batches ---------------------------------------------------------------- */
+/* --- batches ------------------------------------------------------------ */
 
 struct gather {
 	const struct data_set *d;

@@ -17,7 +17,7 @@ struct held {
 	int32_t *classes;
 	float *targets;
 	uint32_t *origin;               /* after a split: the numbers that its
-	                                   samples have in the file; else NULL */
+	                                   samples have in the file, or NULL */
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */

@@ -16,7 +16,7 @@
 
 #define EXACT_POWER 22
 #define EXACT_INT   ((uint64_t)1 << 53)
-#define MAX_EXP     100000              /* far past a double, far from overflow */
+#define MAX_EXP     100000              /* past any double, far from overflow */
 #define MAX_TEXT    1024                /* longer ones are no numbers to us */
 
 static const double powers[EXACT_POWER + 1] = {

@@ -16,7 +16,7 @@
 struct load {
 	const char *path;
 	const struct spec_source *csv;  /* NULL: an IDX file */
-	bool labels;                    /* idx: labels are wanted, not samples */
+	bool labels;                    /* idx: labels wanted, not samples */
 	struct held *held;
 	enum rk_err rc;
 	struct rk_why why;
@@ -26,7 +26,7 @@ struct load {
 
 #define MAX_LOADS 4
 
-/* --- one file ------------------------------------------------------------------ */
+/* --- one file ----------------------------------------------------------- */
 
 static void
 load_idx(struct load *l)
@@ -76,7 +76,7 @@ load_main(void *arg)
 	return NULL;
 }
 
-/* --- all of them ----------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------- */
 
 static int
 plan(struct load *l, const struct spec_source *s)

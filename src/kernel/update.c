@@ -125,7 +125,8 @@ range_body(const struct kernel_update *u, size_t n, float *p, const float *g,
 		else if (u->with_momentum)
 			rmsprop_body(u, false, true, n, p, g, s[0], NULL, s[1]);
 		else
-			rmsprop_body(u, false, false, n, p, g, s[0], NULL, NULL);
+			rmsprop_body(u, false, false, n, p, g, s[0], NULL,
+			    NULL);
 		break;
 	}
 }

@@ -15,8 +15,8 @@ in_steps(int64_t n, bool epochs, int64_t steps_per_epoch)
 }
 
 static double
-after_warmup(const struct spec_schedule *s, double base, double u, double length,
-    int64_t steps_per_epoch)
+after_warmup(const struct spec_schedule *s, double base, double u,
+    double length, int64_t steps_per_epoch)
 {
 	const double min = s->min_learning_rate;
 	const double done = u < length ? u / length : 1;

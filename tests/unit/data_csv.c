@@ -171,7 +171,8 @@ T_CASE(labels_that_are_no_classes_stay_targets)
 {
 	struct data_set *d = parse("1,0\n2,1.5\n");
 
-	t_check(d->classes == NULL && d->nclasses == 0 && d->targets[1] == 1.5f);
+	t_check(d->classes == NULL && d->nclasses == 0);
+	t_check(d->targets[1] == 1.5f);
 	data_close(d);
 	d = parse("1,0\n2,-1\n");
 	t_check(d->classes == NULL && d->targets[1] == -1);
@@ -184,7 +185,7 @@ T_CASE(labels_that_are_no_classes_stay_targets)
 	data_close(d);
 }
 
-/* --- refusals ------------------------------------------------------------------ */
+/* --- refusals ----------------------------------------------------------- */
 
 T_CASE(a_word_is_refused_with_its_place)
 {
@@ -215,7 +216,8 @@ T_CASE(numbers_that_are_not_finite_are_refused)
 	refuses("1,2\nnan,2\n",
 	    "train.csv: line 2, column 1: \"nan\" is not a finite number");
 	refuses("1,2\n1,-Infinity\n",
-	    "train.csv: line 2, column 2: \"-Infinity\" is not a finite number");
+	    "train.csv: line 2, column 2: \"-Infinity\" is not a finite "
+	    "number");
 	refuses("1,2\n1e39,1\n", "train.csv: line 2, column 1: \"1e39\" is too "
 	    "large for a 32-bit number");
 	refuses("1,2\n1,-1e999", "train.csv: line 2, column 2: \"-1e999\" is "
@@ -337,14 +339,15 @@ T_CASE(there_may_be_many_columns_but_not_any_number)
 	free(text);
 }
 
-/* --- numbers ------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------ */
 
 T_CASE(numbers_are_strtods_to_the_last_bit)
 {
 	char text[64];
 
 	for (uint64_t i = 0; i < 200000; i++) {
-		uint32_t a = rk_draw_u32(5, 0, 0, i), b = rk_draw_u32(5, 0, 1, i);
+		uint32_t a = rk_draw_u32(5, 0, 0, i);
+		uint32_t b = rk_draw_u32(5, 0, 1, i);
 		double x = ldexp((double)(a >> 1) + b / 4294967296.0,
 		    (int)(a % 120) - 70), got;
 		int digits = (int)(b % 18) + 1;
@@ -382,7 +385,8 @@ T_CASE(a_number_ends_where_its_text_does)
 	} cases[] = {
 		{ "", -1 }, { "-", -1 }, { "+", -1 }, { ".", -1 }, { "-.", -1 },
 		{ "e5", -1 }, { ".e5", -1 }, { "abc", -1 }, { " 1", -1 },
-		{ "1", 1 }, { "1 ", 1 }, { "1e", 1 }, { "1e+", 1 }, { "1ex", 1 },
+		{ "1", 1 }, { "1 ", 1 }, { "1e", 1 }, { "1e+", 1 },
+		{ "1ex", 1 },
 		{ "1e5x", 3 }, { "1.5.5", 3 }, { "--1", -1 }, { "1.", 2 },
 		{ ".5", 2 }, { "-.5e-3,", 6 }, { "0x10", 1 }, { "inf", -1 },
 	};

@@ -215,7 +215,7 @@ T_CASE(labels_that_are_no_classes_stay_targets)
 	data_close(d);
 }
 
-/* --- refusals ------------------------------------------------------------------ */
+/* --- refusals ----------------------------------------------------------- */
 
 T_CASE(a_file_cut_off_at_any_byte_is_refused)
 {

@@ -130,7 +130,7 @@ T_CASE(validation_may_have_its_own_files)
 	data_close(v);
 }
 
-/* --- the split ------------------------------------------------------------------ */
+/* --- the split ---------------------------------------------------------- */
 
 static void
 split_of(uint64_t seed, double part, char *in_valid)
@@ -204,7 +204,7 @@ T_CASE(a_split_that_leaves_nothing_is_refused)
 	    "sample in x that leaves none for training");
 }
 
-/* --- refusals ------------------------------------------------------------------- */
+/* --- refusals ----------------------------------------------------------- */
 
 T_CASE(missing_files_are_all_named)
 {
@@ -281,7 +281,8 @@ T_CASE(columns_of_other_names_are_refused)
 	refuses(&s, RK_EINVAL,
 	    "v.csv: column 2 is \"c\", in t.csv column 2 is \"b\"");
 	write_file("v.csv", "a,y\n1,2\n", 8);
-	refuses(&s, RK_EINVAL, "v.csv: its samples are 1, those of t.csv are 2");
+	refuses(&s, RK_EINVAL,
+	    "v.csv: its samples are 1, those of t.csv are 2");
 }
 
 T_CASE(a_file_that_memory_cannot_hold_is_refused)
@@ -307,7 +308,7 @@ T_CASE(a_file_that_memory_cannot_hold_is_refused)
 	    "x: needs 2 GiB of memory, and there is none");
 }
 
-/* --- normalisation and batches --------------------------------------------------- */
+/* --- normalisation and batches ------------------------------------------ */
 
 T_CASE(scale_takes_pixels_to_0_to_1)
 {
@@ -483,7 +484,8 @@ T_CASE(a_large_batch_is_the_same_for_any_number_of_threads)
 	enum { MANY = 60000 };
 	struct spec_data s = idx_spec();
 	struct data_set *t, *v;
-	float *a = malloc(MANY * 4 * sizeof(*a)), *b = malloc(MANY * 4 * sizeof(*b));
+	float *a = malloc(MANY * 4 * sizeof(*a));
+	float *b = malloc(MANY * 4 * sizeof(*b));
 	int64_t *which = malloc(MANY * sizeof(*which));
 	int32_t *y = malloc(MANY * sizeof(*y));
 
@@ -508,7 +510,7 @@ T_CASE(a_large_batch_is_the_same_for_any_number_of_threads)
 	free(y);
 }
 
-/* --- order, classes, digest -------------------------------------------------------- */
+/* --- order, classes, digest --------------------------------------------- */
 
 T_CASE(an_epoch_has_every_sample_once_in_an_order_of_its_own)
 {

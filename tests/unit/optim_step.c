@@ -280,7 +280,7 @@ T_CASE(slots_have_pytorchs_names_and_begin_at_zero)
 	slots_are(&s, "square_avg grad_avg ");
 }
 
-/* --- many elements ---------------------------------------------------------- */
+/* --- many elements ------------------------------------------------------ */
 
 #define N 300007                /* five pieces and an odd end */
 
@@ -350,7 +350,7 @@ T_CASE(a_shadow_holds_what_was_written_and_changes_nothing)
 	free(b);
 }
 
-/* --- clipping ---------------------------------------------------------------- */
+/* --- clipping ----------------------------------------------------------- */
 
 T_CASE(clipping_scales_to_the_norm_asked_for)
 {
