@@ -52,7 +52,7 @@ set_fields(json_t *tree, const struct train_options *o, struct rk_why *why)
 	for (int i = 0; i < o->nset; i++) {
 		const char *eq = strchr(o->set[i], '=');
 		char *path = xstrndup(o->set[i], (size_t)(eq - o->set[i]));
-		enum rk_err rc = rkj_set_path(tree, path, rkj_scalar(eq + 1),
+		enum rk_err rc = rkj_set_path(tree, path, rkj_value(eq + 1),
 		    why);
 		free(path);
 		if (rc != RK_OK)

@@ -237,11 +237,14 @@ bool
 run_loop(struct run *r)
 {
 	start_clocks(r);
-	while (!r->ask.leave) {
+	for (;;) {
 		if (wants_scoring(r)) {
 			if (!epoch_end(r))
 				return false;
-		} else if (at_limit(r)) {
+			/* No time for it: the next attempt begins with it. */
+			if (wants_scoring(r))
+				break;
+		} else if (r->ask.leave || at_limit(r)) {
 			break;
 		} else if (!train_step(r)) {
 			return false;

@@ -118,17 +118,11 @@ await_hello(struct report *p, struct rk_why *why)
 		while (wire_next(p->wire, &m, &rc, why)) {
 			if (rc != RK_OK)
 				return false;
+			/* wire_parse() has seen to the version. */
 			bool hello = m.type == WIRE_HELLO;
-			int64_t version = m.version;
 			wire_msg_fini(&m);
-			if (hello && version == WIRE_VERSION)
+			if (hello)
 				return true;
-			if (hello) {
-				rk_refuse(why, "the daemon speaks version %lld "
-				    "of the wire, this trainer %d",
-				    (long long)version, WIRE_VERSION);
-				return false;
-			}
 		}
 		int64_t left = end_ms - mono_ms();
 		if (left <= 0) {

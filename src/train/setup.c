@@ -165,22 +165,10 @@ check_labels(struct run *r)
 	return true;
 }
 
-static bool
-same_samples(struct run *r)
-{
-	char a[TENSOR_SHAPE_TEXT], b[TENSOR_SHAPE_TEXT];
-
-	if (r->valid == NULL || r->valid->width == r->train->width)
-		return true;
-	return run_fail(r, "bad_data", true, "a validation sample is %s, a "
-	    "training sample %s", tensor_shape_text(a, r->valid->ndim,
-	    r->valid->d), tensor_shape_text(b, r->train->ndim, r->train->d));
-}
-
 bool
 run_measure(struct run *r, struct run_memory *m)
 {
-	return set_lengths(r) && same_samples(r) && estimate(r, m);
+	return set_lengths(r) && estimate(r, m);
 }
 
 /* The arrays that a batch is gathered into, beside the network's input. */

@@ -40,6 +40,23 @@ tensors_json(const struct nn *n)
 	return v;
 }
 
+/* The lines that nn_describe() has for people. */
+static json_t *
+description_json(const struct nn *n)
+{
+	json_t *v = json_array();
+	struct strbuf text = {0};
+	char *save = NULL;
+
+	nn_describe(n, &text);
+	char *all = sb_detach(&text);
+	for (char *s = strtok_r(all, "\n", &save); s != NULL;
+	    s = strtok_r(NULL, "\n", &save))
+		must(json_array_append_new(v, js_text(s)) == 0);
+	free(all);
+	return v;
+}
+
 static json_t *
 memory_json(const struct run_memory *m)
 {
@@ -56,15 +73,12 @@ static json_t *
 model_json(const struct run *r, const struct run_memory *m)
 {
 	json_t *o = json_pack("{s:I}", "parameters", (json_int_t)m->parameters);
-	struct strbuf lines = {0};
 
 	if (r->nn == NULL)
 		return o;
-	nn_describe(r->nn, &lines);
 	js_put(o, "outputs", json_integer(nn_outputs(r->nn)));
 	js_put(o, "tensors", tensors_json(r->nn));
-	js_put(o, "description", js_text(sb_str(&lines)));
-	sb_fini(&lines);
+	js_put(o, "description", description_json(r->nn));
 	return o;
 }
 

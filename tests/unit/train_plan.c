@@ -1,0 +1,329 @@
+/* A warm start's plan, and the warm start. */
+#include "train_help.h"
+
+/* A network of one hidden layer, and a file's tensors beside it. */
+static struct nn *
+build(int64_t in, int64_t hidden, int64_t out)
+{
+	struct spec_model m = {
+		.arch = SPEC_ARCH_MLP, .sizes = { in, hidden, out },
+		.nsizes = 3, .activation = SPEC_RELU,
+	};
+	struct spec_loss l = { .type = SPEC_CROSS_ENTROPY };
+	struct rk_why why = {0};
+	struct nn *n = NULL;
+
+	if (nn_build(&n, &m, &l, 1, &in, 4, UINT64_MAX, &why) != RK_OK)
+		t_fail("%s", rk_why_first(&why));
+	return n;
+}
+
+static float *
+numbers(size_t n, float first)
+{
+	float *x = xcalloc(n + 1, sizeof(*x));
+
+	for (size_t i = 0; i < n; i++)
+		x[i] = first + (float)i;
+	return x;
+}
+
+static void
+add(struct tensor_set *s, const char *name, enum dtype dt, int ndim,
+    int64_t d0, int64_t d1, const void *data)
+{
+	const int64_t d[2] = { d0, d1 };
+
+	t_check(tensor_set_add(s, name, dt, ndim, d, data, NULL) == RK_OK);
+}
+
+static struct tensor_set *
+seal(struct tensor_set *s)
+{
+	t_check(tensor_set_seal(s, NULL) == RK_OK);
+	return s;
+}
+
+/* The ten classes of Fashion-MNIST, as a file that was trained. */
+static struct tensor_set *
+ten_classes(float **data)
+{
+	struct tensor_set *s = tensor_set_new();
+
+	*data = numbers(256 * 784, 1);
+	add(s, "fc1.weight", DT_F32, 2, 256, 784, *data);
+	add(s, "fc1.bias", DT_F32, 1, 256, 0, *data);
+	add(s, "fc2.weight", DT_F32, 2, 10, 256, *data);
+	add(s, "fc2.bias", DT_F32, 1, 10, 0, *data);
+	return seal(s);
+}
+
+static const char *
+action_of(const json_t *plan, const char *name)
+{
+	const json_t *rows = json_object_get(plan, "tensors");
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *w = json_array_get(rows, i);
+		if (strcmp(json_string_value(json_object_get(w, "name")),
+		    name) == 0)
+			return json_string_value(json_object_get(w, "action"));
+	}
+	return "absent";
+}
+
+T_CASE(twelve_classes_from_ten_says_what_is_new)
+{
+	struct nn *n = build(784, 256, 12);
+	struct plan *p = NULL;
+	float *data;
+	struct tensor_set *s = ten_classes(&data);
+
+	t_check(plan_new(&p, n, s, false, NULL) == RK_OK);
+	t_eq_str(plan_summary(p), "loaded 2 of 4 tensors (200,960 of 204,044 "
+	    "parameters); 2 new: fc2.weight file [10,256] model [12,256], "
+	    "fc2.bias file [10] model [12]");
+	json_t *j = plan_json(p, "job://x/best");
+	t_eq_str(action_of(j, "fc1.weight"), "copy");
+	t_eq_str(action_of(j, "fc2.bias"), "mismatch");
+	t_eq_str(json_string_value(json_object_get(j, "source")),
+	    "job://x/best");
+	t_eq_int(json_integer_value(json_object_get(j, "tensors_loaded")), 2);
+	json_decref(j);
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+T_CASE(a_clean_copy_says_just_that)
+{
+	struct nn *n = build(784, 256, 10);
+	struct plan *p = NULL;
+	float *data;
+	struct tensor_set *s = ten_classes(&data);
+
+	t_check(plan_new(&p, n, s, true, NULL) == RK_OK);
+	t_eq_str(plan_summary(p),
+	    "loaded 4 of 4 tensors (203,530 of 203,530 parameters)");
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+T_CASE(strict_lists_every_tensor_with_both_shapes)
+{
+	struct nn *n = build(3, 4, 2);
+	struct tensor_set *s = tensor_set_new();
+	struct rk_why why = {0};
+	struct plan *p = NULL;
+	float *data = numbers(64, 0);
+
+	add(s, "fc1.weight", DT_F32, 2, 4, 3, data);
+	add(s, "fc2.weight", DT_F32, 2, 5, 4, data);
+	add(s, "fc2.bias", DT_F32, 1, 2, 0, data);
+	add(s, "fc3.bias", DT_F32, 1, 7, 0, data);
+	t_check(plan_new(&p, n, seal(s), true, &why) == RK_EINVAL);
+	t_check(p == NULL);
+	t_eq_int(why.n, 3);
+	char *text = rk_why_text(&why);
+	t_has(text, "fc1.bias: is missing from the file: model [4]");
+	t_has(text, "fc2.weight: does not match: file [5,4] model [2,4]");
+	t_has(text, "fc3.bias: is unexpected: the model has no such tensor: "
+	    "file [7]");
+	free(text);
+	rk_why_fini(&why);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+T_CASE(what_fits_is_copied_or_converted_and_the_rest_initialised)
+{
+	struct nn *n = build(2, 2, 2), *fresh = build(2, 2, 2);
+	struct tensor_set *s = tensor_set_new();
+	struct plan *p = NULL;
+	float *data = numbers(16, 5);
+	const double halves[2] = { 0.5, -1.5 };
+	const uint16_t bf16[4] = { 0x3f80, 0x4000, 0xbf80, 0x0000 };
+	const int64_t whole[2] = { 1, 2 };
+
+	add(s, "fc1.weight", DT_F32, 2, 2, 2, data);
+	add(s, "fc1.bias", DT_F64, 1, 2, 0, halves);
+	add(s, "fc2.weight", DT_BF16, 2, 2, 2, bf16);
+	add(s, "fc2.bias", DT_I64, 1, 2, 0, whole);
+	add(s, "extra", DT_F32, 1, 16, 0, data);
+	t_check(plan_new(&p, n, seal(s), false, NULL) == RK_OK);
+	json_t *j = plan_json(p, "f");
+	t_eq_str(action_of(j, "fc1.weight"), "copy");
+	t_eq_str(action_of(j, "fc1.bias"), "convert");
+	t_eq_str(action_of(j, "fc2.weight"), "convert");
+	t_eq_str(action_of(j, "fc2.bias"), "mismatch");
+	t_eq_str(action_of(j, "extra"), "skip");
+	json_decref(j);
+	t_eq_str(plan_summary(p), "loaded 3 of 4 tensors (10 of 12 parameters)"
+	    "; 1 new: fc2.bias file I64 [2] model [2]; 1 not used: extra file "
+	    "[16]");
+	t_check(plan_apply(p, n, 3) == RK_OK);
+	nn_init(fresh, 3);
+	t_near(nn_tensor_at(n, 0)->value[3], 8, 0);
+	t_near(nn_tensor_at(n, 1)->value[1], -1.5, 0);
+	t_near(nn_tensor_at(n, 2)->value[1], 2, 0);
+	t_check(memcmp(nn_tensor_at(n, 3)->value,
+	    nn_tensor_at(fresh, 3)->value, 2 * sizeof(float)) == 0);
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	nn_free(fresh);
+	free(data);
+}
+
+T_CASE(a_file_of_which_nothing_fits_is_refused_with_a_hint)
+{
+	struct nn *n = build(3, 4, 2);
+	struct tensor_set *s = tensor_set_new();
+	struct rk_why why = {0};
+	struct plan *p = NULL;
+	float *data = numbers(64, 0);
+
+	add(s, "module.fc1.weight", DT_F32, 2, 4, 3, data);
+	add(s, "module.fc1.bias", DT_F32, 1, 4, 0, data);
+	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	t_has(rk_why_first(&why), "nothing in the file fits the model");
+	t_has(rk_why_first(&why), "its names begin with \"module.\"");
+	rk_why_fini(&why);
+	tensor_set_free(s);
+
+	s = tensor_set_new();
+	add(s, "fc1.weight", DT_F32, 2, 3, 4, data);
+	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	t_has(rk_why_first(&why), "its fc1.weight is transposed");
+	rk_why_fini(&why);
+	tensor_set_free(s);
+
+	s = tensor_set_new();
+	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	t_has(rk_why_first(&why), "the file has no tensors");
+	rk_why_fini(&why);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+T_CASE(pytorchs_batch_counter_does_not_spoil_a_clean_copy)
+{
+	struct nn *n = build(3, 4, 2);
+	struct tensor_set *s = tensor_set_new();
+	struct plan *p = NULL;
+	float *data = numbers(64, 0);
+	const int64_t seen = 9;
+
+	add(s, "fc1.weight", DT_F32, 2, 4, 3, data);
+	add(s, "fc1.bias", DT_F32, 1, 4, 0, data);
+	add(s, "fc2.weight", DT_F32, 2, 2, 4, data);
+	add(s, "fc2.bias", DT_F32, 1, 2, 0, data);
+	add(s, "bn.num_batches_tracked", DT_I64, 0, 0, 0, &seen);
+	t_check(plan_new(&p, n, seal(s), true, NULL) == RK_OK);
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+/* --- the program ------------------------------------------------------------------- */
+
+#define FIRST "a/checkpoints/step-000000018/model.safetensors"
+
+/* The tiny job's model with four classes in place of three. */
+static void
+write_four(void)
+{
+	char *s = read_text("job.yaml"), *out = strstr(s, "out: 3");
+
+	out[5] = '4';
+	write_file("four.yaml", s);
+	free(s);
+}
+
+T_CASE(another_head_starts_from_the_old_body)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_four();
+	train_ok("--run-dir", "a", "job.yaml");
+	t_eq_int(train("--run-dir", "b", "--model", FIRST, "four.yaml"),
+	    TRAIN_REFUSED);
+	t_has(read_text("err"), "a strict warm start refuses");
+	t_has(read_text("err"), "fc2.weight: does not match: file [3,12] model "
+	    "[4,12]");
+	t_has(read_text("err"), "fc2.bias: does not match: file [3] model [4]");
+	train_ok("--run-dir", "b", "--model", FIRST, "--set",
+	    "model.strict=false", "four.yaml");
+	t_has(read_text("out"), "loaded 6 of 8 tensors (96 of 148 parameters)"
+	    "; 2 new: fc2.weight file [3,12] model [4,12], fc2.bias file [3] "
+	    "model [4]");
+	t_has(read_text("out"), "the learning rate is scaled by 0.2, from 0.01 "
+	    "to 0.002");
+	json_t *p = read_json("b/plan.json");
+	t_eq_str(action_of(p, "bn.running_mean"), "copy");
+	json_decref(p);
+}
+
+T_CASE(the_scaled_rate_stays_when_the_run_goes_on)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "whole", "--model", FIRST, "job.yaml");
+	train_ok("--run-dir", "b", "--model", FIRST, "--set",
+	    "training.steps=7", "job.yaml");
+	train_ok("--run-dir", "b", "--model", FIRST, "job.yaml");
+	t_has(read_text("out"), "goes on from step-000000007");
+	same_checkpoint("whole/checkpoints/step-000000018",
+	    "b/checkpoints/step-000000018");
+}
+
+T_CASE(a_file_in_the_job_is_found_beside_the_job)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "model.checkpoint=" FIRST,
+	    "--set", "training.warm_start.learning_rate_scale=1", "job.yaml");
+	t_has(read_text("out"), "loaded 8 of 8 tensors (135 of 135 parameters)");
+	t_check(strstr(read_text("out"), "scaled") == NULL);
+}
+
+T_CASE(only_the_daemon_finds_another_jobs_checkpoint)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--run-dir", "b", "--set",
+	    "model.checkpoint=job://tiny/best", "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "only the daemon can find");
+}
+
+T_CASE(a_plan_is_shown_without_training)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_four();
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--plan", "--model", FIRST, "four.yaml");
+	t_check(access("b", F_OK) != 0);
+	json_t *p = read_json("out");
+	t_check(json_is_false(json_object_get(p, "accepted")));
+	t_eq_int(json_array_size(json_object_get(p, "refused")), 2);
+	t_eq_str(action_of(p, "fc1.weight"), "copy");
+	t_eq_str(action_of(p, "fc2.bias"), "mismatch");
+	json_decref(p);
+}
+
+T_CASE(a_file_that_is_no_model_is_refused)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--run-dir", "b", "--model", "train.csv", "job.yaml"),
+	    TRAIN_REFUSED);
+	t_has(read_text("err"), "cannot start from train.csv");
+	t_eq_int(train("--run-dir", "b", "--model", "nowhere", "job.yaml"),
+	    TRAIN_REFUSED);
+	t_has(read_text("err"), "cannot start from nowhere");
+}
+
+T_MAIN

@@ -1,0 +1,330 @@
+/* A run that was interrupted ends where an uninterrupted one ends. */
+#include "train_help.h"
+
+#define LAST "step-000000018"           /* 3 epochs of 6 steps */
+
+/* A run that ends at `step`, so that there is a checkpoint of it.  The schedule
+ * of the tiny job does not depend on where the end is. */
+static void
+run_to(const char *dir, int step)
+{
+	char *set = xasprintf("training.steps=%d", step);
+
+	train_ok("--run-dir", dir, "--threads", step % 2 ? "1" : "2", "--set",
+	    set, "--set", "checkpoint.every.steps=100", "job.yaml");
+	free(set);
+}
+
+/* Every step with adam; with the others those next to what is special. */
+static const int special[] = { 1, 5, 6, 7, 16 };
+
+static void
+exact_from(const char *optimizer, const int *steps, size_t n)
+{
+	write_tiny("job.yaml", optimizer);
+	train_ok("--run-dir", "whole", "job.yaml");
+	for (size_t i = 0; i < n; i++) {
+		const int step = steps != NULL ? steps[i] : (int)i + 1;
+		char *run = xasprintf("r%d", step);
+		char *dir = xasprintf("%s/checkpoints/" LAST, run);
+		run_to(run, step);
+		train_ok("--run-dir", run, "--set",
+		    "checkpoint.every.steps=100", "job.yaml");
+		same_checkpoint("whole/checkpoints/" LAST, dir);
+		free(run);
+		free(dir);
+	}
+}
+
+T_CASE(a_run_stopped_at_every_step_ends_the_same)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "whole", "job.yaml");
+	for (int step = 1; step <= 18; step++)
+		run_to("r", step);
+	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST);
+}
+
+T_CASE(sgd_goes_on_exactly)
+{
+	exact_from(
+	    "  optimizer: {type: sgd, learning_rate: 0.05}\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(momentum_goes_on_exactly)
+{
+	exact_from("  optimizer: {type: sgd, learning_rate: 0.05, "
+	    "momentum: 0.9, dampening: 0.1, weight_decay: 0.01}\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(nesterov_goes_on_exactly)
+{
+	exact_from("  optimizer: {type: sgd, learning_rate: 0.05, "
+	    "momentum: 0.9, nesterov: true}\n"
+	    "  gradient_clip_norm: 0.5\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(adam_goes_on_exactly_from_every_step)
+{
+	exact_from(TINY_ADAM, NULL, 17);
+}
+
+T_CASE(adamw_goes_on_exactly)
+{
+	exact_from(
+	    "  optimizer: {type: adamw, learning_rate: 0.01}\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(rmsprop_goes_on_exactly)
+{
+	exact_from("  optimizer: {type: rmsprop, learning_rate: "
+	    "0.01, centered: true, momentum: 0.5}\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(a_regression_goes_on_exactly)
+{
+	exact_from(TINY_ADAM "  loss: {type: mse}\n", special,
+	    RK_ARRAY_LEN(special));
+}
+
+T_CASE(a_run_without_checkpoints_of_its_own_has_the_same_end)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "checkpoint.every.steps=1000",
+	    "job.yaml");
+	same_checkpoint("a/checkpoints/" LAST, "b/checkpoints/" LAST);
+}
+
+T_CASE(the_number_of_threads_does_not_change_a_bit)
+{
+	write_csv("train.csv", 300, 200, 10);
+	write_file("job.yaml", "name: wide\n"
+	    "model: {arch: mlp, sizes: [200, 300, 10], activation: gelu}\n"
+	    "training: {epochs: 2, batch_size: 64, optimizer: {type: adam}}\n"
+	    "data: {train: {type: csv, path: train.csv, label: -1}, "
+	    "validation_split: 0.2}\n");
+	train_ok("--run-dir", "one", "--threads", "1", "job.yaml");
+	train_ok("--run-dir", "two", "--threads", "2", "job.yaml");
+	train_ok("--run-dir", "five", "--threads", "5", "job.yaml");
+	same_checkpoint("one/checkpoints/step-000000008",
+	    "two/checkpoints/step-000000008");
+	same_checkpoint("one/checkpoints/step-000000008",
+	    "five/checkpoints/step-000000008");
+}
+
+/* Killed after some milliseconds, over and over, until it ends by itself. */
+T_CASE(a_run_killed_again_and_again_ends_the_same)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "whole", "job.yaml");
+	for (int i = 0;; i++) {
+		pid_t p = start(-1, (const char *const[]){ "--run-dir", "torn",
+		    "job.yaml", NULL });
+		usleep((useconds_t)(5000 + 2500 * i));
+		kill(p, SIGKILL);
+		int st = 0;
+		waitpid(p, &st, 0);
+		if (WIFEXITED(st)) {
+			t_eq_int(WEXITSTATUS(st), 0);
+			break;
+		}
+		t_check(i < 400);
+	}
+	same_checkpoint("whole/checkpoints/" LAST, "torn/checkpoints/" LAST);
+}
+
+T_CASE(an_older_checkpoint_opens_a_branch_and_the_old_one_stays)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_to("r", 5);
+	train_ok("--run-dir", "r", "job.yaml");
+	train_ok("--run-dir", "r", "--from", "step:5", "--set",
+	    "training.optimizer.learning_rate=0.02", "job.yaml");
+	t_check(access("r/checkpoints/" LAST, F_OK) == 0);
+	t_check(access("r/checkpoints/" LAST "-b2", F_OK) == 0);
+	t_check(access("r/checkpoints/step-000000005-b2", F_OK) != 0);
+	t_has(read_text("out"), "goes on from step-000000005: step 5");
+	t_has(read_text("out"), "the job has changed");
+	t_has(read_text("out"), "the learning rate jumps at step 5");
+	t_check(count_in("r/metrics.jsonl", "\"branch\":2") > 0);
+	t_check(count_in("r/metrics.jsonl", "\"attempt\":3") > 0);
+	json_t *c = read_json(
+	    "r/checkpoints/" LAST "-b2/checkpoint.json");
+	t_eq_str(json_string_value(json_object_get(c, "parent")),
+	    "step-000000005");
+	json_decref(c);
+}
+
+T_CASE(none_begins_anew_on_a_branch_of_its_own)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	train_ok("--run-dir", "r", "--from", "none", "job.yaml");
+	same_checkpoint("r/checkpoints/" LAST, "r/checkpoints/" LAST "-b2");
+}
+
+T_CASE(a_finished_job_says_that_nothing_is_left)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	train_ok("--run-dir", "r", "job.yaml");
+	t_has(read_text("out"), "nothing is left to do: 18 of 18 steps");
+	t_has(read_text("out"), "checkpoint " LAST);
+	t_has(read_text("out"), "validation accuracy");
+	t_check(access("r/checkpoints/" LAST "-b2", F_OK) != 0);
+}
+
+T_CASE(more_epochs_take_a_finished_job_further)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	train_ok("--run-dir", "r", "--set", "training.epochs=4", "job.yaml");
+	t_check(access("r/checkpoints/step-000000024", F_OK) == 0);
+}
+
+T_CASE(a_schedule_that_has_ended_at_zero_is_said)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	train_ok("--run-dir", "r", "--set", "training.epochs=4", "--set",
+	    "training.schedule.type=linear", "--set",
+	    "training.schedule.length=15", "--set",
+	    "training.schedule.gamma=null", "--set",
+	    "training.schedule.step_size=null", "job.yaml");
+	t_has(read_text("out"), "the learning rate is 0 from step 18");
+}
+
+T_CASE(steps_may_end_inside_an_epoch_and_are_scored_there)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.steps=8", "job.yaml");
+	json_t *c = read_json("r/checkpoints/step-000000008/checkpoint.json");
+	t_check(json_is_number(json_object_get(json_object_get(c, "metrics"),
+	    "val_accuracy")));
+	t_eq_int(json_integer_value(json_object_get(c, "epoch")), 1);
+	t_eq_int(json_integer_value(json_object_get(c, "sample")), 16);
+	json_decref(c);
+}
+
+T_CASE(an_epoch_without_its_remainder_goes_on_exactly)
+{
+	write_tiny("job.yaml", TINY_ADAM "  drop_last: true\n");
+	train_ok("--run-dir", "r", "job.yaml");
+	/* 45 samples make 5 whole batches of 8. */
+	for (int step = 4; step <= 6; step++) {
+		char *run = xasprintf("r%d", step);
+		char *dir = xasprintf("%s/checkpoints/step-000000015", run);
+		run_to(run, step);
+		train_ok("--run-dir", run, "job.yaml");
+		same_checkpoint("r/checkpoints/step-000000015", dir);
+		free(run);
+		free(dir);
+	}
+}
+
+T_CASE(what_was_written_while_it_was_broken_is_passed_over)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "whole", "job.yaml");
+	run_to("r", 11);
+	train_ok("--run-dir", "r", "--set", "training.epochs=2", "job.yaml");
+	int fd = open("r/checkpoints/step-000000012/model.safetensors",
+	    O_RDWR);
+	t_check(fd >= 0 && pwrite(fd, "x", 1, 4200) == 1);
+	close(fd);
+	train_ok("--run-dir", "r", "job.yaml");
+	t_has(read_text("out"), "step-000000012");
+	t_has(read_text("out"), "goes on from step-000000011");
+	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST);
+}
+
+T_CASE(a_step_that_is_not_there_is_an_error)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--run-dir", "r", "--from", "step:3", "job.yaml"),
+	    TRAIN_REFUSED);
+	t_has(read_text("err"), "there is no checkpoint step:3");
+	t_eq_int(train("--run-dir", "r", "--from", "lunch", "job.yaml"),
+	    TRAIN_REFUSED);
+	t_eq_int(train("--run-dir", "r", "--from", "best", "job.yaml"),
+	    TRAIN_REFUSED);
+	train_ok("--run-dir", "r", "--set", "training.resume_from=best",
+	    "job.yaml");
+	t_has(read_text("out"), "starts cold");
+}
+
+T_CASE(best_goes_on_from_the_best)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "checkpoint.keep.metric=loss",
+	    "job.yaml");
+	train_ok("--run-dir", "r", "--from", "best", "--set",
+	    "checkpoint.keep.metric=loss", "job.yaml");
+	t_has(read_text("out"), "goes on from step-0000000");
+}
+
+T_CASE(the_best_so_far_is_remembered)
+{
+	json_t *c[2];
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "training.epochs=1", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "training.epochs=2", "job.yaml");
+	train_ok("--run-dir", "b", "job.yaml");
+	c[0] = read_json("a/checkpoints/" LAST "/checkpoint.json");
+	c[1] = read_json("b/checkpoints/" LAST "/checkpoint.json");
+	for (int i = 0; i < 2; i++)
+		t_check(json_is_number(json_object_get(json_object_get(c[i],
+		    "state"), "best")));
+	t_check(json_equal(json_object_get(c[0], "state"),
+	    json_object_get(c[1], "state")));
+	json_decref(c[0]);
+	json_decref(c[1]);
+}
+
+T_CASE(changed_data_are_said)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.epochs=1", "job.yaml");
+	write_csv("train.csv", 60, 5, 3);
+	train_ok("--run-dir", "r", "job.yaml");
+	t_has(read_text("out"), "the data has changed since step-000000006");
+}
+
+T_CASE(another_optimizer_cannot_go_on)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	t_eq_int(train("--run-dir", "r", "--set",
+	    "training.optimizer.type=sgd", "--set", "training.epochs=4",
+	    "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "has 12 optimizer tensors, the job's has 0");
+	t_eq_int(train("--run-dir", "r", "--set",
+	    "training.optimizer.type=rmsprop", "--set", "training.epochs=4",
+	    "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "has no fc1.weight.square_avg");
+}
+
+T_CASE(another_shape_cannot_go_on)
+{
+	char *s;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	s = read_text("job.yaml");
+	*strstr(s, "12, name: fc1") = '2';
+	write_file("job.yaml", s);
+	free(s);
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"),
+	    "fc1.weight is F32 [12,5], the job's is F32 [22,5]");
+}
+
+T_MAIN

@@ -1,0 +1,217 @@
+/* The program's manners: what it refuses, what it leaves, what it says. */
+#include <sys/file.h>
+
+#include "train_help.h"
+
+#define LAST "step-000000018"
+
+T_CASE(usage_is_told_from_a_wrong_job)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--nonsense", "job.yaml"), TRAIN_USAGE);
+	t_eq_int(train("job.yaml", "job.yaml"), TRAIN_USAGE);
+	t_eq_int(train("--threads", "many", "job.yaml"), TRAIN_USAGE);
+	t_eq_int(train("--set", "x", "job.yaml"), TRAIN_USAGE);
+	t_eq_int(train("--from"), TRAIN_USAGE);
+	t_eq_int(train("nowhere.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "nowhere.yaml");
+}
+
+T_CASE(every_fault_of_a_job_is_named)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--set", "training.batch_size=0", "--set",
+	    "training.epohcs=3", "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "training.batch_size");
+	t_has(read_text("err"), "training.epohcs");
+}
+
+T_CASE(wrong_data_are_named_by_file_and_line)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_file("train.csv", "1,2,3,4,5,0\n1,2,x,4,5,0\n");
+	t_eq_int(train("job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "train.csv");
+	write_file("train.csv", "1,2,3,4,5,0\n1,2,3,4,5,9\n");
+	t_eq_int(train("job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "data.train");
+}
+
+T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--set", "resources.memory=1MiB", "--set",
+	    "training.batch_size=45", "--set",
+	    "model={}", "job.yaml"), TRAIN_REFUSED);
+	write_file("big.yaml", "name: big\nresources: {memory: 2MiB}\n"
+	    "model: {arch: mlp, sizes: [5, 50000, 3]}\n"
+	    "training: {epochs: 1, optimizer: {type: adam}}\n" TINY_DATA);
+	t_eq_int(train("big.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "training needs ");
+	t_has(read_text("err"), "resources.memory is 2 MiB");
+	train_ok("--summary", "big.yaml");
+	json_t *s = read_json("out");
+	t_check(json_is_false(json_object_get(json_object_get(s, "memory"),
+	    "fits")));
+	json_decref(s);
+}
+
+T_CASE(a_summary_describes_and_writes_nothing)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--summary", "--run-dir", "r", "job.yaml");
+	t_check(access("r", F_OK) != 0);
+	json_t *s = read_json("out");
+	t_eq_int(json_integer_value(json_object_get(json_object_get(s, "model"),
+	    "parameters")), 135);
+	t_eq_int(json_integer_value(json_object_get(s, "steps_total")), 18);
+	t_check(json_is_true(json_object_get(json_object_get(s, "memory"),
+	    "fits")));
+	json_decref(s);
+}
+
+T_CASE(a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "data.normalize.type=none", "--set",
+	    "training.steps=5", "job.yaml");
+	/* The product of a row of these with any weights is out of range. */
+	write_file("train.csv", "3e38,-3e38,3e38,3e38,-3e38,0\n"
+	    "3e38,3e38,-3e38,3e38,3e38,1\n" "3e38,3e38,3e38,-3e38,3e38,2\n");
+	t_eq_int(train("--run-dir", "r", "--set", "data.normalize.type=none",
+	    "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "the loss is not finite at step");
+	t_has(read_text("err"), "the last good checkpoint is step-0000000");
+	t_check(access("r/checkpoints/step-000000005", F_OK) == 0);
+	t_check(access("r/checkpoints/" LAST, F_OK) != 0);
+	write_csv("train.csv", 45, 5, 3);
+	train_ok("--run-dir", "r", "--from", "step:5", "--set",
+	    "data.normalize.type=none", "job.yaml");
+}
+
+/* Weights may go bad in the last update, when no loss is left to show it: with
+ * x = 1e17 and w about 0.4 the loss is about 1e33, its gradient 2 x (w x - y)
+ * about 1e34, and 1e6 of these are more than a float holds. */
+T_CASE(weights_that_are_not_finite_are_never_kept)
+{
+	write_file("train.csv", "1e17,1\n1e17,1\n");
+	write_file("job.yaml", "name: far\n"
+	    "model: {layers: [{type: linear, out: 1}]}\n"
+	    "training: {steps: 1, loss: {type: mse}, "
+	    "optimizer: {type: sgd, learning_rate: 1e6}}\n"
+	    "data: {train: {type: csv, path: train.csv, label: 1}, "
+	    "normalize: {type: none}}\n");
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	t_has(read_text("err"), "a weight is not finite after step 1");
+	t_check(access("r/checkpoints/step-000000001", F_OK) != 0);
+}
+
+T_CASE(metrics_are_whole_lines_also_after_a_torn_one)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_check(mkdir("r", 0755) == 0);
+	write_file("r/metrics.jsonl", "{\"attempt\":4,\"step\":1}\n{\"att");
+	train_ok("--run-dir", "r", "job.yaml");
+	char *s = read_text("r/metrics.jsonl"), *save = NULL;
+	int good = 0, bad = 0;
+	for (char *l = strtok_r(s, "\n", &save); l != NULL;
+	    l = strtok_r(NULL, "\n", &save)) {
+		json_t *m = NULL;
+		if (rkj_parse_json(l, strlen(l), &m, NULL) == RK_OK)
+			good++;
+		else
+			bad++;
+		json_decref(m);
+	}
+	free(s);
+	t_eq_int(bad, 1);
+	/* 18 / 4 windows, 3 epochs of two lines, and the one before. */
+	t_eq_int(good, 4 + 6 + 1);
+	t_check(count_in("r/metrics.jsonl", "\"attempt\":5") == 10);
+	t_eq_int(count_in("r/metrics.jsonl", "\"split\":\"validation\""), 3);
+}
+
+T_CASE(metrics_go_on_as_if_nothing_had_been)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "training.steps=9", "job.yaml");
+	train_ok("--run-dir", "b", "job.yaml");
+	/* Step 12 ends a window and an epoch, and both began before the stop. */
+	static const char *const dirs[] = {
+		"a/metrics.jsonl", "b/metrics.jsonl"
+	};
+	json_t *found[2][2] = {{0}};
+	for (int i = 0; i < 2; i++) {
+		char *s = read_text(dirs[i]), *save = NULL;
+		int k = 0;
+		for (char *l = strtok_r(s, "\n", &save); l != NULL && k < 2;
+		    l = strtok_r(NULL, "\n", &save))
+			if (strstr(l, "\"step\":12,") &&
+			    strstr(l, "\"split\":\"train\""))
+				t_check(rkj_parse_json(l, strlen(l),
+				    &found[i][k++], NULL) == RK_OK);
+		t_eq_int(k, 2);
+		free(s);
+	}
+	for (int k = 0; k < 2; k++) {
+		static const char *const keys[] = {
+			"loss", "accuracy", "steps", "learning_rate"
+		};
+		for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++)
+			t_check(json_equal(json_object_get(found[0][k],
+			    keys[i]), json_object_get(found[1][k], keys[i])));
+		json_decref(found[0][k]);
+		json_decref(found[1][k]);
+	}
+}
+
+T_CASE(a_second_trainer_waits_for_the_first)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_check(mkdir("r", 0755) == 0);
+	int fd = open("r/lock", O_RDWR | O_CREAT, 0644);
+	t_check(fd >= 0 && flock(fd, LOCK_EX) == 0);
+	/* Closed in the child too, or it would hold the lock itself. */
+	t_check(rk_set_cloexec(fd, true) == 0);
+	int64_t t0 = mono_ms();
+	pid_t p = start(-1, (const char *const[]){ "--run-dir", "r",
+	    "job.yaml", NULL });
+	usleep(300000);
+	t_check(access("r/checkpoints", F_OK) != 0);
+	t_check(flock(fd, LOCK_UN) == 0);
+	t_eq_int(finish(p), 0);
+	t_check(mono_ms() - t0 >= 300);
+}
+
+T_CASE(the_best_is_kept_and_the_rest_goes)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.epochs=12", "--set",
+	    "checkpoint.keep.last=2", "--set", "checkpoint.every.steps=7",
+	    "job.yaml");
+	DIR *d = opendir("r/checkpoints");
+	int n = 0;
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += strncmp(e->d_name, "step-", 5) == 0;
+	closedir(d);
+	t_check(n >= 2 && n <= 3);
+	train_ok("--run-dir", "r", "--from", "best", "--set",
+	    "training.epochs=12", "job.yaml");
+}
+
+T_CASE(sigterm_commits_and_leaves)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	pid_t p = start(-1, (const char *const[]){ "--run-dir", "r", "--set",
+	    "training.epochs=1000000", "job.yaml", NULL });
+	for (int i = 0; i < 1000 && access("r/checkpoints/step-000000001",
+	    F_OK) != 0; i++)
+		usleep(10000);
+	kill(p, SIGTERM);
+	t_eq_int(finish(p), 0);
+	t_has(read_text("out"), "stopped at step ");
+	t_has(read_text("out"), "checkpoint step-");
+}
+
+T_MAIN

@@ -1,0 +1,279 @@
+/* The trainer at the wire: what it says, what it obeys. */
+#include <poll.h>
+
+#include "rekindle/wire.h"
+#include "train_help.h"
+
+struct daemon {
+	struct wire *w;
+	pid_t p;
+	int plans, events, metrics, progresses;
+};
+
+static struct daemon
+spawn(const char *const *args)
+{
+	struct daemon d = {0};
+	int sv[2];
+
+	t_check(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
+	rk_set_cloexec(sv[0], true);
+	/* The child must not hold our end, or it would never see us go. */
+	fflush(NULL);
+	d.p = fork();
+	if (d.p == 0) {
+		close(sv[0]);
+		_exit(finish(start(sv[1], args)));
+	}
+	close(sv[1]);
+	d.w = wire_new(sv[0]);
+	return d;
+}
+
+static void
+say(struct daemon *d, enum wire_type type, json_t *m)
+{
+	t_check(wire_send(d->w, type, m) == RK_OK);
+}
+
+/* The next message of a type, counting what passes; false when it has gone. */
+static bool
+hear(struct daemon *d, enum wire_type want, struct wire_msg *m)
+{
+	const int64_t end = mono_ms() + 30000;
+	struct rk_why why = {0};
+	enum rk_err rc;
+
+	for (;;) {
+		while (wire_next(d->w, m, &rc, &why)) {
+			if (rc != RK_OK)
+				t_fail("nonsense: %s", rk_why_first(&why));
+			d->plans += m->type == WIRE_PLAN;
+			d->events += m->type == WIRE_EVENT;
+			d->metrics += m->type == WIRE_METRIC;
+			d->progresses += m->type == WIRE_PROGRESS;
+			if (m->type == want)
+				return true;
+			if (m->type == WIRE_FAILED)
+				t_fail("failed: %s", m->message);
+			wire_msg_fini(m);
+		}
+		if (mono_ms() > end)
+			t_fail("no %s in 30 s", wire_words[want]);
+		wire_wait(d->w, 100);
+		if (wire_fill(d->w) != RK_OK &&
+		    !wire_next(d->w, m, &rc, &why))
+			return false;
+	}
+}
+
+static void
+greet(struct daemon *d)
+{
+	struct wire_msg m;
+
+	t_check(hear(d, WIRE_HELLO, &m));
+	t_eq_int(m.version, WIRE_VERSION);
+	t_eq_int(m.parameters, 135);
+	t_eq_int(d->events, 0);
+	wire_msg_fini(&m);
+	say(d, WIRE_HELLO, json_pack("{s:i}", "version", WIRE_VERSION));
+}
+
+static void
+bye(struct daemon *d, int code)
+{
+	wire_free(&d->w);
+	t_eq_int(finish(d->p), code);
+}
+
+#define ARGS(...) \
+	(const char *const[]){ "--wire", "--run-dir", "r", __VA_ARGS__, \
+	    "job.yaml", NULL }
+#define LONG "--set", "training.epochs=1000000"
+
+T_CASE(a_whole_job_is_told)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS("--job", "01arz3ndektsv4rrffq69g5fav",
+	    "--attempt", "7"));
+	greet(&d);
+	t_check(hear(&d, WIRE_CHECKPOINT, &m));
+	t_check(m.step > 0 && m.bytes > 0 && strlen(m.digest) == 64);
+	wire_msg_fini(&m);
+	t_check(hear(&d, WIRE_DONE, &m));
+	t_eq_int(m.outcome, WIRE_SUCCEEDED);
+	t_eq_int(m.step, 18);
+	t_eq_str(m.checkpoint, "step-000000018");
+	t_check(json_is_number(json_object_get(m.metrics, "val_accuracy")));
+	wire_msg_fini(&m);
+	t_check(d.events > 0);
+	t_eq_int(d.metrics, 4 + 6);
+	bye(&d, 0);
+	json_t *c = read_json("r/checkpoints/step-000000018/checkpoint.json");
+	t_eq_str(json_string_value(json_object_get(c, "job")),
+	    "01arz3ndektsv4rrffq69g5fav");
+	t_eq_int(json_integer_value(json_object_get(c, "attempt")), 7);
+	json_decref(c);
+	t_eq_int(count_in("r/metrics.jsonl", "\"attempt\":7"), 10);
+}
+
+T_CASE(a_checkpoint_by_name_is_taken_at_the_next_step)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS(LONG, "--set",
+	    "checkpoint.every.steps=1000000"));
+	greet(&d);
+	say(&d, WIRE_CHECKPOINT, json_pack("{s:s}", "name", "before-lunch"));
+	char *dir = NULL;
+	while (dir == NULL && hear(&d, WIRE_CHECKPOINT, &m)) {
+		if (strcmp(m.name, "before-lunch") == 0)
+			dir = xasprintf("r/checkpoints/%s", m.checkpoint);
+		wire_msg_fini(&m);
+	}
+	char to[128] = "";
+	t_check(readlink("r/checkpoints/before-lunch", to,
+	    sizeof(to) - 1) > 0);
+	t_check(dir != NULL && strstr(dir, to) != NULL);
+	free(dir);
+	/* Two at a time: the second finds the weights saved, or later ones. */
+	say(&d, WIRE_CHECKPOINT, json_pack("{s:s}", "name", "a"));
+	say(&d, WIRE_CHECKPOINT, json_pack("{s:s}", "name", "b"));
+	for (int n = 0; n < 2 && hear(&d, WIRE_CHECKPOINT, &m);) {
+		n += strcmp(m.name, "a") == 0 || strcmp(m.name, "b") == 0;
+		wire_msg_fini(&m);
+	}
+	/* A name that cannot be is not obeyed, and harms nobody. */
+	say(&d, WIRE_CHECKPOINT, json_pack("{s:s}", "name", "latest"));
+	say(&d, WIRE_STOP, json_pack("{s:i}", "deadline_seconds", 20));
+	t_check(hear(&d, WIRE_DONE, &m));
+	t_eq_int(m.outcome, WIRE_STOPPED);
+	wire_msg_fini(&m);
+	bye(&d, 0);
+	t_check(access("r/checkpoints/b/checkpoint.json", R_OK) == 0);
+	t_check(access("r/checkpoints/latest", F_OK) != 0);
+}
+
+T_CASE(paused_over_and_over_it_ends_the_same)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "whole", "job.yaml");
+	int rounds = 0, paused = 0;
+	for (bool done = false; !done; rounds++) {
+		struct daemon d = spawn(ARGS("--set",
+		    "checkpoint.every.steps=100"));
+		greet(&d);
+		say(&d, WIRE_PAUSE, json_pack("{s:i}", "deadline_seconds", 9));
+		t_check(hear(&d, WIRE_DONE, &m));
+		done = m.outcome == WIRE_SUCCEEDED;
+		paused += m.outcome == WIRE_PAUSED;
+		wire_msg_fini(&m);
+		bye(&d, 0);
+		t_check(rounds < 100);
+	}
+	same_checkpoint("whole/checkpoints/step-000000018",
+	    "r/checkpoints/step-000000018");
+}
+
+T_CASE(a_daemon_that_goes_leaves_a_checkpoint_behind)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS(LONG, "--set",
+	    "checkpoint.every.steps=1000000"));
+	greet(&d);
+	t_check(hear(&d, WIRE_PROGRESS, &m));
+	wire_msg_fini(&m);
+	bye(&d, 0);
+	DIR *dir = opendir("r/checkpoints");
+	int n = 0;
+	for (struct dirent *e; (e = readdir(dir)) != NULL;)
+		n += strncmp(e->d_name, "step-", 5) == 0;
+	closedir(dir);
+	t_check(n >= 1);
+}
+
+T_CASE(a_daemon_that_has_gone_before_the_greeting_is_left_alone)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS("--attempt", "1"));
+	bye(&d, 0);
+	t_check(access("r/checkpoints/step-000000001", F_OK) != 0);
+}
+
+T_CASE(a_daemon_of_another_version_is_not_worked_for)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS("--attempt", "1"));
+	t_check(hear(&d, WIRE_HELLO, &m));
+	wire_msg_fini(&m);
+	say(&d, WIRE_HELLO, json_pack("{s:i}", "version", 99));
+	t_check(hear(&d, WIRE_FAILED, &m));
+	t_has(m.message, "99");
+	wire_msg_fini(&m);
+	bye(&d, TRAIN_FAILED);
+}
+
+T_CASE(a_job_that_cannot_be_is_greeted_and_failed)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS("--set", "training.batch_size=-1"));
+	t_check(hear(&d, WIRE_HELLO, &m));
+	wire_msg_fini(&m);
+	t_check(hear(&d, WIRE_FAILED, &m));
+	t_eq_str(m.reason, "bad_spec");
+	t_check(m.permanent);
+	t_has(m.message, "training.batch_size");
+	wire_msg_fini(&m);
+	bye(&d, TRAIN_REFUSED);
+}
+
+T_CASE(a_warm_start_is_told_with_its_plan)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	struct daemon d = spawn(ARGS("--model",
+	    "a/checkpoints/step-000000018/model.safetensors"));
+	greet(&d);
+	t_check(hear(&d, WIRE_PLAN, &m));
+	t_has(m.summary, "loaded 8 of 8 tensors");
+	t_eq_int(json_array_size(json_object_get(m.plan, "tensors")), 8);
+	wire_msg_fini(&m);
+	t_check(hear(&d, WIRE_DONE, &m));
+	wire_msg_fini(&m);
+	bye(&d, 0);
+}
+
+T_CASE(nonsense_from_the_daemon_is_not_obeyed)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	struct daemon d = spawn(ARGS(LONG));
+	greet(&d);
+	static const char junk[] = "{\"type\":\"pause\"}\n[]\nxyz\n"
+	    "{\"type\":\"dance\"}\n";
+	t_check(write(wire_fd(d.w), junk, sizeof(junk) - 1) > 0);
+	t_check(hear(&d, WIRE_PROGRESS, &m));
+	wire_msg_fini(&m);
+	say(&d, WIRE_PAUSE, json_pack("{s:i}", "deadline_seconds", 9));
+	t_check(hear(&d, WIRE_DONE, &m));
+	t_eq_int(m.outcome, WIRE_PAUSED);
+	wire_msg_fini(&m);
+	bye(&d, 0);
+}
+
+T_MAIN
