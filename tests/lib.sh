@@ -64,6 +64,7 @@ wait_for() {
 
 t_cleanup() {
 	local p
+	set +e                  # what has ended already is no failure
 	for p in $(jobs -p) $(cat pids 2>/dev/null); do
 		kill -9 "$p" 2>/dev/null
 	done

@@ -30,8 +30,11 @@ enum rk_err rkj_parse_json(const char *s, size_t len, json_t **out,
 enum rk_err rkj_parse_yaml(const char *s, size_t len, json_t **out,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* A YAML plain scalar (as in `--set key=VALUE`) to its JSON value. */
+/* A YAML plain scalar to its JSON value. */
 json_t *rkj_scalar(const char *text);
+/* The VALUE of a `--set PATH=VALUE`: a list or an object where it begins like
+ * one and can be read as YAML, else a scalar. */
+json_t *rkj_value(const char *text);
 
 /* Compact text, keys sorted, that the caller frees (the form we digest). */
 char *rkj_text(const json_t *v);

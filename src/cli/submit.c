@@ -75,7 +75,7 @@ apply_sets(json_t *job, const struct cli_args *a)
 			return CLI_USAGE;
 		}
 		char *path = xstrndup(a->set[i], (size_t)(eq - a->set[i]));
-		enum rk_err e = rkj_set_path(job, path, rkj_scalar(eq + 1), &why);
+		enum rk_err e = rkj_set_path(job, path, rkj_value(eq + 1), &why);
 		free(path);
 		if (e != RK_OK)
 			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],

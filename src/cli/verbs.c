@@ -19,7 +19,7 @@ sets_to_overrides(const struct cli_args *a, json_t **out)
 		    (size_t)(eq - a->set[i]) : 0);
 		enum rk_err e = eq == NULL || eq == a->set[i] ?
 		    rk_refuse(&why, "want PATH=VALUE") :
-		    rkj_set_path(o, path, rkj_scalar(eq + 1), &why);
+		    rkj_set_path(o, path, rkj_value(eq + 1), &why);
 		free(path);
 		if (e != RK_OK) {
 			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],

@@ -117,3 +117,17 @@ rkj_scalar(const char *text)
 	must(v != NULL);
 	return v;
 }
+
+json_t *
+rkj_value(const char *text)
+{
+	struct rk_why why = {0};
+	json_t *v = NULL;
+
+	if (*text == '[' || *text == '{') {
+		if (rkj_parse_yaml(text, strlen(text), &v, &why) != RK_OK)
+			v = NULL;
+		rk_why_fini(&why);
+	}
+	return v != NULL ? v : rkj_scalar(text);
+}

@@ -263,7 +263,7 @@ further() {
 t_case "weights that are not finite stop the attempt with a reason"
 non_finite() {
 	EPOCHS=50 tiny_job
-	sed -i 's/type: adam, learning_rate: 0.003/type: sgd, learning_rate: 1.0e+30/' tiny.yaml
+	sed -i 's/type: adam, learning_rate: 0.003/type: sgd, learning_rate: 1.0e+6/' tiny.yaml
 	daemon_start
 	id=$(submit tiny.yaml)
 	wait_for 30 job_ended "$id"

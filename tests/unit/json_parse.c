@@ -222,4 +222,20 @@ T_CASE(a_scalar_from_the_command_line_gets_its_type)
 	}
 }
 
+T_CASE(a_value_from_the_command_line_may_be_a_list_or_an_object)
+{
+	static const char *const pairs[][2] = {
+		{ "[4, 0.5, x]", "[4,0.5,\"x\"]" },
+		{ "{type: sgd}", "{\"type\":\"sgd\"}" },
+		{ "[4, ", "\"[4, \"" }, { "3", "3" }, { "", "null" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(pairs); i++) {
+		json_t *v = rkj_value(pairs[i][0]);
+		char *s = rkj_text(v);
+		t_eq_str(s, pairs[i][1]);
+		free(s);
+		json_decref(v);
+	}
+}
+
 T_MAIN

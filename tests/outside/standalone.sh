@@ -1,0 +1,266 @@
+#!/bin/bash
+# rekindle-train without a daemon: its progress line, its exit codes, going on
+# after kill -9 by the same command, and what it answers without training.
+. "$(dirname "$0")/../lib.sh"
+
+train() {               # train JOB.yaml [flags]: in ./run; output in ./out, ./err
+	"$BUILD/rekindle-train" --run-dir "$PWD/${RUN:-run}" "$@" >out 2>err
+}
+# train_behind JOB.yaml: the same, behind the scenes; sets TRAINER.
+train_behind() {
+	"$BUILD/rekindle-train" --run-dir "$PWD/${RUN:-run}" "$@" >out 2>err &
+	TRAINER=$!
+	echo $TRAINER >>pids
+}
+# exits CODE train...: with exactly this exit code.
+exits() {
+	local want=$1 rc=0
+	shift
+	"$@" || rc=$?
+	eq "$rc" "$want" "exit of $* ($(tail -n 3 err))"
+}
+newest() {
+	ls -d "$PWD/${1:-run}"/checkpoints/step-* | sort | tail -n 1
+}
+digest() {              # of the newest checkpoint's weights and moments
+	cat "$(newest "$1")/model.safetensors" "$(newest "$1")/optimizer.safetensors" |
+	    sha256sum | cut -c1-64
+}
+checkpoints_at_least() {
+	[ "$(find "${RUN:-run}/checkpoints" -maxdepth 1 -name 'step-*' | wc -l)" -ge "$1" ]
+}
+past_step() {           # past_step N: a checkpoint of step N or later is there
+	[ "$(basename "$(newest)" | sed 's/step-0*//')" -ge "$1" ]
+}
+
+t_case "a job trained alone ends with its last checkpoint and its metrics"
+trains_alone() {
+	EPOCHS=3 tiny_job
+	exits 0 train tiny.yaml
+	has "$(cat err out)" "finished at step 171"
+	eq "$(basename "$(newest)")" step-000000171
+	eq "$(jq -s '[.[] | select(.split == "validation")] | length' run/metrics.jsonl)" 3 \
+	    "validation lines"
+	eq "$(jq -s 'map(.epoch) | max' run/metrics.jsonl)" 3 "epochs measured"
+}
+
+t_case "it says how far it is while it trains"
+progress() {
+	long_job
+	train_behind long.yaml
+	wait_for 20 grep -qE 'epoch [0-9]+/200,?000 .*step .* loss [0-9.]+.* samples/s.* left ' out
+	kill -9 "$TRAINER"
+}
+
+t_case "the run directory is named after the job unless one is given"
+default_dir() {
+	EPOCHS=1 tiny_job
+	"$BUILD/rekindle-train" tiny.yaml >out 2>err || t_fail "$(cat err)"
+	[ -d tiny.run/checkpoints/step-000000057 ] || t_fail "$(ls)"
+}
+
+t_case "run again after kill -9 it goes on and ends with the undisturbed bytes"
+killed_and_run_again() {
+	EPOCHS=400 tiny_job
+	RUN=calm exits 0 train tiny.yaml
+	for at in 100 3000 6000; do
+		train_behind tiny.yaml
+		wait_for 30 past_step $at
+		kill -9 "$TRAINER"
+		wait "$TRAINER" 2>/dev/null || true
+	done
+	exits 0 train tiny.yaml
+	has "$(cat out err)" "goes on from step-"
+	eq "$(digest run)" "$(digest calm)" "weights"
+	# Each run is an attempt with a number of its own.
+	eq "$(jq -s 'map(.attempt) | unique | length' run/metrics.jsonl)" 4 "attempts"
+	# Run once more there is nothing to do, and that is no failure.
+	exits 0 train tiny.yaml
+	has "$(cat out err)" "nothing is left to do"
+	eq "$(digest run)" "$(digest calm)" "weights"
+}
+
+t_case "SIGTERM and SIGINT save a checkpoint and leave with 0"
+told_to_leave() {
+	EPOCHS=300 EVERY=100000 tiny_job
+	RUN=calm exits 0 train tiny.yaml
+	for sig in TERM INT; do
+		# A shell has what it puts behind ignore SIGINT, as nohup SIGHUP.
+		env --default-signal=INT "$BUILD/rekindle-train" \
+		    --run-dir "$PWD/run" tiny.yaml >out 2>err &
+		TRAINER=$!
+		echo $TRAINER >>pids
+		wait_for 20 grep -q 'epoch' out
+		kill -$sig "$TRAINER"
+		rc=0
+		wait "$TRAINER" || rc=$?
+		eq "$rc" 0 "exit after SIG$sig ($(cat err))"
+		checkpoints_at_least 1 || t_fail "nothing was saved"
+		has "$(cat out err)" "$(basename "$(newest)")"
+	done
+	exits 0 train tiny.yaml
+	eq "$(digest run)" "$(digest calm)" "weights"
+}
+
+t_case "exit 2 is wrong usage with a sentence"
+wrong_usage() {
+	EPOCHS=1 tiny_job
+	exits 2 train
+	has "$(cat err)" "no job file"
+	exits 2 train tiny.yaml tiny.yaml
+	exits 2 train --no-such-option tiny.yaml
+	has "$(cat err)" "--no-such-option"
+	exits 2 train --threads many tiny.yaml
+	has "$(cat err)" many
+	exits 2 train --threads 1000 tiny.yaml
+	exits 2 train --set epochs tiny.yaml
+	exits 2 train --from step:x tiny.yaml
+	exits 2 train --attempt 0 tiny.yaml
+	exits 2 train --job ../x tiny.yaml
+	exits 2 train --summary --plan tiny.yaml
+	exits 2 train --wire tiny.yaml
+	[ ! -e run ] || t_fail "a run was begun"
+}
+
+t_case "exit 3 is a job or data that trying again cannot help"
+wrong_job() {
+	EPOCHS=1 tiny_job
+	exits 3 train nowhere.yaml
+	has "$(cat err)" nowhere.yaml
+	sed 's/epochs: 1/epochs: -1/' tiny.yaml >bad.yaml
+	exits 3 train bad.yaml
+	has "$(cat err)" training.epochs
+	sed "s|$PWD/tiny.csv|$PWD/nowhere.csv|" tiny.yaml >bad.yaml
+	exits 3 train bad.yaml
+	has "$(cat err)" nowhere.csv
+	sed 's/sizes: \[4,/sizes: [5,/' tiny.yaml >bad.yaml
+	exits 3 train bad.yaml
+	has "$(cat err)" 5
+	exits 3 train --from no-such-name tiny.yaml
+	has "$(cat err)" no-such-name
+	exits 3 train --model nowhere.safetensors tiny.yaml
+	has "$(cat err)" nowhere.safetensors
+	exits 3 train --set training.epochs=many tiny.yaml
+	has "$(cat err)" training.epochs
+	# The same job diverges at the same step, each time it is tried.
+	sed 's/type: adam, learning_rate: 0.003/type: sgd, learning_rate: 1.0e+6/' tiny.yaml >hot.yaml
+	exits 3 train hot.yaml
+	has "$(cat err)" "not finite"
+}
+
+t_case "exit 1 is what may go better another time"
+world_wrong() {
+	EPOCHS=1 tiny_job
+	: >file
+	RUN=file/run exits 1 train tiny.yaml
+	[ -s err ] || t_fail "it says nothing"
+}
+
+t_case "--set overrides a field and --threads the job"
+overrides() {
+	EPOCHS=5 tiny_job
+	exits 0 train --threads 2 --set training.epochs=1 --set training.batch_size=30 tiny.yaml
+	eq "$(basename "$(newest)")" step-000000030
+}
+
+t_case "paths in a job are from the job's folder"
+relative_paths() {
+	mkdir -p a/b
+	EPOCHS=1 tiny_job
+	sed "s|$PWD/tiny.csv|../data.csv|" tiny.yaml >a/b/job.yaml
+	mv tiny.csv a/data.csv
+	exits 0 train a/b/job.yaml
+	RUN=again exits 0 train --set training.epochs=2 a/b/job.yaml
+}
+
+t_case "--summary tells network, data and memory as JSON and begins nothing"
+summary() {
+	EPOCHS=2 tiny_job
+	exits 0 train --summary tiny.yaml
+	[ ! -e run ] || t_fail "a run was begun"
+	eq "$(jq -r '.model.parameters' out)" $((4 * 32 + 32 + 32 * 3 + 3)) "parameters"
+	eq "$(jq -c '[.model.tensors[] | [.name, .shape]]' out)" \
+	    '[["fc1.weight",[32,4]],["fc1.bias",[32]],["fc2.weight",[3,32]],["fc2.bias",[3]]]' tensors
+	eq "$(jq '.data.train.samples, .data.validation.samples' out | xargs)" "900 100" samples
+	eq "$(jq '.steps_per_epoch, .steps_total' out | xargs)" "57 114" steps
+	eq "$(jq '.memory.fits' out)" true "fits"
+	# One that does not fit is told as such, with the numbers.
+	exits 0 train --summary --set 'model.sizes=[4, 10000, 10000, 3]' tiny.yaml
+	eq "$(jq '.memory.fits' out)" false "fits"
+	eq "$(jq '.memory.total > .memory.limit' out)" true "more than the limit"
+	exits 3 train --set 'model.sizes=[4, 10000, 10000, 3]' tiny.yaml
+	has "$(cat err)" "resources.memory"
+}
+
+t_case "--plan tells what a warm start would load and begins nothing"
+plan() {
+	EPOCHS=1 tiny_job
+	exits 0 train tiny.yaml
+	mv "$(newest)/model.safetensors" ./old.safetensors
+	rm -r run
+	exits 0 train --plan --model "$PWD/old.safetensors" tiny.yaml
+	eq "$(jq .accepted out)" true accepted
+	has "$(jq -r .summary out)" "loaded 4 of 4 tensors (259 of 259 parameters)"
+	exits 0 train --plan --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' tiny.yaml
+	eq "$(jq .accepted out)" false "accepted when strict"
+	has "$(jq -r '.refused[]' out)" "fc2.weight: does not match: file [3,32] model [5,32]"
+	exits 0 train --plan --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' \
+	    --set model.strict=false tiny.yaml
+	eq "$(jq .accepted out)" true "accepted when not"
+	eq "$(jq -c '[.tensors[] | .action]' out)" '["copy","copy","mismatch","mismatch"]' actions
+	[ ! -e run ] || t_fail "a run was begun"
+}
+
+t_case "a second trainer on the same run waits for the first and then goes on from it"
+two_trainers() {
+	EPOCHS=800 tiny_job
+	RUN=calm exits 0 train tiny.yaml
+	"$BUILD/rekindle-train" --run-dir "$PWD/run" tiny.yaml >first 2>&1 &
+	first=$!
+	echo $first >>pids
+	wait_for 20 checkpoints_at_least 1
+	train_behind tiny.yaml
+	sleep 0.5
+	kill -0 "$TRAINER" || t_fail "the second left: $(cat err)"
+	[ ! -s out ] || t_fail "the second trains: $(cat out)"
+	kill -TERM $first
+	wait $first || t_fail "the first: $(cat first)"
+	saved=$(basename "$(newest)")
+	rc=0
+	wait "$TRAINER" || rc=$?
+	eq "$rc" 0 "exit of the second"
+	has "$(cat out err)" "goes on from $saved"
+	eq "$(digest run)" "$(digest calm)" "weights"
+}
+
+t_case "a second trainer that is told to leave while it waits says who is in its way"
+second_gives_up() {
+	long_job
+	"$BUILD/rekindle-train" --run-dir "$PWD/run" long.yaml >first 2>&1 &
+	first=$!
+	echo $first >>pids
+	wait_for 20 checkpoints_at_least 1
+	train_behind long.yaml
+	sleep 0.3
+	kill -TERM "$TRAINER"
+	rc=0
+	wait "$TRAINER" || rc=$?
+	eq "$rc" 1 "exit of the second"
+	has "$(cat err)" "another trainer"
+	has "$(cat err)" "$PWD/run"
+	kill -0 $first || t_fail "the first is gone: $(cat first)"
+}
+
+t_case "every job in etc is understood"
+jobs_of_etc() {
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no $FASHION"
+	for f in "$T_ROOT"/etc/jobs/*.yaml; do
+		if grep -q 'type: csv' "$f"; then
+			continue        # its data are the reader's own
+		fi
+		exits 0 train --summary "$f"
+		eq "$(jq .memory.fits out)" true "$f fits"
+	done
+}
+
+t_run
