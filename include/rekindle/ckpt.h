@@ -9,7 +9,7 @@
  *	        optimizer.safetensors
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
- *	    branch.json                {"branch": 2, "from": "step-000001200", ...}
+ *	    branch.json                {"branch": 2, "from": "step-000001200"}
  *	    bad-step-000001400/        set aside: failed its digests
  *	    .tmp-* .del-* .rk-tmp-*    litter of a crash; swept by ckpt_open()
  *	    .lock                      held (flock) by the one that writes
@@ -18,8 +18,8 @@
  * their sizes and digests, each fsynced, then the folder; then it is renamed
  * and the parent fsynced.  Deletion renames to .del- first.  So every step-*
  * that can be seen is whole, whatever was killed when.  checkpoint.json carries
- * its own digest too ("check"), so that a flipped bit in it is seen as surely as
- * one in a tensor.
+ * its own digest too ("check"), so that a flipped bit in it is seen as surely
+ * as one in a tensor.
  *
  * Branches.  A job that goes on from its newest checkpoint stays on its branch.
  * One that is resumed from an older one opens the next branch; the checkpoints
@@ -54,7 +54,7 @@ struct ckpt_file {
 struct ckpt_info {
 	char dir[CKPT_DIR_MAX];         /* "step-000001200"; set by ckpt_save */
 	int branch;                     /* set by ckpt_save */
-	char parent[CKPT_DIR_MAX];      /* the one this run went on from, or "" */
+	char parent[CKPT_DIR_MAX];      /* where this run went on from, or "" */
 	char job[RK_ID];                /* "" when a trainer ran alone */
 	int64_t attempt;
 	int64_t step;                   /* optimiser steps done */
@@ -64,17 +64,17 @@ struct ckpt_info {
 	double learning_rate;           /* of the last step */
 	char spec_digest[RK_SHA256_HEX];
 	char data_digest[RK_SHA256_HEX];
-	char producer[128];             /* "rekindle-train 0.1.0, oneDNN 2.6.3" */
+	char producer[128];             /* "rekindle-train 0.1.0, oneDNN ..." */
 	int64_t created_ms;
 	json_t *metrics;                /* object of numbers; owned; NULL: {} */
-	json_t *state;                  /* the trainer's own words: running sums,
-	                                   best so far; object, owned */
+	json_t *state;                  /* the trainer's own words: running
+	                                   sums, best so far; object, owned */
 	struct ckpt_file files[CKPT_MAX_FILES];
 	int nfiles;
 	uint64_t bytes;                 /* of all files */
-	char digest[RK_SHA256_HEX];     /* of checkpoint.json; set on save, load */
-	char **names;                   /* people's names for it, NULL-terminated;
-	                                   owned; filled by ckpt_list, ckpt_read */
+	char digest[RK_SHA256_HEX];     /* of checkpoint.json; by save, load */
+	char **names;                   /* people's names for it, then NULL;
+	                                   owned; by ckpt_list, ckpt_read */
 };
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
 /* As the API shows it: all fields but state, "checkpoint" for dir, and names; a
@@ -138,8 +138,8 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
  * good one is taken: on its branch, then from where the branch began, and so
  * on; for `best` the next best.  A named one, step:N or a folder that fails is
  * an error (RK_ECORRUPT) and stays where it is: a person meant that one.
- * On RK_OK *model and *optim (NULL if it has none) are the caller's.  RK_ENOENT:
- * there is none (any more).  note may be NULL.
+ * On RK_OK *model and *optim (NULL if it has none) are the caller's.
+ * RK_ENOENT: there is none (any more).  note may be NULL.
  */
 typedef void ckpt_note_fn(void *ctx, const char *sentence);
 enum rk_err ckpt_load(struct ckpt *c, const char *selector,
@@ -169,9 +169,9 @@ enum rk_err ckpt_delete(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*
  * Retention: delete all but the newest `last` (1 at least) of the current
- * branch, the one that `latest` is, the `best` best by metric over all branches,
- * the named, the one the current branch began from, and the newest of every
- * older branch.  Call after a commit.  *deleted counts.
+ * branch, the one that `latest` is, the `best` best by metric over all
+ * branches, the named, the one the current branch began from, and the newest of
+ * every older branch.  Call after a commit.  *deleted counts.
  */
 enum rk_err ckpt_retain(struct ckpt *c, int64_t last, int64_t best,
     const char *metric, bool mode_max, int *deleted) RK_MUSTCHECK;

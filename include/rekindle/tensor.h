@@ -48,7 +48,7 @@ struct tensor_set {
 	size_t n;
 	void *backing;
 	size_t backing_len;
-	struct tensor_index *index;     /* by name; built by tensor_set_seal() */
+	struct tensor_index *index;     /* by name; of tensor_set_seal() */
 	char **meta;                    /* key, value, key, value, ... NULL */
 };
 struct tensor_set *tensor_set_new(void);
@@ -57,7 +57,8 @@ void tensor_set_free(struct tensor_set *s);
 /* Append, before the set is sealed; copies name, borrows data.  Shape and sizes
  * are checked: RK_EINVAL when a dimension is negative or there are too many,
  * the product overflows, the bits are no whole number of bytes, or the name is
- * empty, too long or has a control character.  RK_ENOMEM: the set is as it was. */
+ * empty, too long or has a control character.  RK_ENOMEM: the set is as before.
+ */
 enum rk_err tensor_set_add(struct tensor_set *s, const char *name,
     enum dtype dt, int ndim, const int64_t *d, const void *data,
     struct rk_why *why) RK_MUSTCHECK;

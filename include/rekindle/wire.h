@@ -9,20 +9,21 @@
  * knows are skipped, so that versions can grow.
  *
  * Trainer to daemon
- *	hello       version, pid, producer, from (folder of the checkpoint it goes
- *	            on from, "" when fresh), step, epoch, steps_total,
+ *	hello       version, pid, producer, from (folder of the checkpoint it
+ *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
- *	            samples_per_second, eta_seconds, stall_ratio; at most a few a
- *	            second
+ *	            samples_per_second, eta_seconds, stall_ratio; at most a few
+ *	            a second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
- *	            digest, bytes, metrics, stall_seconds, write_seconds; sent after
- *	            the commit
+ *	            digest, bytes, metrics, stall_seconds, write_seconds; sent
+ *	            after the commit
  *	log         level (debug|info|warn|error), message
- *	done        outcome (succeeded|paused|stopped), step, checkpoint, metrics
+ *	done        outcome (succeeded|paused|stopped), step, checkpoint,
+ *	            metrics
  *	failed      reason (a word: non_finite_loss, bad_spec, bad_data,
  *	            bad_checkpoint, warm_start, no_memory, disk_full, read_only,
  *	            io, internal), message, permanent (true: trying again cannot
@@ -46,8 +47,8 @@
 
 enum wire_type {
 	WIRE_HELLO, WIRE_PLAN, WIRE_EVENT, WIRE_PROGRESS, WIRE_METRIC,
-	WIRE_CHECKPOINT, WIRE_LOG, WIRE_DONE, WIRE_FAILED, WIRE_PAUSE, WIRE_STOP,
-	WIRE_UNKNOWN
+	WIRE_CHECKPOINT, WIRE_LOG, WIRE_DONE, WIRE_FAILED, WIRE_PAUSE,
+	WIRE_STOP, WIRE_UNKNOWN
 };
 enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 
@@ -63,8 +64,8 @@ enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
  */
 struct wire_msg {
 	enum wire_type type;
-	int64_t version, pid, step, epoch, steps_total, epochs_total, parameters;
-	int64_t branch, bytes;
+	int64_t version, pid, step, epoch, steps_total, epochs_total;
+	int64_t parameters, branch, bytes;
 	double loss, accuracy, learning_rate, samples_per_second, eta_seconds;
 	double stall_ratio, stall_seconds, write_seconds, deadline_seconds;
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;

@@ -12,7 +12,7 @@
 #define LOCK_WAIT_MS 2000
 #define ASIDE_TRIES  1000
 
-/* --- the lock ------------------------------------------------------------------- */
+/* --- the lock ------------------------------------------------------------- */
 
 /*
  * A person names a checkpoint in the daemon while the trainer's retention is
@@ -53,7 +53,7 @@ sync_dir(struct ckpt *c)
 	return rk_from_errno(errno);
 }
 
-/* --- names -------------------------------------------------------------------------- */
+/* --- names ---------------------------------------------------------------- */
 
 enum rk_err
 make_link(struct ckpt *c, const char *dir, const char *name,
@@ -131,7 +131,7 @@ ckpt_unname(struct ckpt *c, const char *name)
 	return sync_dir(c);
 }
 
-/* --- deleting -------------------------------------------------------------------------- */
+/* --- deleting ------------------------------------------------------------- */
 
 enum rk_err
 hide(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
@@ -196,7 +196,7 @@ ckpt_delete(struct ckpt *c, const char *dir)
 	return rc;
 }
 
-/* --- retention --------------------------------------------------------------------------- */
+/* --- retention ------------------------------------------------------------ */
 
 /* The `best` best, each in its turn. */
 static void
@@ -300,7 +300,7 @@ ckpt_retain(struct ckpt *c, int64_t last, int64_t best, const char *metric,
 	return rc;
 }
 
-/* --- setting aside -------------------------------------------------------------------------- */
+/* --- setting aside -------------------------------------------------------- */
 
 enum rk_err
 set_aside(struct ckpt *c, const char *dir, char as[HIDDEN_MAX])
@@ -322,7 +322,7 @@ set_aside(struct ckpt *c, const char *dir, char as[HIDDEN_MAX])
 	return sync_dir(c);
 }
 
-/* --- branches ----------------------------------------------------------------------------------- */
+/* --- branches ------------------------------------------------------------- */
 
 enum rk_err
 ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)

@@ -96,7 +96,7 @@ ckpt_open(struct ckpt **cp, const char *path, bool sweep)
 	}
 	if (rc == RK_OK && sweep)
 		rc = lock_writer(c);
-	/* Under the lock, for a name that is just being given is a .tmp- too. */
+	/* Under the lock: a name just being given is a .tmp- too. */
 	if (rc == RK_OK && sweep && lock_changes(c) == RK_OK) {
 		sweep_locked(c);
 		unlock_changes(c);

@@ -20,7 +20,7 @@ struct ckpt {
 	int lockfd;             /* of the one writer; -1 for readers */
 };
 
-/* --- names (name.c) --------------------------------------------------------- */
+/* --- names (name.c) ------------------------------------------------------- */
 
 /* "step-000001200" or "step-000001500-b2" and back; only that very spelling. */
 void dir_text(char out[CKPT_DIR_MAX], int64_t step, int branch);
@@ -31,7 +31,7 @@ bool person_name_ok(const char *name);
 #define HIDDEN_MAX (CKPT_DIR_MAX + 32)
 void hidden_name(char out[HIDDEN_MAX], const char *prefix, const char *name);
 
-/* --- checkpoint.json (info.c) -------------------------------------------------- */
+/* --- checkpoint.json (info.c) --------------------------------------------- */
 
 /* The text of the file, which the caller frees; its digest goes into i. */
 char *info_text(struct ckpt_info *i);
@@ -39,7 +39,7 @@ char *info_text(struct ckpt_info *i);
 enum rk_err info_parse(struct ckpt_info *i, const char *s, size_t len,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* --- what there is (view.c) ------------------------------------------------------ */
+/* --- what there is (view.c) ----------------------------------------------- */
 
 /* Where each branch began: from[b] for branch b, "" where it began with
  * nothing; from[0] and from[1] are always "". */
@@ -78,7 +78,7 @@ enum rk_err read_dir_info(struct ckpt *c, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
 bool dir_exists(struct ckpt *c, const char *dir);
 
-/* --- choosing (select.c) ---------------------------------------------------------- */
+/* --- choosing (select.c) -------------------------------------------------- */
 
 /* Places in w->v, or -1. */
 long view_find(const struct view *w, const char *dir);
@@ -93,7 +93,7 @@ enum rk_err view_select(const struct view *w, const char *selector,
     const char *metric, bool mode_max, size_t *at, struct rk_why *why)
     RK_MUSTCHECK;
 
-/* --- changing (change.c) ------------------------------------------------------------ */
+/* --- changing (change.c) -------------------------------------------------- */
 
 /* Nobody else changes names or deletes while this is held; RK_EBUSY after a
  * while. */

@@ -1,7 +1,7 @@
 /*
  * Writing a checkpoint.
  *
- *	.tmp-step-000001200-<random>/   files, each fsynced; checkpoint.json last
+ *	.tmp-step-000001200-<random>/   files, fsynced; checkpoint.json last
  *	step-000001200/                 by one rename, the parent fsynced
  *
  * A name that comes with it is made as a hidden symlink before the commit, so

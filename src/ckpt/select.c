@@ -1,4 +1,4 @@
-/* Which checkpoint is meant: latest, best, step:N, a folder, a person's name. */
+/* Which checkpoint is meant: latest, best, step:N, a folder, or a name. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

@@ -99,7 +99,7 @@ entries_read(struct ckpt *c, struct entries *e)
 	return RK_OK;
 }
 
-/* --- branch.json ------------------------------------------------------------------ */
+/* --- branch.json ---------------------------------------------------------- */
 
 void
 branches_fini(struct branches *b)
@@ -191,7 +191,7 @@ branches_write(struct ckpt *c, const struct branches *b)
 	return rc;
 }
 
-/* --- checkpoints --------------------------------------------------------------------- */
+/* --- checkpoints ---------------------------------------------------------- */
 
 bool
 dir_exists(struct ckpt *c, const char *dir)

@@ -24,7 +24,7 @@ bool safetensors_looks_like(const unsigned char *p, size_t n);
 enum rk_err safetensors_parse(const unsigned char *p, size_t n,
     struct tensor_set *s, struct rk_why *why) RK_MUSTCHECK;
 
-/* What a file that we cannot read looks like ("a zip archive, ..."), or NULL. */
+/* What a file that we cannot read looks like ("a zip archive"), or NULL. */
 const char *format_sniff(const unsigned char *p, size_t n);
 
 #endif

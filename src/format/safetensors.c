@@ -167,7 +167,7 @@ parse_metadata(struct header *h)
 	return scan_take(&h->scan, '}') && check_meta_keys(h);
 }
 
-/* --- tensors --------------------------------------------------------------- */
+/* --- tensors -------------------------------------------------------------- */
 
 static bool
 parse_dtype(struct scan *s, struct info *in)
@@ -348,7 +348,7 @@ parse_header(struct header *h)
 	return scan_take(&h->scan, '}') && scan_end(&h->scan);
 }
 
-/* --- do they cover the data exactly once? ------------------------------------ */
+/* --- do they cover the data exactly once? --------------------------------- */
 
 static int
 by_place(const void *a, const void *b)

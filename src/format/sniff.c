@@ -1,4 +1,4 @@
-/* What a file that is no safetensors looks like, for the sentence that says so. */
+/* What a file that is no safetensors looks like, for the refusal. */
 #include <string.h>
 
 #include "impl.h"

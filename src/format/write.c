@@ -30,7 +30,7 @@ struct out {
 	struct rk_sha256 *sha;
 };
 
-/* --- the header -------------------------------------------------------------- */
+/* --- the header ----------------------------------------------------------- */
 
 static void
 put_string(struct strbuf *b, const char *s)
@@ -103,7 +103,7 @@ format_header(const struct tensor_set *s, size_t align, char **header,
 	*header = sb_detach(&b);
 }
 
-/* --- bytes to the disk ---------------------------------------------------------- */
+/* --- bytes to the disk ---------------------------------------------------- */
 
 static int
 set_direct(int fd, bool on)
@@ -302,7 +302,7 @@ out:
 	return rc;
 }
 
-/* --- a file that is there whole or not at all ------------------------------------- */
+/* --- a file that is there whole or not at all ----------------------------- */
 
 /* A name next to path that nobody else uses; the caller frees it. */
 static char *

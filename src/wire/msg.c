@@ -42,7 +42,7 @@ static const struct field {
 	unsigned types;         /* the types that it belongs to ... */
 	unsigned required;      /* ... and those that cannot be without */
 	size_t at;
-	size_t has;             /* a bool that says it was there; NO_HAS: none */
+	size_t has;             /* a bool: it was there; or NO_HAS */
 } fields[] = {
 	{ "version", K_COUNT, T(HELLO), T(HELLO), F(version), NO_HAS },
 	{ "pid", K_COUNT, T(HELLO), 0, F(pid), NO_HAS },

@@ -46,7 +46,7 @@ note_is_wrong(void *ctx, const char *sentence)
 	say('e', sentence);
 }
 
-/* --- the child ------------------------------------------------------------------ */
+/* --- the child ------------------------------------------------------------ */
 
 static int64_t
 commit(struct ckpt *c, int64_t step, const char *name)
@@ -143,7 +143,7 @@ live(uint64_t seed, int turns)
 	ckpt_close(&c);
 }
 
-/* --- the parent ------------------------------------------------------------------- */
+/* --- the parent ----------------------------------------------------------- */
 
 /* Fork a child that lives; *fd is what it says. */
 static pid_t
