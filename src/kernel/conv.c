@@ -69,6 +69,26 @@ kernel_conv_scratch(const struct kernel_window *v, int64_t M, int64_t B)
 	return (size_t)(c.col_size * kernel_threads() + most * M * c.K);
 }
 
+/* Rows are short, often ten values or so: a call for each would take longer
+ * than the row itself. */
+static inline void
+copy_row(float *to, const float *from, int64_t n)
+{
+	int64_t i = 0;
+
+	for (; i + 4 <= n; i += 4)
+		memcpy(to + i, from + i, 4 * sizeof(*to));
+	for (; i < n; i++)
+		to[i] = from[i];
+}
+
+static inline void
+add_row(float *restrict to, const float *restrict from, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
 /* Rows r0 to r1 of the output; col's rows are np long. */
 static void
 im2col(const struct kernel_window *v, const float *x, int64_t r0, int64_t r1,
@@ -89,8 +109,7 @@ im2col(const struct kernel_window *v, const float *x, int64_t r0, int64_t r1,
 			for (int64_t o = 0; o < from; o++)
 				col[o] = 0;
 			if (v->stride[1] == 1)
-				memcpy(col + from, in,
-				    (size_t)(to - from) * sizeof(*col));
+				copy_row(col + from, in, to - from);
 			else
 				for (int64_t o = from; o < to; o++)
 					col[o] = in[(o - from) * v->stride[1]];
@@ -116,8 +135,7 @@ col2im(const struct kernel_window *v, const float *col, int64_t r0, int64_t r1,
 				continue;
 			float *out = dx + (ch * v->h + iy) * v->w + first;
 			if (v->stride[1] == 1)
-				kernel_loops()->add(out, col + from,
-				    (size_t)(to - from));
+				add_row(out, col + from, to - from);
 			else
 				for (int64_t o = from; o < to; o++)
 					out[(o - from) * v->stride[1]] +=
