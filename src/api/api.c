@@ -107,6 +107,7 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 	    MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_URI_LOG_CALLBACK, req_uri, d,
 	    MHD_OPTION_NOTIFY_COMPLETED, req_completed, d,
+	    MHD_OPTION_NOTIFY_CONNECTION, linger_notify, d,
 	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)a->cfg.connections,
 	    MHD_OPTION_CONNECTION_TIMEOUT,
@@ -169,6 +170,7 @@ api_open(struct api **ap, struct loop *l, struct store *st, struct sup *su,
 		return rc;
 	}
 	a->tick = loop_timer_add(l, stream_tick, a);
+	a->linger_timer = loop_timer_add(l, linger_tick, a);
 	loop_hook(l, api_hook, a);
 	sup_listen(su, told, a);
 	*ap = a;
@@ -196,7 +198,9 @@ api_close(struct api **ap)
 	stream_close_all(a);
 	for (int i = 0; i < DOORS; i++)
 		door_close(&a->door[i]);
+	linger_close_all(a);
 	loop_timer_del(&a->tick);
+	loop_timer_del(&a->linger_timer);
 	cache_clear(&a->cache);
 	if (a->openapi != NULL)
 		MHD_destroy_response(a->openapi);

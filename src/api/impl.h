@@ -175,6 +175,7 @@ struct stats {
 };
 
 struct stream;
+struct lingering;
 
 struct api {
 	unsigned tag;
@@ -191,6 +192,9 @@ struct api {
 	struct req *reqs;
 	struct stream *streams;
 	int nstreams;
+	struct lingering *lingers;
+	int nlingers;
+	struct loop_timer *linger_timer;
 	struct MHD_Response *openapi;
 	bool closing;
 };
@@ -287,6 +291,13 @@ enum MHD_Result reply_send(struct req *q);
 bool idem_begin(struct req *q);
 /* After it: keep the answer, if it is one to keep. */
 void idem_end(struct req *q);
+
+/* --- linger.c ----------------------------------------------------------- */
+
+void linger_notify(void *door, struct MHD_Connection *c, void **ctx,
+    enum MHD_ConnectionNotificationCode code);
+void linger_tick(void *api);
+void linger_close_all(struct api *a);
 
 /* --- cache.c ------------------------------------------------------------------------ */
 

@@ -5,8 +5,8 @@
  * req_completed() when the answer has gone out or the client has.
  *
  * A refusal found early is kept until the body has been read and thrown away:
- * closing a socket with unread bytes makes the kernel drop the answer.  What
- * is too long even for that (SWALLOW times the limit) is cut off.
+ * many clients read no answer before they have sent all.  For what is too long
+ * even for that (SWALLOW times the limit) see linger.c.
  */
 #include "impl.h"
 

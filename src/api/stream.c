@@ -9,8 +9,8 @@
  * gone is found.
  *
  * `id:` is where to go on, so Last-Event-ID takes up without a gap.  When the
- * job has ended and all was sent, an event of the name `end` closes; a browser
- * that comes back after that gets 204, which tells it to stop.
+ * job has ended and all was sent, the stream ends; a client that comes back after
+ * that with its Last-Event-ID gets 204, which tells a browser to stop.
  */
 #include "impl.h"
 
@@ -154,7 +154,7 @@ fill(struct stream *s)
 	fill_on(s, over && s->kind == STREAM_LOG);
 	if (s->out.len > 0 || !over)
 		return;
-	sb_addf(&s->out, "event: end\ndata: {\"state\":\"%s\"}\n\n", state);
+	sb_addf(&s->out, ": the end, %s\n\n", state);
 	s->over = true;
 }
 
