@@ -57,8 +57,9 @@ cli_table_print(struct cli_table *t)
 void
 cli_print_json(const json_t *v)
 {
-	char *s = json_dumps(v, JSON_INDENT(2) | JSON_ENCODE_ANY);
-	printf("%s\n", s != NULL ? s : "null");
+	char *s = rkj_pretty(v);
+
+	printf("%s\n", s);
 	free(s);
 }
 
