@@ -41,7 +41,7 @@ daemon_start() {
 }
 percent() {             # of the steps done
 	"$BUILD/rekindle" show "$ID" --json | tr -d ' \n' |
-	    sed -n 's/.*"progress":{\([^}]*\)}.*/\1/p' | tr ',' '\n' |
+	    grep -oE '"(step|steps_total)":[0-9]+' |
 	    awk -F: '/"step"/{s=$2} /"steps_total"/{t=$2}
 	        END {print (t > 0) ? int(100 * s / t) : 0}'
 }
