@@ -32,6 +32,14 @@ read_text(const char *path)
 	return s;
 }
 
+/* A file has these words. */
+#define file_has(path, words)                                             \
+	do {                                                              \
+		char *t_text = read_text(path);                           \
+		t_has(t_text, words);                                     \
+		free(t_text);                                             \
+	} while (0)
+
 /* n rows of `features` numbers and a class that depends on them. */
 __attribute__((unused)) static void
 write_csv(const char *path, int n, int features, int classes)

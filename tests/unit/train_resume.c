@@ -149,9 +149,9 @@ T_CASE(an_older_checkpoint_opens_a_branch_and_the_old_one_stays)
 	t_check(access("r/checkpoints/" LAST, F_OK) == 0);
 	t_check(access("r/checkpoints/" LAST "-b2", F_OK) == 0);
 	t_check(access("r/checkpoints/step-000000005-b2", F_OK) != 0);
-	t_has(read_text("out"), "goes on from step-000000005: step 5");
-	t_has(read_text("out"), "the job has changed");
-	t_has(read_text("out"), "the learning rate jumps at step 5");
+	file_has("out", "goes on from step-000000005: step 5");
+	file_has("out", "the job has changed");
+	file_has("out", "the learning rate jumps at step 5");
 	t_check(count_in("r/metrics.jsonl", "\"branch\":2") > 0);
 	t_check(count_in("r/metrics.jsonl", "\"attempt\":3") > 0);
 	json_t *c = read_json(
@@ -174,9 +174,9 @@ T_CASE(a_finished_job_says_that_nothing_is_left)
 	write_tiny("job.yaml", TINY_ADAM);
 	train_ok("--run-dir", "r", "job.yaml");
 	train_ok("--run-dir", "r", "job.yaml");
-	t_has(read_text("out"), "nothing is left to do: 18 of 18 steps");
-	t_has(read_text("out"), "checkpoint " LAST);
-	t_has(read_text("out"), "validation accuracy");
+	file_has("out", "nothing is left to do: 18 of 18 steps");
+	file_has("out", "checkpoint " LAST);
+	file_has("out", "validation accuracy");
 	t_check(access("r/checkpoints/" LAST "-b2", F_OK) != 0);
 }
 
@@ -197,7 +197,7 @@ T_CASE(a_schedule_that_has_ended_at_zero_is_said)
 	    "training.schedule.length=15", "--set",
 	    "training.schedule.gamma=null", "--set",
 	    "training.schedule.step_size=null", "job.yaml");
-	t_has(read_text("out"), "the learning rate is 0 from step 18");
+	file_has("out", "the learning rate is 0 from step 18");
 }
 
 T_CASE(steps_may_end_inside_an_epoch_and_are_scored_there)
@@ -239,8 +239,8 @@ T_CASE(what_was_written_while_it_was_broken_is_passed_over)
 	t_check(fd >= 0 && pwrite(fd, "x", 1, 4200) == 1);
 	close(fd);
 	train_ok("--run-dir", "r", "job.yaml");
-	t_has(read_text("out"), "step-000000012");
-	t_has(read_text("out"), "goes on from step-000000011");
+	file_has("out", "step-000000012");
+	file_has("out", "goes on from step-000000011");
 	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST);
 }
 
@@ -249,14 +249,14 @@ T_CASE(a_step_that_is_not_there_is_an_error)
 	write_tiny("job.yaml", TINY_ADAM);
 	t_eq_int(train("--run-dir", "r", "--from", "step:3", "job.yaml"),
 	    TRAIN_REFUSED);
-	t_has(read_text("err"), "there is no checkpoint step:3");
+	file_has("err", "there is no checkpoint step:3");
 	t_eq_int(train("--run-dir", "r", "--from", "lunch", "job.yaml"),
 	    TRAIN_REFUSED);
 	t_eq_int(train("--run-dir", "r", "--from", "best", "job.yaml"),
 	    TRAIN_REFUSED);
 	train_ok("--run-dir", "r", "--set", "training.resume_from=best",
 	    "job.yaml");
-	t_has(read_text("out"), "starts cold");
+	file_has("out", "starts cold");
 }
 
 T_CASE(best_goes_on_from_the_best)
@@ -266,7 +266,7 @@ T_CASE(best_goes_on_from_the_best)
 	    "job.yaml");
 	train_ok("--run-dir", "r", "--from", "best", "--set",
 	    "checkpoint.keep.metric=loss", "job.yaml");
-	t_has(read_text("out"), "goes on from step-0000000");
+	file_has("out", "goes on from step-0000000");
 }
 
 T_CASE(the_best_so_far_is_remembered)
@@ -295,7 +295,7 @@ T_CASE(changed_data_are_said)
 	train_ok("--run-dir", "r", "--set", "training.epochs=1", "job.yaml");
 	write_csv("train.csv", 60, 5, 3);
 	train_ok("--run-dir", "r", "job.yaml");
-	t_has(read_text("out"), "the data has changed since step-000000006");
+	file_has("out", "the data has changed since step-000000006");
 }
 
 T_CASE(another_optimizer_cannot_go_on)
@@ -305,11 +305,11 @@ T_CASE(another_optimizer_cannot_go_on)
 	t_eq_int(train("--run-dir", "r", "--set",
 	    "training.optimizer.type=sgd", "--set", "training.epochs=4",
 	    "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "has 12 optimizer tensors, the job's has 0");
+	file_has("err", "has 12 optimizer tensors, the job's has 0");
 	t_eq_int(train("--run-dir", "r", "--set",
 	    "training.optimizer.type=rmsprop", "--set", "training.epochs=4",
 	    "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "has no fc1.weight.square_avg");
+	file_has("err", "has no fc1.weight.square_avg");
 }
 
 T_CASE(another_shape_cannot_go_on)
@@ -323,7 +323,7 @@ T_CASE(another_shape_cannot_go_on)
 	write_file("job.yaml", s);
 	free(s);
 	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"),
+	file_has("err",
 	    "fc1.weight is F32 [12,5], the job's is F32 [22,5]");
 }
 

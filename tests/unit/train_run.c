@@ -14,7 +14,7 @@ T_CASE(usage_is_told_from_a_wrong_job)
 	t_eq_int(train("--set", "x", "job.yaml"), TRAIN_USAGE);
 	t_eq_int(train("--from"), TRAIN_USAGE);
 	t_eq_int(train("nowhere.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "nowhere.yaml");
+	file_has("err", "nowhere.yaml");
 }
 
 T_CASE(every_fault_of_a_job_is_named)
@@ -22,8 +22,8 @@ T_CASE(every_fault_of_a_job_is_named)
 	write_tiny("job.yaml", TINY_ADAM);
 	t_eq_int(train("--set", "training.batch_size=0", "--set",
 	    "training.epohcs=3", "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "training.batch_size");
-	t_has(read_text("err"), "training.epohcs");
+	file_has("err", "training.batch_size");
+	file_has("err", "training.epohcs");
 }
 
 T_CASE(wrong_data_are_named_by_file_and_line)
@@ -31,10 +31,10 @@ T_CASE(wrong_data_are_named_by_file_and_line)
 	write_tiny("job.yaml", TINY_ADAM);
 	write_file("train.csv", "1,2,3,4,5,0\n1,2,x,4,5,0\n");
 	t_eq_int(train("job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "train.csv");
+	file_has("err", "train.csv");
 	write_file("train.csv", "1,2,3,4,5,0\n1,2,3,4,5,9\n");
 	t_eq_int(train("job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "data.train");
+	file_has("err", "data.train");
 }
 
 T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
@@ -47,8 +47,8 @@ T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
 	    "model: {arch: mlp, sizes: [5, 50000, 3]}\n"
 	    "training: {epochs: 1, optimizer: {type: adam}}\n" TINY_DATA);
 	t_eq_int(train("big.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "training needs ");
-	t_has(read_text("err"), "resources.memory is 2 MiB");
+	file_has("err", "training needs ");
+	file_has("err", "resources.memory is 2 MiB");
 	train_ok("--summary", "big.yaml");
 	json_t *s = read_json("out");
 	t_check(json_is_false(json_object_get(json_object_get(s, "memory"),
@@ -80,8 +80,8 @@ T_CASE(a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good)
 	    "3e38,3e38,-3e38,3e38,3e38,1\n" "3e38,3e38,3e38,-3e38,3e38,2\n");
 	t_eq_int(train("--run-dir", "r", "--set", "data.normalize.type=none",
 	    "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "the loss is not finite at step");
-	t_has(read_text("err"), "the last good checkpoint is step-0000000");
+	file_has("err", "the loss is not finite at step");
+	file_has("err", "the last good checkpoint is step-0000000");
 	t_check(access("r/checkpoints/step-000000005", F_OK) == 0);
 	t_check(access("r/checkpoints/" LAST, F_OK) != 0);
 	write_csv("train.csv", 45, 5, 3);
@@ -102,7 +102,7 @@ T_CASE(weights_that_are_not_finite_are_never_kept)
 	    "data: {train: {type: csv, path: train.csv, label: 1}, "
 	    "normalize: {type: none}}\n");
 	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
-	t_has(read_text("err"), "a weight is not finite after step 1");
+	file_has("err", "a weight is not finite after step 1");
 	t_check(access("r/checkpoints/step-000000001", F_OK) != 0);
 }
 
@@ -210,8 +210,8 @@ T_CASE(sigterm_commits_and_leaves)
 		usleep(10000);
 	kill(p, SIGTERM);
 	t_eq_int(finish(p), 0);
-	t_has(read_text("out"), "stopped at step ");
-	t_has(read_text("out"), "checkpoint step-");
+	file_has("out", "stopped at step ");
+	file_has("out", "checkpoint step-");
 }
 
 T_MAIN
