@@ -188,7 +188,7 @@ def bench_recovery(top):
                 break
             time.sleep(0.05)
         time.sleep(1)
-        pid = int(subprocess.run(["pgrep", "-f", f"--run-dir {d.root}/state/jobs/{i}"], check=True,
+        pid = int(subprocess.run(["pgrep", "-f", "--", f"--run-dir {d.root}/state/jobs/{i}"], check=True,
                                  capture_output=True, text=True).stdout.split()[0])
         metrics = f"{d.root}/state/jobs/{i}/metrics.jsonl"
         at = os.path.getsize(metrics)

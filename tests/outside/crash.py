@@ -98,7 +98,7 @@ class Daemon:
             return json.load(r)
 
     def trainers(self):
-        out = subprocess.run(["pgrep", "-f", f"--run-dir {self.root}/state/jobs/"],
+        out = subprocess.run(["pgrep", "-f", "--", f"--run-dir {self.root}/state/jobs/"],
                              capture_output=True, text=True).stdout.split()
         return [int(p) for p in out]
 

@@ -111,7 +111,7 @@ class Daemon:
         return rc
 
     def trainers(self):
-        return [int(p) for p in subprocess.run(["pgrep", "-f", f"--run-dir {self.state}/jobs/"],
+        return [int(p) for p in subprocess.run(["pgrep", "-f", "--", f"--run-dir {self.state}/jobs/"],
                                                capture_output=True, text=True).stdout.split()]
 
     def connect(self, timeout=20):

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Warm starts: a new job from old knowledge, its plan, its refusals, and that
+it happens once."""
+import json
+import os
+import signal
+import struct
+import subprocess
+
+from t import BUILD, Skip, case, eq, has, run, tiny, wait_for
+
+FASHION = "/usr/share/datasets/fashion-mnist"
+
+
+def fashion(name, classes, epochs, **model):
+    if not os.path.exists(f"{FASHION}/train-images-idx3-ubyte.gz"):
+        raise Skip(f"no Fashion-MNIST in {FASHION} (Debian's dataset-fashion-mnist)")
+
+    def source(which):
+        return {"type": "idx", "images": f"{FASHION}/{which}-images-idx3-ubyte.gz",
+                "labels": f"{FASHION}/{which}-labels-idx1-ubyte.gz"}
+    return {
+        "name": name, "resources": {"threads": 2, "memory": "512MiB"},
+        "model": {"arch": "mlp", "sizes": [784, 256, classes], **model},
+        "training": {"epochs": epochs, "batch_size": 64, "optimizer": {"type": "adam", "learning_rate": 0.001}},
+        "data": {"train": source("train"), "validation": source("t10k")},
+        "checkpoint": {"every": {"steps": 200}},
+    }
+
+
+def first_epoch(d, i):
+    return d.get(f"/v1/jobs/{i}/metrics?split=validation").json["metrics"][0]
+
+
+def plan_rows(d, i):
+    return {t["name"]: t for t in d.job(i)["plan"]["tensors"]}
+
+
+def rekindle(d, *args):
+    r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, *args], capture_output=True, text=True)
+    eq(r.returncode, 0, f"rekindle {args} ({r.stderr})")
+    return r.stdout
+
+
+def write(path, tensors):
+    """A safetensors file of floats: {name: (shape, value)}."""
+    head, data = {}, b""
+    for name, (shape, value) in tensors.items():
+        n = 1
+        for s in shape:
+            n *= s
+        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * n]}
+        data += struct.pack("<f", value) * n
+    text = json.dumps(head).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def tiny_file(d, **more):
+    tensors = {"fc1.weight": ([32, 4], 0.01), "fc1.bias": ([32], 0.02), "fc2.weight": ([3, 32], 0.03),
+               "fc2.bias": ([3], 0.04)}
+    tensors.update(more)
+    return write(f"{d.root}/old.safetensors", {k: v for k, v in tensors.items() if v})
+
+
+def warm(d, name="warm", strict=True, classes=3, **more):
+    job = tiny(d, name, **more)
+    job["model"].update(checkpoint=f"{d.root}/old.safetensors", strict=strict, sizes=[4, 32, classes])
+    return job
+
+
+@case("ten classes of Fashion-MNIST warm start twelve and the first epoch is better than a cold one's")
+def _(d):
+    base = d.submit(fashion("ten", 10, 3))
+    d.wait_state(base, "succeeded", seconds=90)
+    from_base = {"checkpoint": f"job://{base}/best", "strict": False}
+    i = d.submit(fashion("twelve", 12, 1, **from_base))
+    cold = d.submit(fashion("twelve-cold", 12, 1))
+    refused = d.submit(fashion("twelve-strict", 12, 1, **dict(from_base, strict=True)))
+    d.wait_state(i, "succeeded", seconds=60)
+    d.wait_state(cold, "succeeded", seconds=60)
+
+    j = d.job(i)
+    eq(j["plan_summary"], "loaded 2 of 4 tensors (200,960 of 204,044 parameters); 2 new: "
+       "fc2.weight file [10,256] model [12,256], fc2.bias file [10] model [12]")
+    rows = plan_rows(d, i)
+    eq({n: t["action"] for n, t in rows.items()},
+       {"fc1.weight": "copy", "fc1.bias": "copy", "fc2.weight": "mismatch", "fc2.bias": "mismatch"})
+    eq((rows["fc2.weight"]["file_shape"], rows["fc2.weight"]["model_shape"]), ([10, 256], [12, 256]))
+    eq((rows["fc2.bias"]["file_shape"], rows["fc2.bias"]["model_shape"]), ([10], [12]))
+    has(j["plan"]["source"], f"job://{base}/best")
+
+    shown = rekindle(d, "show", i)
+    has(shown, j["plan_summary"])
+    assert any(x.split()[:2] == ["fc2.weight", "mismatch"] and "[10,256]" in x and "[12,256]" in x
+               for x in shown.splitlines()), shown
+
+    w, c = first_epoch(d, i), first_epoch(d, cold)
+    assert w["accuracy"] > c["accuracy"], f"warm {w}, cold {c}"
+    assert w["loss"] < c["loss"], f"warm {w}, cold {c}"
+
+    j = d.wait_state(refused, "failed")
+    eq(j["reason"], "warm_start")
+    for part in ("strict", "fc2.weight", "[10,256]", "[12,256]", "fc2.bias", "[10]", "[12]"):
+        has(j["message"], part)
+    eq(j["attempt"], 1, "attempts at what cannot work")
+
+
+@case("strict lists every missing, unexpected and mismatched tensor")
+def _(d):
+    tiny_file(d, **{"fc1.bias": None, "fc2.bias": ([7], 0), "extra.weight": ([2, 2], 1)})
+    i = d.submit(warm(d))
+    j = d.wait_state(i, "failed")
+    eq(j["reason"], "warm_start")
+    for part in ("fc1.bias: is missing", "fc2.bias: does not match: file [7] model [3]",
+                 "extra.weight: is unexpected"):
+        has(j["message"], part)
+    assert "fc1.weight" not in j["message"], j["message"]
+
+
+@case("a loose warm start takes what fits and says what it left")
+def _(d):
+    tiny_file(d, **{"fc1.bias": None, "extra.weight": ([2, 2], 1)})
+    i = d.submit(warm(d, strict=False, epochs=2))
+    d.wait_state(i, "succeeded")
+    eq({n: t["action"] for n, t in plan_rows(d, i).items()},
+       {"fc1.weight": "copy", "fc1.bias": "init", "fc2.weight": "copy", "fc2.bias": "copy", "extra.weight": "skip"})
+    said = d.job(i)["plan_summary"]
+    has(said, "loaded 3 of 4 tensors (227 of 259 parameters)")
+    has(said, "1 new: fc1.bias")
+    has(said, "1 not used: extra.weight file [2,2]")
+
+
+@case("a file in which nothing fits is refused, loose or strict")
+def _(d):
+    write(f"{d.root}/old.safetensors", {"conv.weight": ([8, 1, 3, 3], 1), "conv.bias": ([8], 1)})
+    for strict in (True, False):
+        i = d.submit(warm(d, strict=strict))
+        j = d.wait_state(i, "failed")
+        eq(j["reason"], "warm_start")
+        has(j["message"], "nothing in the file fits")
+        has(j["message"], "conv.weight file [8,1,3,3]")
+        has(j["message"], "fc1.weight model [32,4]")
+    with open(f"{d.root}/old.safetensors", "wb") as f:
+        f.write(b"\x80\x02}q\x00." * 100)
+    j = d.wait_state(d.submit(warm(d, strict=False)), "failed")
+    eq(j["reason"], "warm_start")
+    has(j["message"], "old.safetensors")
+
+
+@case("the learning rate is scaled, and an event says so")
+def _(d):
+    tiny_file(d)
+    job = warm(d, epochs=2)
+    i = d.submit(job)
+    job["name"], job["training"]["warm_start"] = "half", {"learning_rate_scale": 0.5}
+    half = d.submit(job)
+    job["name"], job["training"]["warm_start"] = "whole", {"learning_rate_scale": 1}
+    whole = d.submit(job)
+    for job, rate, said in ((i, 0.0006, "scaled by 0.2, from 0.003 to 0.0006"),
+                            (half, 0.0015, "scaled by 0.5, from 0.003 to 0.0015"), (whole, 0.003, None)):
+        d.wait_state(job, "succeeded")
+        lines = [m for m in d.events(job) if "learning rate" in m]
+        eq(len(lines), 1 if said else 0, f"lines about the learning rate ({lines})")
+        if said:
+            has(lines[0], said)
+        rates = {m["learning_rate"] for m in d.get(f"/v1/jobs/{job}/metrics?split=train").json["metrics"]}
+        assert all(abs(r - rate) < 1e-12 for r in rates), f"{rates}, want {rate}"
+
+
+@case("after kill -9 a warm started job goes on from its own checkpoint and does not start warm again")
+def _(d):
+    tiny_file(d)
+    job = warm(d, epochs=2000)
+    job["training"]["resume_from"] = "latest"
+    calm = d.submit(job)
+    d.wait_state(calm, "succeeded")
+    i = d.submit(job)
+    wait_for(20, "a checkpoint", lambda: d.job(i)["progress"].get("checkpoint_step", 0) >= 50)
+    os.kill(d.trainers()[0], signal.SIGKILL)
+    # The file may be gone by now: it is not needed any more.
+    os.unlink(f"{d.root}/old.safetensors")
+    d.wait_state(i, "succeeded")
+    attempts = d.get(f"/v1/jobs/{i}/attempts").json["attempts"]
+    assert len(attempts) >= 2, attempts
+    assert attempts[1]["from"].startswith("step-") and attempts[1]["start_step"] >= 50, attempts[1]
+    eq(len([m for m in d.events(i) if m.startswith("loaded 4 of 4")]), 1, f"plans in {d.events(i)}")
+    # The scale of the rate is part of what is gone on from.
+    rates = {m["learning_rate"] for m in d.get(f"/v1/jobs/{i}/metrics?split=train&limit=500").json["metrics"]}
+    eq(rates, {0.003 * 0.2}, "learning rates")
+
+    def digests(j):
+        files = d.get(f"/v1/jobs/{j}/checkpoints/latest").json["files"]
+        return {f["name"]: f["sha256"] for f in files}
+    eq(digests(i), digests(calm), "weights")
+
+
+@case("with resume_from none the job starts warm at each resume")
+def _(d):
+    tiny_file(d)
+    i = d.submit(warm(d, epochs=2))
+    d.wait_state(i, "succeeded")
+    d.post(f"/v1/jobs/{i}/resume", {"from": "none"}, want=202)
+    wait_for(20, "the second end", lambda: d.job(i)["state"] == "succeeded" and d.job(i)["attempt"] == 2)
+    eq(len([m for m in d.events(i) if m.startswith("loaded 4 of 4")]), 2, f"plans in {d.events(i)}")
+
+
+@case("a job that goes on from an unknown job or checkpoint is refused at submit")
+def _(d):
+    held = d.submit(tiny(d, "held", hold=True))
+    done = d.submit(tiny(d, "done", epochs=2))
+    d.wait_state(done, "succeeded")
+    for uri, part in (("job://01hzzzzzzzzzzzzzzzzzzzzzzz/best", "01hzzzzzzzzzzzzzzzzzzzzzzz"),
+                      (f"job://{done}/no-such-name", "no-such-name"), (f"job://{done}/step:7", "7"),
+                      (f"job://{held}/latest", held), ("job://../latest", "job://"), (f"job://{done}", "job://"),
+                      ("s3://bucket/x", "s3"), ("http://x/y", "http")):
+        job = tiny(d)
+        job["model"]["checkpoint"] = uri
+        r = d.post("/v1/jobs", job)
+        eq(r.status, 422, f"{uri} ({r.text})")
+        eq([e["path"] for e in r.json["errors"]], ["model.checkpoint"], uri)
+        has(r.json["errors"][0]["message"], part)
+    job["model"]["checkpoint"] = f"{d.root}/nowhere.safetensors"
+    r = d.post("/v1/jobs", job, want=422)
+    eq([e["path"] for e in r.json["errors"]], ["model.checkpoint"])
+    has(r.text, "nowhere.safetensors")
+    # And one that is there is taken, by each way of naming a checkpoint.
+    last = d.get(f"/v1/jobs/{done}/checkpoints/latest").json
+    for which in ("best", "latest", f"step:{last['step']}", last["checkpoint"]):
+        job["model"]["checkpoint"] = f"job://{done}/{which}"
+        d.post("/v1/jobs", job, want=201)
+
+
+run()
