@@ -157,6 +157,26 @@ T_CASE(initial_values_are_uniform_within_one_over_root_fan_in)
 	nn_free(n);
 }
 
+T_CASE(a_convolutions_fan_in_is_its_window)
+{
+	const struct spec_model m = { .arch = SPEC_ARCH_LENET5, .classes = 10 };
+	const int64_t image[] = { 1, 28, 28 };
+	static const char *const names[] = { "conv2.weight", "conv2.bias" };
+	struct nn *n = build(&m, 3, image);
+	const float bound = (float)(1 / sqrt(6 * 25));
+
+	nn_init(n, 3);
+	for (int i = 0; i < 2; i++) {
+		const struct nn_tensor *t = tensor(n, names[i]);
+		float most = 0;
+		for (int64_t k = 0; k < t->count; k++)
+			most = fmaxf(most, fabsf(t->value[k]));
+		/* The largest of 16 falls below half with 2^-16. */
+		t_check(most <= bound && most > bound / 2);
+	}
+	nn_free(n);
+}
+
 /* The same tensor in another network, another place, with more threads. */
 T_CASE(initial_values_depend_on_seed_name_and_element_only)
 {
