@@ -3,16 +3,16 @@
  * behind the program rekindle-train.
  *
  *	rekindle-train [options] JOB.yaml
- *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json and lock
- *	                      go; ./NAME.run unless said
+ *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json and
+ *	                      lock go; ./NAME.run unless said
  *	    --from SELECTOR   instead of training.resume_from
  *	    --model PATH      the file that model.checkpoint stands for
  *	    --threads N       instead of resources.threads
  *	    --set PATH=VALUE  override a field of the job; may be repeated
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
- *	    --summary         print the network, the data and the memory it takes as
- *	                      JSON and end;  --plan: the plan of the warm start
+ *	    --summary         print network, data and the memory it takes as JSON
+ *	                      and end;  --plan: the plan of the warm start
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help
@@ -64,7 +64,9 @@ int train_main(const struct train_options *o);
  *	mismatch  in both, shapes differ: initialised (strict: refused)
  *	skip      in the file, not in the model: unexpected
  */
-enum plan_action { PLAN_COPY, PLAN_CONVERT, PLAN_INIT, PLAN_MISMATCH, PLAN_SKIP };
+enum plan_action {
+	PLAN_COPY, PLAN_CONVERT, PLAN_INIT, PLAN_MISMATCH, PLAN_SKIP
+};
 struct plan;
 
 /* strict: RK_EINVAL unless every row is copy or convert; why lists every
@@ -77,7 +79,8 @@ void plan_free(struct plan *p);
  * file [10,256] model [12,256], ..."; valid as long as the plan. */
 const char *plan_summary(const struct plan *p);
 /* {summary, strict, source, tensors_loaded, tensors_total, parameters_loaded,
- *  parameters_total, tensors: [{name, action, file_shape, model_shape, ...}]} */
+ *  parameters_total, tensors: [{name, action, file_shape, file_dtype,
+ *  model_shape, kind, elements}]} */
 json_t *plan_json(const struct plan *p, const char *source);
 /* Do it: copies go into the network, the rest is initialised from the seed. */
 enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed)

@@ -6,7 +6,7 @@
 
 #define WAIT_MS 100             /* between heartbeats while we wait */
 
-/* --- what came of the last one ----------------------------------------------------- */
+/* --- what came of the last one -------------------------------------------- */
 
 static void
 say_checkpoint(struct run *r, const struct ckpt_info *i, const char *name,
@@ -74,7 +74,7 @@ wait_free(struct run *r)
 	return collect(r);
 }
 
-/* --- taking one ---------------------------------------------------------------------- */
+/* --- taking one ----------------------------------------------------------- */
 
 static double
 since(int64_t ns)
@@ -148,7 +148,7 @@ take_asked(struct run *r)
 	return true;
 }
 
-/* --- when ------------------------------------------------------------------------------ */
+/* --- when ----------------------------------------------------------------- */
 
 static bool
 is_due_at(const struct run *r, int64_t step)

@@ -1,11 +1,11 @@
 /*
  * due - when a checkpoint is due, and taking it.
  *
- *	due by                 when the writer is still busy
- *	steps, seconds, epochs  it is taken at the first boundary at which it is
- *	                       free; two are never queued
- *	a new best, a name,    training waits: the weights meant are those of now
- *	the end
+ *	due by                   when the writer is still busy
+ *	steps, seconds, epochs   it is taken at the first boundary at which it
+ *	                         is free; two are never queued
+ *	a new best, a name,      training waits: the weights meant are those
+ *	the end                  of now
  *
  * A boundary is the place between two steps; at an epoch's end, behind the
  * evaluation, so that a checkpoint there carries what was measured on it.

@@ -107,27 +107,35 @@ is_new_best(struct run *r)
 	return better;
 }
 
+/* False when the loss is not finite, or there is no time: then *late. */
+static bool
+score_validation(struct run *r, bool *late)
+{
+	struct tally t;
+
+	*late = !evaluate(r, &t);
+	if (*late)
+		return false;
+	r->at.valid = run_score(r, &t);
+	if (isfinite(r->at.valid.loss))
+		return true;
+	return run_fail(r, "non_finite_loss", true, "the loss on the "
+	    "validation data is not finite at step %lld (epoch %lld); the last "
+	    "of the training was %g; the last good checkpoint is %s",
+	    (long long)r->at.step, (long long)r->at.epoch, r->last_loss,
+	    r->due.dir[0] != '\0' ? r->due.dir : "none");
+}
+
 bool
 epoch_end(struct run *r)
 {
 	const struct spec_checkpoint *c = &r->spec->checkpoint;
 	struct cursor *at = &r->at;
 	const bool whole = next_rows(r) == 0;
-	struct tally t;
+	bool late = false;
 
-	if (r->valid != NULL) {
-		if (!evaluate(r, &t))
-			return true;
-		at->valid = run_score(r, &t);
-		if (!isfinite(at->valid.loss))
-			return run_fail(r, "non_finite_loss", true, "the loss on "
-			    "the validation data is not finite at step %lld "
-			    "(epoch %lld); the last of the training was %g; "
-			    "the last good checkpoint is %s",
-			    (long long)at->step, (long long)at->epoch,
-			    r->last_loss, r->due.dir[0] != '\0' ? r->due.dir :
-			    "none");
-	}
+	if (r->valid != NULL && !score_validation(r, &late))
+		return late;
 	at->scored = at->step;
 	const struct tally trained = at->in_epoch;
 	struct score s = run_score(r, &trained);

@@ -10,7 +10,7 @@
 #define POLL_MS   3             /* between looks at the wire */
 #define SPEED_MS  1000          /* that samples per second is measured over */
 
-/* --- where we are ------------------------------------------------------------------- */
+/* --- where we are --------------------------------------------------------- */
 
 int64_t
 next_rows(const struct run *r)
@@ -36,7 +36,7 @@ wants_scoring(const struct run *r)
 	return at_limit(r) ? r->at.scored != r->at.step : next_rows(r) == 0;
 }
 
-/* --- saying so ------------------------------------------------------------------------ */
+/* --- saying so ------------------------------------------------------------ */
 
 static void
 measure_speed(struct run *r, int64_t now)
@@ -141,7 +141,7 @@ log_window(struct run *r)
 	r->window_samples = 0;
 }
 
-/* --- a step ------------------------------------------------------------------------------ */
+/* --- a step --------------------------------------------------------------- */
 
 static void
 count(struct tally *t, const struct nn_result *res, int64_t rows)
@@ -221,7 +221,7 @@ train_step(struct run *r)
 	return true;
 }
 
-/* --- all of them ---------------------------------------------------------------------------- */
+/* --- all of them ---------------------------------------------------------- */
 
 static void
 start_clocks(struct run *r)

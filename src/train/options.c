@@ -11,13 +11,13 @@
 const char train_usage[] =
     "usage: rekindle-train [options] JOB.yaml\n"
     "\n"
-    "Trains the job to its end, with checkpoints on the way; run again, it goes\n"
-    "on from the newest one.\n"
+    "Trains the job to its end, with checkpoints on the way; run again, it\n"
+    "goes on from the newest one.\n"
     "\n"
     "  --run-dir DIR     where checkpoints/, metrics.jsonl and plan.json go;\n"
     "                    ./NAME.run unless said\n"
-    "  --from SELECTOR   instead of training.resume_from: latest, best, step:N,\n"
-    "                    a checkpoint's name, or none\n"
+    "  --from SELECTOR   instead of training.resume_from: latest, best,\n"
+    "                    step:N, a checkpoint's name, or none\n"
     "  --model PATH      the file that model.checkpoint stands for\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
@@ -28,7 +28,9 @@ const char train_usage[] =
     "                    what checkpoints and metrics say they belong to\n"
     "  --version, --help\n"
     "\n"
-    "SIGTERM and SIGINT commit a checkpoint and end; a second one ends at once.\n"
+    "SIGTERM and SIGINT commit a checkpoint and end; a second one ends at\n"
+    "once.\n"
+    "\n"
     "exit: 0 finished, or stopped with a checkpoint; 1 failed; 2 wrong usage;\n"
     "3 the job, its data or its model are wrong and trying again cannot help\n";
 
@@ -93,7 +95,8 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 		break;
 	case OPT_JOB:
 		if (!rk_id_ok(arg))
-			return rk_refuse(why, "--job is \"%s\", want an id", arg);
+			return rk_refuse(why, "--job is \"%s\", want an id",
+			    arg);
 		o->job_id = arg;
 		break;
 	case OPT_ATTEMPT:

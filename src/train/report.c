@@ -161,7 +161,7 @@ report_hello(struct report *p, json_t *hello, struct rk_why *why)
 	return true;
 }
 
-/* --- for people ------------------------------------------------------------- */
+/* --- for people ----------------------------------------------------------- */
 
 static void
 end_line(struct report *p)

@@ -16,7 +16,7 @@ struct report {
 	bool greeted, gone;
 	json_t *held;           /* [[type, message], ...] before the greeting */
 	bool quiet;             /* print nothing: --summary, --plan */
-	bool tty, line_open;    /* an unfinished progress line is on the screen */
+	bool tty, line_open;    /* a progress line has no newline yet */
 	int64_t line_ms;
 
 	int metrics_fd;         /* -1: none */

@@ -5,7 +5,7 @@
 
 #include "run.h"
 
-/* --- the numbers ------------------------------------------------------------------ */
+/* --- the numbers ---------------------------------------------------------- */
 
 struct score
 run_score(const struct run *r, const struct tally *t)
@@ -107,7 +107,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 	    REKINDLE_VERSION ", %s", kernel_backend());
 }
 
-/* --- and back ------------------------------------------------------------------------ */
+/* --- and back ------------------------------------------------------------- */
 
 #define COUNT_MAX ((int64_t)1 << 53)
 

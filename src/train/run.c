@@ -17,7 +17,7 @@
 #define LOCK_LOOK_MS  20
 #define SPACE_SLACK   (64u << 10)       /* checkpoint.json and folders */
 
-/* --- how it ends badly ------------------------------------------------------------- */
+/* --- how it ends badly ---------------------------------------------------- */
 
 bool
 run_fail(struct run *r, const char *reason, bool permanent, const char *fmt,
@@ -49,7 +49,7 @@ run_fail_rc(struct run *r, enum rk_err rc, const char *doing)
 	return run_fail(r, reason, false, "%s: %s", doing, rk_strerror(rc));
 }
 
-/* --- the run directory --------------------------------------------------------------- */
+/* --- the run directory ---------------------------------------------------- */
 
 /* Held as long as the process lives: the next attempt begins when this one is
  * gone, whoever started it. */
@@ -117,7 +117,7 @@ check_space(struct run *r)
 	    rk_human_bytes(have, bytes));
 }
 
-/* --- the run ------------------------------------------------------------------------- */
+/* --- the run -------------------------------------------------------------- */
 
 static int
 thread_count(const struct run *r)

@@ -8,7 +8,7 @@
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
- *	restore.c  a checkpoint into the run, and the run into a checkpoint's words
+ *	restore.c  a checkpoint into the run, the run into a checkpoint's words
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	due.c      when a checkpoint is due, and taking it
@@ -115,7 +115,7 @@ struct run {
 		bool best;              /* one of this very step is */
 		int64_t last_ms;        /* when the newest was taken */
 		int64_t captured;       /* step whose weights the shadow has */
-		int64_t taken;          /* step of the newest handed over, or -1 */
+		int64_t taken;          /* step of the newest handed on, or -1 */
 		double stall_s;         /* that training waited for it */
 		char dir[CKPT_DIR_MAX]; /* the newest committed, or "" */
 	} due;
@@ -127,7 +127,7 @@ struct run {
 	int64_t speed_ms, speed_samples, samples_done;
 	int64_t window_ms, window_samples;
 	double samples_per_second;
-	double update_ns;               /* that an update without capture takes */
+	double update_ns;               /* of an update without capture */
 	double stall_total_s, write_s;
 	double last_loss;
 };

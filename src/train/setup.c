@@ -29,7 +29,7 @@ run_open_data(struct run *r)
 	return rc == RK_OK;
 }
 
-/* --- lengths ---------------------------------------------------------------------- */
+/* --- lengths -------------------------------------------------------------- */
 
 static bool
 set_lengths(struct run *r)
@@ -62,7 +62,7 @@ run_rate(const struct run *r, int64_t step)
 	    t->optim.learning_rate, step, r->steps_per_epoch, r->steps_total);
 }
 
-/* --- memory ------------------------------------------------------------------------ */
+/* --- memory --------------------------------------------------------------- */
 
 static uint64_t
 data_bytes(const struct data_set *d)
@@ -128,7 +128,7 @@ fits(struct run *r, const struct run_memory *m)
 	    rk_human_bytes(limit, m->limit));
 }
 
-/* --- labels -------------------------------------------------------------------------- */
+/* --- labels --------------------------------------------------------------- */
 
 bool
 run_classifies(const struct run *r)

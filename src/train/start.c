@@ -63,7 +63,7 @@ start_end(struct start *s)
 	*s = (struct start){0};
 }
 
-/* --- going on from a checkpoint ---------------------------------------------------- */
+/* --- going on from a checkpoint ------------------------------------------- */
 
 static void
 tell_changes(struct run *r, const struct ckpt_info *i)
@@ -144,7 +144,7 @@ go_on(struct start *s, struct run *r)
 	return true;
 }
 
-/* --- or not ------------------------------------------------------------------------------ */
+/* --- or not --------------------------------------------------------------- */
 
 /* `latest` means the newest if there is one; so does `best` in the job, which
  * was written before there was any.  All else names one that must exist. */

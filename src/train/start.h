@@ -23,7 +23,7 @@ struct start {
 	struct rk_why why;
 	struct ckpt_info info;
 	struct tensor_set *model, *optim;
-	json_t *notes;                  /* sentences about what was passed over */
+	json_t *notes;                  /* what was passed over, and why */
 };
 
 /* Nothing is to be started when the selector is none. */

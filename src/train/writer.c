@@ -30,7 +30,7 @@ struct writer {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	enum writer_state state;        /* under lock */
-	bool touched;                   /* under lock: the shadow has its pages */
+	bool touched;                   /* under lock: the shadow has pages */
 
 	struct ckpt *ckpt;
 	struct spec_checkpoint keep;    /* metric is borrowed */
@@ -61,7 +61,7 @@ writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots)
 	    page_up((size_t)nparams * (size_t)nslots * sizeof(float));
 }
 
-/* --- the shadow --------------------------------------------------------------- */
+/* --- the shadow ----------------------------------------------------------- */
 
 /*
  * Parameters and buffers back to back from one page's start, slots from
@@ -175,7 +175,7 @@ writer_copy(struct writer *w)
 		copy_all(w->shadow[k + 1], optim_slot(w->optim, k), w->nparams);
 }
 
-/* --- the thread ----------------------------------------------------------------- */
+/* --- the thread ----------------------------------------------------------- */
 
 static bool
 all_finite(const float *x, int64_t n)
@@ -347,7 +347,7 @@ writer_stop(struct writer **wp)
 	dispose(w);
 }
 
-/* --- the main thread's side ------------------------------------------------------ */
+/* --- the main thread's side ----------------------------------------------- */
 
 bool
 writer_is_free(struct writer *w)

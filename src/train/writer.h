@@ -49,7 +49,7 @@ void writer_copy(struct writer *w);
 
 /* Buffers are copied here.  Takes what info owns.  name: "" for none. */
 void writer_submit(struct writer *w, struct ckpt_info *info, const char *name);
-/* True, and *res is the caller's (ckpt_info_fini), when one has been finished. */
+/* True, and *res is the caller's (ckpt_info_fini), when one has been done. */
 bool writer_collect(struct writer *w, struct writer_result *res);
 /* Until there is a result or the writer is free; false after ms. */
 bool writer_wait(struct writer *w, int ms);

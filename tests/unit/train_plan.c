@@ -231,7 +231,7 @@ T_CASE(pytorchs_batch_counter_does_not_spoil_a_clean_copy)
 	free(data);
 }
 
-/* --- the program ------------------------------------------------------------------- */
+/* --- the program --------------------------------------------------------- */
 
 #define FIRST "a/checkpoints/step-000000018/model.safetensors"
 

@@ -137,7 +137,7 @@ T_CASE(metrics_go_on_as_if_nothing_had_been)
 	train_ok("--run-dir", "a", "job.yaml");
 	train_ok("--run-dir", "b", "--set", "training.steps=9", "job.yaml");
 	train_ok("--run-dir", "b", "job.yaml");
-	/* Step 12 ends a window and an epoch, and both began before the stop. */
+	/* Step 12 ends a window and an epoch that began before the stop. */
 	static const char *const dirs[] = {
 		"a/metrics.jsonl", "b/metrics.jsonl"
 	};
