@@ -71,19 +71,13 @@ read_sections(struct config *c, struct rkj_obj *top)
 	rkj_int(&o, "threads", &c->threads, 1, 4096, RKJ_OPTIONAL);
 	rkj_bytes(&o, "memory", &c->memory, 1u << 20, INT64_MAX, RKJ_OPTIONAL);
 	rkj_close(&o);
-	section(top, "trainers", &o);
-	rkj_int(&o, "nice", &c->nice, 0, 19, RKJ_OPTIONAL);
-	seconds(&o, "start_timeout_seconds", &c->start_timeout, 1);
-	seconds(&o, "stall_timeout_seconds", &c->stall_timeout, 1);
-	seconds(&o, "stop_timeout_seconds", &c->stop_timeout, 1);
-	rkj_close(&o);
 	section(top, "retry", &o);
-	seconds(&o, "base_seconds", &c->retry_base, 0.01);
-	seconds(&o, "max_seconds", &c->retry_max, 0.01);
+	seconds(&o, "base", &c->retry_base, 0.01);
+	seconds(&o, "max", &c->retry_max, 0.01);
 	rkj_close(&o);
 	section(top, "disk", &o);
 	rkj_bytes(&o, "reserve", &c->disk_reserve, 0, INT64_MAX, RKJ_OPTIONAL);
-	seconds(&o, "check_seconds", &c->disk_check, 0.1);
+	seconds(&o, "check", &c->disk_check, 0.1);
 	rkj_close(&o);
 	section(top, "api", &o);
 	rkj_bytes(&o, "body_limit", &c->body_limit, 1024, RKJ_MAX_BYTES,
@@ -92,13 +86,13 @@ read_sections(struct config *c, struct rkj_obj *top)
 	    RKJ_OPTIONAL);
 	rkj_int(&o, "connections", &c->connections, 8, 100000, RKJ_OPTIONAL);
 	rkj_int(&o, "streams", &c->streams, 0, 100000, RKJ_OPTIONAL);
-	seconds(&o, "idle_timeout_seconds", &c->idle_timeout, 1);
-	seconds(&o, "heartbeat_seconds", &c->heartbeat, 1);
+	seconds(&o, "idle_timeout", &c->idle_timeout, 1);
+	seconds(&o, "heartbeat", &c->heartbeat, 1);
 	rkj_close(&o);
 	section(top, "history", &o);
 	rkj_int(&o, "events", &c->keep_events, 1000, INT64_MAX / 2,
 	    RKJ_OPTIONAL);
-	seconds(&o, "sweep_seconds", &c->sweep, 1);
+	seconds(&o, "sweep", &c->sweep, 1);
 	rkj_close(&o);
 }
 
@@ -143,11 +137,27 @@ config_parse(struct config *c, const json_t *tree, struct rk_why *why)
 	rkj_str(&o, "socket_mode", &c->socket_mode, 10, RKJ_OPTIONAL);
 	rkj_str(&o, "trainer", &c->trainer, 4000, RKJ_OPTIONAL);
 	rkj_str(&o, "log_level", &c->log_level, 10, RKJ_OPTIONAL);
+	rkj_int(&o, "nice", &c->nice, 0, 19, RKJ_OPTIONAL);
+	seconds(&o, "start_timeout", &c->start_timeout, 1);
+	seconds(&o, "stall_timeout", &c->stall_timeout, 1);
+	seconds(&o, "stop_timeout", &c->stop_timeout, 1);
 	if (tree != NULL && json_is_object(tree))
 		read_sections(c, &o);
 	rkj_close(&o);
 	check(c, why);
 	return why->n > before ? RK_EINVAL : RK_OK;
+}
+
+/* Only blank lines and comments? */
+static bool
+says_nothing(const char *s)
+{
+	for (;;) {
+		s += strspn(s, " \t\r\n");
+		if (*s != '#')
+			return *s == '\0';
+		s += strcspn(s, "\n");
+	}
 }
 
 enum rk_err
@@ -163,10 +173,12 @@ config_load(struct config *c, const char *path, struct rk_why *why)
 		(void)rk_refuse(why, "cannot be read: %s", rk_strerror(rc));
 		return rc;
 	}
-	rc = rkj_parse_yaml(text, len, &tree, why);
+	if (!says_nothing(text)) {
+		rc = rkj_parse_yaml(text, len, &tree, why);
+		if (rc == RK_OK)
+			rc = config_parse(c, tree, why);
+	}
 	free(text);
-	if (rc == RK_OK && !json_is_null(tree)) /* null: all is commented out */
-		rc = config_parse(c, tree, why);
 	json_decref(tree);
 	return rc;
 }
