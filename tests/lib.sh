@@ -263,7 +263,11 @@ tiny_job() {
 		${1:-}
 	EOF
 }
+# slow_job: like tiny_job, but seconds long: time to pause it, kill it, watch it.
+slow_job() {
+	EPOCHS=${EPOCHS:-900} HIDDEN=1024 EVERY=500 tiny_job "$@"
+}
 # long_job: like tiny_job, but minutes long.
 long_job() {
-	EPOCHS=${EPOCHS:-200000} NAME=${NAME:-long} tiny_job "$@"
+	EPOCHS=${EPOCHS:-200000} HIDDEN=1024 EVERY=500 NAME=${NAME:-long} tiny_job "$@"
 }
