@@ -146,7 +146,7 @@ cut(struct product *p)
 	double want = flop / 6e6;
 
 	if (want > 64)
-		want = RK_MAX(64, flop / 25e6);
+		want = RK_MAX(64, flop / 100e6);
 	else
 		want = RK_MAX(want, flop >= 1e6 ? 4 : flop >= 3e5 ? 2 : 1);
 	p->tm = p->M;
