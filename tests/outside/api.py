@@ -265,7 +265,7 @@ def _(d):
     def listen():
         for _, data in d.sse("/v1/events"):
             seen.append(json.loads(data))
-            if any(e.get("job") == ids[1] and "succeeded" in e["message"] for e in seen):
+            if any(e["job"] == ids[1] and (e["data"] or {}).get("to") == "succeeded" for e in seen):
                 break
         done.set()
     ids = [None, None]
