@@ -251,7 +251,7 @@ def flip(path, at):
 
 def paused_with_two(d):
     """A job paused somewhere behind its second checkpoint: its id, folder, checkpoints."""
-    i = d.submit(tiny(d, epochs=600))
+    i = d.submit(tiny(d, epochs=2000))
     wait_for(20, "120 steps", lambda: d.job(i)["progress"].get("step", 0) >= 120)
     d.post(f"/v1/jobs/{i}/pause")
     d.wait_state(i, "paused")
@@ -263,7 +263,7 @@ def paused_with_two(d):
 
 @case("a damaged newest checkpoint is set aside and the job ends with the undisturbed bytes")
 def _(d):
-    alone = weights(trained(d, tiny(d, epochs=600), rundir="alone"))
+    alone = weights(trained(d, tiny(d, epochs=2000), rundir="alone"))
     for what, at in (("model.safetensors", -1), ("optimizer.safetensors", 900), ("checkpoint.json", 100)):
         i, folder, found = paused_with_two(d)
         path = f"{folder}/{found[-1]}/{what}"

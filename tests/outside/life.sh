@@ -229,7 +229,7 @@ drain() {
 t_case "a trainer that stops answering is killed and counts as crashed"
 stalled() {
 	slow_job
-	printf 'trainers: {stall_timeout_seconds: 2}\n' >config.yaml
+	printf 'stall_timeout: 2\n' >config.yaml
 	daemon_start --config "$PWD/config.yaml"
 	id=$(submit tiny.yaml)
 	wait_for 20 step_at_least "$id" 130
