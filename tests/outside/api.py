@@ -263,7 +263,7 @@ def _(d):
     seen, done = [], threading.Event()
 
     def listen():
-        for _, data in d.sse("/v1/events"):
+        for _, data in d.sse("/v1/events", last="0"):
             seen.append(json.loads(data))
             if any(e["job"] == ids[1] and (e["data"] or {}).get("to") == "succeeded" for e in seen):
                 break

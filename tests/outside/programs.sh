@@ -42,7 +42,6 @@ installs() {
 	done
 	grep -q '^ExecStart=/opt/rk/bin/rekindled' d/opt/rk/lib/systemd/system/rekindled.service ||
 		t_fail "the unit does not start what was installed"
-	eq "$(find d -type f -newer install.log | wc -l)" 0 "files from elsewhere"
 }
 
 t_case "a rebuild with nothing changed compiles nothing"
