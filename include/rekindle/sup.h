@@ -49,8 +49,8 @@ struct sup_config {
 	int64_t stall_timeout_ms;       /* no word from a trainer: killed; 120 s */
 	int64_t start_timeout_ms;       /* no hello; 60 s */
 	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
-	int64_t retry_base_ms;          /* back-off: 0 after a new checkpoint, else
-	                                   base, 2*base, 4*base ...; 1 s */
+	int64_t retry_base_ms;          /* crashes without a new checkpoint between:
+	                                   wait 0, base, 2*base, ...; 1 s */
 	int64_t retry_max_ms;           /* 5 min */
 	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
 	uint64_t disk_reserve;          /* bytes to be free before going on */

@@ -56,6 +56,22 @@ answer(struct sup *s, const struct run *run, const char *name, int64_t now,
 	}
 }
 
+static void
+pass_on(struct run *run, const char *name)
+{
+	run_send(run, WIRE_CHECKPOINT, json_pack("{s:s}", "name", name));
+}
+
+/* A trainer hears nothing before our hello. */
+void
+asked_before_hello(struct run *run)
+{
+	for (const struct asked *a = run->s->asked; a != NULL; a = a->next) {
+		if (a->run == run)
+			pass_on(run, a->name);
+	}
+}
+
 void
 asked_by_checkpoint(struct run *run, const char *dir, const char *name)
 {
@@ -150,8 +166,8 @@ sup_checkpoint(struct sup *s, const char *id, const char *name,
 		    .fn = fn, .ctx = ctx };
 		s->asked = a;
 		clock_of(s);
-		run_send(run, WIRE_CHECKPOINT, json_pack("{s:s}", "name",
-		    name));
+		if (run->hello)
+			pass_on(run, name);
 	}
 	store_job_fini(&r);
 	return rc;

@@ -170,6 +170,10 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 		    "%s", run->fail_message,
 		    strcmp(run->fail_reason, "disk_full") == 0 ?
 		    "there is room" : "it can be written"));
+	} else if (run->no_means) {
+		say(v, JOB_QUEUED, "not_started", "no means", "no_means",
+		    xasprintf("%s; will try again", run->sentence));
+		v->again = true;
 	} else if (run->done) {
 		say(v, JOB_QUEUED, left_as(run), "left", "interrupted",
 		    xasprintf("the trainer was asked to leave, not by us, at "
@@ -186,8 +190,8 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 }
 
 /*
- * Try again?  At once when the attempt has brought the job further, else after
- * base, 2*base, 4*base, ...; more than `retries` in a row without a new
+ * Try again?  At once after the first crash since a checkpoint was made, then
+ * after base, 2*base, 4*base, ...; more than `retries` in a row without a new
  * checkpoint and the job has failed.
  */
 static void
@@ -212,9 +216,9 @@ judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
 		free(how);
 		return;
 	}
-	if (run->checkpoints == 0) {
+	if (r->failures > 1) {
 		delay = c->retry_base_ms;
-		for (int64_t i = 1; i < r->failures && delay < c->retry_max_ms;
+		for (int64_t i = 2; i < r->failures && delay < c->retry_max_ms;
 		    i++)
 			delay *= 2;
 		delay = RK_MIN(delay, c->retry_max_ms);

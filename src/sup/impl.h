@@ -59,6 +59,7 @@ struct run {
 
 	enum leave leave;
 	bool killed;                    /* by us */
+	bool no_means;                  /* no process to be had at the moment */
 	const char *condemned;          /* outcome, when it misbehaved: stalled,
 	                                   crashed */
 	char *sentence;                 /* ... and how */
@@ -221,6 +222,7 @@ void talk_save_hello(struct run *run);  /* again, if it could not be written */
 void run_settle(struct run *run);
 
 /* ask.c */
+void asked_before_hello(struct run *run);       /* pass them on now */
 void asked_by_checkpoint(struct run *run, const char *dir, const char *name);
 void asked_by_end(struct run *run);
 void ask_timer_fn(void *ctx);

@@ -41,6 +41,20 @@ see_attempt(void *ctx, const struct attempt_row *a)
 	return false;
 }
 
+/* The step that the row knew last. */
+static int64_t
+row_step(const struct job_row *r)
+{
+	json_t *p = NULL;
+	int64_t step = 0;
+
+	if (rkj_parse_json(r->progress, strlen(r->progress), &p, NULL) ==
+	    RK_OK)
+		step = json_integer_value(json_object_get(p, "step"));
+	json_decref(p);
+	return step;
+}
+
 /* To where the wish says; its trainer, if it is still there, saves and leaves
  * by itself. */
 static enum rk_err
@@ -69,6 +83,7 @@ interrupted(struct sup *s, const char *id)
 			r.ended_ms = now_ms();
 	}
 	a.ended_ms = now_ms();
+	a.end_step = RK_MAX(a.end_step, row_step(&r));
 	set_str(&a.outcome, "interrupted");
 	set_str(&a.message, "the daemon ended");
 	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
@@ -224,8 +239,8 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 		    rk_strerror(rc));
 		goto fail;
 	}
-	/* The first look says whether any job waits for the disk. */
-	loop_timer_at(s->disk_timer, mono_ms());
+	/* The first look says whether any job waits for it. */
+	disk_wait(s);
 	sched_kick(s);
 	*sp = s;
 	return RK_OK;

@@ -190,6 +190,8 @@ spawn(struct run *run, const struct spawn_args *a)
 	rk_close(&pair[1]);
 	if (e != 0) {
 		rk_close(&pair[0]);
+		run->no_means = e == EAGAIN || e == ENOMEM || e == EMFILE ||
+		    e == ENFILE;
 		errno = e;
 		log_errno("job=%s cannot start %s", run->id,
 		    run->s->c.trainer);

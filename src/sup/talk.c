@@ -106,6 +106,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 		set(p, "checkpoint_step", json_integer(m->step));
 	}
 	run_send(run, WIRE_HELLO, json_pack("{s:i}", "version", WIRE_VERSION));
+	asked_before_hello(run);
 	talk_save_hello(run);
 	sup_tell(run->s, run->id, 'p');
 	run_clock(run);

@@ -130,6 +130,17 @@ fake_hello(struct fake *f)
 	    "step", (json_int_t)f->step, "steps_total", 1000, "parameters", 2,
 	    "branch", branch));
 	free(path);
+	/* What comes before the daemon's hello is not heard. */
+	for (bool greeted = false; !greeted;) {
+		struct wire_msg m;
+		enum rk_err rc;
+		if (!wire_wait(f->w, -1) || wire_fill(f->w) != RK_OK)
+			_exit(0);
+		while (!greeted && wire_next(f->w, &m, &rc, NULL)) {
+			greeted = rc == RK_OK && m.type == WIRE_HELLO;
+			wire_msg_fini(&m);
+		}
+	}
 }
 
 static void

@@ -417,6 +417,18 @@ T_CASE(a_checkpoint_is_saved_now_by_name_and_the_asker_is_told)
 	w_close();
 }
 
+T_CASE(a_checkpoint_asked_for_before_hello_is_passed_on_after_it)
+{
+	w_begin();
+	char *id = w_submit("run");
+	w_wait(id, JOB_STARTING);
+	t_eq_int(sup_checkpoint(W.sup, id, "early", answered, &A, NULL), RK_OK);
+	w_until(is_answered, "the answer");
+	t_has(A.dir, "step-0000000");
+	free(id);
+	w_close();
+}
+
 T_CASE(a_job_without_a_checkpoint_cannot_have_it_named)
 {
 	w_begin();

@@ -194,8 +194,8 @@ T_CASE(a_job_in_its_back_off_holds_nobody_back)
 	W.c.threads = 1;
 	W.c.retry_base_ms = W.c.retry_max_ms = 400;
 	w_open();
-	char *a = submit("crash ok", 5, 1, 1);
-	w_wait_attempt(a, 1);
+	char *a = submit("crash crash ok", 5, 1, 1);
+	w_wait_attempt(a, 2);
 	char *b = submit("ok", 0, 1, 1);
 	w_wait(b, JOB_SUCCEEDED);
 	is(a, JOB_QUEUED);

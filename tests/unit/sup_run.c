@@ -84,9 +84,9 @@ T_CASE(a_crash_is_tried_again_and_after_retries_the_job_has_failed)
 	t_has(r.message, "signal 9");
 	t_has(r.message, "crash 3 in a row");
 	t_eq_str(w_attempts(id), "1:crashed::1 2:crashed::1 3:crashed::1 ");
-	t_has(w_events(id), "crashed: signal 9 after step 0; will try again in "
-	    "0.02 s (1 of 2)");
-	t_has(w_events(id), "will try again in 0.04 s (2 of 2)");
+	t_has(w_events(id), "crashed: signal 9 after step 0; will try again at "
+	    "once (1 of 2)");
+	t_has(w_events(id), "will try again in 0.02 s (2 of 2)");
 	store_job_fini(&r);
 	free(id);
 	w_close();
