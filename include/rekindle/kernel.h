@@ -51,7 +51,9 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
     float *C, int64_t ldc);
 
-/* "oneDNN 2.6.3" or the like, for logs and checkpoint.json. */
+/* "oneDNN 2.6.3" or the like, for logs and checkpoint.json.  The environment
+ * may choose: REKINDLE_GEMM=openblas, and REKINDLE_SIMD=plain for the loops that
+ * any CPU can run.  Either changes the last bits of results. */
 const char *kernel_backend(void);
 
 /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]), act relu or none; b NULL: 0.  Bias and

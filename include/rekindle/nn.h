@@ -46,8 +46,9 @@ enum rk_err nn_build(struct nn **np, const struct spec_model *m,
     uint64_t memory_limit, struct rk_why *why) RK_MUSTCHECK;
 void nn_free(struct nn *n);                     /* NULL is fine */
 
-/* Bytes that training will take (arena, parameters, gradients), before
- * anything is allocated; the same refusals as nn_build. */
+/* Bytes that nn_build would take (arena, parameters, gradients), before
+ * anything is allocated; the same refusals as nn_build.  A convolution needs
+ * some for each thread of the team there is when this is called. */
 enum rk_err nn_estimate(const struct spec_model *m,
     const struct spec_loss *loss, int ndim, const int64_t *d, int64_t batch,
     uint64_t *bytes, int64_t *nparams, struct rk_why *why) RK_MUSTCHECK;
@@ -86,8 +87,10 @@ struct nn_result {
 void nn_loss(struct nn *n, int64_t rows, const int32_t *y, const float *t,
     struct nn_result *r);
 
-/* After nn_loss: gradients of the mean loss, added to nn_grads().  The caller
- * zeroes them with nn_zero_grads(). */
+/* After nn_loss, which must follow a forward with train: gradients of the mean
+ * loss, added to nn_grads().  nn_zero_grads() is free: it only notes that the
+ * gradients count as zero, and nn_backward then writes where it would have
+ * added, so between the two the array holds old numbers. */
 void nn_backward(struct nn *n, int64_t rows);
 void nn_zero_grads(struct nn *n);
 

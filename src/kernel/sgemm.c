@@ -43,15 +43,19 @@ choose(void)
 
 	use_openblas = want != NULL && strcmp(want, "openblas") == 0;
 	openblas_set_num_threads(1);
-	if (use_openblas)
-		snprintf(backend, sizeof(backend), "OpenBLAS %s, %s",
-		    OPENBLAS_VERSION, openblas_get_corename());
-	else
+	if (use_openblas) {
+		/* OPENBLAS_VERSION is " OpenBLAS 0.3.21 ". */
+		char *words = xstrdup(OPENBLAS_VERSION), *rest = NULL;
+		const char *name = strtok_r(words, " ", &rest);
+		const char *number = strtok_r(NULL, " ", &rest);
+		snprintf(backend, sizeof(backend), "%s %s (%s)",
+		    name ? name : "OpenBLAS", number ? number : "",
+		    openblas_get_corename());
+		free(words);
+	} else {
 		snprintf(backend, sizeof(backend), "oneDNN %d.%d.%d", v->major,
 		    v->minor, v->patch);
-	char *end = strchr(backend, '\0');
-	while (end > backend && end[-1] == ' ')
-		*--end = '\0';
+	}
 }
 
 void
