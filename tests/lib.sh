@@ -78,6 +78,17 @@ t_cleanup() {
 	return 0
 }
 
+# What a sanitizer said in any log is a failure.
+t_sanitizers() {
+	if [ -n "${SAN:-}" ] && [ -n "${DAEMON:-}" ] && kill -0 "$DAEMON" 2>/dev/null; then
+		daemon_stop             # an orderly end, for LeakSanitizer to look
+	fi
+	if grep -lE 'ERROR: [A-Za-z]+Sanitizer|runtime error:' ./*.log state/jobs/*/train.log 2>/dev/null; then
+		grep -hE -A 20 'ERROR: [A-Za-z]+Sanitizer|runtime error:' ./*.log state/jobs/*/train.log >&2
+		t_fail "a sanitizer complained"
+	fi
+}
+
 t_run() {
 	local n dir rc bad=0 want w
 	local fns
@@ -100,6 +111,7 @@ t_run() {
 			trap t_cleanup EXIT
 			set -e
 			"${fns[$i]}"
+			t_sanitizers
 		) >"$dir.out" 2>&1 </dev/null
 		rc=$?
 		case $rc in

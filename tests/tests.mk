@@ -59,6 +59,7 @@ $(B)/fuzz/%.sh: $(B)/fuzz/%
 OUTSIDE := $(filter-out %/t.py,$(sort $(wildcard tests/outside/*.sh tests/outside/*.py)))
 export RK_SHARED ?= $(abspath $(CURDIR)/../shared)
 ifdef SAN
+export SAN
 export T_SLOW := 6
 export ASAN_OPTIONS := detect_leaks=1
 export LSAN_OPTIONS := suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0

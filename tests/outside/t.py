@@ -9,6 +9,7 @@ Each case gets a Daemon that has been started in an empty directory of its own,
 and is killed with its trainers at the end.  Prints `ok`, `FAILED`, `skipped`
 lines.  Arguments choose cases by part of their name.  Not a test itself.
 """
+import glob
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ import traceback
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
 SHARED = os.path.abspath(os.environ.get("RK_SHARED", "../shared"))
 SLOW = int(os.environ.get("T_SLOW", "1"))
+SANITIZED = bool(os.environ.get("SAN"))
 CASES = []
 
 
@@ -209,6 +211,15 @@ def tiny(d, name="tiny", epochs=10, **more):
     return job
 
 
+def reports(root):
+    """What a sanitizer said in the logs of the daemon and of its trainers."""
+    for path in glob.glob(f"{root}/*.log") + glob.glob(f"{root}/state/jobs/*/train.log"):
+        with open(path, errors="replace") as f:
+            text = f.read()
+        at = re.search(r"ERROR: \w+Sanitizer|runtime error:", text)
+        yield text[at.start():at.start() + 3000] if at else None
+
+
 def run():
     bad, want = 0, [w.replace(" ", "_") for w in sys.argv[1:]]
     for name, flags, fn in CASES:
@@ -222,6 +233,10 @@ def run():
             else:
                 d.flags = []
             fn(d)
+            if SANITIZED and d.proc and d.alive():
+                d.stop()        # an orderly end, for LeakSanitizer to look
+            said = [x for x in reports(root) if x]
+            assert not said, said[0]
             print(f"ok {name}", flush=True)
         except Skip as e:
             print(f"skipped {name}: {e}", flush=True)
