@@ -15,6 +15,8 @@ static const struct {
 	{ "G", 1u << 30 }, { "GiB", 1u << 30 }, { "GB", 1000000000 },
 	{ "T", 1ull << 40 }, { "TiB", 1ull << 40 },
 	{ "TB", 1000000000000ull },
+	{ "P", 1ull << 50 }, { "PiB", 1ull << 50 },
+	{ "PB", 1000000000000000ull },
 };
 
 static bool

@@ -180,7 +180,8 @@ T_CASE(sizes_are_read_as_people_write_them)
 	} good[] = {
 		{ "0", 0 }, { "4096", 4096 }, { "512MiB", 512ull << 20 },
 		{ "4GB", 4000000000 }, { "1.5GiB", 3ull << 29 },
-		{ "2 TiB", 2ull << 40 }, { "7kB", 7000 }, { "3g", 3ull << 30 },
+		{ "2 TiB", 2ull << 40 }, { "1PiB", 1ull << 50 }, { "7kB", 7000 },
+		{ "3g", 3ull << 30 },
 		{ "10b", 10 },
 	};
 	static const char *const bad[] = { "", "GiB", "-1", "1.GiB", "1e3",
