@@ -4,6 +4,7 @@
 # archive, and a program or test links the archives of the modules it may know.
 
 B        ?= build
+CORES    := $(shell nproc 2>/dev/null || echo 2)
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 MULTI    := $(shell $(CC) -print-multiarch 2>/dev/null || true)
@@ -105,7 +106,7 @@ deps:
 # The README's first command: from nothing to a network that survived kill -9.
 demo:
 	@tests/deps.sh build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j $(CORES) all
 	@BUILD=$(abspath $(B)) tests/demo.sh
 
 install: all

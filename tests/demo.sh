@@ -45,6 +45,13 @@ percent() {             # of the steps done
 	    awk -F: '/"step"/{s=$2} /"steps_total"/{t=$2}
 	        END {print (t > 0) ? int(100 * s / t) : 0}'
 }
+trainers() {            # of this job, by their command lines
+	for p in /proc/[0-9]*; do
+		{ tr '\0' ' ' <"$p/cmdline" | grep -q -- "--run-dir $DIR/state/jobs/$ID"; } \
+		    2>/dev/null && printf '%s ' "${p#/proc/}"
+	done
+	return 0
+}
 final() {               # final CHECKPOINTS-FOLDER: digest of the last weights
 	sha256sum "$(ls -d "$1"/step-* | sort | tail -n 1)/model.safetensors" |
 	    cut -c1-64
@@ -69,7 +76,7 @@ for _ in $(seq 1200); do
 	sleep 0.05
 done
 "$BUILD/rekindle" list
-TRAINER=$(pgrep -f -- "--run-dir $DIR/state/jobs/$ID" | tr '\n' ' ')
+TRAINER=$(trainers)
 [ -n "$TRAINER" ] || fail "the job was over before it could be killed"
 # shellcheck disable=SC2086
 kill -9 $DAEMON $TRAINER
