@@ -196,15 +196,15 @@ due_take(struct run *r)
 }
 
 bool
+due_settle(struct run *r)
+{
+	return wait_free(r);
+}
+
+bool
 due_final(struct run *r)
 {
-	const int64_t held = r->ask.n;
-
-	if (!wait_free(r))
-		return false;
-	if (held > 0 && !take_asked(r))
-		return false;
-	if (!wait_free(r))
+	if (!wait_free(r) || !take_asked(r) || !wait_free(r))
 		return false;
 	if (r->due.taken != r->at.step) {
 		hand_over(r, "");

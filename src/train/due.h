@@ -19,6 +19,9 @@
 bool due_capture(struct run *r);
 /* At a boundary. */
 bool due_take(struct run *r);
+/* Before a run ends badly: what is being written becomes the last good one.
+ * True when due.dir is it. */
+bool due_settle(struct run *r);
 /* At the end: what there is is committed when this returns. */
 bool due_final(struct run *r);
 

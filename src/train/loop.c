@@ -155,7 +155,7 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 static bool
 refuse_not_finite(struct run *r)
 {
-	return run_fail(r, "non_finite_loss", true, "the loss is not finite at "
+	return due_settle(r) && run_fail(r, "non_finite_loss", true, "the loss is not finite at "
 	    "step %lld (epoch %lld); the step before it was %g, at learning "
 	    "rate %g; the last good checkpoint is %s", (long long)r->at.step,
 	    (long long)r->at.epoch, r->last_loss,

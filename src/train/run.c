@@ -141,19 +141,6 @@ start_team(struct run *r)
 	return rc == RK_OK || run_fail_rc(r, rc, "cannot start the threads");
 }
 
-/* Best by what is never measured is best by nothing. */
-static void
-tell_metric(struct run *r)
-{
-	const struct spec_checkpoint *c = &r->spec->checkpoint;
-
-	if (c->keep_best > 0 && r->valid == NULL &&
-	    strncmp(c->metric, "val_", 4) == 0)
-		report_event(&r->rep, "no_validation", "checkpoint.keep.metric "
-		    "is %s, but the job has no validation data: no checkpoint "
-		    "is the best", c->metric);
-}
-
 static bool
 set_up(struct run *r)
 {
@@ -171,7 +158,6 @@ set_up(struct run *r)
 	start_end(&s);
 	if (!ok)
 		return false;
-	tell_metric(r);
 	r->checkpoint_bytes = m.checkpoint;
 	if (!at_limit(r) && !check_space(r))
 		return false;

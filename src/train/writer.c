@@ -21,6 +21,7 @@
 #define MAX_SHADOWS 8
 /* The team has work all the time; who trains comes first. */
 #define NICER_BY    5
+#define FINITE_LANES 16
 
 enum writer_state { FREE, FULL, DONE, LEAVE };
 
@@ -177,18 +178,24 @@ writer_copy(struct writer *w)
 
 /* --- the thread ----------------------------------------------------------- */
 
+/* An exponent of all ones is an infinity or no number; one more carries into
+ * the top bit.  Lanes, so that it goes as fast as memory does. */
 static bool
 all_finite(const float *x, int64_t n)
 {
-	int64_t bad = 0;
+	uint32_t lane[FINITE_LANES] = {0}, bits[FINITE_LANES] = {0};
+	uint32_t all = 0;
+	int64_t i = 0;
 
-	/* An exponent of all ones is an infinity or no number. */
-	for (int64_t i = 0; i < n; i++) {
-		uint32_t bits;
-		memcpy(&bits, &x[i], sizeof(bits));
-		bad += (bits & 0x7f800000u) == 0x7f800000u;
+	for (; i + FINITE_LANES <= n; i += FINITE_LANES) {
+		memcpy(bits, x + i, sizeof(bits));
+		for (int k = 0; k < FINITE_LANES; k++)
+			lane[k] |= (bits[k] & 0x7f800000u) + 0x00800000u;
 	}
-	return bad == 0;
+	memcpy(bits, x + i, (size_t)(n - i) * sizeof(*bits));
+	for (int k = 0; k < FINITE_LANES; k++)
+		all |= lane[k] | ((bits[k] & 0x7f800000u) + 0x00800000u);
+	return (all & 0x80000000u) == 0;
 }
 
 static double
@@ -227,6 +234,7 @@ set_up_thread(void)
 	int tid = (int)syscall(SYS_gettid);
 	int nice_now = getpriority(PRIO_PROCESS, (id_t)tid);
 
+	(void)!pthread_setname_np(pthread_self(), "rk-checkpoint");
 	(void)!setpriority(PRIO_PROCESS, (id_t)tid,
 	    RK_MIN(nice_now + NICER_BY, 19));
 }
