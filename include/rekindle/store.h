@@ -45,7 +45,7 @@ struct job_row {
 	enum job_state state;
 	enum job_desired desired;
 	char *reason;           /* "", user, hold, crashed, stalled, preempted,
-	                           shutdown, priority, disk_full, bad_spec, ... */
+	                           shutdown, priority, disk_full, ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */
@@ -56,7 +56,7 @@ struct job_row {
 	int64_t failures;       /* crashes in a row without a new checkpoint */
 	int64_t not_before_ms;  /* back-off: not to be started earlier */
 	char *resume_from;      /* selector for the next attempt */
-	char *progress;         /* JSON object: step, epoch, loss, ... or "{}" */
+	char *progress;         /* JSON object: see sup.h; or "{}" */
 	char *plan;             /* JSON of the warm start, or "" */
 	char *plan_summary;     /* its sentence, or "" */
 	int64_t version;        /* grows with every change: the ETag */
@@ -148,9 +148,11 @@ enum rk_err store_counts(struct store *s, int64_t out[JOB_STATES]) RK_MUSTCHECK;
 struct attempt_row {
 	int64_t n, pid;
 	int64_t started_ms, hello_ms, ended_ms;
-	char *from;             /* checkpoint folder it went on from, "" fresh */
+	char *from;             /* checkpoint it went on from, "" fresh */
 	int64_t branch, start_step, end_step;
-	char *outcome;          /* "", succeeded, paused, stopped, crashed, ... */
+	char *outcome;          /* "" while it runs; succeeded, paused, stopped,
+	                           crashed, stalled, failed, killed,
+	                           interrupted, not_started */
 	char *message;
 };
 void store_attempt_fini(struct attempt_row *a);

@@ -26,9 +26,9 @@
  * checkpoint.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
- * attempt}), resumed (data.changed: {path: [old, new]}), changed, pause, cancel,
- * priority, checkpoint, checkpoint_named, warm_start, orphan, too_large, drain,
- * deleted, and those of the trainer's own.
+ * attempt}), resumed (data.changed: {path: [old, new]}), changed, pause,
+ * cancel, priority, checkpoint, checkpoint_named, warm_start, orphan,
+ * too_large, drain, deleted, and those of the trainer's own.
  *
  * One thread, the loop's.
  */
@@ -46,11 +46,11 @@ struct sup_config {
 	const char *trainer;            /* path of rekindle-train */
 	int64_t threads;                /* capacity */
 	uint64_t memory;
-	int64_t stall_timeout_ms;       /* no word from a trainer: killed; 120 s */
+	int64_t stall_timeout_ms;       /* no word from it: killed; 120 s */
 	int64_t start_timeout_ms;       /* no hello; 60 s */
 	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
-	int64_t retry_base_ms;          /* crashes without a new checkpoint between:
-	                                   wait 0, base, 2*base, ...; 1 s */
+	int64_t retry_base_ms;          /* wait 0, base, 2*base, ... when it
+	                                   crashes again and again; 1 s */
 	int64_t retry_max_ms;           /* 5 min */
 	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
 	uint64_t disk_reserve;          /* bytes to be free before going on */
@@ -90,16 +90,16 @@ enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* idempotent */
 /* PAUSED, or an ended job taken further: from a selector (NULL: latest), with
- * overrides (NULL: none).  A job on its way to a pause is let go on.  A selector
- * that finds nothing is RK_EINVAL at "from", with what there is; faults of
- * overrides begin with "overrides.". */
+ * overrides (NULL: none).  A job on its way to a pause is let go on.  A
+ * selector that finds nothing is RK_EINVAL at "from", with what there is;
+ * faults of overrides begin with "overrides.". */
 enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;
 enum rk_err sup_cancel(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;
 enum rk_err sup_retry(struct sup *s, const char *id, struct store_note *note,
-    struct rk_why *why) RK_MUSTCHECK;           /* FAILED, CANCELLED -> QUEUED */
+    struct rk_why *why) RK_MUSTCHECK;   /* FAILED, CANCELLED -> QUEUED */
 enum rk_err sup_delete(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* ended; its folder too */
 /* priority, labels, checkpoint.keep: an object with those fields, merged as RFC
@@ -134,7 +134,7 @@ void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
     sup_drained_fn *fn, void *ctx);
 bool sup_draining(const struct sup *s);
 
-/* --- looks -------------------------------------------------------------------- */
+/* --- looks ---------------------------------------------------------------- */
 
 /* Live progress of a running job (newer than the row's), borrowed; NULL. */
 const json_t *sup_progress(const struct sup *s, const char *id);

@@ -12,7 +12,8 @@ static const char *const sql[ST_COUNT] = {
 	[ST_JOB_INSERT] = "INSERT INTO jobs VALUES "
 	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
 	    "?19,?20,?21)",
-	[ST_TEXT_INSERT] = "INSERT INTO texts (job,spec,plan) VALUES (?1,?2,?3)",
+	[ST_TEXT_INSERT] = 
+	    "INSERT INTO texts (job,spec,plan) VALUES (?1,?2,?3)",
 	[ST_LABEL_INSERT] =
 	    "INSERT INTO labels (key,value,state,job) VALUES (?1,?2,?3,?4)",
 	[ST_JOB_OLD] = "SELECT version,state,name,priority,labels FROM jobs "
@@ -43,12 +44,12 @@ static const char *const sql[ST_COUNT] = {
 	[ST_ATTEMPTS] = "SELECT n,pid,started_ms,hello_ms,ended_ms,from_ckpt,"
 	    "branch,start_step,end_step,outcome,message FROM attempts "
 	    "WHERE job=?1 AND n>?2 ORDER BY n LIMIT ?3",
-	[ST_EVENT_INSERT] = "INSERT INTO events (time_ms,job,kind,message,data) "
-	    "VALUES (?1,?2,?3,?4,?5)",
+	[ST_EVENT_INSERT] = "INSERT INTO events "
+	    "(time_ms,job,kind,message,data) VALUES (?1,?2,?3,?4,?5)",
 	[ST_EVENTS] = "SELECT seq,time_ms,job,kind,message,data FROM events "
 	    "WHERE seq>?1 ORDER BY seq LIMIT ?2",
-	[ST_EVENTS_JOB] = "SELECT seq,time_ms,job,kind,message,data FROM events "
-	    "WHERE job=?3 AND seq>?1 ORDER BY seq LIMIT ?2",
+	[ST_EVENTS_JOB] = "SELECT seq,time_ms,job,kind,message,data "
+	    "FROM events WHERE job=?3 AND seq>?1 ORDER BY seq LIMIT ?2",
 	[ST_LAST_SEQ] = "SELECT seq FROM sqlite_sequence WHERE name='events'",
 	[ST_IDEM_GET] = "SELECT digest,job,body,status,created_ms FROM idem "
 	    "WHERE key=?1",

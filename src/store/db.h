@@ -26,7 +26,9 @@ enum st {
 };
 
 /* Where a page of jobs is read from; each index ends in the id. */
-enum src { SRC_ALL, SRC_STATE, SRC_NAME, SRC_LABEL, SRC_LABEL_VALUE, SRC_COUNT };
+enum src {
+	SRC_ALL, SRC_STATE, SRC_NAME, SRC_LABEL, SRC_LABEL_VALUE, SRC_COUNT
+};
 
 struct store {
 	sqlite3 *db;
@@ -38,7 +40,7 @@ struct store {
 	int64_t counts[JOB_STATES];
 	int64_t last_seq;
 	bool sick;                      /* the last write failed */
-	int64_t reserve_next_ms;        /* reserve given up: try to take it again */
+	int64_t reserve_next_ms;        /* when to try to take it again */
 	bool reserve_gone;
 };
 

@@ -9,8 +9,9 @@
 
 /*
  * Lists are read newest first from an index that ends in the id.  `state` is
- * repeated in labels so that a label's page by state is one range, too.  A job's
- * long texts lie apart, so that walking jobs and writing progress stay small.
+ * repeated in labels so that a label's page by state is one range, too.  A
+ * job's long texts lie apart, so that walking jobs and writing progress stay
+ * small.
  */
 static const char schema[] =
 "CREATE TABLE jobs ("
@@ -217,8 +218,8 @@ say_why(const struct store *s, enum rk_err rc, struct rk_why *why)
 		break;
 	case RK_ECORRUPT:
 		rk_refuse(why, "the database %s is damaged; move it away, with "
-		    "its -wal file, and start again: a new one is made, and the "
-		    "checkpoints in jobs/ stay", s->path);
+		    "its -wal file, and start again: a new one is made, and "
+		    "the checkpoints in jobs/ stay", s->path);
 		break;
 	case RK_EROFS:
 		rk_refuse(why, "the database %s cannot be written: read-only, "

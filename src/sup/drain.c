@@ -23,7 +23,8 @@ drain_look(struct sup *s)
 		loop_timer_at(s->drain_timer, mono_ms());
 }
 
-/* From the loop and not from within a call, so that a waiter may do anything. */
+/* From the loop and not from within a call, so that a waiter may do
+ * anything. */
 void
 drain_timer_fn(void *ctx)
 {

@@ -2,8 +2,9 @@
  * What the end of an attempt means for the job.
  *
  * First what the trainer finished, then what a person wants, then what we had
- * asked it for; only what is left is a failure.  So a pause, a preemption or the
- * daemon's end is never counted against a job, whatever the trainer died of.
+ * asked it for; only what is left is a failure.  So a pause, a preemption or
+ * the daemon's end is never counted against a job, whatever the trainer died
+ * of.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ struct verdict {
 	const char *outcome;            /* the attempt's */
 	const char *word;               /* the log's */
 	char *reason, *message;         /* the row's */
-	bool crash;                     /* counts, when there is no checkpoint */
+	bool crash;                     /* counts as a failure */
 	bool again;                     /* without a fault: but not at once */
 };
 

@@ -2,7 +2,7 @@
  * The supervisor from inside: what its files share.
  *
  *	open.c     opening, what a dead daemon left, closing
- *	move.c     the table of edges and the one mover; writes of a row; listeners
+ *	move.c     the table of edges and the one mover; writes of a row
  *	sched.c    queue to slots; who has to make room
  *	spawn.c    a process for an attempt; start.c what goes before it
  *	run.c      the life of a process: its clock, its end being asked for
@@ -112,7 +112,7 @@ struct sup {
 	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
 	    *recover_timer, *drain_timer;
 	int64_t sched_hold_ms;          /* mono: nothing starts before */
-	bool recovered;                 /* rows of the dead daemon are settled */
+	bool recovered;                 /* the dead daemon's rows are settled */
 	bool disk_waiting;              /* some job may wait for room */
 
 	bool draining;
@@ -132,7 +132,7 @@ struct sup {
 	char *dir_buf;                  /* of sup_job_dir() */
 };
 
-/* --- move.c ------------------------------------------------------------------ */
+/* --- move.c --------------------------------------------------------------- */
 
 bool job_may(enum job_state from, enum job_state to);
 
@@ -158,7 +158,7 @@ void sup_event(struct sup *s, const char *job, const char *kind,
 void sup_tell(struct sup *s, const char *job, char what);
 void set_str(char **p, const char *v);
 
-/* --- others ------------------------------------------------------------------ */
+/* --- others --------------------------------------------------------------- */
 
 /* sched.c: look at the queue, soon. */
 void sched_kick(struct sup *s);
@@ -175,7 +175,8 @@ enum rk_err own_latest(struct sup *s, const char *id, struct ckpt_info *out)
  * NULL; *canonical (may be NULL) is the address with the job's id. */
 enum rk_err job_uri_resolve(struct sup *s, const char *uri, char **path,
     char **canonical, struct rk_why *why) RK_MUSTCHECK;
-/* The parsed specification of a row, which is ours; RK_ECORRUPT if it is not. */
+/* The parsed specification of a row, which is ours; RK_ECORRUPT if it is
+ * not. */
 enum rk_err row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 

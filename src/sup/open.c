@@ -12,7 +12,7 @@
 
 #define INTERRUPTED_MAX 256     /* rows settled a round */
 
-/* --- jobs that ran when the last daemon ended --------------------------------- */
+/* --- jobs that ran when the last daemon ended ----------------------------- */
 
 struct ids {
 	char v[INTERRUPTED_MAX][RK_ID];
@@ -130,7 +130,7 @@ recover_timer_fn(void *ctx)
 	sched_kick(s);
 }
 
-/* --- folders of deletions that were cut short ----------------------------------- */
+/* --- folders of deletions that were cut short ----------------------------- */
 
 static void
 sweep_one(struct sup *s, const char *name)
@@ -170,7 +170,7 @@ sweep(struct sup *s)
 	closedir(d);
 }
 
-/* --- open and close --------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------- */
 
 static enum rk_err
 open_dirs(struct sup *s, struct rk_why *why)

@@ -130,8 +130,8 @@ end_it(struct sup *s, struct orphan *o)
 		if (getpgid(pid) == pid)
 			kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
-		text = xasprintf("the trainer of an earlier daemon (pid %ld) did "
-		    "not leave and was killed", (long)pid);
+		text = xasprintf("the trainer of an earlier daemon (pid %ld) "
+		    "did not leave and was killed", (long)pid);
 	} else {
 		text = xstrdup("another process holds the job's folder (its "
 		    "file `lock`); the job waits until that has gone");

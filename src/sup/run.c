@@ -69,7 +69,7 @@ run_find(const struct sup *s, const char *id)
 	return run;
 }
 
-/* --- the line ---------------------------------------------------------------- */
+/* --- the line ------------------------------------------------------------- */
 
 static void
 want(struct run *run)
@@ -171,7 +171,7 @@ run_watch(struct run *run)
 	return loop_child(run->s->loop, run->pid, on_exit_of, run);
 }
 
-/* --- the clock --------------------------------------------------------------- */
+/* --- the clock ------------------------------------------------------------ */
 
 /* When it has been silent for too long. */
 static int64_t
@@ -228,7 +228,7 @@ on_clock(void *ctx)
 	run_clock(run);
 }
 
-/* --- going -------------------------------------------------------------------- */
+/* --- going ---------------------------------------------------------------- */
 
 void
 run_kill(struct run *run)

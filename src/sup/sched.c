@@ -38,7 +38,7 @@ struct look {
 	int n;
 	bool blocked;                   /* head did not fit */
 	struct pick head;
-	struct pick too_large;          /* one that must be told; id "" if none */
+	struct pick too_large;          /* to be told so; id "" if none */
 	int64_t wake_ms;                /* wall: the next back-off ends; 0 */
 };
 
@@ -122,7 +122,7 @@ consider(void *ctx, const struct job_row *r)
 	return k->n < PICKS_MAX;
 }
 
-/* --- making room ------------------------------------------------------------- */
+/* --- making room ---------------------------------------------------------- */
 
 static bool
 goes(const struct run *r)
@@ -210,7 +210,7 @@ make_room(struct sup *s, struct room room, const struct pick *head)
 	free(v);
 }
 
-/* --- the pass ------------------------------------------------------------------ */
+/* --- the pass ------------------------------------------------------------- */
 
 /* The machine has become smaller than a job that was taken. */
 static void

@@ -22,7 +22,8 @@ set_copy(json_t *o, const char *key, const json_t *v)
 		set(o, key, json_deep_copy(v));
 }
 
-/* What a stranger said, fit for a row: one line, no longer than it should be. */
+/* What a stranger said, fit for a row: one line, no longer than it should
+ * be. */
 static char *
 clean(const char *text)
 {
@@ -47,7 +48,7 @@ fresh_row(struct run *run, struct job_row *r)
 	return RK_OK;
 }
 
-/* --- hello ---------------------------------------------------------------------- */
+/* --- hello ---------------------------------------------------------------- */
 
 /*
  * STARTING to RUNNING, with what was said of the attempt's start.  The pending
@@ -112,7 +113,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 	run_clock(run);
 }
 
-/* --- on the way ----------------------------------------------------------------- */
+/* --- on the way ----------------------------------------------------------- */
 
 static void
 on_progress(struct run *run, const struct wire_msg *m)
@@ -228,7 +229,9 @@ on_event(struct run *run, const struct wire_msg *m)
 static void
 on_log(struct run *run, const struct wire_msg *m)
 {
-	static const char *const levels[] = { "debug", "info", "warn", "error" };
+	static const char *const levels[] = {
+		"debug", "info", "warn", "error"
+	};
 	char *path = xasprintf("%s/train.log", sup_job_dir(run->s, run->id));
 	char *text = clean(m->message), when[RK_TIME];
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
@@ -246,7 +249,7 @@ on_log(struct run *run, const struct wire_msg *m)
 	free(path);
 }
 
-/* --- the end ---------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static void
 on_done(struct run *run, const struct wire_msg *m)

@@ -191,7 +191,7 @@ requeue(struct job_row *r)
 	r->ended_ms = 0;
 }
 
-/* --- patch ------------------------------------------------------------------- */
+/* --- patch ---------------------------------------------------------------- */
 
 static enum rk_err
 check_fields(const json_t *fields, struct rk_why *why)
@@ -323,7 +323,7 @@ sup_patch(struct sup *s, const char *id, const json_t *fields,
 	return rc;
 }
 
-/* --- delete -------------------------------------------------------------------- */
+/* --- delete --------------------------------------------------------------- */
 
 /*
  * The folder is set aside under a name that the next start knows, then the row

@@ -217,7 +217,8 @@ T_CASE(a_filter_by_states_merges_them_in_the_order_of_ids)
 		snprintf(name, sizeof(name), "j%d", i);
 		r[i] = add(s, name, 0, st[i], "{}");
 	}
-	struct store_filter f = { .states = 1u << JOB_QUEUED | 1u << JOB_FAILED };
+	struct store_filter f = { .states = 1u << JOB_QUEUED |
+		1u << JOB_FAILED };
 	t_eq_str(page(s, f, NULL, 9), "j4 j3 j1 j0 ");
 	t_eq_str(page(s, f, r[4].id, 2), "j3 j1 ");
 	f.states = 1u << JOB_RUNNING;

@@ -1,4 +1,5 @@
-/* The daemon's own ends: drained, closed, killed; and what the next one does. */
+/* The daemon's own ends: drained, closed, killed; and what the next one
+ * does. */
 #include <sys/mount.h>
 
 #include "sup_fake.h"

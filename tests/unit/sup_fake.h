@@ -36,7 +36,7 @@
 
 #include "impl.h"
 
-/* --- the trainer ------------------------------------------------------------ */
+/* --- the trainer ---------------------------------------------------------- */
 
 struct fake {
 	struct wire *w;
@@ -313,7 +313,7 @@ fake_main(int argc, char **argv)
 	_exit(9);
 }
 
-/* --- the world ---------------------------------------------------------------- */
+/* --- the world ------------------------------------------------------------ */
 
 struct world {
 	struct loop *loop;
@@ -355,7 +355,7 @@ w_until(bool (*fn)(struct world *), const char *what)
 	if (!W.came) {
 		struct job_row r;
 		if (W.id != NULL && store_job_get(W.store, W.id, &r) == RK_OK)
-			fprintf(stderr, "the job is %s, attempt %lld: %s (%s)\n",
+			fprintf(stderr, "%s, attempt %lld: %s (%s)\n",
 			    job_state_words[r.state], (long long)r.attempt,
 			    r.message, r.reason);
 		t_fail("never came: %s", what);
