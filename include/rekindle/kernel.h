@@ -52,8 +52,8 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     float *C, int64_t ldc);
 
 /* "oneDNN 2.6.3" or the like, for logs and checkpoint.json.  The environment
- * may choose: REKINDLE_GEMM=openblas, and REKINDLE_SIMD=plain for the loops that
- * any CPU can run.  Either changes the last bits of results. */
+ * may choose: REKINDLE_GEMM=openblas, and REKINDLE_SIMD=plain for the loops for
+ * any CPU.  Either changes the last bits of results. */
 const char *kernel_backend(void);
 
 /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]), act relu or none; b NULL: 0.  Bias and
@@ -114,7 +114,7 @@ double kernel_cross_entropy(size_t rows, int64_t n, const float *z,
 double kernel_squares(size_t rows, int64_t n, const float *z, const float *t,
     const int32_t *y, float *d, double *scratch, int64_t *right);
 
-/* --- images (conv.c, pool.c), batch norm (bnorm.c) ------------------------- */
+/* --- images (conv.c, pool.c), batch norm (bnorm.c) ----------------------- */
 
 /* A window that moves over planes [c, h, w] and gives [.., oh, ow]. */
 struct kernel_window {

@@ -5,7 +5,7 @@
  *	col[K,P]    the input under the window at each position
  *	y[M,P]    = w[M,K]   col[K,P]
  *	dw[M,K]  += dy[M,P]  col[K,P]^T
- *	dcol[K,P] = w[M,K]^T dy[M,P],  dx += its entries, each where it came from
+ *	dcol[K,P] = w[M,K]^T dy[M,P],  dx += its entries where they came from
  *
  * P is chosen by shape so that col stays in the second-level cache.  A window
  * of one pixel needs no col: the input is it.

@@ -40,10 +40,10 @@
 
 static struct {
 	_Alignas(64) _Atomic uint64_t ticket;
-	_Alignas(64) _Atomic uint32_t generation;       /* workers sleep on it */
+	_Alignas(64) _Atomic uint32_t generation; /* workers sleep on it */
 	_Atomic uint32_t sleepers;
 	_Atomic bool quit;
-	_Alignas(64) _Atomic uint32_t done;             /* the owner sleeps on it */
+	_Alignas(64) _Atomic uint32_t done;  /* the owner sleeps on it */
 	_Atomic uint32_t owner_sleeps;
 	_Alignas(64) kernel_piece_fn *fn;
 	void *ctx;
@@ -59,7 +59,8 @@ static _Thread_local bool in_piece;
 static void
 futex_wait(_Atomic uint32_t *word, uint32_t while_it_is)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, NULL,
+	    NULL, 0);
 }
 
 static void

@@ -35,16 +35,16 @@ struct nn_value {
 
 struct nn_node {
 	const struct nn_op *op;
-	struct spec_layer l;            /* its settings; the name is borrowed */
-	char *name, *path;              /* "conv1"; for complaints: where in the job */
+	struct spec_layer l;            /* its settings; name is borrowed */
+	char *name, *path;              /* "conv1"; its place in the job */
 	int in[NN_MAX_IN], nin, out;    /* values */
-	enum kernel_act act;            /* what it does, or applies to its result */
+	enum kernel_act act;            /* its function, or one on top */
 	bool fused;                     /* a relu after it was folded in */
 	int param[NN_MAX_PARAMS], nparams;      /* in nn->params */
 	int buffer[NN_MAX_PARAMS], nbuffers;    /* in nn->buffers */
 	struct kernel_window win;
-	int64_t saved;                  /* floats kept from forward to backward */
-	size_t scratch;                 /* floats, for a call of forward or backward */
+	int64_t saved;                  /* floats kept until backward */
+	size_t scratch;                 /* floats, during one call */
 	int saved_buf;
 	float *saved_p;
 	uint32_t stream;                /* of its random draws */
@@ -53,7 +53,7 @@ struct nn_node {
 /* A tensor, how it begins, and whether its gradient is still to be written. */
 struct nn_param {
 	struct nn_tensor t;             /* first: see nn_init_one() */
-	double bound;                   /* uniform in +-bound, or, if that is 0, */
+	double bound;                   /* uniform in +-bound; if that is 0, */
 	double fill;                    /* this */
 	bool fresh;
 };
@@ -109,7 +109,7 @@ void nn_zoo_free(struct spec_layer *layers, int count);
  * do not fit in a size_t. */
 bool nn_plan(struct nn *n) RK_MUSTCHECK;
 
-/* --- what an op sees ---------------------------------------------------------- */
+/* --- what an op sees -------------------------------------------------------- */
 
 static inline const struct nn_value *
 nn_x(const struct nn *n, const struct nn_node *nd)

@@ -19,7 +19,7 @@ struct nn_op {
 	    struct rk_why *why);
 	void (*forward)(struct nn *n, struct nn_node *nd);
 	void (*backward)(struct nn *n, struct nn_node *nd);
-	bool in_place;                  /* y may lie where x does, dx where dy */
+	bool in_place;                  /* y may lie where x does, dx with dy */
 	bool is_view;                   /* y is x, with another shape */
 	bool takes_relu;                /* a relu that follows is folded in */
 	bool keeps_x, keeps_y;          /* backward reads x, reads y */

@@ -2,8 +2,8 @@
  * The architectures that have a name, as lists of layers.
  *
  *	mlp     fc1, activation, fc2, activation, ..., fcN
- *	lenet5  conv1 6@5x5 (padding 2), relu, pool 2, conv2 16@5x5, relu, pool 2,
- *	        fc1 120, relu, fc2 84, relu, fc3 classes
+ *	lenet5  conv1 6@5x5 (padding 2), relu, pool 2, conv2 16@5x5, relu,
+ *	        pool 2, fc1 120, relu, fc2 84, relu, fc3 classes
  *	        (LeCun et al., "Gradient-based learning applied to document
  *	        recognition", 1998, with today's relu and max pooling)
  */

@@ -1,4 +1,4 @@
-/* Convolution, pooling and batch norm against loops written from the formula. */
+/* Convolution, pooling, batch norm against loops written from the formula. */
 #include <float.h>
 
 #include "rekindle/kernel.h"

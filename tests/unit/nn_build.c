@@ -129,7 +129,7 @@ T_CASE(the_description_has_layers_shapes_and_counts)
 	nn_free(n);
 }
 
-/* --- initial values --------------------------------------------------------- */
+/* --- initial values ------------------------------------------------------- */
 
 T_CASE(initial_values_are_uniform_within_one_over_root_fan_in)
 {
@@ -208,7 +208,7 @@ T_CASE(initial_values_depend_on_seed_name_and_element_only)
 	kernel_fini();
 }
 
-/* --- refusals ----------------------------------------------------------------- */
+/* --- refusals ------------------------------------------------------------- */
 
 static void
 refused(struct net *s, enum rk_err rc, uint64_t limit, const char *path,
@@ -396,7 +396,7 @@ T_CASE(two_layers_of_one_name_are_refused)
 	free(s.layers[0].name);
 }
 
-/* --- the memory plan ------------------------------------------------------------ */
+/* --- the memory plan ------------------------------------------------------ */
 
 /* No two buffers in use at a common time lie over each other. */
 static void

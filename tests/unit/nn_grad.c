@@ -37,7 +37,7 @@ check_tensor(struct net *s, const struct nn_tensor *t, int64_t rows,
 		worst = fmax(worst, off);
 		largest = fmax(largest, fabs(g));
 	}
-	/* A bias before a batch norm has no effect: its gradient is rounding. */
+	/* A bias before a batch norm does nothing: this is rounding. */
 	if (sqrt(norm) < 1e-5 && sqrt(diff) < 1e-3)
 		return;
 	if (!(sqrt(diff) <= 0.01 * sqrt(norm)) || !(worst <= 0.05 * largest))

@@ -47,7 +47,7 @@ T_CASE(backward_adds_to_the_gradient_already_there)
 	float *once = copy(nn_grads(s.nn), n);
 	net_step(&s, 16);
 	/* once + once: each contribution is rounded on its way in, by 2^-24 of
-	 * the largest partial sum; sums here have at most 2000 terms below 1. */
+	 * the largest partial sum; sums have at most 2000 terms below 1. */
 	for (int64_t i = 0; i < n; i++)
 		t_near(nn_grads(s.nn)[i], 2 * once[i],
 		    2e-5 + 1e-5 * fabs(once[i]));
@@ -113,7 +113,9 @@ train(int threads, int64_t batch, int64_t rows, int64_t *len)
 
 T_CASE(the_bits_do_not_depend_on_the_number_of_threads)
 {
-	static const int64_t sizes[][2] = { { 64, 64 }, { 64, 37 }, { 20, 20 } };
+	static const int64_t sizes[][2] = {
+		{ 64, 64 }, { 64, 37 }, { 20, 20 }
+	};
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(sizes); i++) {
 		int64_t n, m;
