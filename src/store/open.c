@@ -60,14 +60,17 @@ static const char schema[] =
 
 /*
  * EXCLUSIVE before the first look into the file: the WAL then needs no shared
- * memory, and a second opener is told BUSY.  1000 pages of WAL are 4 MiB.
+ * memory, and a second opener is told BUSY.  Nothing here writes: the file may
+ * be another program's.
  */
-static const char settings[] =
-"PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-"PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-2048;"
-"PRAGMA temp_store=MEMORY; PRAGMA wal_autocheckpoint=1000;"
-"PRAGMA journal_size_limit=8388608; PRAGMA cell_size_check=ON;"
+static const char first_settings[] =
+"PRAGMA locking_mode=EXCLUSIVE; PRAGMA cell_size_check=ON;"
 "PRAGMA trusted_schema=OFF;";
+/* 1000 pages of WAL are 4 MiB. */
+static const char settings[] =
+"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+"PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY;"
+"PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;";
 
 static enum rk_err
 run(struct store *s, const char *text, const char *what)
@@ -104,9 +107,9 @@ make_schema(struct store *s)
 	return rc;
 }
 
-/* Whose file is it, and of which schema?  Made here when it is empty. */
+/* Whose file is it, and of which schema? */
 static enum rk_err
-check_kind(struct store *s, struct rk_why *why)
+check_kind(struct store *s, bool *empty, struct rk_why *why)
 {
 	int64_t app = 0, version = 0, tables = 0;
 	enum rk_err rc;
@@ -116,8 +119,9 @@ check_kind(struct store *s, struct rk_why *why)
 	    (rc = ask_int(s, "SELECT count(*) FROM sqlite_schema",
 	    &tables)) != RK_OK)
 		return rc;
-	if (app == 0 && version == 0 && tables == 0)
-		return make_schema(s);
+	*empty = app == 0 && version == 0 && tables == 0;
+	if (*empty)
+		return RK_OK;
 	if (app != STORE_APP_ID) {
 		rk_refuse(why, "%s is a database of another program; move it "
 		    "away or choose another state directory", s->path);
@@ -235,6 +239,7 @@ enum rk_err
 store_open(struct store **sp, const char *path, struct rk_why *why)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
+	bool empty = false;
 	enum rk_err rc;
 
 	s->path = xstrdup(path);
@@ -247,8 +252,10 @@ store_open(struct store **sp, const char *path, struct rk_why *why)
 	if (rc != RK_OK)
 		goto fail;
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if ((rc = run(s, settings, "set the database up")) != RK_OK ||
-	    (rc = check_kind(s, why)) != RK_OK ||
+	if ((rc = run(s, first_settings, "set the database up")) != RK_OK ||
+	    (rc = check_kind(s, &empty, why)) != RK_OK ||
+	    (rc = run(s, settings, "set the database up")) != RK_OK ||
+	    (empty && (rc = make_schema(s)) != RK_OK) ||
 	    (rc = check_tables(s)) != RK_OK)
 		goto fail;
 	reserve_open(s);
