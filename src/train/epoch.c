@@ -120,9 +120,9 @@ score_validation(struct run *r, bool *late)
 	if (isfinite(r->at.valid.loss))
 		return true;
 	return due_settle(r) && run_fail(r, "non_finite_loss", true,
-	    "the loss on the "
-	    "validation data is not finite at step %lld (epoch %lld); the last "
-	    "of the training was %g; the last good checkpoint is %s",
+	    "the loss on the validation data is not finite at step %lld (epoch "
+	    "%lld); the last of the training was %g; the last good checkpoint "
+	    "is %s",
 	    (long long)r->at.step, (long long)r->at.epoch, r->last_loss,
 	    r->due.dir[0] != '\0' ? r->due.dir : "none");
 }

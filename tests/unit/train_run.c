@@ -166,6 +166,29 @@ T_CASE(metrics_go_on_as_if_nothing_had_been)
 	}
 }
 
+/* With a learning rate that moves nothing, and no dropout or batch norm, the
+ * loss of an epoch is that of its samples in whatever order: the sums of
+ * 45 losses differ by less than 45 roundings of 6e-8 of a loss of about 1. */
+T_CASE(an_epoch_sees_every_sample_once)
+{
+	write_csv("train.csv", 45, 5, 3);
+	write_file("job.yaml", "name: still\n"
+	    "model: {arch: mlp, sizes: [5, 8, 3]}\n"
+	    "training: {epochs: 3, batch_size: 8, "
+	    "optimizer: {type: sgd, learning_rate: 1e-30}}\n"
+	    "data:\n"
+	    "  train: {type: csv, path: train.csv, label: -1}\n"
+	    "  validation: {type: csv, path: train.csv, label: -1}\n");
+	train_ok("--run-dir", "r", "job.yaml");
+	json_t *c = read_json("r/checkpoints/" LAST "/checkpoint.json");
+	json_t *m = json_object_get(c, "metrics");
+	t_near(json_number_value(json_object_get(m, "loss")),
+	    json_number_value(json_object_get(m, "val_loss")), 45 * 6e-8);
+	t_near(json_number_value(json_object_get(m, "accuracy")),
+	    json_number_value(json_object_get(m, "val_accuracy")), 0);
+	json_decref(c);
+}
+
 T_CASE(a_second_trainer_waits_for_the_first)
 {
 	write_tiny("job.yaml", TINY_ADAM);

@@ -198,6 +198,8 @@ T_CASE(a_daemon_that_goes_leaves_a_checkpoint_behind)
 		n += strncmp(e->d_name, "step-", 5) == 0;
 	closedir(dir);
 	t_check(n >= 1);
+	/* And it did leave: the last of a million epochs is not there. */
+	t_check(access("r/checkpoints/step-006000000", F_OK) != 0);
 }
 
 T_CASE(a_daemon_that_has_gone_before_the_greeting_is_left_alone)
