@@ -58,7 +58,7 @@ h_openapi(struct req *q)
 			return;
 		}
 		MHD_add_response_header(a->openapi, "Content-Type",
-		    "application/vnd.oai.openapi+json;version=3.1");
+		    "application/json");
 		MHD_add_response_header(a->openapi, "Cache-Control",
 		    "no-cache");
 	}

@@ -90,6 +90,9 @@ fields_known(const json_t *v, const json_t *schema, const char *where)
 	size_t i;
 
 	schema = follow(schema);
+	const json_t *any = json_object_get(schema, "anyOf");
+	if (any != NULL && json_is_object(v))   /* a word, or an object */
+		schema = follow(json_array_get(any, 1));
 	if (json_is_array(v)) {
 		json_array_foreach(v, i, x)
 			fields_known(x, json_object_get(schema, "items"), where);
