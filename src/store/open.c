@@ -176,8 +176,6 @@ check_tables(struct store *s)
 	s->last_seq = r == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
 	rc = db_err(s, r, "read the last event");
 	sqlite3_reset(st);
-	if (rc == RK_OK && sqlite3_db_readonly(s->db, "main") == 1)
-		rc = RK_EROFS;
 	/* A transaction that changes nothing; takes the lock if none had it. */
 	return rc == RK_OK ? db_end(s, db_begin(s)) : rc;
 }
@@ -249,6 +247,9 @@ store_open(struct store **sp, const char *path, struct rk_why *why)
 	rc = db_err(s, sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE |
 	    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL),
 	    "open the database");
+	/* SQLite is content with a file that it may only read. */
+	if (rc == RK_OK && sqlite3_db_readonly(s->db, "main") == 1)
+		rc = RK_EROFS;
 	if (rc != RK_OK)
 		goto fail;
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
