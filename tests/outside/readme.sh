@@ -15,6 +15,7 @@ curl_lines() {
 	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
 	sed -i 's/^# save now/wait_for 30 step_at_least "$ID" 20\n&/' pasted
 	sed -i 's/^# stop for good/wait_for 30 job_is "$ID" running\n&/' pasted
+	sed -i 's/timeout 2 curl/timeout 60 curl/' pasted      # however busy the machine
 	. ./pasted >said 2>&1
 	[ -n "$ID" ] || t_fail "no id: $(cat said)"
 	wait_for 20 job_is "$ID" cancelled

@@ -92,7 +92,9 @@ own_mounts(void)
 		put_text("/proc/self/uid_map", uid);
 		put_text("/proc/self/gid_map", gid);
 	}
-	t_check(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	/* In a chroot / is no mount; what we mounted would be seen outside. */
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		t_skip("cannot keep mounts to myself here");
 	free(uid);
 	free(gid);
 }
