@@ -1,4 +1,9 @@
 # bash completion for rekindle
+
+# What a daemon knows; a key press does not wait long for one that is not there.
+_rekindle_ask() {
+	timeout 1 rekindle "$@" 2>/dev/null
+}
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit list show watch start pause resume cancel retry
@@ -28,8 +33,8 @@ _rekindle() {
 	--from)
 		# The selectors, and the checkpoints of the job on the line.
 		local job=${COMP_WORDS[i + 1]:-}
-		mapfile -t COMPREPLY < <(compgen -W "latest best $(rekindle \
-		    checkpoints "$job" 2>/dev/null |
+		mapfile -t COMPREPLY < <(compgen -W "latest best $(_rekindle_ask \
+		    checkpoints "$job" |
 		    awk 'NR > 1 {print $1; if ($2 != "-") {gsub(",", " ", $2); print $2}}')" \
 		    -- "$cur")
 		return
@@ -54,7 +59,7 @@ _rekindle() {
 		;;
 	list | drain | help) ;;
 	*)
-		mapfile -t COMPREPLY < <(compgen -W "$(rekindle list --all 2>/dev/null |
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask list --all |
 		    awk 'NR > 1 {print $1; print $2}')" -- "$cur")
 		;;
 	esac

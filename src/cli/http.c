@@ -224,7 +224,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 	return finish(r, &b);
 }
 
-/* --- server-sent events ---------------------------------------------------------- */
+/* --- server-sent events ------------------------------------------------------ */
 
 struct stream {
 	struct strbuf in, data, all;
@@ -232,6 +232,7 @@ struct stream {
 	cli_event_fn *fn;
 	void *ctx;
 	bool stopped, got;
+	bool end;               /* the daemon has said that this is all */
 	long status;
 };
 
@@ -252,6 +253,8 @@ stream_line(struct stream *s, const char *p, size_t n)
 	} else if (n >= 3 && memcmp(p, "id:", 3) == 0) {
 		size_t skip = n > 3 && p[3] == ' ' ? 4 : 3;
 		snprintf(s->id, sizeof(s->id), "%.*s", (int)(n - skip), p + skip);
+	} else if (n >= 9 && memcmp(p, ": the end", 9) == 0) {
+		s->end = true;
 	}
 }
 
@@ -303,11 +306,12 @@ cli_stream(const char *path, cli_event_fn *fn, void *ctx)
 		curl_easy_setopt(handle, CURLOPT_WRITEDATA, &s);
 		rc = curl_easy_perform(handle);
 		curl_slist_free_all(h);
-		if (s.stopped)
+		curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &s.status);
+		if (s.stopped || s.end || (rc == CURLE_OK && s.status == 204))
 			break;
-		if (rc == CURLE_OK && s.status == 200)
-			break;          /* the daemon has said all */
-		if (rc == CURLE_OK) {
+		/* Without those words it was the daemon that ended: the next
+		 * one goes on. */
+		if (rc == CURLE_OK && s.status != 200) {
 			struct cli_reply r = { .status = s.status };
 			ret = finish(&r, &s.all);
 			cli_reply_fini(&r);
@@ -315,7 +319,8 @@ cli_stream(const char *path, cli_event_fn *fn, void *ctx)
 		}
 		failures = s.got ? 1 : failures + 1;
 		if (failures > 20) {
-			ret = unreachable(rc);
+			ret = unreachable(rc != CURLE_OK ? rc :
+			    CURLE_GOT_NOTHING);
 			break;
 		}
 		usleep(500000);
