@@ -36,7 +36,7 @@ struct api_config {
 	                           connection may take of memory */
 	int connections;        /* on each socket; more wait in the backlog */
 	int streams;            /* of these at most so many follow something */
-	int64_t idle_timeout_ms;        /* of a connection, and half a request */
+	int64_t idle_timeout_ms;        /* of a connection, half a request */
 	int64_t heartbeat_ms;   /* a comment on a stream that has been silent */
 };
 

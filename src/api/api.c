@@ -58,6 +58,7 @@ api_hook(void *ctx)
 		if (a->door[i].mhd == NULL)
 			continue;
 		MHD_run(a->door[i].mhd);
+		guests_thin(&a->door[i]);
 		if (MHD_get_timeout(a->door[i].mhd, &ms) != MHD_YES)
 			continue;
 		if (sleep_ms < 0 || (int64_t)ms < sleep_ms)
@@ -98,7 +99,6 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 
 	d->api = a;
 	d->local = which == DOOR_UNIX;
-	d->fd = -1;
 	if (fd < 0)
 		return RK_OK;
 	d->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
@@ -107,11 +107,10 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 	    MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_URI_LOG_CALLBACK, req_uri, d,
 	    MHD_OPTION_NOTIFY_COMPLETED, req_completed, d,
-	    MHD_OPTION_NOTIFY_CONNECTION, linger_notify, d,
+	    MHD_OPTION_NOTIFY_CONNECTION, guest_notify, d,
 	    MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
 	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)a->cfg.connections,
-	    MHD_OPTION_CONNECTION_TIMEOUT,
-	    (unsigned)((a->cfg.idle_timeout_ms + 999) / 1000),
+	    MHD_OPTION_CONNECTION_TIMEOUT, a->idle_seconds,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, a->cfg.header_limit,
 	    MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 	if (d->mhd == NULL) {
@@ -119,7 +118,6 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 		    "socket", d->local ? "Unix" : "TCP");
 		return RK_EIO;
 	}
-	d->fd = fd;
 	info = MHD_get_daemon_info(d->mhd, MHD_DAEMON_INFO_EPOLL_FD);
 	must(info != NULL);
 	d->watch = loop_fd_add(a->loop, info->epoll_fd, LOOP_IN, door_ready, d);
@@ -153,6 +151,7 @@ api_open(struct api **ap, struct loop *l, struct store *st, struct sup *su,
 	a->cfg = *c;
 	a->tcp_host = xstrdup(c->tcp_host ? c->tcp_host : "");
 	a->cfg.tcp_host = a->tcp_host;
+	a->idle_seconds = (unsigned)((c->idle_timeout_ms + 999) / 1000);
 	stats_init(&a->stats);
 	rc = door_open(a, DOOR_TCP, c->tcp_fd, why);
 	if (rc == RK_OK)

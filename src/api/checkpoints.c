@@ -202,7 +202,7 @@ h_checkpoint(struct req *q)
 	ckpt_close(&c);
 }
 
-/* --- save now ----------------------------------------------------------- */
+/* --- save now ------------------------------------------------------------ */
 
 /* The answer, from the folder that was committed or named. */
 static void
@@ -292,7 +292,7 @@ h_checkpoint_now(struct req *q)
 	free(name);
 }
 
-/* --- names, deletion ------------------------------------------------------- */
+/* --- names, deletion ----------------------------------------------------- */
 
 /* Write down what a person did to a checkpoint, and tell who looks on.  Takes
  * the sentence. */

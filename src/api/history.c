@@ -74,7 +74,7 @@ h_attempts(struct req *q)
 	reply_json(q, 200);
 }
 
-/* --- events --------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------- */
 
 void
 event_write(struct strbuf *b, const struct event_row *e)

@@ -26,7 +26,7 @@
 struct req;
 typedef void route_fn(struct req *q);
 
-/* --- route.c, table.c --------------------------------------------------- */
+/* --- route.c, table.c ---------------------------------------------------- */
 
 #define ROUTE_ARGS 3
 #define ROUTE_ARG_MAX 128
@@ -47,7 +47,7 @@ struct route {
 	route_fn *fn;
 	const char *summary;
 	const char *query;      /* the parameters it takes, by blanks */
-	const char *body;       /* the schema of its body; NULL: it takes none */
+	const char *body;       /* the schema of its body; NULL: none */
 	const char *answers;    /* "201:Job 409 422": status and schema */
 	unsigned flags;
 };
@@ -83,12 +83,12 @@ enum body_kind guard_body_kind(const char *content_type);
 /* A key of an Idempotency-Key header: 1 to 255 printable ASCII characters. */
 bool guard_idem_key_ok(const char *key);
 
-/* --- query.c -------------------------------------------------------------- */
+/* --- query.c ------------------------------------------------------------- */
 
 #define QUERY_MAX 16
 struct query {
 	struct {
-		const char *key, *value;        /* value "" when there is no = */
+		const char *key, *value;        /* "" when there is no = */
 	} v[QUERY_MAX];
 	size_t n;
 	bool overflow;          /* more parameters than any route takes */
@@ -107,7 +107,7 @@ bool query_flag(struct query *q, const char *key);
 /* "running,queued" to bits of enum job_state. */
 unsigned query_states(struct query *q, const char *key);
 
-/* --- problem.c ------------------------------------------------------------ */
+/* --- problem.c ----------------------------------------------------------- */
 
 enum problem {
 	P_BAD_REQUEST, P_INVALID_QUERY, P_MALFORMED_BODY, P_FORBIDDEN_ORIGIN,
@@ -126,7 +126,7 @@ extern const struct problem_def problems[PROBLEMS];
 void problem_write(struct strbuf *b, enum problem p, const char *detail,
     const struct rk_why *faults);
 
-/* --- text.c: JSON text by hand, for what is served often ------------------- */
+/* --- text.c: JSON text by hand, for what is served often ----------------- */
 
 void put_str(struct strbuf *b, const char *s);          /* quoted, escaped */
 void put_strn(struct strbuf *b, const char *s, size_t n);
@@ -138,14 +138,17 @@ void put_or_null(struct strbuf *b, const char *s);      /* null for "" */
 void put_next(struct strbuf *b, int64_t after, bool more);
 void put_raw(struct strbuf *b, const char *json, const char *empty);
 
-/* --- the server ------------------------------------------------------------ */
+/* --- the server ---------------------------------------------------------- */
+
+struct guest;
 
 struct door {
 	struct api *api;
 	bool local;             /* the Unix socket: any Host will do */
 	struct MHD_Daemon *mhd;
 	struct loop_fd *watch;
-	int fd;
+	struct guest *idle_first, *idle_last;   /* the longest idle is first */
+	int nguests, ncut;
 };
 enum { DOOR_TCP, DOOR_UNIX, DOORS };
 
@@ -195,6 +198,7 @@ struct api {
 	struct lingering *lingers;
 	int nlingers;
 	struct loop_timer *linger_timer;
+	unsigned idle_seconds;
 	struct MHD_Response *openapi;
 	bool closing;
 };
@@ -202,7 +206,7 @@ struct api {
 /* A job changed through us and not through the supervisor. */
 void api_changed(struct api *a, const char *job, char what);
 
-/* --- a request ---------------------------------------------------------------- */
+/* --- a request ----------------------------------------------------------- */
 
 struct req {
 	unsigned tag;
@@ -264,7 +268,7 @@ enum MHD_Result req_handle(void *door, struct MHD_Connection *c,
 void req_completed(void *door, struct MHD_Connection *c, void **ctx,
     enum MHD_RequestTerminationCode why);
 
-/* --- reply.c -------------------------------------------------------------------- */
+/* --- reply.c ------------------------------------------------------------- */
 
 /* q->out is the answer. */
 void reply_json(struct req *q, int status);
@@ -285,27 +289,35 @@ void reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
 /* Make the answer a response (once) and queue it. */
 enum MHD_Result reply_send(struct req *q);
 
-/* --- idem.c ----------------------------------------------------------------------- */
+/* --- idem.c -------------------------------------------------------------- */
 
 /* Before a POST runs: false when the answer is set already. */
 bool idem_begin(struct req *q);
 /* After it: keep the answer, if it is one to keep. */
 void idem_end(struct req *q);
 
-/* --- linger.c ----------------------------------------------------------- */
+/* --- guests.c ------------------------------------------------------------ */
 
-void linger_notify(void *door, struct MHD_Connection *c, void **ctx,
+void guest_notify(void *door, struct MHD_Connection *c, void **ctx,
     enum MHD_ConnectionNotificationCode code);
+void guest_busy(struct MHD_Connection *c);      /* a request has begun */
+void guest_idle(struct MHD_Connection *c);      /* it is over */
+void guests_thin(struct door *d);
+
+/* --- linger.c ------------------------------------------------------------ */
+
+/* This connection is about to be closed; keep its socket if that is better. */
+void linger_keep(struct api *a, struct MHD_Connection *c);
 void linger_tick(void *api);
 void linger_close_all(struct api *a);
 
-/* --- cache.c ------------------------------------------------------------------------ */
+/* --- cache.c ------------------------------------------------------------- */
 
 struct cache_entry *cache_find(struct api *a, const char *uri);
 bool cache_keep(struct req *q, size_t size);
 void cache_clear(struct cache *c);
 
-/* --- stream.c ------------------------------------------------------------------------- */
+/* --- stream.c ------------------------------------------------------------ */
 
 enum stream_kind { STREAM_EVENTS, STREAM_METRICS, STREAM_LOG };
 struct stream_want {
@@ -347,7 +359,7 @@ int64_t lines_read(int fd, int64_t pos, bool rest, lines_fn *fn, void *ctx);
 bool lines_metric_ok(const char *s, size_t n, int64_t attempt,
     const char *split);
 
-/* --- what writes JSON ---------------------------------------------------------------------- */
+/* --- what writes JSON ---------------------------------------------------- */
 
 void job_write(struct strbuf *b, struct api *a, const struct job_row *r,
     bool whole);
@@ -361,7 +373,7 @@ bool req_job(struct req *q, struct job_row *r);
  * False: the refusal is the answer already. */
 bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
-/* --- stats.c ----------------------------------------------------------------------------------- */
+/* --- stats.c ------------------------------------------------------------- */
 
 void stats_init(struct stats *s);
 void stats_fini(struct stats *s);
@@ -369,7 +381,7 @@ void stats_count(struct stats *s, const struct route *r, int status,
     int64_t ns);
 void stats_write(struct strbuf *b, struct api *a);
 
-/* --- handlers, by table.c ------------------------------------------------------------------------ */
+/* --- handlers, by table.c ------------------------------------------------ */
 
 route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;

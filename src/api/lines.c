@@ -135,7 +135,7 @@ h_metrics_page(struct req *q)
 		write_metrics(&p, after);
 }
 
-/* --- the log -------------------------------------------------------------- */
+/* --- the log ------------------------------------------------------------- */
 
 /* Where the last n lines of a file of that size begin. */
 static int64_t

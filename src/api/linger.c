@@ -93,16 +93,12 @@ keep(struct api *a, int fd)
 
 /* libmicrohttpd is about to close a connection; it has said its last. */
 void
-linger_notify(void *door, struct MHD_Connection *c, void **ctx,
-    enum MHD_ConnectionNotificationCode code)
+linger_keep(struct api *a, struct MHD_Connection *c)
 {
-	struct api *a = ((struct door *)door)->api;
 	const union MHD_ConnectionInfo *info;
 	int unread = 0, fd;
 
-	(void)ctx;
-	if (code != MHD_CONNECTION_NOTIFY_CLOSED || a->closing ||
-	    a->nlingers >= LINGER_MAX)
+	if (a->closing || a->nlingers >= LINGER_MAX)
 		return;
 	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	if (info == NULL || ioctl(info->connect_fd, FIONREAD, &unread) != 0 ||

@@ -57,7 +57,7 @@ put_media(json_t *content, const char *type, json_t *schema)
 	put(content, type, m);
 }
 
-/* --- parameters ------------------------------------------------------------ */
+/* --- parameters ---------------------------------------------------------- */
 
 static json_t *
 parameter(const char *in, const char *name, const char *schema,
@@ -123,7 +123,7 @@ parameters(const struct route *r)
 	return a;
 }
 
-/* --- bodies and answers ----------------------------------------------------- */
+/* --- bodies and answers -------------------------------------------------- */
 
 static json_t *
 request_body(const struct route *r)
@@ -245,7 +245,7 @@ answers(const struct route *r)
 	return o;
 }
 
-/* --- the document -------------------------------------------------------------- */
+/* --- the document -------------------------------------------------------- */
 
 static json_t *
 operation(const struct route *r)

@@ -75,7 +75,7 @@ query_int(struct query *q, const char *key, int64_t fallback, int64_t min,
 		return fallback;
 	errno = 0;
 	n = strtoll(s, &end, 10);
-	/* strtoll() would skip white space and a plus (a blank, once decoded) */
+	/* strtoll() would skip white space and a plus */
 	if (strspn(s, "-0123456789") != strlen(s) || *end != '\0' || end == s ||
 	    errno != 0 || n < min || n > max) {
 		rk_refuse_at(q->why, key,
@@ -124,9 +124,9 @@ query_states(struct query *q, const char *key)
 				break;
 		}
 		if (i == JOB_STATES)
-			rk_refuse_at(q->why, key, "\"%.*s\" is no state; states "
-			    "are: held, queued, starting, running, paused, "
-			    "succeeded, failed, cancelled",
+			rk_refuse_at(q->why, key, "\"%.*s\" is no state; "
+			    "states are: held, queued, starting, running, "
+			    "paused, succeeded, failed, cancelled",
 			    (int)RK_MIN(n, (size_t)40), s);
 		else
 			bits |= 1u << i;

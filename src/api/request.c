@@ -38,6 +38,7 @@ req_uri(void *door, const char *uri, struct MHD_Connection *c)
 	if (a->reqs != NULL)
 		a->reqs->prev = q;
 	a->reqs = q;
+	guest_busy(c);
 	return q;
 }
 
@@ -48,8 +49,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	struct req *q = *ctx;
 
 	(void)door;
-	(void)c;
 	(void)code;
+	guest_idle(c);
 	if (q == NULL)
 		return;
 	must_be(q, REQ_TAG);
@@ -118,7 +119,8 @@ may_come_in(struct req *q)
 static bool
 changes_something(const struct req *q)
 {
-	return strcmp(q->method, "POST") == 0 || strcmp(q->method, "PATCH") == 0;
+	return strcmp(q->method, "POST") == 0 ||
+	    strcmp(q->method, "PATCH") == 0;
 }
 
 /* The body's type and its length, as far as the headers say. */

@@ -57,7 +57,7 @@ one(struct strbuf *b, const char *name, const char *type, const char *help,
 	sb_addf(b, "%s %.15g\n", name, v);
 }
 
-/* --- requests -------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------ */
 
 static void
 write_requests(struct strbuf *b, const struct stats *s)
@@ -68,7 +68,8 @@ write_requests(struct strbuf *b, const struct stats *s)
 	    "Requests answered, by route and status.");
 	for (size_t r = 0; r <= nroutes; r++) {
 		for (int st = 0; st < STATS_STATUS; st++) {
-			uint64_t n = s->by_status[r * STATS_STATUS + (size_t)st];
+			size_t at = r * STATS_STATUS + (size_t)st;
+			uint64_t n = s->by_status[at];
 			if (n > 0)
 				sb_addf(b, "rekindle_http_requests_total"
 				    "{route=\"%s\",status=\"%d\"} %llu\n",
@@ -110,7 +111,7 @@ write_doors(struct strbuf *b, struct api *a)
 	    "Clients that follow events, metrics or a log.", a->nstreams);
 }
 
-/* --- jobs ------------------------------------------------------------------- */
+/* --- jobs ---------------------------------------------------------------- */
 
 struct running {
 	struct api *a;
@@ -218,7 +219,7 @@ write_totals(struct strbuf *b, struct api *a)
 	    "Time that checkpoints took to be written.", t.write_seconds);
 }
 
-/* --- this process -------------------------------------------------------------- */
+/* --- this process -------------------------------------------------------- */
 
 static double
 resident_bytes(void)

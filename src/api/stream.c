@@ -9,8 +9,8 @@
  * gone is found.
  *
  * `id:` is where to go on, so Last-Event-ID takes up without a gap.  When the
- * job has ended and all was sent, the stream ends; a client that comes back after
- * that with its Last-Event-ID gets 204, which tells a browser to stop.
+ * job has ended and all was sent, the stream ends; a client that comes back
+ * after that with its Last-Event-ID gets 204, which tells a browser to stop.
  */
 #include "impl.h"
 

@@ -39,7 +39,7 @@ config_fini(struct config *c)
 	*c = (struct config){ 0 };
 }
 
-/* --- the file ----------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------ */
 
 /* An object within the file, or an empty one where it is absent. */
 static void
@@ -183,10 +183,10 @@ config_load(struct config *c, const char *path, struct rk_why *why)
 	return rc;
 }
 
-/* --- the flags ------------------------------------------------------------------- */
+/* --- the flags ----------------------------------------------------------- */
 
-enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_MODE, F_TRAINER, F_THREADS, F_MEMORY,
-	F_LOG, F_CONFIG, F_HELP, F_VERSION };
+enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_MODE, F_TRAINER, F_THREADS,
+	F_MEMORY, F_LOG, F_CONFIG, F_HELP, F_VERSION };
 
 static const struct option flags[] = {
 	{ "state-dir", required_argument, NULL, F_STATE },

@@ -28,7 +28,7 @@ enum daemon_exit {
 #define DEFAULT_STATE  "/var/lib/rekindle"
 #define DEFAULT_LISTEN "127.0.0.1:7450"
 
-/* --- config.c ------------------------------------------------------------- */
+/* --- config.c ------------------------------------------------------------ */
 
 /* etc/rekindled.yaml explains each field; strings are owned. */
 struct config {
@@ -67,11 +67,11 @@ bool config_args(struct config *c, int argc, char **argv, int *code);
 /* Fill in what depends on the machine. */
 enum rk_err config_settle(struct config *c, struct rk_why *why) RK_MUSTCHECK;
 
-/* --- help.c ---------------------------------------------------------------- */
+/* --- help.c -------------------------------------------------------------- */
 
 void help_print(void);
 
-/* --- state.c --------------------------------------------------------------- */
+/* --- state.c ------------------------------------------------------------- */
 
 struct state {
 	int dirfd, lockfd;
@@ -84,7 +84,7 @@ void state_close(struct state *st);
 /* Where we listen, for who wants to find us: <state>/address. */
 void state_address(const struct state *st, const char *url);
 
-/* --- listen.c ---------------------------------------------------------------- */
+/* --- listen.c ------------------------------------------------------------ */
 
 struct address {
 	char host[64];          /* numeric, without brackets */
@@ -103,7 +103,7 @@ enum rk_err listen_tcp(struct address *a, int *fd, struct rk_why *why)
 enum rk_err listen_unix(const char *path, unsigned mode, int *fd,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* --- notify.c ------------------------------------------------------------------ */
+/* --- notify.c ------------------------------------------------------------ */
 
 /* What systemd hears: status lines and the watchdog; nothing without it. */
 struct notify;

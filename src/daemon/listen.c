@@ -105,7 +105,7 @@ fail:
 	return RK_EIO;
 }
 
-/* --- the Unix socket -------------------------------------------------------- */
+/* --- the Unix socket ----------------------------------------------------- */
 
 static bool
 answers(const struct sockaddr_un *un)

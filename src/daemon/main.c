@@ -44,7 +44,7 @@ has_unix(const struct daemon *d)
 	return strcmp(d->cfg.socket, "none") != 0;
 }
 
-/* --- while it runs ------------------------------------------------------------- */
+/* --- while it runs ------------------------------------------------------- */
 
 static void
 on_drained(void *ctx)
@@ -103,7 +103,7 @@ on_trim(void *ctx)
 	loop_timer_at(d->trim, mono_ms() + TRIM_MS);
 }
 
-/* --- opening -------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------- */
 
 /* Each connection and each trainer is a descriptor or two. */
 static void

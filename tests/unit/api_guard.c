@@ -53,7 +53,8 @@ T_CASE(only_a_browsers_own_page_counts_as_the_same_site)
 T_CASE(what_a_plain_form_can_send_is_no_type_of_ours)
 {
 	t_eq_int(guard_body_kind("text/plain"), BODY_OTHER);
-	t_eq_int(guard_body_kind("multipart/form-data; boundary=x"), BODY_OTHER);
+	t_eq_int(guard_body_kind("multipart/form-data; boundary=x"),
+	    BODY_OTHER);
 	t_eq_int(guard_body_kind("application/x-www-form-urlencoded"),
 	    BODY_OTHER);
 	t_eq_int(guard_body_kind(""), BODY_OTHER);
@@ -80,7 +81,7 @@ T_CASE(an_idempotency_key_is_1_to_255_printable_characters)
 	t_check(!guard_idem_key_ok("\xc3\xa4"));
 }
 
-/* --- routes ------------------------------------------------------------------ */
+/* --- routes -------------------------------------------------------------- */
 
 static char args[ROUTE_ARGS][ROUTE_ARG_MAX];
 
@@ -133,7 +134,7 @@ T_CASE(head_is_get_and_other_methods_are_listed)
 	t_check(allow == NULL);
 }
 
-/* --- the query ----------------------------------------------------------------- */
+/* --- the query ----------------------------------------------------------- */
 
 T_CASE(a_parameter_is_known_once_and_of_its_type)
 {
@@ -159,8 +160,8 @@ T_CASE(a_parameter_is_known_once_and_of_its_type)
 
 T_CASE(numbers_that_are_none_are_faults)
 {
-	static const char *const bad[] = { "", "x", "1x", " 1", "+1", "0", "501",
-	    "99999999999999999999", "1.5", "--1" };
+	static const char *const bad[] = { "", "x", "1x", " 1", "+1", "0",
+	    "501", "99999999999999999999", "1.5", "--1" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
 		struct rk_why why = { 0 };
@@ -187,7 +188,7 @@ T_CASE(states_come_by_commas)
 	rk_why_fini(&why);
 }
 
-/* --- what goes out ----------------------------------------------------------------- */
+/* --- what goes out ------------------------------------------------------- */
 
 static json_t *
 parsed(const struct strbuf *b)

@@ -95,7 +95,8 @@ fields_known(const json_t *v, const json_t *schema, const char *where)
 		schema = follow(json_array_get(any, 1));
 	if (json_is_array(v)) {
 		json_array_foreach(v, i, x)
-			fields_known(x, json_object_get(schema, "items"), where);
+			fields_known(x, json_object_get(schema, "items"),
+			    where);
 		return;
 	}
 	if (!json_is_object(v) || json_is_object(json_object_get(schema,
@@ -140,17 +141,19 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	    " 2}]}, training: {steps: 9, epochs: 2, optimizer: {type: sgd,"
 	    " learning_rate: 0.1}, schedule: {type: multistep, milestones: [2,"
 	    " 4], warmup_epochs: 1}}, data: {train: {type: idx, images: /i,"
-	    " labels: /l}, validation_split: 0.1, normalize: {type: scale, mean:"
-	    " 0.5, std: 0.5}}}");
-	job_known("{name: c, model: {arch: lenet5, classes: 7}, training: {epochs:"
-	    " 2, optimizer: {type: rmsprop}, schedule: {type: polynomial,"
-	    " length: 5}}, data: {train: {type: idx, images: /i, labels: /l}}}");
+	    " labels: /l}, validation_split: 0.1, normalize: {type: scale,"
+	    " mean: 0.5, std: 0.5}}}");
+	job_known("{name: c, model: {arch: lenet5, classes: 7}, training:"
+	    " {epochs: 2, optimizer: {type: rmsprop}, schedule: {type:"
+	    " polynomial, length: 5}}, data: {train: {type: idx, images: /i,"
+	    " labels: /l}}}");
 	job_known("{name: d, model: {arch: lenet5}, training: {epochs: 2,"
-	    " optimizer: {type: adamw}, schedule: {type: step, step_size_epochs:"
-	    " 1}}, data: {train: {type: idx, images: /i, labels: /l}}}");
+	    " optimizer: adamw, schedule: {type: step, step_size_epochs: 1}},"
+	    " data: {train: {type: idx, images: /i, labels: /l}}}");
 	job_known("{name: e, model: {arch: lenet5}, training: {epochs: 2,"
-	    " optimizer: {type: adamw}, schedule: {type: linear, length_epochs:"
-	    " 1}}, data: {train: {type: idx, images: /i, labels: /l}}}");
+	    " optimizer: {type: adamw}, schedule: {type: linear,"
+	    " length_epochs: 1}}, data: {train: {type: idx, images: /i,"
+	    " labels: /l}}}");
 	json_decref(doc);
 }
 

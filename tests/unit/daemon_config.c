@@ -108,7 +108,7 @@ T_CASE(a_file_of_comments_alone_changes_nothing)
 	config_fini(&c);
 }
 
-/* --- flags --------------------------------------------------------------------- */
+/* --- flags --------------------------------------------------------------- */
 
 static int
 args(struct config *c, int n, const char *const *v)
@@ -173,7 +173,7 @@ T_CASE(a_state_directory_may_be_called_anything)
 	config_fini(&c);
 }
 
-/* --- addresses and sockets --------------------------------------------------------- */
+/* --- addresses and sockets ----------------------------------------------- */
 
 T_CASE(addresses_are_loopback_or_refused)
 {
@@ -264,7 +264,7 @@ T_CASE(a_socket_with_too_long_a_path_is_a_sentence)
 	rk_why_fini(&why);
 }
 
-/* --- the state directory ----------------------------------------------------------- */
+/* --- the state directory ------------------------------------------------- */
 
 T_CASE(a_second_daemon_is_told_who_has_the_directory)
 {
