@@ -28,7 +28,7 @@ struct cli_args {
 	int nset;
 };
 
-/* --- http.c ----------------------------------------------------------------- */
+/* --- http.c -------------------------------------------------------------- */
 
 struct cli_reply {
 	long status;
@@ -59,12 +59,12 @@ enum cli_exit cli_stream(const char *path, cli_event_fn *fn, void *ctx);
 /* Percent-encode for a path or a query; the caller frees. */
 char *cli_escape(const char *s);
 
-/* --- find.c ------------------------------------------------------------------- */
+/* --- find.c -------------------------------------------------------------- */
 
 /* A job by id, unique id prefix or unique name. */
 enum cli_exit cli_find_job(const char *ref, char id[RK_ID]);
 
-/* --- print.c ------------------------------------------------------------------- */
+/* --- print.c ------------------------------------------------------------- */
 
 /* Text fields of a JSON object, "" where absent. */
 const char *cli_str(const json_t *o, const char *key);
@@ -84,7 +84,7 @@ char *cli_age(char *out, size_t n, const char *rfc3339);
 /* One line of a job's progress with a bar of `width` characters. */
 void cli_progress_line(struct strbuf *b, const json_t *job, int width);
 
-/* --- commands -------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
 cli_command_fn cmd_submit, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,

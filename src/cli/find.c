@@ -19,7 +19,8 @@ ask(const char *key, const char *ref, char id[RK_ID], size_t *n)
 
 	*n = rc == CLI_OK ? json_array_size(jobs) : 0;
 	if (*n > 0)
-		snprintf(id, RK_ID, "%s", cli_str(json_array_get(jobs, 0), "id"));
+		snprintf(id, RK_ID, "%s",
+		    cli_str(json_array_get(jobs, 0), "id"));
 	cli_reply_fini(&r);
 	free(path);
 	free(esc);
@@ -65,6 +66,7 @@ cli_find_job(const char *ref, char id[RK_ID])
 			return CLI_NO_JOB;
 		}
 	}
-	fprintf(stderr, "rekindle: no job has the id or the name \"%s\"\n", ref);
+	fprintf(stderr, "rekindle: no job has the id or the name \"%s\"\n",
+	    ref);
 	return CLI_NO_JOB;
 }

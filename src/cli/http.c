@@ -175,24 +175,34 @@ finish(struct cli_reply *r, struct strbuf *b)
 	return r->status == 404 ? CLI_NO_JOB : CLI_REFUSED;
 }
 
+/* One key for all tries of a POST: it is done once. */
+static struct curl_slist *
+call_headers(bool post)
+{
+	char line[64 + RK_ID], key[RK_ID];
+	struct curl_slist *h;
+
+	h = curl_slist_append(NULL, "Content-Type: application/json");
+	h = curl_slist_append(h, "Expect:");
+	if (post) {
+		rk_id_new(key);
+		snprintf(line, sizeof(line), "Idempotency-Key: %s", key);
+		h = curl_slist_append(h, line);
+	}
+	return h;
+}
+
 enum cli_exit
 cli_call(const char *method, const char *path, const json_t *body,
     struct cli_reply *r)
 {
-	struct curl_slist *h = NULL;
+	const bool post = strcmp(method, "POST") == 0;
+	struct curl_slist *h = call_headers(post);
 	struct strbuf b = {0};
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	char line[64 + RK_ID], key[RK_ID];
 	CURLcode rc = CURLE_OK;
 
 	*r = (struct cli_reply){0};
-	rk_id_new(key);
-	h = curl_slist_append(h, "Content-Type: application/json");
-	h = curl_slist_append(h, "Expect:");
-	if (strcmp(method, "POST") == 0) {
-		snprintf(line, sizeof(line), "Idempotency-Key: %s", key);
-		h = curl_slist_append(h, line);
-	}
 	for (int i = 0; i < TRIES; i++) {
 		if (i > 0)
 			usleep(150000u << i);
@@ -202,7 +212,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 		curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take);
 		curl_easy_setopt(handle, CURLOPT_WRITEDATA, &b);
 		curl_easy_setopt(handle, CURLOPT_TIMEOUT, 150L);
-		if (text != NULL || strcmp(method, "POST") == 0)
+		if (text != NULL || post)
 			curl_easy_setopt(handle, CURLOPT_POSTFIELDS,
 			    text != NULL ? text : "");
 		rc = curl_easy_perform(handle);
@@ -224,7 +234,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 	return finish(r, &b);
 }
 
-/* --- server-sent events ------------------------------------------------------ */
+/* --- server-sent events -------------------------------------------------- */
 
 struct stream {
 	struct strbuf in, data, all;
@@ -252,7 +262,8 @@ stream_line(struct stream *s, const char *p, size_t n)
 		sb_addc(&s->data, '\n');
 	} else if (n >= 3 && memcmp(p, "id:", 3) == 0) {
 		size_t skip = n > 3 && p[3] == ' ' ? 4 : 3;
-		snprintf(s->id, sizeof(s->id), "%.*s", (int)(n - skip), p + skip);
+		snprintf(s->id, sizeof(s->id), "%.*s", (int)(n - skip),
+		    p + skip);
 	} else if (n >= 9 && memcmp(p, ": the end", 9) == 0) {
 		s->end = true;
 	}
@@ -273,11 +284,38 @@ stream_take(char *p, size_t size, size_t n, void *ctx)
 	while (!s->stopped && s->in.len > 0 &&
 	    (nl = memchr(s->in.s, '\n', s->in.len)) != NULL) {
 		size_t len = (size_t)(nl - s->in.s);
-		size_t use = len > 0 && s->in.s[len - 1] == '\r' ? len - 1 : len;
-		stream_line(s, s->in.s, use);
+		bool cr = len > 0 && s->in.s[len - 1] == '\r';
+		stream_line(s, s->in.s, cr ? len - 1 : len);
 		sb_cut(&s->in, len + 1);
 	}
 	return s->stopped ? 0 : size * n;
+}
+
+/* Connect, from where we are, and take what comes until it ends. */
+static CURLcode
+stream_once(struct stream *s, const char *path)
+{
+	struct curl_slist *h;
+	char line[96];
+	CURLcode rc;
+
+	h = curl_slist_append(NULL, "Accept: text/event-stream");
+	if (*s->id != '\0') {
+		snprintf(line, sizeof(line), "Last-Event-ID: %s", s->id);
+		h = curl_slist_append(h, line);
+	}
+	s->got = false;
+	s->status = 0;
+	sb_reset(&s->in);
+	sb_reset(&s->data);
+	prepare("GET", path);
+	curl_easy_setopt(handle, CURLOPT_HTTPHEADER, h);
+	curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, stream_take);
+	curl_easy_setopt(handle, CURLOPT_WRITEDATA, s);
+	rc = curl_easy_perform(handle);
+	curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &s->status);
+	curl_slist_free_all(h);
+	return rc;
 }
 
 enum cli_exit
@@ -288,25 +326,7 @@ cli_stream(const char *path, cli_event_fn *fn, void *ctx)
 	int failures = 0;
 
 	for (;;) {
-		struct curl_slist *h = NULL;
-		char line[96];
-		CURLcode rc;
-
-		h = curl_slist_append(h, "Accept: text/event-stream");
-		if (*s.id != '\0') {
-			snprintf(line, sizeof(line), "Last-Event-ID: %s", s.id);
-			h = curl_slist_append(h, line);
-		}
-		s.got = false;
-		sb_reset(&s.in);
-		sb_reset(&s.data);
-		prepare("GET", path);
-		curl_easy_setopt(handle, CURLOPT_HTTPHEADER, h);
-		curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, stream_take);
-		curl_easy_setopt(handle, CURLOPT_WRITEDATA, &s);
-		rc = curl_easy_perform(handle);
-		curl_slist_free_all(h);
-		curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &s.status);
+		CURLcode rc = stream_once(&s, path);
 		if (s.stopped || s.end || (rc == CURLE_OK && s.status == 204))
 			break;
 		/* Without those words it was the daemon that ended: the next

@@ -8,7 +8,71 @@
 
 #include "cli.h"
 
-/* --- list ------------------------------------------------------------------------- */
+/* --- lists ---------------------------------------------------------------- */
+
+/*
+ * The entries under `key` of all pages of a list, `limit` of them at most;
+ * *more: there are others.  query begins with an ampersand or is empty.
+ */
+static enum cli_exit
+walk(const char *path, const char *query, const char *key, int64_t limit,
+    json_t *all, bool *more)
+{
+	char *cursor = NULL;
+	enum cli_exit rc;
+	int64_t left = limit;
+
+	do {
+		struct strbuf p = {0};
+		struct cli_reply r;
+
+		sb_addf(&p, "%s?limit=%d%s", path, (int)RK_MIN(left, 500),
+		    query);
+		if (cursor != NULL) {
+			char *esc = cli_escape(cursor);
+			sb_addf(&p, "&cursor=%s", esc);
+			free(esc);
+		}
+		rc = cli_call("GET", p.s, NULL, &r);
+		sb_fini(&p);
+		free(cursor);
+		cursor = NULL;
+		json_t *list = json_object_get(r.json, key);
+		if (rc == CLI_OK && json_array_size(list) > 0) {
+			json_array_extend(all, list);
+			if (*cli_str(r.json, "next") != '\0')
+				cursor = xstrdup(cli_str(r.json, "next"));
+		}
+		cli_reply_fini(&r);
+		left = limit - (int64_t)json_array_size(all);
+	} while (rc == CLI_OK && cursor != NULL && left > 0);
+	*more = cursor != NULL;
+	free(cursor);
+	return rc;
+}
+
+typedef void row_fn(struct cli_table *t, const json_t *row);
+
+/* As JSON for programs, or a line an entry. */
+static void
+print_list(const struct cli_args *a, const json_t *all, size_t n,
+    const char *const *head, row_fn *row)
+{
+	struct cli_table t = {0};
+	const json_t *v;
+	size_t i;
+
+	if (a->json) {
+		cli_print_json(all);
+		return;
+	}
+	cli_table_row(&t, n, head);
+	json_array_foreach(all, i, v)
+		row(&t, v);
+	cli_table_print(&t);
+}
+
+/* --- list ---------------------------------------------------------------- */
 
 static void
 job_cells(struct cli_table *t, const json_t *job)
@@ -31,15 +95,18 @@ job_cells(struct cli_table *t, const json_t *job)
 	if (!isnan(v = cli_num(p, "loss", NAN)))
 		snprintf(loss, sizeof(loss), "%.4f", v);
 	const char *cells[] = { cli_str(job, "id"), cli_str(job, "name"), state,
-	    epoch, done, loss, cli_age(age, sizeof(age), cli_str(job, "created")) };
+	    epoch, done, loss,
+	    cli_age(age, sizeof(age), cli_str(job, "created")) };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 }
 
 static void
 query_add(struct strbuf *q, const char *key, const char *value)
 {
+	if (value == NULL)
+		return;
 	char *esc = cli_escape(value);
-	sb_addf(q, "%c%s=%s", q->len > 0 ? '&' : '?', key, esc);
+	sb_addf(q, "&%s=%s", key, esc);
 	free(esc);
 }
 
@@ -48,65 +115,27 @@ cmd_list(const struct cli_args *a)
 {
 	static const char *const head[] = { "ID", "NAME", "STATE", "EPOCH",
 	    "DONE", "LOSS", "CREATED" };
-	int64_t left = a->limit > 0 ? a->limit : a->all ? INT64_MAX : 50;
-	struct cli_table t = {0};
+	int64_t limit = a->limit > 0 ? a->limit : a->all ? INT64_MAX : 50;
+	struct strbuf query = {0};
 	json_t *all = json_array();
-	char *cursor = NULL;
-	enum cli_exit rc;
+	bool more;
 
-	cli_table_row(&t, RK_ARRAY_LEN(head), head);
-	do {
-		struct strbuf q = {0};
-		struct cli_reply r;
-		const json_t *job;
-		size_t i;
-		char n[24];
-
-		snprintf(n, sizeof(n), "%d", (int)RK_MIN(left, 500));
-		query_add(&q, "limit", n);
-		if (a->state != NULL)
-			query_add(&q, "state", a->state);
-		if (a->label != NULL)
-			query_add(&q, "label", a->label);
-		if (cursor != NULL)
-			query_add(&q, "cursor", cursor);
-		char *path = xasprintf("/v1/jobs%s", sb_str(&q));
-		rc = cli_call("GET", path, NULL, &r);
-		free(path);
-		sb_fini(&q);
-		free(cursor);
-		cursor = NULL;
-		if (rc == CLI_OK) {
-			json_t *jobs = json_object_get(r.json, "jobs");
-			json_array_foreach(jobs, i, job)
-				job_cells(&t, job);
-			json_array_extend(all, jobs);
-			left -= (int64_t)json_array_size(jobs);
-			if (*cli_str(r.json, "next") != '\0')
-				cursor = xstrdup(cli_str(r.json, "next"));
-		}
-		cli_reply_fini(&r);
-	} while (rc == CLI_OK && cursor != NULL && left > 0);
-
-	if (rc == CLI_OK && cursor != NULL && !a->json)
-		fprintf(stderr, "(there are more: --all, or --limit N)\n");
-	free(cursor);
-	if (rc == CLI_OK && a->json)
-		cli_print_json(all);
-	else if (rc == CLI_OK && t.rows > 1) {
-		cli_table_print(&t);
-		json_decref(all);
-		return rc;
-	} else if (rc == CLI_OK)
+	query_add(&query, "state", a->state);
+	query_add(&query, "label", a->label);
+	enum cli_exit rc = walk("/v1/jobs", sb_str(&query), "jobs", limit, all,
+	    &more);
+	if (rc == CLI_OK && json_array_size(all) == 0 && !a->json)
 		printf("no jobs\n");
-	for (size_t i = 0; i < t.rows * t.n; i++)
-		free(t.cells[i]);
-	free(t.cells);
+	else if (rc == CLI_OK)
+		print_list(a, all, RK_ARRAY_LEN(head), head, job_cells);
+	if (rc == CLI_OK && more && !a->json)
+		fprintf(stderr, "(there are more: --all, or --limit N)\n");
+	sb_fini(&query);
 	json_decref(all);
 	return rc;
 }
 
-/* --- show ------------------------------------------------------------------------- */
+/* --- show ---------------------------------------------------------------- */
 
 static void
 line(const char *key, const char *value)
@@ -118,7 +147,8 @@ line(const char *key, const char *value)
 static void
 show_plan(const json_t *plan)
 {
-	static const char *const head[] = { "  TENSOR", "ACTION", "FILE", "MODEL" };
+	static const char *const head[] = { "  TENSOR", "ACTION", "FILE",
+	    "MODEL" };
 	const json_t *tensors = json_object_get(plan, "tensors"), *row;
 	struct cli_table t = {0};
 	size_t i;
@@ -151,7 +181,8 @@ show_job(const json_t *job)
 
 	line("id", cli_str(job, "id"));
 	line("name", cli_str(job, "name"));
-	sb_addf(&b, *reason ? "%s (%s)" : "%s%s", cli_str(job, "state"), reason);
+	sb_addf(&b, *reason ? "%s (%s)" : "%s%s", cli_str(job, "state"),
+	    reason);
 	line("state", sb_str(&b));
 	line("", cli_str(job, "message"));
 	line("desired", cli_str(job, "desired"));
@@ -208,59 +239,25 @@ cmd_show(const struct cli_args *a)
 	return rc;
 }
 
-/* --- pages of things -------------------------------------------------------------- */
+/* --- pages of things ----------------------------------------------------- */
 
-typedef void row_fn(struct cli_table *t, const json_t *row);
-
-/* All pages of a list under `key`, as a table or as one JSON array. */
+/* One of a job's lists. */
 static enum cli_exit
-pages(const struct cli_args *a, const char *what, const char *key,
-    const char *query, size_t n, const char *const *head, row_fn *row)
+pages(const struct cli_args *a, const char *what, const char *query, size_t n,
+    const char *const *head, row_fn *row)
 {
-	struct cli_table t = {0};
-	json_t *all = json_array();
-	char id[RK_ID], *cursor = NULL;
+	char id[RK_ID];
+	bool more;
 	enum cli_exit rc = cli_find_job(a->pos[0], id);
 
-	cli_table_row(&t, n, head);
-	while (rc == CLI_OK) {
-		struct cli_reply r;
-		struct strbuf path = {0};
-		const json_t *v;
-		size_t i;
-
-		sb_addf(&path, "/v1/jobs/%s/%s?limit=500%s", id, what, query);
-		if (cursor != NULL) {
-			char *esc = cli_escape(cursor);
-			sb_addf(&path, "&cursor=%s", esc);
-			free(esc);
-		}
-		rc = cli_call("GET", path.s, NULL, &r);
-		sb_fini(&path);
-		free(cursor);
-		cursor = NULL;
-		if (rc == CLI_OK) {
-			json_t *list = json_object_get(r.json, key);
-			json_array_foreach(list, i, v)
-				row(&t, v);
-			json_array_extend(all, list);
-			if (*cli_str(r.json, "next") != '\0' &&
-			    json_array_size(list) > 0)
-				cursor = xstrdup(cli_str(r.json, "next"));
-		}
-		cli_reply_fini(&r);
-		if (cursor == NULL)
-			break;
-	}
-	if (rc == CLI_OK && a->json)
-		cli_print_json(all);
-	if (rc == CLI_OK && !a->json)
-		cli_table_print(&t);
-	else {
-		for (size_t i = 0; i < t.rows * t.n; i++)
-			free(t.cells[i]);
-		free(t.cells);
-	}
+	if (rc != CLI_OK)
+		return rc;
+	json_t *all = json_array();
+	char *path = xasprintf("/v1/jobs/%s/%s", id, what);
+	rc = walk(path, query, what, INT64_MAX, all, &more);
+	if (rc == CLI_OK)
+		print_list(a, all, n, head, row);
+	free(path);
 	json_decref(all);
 	return rc;
 }
@@ -291,8 +288,9 @@ checkpoint_row(struct cli_table *t, const json_t *c)
 	number(loss, sizeof(loss), m, "val_loss", "%.4f");
 	number(acc, sizeof(acc), m, "val_accuracy", "%.4f");
 	rk_human_bytes(size, (uint64_t)cli_num(c, "bytes", 0));
-	const char *cells[] = { cli_str(c, "checkpoint"), sb_str(&b), step, epoch,
-	    loss, acc, size, cli_age(age, sizeof(age), cli_str(c, "created")) };
+	const char *cells[] = { cli_str(c, "checkpoint"), sb_str(&b), step,
+	    epoch, loss, acc, size,
+	    cli_age(age, sizeof(age), cli_str(c, "created")) };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 	sb_fini(&b);
 }
@@ -302,14 +300,15 @@ cmd_checkpoints(const struct cli_args *a)
 {
 	static const char *const head[] = { "CHECKPOINT", "NAMES", "STEP",
 	    "EPOCH", "VAL LOSS", "VAL ACC", "SIZE", "WRITTEN" };
-	return pages(a, "checkpoints", "checkpoints", "", RK_ARRAY_LEN(head),
+	return pages(a, "checkpoints", "", RK_ARRAY_LEN(head),
 	    head, checkpoint_row);
 }
 
 static void
 metric_row(struct cli_table *t, const json_t *m)
 {
-	char attempt[32], step[32], epoch[32], loss[32], acc[32], lr[32], rate[32];
+	char attempt[32], step[32], epoch[32], loss[32], acc[32], lr[32];
+	char rate[32];
 
 	number(attempt, sizeof(attempt), m, "attempt", "%.0f");
 	number(step, sizeof(step), m, "step", "%.0f");
@@ -355,7 +354,7 @@ cmd_metrics(const struct cli_args *a)
 	char *q = a->split != NULL ? xasprintf("&split=%s", a->split) :
 	    xstrdup("");
 	enum cli_exit rc = a->follow ? follow(a, "metrics", q, print_data) :
-	    pages(a, "metrics", "metrics", q, RK_ARRAY_LEN(head), head,
+	    pages(a, "metrics", q, RK_ARRAY_LEN(head), head,
 	    metric_row);
 	free(q);
 	return rc;
@@ -389,8 +388,9 @@ cmd_events(const struct cli_args *a)
 	static const char *const head[] = { "TIME", "KIND", "MESSAGE" };
 
 	if (a->follow)
-		return follow(a, "events", "", a->json ? print_data : print_event);
-	return pages(a, "events", "events", "", RK_ARRAY_LEN(head), head,
+		return follow(a, "events", "",
+		    a->json ? print_data : print_event);
+	return pages(a, "events", "", RK_ARRAY_LEN(head), head,
 	    event_row);
 }
 
@@ -411,9 +411,9 @@ attempt_row(struct cli_table *t, const json_t *m)
 enum cli_exit
 cmd_attempts(const struct cli_args *a)
 {
-	static const char *const head[] = { "ATTEMPT", "STARTED", "ENDED", "FROM",
-	    "FIRST", "LAST", "OUTCOME", "MESSAGE" };
-	return pages(a, "attempts", "attempts", "", RK_ARRAY_LEN(head), head,
+	static const char *const head[] = { "ATTEMPT", "STARTED", "ENDED",
+	    "FROM", "FIRST", "LAST", "OUTCOME", "MESSAGE" };
+	return pages(a, "attempts", "", RK_ARRAY_LEN(head), head,
 	    attempt_row);
 }
 

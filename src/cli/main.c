@@ -20,17 +20,20 @@ static const struct command {
 	    cmd_submit },
 	{ "list", 0, 0, "[--state STATE,...] [--label KEY=VALUE] [--limit N] "
 	    "[--all]", "the jobs, newest first", cmd_list },
-	{ "show", 1, 1, "JOB", "all about a job, its warm start too", cmd_show },
+	{ "show", 1, 1, "JOB", "all about a job, its warm start too",
+	    cmd_show },
 	{ "watch", 1, 1, "JOB", "a live progress line until the job has ended",
 	    cmd_watch },
 	{ "start", 1, 1, "JOB", "let a held job into the queue", cmd_start },
-	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now", cmd_pause },
+	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now",
+	    cmd_pause },
 	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME] "
 	    "[--set PATH=VALUE]... [--watch]",
 	    "go on, from a checkpoint you name", cmd_resume },
 	{ "cancel", 1, 1, "JOB", "stop for good; its checkpoints stay",
 	    cmd_cancel },
-	{ "retry", 1, 1, "JOB [--watch]", "queue a failed job again", cmd_retry },
+	{ "retry", 1, 1, "JOB [--watch]", "queue a failed job again",
+	    cmd_retry },
 	{ "checkpoint", 1, 1, "JOB [--name NAME]",
 	    "save one now; a named one is kept for good", cmd_checkpoint },
 	{ "checkpoints", 1, 1, "JOB", "what there is to go on from",
@@ -39,7 +42,8 @@ static const struct command {
 	    "loss, accuracy, learning rate by step", cmd_metrics },
 	{ "log", 1, 1, "JOB [-f] [--tail LINES]", "what its trainer said",
 	    cmd_log },
-	{ "events", 1, 1, "JOB [-f]", "what happened to it, and why", cmd_events },
+	{ "events", 1, 1, "JOB [-f]", "what happened to it, and why",
+	    cmd_events },
 	{ "attempts", 1, 1, "JOB", "each run of its trainer", cmd_attempts },
 	{ "delete", 1, 1, "JOB", "remove an ended job and its checkpoints",
 	    cmd_delete },
@@ -58,12 +62,13 @@ help(FILE *f)
 	fprintf(f, "\n"
 	    "JOB is an id, the beginning of one that no other has, or a name.\n"
 	    "--json prints what the daemon said; COMMAND --help says more.\n\n"
-	    "The daemon is found by --server (a URL, or the path of a socket),\n"
+	    "The daemon is found by --server (a URL, or a socket's path),\n"
 	    "REKINDLE_SERVER, rekindled.sock under REKINDLE_STATE_DIR,\n"
 	    "/run/rekindle/rekindled.sock, or http://127.0.0.1:7450.\n\n"
 	    "exit status: 0 done; 1 the daemon refused or could not; 2 wrong\n"
 	    "usage or a job file that cannot be read; 3 no daemon reached;\n"
-	    "4 no such job; 5 the job that was watched failed or was cancelled\n");
+	    "4 no such job; 5 the job that was watched failed or was\n"
+	    "cancelled\n");
 }
 
 static void
@@ -73,7 +78,8 @@ command_help(FILE *f, const struct command *c)
 	if (strstr(c->usage, "--set") != NULL)
 		fprintf(f, "\n--set PATH=VALUE changes a field, as "
 		    "training.epochs=3; it may be repeated.\n");
-	fprintf(f, "\n--json prints JSON.  --server WHERE says which daemon.\n");
+	fprintf(f, "\n--json prints JSON.  --server WHERE says which "
+	    "daemon.\n");
 }
 
 static const struct command *
@@ -169,7 +175,8 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_TAIL: return whole_number("tail", arg, &a->tail);
 	case O_IN: return whole_number("in", arg, &a->deadline);
 	case O_SET:
-		a->set = xrealloc(a->set, (size_t)(a->nset + 1) * sizeof(char *));
+		a->set = xrealloc(a->set,
+		    (size_t)(a->nset + 1) * sizeof(char *));
 		a->set[a->nset++] = xstrdup(arg);
 		return true;
 	default:
@@ -193,20 +200,14 @@ command_of(int argc, char **argv, int *at)
 	return NULL;
 }
 
-int
-main(int argc, char **argv)
+/* Help or a version were asked for, or the words are wrong: an exit code.  -1:
+ * there is a command to run. */
+static int
+read_options(int argc, char **argv, const struct command *c,
+    struct cli_args *a, const char **server)
 {
-	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1 };
-	const char *server = NULL;
-	int at, o, ret;
-	const struct command *c = command_of(argc, argv, &at);
+	int o;
 
-	signal(SIGPIPE, SIG_DFL);
-	if (c == NULL && at < argc && strcmp(argv[at], "help") != 0) {
-		fprintf(stderr, "rekindle: no command is called \"%s\"; "
-		    "see rekindle --help\n", argv[at]);
-		return CLI_USAGE;
-	}
 	while ((o = getopt_long(argc, argv, "hf", options, NULL)) != -1) {
 		if (o == 'h') {
 			if (c != NULL)
@@ -225,23 +226,43 @@ main(int argc, char **argv)
 				    c->name, c->usage);
 			return CLI_USAGE;
 		}
-		if (!take_option(&a, o, optarg, &server))
+		if (!take_option(a, o, optarg, server))
 			return CLI_USAGE;
 	}
-	if (c == NULL) {
+	return -1;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1 };
+	const char *server = NULL;
+	int at, ret;
+	const struct command *c = command_of(argc, argv, &at);
+
+	signal(SIGPIPE, SIG_DFL);
+	if (c == NULL && at < argc && strcmp(argv[at], "help") != 0) {
+		fprintf(stderr, "rekindle: no command is called \"%s\"; "
+		    "see rekindle --help\n", argv[at]);
+		return CLI_USAGE;
+	}
+	ret = read_options(argc, argv, c, &a, &server);
+	if (ret < 0 && c == NULL) {
 		help(at < argc ? stdout : stderr);
-		return at < argc ? CLI_OK : CLI_USAGE;
+		ret = at < argc ? CLI_OK : CLI_USAGE;
 	}
 	/* argv[optind] is the command itself. */
 	a.npos = argc - optind - 1;
-	if (a.npos < c->min || a.npos > c->max) {
+	if (ret < 0 && (a.npos < c->min || a.npos > c->max)) {
 		fprintf(stderr, "usage: rekindle %s %s\n", c->name, c->usage);
-		return CLI_USAGE;
+		ret = CLI_USAGE;
 	}
-	for (int i = 0; i < a.npos; i++)
-		a.pos[i] = argv[optind + 1 + i];
-	cli_server_set(server);
-	ret = c->fn(&a);
+	if (ret < 0) {
+		for (int i = 0; i < a.npos; i++)
+			a.pos[i] = argv[optind + 1 + i];
+		cli_server_set(server);
+		ret = c->fn(&a);
+	}
 	for (int i = 0; i < a.nset; i++)
 		free(a.set[i]);
 	free(a.set);

@@ -90,7 +90,8 @@ void
 cli_progress_line(struct strbuf *b, const json_t *job, int width)
 {
 	const json_t *p = json_object_get(job, "progress");
-	double step = cli_num(p, "step", 0), total = cli_num(p, "steps_total", 0);
+	double step = cli_num(p, "step", 0);
+	double total = cli_num(p, "steps_total", 0);
 	double part = total > 0 ? RK_MIN(step / total, 1.0) : 0;
 	double v;
 	char a[RK_HUMAN], c[RK_HUMAN];

@@ -70,12 +70,13 @@ apply_sets(json_t *job, const struct cli_args *a)
 		struct rk_why why = {0};
 		const char *eq = strchr(a->set[i], '=');
 		if (eq == NULL || eq == a->set[i]) {
-			fprintf(stderr, "rekindle: --set %s: want PATH=VALUE, as "
-			    "training.epochs=3\n", a->set[i]);
+			fprintf(stderr, "rekindle: --set %s: want PATH=VALUE, "
+			    "as training.epochs=3\n", a->set[i]);
 			return CLI_USAGE;
 		}
 		char *path = xstrndup(a->set[i], (size_t)(eq - a->set[i]));
-		enum rk_err e = rkj_set_path(job, path, rkj_value(eq + 1), &why);
+		enum rk_err e = rkj_set_path(job, path, rkj_value(eq + 1),
+		    &why);
 		free(path);
 		if (e != RK_OK)
 			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],

@@ -125,7 +125,8 @@ cmd_checkpoint(const struct cli_args *a)
 		cli_print_json(r.json);
 	else if (rc == CLI_OK)
 		printf("%s%s%s\n", cli_str(r.json, "checkpoint"),
-		    a->name != NULL ? "  " : "", a->name != NULL ? a->name : "");
+		    a->name != NULL ? "  " : "",
+		    a->name != NULL ? a->name : "");
 	cli_reply_fini(&r);
 	json_decref(body);
 	free(path);

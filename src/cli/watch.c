@@ -18,14 +18,15 @@ bar_width(void)
 
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
 		return 20;
-	return w.ws_col >= 130 ? 30 : w.ws_col >= 110 ? 16 : w.ws_col >= 95 ? 8 : 0;
+	return w.ws_col >= 130 ? 30 : w.ws_col >= 110 ? 16 :
+	    w.ws_col >= 95 ? 8 : 0;
 }
 
 static bool
 ended(const char *state)
 {
-	return strcmp(state, "succeeded") == 0 || strcmp(state, "failed") == 0 ||
-	    strcmp(state, "cancelled") == 0;
+	return strcmp(state, "succeeded") == 0 ||
+	    strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
 }
 
 /* Paused or held by a person: it will not move by itself. */

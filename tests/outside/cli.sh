@@ -245,7 +245,7 @@ watch() {
 
 t_case "a restart of the daemon in the middle of watch is survived"
 watch_over_restart() {
-	EPOCHS=6000 tiny_job
+	EPOCHS=3000 tiny_job
 	socket=$PWD/sock
 	daemon_start
 	rk --server "$socket" submit tiny.yaml --watch >watched 2>&1 &
@@ -260,7 +260,7 @@ watch_over_restart() {
 	eq $rc 0 "exit of watch ($(cat watched))"
 	has "$(tail -n 3 watched)" succeeded
 	# And a clean one, in the middle of following events.
-	EPOCHS=6000 NAME=next tiny_job
+	EPOCHS=3000 NAME=next tiny_job
 	id=$(submit next.yaml)
 	rk --server "$socket" events -f "$id" >followed 2>&1 &
 	follower=$!
