@@ -131,6 +131,14 @@ not_prepared(struct sup *s, struct job_row *r, enum rk_err rc,
 		c.word = c.reason = rc == RK_ENOSPC ? "disk_full" : "read_only";
 		text = xasprintf("its folder cannot be written: %s; goes on by "
 		    "itself when it can", rk_strerror(rc));
+	} else if (rc == RK_EEXIST || rc == RK_ENOENT) {
+		/* Something else is in its place; that does not pass. */
+		to = JOB_FAILED;
+		c.word = "not startable";
+		c.reason = "io";
+		text = xasprintf("its folder %s cannot be used: %s",
+		    sup_job_dir(s, r->id), rk_strerror(rc));
+		r->ended_ms = now_ms();
 	} else if (rc == RK_EINVAL) {
 		to = JOB_FAILED;
 		c.word = "not startable";

@@ -146,6 +146,29 @@ checkpoint_sentence(const struct wire_msg *m)
 	    rk_human_bytes(bytes, (uint64_t)m->bytes));
 }
 
+/* Is it there?  Or one that is newer: retention may be quicker than we. */
+static bool
+is_saved(struct run *run, const struct wire_msg *m)
+{
+	char *path = xasprintf("%s/checkpoints", sup_job_dir(run->s, run->id));
+	struct ckpt_info i = { 0 };
+	struct ckpt *c = NULL;
+	bool ok = false;
+
+	/* ckpt_open() would make the folder. */
+	if (access(path, F_OK) == 0 && ckpt_open(&c, path, false) == RK_OK)
+		ok = ckpt_read(c, m->checkpoint, &i) == RK_OK &&
+		    i.step == m->step;
+	ckpt_info_fini(&i);
+	ckpt_close(&c);
+	free(path);
+	i = (struct ckpt_info){ 0 };
+	if (!ok && own_latest(run->s, run->id, &i) == RK_OK)
+		ok = i.step > m->step;
+	ckpt_info_fini(&i);
+	return ok;
+}
+
 static void
 on_checkpoint(struct run *run, const struct wire_msg *m)
 {
@@ -155,7 +178,14 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 
 	if (m->checkpoint == NULL || m->checkpoint[0] == '\0')
 		return;
-	run->checkpoints++;
+	if (!is_saved(run, m)) {
+		run_condemn(run, "crashed", "the trainer said that it has "
+		    "saved %s, which is not there", m->checkpoint);
+		return;
+	}
+	/* One of where it began has not brought the job further. */
+	const bool further = m->step > run->at.start_step;
+	run->checkpoints += further;
 	s->totals.checkpoints++;
 	s->totals.checkpoint_bytes += m->bytes;
 	s->totals.stall_seconds += m->stall_seconds;
@@ -175,7 +205,8 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	struct store_note note = { .kind = "checkpoint", .message = message,
 		.data = data };
 	if (run->hello_saved && fresh_row(run, &r) == RK_OK) {
-		r.failures = 0;
+		if (further)
+			r.failures = 0;
 		if (sup_put(s, &r, NULL, &note) != RK_OK)
 			log_warn("job=%s %s, which its row does not say yet",
 			    run->id, message);

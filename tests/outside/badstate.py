@@ -108,7 +108,8 @@ def _(d):
         return lambda: d.job(i)["progress"].get("checkpoint_step", 0) > step
     wait_for(20, "a checkpoint", saved_after(0))
     filler = fill(d)
-    wait_for(30, "it is paused for the disk", lambda: (d.job(i)["state"], d.job(i)["reason"]) == ("paused", "disk_full"))
+    wait_for(30, "it is paused for the disk",
+             lambda: (d.job(i)["state"], d.job(i)["reason"]) == ("paused", "disk_full"))
     eq(d.job(i)["desired"], "run")
     time.sleep(0.5)
     eq(d.job(i)["state"], "paused", "while the disk is full")

@@ -80,8 +80,8 @@ SAID = {
     "garbage": "not the protocol", "no_newline": "not the protocol", "long_line": "not the protocol",
     "wrong_types": "version", "version_99": "99", "no_hello": "hello", "two_hellos": "second hello",
     "not_finite": "not the protocol", "negative_step": "step", "no_object": "not the protocol",
-    "path_in_name": "checkpoint", "lying_checkpoint": "", "hangs": "hello", "mute": "silent", "closes": "closed",
-    "leaves": "without a word", "dies": "signal 11", "talks_and_dies": "exit code 5", "leaves_a_child": "exit code 1",
+    "path_in_name": "checkpoint", "lying_checkpoint": "not there", "hangs": "hello", "mute": "silent",
+    "closes": "closed", "leaves": "without a word", "dies": "signal 11", "talks_and_dies": "exit code 5", "leaves_a_child": "exit code 1",
 }
 
 
@@ -125,8 +125,8 @@ def _(d):
         d.get(f"/v1/jobs/{i}/log")
     # What a trainer left behind went with it.
     wait_for(10, f"no trainer is left: {children(d.proc.pid)}", lambda: not children(d.proc.pid))
-    orphans = subprocess.run(["pgrep", "-f", "--", f"{d.root}/trainer.py"], capture_output=True, text=True).stdout
-    eq(orphans, "", "processes left behind")
+    left = subprocess.run(["pgrep", "-f", "--", f"{d.root}/trainer.py --wire"], capture_output=True, text=True)
+    eq(left.stdout, "", "processes left behind")
     # A talker does not fill the database.
     said = d.get(f"/v1/jobs/{jobs['talks_and_dies']}/events?limit=500").json["events"]
     assert len(said) < 450, len(said)

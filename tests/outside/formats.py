@@ -203,7 +203,8 @@ def _(d):
         r = subprocess.run([sys.executable, "-c", f"""
 import json
 from safetensors.numpy import load_file
-print(json.dumps({{k: [list(v.shape), str(v.dtype), v.tobytes().hex()] for k, v in load_file({c + '/' + name!r}).items()}}))
+print(json.dumps({{k: [list(v.shape), str(v.dtype), v.tobytes().hex()]
+                  for k, v in load_file({c + '/' + name!r}).items()}}))
 """], env=env, capture_output=True, text=True)
         eq(r.returncode, 0, f"load_file of {name} ({r.stderr[-300:]})")
         ours = {k: [s, "float32", raw.hex()] for k, (_, s, raw) in read(f"{c}/{name}").items()}

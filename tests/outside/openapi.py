@@ -267,7 +267,8 @@ def _(d):
     no("checkpointNow", 422, id=long, body={"name": "latest"})
     ok("listCheckpoints", 200, id=long)
     r = ok("listCheckpoints", 200, id=a, query="?limit=1")
-    old = ok("listCheckpoints", 200, id=a, query=f"?limit=1&cursor={r.json['next']}").json["checkpoints"][0]["checkpoint"]
+    r = ok("listCheckpoints", 200, id=a, query=f"?limit=1&cursor={r.json['next']}")
+    old = r.json["checkpoints"][0]["checkpoint"]
     no("listCheckpoints", 400, id=a, query="?limit=0")
     ok("getCheckpoint", 200, id=long, checkpoint="mine")
     no("getCheckpoint", 404, id=long, checkpoint="yours")
