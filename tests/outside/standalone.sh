@@ -79,7 +79,8 @@ killed_and_run_again() {
 	has "$(cat out err)" "goes on from step-"
 	eq "$(digest run)" "$(digest calm)" "weights"
 	# Each run is an attempt with a number of its own.
-	eq "$(jq -s 'map(.attempt) | unique | length' run/metrics.jsonl)" 4 "attempts"
+	# A line that kill -9 tore is skipped, as every reader does.
+	eq "$(jq -R 'fromjson? | .attempt' run/metrics.jsonl | sort -u | wc -l)" 4 "attempts"
 	# Run once more there is nothing to do, and that is no failure.
 	exits 0 train tiny.yaml
 	has "$(cat out err)" "nothing is left to do"
