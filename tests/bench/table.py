@@ -9,7 +9,8 @@ rows = json.load(open(f"{os.environ.get('BUILD', f'{top}/build')}/bench.json"))
 lines = ["| what | measured | goal | conditions |", "|---|---|---|---|"]
 for r in rows:
     miss = "" if r["holds"] else " **(missed)**"
-    lines.append(f"| {r['row']} | {r['value']:.4g} {r['unit']}{miss} | {r['goal']} | {r['conditions']} |")
+    value = f"{r['value']:,.0f}" if r["value"] >= 1000 else f"{r['value']:.3g}"
+    lines.append(f"| {r['row']} | {value} {r['unit']}{miss} | {r['goal']} | {r['conditions']} |")
 path = f"{top}/README.md"
 text = open(path).read()
 text = re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text,
