@@ -53,10 +53,10 @@ rebuild() {
 t_case "systemd finds no fault in the unit"
 unit_verifies() {
 	command -v systemd-analyze >/dev/null || t_skip "no systemd-analyze"
-	mkdir -p root/bin
-	sed "s|@PREFIX@/bin|$PWD/root/bin|g" "$T_ROOT/systemd/rekindled.service" >rekindled.service
-	printf '#!/bin/sh\n' >root/bin/rekindled
-	chmod +x root/bin/rekindled
+	mkdir -p tree/bin
+	sed "s|@PREFIX@/bin|$PWD/tree/bin|g" "$T_ROOT/systemd/rekindled.service" >rekindled.service
+	printf '#!/bin/sh\n' >tree/bin/rekindled
+	chmod +x tree/bin/rekindled
 	systemd-analyze verify --man=no "$PWD/rekindled.service" >verify 2>&1 || true
 	grep -i rekindled verify && t_fail "$(cat verify)"
 	return 0
