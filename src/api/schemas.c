@@ -193,6 +193,7 @@ const char openapi_schemas[] =
 	"    samples_per_second: {type: number}\n"
 	"    stall_ratio: {type: number}\n"
 	"    checkpoint_write_seconds: {type: number}\n"
+	"    checkpoint_overhead_ratio: {type: number}\n"
 	"MetricPage:\n"
 	"  type: object\n"
 	"  additionalProperties: false\n"

@@ -72,6 +72,31 @@ stall_ratio(const struct run *r)
 	return ms > 0 ? r->stall_total_s * 1e3 / (double)ms : 0;
 }
 
+/*
+ * The part of the time that checkpoints cost in all: what training waited for
+ * them, and what its steps took longer while the writer had its share of the
+ * cores and of the memory bus.  Noise of other processes goes both ways.
+ */
+static double
+overhead_ratio(const struct run *r)
+{
+	const int64_t ms = mono_ms() - r->begun_ms;
+	double s = r->stall_total_s + r->excess_s;
+
+	return ms > 0 && s > 0 ? s * 1e3 / (double)ms : 0;
+}
+
+/* A full step took so long, beside a write or not. */
+static void
+count_time(struct run *r, bool writing, double s)
+{
+	if (writing && r->calm_step_s > 0)
+		r->excess_s += s - r->calm_step_s;
+	else if (!writing)
+		r->calm_step_s = r->calm_step_s > 0 ? r->calm_step_s +
+		    (s - r->calm_step_s) / 64 : s;
+}
+
 static void
 say_progress(struct run *r, int64_t now, bool evaluating)
 {
@@ -133,8 +158,11 @@ log_window(struct run *r)
 	js_put(m, "loss", js_number(s.loss));
 	if (s.has_accuracy)
 		js_put(m, "accuracy", js_number(s.accuracy));
-	if (r->write_s > 0)
+	if (r->write_s > 0) {
 		js_put(m, "checkpoint_write_seconds", json_real(r->write_s));
+		js_put(m, "checkpoint_overhead_ratio",
+		    json_real(overhead_ratio(r)));
+	}
 	metrics_add(&r->rep, m);
 	*w = (struct tally){0};
 	r->window_ms = now;
@@ -191,7 +219,8 @@ static bool
 train_step(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
-	const int64_t rows = next_rows(r);
+	const int64_t rows = next_rows(r), t0 = mono_ns();
+	const bool writing = !writer_is_free(r->writer);
 	struct nn_result res;
 	int64_t n;
 
@@ -209,6 +238,8 @@ train_step(struct run *r)
 	if (t->gradient_clip_norm > 0)
 		optim_clip(nn_grads(r->nn), n, t->gradient_clip_norm);
 	update(r);
+	if (rows == r->batch && r->due.captured != r->at.step + 1)
+		count_time(r, writing, (double)(mono_ns() - t0) * 1e-9);
 	r->at.step++;
 	r->at.sample += rows;
 	r->samples_done += rows;

@@ -129,6 +129,8 @@ struct run {
 	double samples_per_second;
 	double update_ns;               /* of an update without capture */
 	double stall_total_s, write_s;
+	double calm_step_s;             /* a full step while nothing is written */
+	double excess_s;                /* what steps took longer beside a write */
 	double last_loss;
 };
 
