@@ -6,26 +6,65 @@
 #define PAGE_DEFAULT 50
 #define PAGE_MAX     500
 
-struct attempt_page {
+/* A page of rows that only grow, by a number that only grows. */
+struct page {
 	struct req *q;
 	int limit, n;
 	bool more;
-	int64_t last;
+	int64_t last;           /* the number behind which the next page is */
 };
 
+/* Of which job, how many, from where; false: refused, and answered. */
 static bool
-page_attempt(void *ctx, const struct attempt_row *t)
+page_asked(struct page *p)
 {
-	struct attempt_page *p = ctx;
-	struct strbuf *b = &p->q->out;
+	struct req *q = p->q;
+	struct job_row r;
 
+	if (!req_job(q, &r))
+		return false;
+	store_job_fini(&r);
+	p->last = query_after(&q->query, 0);
+	p->limit = (int)query_int(&q->query, "limit", PAGE_DEFAULT, 1, PAGE_MAX);
+	return !req_refused(q, P_INVALID_QUERY);
+}
+
+/* Room for the row of this number; false: it is the one too many by which we
+ * know that there are more. */
+static bool
+page_row(struct page *p, int64_t number)
+{
 	if (p->n == p->limit) {
 		p->more = true;
 		return false;
 	}
 	if (p->n++ > 0)
-		sb_adds(b, ",\n");
-	p->last = t->n;
+		sb_adds(&p->q->out, ",\n");
+	p->last = number;
+	return true;
+}
+
+static void
+page_reply(struct page *p, enum rk_err rc)
+{
+	if (rc != RK_OK) {
+		reply_err(p->q, rc, NULL, "page");
+		return;
+	}
+	put_next(&p->q->out, p->last, p->more);
+	reply_json(p->q, 200);
+}
+
+/* --- attempts ------------------------------------------------------------ */
+
+static bool
+page_attempt(void *ctx, const struct attempt_row *t)
+{
+	struct page *p = ctx;
+	struct strbuf *b = &p->q->out;
+
+	if (!page_row(p, t->n))
+		return false;
 	sb_addf(b, "{\"attempt\":%lld,\"pid\":%lld", (long long)t->n,
 	    (long long)t->pid);
 	put_key(b, "started");
@@ -50,28 +89,13 @@ page_attempt(void *ctx, const struct attempt_row *t)
 void
 h_attempts(struct req *q)
 {
-	struct attempt_page p = { .q = q };
-	struct job_row r;
-	int64_t after;
-	enum rk_err rc;
+	struct page p = { .q = q };
 
-	if (!req_job(q, &r))
-		return;
-	store_job_fini(&r);
-	after = query_after(&q->query, 0);
-	p.limit = (int)query_int(&q->query, "limit", PAGE_DEFAULT, 1, PAGE_MAX);
-	if (req_refused(q, P_INVALID_QUERY))
+	if (!page_asked(&p))
 		return;
 	sb_adds(&q->out, "{\"attempts\":[");
-	p.last = after;
-	rc = store_attempts(q->api->store, q->arg[0], after, p.limit + 1,
-	    page_attempt, &p);
-	if (rc != RK_OK) {
-		reply_err(q, rc, NULL, "page");
-		return;
-	}
-	put_next(&q->out, p.last, p.more);
-	reply_json(q, 200);
+	page_reply(&p, store_attempts(q->api->store, q->arg[0], p.last,
+	    p.limit + 1, page_attempt, &p));
 }
 
 /* --- events -------------------------------------------------------------- */
@@ -93,25 +117,13 @@ event_write(struct strbuf *b, const struct event_row *e)
 	sb_addc(b, '}');
 }
 
-struct event_page {
-	struct req *q;
-	int limit, n;
-	bool more;
-	int64_t last;
-};
-
 static bool
 page_event(void *ctx, const struct event_row *e)
 {
-	struct event_page *p = ctx;
+	struct page *p = ctx;
 
-	if (p->n == p->limit) {
-		p->more = true;
+	if (!page_row(p, e->seq))
 		return false;
-	}
-	if (p->n++ > 0)
-		sb_adds(&p->q->out, ",\n");
-	p->last = e->seq;
 	event_write(&p->q->out, e);
 	return true;
 }
@@ -119,35 +131,19 @@ page_event(void *ctx, const struct event_row *e)
 void
 h_events(struct req *q)
 {
-	struct event_page p = { .q = q };
-	struct job_row r;
-	bool follow;
-	int64_t after;
-	enum rk_err rc;
+	struct page p = { .q = q };
+	const bool follow = req_follows(q);
 
-	if (!req_job(q, &r))
-		return;
-	store_job_fini(&r);
-	follow = req_follows(q);
-	after = query_after(&q->query, 0);
-	p.limit = (int)query_int(&q->query, "limit", PAGE_DEFAULT, 1, PAGE_MAX);
-	if (req_refused(q, P_INVALID_QUERY))
+	if (!page_asked(&p))
 		return;
 	if (follow) {
 		stream_reply(q, &(struct stream_want){ .kind = STREAM_EVENTS,
-		    .job = q->arg[0], .after = stream_after(q, after) });
+		    .job = q->arg[0], .after = stream_after(q, p.last) });
 		return;
 	}
 	sb_adds(&q->out, "{\"events\":[");
-	p.last = after;
-	rc = store_events(q->api->store, q->arg[0], after, p.limit + 1,
-	    page_event, &p);
-	if (rc != RK_OK) {
-		reply_err(q, rc, NULL, "page");
-		return;
-	}
-	put_next(&q->out, p.last, p.more);
-	reply_json(q, 200);
+	page_reply(&p, store_events(q->api->store, q->arg[0], p.last,
+	    p.limit + 1, page_event, &p));
 }
 
 /* All jobs' events; only what comes from now on, unless the client says where
