@@ -84,6 +84,11 @@ char *cli_age(char *out, size_t n, const char *rfc3339);
 /* One line of a job's progress with a bar of `width` characters. */
 void cli_progress_line(struct strbuf *b, const json_t *job, int width);
 
+/* --- submit.c ---------------------------------------------------------------- */
+
+/* What each --set says, into a job or into overrides. */
+enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
+
 /* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);

@@ -63,8 +63,8 @@ read_job(const char *file, json_t **job)
 	return e == RK_OK ? CLI_OK : CLI_USAGE;
 }
 
-static enum cli_exit
-apply_sets(json_t *job, const struct cli_args *a)
+enum cli_exit
+cli_apply_sets(json_t *tree, const struct cli_args *a)
 {
 	for (int i = 0; i < a->nset; i++) {
 		struct rk_why why = {0};
@@ -75,7 +75,7 @@ apply_sets(json_t *job, const struct cli_args *a)
 			return CLI_USAGE;
 		}
 		char *path = xstrndup(a->set[i], (size_t)(eq - a->set[i]));
-		enum rk_err e = rkj_set_path(job, path, rkj_value(eq + 1),
+		enum rk_err e = rkj_set_path(tree, path, rkj_value(eq + 1),
 		    &why);
 		free(path);
 		if (e != RK_OK)
@@ -137,7 +137,7 @@ cmd_submit(const struct cli_args *a)
 
 	if (rc != CLI_OK)
 		return rc;
-	if ((rc = apply_sets(job, a)) != CLI_OK) {
+	if ((rc = cli_apply_sets(job, a)) != CLI_OK) {
 		json_decref(job);
 		return rc;
 	}

@@ -7,32 +7,6 @@
 
 #include "cli.h"
 
-static enum cli_exit
-sets_to_overrides(const struct cli_args *a, json_t **out)
-{
-	json_t *o = json_object();
-
-	for (int i = 0; i < a->nset; i++) {
-		struct rk_why why = {0};
-		const char *eq = strchr(a->set[i], '=');
-		char *path = xstrndup(a->set[i], eq != NULL ?
-		    (size_t)(eq - a->set[i]) : 0);
-		enum rk_err e = eq == NULL || eq == a->set[i] ?
-		    rk_refuse(&why, "want PATH=VALUE") :
-		    rkj_set_path(o, path, rkj_value(eq + 1), &why);
-		free(path);
-		if (e != RK_OK) {
-			fprintf(stderr, "rekindle: --set %s: %s\n", a->set[i],
-			    rk_why_first(&why));
-			rk_why_fini(&why);
-			json_decref(o);
-			return CLI_USAGE;
-		}
-	}
-	*out = o;
-	return CLI_OK;
-}
-
 static void
 print_job(const struct cli_args *a, const json_t *job)
 {
@@ -92,8 +66,8 @@ cmd_retry(const struct cli_args *a)
 enum cli_exit
 cmd_resume(const struct cli_args *a)
 {
-	json_t *body = json_object(), *overrides = NULL;
-	enum cli_exit rc = sets_to_overrides(a, &overrides);
+	json_t *body = json_object(), *overrides = json_object();
+	enum cli_exit rc = cli_apply_sets(overrides, a);
 
 	if (rc == CLI_OK) {
 		if (a->from != NULL)
