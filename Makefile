@@ -39,7 +39,7 @@ LIB_data   := -lz
 LIB_store  := -lsqlite3
 LIB_api    := -lmicrohttpd
 LIB_daemon := -lsystemd
-LIB_cli    := -lcurl
+LIB_http   := -lcurl
 CFLAGS_kernel := -O3 -I/usr/include/$(MULTI)/openblas-openmp
 
 # --- modules, from src/LAYERS -------------------------------------------------

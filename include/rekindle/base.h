@@ -210,6 +210,30 @@ void rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX]);
 enum rk_err rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX],
     uint64_t *size) RK_MUSTCHECK;
 
+/* What object stores ask for.  HMAC: RFC 2104; MD5: RFC 1321, for their
+ * Content-MD5 and ETags, not for trust. */
+void rk_hmac_sha256(const void *key, size_t key_len, const void *p, size_t n,
+    unsigned char out[32]);
+void rk_hmac_sha1(const void *key, size_t key_len, const void *p, size_t n,
+    unsigned char out[20]);
+struct rk_md5;
+struct rk_md5 *rk_md5_new(void);
+void rk_md5_add(struct rk_md5 *d, const void *p, size_t n);
+void rk_md5_end(struct rk_md5 *d, unsigned char out[16]);       /* frees d */
+/* CRC-64/XZ (ECMA-182 reflected), as Alibaba OSS has it; begin with crc 0.
+ * combine: of a followed by b, b being b_len bytes long. */
+uint64_t rk_crc64(uint64_t crc, const void *p, size_t n);
+uint64_t rk_crc64_combine(uint64_t a, uint64_t b, uint64_t b_len);
+void rk_hex(char *out, const void *p, size_t n);        /* 2n digits, a NUL */
+char *rk_base64(const void *p, size_t n);               /* caller frees */
+/* *out: caller frees, NUL behind; RK_EINVAL. */
+enum rk_err rk_base64_decode(const char *s, void **out, size_t *n) RK_MUSTCHECK;
+/* RFC 3339 with any fraction and Z or +hh:mm, or RFC 1123 ("Mon, 19 Sep 2016
+ * 18:29:47 GMT"), to milliseconds since the epoch; false: it is neither. */
+bool rk_time_parse(const char *s, int64_t *ms);
+/* Overwrite, and not be optimised away: for secrets. */
+void rk_wipe(void *p, size_t n);
+
 /* --- identifiers, names, addresses ---------------------------------------- */
 
 /*

@@ -156,6 +156,37 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
 enum rk_err ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
     RK_MUSTCHECK;
 
+/*
+ * A checkpoint from elsewhere: a folder to put its files into, beside the
+ * others, which ckpt_open(sweep) would remove; and its commit: every file's
+ * size and digest checked against checkpoint.json, all fsynced, renamed to dir.
+ * `tmp` is the caller's string.  After a commit or ckpt_admit_drop() the folder
+ * is gone.  One that is there already with the same digest is kept, and is the
+ * result; another one there is RK_EEXIST.  RK_ECORRUPT with why.
+ */
+enum rk_err ckpt_admit_begin(struct ckpt *c, const char *dir, char **tmp)
+    RK_MUSTCHECK;                               /* *tmp: the whole path */
+enum rk_err ckpt_admit(struct ckpt *c, const char *tmp, const char *dir,
+    struct rk_why *why) RK_MUSTCHECK;
+void ckpt_admit_drop(struct ckpt *c, const char *tmp);
+/* The current branch, as an admitted checkpoint needs it: `latest` is looked
+ * for there.  Durable; never goes back. */
+enum rk_err ckpt_branch_set(struct ckpt *c, int branch, const char *from)
+    RK_MUSTCHECK;
+/* checkpoint.json's text to info; the check digest is checked. */
+enum rk_err ckpt_info_parse(const char *text, size_t len, const char *dir,
+    struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
+/* Select among infos as ckpt_select() does among folders (current branch = the
+ * highest); the index, or -1 with why. */
+int ckpt_info_select(const struct ckpt_info *v, size_t n, const char *selector,
+    const char *metric, bool mode_max, struct rk_why *why);
+/* Which of v ckpt_retain() would keep: keep[i] is set. */
+void ckpt_info_keep(const struct ckpt_info *v, size_t n, int64_t last,
+    int64_t best, const char *metric, bool mode_max, bool *keep);
+/* Take one out of the way without deleting it: renamed to late-DIR; it is not
+ * seen any more, and its names are gone. */
+enum rk_err ckpt_set_aside(struct ckpt *c, const char *dir) RK_MUSTCHECK;
+
 /* Give (durably) or take a person's name; `name` was checked by
  * spec_checkpoint_name_ok(); "branch.json" is RK_EINVAL as well.  RK_ENOENT: no
  * such checkpoint or name; RK_EEXIST: a file of that name is in the way. */

@@ -65,6 +65,19 @@ enum rk_err loop_child(struct loop *l, pid_t pid, loop_child_fn *fn,
 typedef int64_t loop_hook_fn(void *ctx);
 void loop_hook(struct loop *l, loop_hook_fn *fn, void *ctx);
 
+/*
+ * Other threads.  loop_post(): from any thread, fn(ctx) runs on the loop's
+ * thread, in the order of the posts.  loop_work(): work(ctx) runs on one of a
+ * few worker threads, first come first served, then done(ctx) on the loop's.
+ * loop_close() waits for work that has begun and drops what has not, and posts
+ * that have not run; nobody may post after it.  A worker has all signals
+ * blocked and touches nothing but its ctx.
+ */
+typedef void loop_post_fn(void *ctx);
+void loop_post(struct loop *l, loop_post_fn *fn, void *ctx);
+void loop_work(struct loop *l, loop_post_fn *work, loop_post_fn *done,
+    void *ctx);
+
 /* Until loop_stop(), which may come before: then it returns at once. */
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);

@@ -154,6 +154,8 @@ struct attempt_row {
 	                           crashed, stalled, failed, killed,
 	                           interrupted, not_started */
 	char *message;
+	char *instance;         /* whose daemon ran it, "" without a mirror */
+	int64_t epoch;          /* of that daemon; 0 without */
 };
 void store_attempt_fini(struct attempt_row *a);
 enum rk_err store_attempt_put(struct store *s, const char *job,
@@ -193,6 +195,98 @@ enum rk_err store_idem_answer(struct store *s, const char *key, int status,
 /* For answers without an effect in a job's row. */
 enum rk_err store_idem_add(struct store *s, const char *key,
     const char *digest, const char *job) RK_MUSTCHECK;
+/* --- what is known of object stores ---------------------------------------- */
+
+/* Where a checkpoint stands.  Stored as these numbers. */
+enum remote_state {
+	RS_QUEUED,              /* to be pushed */
+	RS_UPLOADING,           /* some of it is there */
+	RS_REMOTE,              /* checkpoint.json is there: it exists */
+	RS_VERIFIED,            /* and every object was asked for, and agrees */
+	RS_DROPPED,             /* not pushed: superseded, gone, or no time */
+	RS_DELETING,            /* retention: being removed */
+};
+extern const char *const remote_state_words[];
+
+/* One checkpoint in a bucket, or on its way; key (job, dir, uri). */
+struct remote_row {
+	char job[RK_ID];
+	char *dir;              /* the local folder's name */
+	char *uri;              /* of the remote folder, ends in '/' */
+	enum remote_state state;
+	int64_t epoch, step, branch;
+	uint64_t bytes, sent;
+	char *files;            /* JSON: [{name, size, sha256, uri}, ...] */
+	char *info;             /* checkpoint.json's text, or "" */
+	char *error;            /* the last trouble, "" */
+	int64_t created_ms, remote_ms, verified_ms;     /* 0: not yet */
+};
+void store_remote_fini(struct remote_row *r);
+/* Insert or replace; several at once are one transaction.  note may be NULL;
+ * its event is of the first row's job. */
+enum rk_err store_remote_put(struct store *s, const struct remote_row *r,
+    const struct store_note *note) RK_MUSTCHECK;
+enum rk_err store_remote_drop(struct store *s, const struct remote_row *r)
+    RK_MUSTCHECK;
+typedef bool store_remote_fn(void *ctx, const struct remote_row *r);
+/* job NULL: all.  states: bits 1u << enum remote_state, 0: all.  Newest first:
+ * by epoch, branch, step. */
+enum rk_err store_remotes(struct store *s, const char *job, unsigned states,
+    store_remote_fn *fn, void *ctx) RK_MUSTCHECK;
+
+/* A multipart upload that was begun: what it takes to go on; key uri. */
+struct upload_row {
+	char *uri, *upload_id;
+	char job[RK_ID];
+	char *dir, *file;
+	uint64_t size, part_size;
+	int64_t mtime_ns, inode, created_ms;
+};
+void store_upload_fini(struct upload_row *u);
+enum rk_err store_upload_put(struct store *s, const struct upload_row *u)
+    RK_MUSTCHECK;
+enum rk_err store_upload_get(struct store *s, const char *uri,
+    struct upload_row *out) RK_MUSTCHECK;       /* RK_ENOENT */
+enum rk_err store_upload_drop(struct store *s, const char *uri) RK_MUSTCHECK;
+typedef bool store_upload_fn(void *ctx, const struct upload_row *u);
+enum rk_err store_uploads(struct store *s, store_upload_fn *fn, void *ctx)
+    RK_MUSTCHECK;
+
+/* What was pulled: the digest under which the cache has it; key (uri, etag). */
+struct cache_row {
+	char *uri, *etag;
+	char digest[RK_SHA256_HEX];
+	uint64_t size;
+	int64_t used_ms;
+};
+void store_cache_fini(struct cache_row *c);
+enum rk_err store_cache_put(struct store *s, const struct cache_row *c)
+    RK_MUSTCHECK;
+/* etag NULL: the one used last.  RK_ENOENT. */
+enum rk_err store_cache_get(struct store *s, const char *uri, const char *etag,
+    struct cache_row *out) RK_MUSTCHECK;
+enum rk_err store_cache_drop(struct store *s, const char *digest) RK_MUSTCHECK;
+typedef bool store_cache_fn(void *ctx, const struct cache_row *c);
+enum rk_err store_caches(struct store *s, store_cache_fn *fn, void *ctx)
+    RK_MUSTCHECK;                               /* oldest use first */
+
+/* Small facts of the daemon: its mirror's epoch, this directory's name. */
+enum rk_err store_fact_put(struct store *s, const char *key, const char *text)
+    RK_MUSTCHECK;
+enum rk_err store_fact_get(struct store *s, const char *key, char **text)
+    RK_MUSTCHECK;                               /* RK_ENOENT */
+
+/*
+ * A job's record, for another machine: its row with all fields, and its newest
+ * attempts (at most 100), as one JSON object; a new reference.  Import puts it
+ * in place of what is there, events and idempotency keys untouched; the row
+ * keeps the record's version.  RK_EINVAL: it is no record, why says where.
+ */
+enum rk_err store_job_export(struct store *s, const char *id, json_t **out)
+    RK_MUSTCHECK;                               /* RK_ENOENT */
+enum rk_err store_job_import(struct store *s, const json_t *record,
+    const struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+
 /* Drop keys older than 24 h and events beyond the newest keep_events. */
 enum rk_err store_sweep(struct store *s, int64_t keep_events) RK_MUSTCHECK;
 

@@ -55,6 +55,40 @@ struct sup_config {
 	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
 	uint64_t disk_reserve;          /* bytes to be free before going on */
 	int nice;                       /* of trainers; 10 */
+	bool held;                      /* start nothing, settle nothing, until
+	                                   sup_go() */
+	const char *instance;           /* of attempts; "" */
+};
+
+/*
+ * What the supervisor asks of those above it, who fetch and ship; any may be
+ * NULL.  They answer at once, from what they know; when the answer may have
+ * become another, they call sup_supplied().
+ */
+struct sup_supplier {
+	void *ctx;
+	/*
+	 * A queued job could start: is all that it needs on this machine - the
+	 * bytes behind its addresses, and a checkpoint to go on from?  RK_OK:
+	 * `files` (an object, {address: path}, to be filled) has every address
+	 * that is not a path.  RK_EBUSY: on its way; why has a sentence ("fetches
+	 * s3://b/k, 43 %"), and jobs behind it may start.  RK_EINVAL: never, why
+	 * says what; the job fails (reason `fetch`).  RK_ENOSPC: as a full disk.
+	 */
+	enum rk_err (*supply)(void *ctx, const struct job_row *r,
+	    const struct spec *spec, json_t *files, struct rk_why *why);
+	/* May it be submitted with these addresses?  Faults by path. */
+	enum rk_err (*check)(void *ctx, const struct spec *spec,
+	    struct rk_why *why);
+	/* Does a bucket have what this selector means, for a resume? */
+	bool (*has)(void *ctx, const char *job, const char *selector);
+	/* Training has ended: is the job's last checkpoint verified where
+	 * checkpoint.require_remote wants it?  false: the job is PAUSED, reason
+	 * `uploading`, and is asked about again after sup_supplied(). */
+	bool (*shipped)(void *ctx, const struct job_row *r,
+	    const struct spec *spec, const char *checkpoint);
+	/* The job was deleted. */
+	void (*gone)(void *ctx, const char *job);
 };
 
 enum rk_err sup_open(struct sup **sp, struct loop *l, struct store *st,
@@ -62,6 +96,15 @@ enum rk_err sup_open(struct sup **sp, struct loop *l, struct store *st,
 /* Kills what still runs; their jobs are found interrupted at the next start.
  * The loop must not run again after that, only be closed. */
 void sup_close(struct sup **sp);
+
+/* Before sup_go(), or before anything was submitted.  Copied. */
+void sup_supplier_set(struct sup *s, const struct sup_supplier *p);
+void sup_supplied(struct sup *s);
+/* A supervisor that was opened `held` settles what the last daemon left (and
+ * what was imported meanwhile) and begins to start jobs.  epoch: of attempts.
+ * Fine if it was not held. */
+void sup_go(struct sup *s, int64_t epoch);
+bool sup_held(const struct sup *s);
 
 /*
  * Told after something about a job has changed: what 'e' an event was written,
@@ -132,6 +175,10 @@ void sup_checkpoint_forget(struct sup *s, void *ctx);
 typedef void sup_drained_fn(void *ctx);
 void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
     sup_drained_fn *fn, void *ctx);
+/* What a drain would have to do now: {jobs: [{id, name, step, priority,
+ * commit_seconds (of its last checkpoint; null if none), bytes}]}; a new
+ * reference. */
+json_t *sup_drain_rehearse(struct sup *s);
 bool sup_draining(const struct sup *s);
 
 /* --- looks ---------------------------------------------------------------- */

@@ -1,0 +1,124 @@
+/*
+ * ship - checkpoints up and models down, behind the training.
+ *
+ * Push.  A job whose `checkpoint.push` (or the daemon's mirror) names a prefix
+ * has each committed checkpoint copied to
+ *
+ *	PREFIX/jobs/<id>/checkpoints/<dir>[-e<epoch>]/
+ *	    <files>                as in the local folder
+ *	    remote.json            where each file is (its own folder, or that of
+ *	                           an earlier checkpoint: same digest, sent once),
+ *	                           epoch, instance
+ *	    checkpoint.json        the local one's bytes, last, put if absent:
+ *	                           what makes the remote checkpoint exist
+ *
+ * newest first, one transfer a checkpoint, several checkpoints at once.  Rows
+ * in the store say how far each is; a daemon that was killed goes on at the
+ * part where it was.  A key is never used for two contents: a folder whose
+ * checkpoint.json is there with other bytes is left alone, and -r2, -r3 is
+ * tried.  Trouble is logged when it begins and when it ends, never stops
+ * training, and is retried for as long as the checkpoint is there.
+ *
+ * Retention.  What ckpt_retain() would keep of the remote checkpoints is kept;
+ * the others go once a newer one is verified: checkpoint.json first, files that
+ * no other checkpoint refers to behind it.  Nothing that is not in our rows is
+ * ever deleted, and stale multipart uploads are aborted under our prefix only.
+ *
+ * Pull.  Addresses of models and data go through a cache of digests
+ * (<state>/cache) with a size limit: one download for all who wait, resumed by
+ * range, checked, the least recently used evicted, what a running job uses
+ * kept.  `s3://b/k#sha256=HEX` wants exactly those bytes.  A checkpoint that
+ * only the bucket has is pulled before its job starts.
+ *
+ * The loop's thread.  ship listens to sup and is its supplier.
+ */
+#ifndef REKINDLE_SHIP_H
+#define REKINDLE_SHIP_H
+
+#include "rekindle/ckpt.h"
+#include "rekindle/remote.h"
+#include "rekindle/sup.h"
+
+struct ship;
+
+struct ship_config {
+	const char *state_dir;
+	const char *prefix;             /* where jobs without `push` go: the
+	                                   mirror's; NULL: nowhere */
+	const char *instance;           /* for remote.json; "" */
+	int uploads;                    /* checkpoints at once; 2 */
+	uint64_t cache_limit;           /* bytes; 20 GiB */
+	int64_t stale_upload_ms;        /* abort those begun before; 24 h */
+	int64_t retry_ms, retry_max_ms; /* after an upload failed; 5 s, 5 min */
+};
+enum rk_err ship_open(struct ship **hp, struct loop *l, struct remote *r,
+    struct store *st, struct sup *su, const struct ship_config *c,
+    struct rk_why *why) RK_MUSTCHECK;
+void ship_close(struct ship **hp);
+
+/* Nothing is written to a bucket before ship_go() (the mirror has its epoch, 0
+ * without one), nor after ship_stop() (somebody else has taken over): what is
+ * on its way is cut off. */
+void ship_go(struct ship *h, int64_t epoch);
+void ship_stop(struct ship *h);
+
+/* The prefix that this job's checkpoints go to, "" for none; a new string. */
+char *ship_prefix(struct ship *h, const struct spec *spec);
+
+/*
+ * Where a checkpoint stands: {state: local | queued | uploading | remote |
+ * verified, percent, uri, error, verified_at}; a new reference.
+ */
+json_t *ship_durability(struct ship *h, const char *job, const char *dir);
+/* Checkpoints that buckets have, as ckpt_list() gives local ones; `uri` of each
+ * in uris (may be NULL).  Free with ckpt_list_free() and ship_uris_free(). */
+enum rk_err ship_remote_list(struct ship *h, const char *job,
+    struct ckpt_info **v, char ***uris, size_t *n) RK_MUSTCHECK;
+void ship_uris_free(char **uris, size_t n);
+
+/* Push what is committed and not yet remote now, before its turn: an early
+ * warning came. */
+void ship_hurry(struct ship *h, const char *why);
+
+/*
+ * Drain.  deadline_ms on mono_ms()'s clock.  Checkpoints that are committed by
+ * now and later are pushed in this order: jobs by priority, then what is least
+ * to send; what cannot be finished in time at the measured rate is held back as
+ * long as something else can be.  fn is called once from the loop: when all is
+ * remote and no trainer runs any more, or at the deadline.  Events say for each
+ * job what made it.  Called again, the nearer deadline counts.
+ */
+typedef void ship_drained_fn(void *ctx);
+void ship_drain(struct ship *h, int64_t deadline_ms, ship_drained_fn *fn,
+    void *ctx);
+/* What a drain of so many seconds would get done: {rate_bytes_per_second (null
+ * when not known), jobs: [{id, name, priority, bytes, seconds, remote: bool
+ * (would make it), have: the newest checkpoint that is remote already}]}; a new
+ * reference. */
+json_t *ship_rehearse(struct ship *h, double seconds);
+
+struct ship_stats {
+	int64_t queued, uploading, failed;      /* checkpoints */
+	int64_t pushed, verified, pulled;       /* since the start */
+	uint64_t pushed_bytes, pulled_bytes, cache_bytes;
+	int64_t cache_files;
+	double remote_age_seconds;              /* of the oldest of: for each
+	                                   job that runs, since its last remote
+	                                   checkpoint was committed; -1: none */
+};
+void ship_stats(struct ship *h, struct ship_stats *out);
+/* Seconds since the newest remote checkpoint of a job was committed, -1. */
+double ship_remote_age(struct ship *h, const char *job);
+
+/* --- for the mirror ----------------------------------------------------------- */
+
+/* The remote checkpoint folders of a job below prefix, with epochs first to
+ * last; found by listing, checkpoint.json and remote.json read and checked,
+ * rows made.  accept(ctx, folder, epoch): does this one count?  done: how many
+ * were taken, -1 with a sentence. */
+typedef bool ship_accept_fn(void *ctx, const char *folder, int64_t epoch);
+typedef void ship_found_fn(void *ctx, int n, const char *why);
+void ship_find(struct ship *h, const char *job, const char *prefix,
+    ship_accept_fn *accept, ship_found_fn *done, void *ctx);
+
+#endif

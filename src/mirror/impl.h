@@ -1,0 +1,7 @@
+/* mirror from inside. */
+#ifndef MIRROR_IMPL_H
+#define MIRROR_IMPL_H
+
+#include "rekindle/mirror.h"
+
+#endif

@@ -1,0 +1,270 @@
+/*
+ * remote from inside.
+ *
+ *	sign_s3.c sign_oss.c   signatures: pure functions, tested with vectors
+ *	stores.c               the configuration; address to store and key
+ *	cred*.c                credentials: chains, refresh, caches
+ *	req.c fault.c          one request: signed anew for each try, answered,
+ *	                       classified, tried again
+ *	xml.c                  the little XML that stores speak
+ *	small.c list.c         operations of one request, and lists
+ *	upload.c download.c    large objects
+ *	file.c                 file:// and plain https://
+ *
+ * Layers within: an operation (remote_op) makes requests (req), a request asks
+ * for credentials (cred), signs, and calls http.
+ */
+#ifndef REMOTE_IMPL_H
+#define REMOTE_IMPL_H
+
+#include "rekindle/remote.h"
+
+#define REMOTE_TAG 0x72656d6fu
+#define OP_TAG     0x72656d70u
+#define REQ_TAG    0x72657120u
+
+#define SKEW_MAX_MS (15 * 60 * 1000)
+
+/* --- sign_s3.c, sign_oss.c ------------------------------------------------- */
+
+/* One set of keys; strings are owned.  Wiped when freed. */
+struct cred {
+	int refs;
+	char *id, *secret, *token;      /* token: "" for none */
+	int64_t expires_ms;             /* wall clock; 0: never */
+};
+struct cred *cred_new(const char *id, const char *secret, const char *token,
+    int64_t expires_ms);
+struct cred *cred_ref(struct cred *c);
+void cred_unref(struct cred **c);
+
+struct sign_header {
+	const char *name, *value;
+};
+struct sign_query {
+	const char *name, *value;       /* not encoded; value "" or NULL: none */
+};
+/* What is signed.  path is the encoded path on the wire ("/bucket/a%20b");
+ * bucket and key are for OSS, which signs them whatever the style. */
+struct sign_in {
+	const char *method, *host, *path, *bucket, *key;
+	const char *region, *product;   /* "s3", "oss" */
+	const struct sign_query *query;
+	size_t nquery;
+	const struct sign_header *headers;      /* sent; those that the rules
+	                                   name are signed */
+	size_t nheaders;
+	const char *payload;            /* hex SHA-256, or UNSIGNED-PAYLOAD */
+	const char *const *additional;  /* oss v4: also signed; NULL-terminated
+	                                   or NULL */
+	int64_t at_ms;                  /* wall clock, corrected for skew */
+};
+/* Append the headers that carry the signature: "Name: value", one string each,
+ * to out (NULL-terminated when full; the caller frees each).  cred NULL:
+ * anonymous, nothing but the payload's header. */
+#define SIGN_HEADERS 8
+void sign_s3(const struct sign_in *in, const struct cred *c,
+    char *out[SIGN_HEADERS]);
+void sign_oss4(const struct sign_in *in, const struct cred *c,
+    char *out[SIGN_HEADERS]);
+void sign_oss1(const struct sign_in *in, const struct cred *c,
+    char *out[SIGN_HEADERS]);
+/* Percent-encode all but A-Za-z0-9-_.~ (and '/' when keep_slash). */
+void sign_encode(struct strbuf *b, const char *s, bool keep_slash);
+/* The query as it goes on the wire: encoded, sorted; S3 always has '=', OSS not
+ * for empty values. */
+void sign_query_text(struct strbuf *b, const struct sign_query *q, size_t n,
+    bool always_eq);
+
+/* --- cred.c ------------------------------------------------------------------ */
+
+enum cred_kind {
+	CRED_AUTO, CRED_FIXED, CRED_ENVIRONMENT, CRED_PROFILE,
+	CRED_WEB_IDENTITY, CRED_CONTAINER, CRED_INSTANCE, CRED_ANONYMOUS
+};
+/* Where one store's keys come from; shared by stores with the same source. */
+struct creds;
+struct creds_config {
+	bool oss;                       /* Alibaba's chain */
+	enum cred_kind kind;
+	const char *id, *secret, *token;        /* CRED_FIXED */
+	const char *profile;            /* or NULL */
+	const char *region;             /* for STS */
+	const char *metadata_url;       /* or NULL */
+};
+struct creds *creds_open(struct loop *l, struct http *h,
+    const struct creds_config *c);
+void creds_close(struct creds **c);
+/*
+ * The newest set, to be unref'd.  When there is none yet, or less than 60 s are
+ * left of it, fn is called later; else before the return, too - so fn must
+ * bear both.  NULL and a sentence: there are none to be had; NULL and "": it is
+ * anonymous.  creds_forget(): fn is not called any more.
+ */
+typedef void creds_fn(void *ctx, struct cred *c, const char *why);
+void creds_get(struct creds *c, creds_fn *fn, void *ctx);
+void creds_forget(struct creds *c, void *ctx);
+/* The store said that `old` is no good any more: get others before the next
+ * creds_get() answers. */
+void creds_expired(struct creds *c, const struct cred *old);
+/* Region and endpoint that the chain's environment or profile say, or NULL;
+ * borrowed. */
+const char *creds_region(const struct creds *c);
+const char *creds_endpoint(const struct creds *c);
+
+/* --- stores.c ------------------------------------------------------------------ */
+
+enum store_kind { STORE_S3, STORE_OSS, STORE_HTTPS, STORE_FILE };
+
+/* One entry of `stores`, or a default.  Host state that requests share. */
+struct rstore {
+	struct rstore *next;
+	enum store_kind kind;
+	char *match;                    /* "s3://", "s3://bucket/", ... */
+	char *scheme, *host;            /* of the endpoint; host has the port */
+	char *base;                     /* path behind the endpoint's host, "" */
+	char *region, *ca_file;
+	bool path_style, v1, tls;
+	bool aws;                       /* amazonaws.com: ETags are MD5s */
+	bool check_etag, no_conditional;        /* learnt: 501 */
+	enum { SUM_NONE, SUM_CRC32C, SUM_SHA256 } checksum;
+	struct creds *creds;
+	int64_t skew_ms;                /* server's clock minus ours */
+	int window, good;               /* parts in flight: halved by SlowDown */
+	int inflight;
+};
+/* An address taken apart: its store, bucket and key.  RK_EINVAL, why. */
+struct place {
+	struct rstore *store;
+	char *bucket, *key;             /* https: key is the whole URL; file: the
+	                                   path */
+	char *sha256;                   /* of "#sha256=...", or NULL */
+};
+enum rk_err place_of(struct remote *r, const char *uri, struct place *p,
+    struct rk_why *why) RK_MUSTCHECK;
+void place_fini(struct place *p);
+enum rk_err stores_open(struct remote *r, const json_t *list,
+    struct rk_why *why) RK_MUSTCHECK;
+void stores_close(struct remote *r);
+/* The URL of bucket and key with a query, and the host and encoded path that
+ * are signed; strings are new. */
+void store_url(const struct rstore *s, const char *bucket, const char *key,
+    const struct sign_query *q, size_t nq, char **url, char **host,
+    char **path);
+
+/* --- req.c ---------------------------------------------------------------------- */
+
+/* Classes of section "Retry" of the protocol; fault.c has the table. */
+enum fault {
+	F_NONE, F_THROTTLE, F_SERVER, F_TRANSPORT, F_INTEGRITY, F_CLOCK,
+	F_TOKEN, F_REGION, F_CONFLICT, F_MISSING, F_EXISTS, F_CHANGED,
+	F_DENIED, F_PERMANENT, F_DISK
+};
+
+struct req;
+/* Ended: f F_NONE for a 2xx whose body holds no <Error>; else the last fault,
+ * when tries or time are used up or it is permanent. */
+struct req_result {
+	enum fault fault;
+	const struct http_answer *a;    /* of the last try; NULL if there was none */
+	char code[64], message[512], request_id[160];
+	const char *error;              /* the sentence */
+	int tries;
+	bool ambiguous;                 /* an earlier try may have had its effect */
+};
+typedef void req_fn(void *ctx, const struct req_result *r);
+
+struct req_spec {
+	const struct place *place;      /* borrowed while the request lives */
+	const char *method;
+	struct sign_query query[8];
+	size_t nquery;
+	struct sign_header headers[16]; /* without host, date, signature */
+	size_t nheaders;
+	/* body: as in struct http_request; payload: its hex SHA-256 when the
+	 * store is not TLS (computed by req for bytes in memory) */
+	const void *body;
+	size_t body_len;
+	int body_fd;
+	uint64_t body_at, body_size;
+	const char *payload;
+	const char *content_md5;        /* base64, or NULL */
+	int sink_fd, sink_status;
+	uint64_t sink_at, sink_size;
+	size_t max;
+	bool complete;                  /* CompleteMultipartUpload: may take
+	                                   minutes, and its body is looked into */
+	bool metered;
+	struct remote_patience patience;
+	req_fn *fn;
+	void *ctx;
+};
+/* Copies the spec; strings too. */
+struct req *req_send(struct remote *r, const struct req_spec *s);
+void req_cancel(struct req **q);
+void req_moved(const struct req *q, uint64_t *sent, uint64_t *sunk);
+/* The class of an answer; code etc. are filled in. */
+enum fault fault_of(const struct rstore *s, const struct http_answer *a,
+    bool head, struct req_result *out);
+enum remote_end end_of(enum fault f);
+/* Wait before try n (from 1): full jitter, 200 ms (throttle 1 s) doubling, 20 s
+ * at most; Retry-After wins. */
+int64_t fault_wait_ms(enum fault f, int tries, const struct http_answer *a);
+
+/* --- xml.c ---------------------------------------------------------------------- */
+
+/* A pull reader of elements and text, under limits: depth 16, names 64 bytes,
+ * no DTD, the five entities and character references.  Hostile bytes end it. */
+struct xml {
+	const char *p, *end;
+	int depth;
+	bool bad;
+	char name[64];
+	struct strbuf text;
+};
+enum xml_event { XML_END, XML_OPEN, XML_CLOSE, XML_BAD };
+void xml_open(struct xml *x, const char *p, size_t n);
+/* OPEN: name is the element's; CLOSE: name, and text its own text, unescaped. */
+enum xml_event xml_next(struct xml *x);
+void xml_fini(struct xml *x);
+/* The text of the first element of that name anywhere; a new string or NULL. */
+char *xml_find(const char *p, size_t n, const char *name);
+
+/* --- operations -------------------------------------------------------------------- */
+
+struct remote {
+	unsigned tag;
+	struct loop *loop;
+	struct http *http;
+	struct remote_config c;
+	struct rstore *stores;
+	struct remote_op *ops;
+	struct remote_totals totals;
+	struct remote_rate *rate;       /* rate.c */
+};
+
+/* Every operation begins with this; kind files keep their own struct behind it.
+ * op_end() calls done once, from the loop, and frees. */
+struct remote_op {
+	unsigned tag;
+	struct remote *r;
+	struct remote_op *next, **prev;
+	struct place place;
+	remote_done_fn *done;
+	void *ctx;
+	struct remote_patience patience;
+	void (*cancel)(struct remote_op *op);   /* drop requests; free own parts */
+	void (*moved)(const struct remote_op *op, uint64_t *d, uint64_t *t);
+	void (*hold)(struct remote_op *op, bool hold);
+};
+/* Allocate size bytes, beginning with a remote_op.  A bad address is answered
+ * later with REMOTE_REFUSED: then NULL-place is set and the caller must not go
+ * on (returns false). */
+bool op_begin(struct remote *r, size_t size, const char *uri,
+    const struct remote_patience *p, remote_done_fn *fn, void *ctx,
+    struct remote_op **op);
+void op_end(struct remote_op *op, const struct remote_result *res);
+/* The result that a request's end stands for. */
+void op_result(const struct req_result *q, struct remote_result *res);
+
+#endif
