@@ -2,12 +2,15 @@
 #ifndef LOOP_IMPL_H
 #define LOOP_IMPL_H
 
+#include <pthread.h>
+
 #include "rekindle/loop.h"
 
 #define LOOP_TAG       0x6c6f6f70u
 #define LOOP_FD_TAG    0x6c706664u
 #define LOOP_TIMER_TAG 0x6c707472u
 #define LOOP_SIGNALS   65       /* signals are numbered from 1 to 64 */
+#define LOOP_WORKERS   2
 
 struct loop_fd {
 	unsigned tag;
@@ -40,6 +43,10 @@ struct loop_child {
 	struct loop_child *next, **prev;
 };
 
+struct loop_queue {
+	struct loop_task *first, *last; /* last: while there is a first */
+};
+
 struct loop {
 	unsigned tag;
 	int epoll;
@@ -62,6 +69,16 @@ struct loop {
 	} signals[LOOP_SIGNALS];
 
 	struct loop_child *children;
+
+	/* thread.c: the lock guards the queues and `closing` */
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct loop_queue posts, tasks;
+	bool closing;
+	int eventfd;
+	struct loop_fd *post_watch;
+	pthread_t workers[LOOP_WORKERS];
+	int nworkers;
 
 	loop_hook_fn *hook;
 	void *hook_ctx;
@@ -90,5 +107,8 @@ void timers_fini(struct loop *l);
 
 void signals_fini(struct loop *l);
 void children_fini(struct loop *l);
+
+enum rk_err threads_init(struct loop *l) RK_MUSTCHECK;
+void threads_fini(struct loop *l);      /* waits for work that has begun */
 
 #endif

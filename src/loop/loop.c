@@ -1,8 +1,8 @@
 /*
  * One round: hook, sleep, descriptors, timers.
  *
- * Signals and children are descriptors too (signalfd, pidfd), so that all that
- * happens to the daemon happens at one place in this file.
+ * Signals, children and posts are descriptors too (signalfd, pidfd, eventfd),
+ * so that all that happens to the daemon happens at one place in this file.
  */
 #include <errno.h>
 #include <limits.h>
@@ -31,9 +31,13 @@ loop_open(struct loop **lp)
 	l->tag = LOOP_TAG;
 	l->epoll = fd;
 	l->signalfd = -1;
+	l->eventfd = -1;
 	sigemptyset(&l->mask);
+	enum rk_err rc = threads_init(l);
+	if (rc != RK_OK)
+		loop_close(&l);
 	*lp = l;
-	return RK_OK;
+	return rc;
 }
 
 static void
@@ -56,6 +60,7 @@ loop_close(struct loop **lp)
 		return;
 	must_be(l, LOOP_TAG);
 	must(!l->running);
+	threads_fini(l);
 	children_fini(l);
 	signals_fini(l);
 	timers_fini(l);
