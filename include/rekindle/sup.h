@@ -117,6 +117,11 @@ typedef void sup_listen_fn(void *ctx, const char *job, char what);
 void sup_listen(struct sup *s, sup_listen_fn *fn, void *ctx);
 void sup_unlisten(struct sup *s, sup_listen_fn *fn, const void *ctx);
 
+/* Write an event of a job ("" for the daemon) and tell the listeners.  A failure
+ * is logged, no more. */
+void sup_event(struct sup *s, const char *job, const char *kind,
+    const char *message, const json_t *data);
+
 /* --- verbs ------------------------------------------------------------------
  * RK_ENOENT no such job; RK_ECONFLICT not in this state (why says which state
  * and what would be possible); RK_EINVAL (why); or the store's errors.  `note`

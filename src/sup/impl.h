@@ -152,9 +152,6 @@ enum rk_err sup_move(struct sup *s, struct job_row *r, enum job_state to,
 /* Write r, whose state is as it was. */
 enum rk_err sup_put(struct sup *s, struct job_row *r,
     const struct attempt_row *a, const struct store_note *note) RK_MUSTCHECK;
-/* An event without a change of the row.  A failure is logged, no more. */
-void sup_event(struct sup *s, const char *job, const char *kind,
-    const char *message, const json_t *data);
 void sup_tell(struct sup *s, const char *job, char what);
 void set_str(char **p, const char *v);
 
