@@ -55,8 +55,8 @@ struct sign_in {
 	                                   name are signed */
 	size_t nheaders;
 	const char *payload;            /* hex SHA-256, or UNSIGNED-PAYLOAD */
-	const char *const *additional;  /* oss v4: also signed; NULL-terminated
-	                                   or NULL */
+	const char *const *additional;  /* oss: headers (v4) or parameters (v1)
+	                                   also signed; NULL-terminated or NULL */
 	int64_t at_ms;                  /* wall clock, corrected for skew */
 };
 /* Append the headers that carry the signature: "Name: value", one string each,
@@ -229,6 +229,30 @@ enum xml_event xml_next(struct xml *x);
 void xml_fini(struct xml *x);
 /* The text of the first element of that name anywhere; a new string or NULL. */
 char *xml_find(const char *p, size_t n, const char *name);
+
+/* --- rate.c ---------------------------------------------------------------------- */
+
+/* What the line gives.  Every metered try is watched while it is on the wire:
+ * rate_begin() after http_send(), rate_end() before the call is gone, with the
+ * bytes that it moved in all; of one that was not begun, it does nothing. */
+struct rate_watch {
+	struct remote_rate *rate;       /* NULL: not watched */
+	struct rate_watch *next, **prev;
+	const struct http_call *call;
+	bool up;
+	uint64_t seen;
+};
+struct remote_rate *rate_new(struct loop *l);
+void rate_free(struct remote_rate **rp);
+void rate_begin(struct remote_rate *r, struct rate_watch *w,
+    const struct http_call *c, bool up);
+void rate_end(struct rate_watch *w, uint64_t bytes);
+/* Bytes a second, 0 when not known. */
+void rate_get(const struct remote_rate *r, double *up, double *down);
+/* From inside, for tests: n bytes more went by, at_ms on mono_ms()'s clock; and
+ * since when bytes may go by. */
+void rate_note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms);
+void rate_idle(struct remote_rate *r, bool up, int64_t at_ms);
 
 /* --- operations -------------------------------------------------------------------- */
 
