@@ -56,7 +56,9 @@ $(B)/fuzz/%.sh: $(B)/fuzz/%
 	@printf '#!/bin/sh\n$(CURDIR)/$< $(CURDIR)/tests/fuzz/corpus/$* >/dev/null && echo ok the_corpus_of_$*_is_survived || { echo FAILED the_corpus_of_$*_is_survived; exit 1; }\n' > $@
 	@chmod +x $@
 
-OUTSIDE := $(filter-out %/t.py,$(sort $(wildcard tests/outside/*.sh tests/outside/*.py)))
+# Not tests but what they say: modules of Python.
+WORDS   := t.py s3.py proxy.py stub.py metadata.py
+OUTSIDE := $(filter-out $(addprefix %/,$(WORDS)),$(sort $(wildcard tests/outside/*.sh tests/outside/*.py)))
 export RK_SHARED ?= $(abspath $(CURDIR)/../shared)
 ifdef SAN
 export SAN
@@ -79,7 +81,12 @@ check-unit: $(UNIT) $(REPLAYS)
 check-outside: all
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
 
-.PHONY: check-deps
+# make deps-test: what the tests use, also a real object store (Ceph's RADOS
+# Gateway); make deps is all that building and running takes.
+.PHONY: check-deps deps-test
+deps-test:
+	@tests/deps.sh test $(abspath $(B))/tools
+	@echo "deps: all that the tests use is installed"
 check-deps:
 	@tests/deps.sh test $(abspath $(B))/tools || \
 	    echo "check: going on without; tests that need them are skipped"
