@@ -255,7 +255,7 @@ bool rk_name_ok(const char *s);
  * A URI of the kinds we know, taken apart in place:
  *   job://ID/CHECKPOINT   kind RK_URI_JOB,  host = ID, path = CHECKPOINT
  *   file:/abs, file:///abs, /abs, rel/path   RK_URI_FILE, path = the path
- *   https: s3: oss: model:                   RK_URI_OTHER, scheme is set
+ *   https: http: s3: oss: model:             RK_URI_OTHER, scheme is set
  * ID may also be a job's name; CHECKPOINT is latest, best, step:N or a name.
  * The path of a file: address is percent-decoded, a bare path is not.  scheme
  * is lower case and always set; RK_URI_OTHER has host and the path behind the

@@ -30,8 +30,9 @@
  *	                 [1, 28, 28]; from the data
  *	model.layers     1 to 1024 of {type: ..., name: ...}, see enum
  *	                 spec_layer_type
- *	model.checkpoint a safetensors file or job://ID/CHECKPOINT (latest,
- *	                 best, step:N or a name): the warm start; none
+ *	model.checkpoint the warm start; none.  A safetensors file by its path,
+ *	                 file: or another address (see below), or
+ *	                 job://ID/CHECKPOINT (latest, best, step:N or a name)
  *	model.strict     true
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
@@ -63,10 +64,23 @@
  *	                 metric val_accuracy | val_loss | loss: the first, for
  *	                 mse the second, without validation data the third.
  *	                 mode max | min: max for val_accuracy, else min
+ *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
+ *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
+ *	                 #; the normal form ends in '/'; none
+ *	checkpoint.require_remote  false; true: the job has succeeded only when
+ *	                 its last checkpoint is verified where it is sent
  *	metadata         {}; free text by key, at most 64, keys 1 to 64 bytes,
  *	                 values at most 4096
  *
  * Labels and metadata: whole numbers, true and false are taken as text.
+ *
+ * Addresses.  model.checkpoint and the files of data.train and data.validation
+ * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
+ * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in
+ * it, which would be kept with the job).  `#sha256=` and 64 hexadecimal digits
+ * at the end pin the bytes: any others are refused.  The daemon fetches them and
+ * tells the trainer where they lie; nothing here does.  A file: address in data
+ * is its path in the normal form.
  */
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H
@@ -205,8 +219,8 @@ struct spec_training {
 };
 
 /*
- *	type: idx   images *, labels * (paths; IDX, plain or gzip)
- *	type: csv   path *, label * (a column's name, or its index from 0;
+ *	type: idx   images *, labels * (paths or addresses; IDX, plain or gzip)
+ *	type: csv   path * (or address), label * (a column's name, or its index from 0;
  *	            negative from the end), header auto | true | false,
  *	            delimiter "," (or ; | : tab space); all other columns are
  *	            features
@@ -251,6 +265,8 @@ struct spec_checkpoint {
 	int64_t keep_last, keep_best;
 	char *metric;                           /* val_accuracy, val_loss, loss */
 	bool mode_max;
+	char *push;                             /* NULL: nowhere by this job */
+	bool require_remote;
 };
 
 struct spec {
@@ -292,7 +308,8 @@ json_t *spec_json(const struct spec *s);
 
 /* SHA-256 of the normal form of what decides the weights: model, training (but
  * for resume_from and log_every) and data; not name, priority, labels,
- * resources, checkpoint, metadata. */
+ * resources, checkpoint, metadata.  Paths and addresses count as the text they
+ * are, with the digest that pins them. */
 void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 
 /*
@@ -316,9 +333,24 @@ enum rk_err spec_override(const json_t *tree, const json_t *overrides,
 
 /* Faults for data files and a model file that are not there, are no regular
  * files or may not be read, and for relative paths when `absolute`.  Nothing is
- * opened; a checkpoint of another job is not looked for. */
+ * opened; a checkpoint of another job is not looked for, nor what an address
+ * means. */
 enum rk_err spec_check_files(const struct spec *s, bool absolute,
     struct rk_why *why) RK_MUSTCHECK;
+
+/* Is this one of https: http: s3: oss:, which others fetch? */
+bool spec_is_address(const char *where);        /* NULL: no */
+/* Those of a job with the fields they are in; one that two fields have is there
+ * twice.  Texts are the spec's.  How many there are. */
+#define SPEC_ADDRESSES 7
+struct spec_address {
+	const char *field, *uri;
+};
+size_t spec_addresses(const struct spec *s,
+    struct spec_address v[SPEC_ADDRESSES]);
+/* An address without what pins it (the caller frees), and the digest in lower
+ * case, "" for none. */
+char *spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX]);
 
 /* A selector of a checkpoint: latest | best | step:N | NAME | none. */
 enum spec_select_kind {

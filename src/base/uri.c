@@ -131,7 +131,7 @@ parse_other(struct rk_uri *u, const char *rest, struct rk_why *why)
 	}
 	return rk_refuse(why, "\"%s:%s\" names no %s: want %s://...",
 	    u->scheme, rest, strcmp(u->scheme, "model") == 0 ? "model" :
-	    strcmp(u->scheme, "https") == 0 ? "host" : "bucket", u->scheme);
+	    u->scheme[0] == 'h' ? "host" : "bucket", u->scheme);
 }
 
 static enum rk_err
@@ -150,14 +150,15 @@ parse_scheme(struct rk_uri *u, const char *s, size_t n, struct rk_why *why)
 		u->kind = RK_URI_JOB;
 		return parse_job(u, rest, why);
 	}
-	static const char *const others[] = { "https", "s3", "oss", "model" };
+	static const char *const others[] = { "https", "http", "s3", "oss",
+	    "model" };
 	for (size_t i = 0; i < RK_ARRAY_LEN(others); i++) {
 		if (strcmp(u->scheme, others[i]) == 0)
 			return parse_other(u, rest, why);
 	}
 	return rk_refuse(why, "\"%s:\" is not an address that we know: want a "
-	    "path, file:, job:, https:, s3:, oss: or model: (a file whose name "
-	    "has a colon is written ./%s)", u->scheme, s);
+	    "path, file:, job:, https:, http:, s3:, oss: or model: (a file "
+	    "whose name has a colon is written ./%s)", u->scheme, s);
 }
 
 enum rk_err

@@ -1,4 +1,4 @@
-/* The block `checkpoint`: when to save, and what to keep. */
+/* The block `checkpoint`: when to save, what to keep, where to send it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +51,7 @@ void
 sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why)
 {
+	struct rk_why w = {0};
 	struct sp_obj s;
 
 	c->keep_last = 3;
@@ -58,5 +59,10 @@ sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
 	sp_open(&s, v, "checkpoint", why);
 	read_every(c, rkj_any(&s.o, "every"), why);
 	read_keep(c, rkj_any(&s.o, "keep"), why);
+	if (rkj_str(&s.o, "push", &c->push, SP_MAX_PATH, RKJ_OPTIONAL) &&
+	    sp_prefix(&c->push, &w) != RK_OK)
+		rkj_fault(&s.o, "push", "%s", w.v[0].message);
+	rkj_bool(&s.o, "require_remote", &c->require_remote, RKJ_OPTIONAL);
+	rk_why_fini(&w);
 	sp_close(&s);
 }

@@ -1,22 +1,51 @@
 /* The block `data`: where samples come from and how they are normalised. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "read.h"
 
 const char *const sp_source_words[] = { "idx", "csv", NULL };
 const char *const sp_norm_words[] = { "none", "scale", "standard", NULL };
 
+/* "scheme://" at the beginning; all else is a path, whatever is in it. */
+static bool
+has_scheme(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+
+	return n > 0 && strncmp(s + n, "://", 3) == 0;
+}
+
+/* A file's path, or an address; a file: address becomes its path. */
 static void
 read_path(struct rkj_obj *o, const char *key, char **out)
 {
+	struct rk_why w = {0};
+	struct rk_uri u;
+
 	if (!rkj_str(o, key, out, SP_MAX_PATH, RKJ_REQUIRED))
 		return;
-	if ((*out)[0] == '\0')
+	if ((*out)[0] == '\0') {
 		rkj_fault(o, key, "is empty, want the path of a file");
-	else if (strstr(*out, "://") != NULL)
-		rkj_fault(o, key, "is \"%.40s\", want the path of a file on "
-		    "this machine", *out);
+	} else if (spec_is_address(*out)) {
+		if (sp_check_address(*out, &w) != RK_OK)
+			rkj_fault(o, key, "%s", w.v[0].message);
+	} else if (has_scheme(*out)) {
+		if (strncasecmp(*out, "file:", 5) != 0) {
+			rkj_fault(o, key, "is \"%.*s\", want the path of a "
+			    "file, or an address of s3:, oss:, https: or http:",
+			    (int)rk_text_fit(*out, 80), *out);
+		} else if (rk_uri_parse(&u, *out, &w) != RK_OK) {
+			rkj_fault(o, key, "%s", w.v[0].message);
+		} else {
+			free(*out);
+			*out = xstrdup(u.path);
+			rk_uri_fini(&u);
+		}
+	}
+	rk_why_fini(&w);
 }
 
 static void

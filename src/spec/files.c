@@ -15,7 +15,7 @@ resolve(char **path, const char *dir)
 {
 	const char *p = *path;
 
-	if (p == NULL || p[0] == '/')
+	if (p == NULL || p[0] == '/' || spec_is_address(p))
 		return;
 	while (strncmp(p, "./", 2) == 0)
 		p += 2;
@@ -92,7 +92,7 @@ check_file(const char *path, const char *field, bool absolute,
 {
 	struct stat st;
 
-	if (path == NULL)
+	if (path == NULL || spec_is_address(path))
 		return;
 	if (absolute && path[0] != '/')
 		rk_refuse_at(why, field, "is \"%s\", want an absolute path",

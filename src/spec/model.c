@@ -198,22 +198,23 @@ check_parameters(const struct spec_model *m, struct rkj_obj *o)
 		    rk_group_digits(most, SPEC_MAX_PARAMS));
 }
 
-/* What is not a file and not a job's checkpoint cannot be fetched here. */
 static void
-check_warm_start(const char *uri, struct rkj_obj *o)
+check_warm_start(char *uri, struct rkj_obj *o)
 {
 	struct rk_why w = {0};
 	struct rk_uri u;
 
-	if (rk_uri_parse(&u, uri, &w) != RK_OK) {
+	if (rk_uri_parse(&u, uri, &w) != RK_OK ||
+	    (spec_is_address(uri) && sp_check_address(uri, &w) != RK_OK)) {
 		rkj_fault(o, "checkpoint", "%s", w.v[0].message);
+		rk_uri_fini(&u);
 		rk_why_fini(&w);
 		return;
 	}
-	if (u.kind == RK_URI_OTHER)
+	if (u.kind == RK_URI_OTHER && !spec_is_address(uri))
 		rkj_fault(o, "checkpoint", "is an address of scheme %s:, which "
-		    "cannot be fetched yet: want a file or job://ID/CHECKPOINT "
-		    "(object storage comes later)", u.scheme);
+		    "cannot be fetched: want a file, job://ID/CHECKPOINT, "
+		    "s3:, oss:, https: or http:", u.scheme);
 	else if (u.kind == RK_URI_JOB && strcmp(u.path, "none") == 0)
 		rkj_fault(o, "checkpoint", "asks for checkpoint none of a job, "
 		    "want latest, best, step:N or a name");

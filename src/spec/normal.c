@@ -293,6 +293,9 @@ sp_json_checkpoint(const struct spec_checkpoint *c)
 	put_str(keep, "metric", c->metric);
 	put_str(keep, "mode", sp_mode_words[c->mode_max ? 0 : 1]);
 	put(o, "keep", keep);
+	if (c->push != NULL)
+		put_str(o, "push", c->push);
+	put_bool(o, "require_remote", c->require_remote);
 	return o;
 }
 

@@ -146,5 +146,6 @@ spec_free(struct spec *s)
 	free(s->training.resume_from);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);
+	free(s->checkpoint.push);
 	free(s);
 }

@@ -32,6 +32,12 @@ enum { SP_MODEL = 1, SP_TRAINING = 2, SP_DATA = 4, SP_CHECKPOINT = 8 };
 void sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
     struct rk_why *why);
 
+/* An address of spec_is_address(): can it be one?  Its scheme is then in lower
+ * case. */
+enum rk_err sp_check_address(char *text, struct rk_why *why) RK_MUSTCHECK;
+/* Where checkpoints are sent: into its normal form. */
+enum rk_err sp_prefix(char **text, struct rk_why *why) RK_MUSTCHECK;
+
 void sp_free_model(struct spec_model *m);
 void sp_free_data(struct spec_data *d);
 

@@ -214,7 +214,7 @@ def _(d):
     for uri, part in (("job://01hzzzzzzzzzzzzzzzzzzzzzzz/best", "01hzzzzzzzzzzzzzzzzzzzzzzz"),
                       (f"job://{done}/no-such-name", "no-such-name"), (f"job://{done}/step:7", "7"),
                       (f"job://{held}/latest", held), ("job://../latest", "job://"), (f"job://{done}", "job://"),
-                      ("s3://bucket/x", "s3"), ("http://x/y", "http")):
+                      ("model://m/3", "model"), ("gopher://x/y", "gopher")):
         job = tiny(d)
         job["model"]["checkpoint"] = uri
         r = d.post("/v1/jobs", job)

@@ -134,7 +134,8 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	    " training: {epochs: 1, optimizer: {type: adam}, schedule: {type:"
 	    " cosine, warmup_steps: 3}, loss: {type: cross_entropy}},"
 	    " data: {train: {type: csv, path: /x, label: y}, validation: {type:"
-	    " csv, path: /y, label: -1}}, metadata: {author: me}}");
+	    " csv, path: /y, label: -1}}, metadata: {author: me},"
+	    " checkpoint: {push: s3://b/p}}");
 	job_known("{name: b, model: {input: [1, 8, 8], layers: [{type: conv2d,"
 	    " out: 2, kernel: 3}, {type: batch_norm}, {type: max_pool2d,"
 	    " kernel: 2}, {type: flatten}, {type: dropout}, {type: linear, out:"

@@ -12,6 +12,8 @@
 	"  train: {type: idx, images: /d/i, labels: /d/l}\n" \
 	"  validation: {type: idx, images: /d/vi, labels: /d/vl}\n"
 
+#define PIN "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef"
+
 static inline json_t *
 yaml(const char *text)
 {

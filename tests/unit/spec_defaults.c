@@ -275,9 +275,12 @@ T_CASE(labels_and_metadata_take_whole_numbers_as_text)
 	spec_free(s);
 }
 
-T_CASE(a_warm_start_is_a_file_or_a_jobs_checkpoint)
+T_CASE(a_warm_start_is_a_file_an_address_or_a_jobs_checkpoint)
 {
 	static const char *const good[] = {
+		"s3://b/m.safetensors", "oss://b/v3/m.safetensors#sha256=" PIN,
+		"https://h/m.safetensors?v=2", "http://127.0.0.1:80/m",
+		"s3://b/a key#3", "https://[::1]:443/m#sha256=" PIN,
 		"/m/best.safetensors", "file:///m/best.safetensors",
 		"file:/m/a.safetensors", "models/a.safetensors",
 		"job://01jd0000000000000000000000/best", "job://tiny/step:1200",
@@ -292,6 +295,60 @@ T_CASE(a_warm_start_is_a_file_or_a_jobs_checkpoint)
 		t_check(!s->model.strict);
 		spec_free(s);
 	}
+}
+
+T_CASE(data_may_lie_elsewhere)
+{
+	struct spec *s = job_with("{model: {checkpoint: 'S3://b/m'}, data: "
+	    "{train: {images: 'HTTPS://h/i', labels: 'x/oss://b'}, validation: "
+	    "{images: 'file:///d/a%20b', labels: 'oss://b/l#sha256=" PIN "'}}"
+	    "}");
+	struct spec_address v[SPEC_ADDRESSES];
+	char sha256[RK_SHA256_HEX], *bare;
+
+	t_eq_str(s->data.train.labels, "x/oss://b");
+	t_eq_str(s->data.validation.images, "/d/a b");
+	t_eq_int(spec_addresses(s, v), 3);
+	t_eq_str(v[0].field, "data.train.images");
+	t_eq_str(v[0].uri, "https://h/i");
+	t_eq_str(v[1].field, "data.validation.labels");
+	t_eq_str(v[2].field, "model.checkpoint");
+	t_eq_str(v[2].uri, "s3://b/m");
+	bare = spec_address_bare(v[1].uri, sha256);
+	t_eq_str(bare, "oss://b/l");
+	t_eq_str(sha256, "0123456789abcdef0123456789abcdef0123456789abcdef"
+	    "0123456789abcdef");
+	free(bare);
+	bare = spec_address_bare("s3://b/a#3", sha256);
+	t_eq_str(bare, "s3://b/a#3");
+	t_eq_str(sha256, "");
+	free(bare);
+	spec_free(s);
+}
+
+T_CASE(checkpoints_are_sent_to_a_prefix_or_nowhere)
+{
+	static const char *const given[][2] = {
+		{ "s3://b", "s3://b/" }, { "s3://b/", "s3://b/" },
+		{ "S3://b/team/x", "s3://b/team/x/" },
+		{ "oss://b/a b/", "oss://b/a b/" },
+		{ "file:///srv/x", "file:///srv/x/" },
+		{ "FILE:/srv/x/", "file:///srv/x/" },
+		{ "file://localhost/srv", "file:///srv/" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(given); i++) {
+		char c[200];
+		snprintf(c, sizeof(c), "checkpoint: {push: '%s', "
+		    "require_remote: true}", given[i][0]);
+		struct spec *s = job_with(c);
+		t_eq_str(s->checkpoint.push, given[i][1]);
+		t_check(s->checkpoint.require_remote);
+		spec_free(s);
+	}
+	struct spec *s = job_with("checkpoint: {push: null}");
+	t_check(s->checkpoint.push == NULL);
+	t_check(!s->checkpoint.require_remote);
+	spec_free(s);
 }
 
 T_CASE(memory_is_bytes_or_text)

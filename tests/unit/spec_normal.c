@@ -59,6 +59,9 @@ static const char *const variants[] = {
 	    "{type: avg_pool2d, kernel: [4, 5], stride: [2, 3], "
 	    "padding: [1, 2]}, {type: max_pool2d, kernel: [4, 5], "
 	    "stride: 1}]}}",
+	"{model: {checkpoint: 's3://b/a key#3#sha256=" PIN "'}, data: "
+	    "{train: {images: 'https://h:8443/x?v=1', labels: 'oss://b/l'}}, "
+	    "checkpoint: {push: 's3://b/team', require_remote: true}}",
 	"{data: {normalize: standard, train: {type: csv, images: null, "
 	    "labels: null, path: rel/x.csv, label: y, header: true, "
 	    "delimiter: ;}, validation: {type: csv, images: null, "
@@ -167,6 +170,8 @@ same(const struct spec *a, const struct spec *b)
 	SAME(a, b, checkpoint.keep_best);
 	SAME(a, b, checkpoint.mode_max);
 	same_text(a->checkpoint.metric, b->checkpoint.metric);
+	same_text(a->checkpoint.push, b->checkpoint.push);
+	SAME(a, b, checkpoint.require_remote);
 }
 
 T_CASE(the_normal_form_is_an_equal_job_and_its_own_normal_form)
@@ -199,7 +204,7 @@ T_CASE(the_normal_form_holds_every_field_of_a_short_job)
 
 	t_eq_str(text, "{\"checkpoint\":{\"every\":{\"epochs\":1,"
 	    "\"seconds\":0.0,\"steps\":0},\"keep\":{\"best\":1,\"last\":3,"
-	    "\"metric\":\"val_accuracy\",\"mode\":\"max\"}},\"data\":{"
+	    "\"metric\":\"val_accuracy\",\"mode\":\"max\"},\"require_remote\":false},\"data\":{"
 	    "\"normalize\":{\"type\":\"scale\"},\"train\":{\"images\":\"/d/i\","
 	    "\"labels\":\"/d/l\",\"type\":\"idx\"},\"validation\":{\"images\":"
 	    "\"/d/vi\",\"labels\":\"/d/vl\",\"type\":\"idx\"}},\"hold\":false,"
@@ -376,6 +381,39 @@ T_CASE(a_jobs_checkpoint_is_not_looked_for_on_disk)
 	write_file("i", "");
 	t_eq_int(spec_check_files(s, false, &w), RK_OK);
 	spec_free(s);
+}
+
+T_CASE(addresses_are_neither_made_absolute_nor_looked_for)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+
+	write_file("job.yaml", "name: a\nmodel: {arch: mlp, sizes: [4, 2], "
+	    "checkpoint: 's3://b/m.safetensors'}\ntraining: {epochs: 1}\n"
+	    "data: {train: {type: csv, path: 'https://h/x.csv', label: y}, "
+	    "validation: {type: csv, path: 'oss://b/y.csv', label: y}}\n");
+	t_eq_int(spec_load("job.yaml", &s, &w), RK_OK);
+	t_eq_str(s->model.checkpoint, "s3://b/m.safetensors");
+	t_eq_str(s->data.train.path, "https://h/x.csv");
+	t_eq_str(s->data.validation.path, "oss://b/y.csv");
+	t_eq_int(spec_check_files(s, true, &w), RK_OK);
+	t_eq_int(w.n, 0);
+	spec_free(s);
+}
+
+T_CASE(the_digest_sees_where_bytes_lie_and_what_pins_them)
+{
+	char a[RK_SHA256_HEX], b[RK_SHA256_HEX];
+
+	digest_of("data: {train: {images: 's3://b/i'}}", a);
+	digest_of("data: {train: {images: 's3://b/i'}, validation: {labels: "
+	    "'/d/vl'}}", b);
+	t_eq_str(a, b);
+	digest_of("data: {train: {images: 's3://b/i#sha256=" PIN "'}}", b);
+	t_check(strcmp(a, b) != 0);
+	digest_of("{data: {train: {images: 's3://b/i'}}, checkpoint: {push: "
+	    "'s3://b/p', require_remote: true}}", b);
+	t_eq_str(a, b);
 }
 
 T_CASE(a_file_without_permission_is_refused)
