@@ -222,10 +222,11 @@ struct remote_row {
 	int64_t created_ms, remote_ms, verified_ms;     /* 0: not yet */
 };
 void store_remote_fini(struct remote_row *r);
-/* Insert or replace; several at once are one transaction.  note may be NULL;
- * its event is of the first row's job. */
+/* Insert or replace; the note's event is of the row's job. */
 enum rk_err store_remote_put(struct store *s, const struct remote_row *r,
     const struct store_note *note) RK_MUSTCHECK;
+/* By its key; fine if absent, as the other drops are.  Rows outlive their job
+ * (store_job_delete), whose objects are still to be removed. */
 enum rk_err store_remote_drop(struct store *s, const struct remote_row *r)
     RK_MUSTCHECK;
 typedef bool store_remote_fn(void *ctx, const struct remote_row *r);
@@ -274,7 +275,7 @@ enum rk_err store_caches(struct store *s, store_cache_fn *fn, void *ctx)
 enum rk_err store_fact_put(struct store *s, const char *key, const char *text)
     RK_MUSTCHECK;
 enum rk_err store_fact_get(struct store *s, const char *key, char **text)
-    RK_MUSTCHECK;                               /* RK_ENOENT */
+    RK_MUSTCHECK;               /* RK_ENOENT; *text is the caller's */
 
 /*
  * A job's record, for another machine: its row with all fields, and its newest

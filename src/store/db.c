@@ -4,6 +4,11 @@
 
 #include "db.h"
 
+#define ATTEMPT_COLS                                                      \
+	"n,pid,started_ms,hello_ms,ended_ms,from_ckpt,branch,start_step," \
+	"end_step,outcome,message,instance,epoch"
+#define REMOTE_ORDER "ORDER BY epoch DESC,branch DESC,step DESC,job,dir,uri"
+
 static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
@@ -40,10 +45,11 @@ static const char *const sql[ST_COUNT] = {
 	    "ORDER BY j.priority DESC, j.id LIMIT ?1",
 	[ST_COUNTS] = "SELECT state, count(*) FROM jobs GROUP BY state",
 	[ST_ATTEMPT_PUT] = "INSERT OR REPLACE INTO attempts VALUES "
-	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-	[ST_ATTEMPTS] = "SELECT n,pid,started_ms,hello_ms,ended_ms,from_ckpt,"
-	    "branch,start_step,end_step,outcome,message FROM attempts "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+	[ST_ATTEMPTS] = "SELECT " ATTEMPT_COLS " FROM attempts "
 	    "WHERE job=?1 AND n>?2 ORDER BY n LIMIT ?3",
+	[ST_ATTEMPTS_NEWEST] = "SELECT * FROM (SELECT " ATTEMPT_COLS
+	    " FROM attempts WHERE job=?1 ORDER BY n DESC LIMIT ?2) ORDER BY n",
 	[ST_EVENT_INSERT] = "INSERT INTO events "
 	    "(time_ms,job,kind,message,data) VALUES (?1,?2,?3,?4,?5)",
 	[ST_EVENTS] = "SELECT seq,time_ms,job,kind,message,data FROM events "
@@ -59,6 +65,30 @@ static const char *const sql[ST_COUNT] = {
 	[ST_IDEM_DROP] = "DELETE FROM idem WHERE key=?1 AND created_ms<?2",
 	[ST_SWEEP_IDEM] = "DELETE FROM idem WHERE created_ms<?1",
 	[ST_SWEEP_EVENTS] = "DELETE FROM events WHERE seq<=?1",
+	[ST_REMOTE_PUT] = "INSERT OR REPLACE INTO remotes VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
+	[ST_REMOTE_DROP] = "DELETE FROM remotes "
+	    "WHERE job=?1 AND dir=?2 AND uri=?3",
+	/* The states asked for; the places of the others hold -1. */
+	[ST_REMOTES] = "SELECT * FROM remotes INDEXED BY remotes_state "
+	    "WHERE state IN (?1,?2,?3,?4,?5,?6) " REMOTE_ORDER,
+	[ST_REMOTES_JOB] = "SELECT * FROM remotes "
+	    "WHERE job=?7 AND +state IN (?1,?2,?3,?4,?5,?6) " REMOTE_ORDER,
+	[ST_UPLOAD_PUT] = "INSERT OR REPLACE INTO uploads VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",
+	[ST_UPLOAD_GET] = "SELECT * FROM uploads WHERE uri=?1",
+	[ST_UPLOAD_DROP] = "DELETE FROM uploads WHERE uri=?1",
+	[ST_UPLOADS] = "SELECT * FROM uploads ORDER BY created_ms,uri",
+	[ST_CACHE_PUT] = "INSERT OR REPLACE INTO caches VALUES "
+	    "(?1,?2,?3,?4,?5)",
+	[ST_CACHE_GET] = "SELECT * FROM caches WHERE uri=?1 AND etag=?2",
+	[ST_CACHE_LAST] = "SELECT * FROM caches WHERE uri=?1 "
+	    "ORDER BY used_ms DESC LIMIT 1",
+	[ST_CACHE_DROP] = "DELETE FROM caches WHERE digest=?1",
+	[ST_CACHES] = "SELECT * FROM caches INDEXED BY caches_used "
+	    "ORDER BY used_ms",
+	[ST_FACT_PUT] = "INSERT OR REPLACE INTO facts VALUES (?1,?2)",
+	[ST_FACT_GET] = "SELECT text FROM facts WHERE key=?1",
 };
 
 enum rk_err
@@ -182,4 +212,10 @@ db_col(sqlite3_stmt *st, int col)
 	const unsigned char *t = sqlite3_column_text(st, col);
 
 	return t != NULL ? (const char *)t : "";
+}
+
+char *
+db_lend(sqlite3_stmt *st, int col)
+{
+	return (char *)(uintptr_t)db_col(st, col);
 }

@@ -6,7 +6,7 @@
 
 #include "rekindle/store.h"
 
-#define STORE_SCHEMA   1                /* PRAGMA user_version */
+#define STORE_SCHEMA   2                /* PRAGMA user_version */
 #define STORE_APP_ID   0x524b444c       /* "RKDL": the file is one of ours */
 #define STORE_IDEM_MS  (24LL * 3600 * 1000)
 
@@ -18,10 +18,14 @@ enum st {
 	ST_LABELS_STATE, ST_LABELS_DELETE,
 	ST_JOB_GET, ST_JOB_DELETE, ST_JOB_EVENTS_DELETE,
 	ST_QUEUE, ST_COUNTS,
-	ST_ATTEMPT_PUT, ST_ATTEMPTS,
+	ST_ATTEMPT_PUT, ST_ATTEMPTS, ST_ATTEMPTS_NEWEST,
 	ST_EVENT_INSERT, ST_EVENTS, ST_EVENTS_JOB, ST_LAST_SEQ,
 	ST_IDEM_GET, ST_IDEM_INSERT, ST_IDEM_ANSWER, ST_IDEM_DROP,
 	ST_SWEEP_IDEM, ST_SWEEP_EVENTS,
+	ST_REMOTE_PUT, ST_REMOTE_DROP, ST_REMOTES, ST_REMOTES_JOB,
+	ST_UPLOAD_PUT, ST_UPLOAD_GET, ST_UPLOAD_DROP, ST_UPLOADS,
+	ST_CACHE_PUT, ST_CACHE_GET, ST_CACHE_LAST, ST_CACHE_DROP, ST_CACHES,
+	ST_FACT_PUT, ST_FACT_GET,
 	ST_COUNT
 };
 
@@ -58,6 +62,8 @@ enum rk_err db_err(struct store *s, int rc, const char *what);
 sqlite3_stmt *db_st(struct store *s, enum st which);
 /* Step a statement that gives no rows, and reset it. */
 enum rk_err db_do(struct store *s, enum st which, const char *what);
+/* Any SQL, without results. */
+enum rk_err db_run(struct store *s, const char *text, const char *what);
 enum rk_err db_prepare_all(struct store *s);
 void db_finalize_all(struct store *s);
 enum rk_err db_begin(struct store *s);
@@ -67,6 +73,14 @@ void db_text(sqlite3_stmt *st, int col, const char *text);      /* NULL: "" */
 /* Borrowed from the statement until it steps; never NULL. */
 const char *db_col(sqlite3_stmt *st, int col);
 
+/* The same for a row: its strings are char * because their owner frees them; a
+ * borrowed row is const to whoever gets it. */
+char *db_lend(sqlite3_stmt *st, int col);
+
+/* schema.c: the tables of today, from those of `version`, or from none if it is
+ * 0; in one transaction. */
+enum rk_err schema_bring(struct store *s, int64_t version);
+
 /* reserve.c */
 void reserve_open(struct store *s);
 bool reserve_give_up(struct store *s);  /* true: there was one to give */
@@ -75,11 +89,21 @@ void reserve_restore(struct store *s);  /* when it is gone, now and then */
 /* row.c: strings borrowed from the statement. */
 void row_read(sqlite3_stmt *st, struct job_row *r);
 
-/* event.c, attempt.c, idem.c: parts of a transaction that is open. */
+/* event.c, idem.c, job.c: parts of a transaction that is open. */
 enum rk_err event_insert(struct store *s, const char *job,
     const struct store_note *note, int64_t *seq);
 enum rk_err attempt_write(struct store *s, const char *job,
     const struct attempt_row *a);
+/* Rows of ST_ATTEMPTS or ST_ATTEMPTS_NEWEST, bound already. */
+enum rk_err attempts_walk(struct store *s, sqlite3_stmt *st,
+    store_attempt_fn *fn, void *ctx);
+/* The note's key and event; NULL is fine.  *seq is the event's number. */
+enum rk_err note_write(struct store *s, const char *job,
+    const struct store_note *note, int64_t *seq);
+/* The row as it is, its texts and labels; there must be none of that id. */
+enum rk_err job_insert(struct store *s, const struct job_row *r);
+/* The row with all that hangs on it. */
+enum rk_err job_erase(struct store *s, const char *id);
 enum rk_err idem_insert(struct store *s, const char *key, const char *digest,
     const char *job);
 

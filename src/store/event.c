@@ -90,6 +90,8 @@ attempt_write(struct store *s, const char *job, const struct attempt_row *a)
 	sqlite3_bind_int64(st, 10, a->end_step);
 	db_text(st, 11, a->outcome);
 	db_text(st, 12, a->message);
+	db_text(st, 13, a->instance);
+	sqlite3_bind_int64(st, 14, a->epoch);
 	return db_do(s, ST_ATTEMPT_PUT, "write an attempt");
 }
 
@@ -101,22 +103,12 @@ store_attempt_put(struct store *s, const char *job, const struct attempt_row *a)
 	return rc == RK_OK ? db_end(s, attempt_write(s, job, a)) : rc;
 }
 
-static char *
-col(sqlite3_stmt *st, int i)
-{
-	return (char *)(uintptr_t)db_col(st, i);
-}
-
 enum rk_err
-store_attempts(struct store *s, const char *job, int64_t after_n, int limit,
-    store_attempt_fn *fn, void *ctx)
+attempts_walk(struct store *s, sqlite3_stmt *st, store_attempt_fn *fn,
+    void *ctx)
 {
-	sqlite3_stmt *st = db_st(s, ST_ATTEMPTS);
 	int got;
 
-	db_text(st, 1, job);
-	sqlite3_bind_int64(st, 2, after_n);
-	sqlite3_bind_int(st, 3, limit);
 	while ((got = sqlite3_step(st)) == SQLITE_ROW) {
 		struct attempt_row a = {
 			.n = sqlite3_column_int64(st, 0),
@@ -124,12 +116,14 @@ store_attempts(struct store *s, const char *job, int64_t after_n, int limit,
 			.started_ms = sqlite3_column_int64(st, 2),
 			.hello_ms = sqlite3_column_int64(st, 3),
 			.ended_ms = sqlite3_column_int64(st, 4),
-			.from = col(st, 5),
+			.from = db_lend(st, 5),
 			.branch = sqlite3_column_int64(st, 6),
 			.start_step = sqlite3_column_int64(st, 7),
 			.end_step = sqlite3_column_int64(st, 8),
-			.outcome = col(st, 9),
-			.message = col(st, 10),
+			.outcome = db_lend(st, 9),
+			.message = db_lend(st, 10),
+			.instance = db_lend(st, 11),
+			.epoch = sqlite3_column_int64(st, 12),
 		};
 		if (!fn(ctx, &a))
 			break;
@@ -137,4 +131,16 @@ store_attempts(struct store *s, const char *job, int64_t after_n, int limit,
 	enum rk_err rc = db_err(s, got, "read attempts");
 	sqlite3_reset(st);
 	return rc;
+}
+
+enum rk_err
+store_attempts(struct store *s, const char *job, int64_t after_n, int limit,
+    store_attempt_fn *fn, void *ctx)
+{
+	sqlite3_stmt *st = db_st(s, ST_ATTEMPTS);
+
+	db_text(st, 1, job);
+	sqlite3_bind_int64(st, 2, after_n);
+	sqlite3_bind_int(st, 3, limit);
+	return attempts_walk(s, st, fn, ctx);
 }

@@ -72,9 +72,8 @@ add_labels(struct store *s, const struct job_row *r)
 	return rc;
 }
 
-/* What goes with every write of a job: its event and the idempotency key. */
-static enum rk_err
-write_note(struct store *s, const char *job, const struct store_note *note,
+enum rk_err
+note_write(struct store *s, const char *job, const struct store_note *note,
     int64_t *seq)
 {
 	enum rk_err rc = RK_OK;
@@ -89,6 +88,25 @@ write_note(struct store *s, const char *job, const struct store_note *note,
 }
 
 enum rk_err
+job_insert(struct store *s, const struct job_row *r)
+{
+	bind_job(db_st(s, ST_JOB_INSERT), r, true);
+	enum rk_err rc = db_do(s, ST_JOB_INSERT, "add a job");
+
+	if (rc == RK_OK)
+		rc = put_texts(s, ST_TEXT_INSERT, r);
+	return rc == RK_OK ? add_labels(s, r) : rc;
+}
+
+enum rk_err
+job_erase(struct store *s, const char *id)
+{
+	/* texts, labels and attempts go with it by their foreign keys */
+	db_text(db_st(s, ST_JOB_DELETE), 1, id);
+	return db_do(s, ST_JOB_DELETE, "delete a job");
+}
+
+enum rk_err
 store_job_add(struct store *s, struct job_row *r, const struct store_note *note)
 {
 	int64_t seq = s->last_seq;
@@ -99,11 +117,8 @@ store_job_add(struct store *s, struct job_row *r, const struct store_note *note)
 	r->created_ms = r->updated_ms = now_ms();
 	if ((rc = db_begin(s)) != RK_OK)
 		return rc;
-	bind_job(db_st(s, ST_JOB_INSERT), r, true);
-	if ((rc = db_do(s, ST_JOB_INSERT, "add a job")) == RK_OK &&
-	    (rc = put_texts(s, ST_TEXT_INSERT, r)) == RK_OK &&
-	    (rc = add_labels(s, r)) == RK_OK)
-		rc = write_note(s, r->id, note, &seq);
+	if ((rc = job_insert(s, r)) == RK_OK)
+		rc = note_write(s, r->id, note, &seq);
 	if ((rc = db_end(s, rc)) != RK_OK)
 		return rc;
 	s->counts[r->state]++;
@@ -200,7 +215,7 @@ step_once(struct store *s, struct job_row *r, const struct attempt_row *a,
 	if (rc == RK_OK && a != NULL)
 		rc = attempt_write(s, r->id, a);
 	if (rc == RK_OK)
-		rc = write_note(s, r->id, note, &seq);
+		rc = note_write(s, r->id, note, &seq);
 	if ((rc = db_end(s, rc)) != RK_OK) {
 		r->version--;
 		r->updated_ms = was_ms;
@@ -278,15 +293,13 @@ store_job_delete(struct store *s, const char *id, const struct store_note *note)
 		return RK_ECONFLICT;
 	if ((rc = db_begin(s)) != RK_OK)
 		return rc;
-	/* texts, labels and attempts go with it by their foreign keys */
-	db_text(db_st(s, ST_JOB_DELETE), 1, id);
-	rc = db_do(s, ST_JOB_DELETE, "delete a job");
+	rc = job_erase(s, id);
 	if (rc == RK_OK) {
 		db_text(db_st(s, ST_JOB_EVENTS_DELETE), 1, id);
 		rc = db_do(s, ST_JOB_EVENTS_DELETE, "delete a job's events");
 	}
 	if (rc == RK_OK)
-		rc = write_note(s, id, note, &seq);
+		rc = note_write(s, id, note, &seq);
 	if ((rc = db_end(s, rc)) != RK_OK)
 		return rc;
 	s->counts[state]--;

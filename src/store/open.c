@@ -8,57 +8,6 @@
 #include "db.h"
 
 /*
- * Lists are read newest first from an index that ends in the id.  `state` is
- * repeated in labels so that a label's page by state is one range, too.  A
- * job's long texts lie apart, so that walking jobs and writing progress stay
- * small.
- */
-static const char schema[] =
-"CREATE TABLE jobs ("
-" id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL,"
-" priority INTEGER NOT NULL, state INTEGER NOT NULL,"
-" desired INTEGER NOT NULL, reason TEXT NOT NULL, message TEXT NOT NULL,"
-" labels TEXT NOT NULL, threads INTEGER NOT NULL, memory INTEGER NOT NULL,"
-" created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,"
-" started_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
-" attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
-" not_before_ms INTEGER NOT NULL, resume_from TEXT NOT NULL,"
-" progress TEXT NOT NULL, plan_summary TEXT NOT NULL,"
-" version INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-"CREATE INDEX jobs_state ON jobs (state, id);"
-"CREATE INDEX jobs_name ON jobs (name, state, id);"
-"CREATE INDEX jobs_queue ON jobs (priority DESC, id) WHERE state = 1;"
-"CREATE TABLE texts ("
-" job TEXT NOT NULL PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,"
-" spec TEXT NOT NULL, plan TEXT NOT NULL) STRICT;"
-"CREATE TABLE labels ("
-" key TEXT NOT NULL, value TEXT NOT NULL, state INTEGER NOT NULL,"
-" job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"
-" PRIMARY KEY (key, value, state, job)) STRICT, WITHOUT ROWID;"
-"CREATE INDEX labels_key ON labels (key, state, job);"
-"CREATE INDEX labels_job ON labels (job);"
-"CREATE TABLE attempts ("
-" job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"
-" n INTEGER NOT NULL, pid INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
-" hello_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL,"
-" from_ckpt TEXT NOT NULL, branch INTEGER NOT NULL,"
-" start_step INTEGER NOT NULL, end_step INTEGER NOT NULL,"
-" outcome TEXT NOT NULL, message TEXT NOT NULL,"
-" PRIMARY KEY (job, n)) STRICT, WITHOUT ROWID;"
-"CREATE TABLE events ("
-" seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL,"
-" job TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL,"
-" data TEXT NOT NULL) STRICT;"
-"CREATE INDEX events_job ON events (job, seq);"
-"CREATE TABLE idem ("
-" key TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL, job TEXT NOT NULL,"
-" status INTEGER NOT NULL, body TEXT NOT NULL, created_ms INTEGER NOT NULL)"
-" STRICT, WITHOUT ROWID;"
-"CREATE INDEX idem_age ON idem (created_ms);"
-"CREATE TABLE probe (n INTEGER NOT NULL) STRICT;"
-"INSERT INTO probe VALUES (0);";
-
-/*
  * EXCLUSIVE before the first look into the file: the WAL then needs no shared
  * memory, and a second opener is told BUSY.  Nothing here writes: the file may
  * be another program's.
@@ -72,8 +21,8 @@ static const char settings[] =
 "PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY;"
 "PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=8388608;";
 
-static enum rk_err
-run(struct store *s, const char *text, const char *what)
+enum rk_err
+db_run(struct store *s, const char *text, const char *what)
 {
 	return db_err(s, sqlite3_exec(s->db, text, NULL, NULL, NULL), what);
 }
@@ -93,47 +42,32 @@ ask_int(struct store *s, const char *text, int64_t *out)
 	return e;
 }
 
+/* Whose file is it, and of which schema?  0: of none, it is empty. */
 static enum rk_err
-make_schema(struct store *s)
+check_kind(struct store *s, int64_t *version, struct rk_why *why)
 {
-	char *text = xasprintf("BEGIN IMMEDIATE;%sPRAGMA application_id=%d;"
-	    "PRAGMA user_version=%d;COMMIT;", schema, STORE_APP_ID,
-	    STORE_SCHEMA);
-	enum rk_err rc = run(s, text, "make the database");
-
-	free(text);
-	if (rc != RK_OK && !sqlite3_get_autocommit(s->db))
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	return rc;
-}
-
-/* Whose file is it, and of which schema? */
-static enum rk_err
-check_kind(struct store *s, bool *empty, struct rk_why *why)
-{
-	int64_t app = 0, version = 0, tables = 0;
+	int64_t app = 0, tables = 0;
 	enum rk_err rc;
 
 	if ((rc = ask_int(s, "PRAGMA application_id", &app)) != RK_OK ||
-	    (rc = ask_int(s, "PRAGMA user_version", &version)) != RK_OK ||
+	    (rc = ask_int(s, "PRAGMA user_version", version)) != RK_OK ||
 	    (rc = ask_int(s, "SELECT count(*) FROM sqlite_schema",
 	    &tables)) != RK_OK)
 		return rc;
-	*empty = app == 0 && version == 0 && tables == 0;
-	if (*empty)
+	if (app == 0 && *version == 0 && tables == 0)
 		return RK_OK;
 	if (app != STORE_APP_ID) {
 		rk_refuse(why, "%s is a database of another program; move it "
 		    "away or choose another state directory", s->path);
 		return RK_ECORRUPT;
 	}
-	if (version > STORE_SCHEMA) {
+	if (*version > STORE_SCHEMA) {
 		rk_refuse(why, "%s was written by a newer rekindled (schema "
 		    "%lld, this one knows %d): run that version, or move the "
-		    "file away", s->path, (long long)version, STORE_SCHEMA);
+		    "file away", s->path, (long long)*version, STORE_SCHEMA);
 		return RK_ECORRUPT;
 	}
-	if (version < 1)
+	if (*version < 1)
 		return RK_ECORRUPT;
 	return RK_OK;
 }
@@ -149,6 +83,10 @@ check_tables(struct store *s)
 		"SELECT count(*) FROM (SELECT * FROM attempts LIMIT 1)",
 		"SELECT count(*) FROM (SELECT * FROM events LIMIT 1)",
 		"SELECT count(*) FROM (SELECT * FROM idem LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM remotes LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM uploads LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM caches LIMIT 1)",
+		"SELECT count(*) FROM (SELECT * FROM facts LIMIT 1)",
 	};
 	int64_t n;
 	enum rk_err rc = db_prepare_all(s);
@@ -237,7 +175,7 @@ enum rk_err
 store_open(struct store **sp, const char *path, struct rk_why *why)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
-	bool empty = false;
+	int64_t version = 0;
 	enum rk_err rc;
 
 	s->path = xstrdup(path);
@@ -253,10 +191,10 @@ store_open(struct store **sp, const char *path, struct rk_why *why)
 	if (rc != RK_OK)
 		goto fail;
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	if ((rc = run(s, first_settings, "set the database up")) != RK_OK ||
-	    (rc = check_kind(s, &empty, why)) != RK_OK ||
-	    (rc = run(s, settings, "set the database up")) != RK_OK ||
-	    (empty && (rc = make_schema(s)) != RK_OK) ||
+	if ((rc = db_run(s, first_settings, "set the database up")) != RK_OK ||
+	    (rc = check_kind(s, &version, why)) != RK_OK ||
+	    (rc = db_run(s, settings, "set the database up")) != RK_OK ||
+	    (rc = schema_bring(s, version)) != RK_OK ||
 	    (rc = check_tables(s)) != RK_OK)
 		goto fail;
 	reserve_open(s);

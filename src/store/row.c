@@ -37,6 +37,7 @@ store_attempt_fini(struct attempt_row *a)
 	free(a->from);
 	free(a->outcome);
 	free(a->message);
+	free(a->instance);
 	memset(a, 0, sizeof(*a));
 }
 
@@ -49,14 +50,6 @@ store_idem_fini(struct idem_row *r)
 	memset(r, 0, sizeof(*r));
 }
 
-/* The row's strings are char * because their owner frees them; a borrowed row
- * is const to whoever gets it. */
-static char *
-col(sqlite3_stmt *st, int i)
-{
-	return (char *)(uintptr_t)db_col(st, i);
-}
-
 void
 row_read(sqlite3_stmt *st, struct job_row *r)
 {
@@ -65,7 +58,7 @@ row_read(sqlite3_stmt *st, struct job_row *r)
 
 	memset(r, 0, sizeof(*r));
 	snprintf(r->id, sizeof(r->id), "%s", db_col(st, 0));
-	r->name = col(st, 1);
+	r->name = db_lend(st, 1);
 	r->priority = sqlite3_column_int64(st, 2);
 	/* A number of no state can only come from a damaged page; a failed job
 	 * is the state that nothing is begun from. */
@@ -73,9 +66,9 @@ row_read(sqlite3_stmt *st, struct job_row *r)
 	    (enum job_state)state : JOB_FAILED;
 	r->desired = desired >= JOB_RUN && desired <= JOB_CANCEL ?
 	    (enum job_desired)desired : JOB_RUN;
-	r->reason = col(st, 5);
-	r->message = col(st, 6);
-	r->labels = col(st, 7);
+	r->reason = db_lend(st, 5);
+	r->message = db_lend(st, 6);
+	r->labels = db_lend(st, 7);
 	r->threads = sqlite3_column_int64(st, 8);
 	r->memory = (uint64_t)sqlite3_column_int64(st, 9);
 	r->created_ms = sqlite3_column_int64(st, 10);
@@ -85,10 +78,10 @@ row_read(sqlite3_stmt *st, struct job_row *r)
 	r->attempt = sqlite3_column_int64(st, 14);
 	r->failures = sqlite3_column_int64(st, 15);
 	r->not_before_ms = sqlite3_column_int64(st, 16);
-	r->resume_from = col(st, 17);
-	r->progress = col(st, 18);
-	r->plan_summary = col(st, 19);
+	r->resume_from = db_lend(st, 17);
+	r->progress = db_lend(st, 18);
+	r->plan_summary = db_lend(st, 19);
 	r->version = sqlite3_column_int64(st, 20);
-	r->spec = col(st, 21);
-	r->plan = col(st, 22);
+	r->spec = db_lend(st, 21);
+	r->plan = db_lend(st, 22);
 }

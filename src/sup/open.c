@@ -38,6 +38,7 @@ see_attempt(void *ctx, const struct attempt_row *a)
 	out->from = xstrdup(a->from);
 	out->outcome = xstrdup(a->outcome);
 	out->message = xstrdup(a->message);
+	out->instance = xstrdup(a->instance);
 	return false;
 }
 
