@@ -1,8 +1,12 @@
 # Building and running the tests; included by the Makefile.
 
 # Unit tests: tests/unit/<module>_<what>.c links <module> and what it stands on.
-UNIT_SRC := $(wildcard tests/unit/*_*.c)
+# <module>_drive.c is none: a program by which tests from outside drive one
+# module.
+DRIVE_SRC := $(wildcard tests/unit/*_drive.c)
+UNIT_SRC := $(filter-out $(DRIVE_SRC),$(wildcard tests/unit/*_*.c))
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+DRIVE    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(DRIVE_SRC))
 module_of = $(firstword $(subst _, ,$(1)))
 
 define unit_rules
@@ -15,11 +19,11 @@ $(B)/unit/$(1): tests/unit/$(1).c tests/unit/t.h $(B)/flags \
 	    $(call libs,$(call above,$(call module_of,$(1)))) -lm
 -include $(B)/unit/$(1).d
 endef
-$(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT_SRC)),$(eval $(call unit_rules,$t)))
+$(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT_SRC) $(DRIVE_SRC)),$(eval $(call unit_rules,$t)))
 
 # make unit-spec: the unit tests of one module.
 $(patsubst %,unit-%,$(MODULES)): unit-%:
-	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT))
+	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT) $(DRIVE))
 	@set -e; for t in $(filter $(B)/unit/$*_%,$(UNIT)); do $$t; done
 
 # Fuzz targets: tests/fuzz/<target>.c; the first line names the module that it
@@ -72,13 +76,13 @@ JOBS ?= 2
 # make check: everything.  check-unit, check-outside: a part.
 .PHONY: check check-unit check-outside
 check: check-deps
-	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(REPLAYS)
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(DRIVE) $(REPLAYS)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS)) $(OUTSIDE)
 check-unit: $(UNIT) $(REPLAYS)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS))
-check-outside: all
+check-outside: all $(DRIVE)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
 
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS

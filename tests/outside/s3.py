@@ -53,12 +53,8 @@ import uuid
 import xml.sax.saxutils
 
 from proxy import Proxy     # noqa: F401
+from stub import Store      # noqa: F401
 from t import SLOW, Skip, wait_for
-
-try:
-    from stub import Store  # noqa: F401
-except ImportError:
-    Store = None
 
 
 # --- a signed request, AWS Signature Version 4 ------------------------------------------
