@@ -6,7 +6,12 @@
  *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json and
  *	                      lock go; ./NAME.run unless said
  *	    --from SELECTOR   instead of training.resume_from
- *	    --model PATH      the file that model.checkpoint stands for
+ *	    --file ADDRESS=PATH  where the bytes of an address in the job (a
+ *	                      data file, model.checkpoint; job:// too) are on
+ *	                      this machine; may be repeated.  What is said of
+ *	                      the run has the address
+ *	    --model PATH      the file that model.checkpoint stands for; a warm
+ *	                      start also for a job that has none
  *	    --threads N       instead of resources.threads
  *	    --set PATH=VALUE  override a field of the job; may be repeated
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
@@ -30,13 +35,14 @@
 
 /*
  * The options, as the command line gives them.  Strings are borrowed from argv;
- * `set` is owned.  train_options_fini() is fine on {0}.
+ * `set` and `file` are owned.  train_options_fini() is fine on {0}.
  */
 struct train_options {
 	const char *job;                /* path of the job file */
 	const char *run_dir, *from, *model, *job_id;
 	const char **set;               /* "PATH=VALUE" */
-	int nset;
+	const char **file;              /* "ADDRESS=PATH" */
+	int nset, nfile;
 	int64_t threads;                /* -1: as the job says; 0: all cores */
 	int64_t attempt;                /* 0: not said */
 	bool wire, summary, plan, help, version;

@@ -111,5 +111,5 @@ run_load_spec(struct run *r)
 		spec_digest(r->spec, r->spec_digest);
 	}
 	rk_why_fini(&why);
-	return rc == RK_OK;
+	return rc == RK_OK && place_check(r);
 }

@@ -18,6 +18,9 @@ const char train_usage[] =
     "                    ./NAME.run unless said\n"
     "  --from SELECTOR   instead of training.resume_from: latest, best,\n"
     "                    step:N, a checkpoint's name, or none\n"
+    "  --file ADDRESS=PATH\n"
+    "                    where the bytes of an address in the job are: of a\n"
+    "                    data file or model.checkpoint; may be repeated\n"
     "  --model PATH      the file that model.checkpoint stands for\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
@@ -35,12 +38,13 @@ const char train_usage[] =
     "3 the job, its data or its model are wrong and trying again cannot help\n";
 
 enum {
-	OPT_RUN_DIR = 256, OPT_FROM, OPT_MODEL, OPT_THREADS, OPT_SET, OPT_WIRE,
+	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET, OPT_WIRE,
 	OPT_JOB, OPT_ATTEMPT, OPT_SUMMARY, OPT_PLAN, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
 	{ "from", required_argument, NULL, OPT_FROM },
+	{ "file", required_argument, NULL, OPT_FILE },
 	{ "model", required_argument, NULL, OPT_MODEL },
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "set", required_argument, NULL, OPT_SET },
@@ -68,6 +72,21 @@ number(int64_t *out, const char *name, const char *text, int64_t min,
 	return RK_OK;
 }
 
+/* TEXT=VALUE, one of many. */
+static enum rk_err
+pair(const char ***v, int *n, char *arg, const char *name, const char *want,
+    struct rk_why *why)
+{
+	const char *eq = strchr(arg, '=');
+
+	if (eq == NULL || eq == arg)
+		return rk_refuse(why, "--%s is \"%s\", want %s", name, arg,
+		    want);
+	*v = xrealloc(*v, (size_t)(*n + 1) * sizeof(**v));
+	(*v)[(*n)++] = arg;
+	return RK_OK;
+}
+
 static enum rk_err
 take(struct train_options *o, int c, char *arg, struct rk_why *why)
 {
@@ -86,13 +105,10 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_THREADS:
 		return number(&o->threads, "threads", arg, 0, MAX_THREADS, why);
 	case OPT_SET:
-		if (strchr(arg, '=') == NULL || arg[0] == '=')
-			return rk_refuse(why,
-			    "--set is \"%s\", want PATH=VALUE", arg);
-		o->set = xrealloc(o->set,
-		    (size_t)(o->nset + 1) * sizeof(*o->set));
-		o->set[o->nset++] = arg;
-		break;
+		return pair(&o->set, &o->nset, arg, "set", "PATH=VALUE", why);
+	case OPT_FILE:
+		return pair(&o->file, &o->nfile, arg, "file", "ADDRESS=PATH",
+		    why);
 	case OPT_JOB:
 		if (!rk_id_ok(arg))
 			return rk_refuse(why, "--job is \"%s\", want an id",
@@ -154,5 +170,6 @@ void
 train_options_fini(struct train_options *o)
 {
 	free(o->set);
+	free(o->file);
 	*o = (struct train_options){0};
 }

@@ -5,6 +5,7 @@
  *	main.c     main()
  *	run.c      one attempt, from its lock to its last word
  *	job.c      the job file
+ *	place.c    where the bytes of its addresses are
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
@@ -142,6 +143,17 @@ bool run_fail_rc(struct run *r, enum rk_err rc, const char *doing);
 
 /* job.c: the job with its overrides. */
 bool run_load_spec(struct run *r);
+
+/* place.c: the path that --file says an address has, or NULL.  Are all --file
+ * of this job's addresses? */
+const char *place_of(const struct run *r, const char *where);
+bool place_check(struct run *r);
+/* The refusal of an address without a file; always false. */
+bool place_missing(struct run *r, const char *field, const char *uri);
+/* The job's data with paths in place of addresses; borrows all it points to. */
+bool place_data(struct run *r, struct spec_data *local);
+/* A sentence with the addresses in place of the paths; the caller frees. */
+char *place_named(const struct run *r, const char *text);
 
 /* Bytes that the parts of a run take. */
 struct run_memory {

@@ -11,15 +11,18 @@ bool
 run_open_data(struct run *r)
 {
 	struct rk_why why = {0};
-	enum rk_err rc = data_open(&r->spec->data, r->spec->training.seed,
-	    &r->train, &r->valid, &why);
+	struct spec_data local;
 
-	if (rc == RK_ENOMEM)
-		run_fail(r, "no_memory", false, "%s", rk_why_first(&why));
-	else if (rc != RK_OK) {
-		char *text = rk_why_text(&why);
-		run_fail(r, "bad_data", true, "%s", text);
+	if (!place_data(r, &local))
+		return false;
+	enum rk_err rc = data_open(&local, r->spec->training.seed, &r->train,
+	    &r->valid, &why);
+	if (rc != RK_OK) {
+		char *text = rk_why_text(&why), *named = place_named(r, text);
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
+		    rc != RK_ENOMEM, "%s", named);
 		free(text);
+		free(named);
 	}
 	rk_why_fini(&why);
 	if (rc == RK_OK && (r->train->n < 1 ||

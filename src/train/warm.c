@@ -24,13 +24,17 @@ source(const struct run *r)
 static char *
 model_path(struct run *r)
 {
+	const char *uri = r->spec->model.checkpoint;
+	const char *at = r->o->model;
 	struct rk_why why = {0};
 	struct rk_uri u;
 	char *path = NULL;
 
-	if (r->o->model != NULL)
-		return xstrdup(r->o->model);
-	if (rk_uri_parse(&u, r->spec->model.checkpoint, &why) != RK_OK) {
+	if (at == NULL)
+		at = place_of(r, uri);
+	if (at != NULL)
+		return xstrdup(at);
+	if (rk_uri_parse(&u, uri, &why) != RK_OK) {
 		run_fail(r, "bad_spec", true, "model.checkpoint: %s",
 		    rk_why_first(&why));
 		rk_why_fini(&why);
@@ -39,9 +43,7 @@ model_path(struct run *r)
 	if (u.kind == RK_URI_FILE)
 		path = xstrdup(u.path);
 	else
-		run_fail(r, "warm_start", true, "model.checkpoint is %s, which "
-		    "only the daemon can find: submit the job to rekindled, or "
-		    "give the file with --model", r->spec->model.checkpoint);
+		place_missing(r, "model.checkpoint", uri);
 	rk_uri_fini(&u);
 	return path;
 }
@@ -56,10 +58,14 @@ load(struct run *r)
 	if (path == NULL)
 		return NULL;
 	enum rk_err rc = format_load(path, &file, &why);
-	if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
-		run_fail(r, "warm_start", true, "cannot start from %s: %s",
-		    path, why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
-	else if (rc != RK_OK)
+	if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
+		char *text = xasprintf("%s: %s", path, why.n > 0 ?
+		    rk_why_first(&why) : rk_strerror(rc));
+		char *named = place_named(r, text);
+		run_fail(r, "warm_start", true, "cannot start from %s", named);
+		free(text);
+		free(named);
+	} else if (rc != RK_OK)
 		run_fail_rc(r, rc, "cannot read the model");
 	rk_why_fini(&why);
 	free(path);

@@ -180,6 +180,25 @@ relative_paths() {
 	RUN=again exits 0 train --set training.epochs=2 a/b/job.yaml
 }
 
+t_case "--file says where the bytes of an address are, and what is said has the address"
+addresses() {
+	EPOCHS=1 tiny_job
+	exits 0 train tiny.yaml
+	mv "$(newest)/model.safetensors" old.safetensors
+	mv tiny.csv bytes
+	sed -i "s|$PWD/tiny.csv|s3://lab/tiny.csv|" tiny.yaml
+	RUN=far exits 3 train tiny.yaml
+	has "$(cat err)" "data.train.path is s3://lab/tiny.csv, which only the daemon can find"
+	has "$(cat err)" "--file s3://lab/tiny.csv=PATH"
+	RUN=far exits 0 train --file "s3://lab/tiny.csv=$PWD/bytes" \
+	    --set model.checkpoint=https://h/m.safetensors --file "https://h/m.safetensors=$PWD/old.safetensors" tiny.yaml
+	eq "$(jq -r .source far/plan.json)" https://h/m.safetensors "where the weights are from"
+	! grep -rqF "$PWD/old.safetensors" far out err || t_fail "a path is told in place of the address"
+	exits 2 train --file s3://lab/tiny.csv tiny.yaml
+	exits 3 train --file "s3://other=$PWD/bytes" tiny.yaml
+	has "$(cat err)" "names no such address"
+}
+
 t_case "--summary tells network, data and memory as JSON and begins nothing"
 summary() {
 	EPOCHS=2 tiny_job

@@ -298,6 +298,64 @@ T_CASE(only_the_daemon_finds_another_jobs_checkpoint)
 	t_eq_int(train("--run-dir", "b", "--set",
 	    "model.checkpoint=job://tiny/best", "job.yaml"), TRAIN_REFUSED);
 	file_has("err", "only the daemon can find");
+	/* Unless it is said where its bytes are. */
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--set", "model.checkpoint=job://tiny/best",
+	    "--file", "job://tiny/best=" FIRST, "job.yaml");
+	file_has("b/plan.json", "\"source\": \"job://tiny/best\"");
+}
+
+#define FAR "https://h/v?a=b"
+
+T_CASE(bytes_of_an_address_are_where_the_command_line_says)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	t_eq_int(rename("train.csv", "x=1.csv"), 0);
+	/* One address is another's beginning, and '=' is in all of them. */
+	train_ok("--run-dir", "b", "--set", "data.train.path=" FAR,
+	    "--set", "model.checkpoint=" FAR "=c", "--file",
+	    FAR "=c=" FIRST, "--file", FAR "=x=1.csv", "job.yaml");
+	file_has("out", "loaded 8 of 8 tensors (135 of 135 parameters)");
+	file_has("b/plan.json", "\"source\": \"" FAR "=c\"");
+	/* With a checkpoint of its own it needs the model no more. */
+	train_ok("--run-dir", "b", "--set", "data.train.path=" FAR,
+	    "--set", "model.checkpoint=" FAR "=c", "--file",
+	    FAR "=x=1.csv", "job.yaml");
+	file_has("out", "nothing is left to do");
+	t_eq_int(count_in("out", "the job has changed"), 0);
+}
+
+T_CASE(an_address_without_a_file_is_refused_by_its_field)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--run-dir", "b", "--set", "data.train.path=s3://b/x",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.train.path is s3://b/x, which only the daemon "
+	    "can find: submit the job to rekindled, or say where its bytes are "
+	    "with --file s3://b/x=PATH");
+	t_eq_int(train("--run-dir", "b", "--set", "model.checkpoint=oss://b/m",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "model.checkpoint is oss://b/m, which only");
+	t_eq_int(train("--run-dir", "b", "--file", "s3://b/x=train.csv",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "--file s3://b/x=train.csv: the job names no such");
+	t_eq_int(train("--file", "s3://b/x", "job.yaml"), TRAIN_USAGE);
+}
+
+T_CASE(complaints_about_bytes_name_their_address)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_file("bytes", "a,b\n1,x\n");
+	t_eq_int(train("--run-dir", "b", "--set", "data.train.path=s3://b/x",
+	    "--file", "s3://b/x=bytes", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "s3://b/x: line ");
+	t_eq_int(train("--run-dir", "b", "--set", "model.checkpoint=s3://b/m",
+	    "--file", "s3://b/m=bytes", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "cannot start from s3://b/m: ");
+	t_eq_int(train("--run-dir", "b", "--set", "model.checkpoint=s3://b/m",
+	    "--file", "s3://b/m=nowhere", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "cannot start from s3://b/m: ");
 }
 
 T_CASE(a_plan_is_shown_without_training)

@@ -1,0 +1,137 @@
+/*
+ * Where the bytes behind a job's addresses are on this machine: --file
+ * ADDRESS=PATH.  The job itself, its digest and what is said of it keep the
+ * address; a path in some cache is nobody's lineage.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+/* What a job may call by another name than a path. */
+struct named {
+	struct spec_address v[SPEC_ADDRESSES + 1];
+	size_t n;
+};
+
+static void
+collect(struct named *a, const struct spec *s)
+{
+	a->n = spec_addresses(s, a->v);
+	if (s->model.checkpoint != NULL &&
+	    !spec_is_address(s->model.checkpoint))      /* job:// */
+		a->v[a->n++] = (struct spec_address){ "model.checkpoint",
+		    s->model.checkpoint };
+}
+
+/*
+ * Which of a job's addresses an option is of, and the path behind it.  Both may
+ * have '=' in them: of addresses that are another's beginning the longest is
+ * meant.
+ */
+static const char *
+address_of(const struct named *a, const char *option, const char **path)
+{
+	const char *found = NULL;
+	size_t longest = 0;
+
+	for (size_t i = 0; i < a->n; i++) {
+		size_t n = strlen(a->v[i].uri);
+		if (n > longest && strncmp(option, a->v[i].uri, n) == 0 &&
+		    option[n] == '=') {
+			longest = n;
+			found = a->v[i].uri;
+			*path = option + n + 1;
+		}
+	}
+	return found;
+}
+
+const char *
+place_of(const struct run *r, const char *where)
+{
+	const char *path = NULL, *found = NULL;
+	struct named a;
+
+	collect(&a, r->spec);
+	for (int i = 0; i < r->o->nfile; i++) {
+		const char *of = address_of(&a, r->o->file[i], &path);
+		if (of != NULL && strcmp(of, where) == 0)
+			found = path;
+	}
+	return found;
+}
+
+bool
+place_check(struct run *r)
+{
+	const char *path;
+	struct named a;
+
+	collect(&a, r->spec);
+	for (int i = 0; i < r->o->nfile; i++) {
+		if (address_of(&a, r->o->file[i], &path) == NULL)
+			return run_fail(r, "bad_spec", true, "--file %s: the "
+			    "job names no such address", r->o->file[i]);
+	}
+	return true;
+}
+
+bool
+place_missing(struct run *r, const char *field, const char *uri)
+{
+	return run_fail(r, strcmp(field, "model.checkpoint") == 0 ?
+	    "warm_start" : "bad_data", true, "%s is %s, which only the daemon "
+	    "can find: submit the job to rekindled, or say where its bytes are "
+	    "with --file %s=PATH", field, uri, uri);
+}
+
+bool
+place_data(struct run *r, struct spec_data *local)
+{
+	char **const fields[] = { &local->train.images, &local->train.labels,
+		&local->train.path, &local->validation.images,
+		&local->validation.labels, &local->validation.path };
+	struct spec_address v[SPEC_ADDRESSES];
+	size_t n = spec_addresses(r->spec, v);
+
+	*local = r->spec->data;
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(v[i].field, "data.", 5) == 0 &&
+		    place_of(r, v[i].uri) == NULL)
+			return place_missing(r, v[i].field, v[i].uri);
+	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++) {
+		/* Read only: the copy never frees what it points to. */
+		if (spec_is_address(*fields[i]))
+			*fields[i] = (char *)(uintptr_t)place_of(r,
+			    *fields[i]);
+	}
+	return true;
+}
+
+char *
+place_named(const struct run *r, const char *text)
+{
+	struct strbuf b = {0};
+	const char *path = NULL;
+	struct named a;
+
+	collect(&a, r->spec);
+	while (*text != '\0') {
+		const char *of = NULL;
+		for (int i = 0; i < r->o->nfile && of == NULL; i++) {
+			of = address_of(&a, r->o->file[i], &path);
+			if (of != NULL && (path[0] == '\0' ||
+			    strncmp(text, path, strlen(path)) != 0))
+				of = NULL;
+		}
+		if (of != NULL) {
+			sb_adds(&b, of);
+			text += strlen(path);
+		} else {
+			sb_addc(&b, *text++);
+		}
+	}
+	return b.s != NULL ? sb_detach(&b) : xstrdup("");
+}
