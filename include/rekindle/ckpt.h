@@ -11,6 +11,7 @@
  *	    before-lr-drop -> step-000001200    a name that a person gave
  *	    branch.json                {"branch": 2, "from": "step-000001200"}
  *	    bad-step-000001400/        set aside: failed its digests
+ *	    late-step-000001600/       set aside: no longer the job's
  *	    .tmp-* .del-* .rk-tmp-*    litter of a crash; swept by ckpt_open()
  *	    .lock                      held (flock) by the one that writes
  *
@@ -160,9 +161,15 @@ enum rk_err ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
  * A checkpoint from elsewhere: a folder to put its files into, beside the
  * others, which ckpt_open(sweep) would remove; and its commit: every file's
  * size and digest checked against checkpoint.json, all fsynced, renamed to dir.
+ * Files may be hard links: none is written into.  What checkpoint.json does not
+ * name is removed.  It takes as long as reading all files does.
+ *
  * `tmp` is the caller's string.  After a commit or ckpt_admit_drop() the folder
- * is gone.  One that is there already with the same digest is kept, and is the
- * result; another one there is RK_EEXIST.  RK_ECORRUPT with why.
+ * is gone; after a failure it is as it was, but for what was removed.  A good
+ * checkpoint that is there already with the same digest is kept, and is the
+ * result; another good one there is RK_EEXIST; a damaged one is set aside.
+ * RK_EINVAL: dir is no checkpoint's name.  RK_ECORRUPT with why.  RK_ENOENT:
+ * the folder was swept away.  Any thread, with a struct ckpt of its own.
  */
 enum rk_err ckpt_admit_begin(struct ckpt *c, const char *dir, char **tmp)
     RK_MUSTCHECK;                               /* *tmp: the whole path */
@@ -170,21 +177,25 @@ enum rk_err ckpt_admit(struct ckpt *c, const char *tmp, const char *dir,
     struct rk_why *why) RK_MUSTCHECK;
 void ckpt_admit_drop(struct ckpt *c, const char *tmp);
 /* The current branch, as an admitted checkpoint needs it: `latest` is looked
- * for there.  Durable; never goes back. */
+ * for there.  Durable; never goes back.  from: where the branch began, taken
+ * when it is the name of a checkpoint of an older branch; else (also NULL) that
+ * is not known.  RK_EINVAL: no number of a branch. */
 enum rk_err ckpt_branch_set(struct ckpt *c, int branch, const char *from)
     RK_MUSTCHECK;
-/* checkpoint.json's text to info; the check digest is checked. */
+/* checkpoint.json's text to info; its own digest is checked, and that it is of
+ * dir (NULL: any).  RK_ECORRUPT. */
 enum rk_err ckpt_info_parse(const char *text, size_t len, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
-/* Select among infos as ckpt_select() does among folders (current branch = the
- * highest); the index, or -1 with why. */
+/* Select among infos, in any order, as ckpt_select() does among folders: the
+ * current branch is the highest, branches began where `parent` says.  The
+ * index, or -1 with why. */
 int ckpt_info_select(const struct ckpt_info *v, size_t n, const char *selector,
     const char *metric, bool mode_max, struct rk_why *why);
-/* Which of v ckpt_retain() would keep: keep[i] is set. */
+/* Which of v ckpt_retain() would keep: all n of keep are set. */
 void ckpt_info_keep(const struct ckpt_info *v, size_t n, int64_t last,
     int64_t best, const char *metric, bool mode_max, bool *keep);
 /* Take one out of the way without deleting it: renamed to late-DIR; it is not
- * seen any more, and its names are gone. */
+ * seen any more, and its names are gone.  RK_ENOENT. */
 enum rk_err ckpt_set_aside(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /* Give (durably) or take a person's name; `name` was checked by

@@ -44,7 +44,7 @@ unlock_changes(struct ckpt *c)
 	(void)flock(c->dirfd, LOCK_UN);
 }
 
-static enum rk_err
+enum rk_err
 sync_dir(struct ckpt *c)
 {
 	if (rk_fsync_dir(c->dirfd) == 0)
@@ -143,10 +143,18 @@ hide(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
 	return rk_from_errno(errno);
 }
 
-/* Names first, so that none is ever left pointing at nothing. */
+void
+take_back(struct ckpt *c, const char *dir)
+{
+	char hidden[HIDDEN_MAX];
+
+	if (hide(c, dir, hidden) == RK_OK)
+		(void)!rk_remove_tree(c->dirfd, hidden);
+}
+
+/* Before what they name goes, so that none is ever left pointing at nothing. */
 static enum rk_err
-hide_with_names(struct ckpt *c, const struct ckpt_info *i,
-    char hidden[HIDDEN_MAX])
+take_names(struct ckpt *c, const struct ckpt_info *i)
 {
 	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++) {
 		if (unlinkat(c->dirfd, i->names[k], 0) == 0 ||
@@ -155,7 +163,7 @@ hide_with_names(struct ckpt *c, const struct ckpt_info *i,
 		log_errno("ckpt: cannot take the name %s", i->names[k]);
 		return rk_from_errno(errno);
 	}
-	return hide(c, i->dir, hidden);
+	return RK_OK;
 }
 
 static enum rk_err
@@ -172,7 +180,9 @@ delete_locked(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
 	else if (at == view_latest(&w))
 		rc = RK_ECONFLICT;
 	else
-		rc = hide_with_names(c, &w.v[at], hidden);
+		rc = take_names(c, &w.v[at]);
+	if (rc == RK_OK)
+		rc = hide(c, dir, hidden);
 	if (rc == RK_OK)
 		rc = sync_dir(c);
 	view_fini(&w);
@@ -196,130 +206,54 @@ ckpt_delete(struct ckpt *c, const char *dir)
 	return rc;
 }
 
-/* --- retention ------------------------------------------------------------ */
-
-/* The `best` best, each in its turn. */
-static void
-keep_best(const struct view *w, bool *keep, int64_t best, const char *metric,
-    bool mode_max)
-{
-	bool *taken = xcalloc(w->n + 1, sizeof(*taken));
-
-	for (int64_t k = 0; k < best; k++) {
-		double x, top = 0;
-		long at = -1;
-		for (size_t i = 0; i < w->n; i++) {
-			if (taken[i] || !metric_of(&w->v[i], metric, &x))
-				continue;
-			if (at < 0 || (mode_max ? x > top : x < top)) {
-				top = x;
-				at = (long)i;
-			}
-		}
-		if (at < 0)
-			break;
-		taken[at] = keep[at] = true;
-	}
-	free(taken);
-}
-
-static void
-keep_newest(const struct view *w, bool *keep, int64_t last)
-{
-	int64_t left = last;
-
-	/* Sorted by branch and step: the last of each branch is its newest. */
-	for (size_t i = w->n; i-- > 0;) {
-		bool newest = i + 1 == w->n ||
-		    w->v[i + 1].branch != w->v[i].branch;
-		if (w->v[i].branch == w->br.current) {
-			keep[i] = keep[i] || left > 0;
-			left--;
-		} else if (newest) {
-			keep[i] = true;
-		}
-	}
-}
-
-/* Which to keep: an array that the caller frees. */
-static bool *
-to_keep(const struct view *w, int64_t last, int64_t best, const char *metric,
-    bool mode_max)
-{
-	bool *keep = xcalloc(w->n + 1, sizeof(*keep));
-	long latest = view_latest(w);
-	long origin = view_find(w, w->br.from[w->br.current]);
-
-	keep_newest(w, keep, RK_MAX(last, 1));
-	keep_best(w, keep, best, metric, mode_max);
-	for (size_t i = 0; i < w->n; i++) {
-		if (w->v[i].names != NULL && w->v[i].names[0] != NULL)
-			keep[i] = true;
-	}
-	if (latest >= 0)
-		keep[latest] = true;
-	if (origin >= 0)
-		keep[origin] = true;
-	return keep;
-}
-
-enum rk_err
-ckpt_retain(struct ckpt *c, int64_t last, int64_t best, const char *metric,
-    bool mode_max, int *deleted)
-{
-	struct view w;
-	int n = 0;
-
-	must_be(c, CKPT_TAG);
-	*deleted = 0;
-	enum rk_err rc = lock_changes(c);
-	if (rc != RK_OK)
-		return rc;
-	rc = view_open(c, &w);
-	if (rc != RK_OK) {
-		unlock_changes(c);
-		return rc;
-	}
-	bool *keep = to_keep(&w, last, best, metric, mode_max);
-	char (*hidden)[HIDDEN_MAX] = xcalloc(w.n + 1, sizeof(*hidden));
-	for (size_t i = 0; i < w.n && rc == RK_OK; i++) {
-		if (keep[i])
-			continue;
-		rc = hide(c, w.v[i].dir, hidden[n]);
-		n += rc == RK_OK;
-	}
-	if (n > 0 && sync_dir(c) != RK_OK)
-		rc = RK_EIO;
-	unlock_changes(c);
-	for (int i = 0; i < n; i++)
-		(void)!rk_remove_tree(c->dirfd, hidden[i]);
-	*deleted = n;
-	free(hidden);
-	free(keep);
-	view_fini(&w);
-	return rc;
-}
-
 /* --- setting aside -------------------------------------------------------- */
 
 enum rk_err
-set_aside(struct ckpt *c, const char *dir, char as[HIDDEN_MAX])
+set_aside(struct ckpt *c, const char *prefix, const char *dir,
+    char as[HIDDEN_MAX])
 {
 	struct stat st;
 
-	snprintf(as, HIDDEN_MAX, BAD_PREFIX "%s", dir);
+	snprintf(as, HIDDEN_MAX, "%s%s", prefix, dir);
 	for (int i = 2; i <= ASIDE_TRIES; i++) {
 		/* Only the writer does this, so what is free stays free. */
 		if (fstatat(c->dirfd, as, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
 		    errno == ENOENT)
 			break;
-		snprintf(as, HIDDEN_MAX, BAD_PREFIX "%s-%d", dir, i);
+		snprintf(as, HIDDEN_MAX, "%s%s-%d", prefix, dir, i);
 	}
 	if (renameat(c->dirfd, dir, c->dirfd, as) != 0) {
 		log_errno("ckpt: cannot set %s/%s aside", c->path, dir);
 		return rk_from_errno(errno);
 	}
 	return sync_dir(c);
+}
+
+enum rk_err
+ckpt_set_aside(struct ckpt *c, const char *dir)
+{
+	struct ckpt_info i = {0};       /* for its names alone */
+	char as[HIDDEN_MAX];
+	int64_t step;
+	int branch;
+
+	must_be(c, CKPT_TAG);
+	if (!dir_parse(dir, &step, &branch))
+		return RK_ENOENT;
+	enum rk_err rc = lock_changes(c);
+	if (rc != RK_OK)
+		return rc;
+	snprintf(i.dir, sizeof(i.dir), "%s", dir);
+	rc = dir_exists(c, dir) ? read_names(c, &i) : RK_ENOENT;
+	if (rc == RK_OK)
+		rc = take_names(c, &i);
+	if (rc == RK_OK)
+		rc = set_aside(c, LATE_PREFIX, dir, as);
+	unlock_changes(c);
+	if (rc == RK_OK)
+		log_info("ckpt: %s/%s is now %s", c->path, dir, as);
+	ckpt_info_fini(&i);
+	return rc;
 }
 
 /* --- branches ------------------------------------------------------------- */
@@ -349,5 +283,32 @@ ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
 	if (rc == RK_OK)
 		*branch = w.br.current;
 	view_fini(&w);
+	return rc;
+}
+
+enum rk_err
+ckpt_branch_set(struct ckpt *c, int branch, const char *from)
+{
+	struct branches br;
+	int64_t step;
+	int older;
+
+	must_be(c, CKPT_TAG);
+	if (branch < 1 || branch > MAX_BRANCHES)
+		return RK_EINVAL;
+	if (from == NULL || !dir_parse(from, &step, &older) ||
+	    older >= branch)
+		from = "";
+	branches_read(c, &br);
+	bool change = true;
+	if (branch > br.current)
+		branches_extend(&br, branch, from);
+	else if (branch == br.current && from[0] != '\0' &&
+	    br.from[branch][0] == '\0')
+		snprintf(br.from[branch], CKPT_DIR_MAX, "%s", from);
+	else
+		change = false;
+	enum rk_err rc = change ? branches_write(c, &br) : RK_OK;
+	branches_fini(&br);
 	return rc;
 }

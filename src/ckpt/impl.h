@@ -11,6 +11,7 @@
 #define TMP_PREFIX     ".tmp-"
 #define DEL_PREFIX     ".del-"
 #define BAD_PREFIX     "bad-"
+#define LATE_PREFIX    "late-"
 #define MAX_BRANCHES   10000
 
 struct ckpt {
@@ -35,9 +36,6 @@ void hidden_name(char out[HIDDEN_MAX], const char *prefix, const char *name);
 
 /* The text of the file, which the caller frees; its digest goes into i. */
 char *info_text(struct ckpt_info *i);
-/* Text to i, but for dir and names; RK_ECORRUPT with a sentence. */
-enum rk_err info_parse(struct ckpt_info *i, const char *s, size_t len,
-    struct rk_why *why) RK_MUSTCHECK;
 
 /* --- what there is (view.c) ----------------------------------------------- */
 
@@ -47,6 +45,7 @@ struct branches {
 	int current;
 	char (*from)[CKPT_DIR_MAX];
 };
+void branches_init(struct branches *b);         /* one branch */
 void branches_read(struct ckpt *c, struct branches *b);
 enum rk_err branches_write(struct ckpt *c, const struct branches *b)
     RK_MUSTCHECK;
@@ -60,6 +59,7 @@ struct broken {
 	char *reason;
 };
 
+/* A moment's sight of a folder, or of infos from elsewhere (among.c). */
 struct view {
 	struct branches br;
 	struct ckpt_info *v;    /* by branch, then step */
@@ -77,6 +77,10 @@ void view_take(struct view *w, size_t i, struct ckpt_info *out);
 enum rk_err read_dir_info(struct ckpt *c, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
 bool dir_exists(struct ckpt *c, const char *dir);
+/* The names of i->dir, which has none yet. */
+enum rk_err read_names(struct ckpt *c, struct ckpt_info *i) RK_MUSTCHECK;
+/* For qsort() of infos: by branch, then step. */
+int by_place(const void *a, const void *b);
 
 /* --- choosing (select.c) -------------------------------------------------- */
 
@@ -92,6 +96,15 @@ bool selects_one(const char *selector);
 enum rk_err view_select(const struct view *w, const char *selector,
     const char *metric, bool mode_max, size_t *at, struct rk_why *why)
     RK_MUSTCHECK;
+
+/* Which retention keeps: an array that the caller frees (retain.c). */
+bool *view_keep(const struct view *w, int64_t last, int64_t best,
+    const char *metric, bool mode_max);
+
+/* Is the file what checkpoint.json says?  RK_ECORRUPT with a sentence
+ * (load.c). */
+enum rk_err verify_file(int dirfd, const struct ckpt_file *f,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* --- changing (change.c) -------------------------------------------------- */
 
@@ -110,8 +123,13 @@ enum rk_err place_link(struct ckpt *c, const char *tmp, const char *name)
 enum rk_err hide(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
     RK_MUSTCHECK;
 
-/* Rename dir to bad-dir, or bad-dir-2, ...; *as is where it went. */
-enum rk_err set_aside(struct ckpt *c, const char *dir, char as[HIDDEN_MAX])
-    RK_MUSTCHECK;
+/* Undo a commit that could not be made to stay. */
+void take_back(struct ckpt *c, const char *dir);
+enum rk_err sync_dir(struct ckpt *c) RK_MUSTCHECK;
+
+/* Rename dir to prefix-dir, or prefix-dir-2, ...; `as` is where it went.
+ * Durable. */
+enum rk_err set_aside(struct ckpt *c, const char *prefix, const char *dir,
+    char as[HIDDEN_MAX]) RK_MUSTCHECK;
 
 #endif

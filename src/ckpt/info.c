@@ -287,7 +287,8 @@ check_tree(json_t *tree, struct rk_why *why)
 	return same;
 }
 
-enum rk_err
+/* Text to i, but for dir and names. */
+static enum rk_err
 info_parse(struct ckpt_info *i, const char *s, size_t len, struct rk_why *why)
 {
 	struct rk_why own = {0};
@@ -307,5 +308,21 @@ info_parse(struct ckpt_info *i, const char *s, size_t len, struct rk_why *why)
 	rk_refuse(why, CKPT_JSON ": %s", rk_why_first(&own));
 	rk_why_fini(&own);
 	ckpt_info_fini(i);
+	return RK_ECORRUPT;
+}
+
+enum rk_err
+ckpt_info_parse(const char *text, size_t len, const char *dir,
+    struct ckpt_info *out, struct rk_why *why)
+{
+	enum rk_err rc = info_parse(out, text, len, why);
+
+	if (rc != RK_OK)
+		return rc;
+	dir_text(out->dir, out->step, out->branch);
+	if (dir == NULL || strcmp(out->dir, dir) == 0)
+		return RK_OK;
+	rk_refuse(why, CKPT_JSON ": it is of %s", out->dir);
+	ckpt_info_fini(out);
 	return RK_ECORRUPT;
 }

@@ -15,7 +15,7 @@ damaged(struct rk_why *why, const struct ckpt_file *f, const char *what)
 	return RK_ECORRUPT;
 }
 
-static enum rk_err
+enum rk_err
 verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
 {
 	char hex[RK_SHA256_HEX], what[128];
@@ -121,7 +121,7 @@ aside(struct ckpt *c, const char *dir, const char *reason, ckpt_note_fn *note,
     void *ctx)
 {
 	char as[HIDDEN_MAX];
-	bool moved = set_aside(c, dir, as) == RK_OK;
+	bool moved = set_aside(c, BAD_PREFIX, dir, as) == RK_OK;
 	char *s = moved ?
 	    xasprintf("checkpoint %s is damaged (%s); it is now %s", dir,
 		reason, as) :

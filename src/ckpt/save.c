@@ -95,16 +95,6 @@ write_all(struct save *s, const struct tensor_set *model,
 	return rc;
 }
 
-/* Take back a commit that could not be made to stay. */
-static void
-take_back(struct save *s)
-{
-	char hidden[HIDDEN_MAX];
-
-	if (hide(s->c, s->info->dir, hidden) == RK_OK)
-		(void)!rk_remove_tree(s->c->dirfd, hidden);
-}
-
 static enum rk_err
 commit(struct save *s, const char *name)
 {
@@ -127,7 +117,7 @@ commit(struct save *s, const char *name)
 	if (rc == RK_OK && rk_fsync_dir(s->c->dirfd) != 0)
 		rc = failed(s, "the folder");
 	if (rc != RK_OK)
-		take_back(s);
+		take_back(s->c, dir);
 	return rc;
 }
 
@@ -173,7 +163,7 @@ adopt(struct ckpt *c, struct ckpt_info *info, const char *name)
 		rc = RK_ECORRUPT;
 	}
 	if (rc == RK_ECORRUPT) {
-		rc = set_aside(c, info->dir, as);
+		rc = set_aside(c, BAD_PREFIX, info->dir, as);
 		return rc == RK_OK ? RK_ENOENT : rc;
 	}
 	if (rc != RK_OK)

@@ -119,7 +119,7 @@ branches_extend(struct branches *b, int next, const char *from)
 	snprintf(b->from[next], CKPT_DIR_MAX, "%s", from);
 }
 
-static void
+void
 branches_init(struct branches *b)
 {
 	b->current = 1;
@@ -206,7 +206,7 @@ enum rk_err
 read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
     struct rk_why *why)
 {
-	char *s = NULL, named[CKPT_DIR_MAX];
+	char *s = NULL;
 	size_t len;
 
 	*out = (struct ckpt_info){0};
@@ -222,18 +222,9 @@ read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
 		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
 		return RK_ECORRUPT;
 	}
-	rc = info_parse(out, s, len, why);
+	rc = ckpt_info_parse(s, len, dir, out, why);
 	free(s);
-	if (rc != RK_OK)
-		return rc;
-	dir_text(named, out->step, out->branch);
-	if (strcmp(named, dir) != 0) {
-		rk_refuse(why, CKPT_JSON ": it is of %s", named);
-		ckpt_info_fini(out);
-		return RK_ECORRUPT;
-	}
-	snprintf(out->dir, sizeof(out->dir), "%s", dir);
-	return RK_OK;
+	return rc;
 }
 
 static void
@@ -249,7 +240,7 @@ set_names(struct ckpt_info *i, const struct entries *e)
 	}
 }
 
-static int
+int
 by_place(const void *a, const void *b)
 {
 	const struct ckpt_info *x = a, *y = b;
@@ -370,11 +361,23 @@ ckpt_list_free(struct ckpt_info *v, size_t n)
 }
 
 enum rk_err
+read_names(struct ckpt *c, struct ckpt_info *i)
+{
+	struct entries e;
+	enum rk_err rc = entries_read(c, &e);
+
+	if (rc != RK_OK)
+		return rc;
+	set_names(i, &e);
+	entries_fini(&e);
+	return RK_OK;
+}
+
+enum rk_err
 ckpt_read(struct ckpt *c, const char *dir_or_name, struct ckpt_info *out)
 {
 	char dir[CKPT_DIR_MAX];
 	struct rk_why why = {0};
-	struct entries e;
 	int64_t step;
 	int branch;
 
@@ -390,12 +393,8 @@ ckpt_read(struct ckpt *c, const char *dir_or_name, struct ckpt_info *out)
 	rk_why_fini(&why);
 	if (rc != RK_OK)
 		return rc;
-	rc = entries_read(c, &e);
-	if (rc != RK_OK) {
+	rc = read_names(c, out);
+	if (rc != RK_OK)
 		ckpt_info_fini(out);
-		return rc;
-	}
-	set_names(out, &e);
-	entries_fini(&e);
-	return RK_OK;
+	return rc;
 }

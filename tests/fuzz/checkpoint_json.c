@@ -91,10 +91,26 @@ check(const struct ckpt_info *i)
 	must(ckpt_verify(the, i, NULL) == RK_ECORRUPT);
 }
 
+/* As one of a bucket's, of whatever step and branch. */
+static void
+any_folder(const char *s, size_t n)
+{
+	struct ckpt_info i;
+	bool keep = false;
+
+	if (ckpt_info_parse(s, n, NULL, &i, NULL) != RK_OK)
+		return;
+	must(ckpt_info_select(&i, 1, "latest", NULL, false, NULL) == 0);
+	must(ckpt_info_select(&i, 1, i.dir, NULL, false, NULL) == 0);
+	ckpt_info_keep(&i, 1, 1, 1, "acc", true, &keep);
+	must(keep);
+	ckpt_info_fini(&i);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	struct ckpt_info i;
+	struct ckpt_info i, i2;
 	char *text = NULL;
 
 	if (n == 0 || n > 65536)
@@ -103,11 +119,15 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		set_up();
 	if (p[0] != '!')
 		text = with_check((const char *)p, n);
-	put(text != NULL ? text : (const char *)p, text != NULL ?
-	    strlen(text) : n);
-	free(text);
+	const char *s = text != NULL ? text : (const char *)p;
+	size_t len = text != NULL ? strlen(text) : n;
+	put(s, len);
+	any_folder(s, len);
 	enum rk_err rc = ckpt_read(the, DIR_NAME, &i);
 	must(rc == RK_OK || rc == RK_ECORRUPT);
+	must(rc == ckpt_info_parse(s, len, DIR_NAME, &i2, NULL));
+	ckpt_info_fini(&i2);
+	free(text);
 	if (rc == RK_OK) {
 		check(&i);
 		ckpt_info_fini(&i);

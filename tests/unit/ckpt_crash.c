@@ -4,13 +4,12 @@
  * Once at every system call of a session of saving, naming, branching,
  * retention and deletion (ptrace stops it there), and once at random moments.
  */
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "rekindle/ckpt.h"
 #include "t.h"
 #include "u_ckpt.h"
+#include "u_kill.h"
 
 /* What the child has been promised: sent after the call returned. */
 struct said {
@@ -285,28 +284,6 @@ T_CASE(killed_at_any_moment_what_can_be_seen_is_whole)
 	t_check(commits > rounds / 4);
 }
 
-/* Let the traced child go on to its n-th system call, and kill it there.
- * False if it ended before. */
-static bool
-kill_at(pid_t pid, long n)
-{
-	int st;
-
-	t_check(waitpid(pid, &st, 0) == pid && WIFSTOPPED(st));
-	ptrace(PTRACE_SETOPTIONS, pid, NULL,
-	    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-	for (long k = 0; k < n; k++) {
-		t_check(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
-		t_check(waitpid(pid, &st, 0) == pid);
-		if (!WIFSTOPPED(st))
-			return false;
-	}
-	kill(pid, SIGKILL);
-	while (waitpid(pid, &st, 0) == pid && WIFSTOPPED(st))
-		continue;
-	return true;
-}
-
 /* A child that starts with a folder in which there is something, is stopped at
  * its n-th system call. */
 static bool
@@ -332,46 +309,11 @@ T_CASE(killed_at_any_system_call_what_can_be_seen_is_whole)
 	long stride = env != NULL ? atol(env) : 23, n = 1, last = 0;
 
 	log_set_level(LOG_L_WARN);
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0);
-	int st;
-	waitpid(pid, &st, 0);
-	if (st != 0)
-		t_skip("no ptrace here");
+	need_ptrace();
 	/* Entry and exit are two stops; an odd stride meets both. */
 	for (; crash_at(n); n += stride)
 		last = n;
 	t_check(last > 100);
-}
-
-/* The numbers of the calls that matter, in their order, as letters. */
-static void
-trace(pid_t pid, struct strbuf *b)
-{
-	struct __ptrace_syscall_info si;
-	int st;
-
-	t_check(waitpid(pid, &st, 0) == pid && WIFSTOPPED(st));
-	ptrace(PTRACE_SETOPTIONS, pid, NULL,
-	    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-	for (;;) {
-		t_check(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
-		t_check(waitpid(pid, &st, 0) == pid);
-		if (!WIFSTOPPED(st))
-			return;
-		long k = ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(si), &si);
-		if (k <= 0)
-			t_skip("no PTRACE_GET_SYSCALL_INFO here");
-		if (si.op != PTRACE_SYSCALL_INFO_ENTRY)
-			continue;
-		if (si.entry.nr == SYS_fsync)
-			sb_addc(b, 'f');
-		else if (si.entry.nr == SYS_pwrite64)
-			sb_addc(b, 'p');
-		else if (si.entry.nr == SYS_renameat)
-			sb_addc(b, 'R');
-	}
 }
 
 /* A power cut cannot be made here; but that each thing is on the disk before
