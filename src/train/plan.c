@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rekindle/train.h"
+#include "summary.h"
 
 #define PLAN_TAG   0x504c414eu
 #define NAMED_MAX  8            /* tensors named in the summary */
@@ -282,16 +283,6 @@ plan_summary(const struct plan *p)
 {
 	must_be(p, PLAN_TAG);
 	return p->summary;
-}
-
-static json_t *
-shape_json(int ndim, const int64_t *d)
-{
-	json_t *v = json_array();
-
-	for (int i = 0; i < ndim; i++)
-		must(json_array_append_new(v, json_integer(d[i])) == 0);
-	return v;
 }
 
 static json_t *

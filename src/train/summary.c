@@ -5,7 +5,7 @@
 #include "start.h"
 #include "summary.h"
 
-static json_t *
+json_t *
 shape_json(int ndim, const int64_t *d)
 {
 	json_t *v = json_array();

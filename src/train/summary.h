@@ -6,5 +6,7 @@
 #include "run.h"
 
 bool summary_print(struct run *r);
+/* [12, 256]; a new reference. */
+json_t *shape_json(int ndim, const int64_t *d);
 
 #endif
