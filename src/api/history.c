@@ -82,7 +82,9 @@ page_attempt(void *ctx, const struct attempt_row *t)
 	put_or_null(b, t->outcome);
 	put_key(b, "message");
 	put_or_null(b, t->message);
-	sb_addc(b, '}');
+	put_key(b, "instance");
+	put_or_null(b, t->instance);
+	sb_addf(b, ",\"epoch\":%lld}", (long long)t->epoch);
 	return true;
 }
 
