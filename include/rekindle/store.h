@@ -26,6 +26,7 @@
  *               ▲  ▲                      │                     │  │  │
  *               │  └── retry, preempted ──┴─────────────────────┘  │  └──▶ FAILED
  *               └────────── resume ─────────────────── PAUSED ◀────┘      CANCELLED
+ * and PAUSED ──▶ SUCCEEDED: trained, and now its last checkpoint is elsewhere.
  */
 enum job_state {                /* stored as these numbers: add at the end */
 	JOB_HELD, JOB_QUEUED, JOB_STARTING, JOB_RUNNING, JOB_PAUSED,
@@ -45,7 +46,8 @@ struct job_row {
 	enum job_state state;
 	enum job_desired desired;
 	char *reason;           /* "", user, hold, crashed, stalled, preempted,
-	                           shutdown, priority, disk_full, ... */
+	                           shutdown, priority, disk_full, fetching,
+	                           uploading, ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */

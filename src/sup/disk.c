@@ -56,6 +56,28 @@ can_write(int dirfd)
 	return ok;
 }
 
+/* Those above us may still have no room for what it needs. */
+static bool
+may_be_fetched(struct sup *s, const char *id)
+{
+	struct rk_why why = { 0 };
+	struct spec *spec = NULL;
+	json_t *files = json_object();
+	struct job_row r;
+	bool yes = true;
+
+	if (s->up.supply != NULL && store_job_get(s->store, id, &r) == RK_OK) {
+		if (row_spec(&r, NULL, &spec, NULL) == RK_OK)
+			yes = supply_ask(s, &r, spec, files, &why) !=
+			    RK_ENOSPC;
+		store_job_fini(&r);
+	}
+	spec_free(spec);
+	json_decref(files);
+	rk_why_fini(&why);
+	return yes;
+}
+
 /* *room: what the jobs before this one have been promised is off already. */
 static bool
 may_go_on(struct sup *s, const char *id, uint64_t *room)
@@ -100,8 +122,11 @@ disk_timer_fn(void *ctx)
 	int woken = 0;
 
 	must_be(s, SUP_TAG);
-	if (s->draining)
+	if (s->draining || !s->recovered) {
+		if (!s->draining)
+			disk_wait(s);
 		return;
+	}
 	if (store_jobs(s->store, &f, NULL, INT32_MAX, collect, &w) != RK_OK) {
 		disk_wait(s);
 		return;
@@ -113,6 +138,7 @@ disk_timer_fn(void *ctx)
 		/* the oldest first: pages are newest first */
 		for (int i = w.n - 1; i >= 0; i--) {
 			if (may_go_on(s, w.id[i], &room) &&
+			    may_be_fetched(s, w.id[i]) &&
 			    wake(s, w.id[i]) == RK_OK)
 				woken++;
 		}

@@ -24,6 +24,7 @@ struct verdict {
 	char *reason, *message;         /* the row's */
 	bool crash;                     /* counts as a failure */
 	bool again;                     /* without a fault: but not at once */
+	bool uploading;                 /* trained, not verified elsewhere */
 };
 
 /* The last line of this attempt in train.log, or NULL. */
@@ -130,8 +131,7 @@ judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
 		    "; the trainer did not save, its last checkpoint counts"));
 	} else if (run->leave == LEAVE_DRAIN) {
 		say(v, JOB_QUEUED, outcome, "drain", run->s->drain_reason,
-		    xasprintf("the daemon ends (%s); the job goes on from step "
-		    "%s with the next one", run->s->drain_reason, step));
+		    drain_sentence(run));
 	} else if (run->leave == LEAVE_PRIORITY && run->condemned == NULL &&
 	    (run->done || run->killed)) {
 		say(v, JOB_QUEUED, outcome, "priority", "priority",
@@ -147,6 +147,31 @@ judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
 	return true;
 }
 
+/* Training is done; is the job? */
+static void
+judge_finished(const struct run *run, const struct job_row *r,
+    struct verdict *v)
+{
+	const char *dir = json_string_value(json_object_get(run->progress,
+	    "checkpoint"));
+	char step[RK_HUMAN], *waits = NULL;
+
+	rk_group_digits(step, run->at.end_step);
+	if (shipped_yet(run->s, r, dir != NULL ? dir : "", &waits)) {
+		say(v, JOB_SUCCEEDED, "succeeded", "done", "",
+		    xasprintf("finished at step %s", step));
+	} else if (r->desired == JOB_CANCEL) {
+		say(v, JOB_CANCELLED, "succeeded", "cancel", "user",
+		    xasprintf("cancelled by a person, finished at step %s but "
+		    "not verified elsewhere", step));
+		free(waits);
+	} else {
+		say(v, JOB_PAUSED, "succeeded", "uploading", "uploading",
+		    waits);
+		v->uploading = true;
+	}
+}
+
 static void
 judge(const struct run *run, const struct job_row *r, struct verdict *v)
 {
@@ -155,8 +180,7 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 
 	rk_group_digits(step, run->at.end_step);
 	if (finished) {
-		say(v, JOB_SUCCEEDED, "succeeded", "done", "",
-		    xasprintf("finished at step %s", step));
+		judge_finished(run, r, v);
 	} else if (r->desired != JOB_CANCEL && !run->done &&
 	    ((run->failed && run->permanent) || exit_is_permanent(run))) {
 		char *how = run->failed ? how_it_died(run) : last_line(run);
@@ -246,10 +270,10 @@ fill_row(struct run *run, struct job_row *r, struct verdict *v)
 	r->not_before_ms = v->again ? now + run->s->c.retry_base_ms : 0;
 	if (v->crash)
 		judge_crash(run, r, v);
-	else if (run->checkpoints > 0 || v->to == JOB_SUCCEEDED)
+	else if (run->checkpoints > 0 || v->to == JOB_SUCCEEDED || v->uploading)
 		r->failures = 0;
 	/* The wish is met, or has lost its object. */
-	if (v->to != JOB_PAUSED && v->to != JOB_CANCELLED)
+	if ((v->to != JOB_PAUSED && v->to != JOB_CANCELLED) || v->uploading)
 		r->desired = JOB_RUN;
 	if (job_ended(v->to))
 		r->ended_ms = now;
@@ -282,6 +306,8 @@ record(struct run *run)
 		s->totals.crashes++;
 	if (rc == RK_OK && v.to == JOB_PAUSED && disk_reason(v.reason))
 		disk_wait(s);
+	if (rc == RK_OK && v.uploading)
+		shipped_wait(s, run->id);
 	free(v.reason);
 	free(v.message);
 	store_job_fini(&r);

@@ -4,12 +4,14 @@
  *	open.c     opening, what a dead daemon left, closing
  *	move.c     the table of edges and the one mover; writes of a row
  *	sched.c    queue to slots; who has to make room
+ *	supply.c   bytes that are fetched first
  *	spawn.c    a process for an attempt; start.c what goes before it
  *	run.c      the life of a process: its clock, its end being asked for
  *	talk.c     what it says
  *	end.c      what its end means for the job
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	disk.c     jobs that wait for room on the disk
+ *	shipped.c  jobs that wait until their last checkpoint is elsewhere
  *	orphan.c   processes of a daemon that was killed
  *	trash.c    folders of deleted jobs
  *	look.c     what can be seen
@@ -66,6 +68,8 @@ struct run {
 
 	int64_t step, steps_total;
 	int checkpoints;                /* committed in this attempt */
+	double commit_s;                /* of the last; -1: none yet */
+	int64_t commit_bytes;
 	int events;                     /* of its own in the job's list */
 	json_t *progress;
 };
@@ -96,6 +100,20 @@ struct orphan {
 	bool told;
 };
 
+/* A queued job whose bytes are on their way. */
+struct fetching {
+	struct fetching *next;
+	char id[RK_ID];
+	int64_t until_ms, said_ms;      /* mono: ask again; its row was written */
+	bool ready;                     /* it waits no more */
+};
+
+/* A job whose training is done and whose last checkpoint is not elsewhere. */
+struct uploading {
+	struct uploading *next;
+	char id[RK_ID];
+};
+
 struct trash;
 
 struct sup {
@@ -109,9 +127,17 @@ struct sup {
 	struct asked *asked;
 	struct orphan *orphans;
 	struct trash *trash;
+	struct sup_supplier up;
+	struct fetching *fetching;
+	struct uploading *uploading;
+	int64_t supply_ask_ms, supply_say_ms;
+	int64_t shipped_ms;             /* mono: the last look */
 	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
-	    *recover_timer, *drain_timer;
+	    *recover_timer, *drain_timer, *shipped_timer;
 	int64_t sched_hold_ms;          /* mono: nothing starts before */
+	bool held;                      /* sup_go() has not been called */
+	int64_t epoch, epoch_before;    /* of attempts; of those that the last
+	                                   daemon here made */
 	bool recovered;                 /* the dead daemon's rows are settled */
 	bool disk_waiting;              /* some job may wait for room */
 
@@ -162,14 +188,20 @@ void sched_kick(struct sup *s);
 void sched_timer_fn(void *ctx);
 bool job_fits_machine(const struct sup *s, int64_t threads, uint64_t memory);
 
-/* start.c: a job that fits: into STARTING, and fork.  An error: it stays where
- * it was, and trying at once would not help. */
+/* start.c: a job that fits: into STARTING, and fork.  RK_EBUSY: it waits for
+ * bytes, others may have its place.  Another error: it stays where it was, and
+ * trying at once would not help. */
 enum rk_err start_job(struct sup *s, const char *id) RK_MUSTCHECK;
+/* It cannot be started now, or never: to where rc says.  reason: of a
+ * failure. */
+enum rk_err not_startable(struct sup *s, struct job_row *r, enum rk_err rc,
+    const struct rk_why *why, const char *reason) RK_MUSTCHECK;
 /* The job's own newest checkpoint; RK_ENOENT. */
 enum rk_err own_latest(struct sup *s, const char *id, struct ckpt_info *out)
     RK_MUSTCHECK;
 /* submit.c: the file of a job:// address; RK_EINVAL with why.  path may be
- * NULL; *canonical (may be NULL) is the address with the job's id. */
+ * NULL, and *path stays so when only a bucket has it; *canonical (may be NULL)
+ * is the address with the job's id. */
 enum rk_err job_uri_resolve(struct sup *s, const char *uri, char **path,
     char **canonical, struct rk_why *why) RK_MUSTCHECK;
 /* The parsed specification of a row, which is ours; RK_ECORRUPT if it is
@@ -177,10 +209,37 @@ enum rk_err job_uri_resolve(struct sup *s, const char *uri, char **path,
 enum rk_err row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* Files and job:// of a job that are not there, sizes this machine has not.
- * The address in tree (may be NULL) gets the job's id. */
+/* Files and job:// of a job that are not there, sizes this machine has not,
+ * addresses that it cannot fetch.  The address in tree (may be NULL) gets the
+ * job's id. */
 enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
     struct rk_why *why) RK_MUSTCHECK;
+/* Its addresses, and where its checkpoints are to go. */
+void check_remote(struct sup *s, const struct spec *spec, struct rk_why *why);
+
+/* supply.c.  RK_OK: all is there, `files` has a path for each address.  RK_EBUSY,
+ * RK_EINVAL, RK_ENOSPC: see struct sup_supplier. */
+enum rk_err supply_ask(struct sup *s, const struct job_row *r,
+    const struct spec *spec, json_t *files, struct rk_why *why) RK_MUSTCHECK;
+/* After RK_EBUSY: remember it, and say so in its row. */
+enum rk_err supply_wait(struct sup *s, struct job_row *r,
+    const struct rk_why *why) RK_MUSTCHECK;
+bool supply_waits(const struct sup *s, const char *id);
+int64_t supply_next(const struct sup *s);       /* mono: to ask again; 0 */
+void supply_look(struct sup *s);        /* ask about those whose time it is */
+void supply_sweep(struct sup *s);       /* forget those that wait no more */
+void supply_fini(struct sup *s);
+
+/* shipped.c.  Is the checkpoint of a job that has ended where it must be?  If
+ * not, *waits is the sentence, the caller's. */
+bool shipped_yet(struct sup *s, const struct job_row *r,
+    const char *checkpoint, char **waits);
+void shipped_wait(struct sup *s, const char *id);       /* remember it */
+void shipped_find(struct sup *s);       /* all those that wait */
+void shipped_look(struct sup *s);       /* soon */
+void shipped_timer_fn(void *ctx);
+void shipped_fini(struct sup *s);
+char *sup_where(struct sup *s, const struct spec *spec);
 
 /* verbs.c */
 enum rk_err get_job(struct sup *s, const char *id, struct job_row *r,
@@ -194,7 +253,8 @@ char *changes_text(const json_t *changed);      /* the caller frees */
 
 /* spawn.c: fork and exec; run->pid, wire and log_from are set on RK_OK. */
 struct spawn_args {
-	const char *job_dir, *job_file, *from, *model;
+	const char *job_dir, *job_file, *from;
+	const json_t *files;            /* {address: path} */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
 
@@ -230,6 +290,8 @@ void ask_fini(struct sup *s);
 void drain_look(struct sup *s);         /* a run has gone */
 void drain_timer_fn(void *ctx);
 void drain_fini(struct sup *s);
+/* What a job says whose run was drained; the caller frees. */
+char *drain_sentence(const struct run *run);
 
 /* disk.c */
 void disk_wait(struct sup *s);          /* some job is paused for it */

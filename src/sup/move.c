@@ -4,8 +4,10 @@
  * HELD ──► QUEUED ──► STARTING ──► RUNNING ──► SUCCEEDED
  *           ▲ │ ▲         │           │ │ └──► FAILED
  *           │ │ └─────────┴───────────┘ ▼
- *           │ └────────────────────► PAUSED       CANCELLED (from any)
+ *           │ └────────────────────► PAUSED ──► SUCCEEDED
  *           └── resume, retry ── PAUSED and what has ended
+ *
+ * and CANCELLED from any that has not ended.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +20,10 @@ static const struct edge {
 	{ JOB_HELD, JOB_QUEUED },       /* a person started it               */
 	{ JOB_HELD, JOB_CANCELLED },    /* a person cancelled it             */
 	{ JOB_QUEUED, JOB_STARTING },   /* the scheduler found a slot        */
-	{ JOB_QUEUED, JOB_PAUSED },     /* a person; no room for its folder  */
-	{ JOB_QUEUED, JOB_FAILED },     /* what it starts from has gone      */
+	{ JOB_QUEUED, JOB_PAUSED },     /* a person; no room for its folder, or
+	                                   for what it needs                 */
+	{ JOB_QUEUED, JOB_FAILED },     /* what it starts from has gone, or
+	                                   cannot be fetched                 */
 	{ JOB_QUEUED, JOB_CANCELLED },
 	{ JOB_STARTING, JOB_RUNNING },  /* the trainer said hello            */
 	{ JOB_STARTING, JOB_QUEUED },   /* crash, stall, interrupted, room
@@ -29,10 +33,12 @@ static const struct edge {
 	{ JOB_STARTING, JOB_CANCELLED },
 	{ JOB_RUNNING, JOB_SUCCEEDED }, /* the trainer said done             */
 	{ JOB_RUNNING, JOB_QUEUED },    /* as from STARTING                  */
-	{ JOB_RUNNING, JOB_PAUSED },
+	{ JOB_RUNNING, JOB_PAUSED },    /* as from STARTING; trained, and its
+	                                   last checkpoint not elsewhere yet */
 	{ JOB_RUNNING, JOB_FAILED },
 	{ JOB_RUNNING, JOB_CANCELLED },
 	{ JOB_PAUSED, JOB_QUEUED },     /* resume; there is room again       */
+	{ JOB_PAUSED, JOB_SUCCEEDED },  /* its last checkpoint is elsewhere  */
 	{ JOB_PAUSED, JOB_CANCELLED },
 	{ JOB_SUCCEEDED, JOB_QUEUED },  /* resume: taken further             */
 	{ JOB_FAILED, JOB_QUEUED },     /* retry, resume                     */

@@ -11,6 +11,8 @@
 #include "impl.h"
 
 #define INTERRUPTED_MAX 256     /* rows settled a round */
+#define SUPPLY_ASK_MS 1000      /* a job that fetches: ask again */
+#define SUPPLY_SAY_MS 3000      /* ... and write how far it is */
 
 /* --- jobs that ran when the last daemon ended ----------------------------- */
 
@@ -42,6 +44,44 @@ see_attempt(void *ctx, const struct attempt_row *a)
 	return false;
 }
 
+/* --- whose attempts they were ----------------------------------------------- */
+
+#define EPOCH_FACT "sup.epoch"          /* of the attempts made here last */
+
+static void
+read_epoch(struct sup *s)
+{
+	char *text = NULL;
+
+	s->epoch_before = 0;
+	if (store_fact_get(s->store, EPOCH_FACT, &text) == RK_OK)
+		s->epoch_before = strtoll(text, NULL, 10);
+	free(text);
+}
+
+static void
+keep_epoch(struct sup *s)
+{
+	char text[24];
+
+	if (s->epoch == s->epoch_before)
+		return;
+	snprintf(text, sizeof(text), "%lld", (long long)s->epoch);
+	if (store_fact_put(s->store, EPOCH_FACT, text) == RK_OK)
+		s->epoch_before = s->epoch;
+	else
+		log_warn("sup: the epoch %s was not kept; a later daemon may "
+		    "take its attempts for another machine's", text);
+}
+
+/* An attempt that was running: this directory's last daemon had it, or the row
+ * came from another machine. */
+static bool
+ran_elsewhere(const struct sup *s, const struct attempt_row *a)
+{
+	return a->n > 0 && a->epoch != s->epoch_before;
+}
+
 /* The step that the row knew last. */
 static int64_t
 row_step(const struct job_row *r)
@@ -63,6 +103,8 @@ interrupted(struct sup *s, const char *id)
 {
 	static const char text[] = "the daemon ended while it ran; the job "
 	    "goes on from its newest checkpoint";
+	static const char far[] = "the machine that ran it is gone; the job "
+	    "goes on here from its newest checkpoint";
 	struct attempt_row a = { 0 };
 	struct cause c = { "interrupted", "interrupted", text, NULL, NULL,
 		NULL };
@@ -83,12 +125,16 @@ interrupted(struct sup *s, const char *id)
 		if (to == JOB_CANCELLED)
 			r.ended_ms = now_ms();
 	}
+	const bool elsewhere = ran_elsewhere(s, &a);
+	if (elsewhere && r.desired == JOB_RUN)
+		c.message = far;
 	a.ended_ms = now_ms();
 	a.end_step = RK_MAX(a.end_step, row_step(&r));
 	set_str(&a.outcome, "interrupted");
-	set_str(&a.message, "the daemon ended");
+	set_str(&a.message, elsewhere ? "its machine is gone" :
+	    "the daemon ended");
 	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
-	if (rc == RK_OK)
+	if (rc == RK_OK && !elsewhere)
 		(void)orphan_look(s, &r, a.pid);
 	store_attempt_fini(&a);
 	store_job_fini(&r);
@@ -111,7 +157,14 @@ recover(struct sup *s)
 			rc = interrupted(s, ids.v[i]);
 	} while (rc == RK_OK && ids.n > 0);
 	s->recovered = rc == RK_OK;
-	return rc;
+	if (rc != RK_OK)
+		return rc;
+	keep_epoch(s);
+	/* The first look says whether any job waits for it. */
+	disk_wait(s);
+	shipped_find(s);
+	sched_kick(s);
+	return RK_OK;
 }
 
 /* On a full disk the daemon serves, starts nothing, and tries again. */
@@ -126,9 +179,28 @@ recover_timer_fn(void *ctx)
 		log_error("sup: cannot settle what the last daemon left: %s",
 		    rk_strerror(rc));
 		loop_timer_at(s->recover_timer, mono_ms() + SETTLE_AGAIN_MS);
+	}
+}
+
+void
+sup_go(struct sup *s, int64_t epoch)
+{
+	must_be(s, SUP_TAG);
+	s->epoch = epoch;
+	if (!s->held) {
+		keep_epoch(s);
 		return;
 	}
-	sched_kick(s);
+	s->held = false;
+	/* One that leaves before it had begun leaves the rows to the next. */
+	if (!s->draining)
+		recover_timer_fn(s);
+}
+
+bool
+sup_held(const struct sup *s)
+{
+	return s->held;
 }
 
 /* --- folders of deletions that were cut short ----------------------------- */
@@ -222,6 +294,10 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->c = *c;
 	s->c.state_dir = xstrdup(c->state_dir);
 	s->c.trainer = xstrdup(c->trainer);
+	s->c.instance = xstrdup(c->instance != NULL ? c->instance : "");
+	s->held = c->held;
+	s->supply_ask_ms = SUPPLY_ASK_MS;
+	s->supply_say_ms = SUPPLY_SAY_MS;
 	s->jobs_fd = -1;
 	s->sched_timer = loop_timer_add(l, sched_timer_fn, s);
 	s->orphan_timer = loop_timer_add(l, orphan_timer_fn, s);
@@ -229,10 +305,12 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->ask_timer = loop_timer_add(l, ask_timer_fn, s);
 	s->recover_timer = loop_timer_add(l, recover_timer_fn, s);
 	s->drain_timer = loop_timer_add(l, drain_timer_fn, s);
+	s->shipped_timer = loop_timer_add(l, shipped_timer_fn, s);
 	if ((rc = open_dirs(s, why)) != RK_OK)
 		goto fail;
 	sweep(s);
-	rc = recover(s);
+	read_epoch(s);
+	rc = s->held ? RK_OK : recover(s);
 	if (rc == RK_ENOSPC || rc == RK_EROFS || rc == RK_EIO)
 		loop_timer_at(s->recover_timer, mono_ms() + SETTLE_AGAIN_MS);
 	else if (rc != RK_OK) {
@@ -240,9 +318,6 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 		    rk_strerror(rc));
 		goto fail;
 	}
-	/* The first look says whether any job waits for it. */
-	disk_wait(s);
-	sched_kick(s);
 	*sp = s;
 	return RK_OK;
 
@@ -279,6 +354,9 @@ sup_close(struct sup **sp)
 	drain_fini(s);
 	orphan_fini(s);
 	trash_fini(s);
+	supply_fini(s);
+	shipped_fini(s);
+	loop_timer_del(&s->shipped_timer);
 	loop_timer_del(&s->sched_timer);
 	loop_timer_del(&s->orphan_timer);
 	loop_timer_del(&s->disk_timer);
@@ -290,6 +368,7 @@ sup_close(struct sup **sp)
 	free(s->dir_buf);
 	free((void *)(uintptr_t)s->c.state_dir);
 	free((void *)(uintptr_t)s->c.trainer);
+	free((void *)(uintptr_t)s->c.instance);
 	s->tag = 0;
 	free(s);
 	*sp = NULL;

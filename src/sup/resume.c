@@ -17,6 +17,7 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 	struct ckpt_info info = { 0 };
 	char *dir = xasprintf("%s/checkpoints", sup_job_dir(s, r->id));
 	enum rk_err rc = spec_select_parse(from, &sel, &own);
+	const bool sel_ok = rc == RK_OK;
 
 	if (rc == RK_OK && sel.kind == SPEC_SEL_NONE)
 		goto out;
@@ -31,6 +32,9 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 		    spec->checkpoint.mode_max, &info, &own);
 	if (rc == RK_OK)
 		ckpt_info_fini(&info);
+	else if (s->up.has != NULL && sel_ok &&
+	    s->up.has(s->up.ctx, r->id, from))
+		rc = RK_OK;             /* fetched before it starts */
 	else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
 		rc = rk_refuse_at(why, "from", "%s", rk_why_first(&own));
 out:

@@ -22,7 +22,9 @@ run_new(struct sup *s, const struct job_row *r)
 	run->memory = r->memory;
 	run->at = (struct attempt_row){ .n = r->attempt,
 		.started_ms = now_ms(), .from = xstrdup(""),
-		.outcome = xstrdup(""), .message = xstrdup("") };
+		.outcome = xstrdup(""), .message = xstrdup(""),
+		.instance = xstrdup(s->c.instance), .epoch = s->epoch };
+	run->commit_s = -1;
 	run->begun_ms = run->heard_ms = mono_ms();
 	run->timer = loop_timer_add(s->loop, on_clock, run);
 	if (rkj_parse_json(r->progress, strlen(r->progress), &run->progress,

@@ -5,9 +5,9 @@
  * asks for is free.  The order is strict: by priority, then by age.  A job that
  * does not fit now holds back all behind it, so that a large one is not starved
  * by a stream of small ones; the price is that some threads may be idle while
- * it waits.  Passed over are only jobs that could not run however long one
- * waited: those in their back-off, those whose old process is still there, and
- * those that ask for more than the machine has.
+ * it waits.  Passed over are only jobs that could not run if there were room:
+ * those in their back-off, those whose bytes are on their way, those whose old
+ * process is still there, and those that ask for more than the machine has.
  *
  * When the first that does not fit has a higher priority than some that run,
  * and would fit without them, the fewest and lowest of those are asked to save
@@ -19,6 +19,7 @@
 #include "impl.h"
 
 #define PICKS_MAX 64
+#define AHEAD_MAX 64            /* jobs that fetch at a time, in queue order */
 
 struct pick {
 	char id[RK_ID];
@@ -36,6 +37,7 @@ struct look {
 	struct room free;
 	struct pick v[PICKS_MAX];
 	int n;
+	int ahead;                      /* passed over, because they fetch */
 	bool blocked;                   /* head did not fit */
 	struct pick head;
 	struct pick too_large;          /* to be told so; id "" if none */
@@ -112,6 +114,8 @@ consider(void *ctx, const struct job_row *r)
 			to_pick(&k->too_large, r);
 		return true;
 	}
+	if (supply_waits(k->s, r->id))
+		return ++k->ahead < AHEAD_MAX;
 	if (!fits(&k->free, r->threads, r->memory)) {
 		k->blocked = true;
 		to_pick(&k->head, r);
@@ -234,6 +238,52 @@ tell_too_large(struct sup *s, const struct pick *p)
 	store_job_fini(&r);
 }
 
+/* Nobody makes room for one that could not use it yet.  False: it waits, or has
+ * ended; look again. */
+static bool
+head_is_supplied(struct sup *s, const struct pick *head)
+{
+	struct rk_why why = { 0 };
+	struct spec *spec = NULL;
+	struct job_row r;
+	bool yes = true;
+
+	if (s->up.supply == NULL || store_job_get(s->store, head->id, &r) !=
+	    RK_OK)
+		return true;
+	json_t *files = json_object();
+	if (row_spec(&r, NULL, &spec, &why) == RK_OK) {
+		enum rk_err rc = supply_ask(s, &r, spec, files, &why);
+		yes = rc == RK_OK;
+		if (rc == RK_EBUSY)
+			rc = supply_wait(s, &r, &why);
+		else if (rc != RK_OK)
+			rc = not_startable(s, &r, rc, &why, "fetch");
+		if (rc != RK_OK)        /* not written: not at once again */
+			s->sched_hold_ms = mono_ms() + SETTLE_AGAIN_MS;
+	}
+	json_decref(files);
+	spec_free(spec);
+	rk_why_fini(&why);
+	store_job_fini(&r);
+	return yes;
+}
+
+/* When nothing else does, the end of a back-off or of a wait for bytes wakes
+ * us. */
+static void
+wake_later(struct sup *s, const struct look *k)
+{
+	int64_t at = supply_next(s), now = mono_ms();
+
+	if (k->wake_ms != 0) {
+		int64_t wake = now + RK_MAX(k->wake_ms - now_ms(), 0);
+		at = at == 0 ? wake : RK_MIN(at, wake);
+	}
+	if (at != 0 && !s->draining)
+		loop_timer_at(s->sched_timer, RK_MAX(at, s->sched_hold_ms));
+}
+
 void
 sched_timer_fn(void *ctx)
 {
@@ -244,6 +294,7 @@ sched_timer_fn(void *ctx)
 	must_be(s, SUP_TAG);
 	if (s->draining || !s->recovered)
 		return;
+	supply_look(s);
 	k.free = room_now(s);
 	enum rk_err rc = store_queue(s->store, INT32_MAX, consider, &k);
 	if (rc != RK_OK) {
@@ -260,16 +311,20 @@ sched_timer_fn(void *ctx)
 		rc = start_job(s, k.v[i].id);
 		if (rc == RK_OK)
 			continue;
+		again = true;
+		if (rc == RK_EBUSY)     /* its place is another's */
+			continue;
 		log_error("job=%s cannot be started: %s", k.v[i].id,
 		    rk_strerror(rc));
 		s->sched_hold_ms = mono_ms() + SETTLE_AGAIN_MS;
-		again = true;
 	}
-	if (k.blocked)
+	if (k.blocked && head_is_supplied(s, &k.head))
 		make_room(s, room_now(s), &k.head);
+	else if (k.blocked)
+		again = true;
+	supply_sweep(s);
 	if (again || k.n == PICKS_MAX)
 		sched_kick(s);
-	else if (k.wake_ms != 0 && !s->draining)
-		loop_timer_at(s->sched_timer, mono_ms() +
-		    RK_MAX(k.wake_ms - now_ms(), 0));
+	else
+		wake_later(s, &k);
 }

@@ -18,7 +18,8 @@
 
 #include "impl.h"
 
-#define ARGS_MAX 24
+#define ARGS_MAX 40
+#define FILES_MAX (SPEC_ADDRESSES + 1)
 #define ENV_MAX  64
 
 extern char **environ;
@@ -112,14 +113,29 @@ make_attr(posix_spawnattr_t *at)
 	return e;
 }
 
+/* "ADDRESS=PATH", each in a string of its own. */
+static int
+file_args(const struct spawn_args *a, char *out[FILES_MAX])
+{
+	json_t *files = (json_t *)(uintptr_t)a->files, *path;
+	const char *uri;
+	int n = 0;
+
+	json_object_foreach(files, uri, path) {
+		must(n < FILES_MAX);
+		out[n++] = xasprintf("%s=%s", uri, json_string_value(path));
+	}
+	return n;
+}
+
 static int
 launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 {
-	char attempt[24], threads[24], *env[ENV_MAX];
+	char attempt[24], threads[24], *env[ENV_MAX], *files[FILES_MAX];
 	const char *argv[ARGS_MAX];
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
-	int n = 0, e;
+	int n = 0, e, nfiles = file_args(a, files);
 
 	snprintf(attempt, sizeof(attempt), "%lld", (long long)run->at.n);
 	snprintf(threads, sizeof(threads), "%lld", (long long)run->threads);
@@ -135,9 +151,9 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 	argv[n++] = threads;
 	argv[n++] = "--from";
 	argv[n++] = a->from;
-	if (a->model != NULL) {
-		argv[n++] = "--model";
-		argv[n++] = a->model;
+	for (int i = 0; i < nfiles; i++) {
+		argv[n++] = "--file";
+		argv[n++] = files[i];
 	}
 	argv[n++] = a->job_file;
 	argv[n] = NULL;
@@ -150,6 +166,8 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 		    (char *const *)(uintptr_t)argv, env);
 	posix_spawn_file_actions_destroy(&fa);
 	posix_spawnattr_destroy(&at);
+	for (int i = 0; i < nfiles; i++)
+		free(files[i]);
 	if (e != 0)
 		run->pid = 0;
 	return e;

@@ -71,20 +71,27 @@ write_job_file(const char *dir, const json_t *tree)
  */
 static enum rk_err
 find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
-    char **path, struct rk_why *why)
+    json_t *files, struct rk_why *why)
 {
+	const char *uri = spec->model.checkpoint;
 	struct ckpt_info own = { 0 };
+	char *path = NULL;
 	struct rk_uri u;
 
-	if (spec->model.checkpoint == NULL ||
-	    rk_uri_parse(&u, spec->model.checkpoint, NULL) != RK_OK)
+	if (uri == NULL || json_object_get(files, uri) != NULL ||
+	    rk_uri_parse(&u, uri, NULL) != RK_OK)
 		return RK_OK;
 	bool of_job = u.kind == RK_URI_JOB;
 	rk_uri_fini(&u);
 	if (!of_job)
 		return RK_OK;
-	enum rk_err rc = job_uri_resolve(s, spec->model.checkpoint, path, NULL,
-	    why);
+	enum rk_err rc = job_uri_resolve(s, uri, &path, NULL, why);
+	if (rc == RK_OK && path == NULL)
+		rc = rk_refuse_at(why, "model.checkpoint", "is %s, which a "
+		    "bucket has and this machine has not", uri);
+	if (rc == RK_OK)
+		json_object_set_new(files, uri, json_string(path));
+	free(path);
 	if (rc == RK_EINVAL && strcmp(r->resume_from, "none") != 0 &&
 	    own_latest(s, r->id, &own) == RK_OK) {
 		ckpt_info_fini(&own);
@@ -94,7 +101,9 @@ find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
 }
 
 struct prepared {
-	char *dir, *file, *model;
+	char *dir, *file;
+	json_t *files;
+	const char *reason;             /* of a failure */
 };
 
 static enum rk_err
@@ -107,21 +116,28 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 
 	p->dir = xstrdup(sup_job_dir(s, r->id));
 	p->file = xasprintf("%s/job.json", p->dir);
+	p->files = json_object();
+	p->reason = "bad_spec";
+	if (rc == RK_OK) {
+		p->reason = "fetch";
+		rc = supply_ask(s, r, spec, p->files, why);
+	}
 	if (rc == RK_OK)
 		rc = rk_mkdirs(p->dir, 0750);
 	if (rc == RK_OK)
 		rc = write_job_file(p->dir, tree);
-	if (rc == RK_OK)
-		rc = find_model(s, r, spec, &p->model, why);
+	if (rc == RK_OK) {
+		p->reason = "warm_start";
+		rc = find_model(s, r, spec, p->files, why);
+	}
 	json_decref(tree);
 	spec_free(spec);
 	return rc;
 }
 
-/* It cannot be started now, or never. */
-static enum rk_err
-not_prepared(struct sup *s, struct job_row *r, enum rk_err rc,
-    const struct rk_why *why)
+enum rk_err
+not_startable(struct sup *s, struct job_row *r, enum rk_err rc,
+    const struct rk_why *why, const char *reason)
 {
 	struct cause c = { 0 };
 	char *text = NULL;
@@ -129,7 +145,9 @@ not_prepared(struct sup *s, struct job_row *r, enum rk_err rc,
 
 	if (rc == RK_ENOSPC || rc == RK_EROFS) {
 		c.word = c.reason = rc == RK_ENOSPC ? "disk_full" : "read_only";
-		text = xasprintf("its folder cannot be written: %s; goes on by "
+		text = why->n > 0 ? xasprintf("%s; goes on by itself when "
+		    "there is room", rk_why_first(why)) :
+		    xasprintf("its folder cannot be written: %s; goes on by "
 		    "itself when it can", rk_strerror(rc));
 	} else if (rc == RK_EEXIST || rc == RK_ENOENT) {
 		/* Something else is in its place; that does not pass. */
@@ -142,8 +160,7 @@ not_prepared(struct sup *s, struct job_row *r, enum rk_err rc,
 	} else if (rc == RK_EINVAL) {
 		to = JOB_FAILED;
 		c.word = "not startable";
-		c.reason = why->n > 0 && strcmp(why->v[0].path,
-		    "model.checkpoint") == 0 ? "warm_start" : "bad_spec";
+		c.reason = reason;
 		text = rk_why_text(why);
 		r->ended_ms = now_ms();
 	} else {
@@ -161,7 +178,7 @@ static void
 begin(struct sup *s, struct job_row *r, const struct prepared *p)
 {
 	struct run *run = run_new(s, r);
-	struct spawn_args a = { p->dir, p->file, r->resume_from, p->model };
+	struct spawn_args a = { p->dir, p->file, r->resume_from, p->files };
 
 	s->totals.attempts++;
 	if (spawn(run, &a) == RK_OK)
@@ -193,13 +210,19 @@ start_job(struct sup *s, const char *id)
 		return RK_OK;
 	}
 	rc = prepare(s, &r, &p, &why);
+	if (rc == RK_EBUSY && (rc = supply_wait(s, &r, &why)) == RK_OK) {
+		rc = RK_EBUSY;
+		goto out;
+	}
 	if (rc != RK_OK) {
-		rc = not_prepared(s, &r, rc, &why);
+		rc = not_startable(s, &r, rc, &why, p.reason);
 		goto out;
 	}
 	r.attempt++;
 	r.not_before_ms = 0;
-	struct attempt_row a = { .n = r.attempt, .started_ms = now_ms() };
+	struct attempt_row a = { .n = r.attempt, .started_ms = now_ms(),
+		.instance = (char *)(uintptr_t)s->c.instance,
+		.epoch = s->epoch };
 	char *message = xasprintf("attempt %lld starts", (long long)r.attempt);
 	struct cause c = { "slot free", "", message, NULL, NULL, NULL };
 	rc = sup_move(s, &r, JOB_STARTING, &a, &c);
@@ -209,7 +232,7 @@ start_job(struct sup *s, const char *id)
 out:
 	free(p.dir);
 	free(p.file);
-	free(p.model);
+	json_decref(p.files);
 	rk_why_fini(&why);
 	store_job_fini(&r);
 	return rc;

@@ -90,7 +90,15 @@ job_uri_resolve(struct sup *s, const char *uri, char **path, char **canonical,
 	must(u.kind == RK_URI_JOB);
 	rc = find_job(s, u.host, &r, why);
 	if (rc == RK_OK) {
-		rc = select_model(s, &r, u.path, &file, why);
+		struct rk_why own = { 0 };
+		rc = select_model(s, &r, u.path, &file, &own);
+		if (rc == RK_EINVAL && s->up.has != NULL &&
+		    s->up.has(s->up.ctx, r.id, u.path))
+			rc = RK_OK;
+		if (rc != RK_OK && own.n > 0)
+			rk_refuse_at(why, own.v[0].path, "%s",
+			    own.v[0].message);
+		rk_why_fini(&own);
 		if (rc == RK_OK && canonical != NULL)
 			*canonical = xasprintf("job://%s/%s", r.id, u.path);
 		store_job_fini(&r);
@@ -120,6 +128,30 @@ check_size(const struct sup *s, const struct spec *spec, struct rk_why *why)
 		    rk_human_bytes(have, s->c.memory));
 }
 
+void
+check_remote(struct sup *s, const struct spec *spec, struct rk_why *why)
+{
+	struct spec_address v[SPEC_ADDRESSES];
+	size_t n = spec_addresses(spec, v);
+	char *where = sup_where(s, spec);
+
+	for (size_t i = 0; s->up.supply == NULL && i < n; i++)
+		rk_refuse_at(why, v[i].field, "is %s, which this daemon cannot "
+		    "fetch: it was started without object stores", v[i].uri);
+	if (s->up.shipped == NULL && spec->checkpoint.push != NULL)
+		rk_refuse_at(why, "checkpoint.push", "is %s, and this daemon "
+		    "sends nothing: it was started without object stores",
+		    spec->checkpoint.push);
+	else if (spec->checkpoint.require_remote && (where[0] == '\0' ||
+	    s->up.shipped == NULL))
+		rk_refuse_at(why, "checkpoint.require_remote", "wants "
+		    "checkpoint.push or a mirror: there is nowhere that "
+		    "checkpoints would be sent");
+	free(where);
+	if (s->up.check != NULL)
+		(void)!s->up.check(s->up.ctx, spec, why);
+}
+
 enum rk_err
 check_job(struct sup *s, const struct spec *spec, json_t *tree,
     struct rk_why *why)
@@ -134,6 +166,7 @@ check_job(struct sup *s, const struct spec *spec, json_t *tree,
 		return rc;
 	}
 	check_size(s, spec, &own);
+	check_remote(s, spec, &own);
 	if (spec->model.checkpoint != NULL &&
 	    rk_uri_parse(&u, spec->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_JOB)

@@ -190,6 +190,8 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	s->totals.checkpoint_bytes += m->bytes;
 	s->totals.stall_seconds += m->stall_seconds;
 	s->totals.write_seconds += m->write_seconds;
+	run->commit_s = m->write_seconds;
+	run->commit_bytes = m->bytes;
 	run->at.end_step = RK_MAX(run->at.end_step, m->step);
 	set(p, "checkpoint", json_string(m->checkpoint));
 	set(p, "checkpoint_step", json_integer(m->step));

@@ -106,7 +106,8 @@ sup_pause(struct sup *s, const char *id, struct store_note *note,
 			rc = wish(s, &r, JOB_PAUSE, "asked by a person to save "
 			    "and pause", note);
 	} else if (r.state == JOB_PAUSED && r.desired == JOB_RUN) {
-		/* It waited for the disk; now it waits for a person. */
+		/* It waited for the disk, or for an upload; now it waits for a
+		 * person. */
 		rc = wish(s, &r, JOB_PAUSE, "paused by a person", note);
 	} else if (r.state == JOB_PAUSED) {
 		rc = as_it_is(s, id, note);
@@ -224,6 +225,27 @@ check_fields(const json_t *fields, struct rk_why *why)
 	return bad ? RK_EINVAL : RK_OK;
 }
 
+/* What is asked only of what was said now: a machine may have become smaller,
+ * a bucket another. */
+static enum rk_err
+check_said(struct sup *s, const struct spec *spec, const json_t *overrides,
+    struct rk_why *why)
+{
+	const json_t *c = json_object_get(overrides, "checkpoint");
+	struct rk_why own = { 0 };
+
+	if (json_object_get(overrides, "resources") != NULL)
+		return check_job(s, spec, NULL, why);
+	if (json_object_get(c, "push") != NULL ||
+	    json_object_get(c, "require_remote") != NULL)
+		check_remote(s, spec, &own);
+	for (size_t i = 0; i < own.n; i++)
+		rk_refuse_at(why, own.v[i].path, "%s", own.v[i].message);
+	enum rk_err rc = own.n > 0 ? RK_EINVAL : RK_OK;
+	rk_why_fini(&own);
+	return rc;
+}
+
 /* The row with another specification; `changed` is for the event. */
 enum rk_err
 respec(struct sup *s, struct job_row *r, const json_t *overrides,
@@ -238,9 +260,8 @@ respec(struct sup *s, struct job_row *r, const json_t *overrides,
 	json_decref(tree);
 	if (rc != RK_OK)
 		return rc;
-	/* What the machine can give is asked only of what was said now. */
+	rc = check_said(s, spec, overrides, why);
 	if (json_object_get(overrides, "resources") != NULL) {
-		rc = check_job(s, spec, NULL, why);
 		r->threads = spec->threads > 0 ? spec->threads : s->c.threads;
 		r->memory = spec->memory;
 	}
@@ -356,6 +377,8 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 	rc = store_job_delete(s->store, id, &n);
 	if (rc == RK_OK) {
 		log_info("job=%s deleted", id);
+		if (s->up.gone != NULL)
+			s->up.gone(s->up.ctx, id);
 		sup_tell(s, id, 's');
 		sup_tell(s, id, 'e');
 		if (moved)

@@ -41,7 +41,9 @@
 struct fake {
 	struct wire *w;
 	struct ckpt *ckpt;
-	const char *from, *model, *dir, *job;
+	const char *from, *dir, *job;
+	const char *file[8];            /* ADDRESS=PATH */
+	int nfile;
 	int64_t attempt, step;
 	char parent[CKPT_DIR_MAX];
 	bool leave;
@@ -222,8 +224,12 @@ fake_act(struct fake *f, const char *word)
 		fake_progress(f);
 		pause();
 	}
-	if (f->model != NULL && stat(f->model, &st) != 0)
-		fake_die("the model is not there");
+	for (int i = 0; i < f->nfile; i++) {
+		/* No path of these tests has '=' in it. */
+		if (stat(strrchr(f->file[i], '=') + 1, &st) != 0)
+			fake_die("a file is not there");
+		fprintf(stderr, "--file %s\n", f->file[i]);
+	}
 	fake_hello(f);
 	if (strcmp(word, "crash") == 0)
 		raise(SIGKILL);
@@ -289,8 +295,8 @@ fake_main(int argc, char **argv)
 			f.dir = v;
 		else if (strcmp(argv[i], "--from") == 0)
 			f.from = v;
-		else if (strcmp(argv[i], "--model") == 0)
-			f.model = v;
+		else if (strcmp(argv[i], "--file") == 0)
+			f.file[f.nfile++] = v;
 		else if (strcmp(argv[i], "--job") == 0)
 			f.job = v;
 	}

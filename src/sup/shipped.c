@@ -1,0 +1,182 @@
+/*
+ * Jobs whose training has ended and that have succeeded only when their last
+ * checkpoint is verified elsewhere (checkpoint.require_remote).  They are
+ * PAUSED, reason `uploading`, with `desired` RUN, and go on to SUCCEEDED by
+ * themselves; a person may resume or cancel them as any that is paused.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+#define GAP_MS   100            /* between two looks, however often asked */
+#define AGAIN_MS 10000          /* and one unasked */
+
+static bool
+waits(const struct job_row *r)
+{
+	return r->state == JOB_PAUSED && r->desired == JOB_RUN &&
+	    strcmp(r->reason, "uploading") == 0;
+}
+
+char *
+sup_where(struct sup *s, const struct spec *spec)
+{
+	if (s->up.where != NULL)
+		return s->up.where(s->up.ctx, spec);
+	return xstrdup(spec->checkpoint.push != NULL ? spec->checkpoint.push :
+	    "");
+}
+
+/* The newest checkpoint that the row knows of, or ""; the caller frees. */
+static char *
+row_checkpoint(const struct job_row *r)
+{
+	json_t *p = NULL;
+	const char *dir = NULL;
+
+	if (rkj_parse_json(r->progress, strlen(r->progress), &p, NULL) ==
+	    RK_OK)
+		dir = json_string_value(json_object_get(p, "checkpoint"));
+	char *out = xstrdup(dir != NULL ? dir : "");
+	json_decref(p);
+	return out;
+}
+
+/* The sentence of one that waits; the caller frees. */
+static char *
+waits_for(struct sup *s, const struct spec *spec, const char *checkpoint)
+{
+	char *where = sup_where(s, spec), *text;
+
+	if (s->up.shipped == NULL || where[0] == '\0')
+		text = xstrdup("training is finished; its last checkpoint "
+		    "should be elsewhere, and this daemon sends none: "
+		    "configure it, or resume with checkpoint.require_remote: "
+		    "false");
+	else if (checkpoint[0] == '\0')
+		text = xasprintf("training is finished, and left no checkpoint "
+		    "that could be verified at %s", where);
+	else
+		text = xasprintf("training is finished; waits until %s is "
+		    "verified at %s", checkpoint, where);
+	free(where);
+	return text;
+}
+
+bool
+shipped_yet(struct sup *s, const struct job_row *r, const char *checkpoint,
+    char **waits_text)
+{
+	struct spec *spec = NULL;
+	bool yes = true;
+
+	if (row_spec(r, NULL, &spec, NULL) == RK_OK &&
+	    spec->checkpoint.require_remote) {
+		yes = s->up.shipped != NULL && checkpoint[0] != '\0' &&
+		    s->up.shipped(s->up.ctx, r, spec, checkpoint);
+		if (!yes)
+			*waits_text = waits_for(s, spec, checkpoint);
+	}
+	spec_free(spec);
+	return yes;
+}
+
+/* --- those that wait --------------------------------------------------------- */
+
+void
+shipped_wait(struct sup *s, const char *id)
+{
+	struct uploading *u = xcalloc(1, sizeof(*u));
+
+	memcpy(u->id, id, sizeof(u->id));
+	u->next = s->uploading;
+	s->uploading = u;
+	shipped_look(s);
+}
+
+static bool
+collect(void *ctx, const struct job_row *r)
+{
+	if (waits(r))
+		shipped_wait(ctx, r->id);
+	return true;
+}
+
+void
+shipped_find(struct sup *s)
+{
+	struct store_filter f = { .states = 1u << JOB_PAUSED };
+
+	shipped_fini(s);
+	if (store_jobs(s->store, &f, NULL, INT32_MAX, collect, s) != RK_OK)
+		log_error("sup: cannot read which jobs wait for an upload");
+}
+
+void
+shipped_look(struct sup *s)
+{
+	if (s->uploading != NULL)
+		loop_timer_at(s->shipped_timer, RK_MAX(mono_ms(),
+		    s->shipped_ms + GAP_MS));
+}
+
+/* True: it waits no more; or its end could not be written, and it does. */
+static bool
+settle(struct sup *s, const char *id)
+{
+	struct job_row r;
+	char *text = NULL, *checkpoint;
+	enum rk_err rc = store_job_get(s->store, id, &r);
+
+	if (rc != RK_OK)
+		return rc == RK_ENOENT;
+	if (!waits(&r)) {
+		store_job_fini(&r);
+		return true;
+	}
+	checkpoint = row_checkpoint(&r);
+	bool yes = shipped_yet(s, &r, checkpoint, &text);
+	if (yes) {
+		text = xasprintf("finished; %s is verified elsewhere",
+		    checkpoint);
+		struct cause c = { "shipped", "", text, NULL, NULL, NULL };
+		r.ended_ms = now_ms();
+		yes = sup_move(s, &r, JOB_SUCCEEDED, NULL, &c) == RK_OK;
+	}
+	free(text);
+	free(checkpoint);
+	store_job_fini(&r);
+	return yes;
+}
+
+void
+shipped_timer_fn(void *ctx)
+{
+	struct sup *s = ctx;
+	struct uploading **p, *u;
+
+	must_be(s, SUP_TAG);
+	for (p = &s->uploading; (u = *p) != NULL;) {
+		if (!settle(s, u->id)) {
+			p = &u->next;
+			continue;
+		}
+		*p = u->next;
+		free(u);
+	}
+	s->shipped_ms = mono_ms();
+	if (s->uploading != NULL)
+		loop_timer_at(s->shipped_timer, s->shipped_ms + AGAIN_MS);
+}
+
+void
+shipped_fini(struct sup *s)
+{
+	struct uploading *u;
+
+	while ((u = s->uploading) != NULL) {
+		s->uploading = u->next;
+		free(u);
+	}
+}
