@@ -1,19 +1,20 @@
 /*
- * The HTTP client: one libcurl handle, to a URL or over a Unix socket.
+ * The daemon's client: to a URL or over a Unix socket, one call at a time.
  */
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
+#include "rekindle/http.h"
 
 #define DEFAULT_URL     "http://127.0.0.1:7450"
 #define DEFAULT_SOCKET  "/run/rekindle/rekindled.sock"
 #define REPLY_MAX       (256u << 20)
 #define TRIES           4
+#define CALL_MS         150000
+#define SOON_MS         9000
 
-static CURL *handle;
 static char *base_url;          /* "http://127.0.0.1:7450" */
 static char *socket_path;       /* or NULL */
 
@@ -92,54 +93,62 @@ cli_server_text(void)
 	return socket_path != NULL ? socket_path : base_url;
 }
 
-static size_t
-take(char *p, size_t size, size_t n, void *ctx)
-{
-	struct strbuf *b = ctx;
-
-	if (b->len + size * n > REPLY_MAX)
-		return 0;
-	sb_add(b, p, size * n);
-	return size * n;
-}
+/* How the last call ended, kept behind its answer. */
+struct ended {
+	enum http_end end;
+	int status;
+	int64_t ms;
+	char error[256];
+	struct strbuf *body;    /* where the body goes, or NULL */
+};
 
 static void
-prepare(const char *method, const char *path)
+take(void *ctx, const struct http_answer *a)
+{
+	struct ended *e = ctx;
+
+	e->end = a->end;
+	e->status = a->status;
+	e->ms = a->ms;
+	snprintf(e->error, sizeof(e->error), "%s", a->error);
+	if (e->body != NULL) {
+		sb_reset(e->body);
+		sb_add(e->body, a->body, a->len);
+	}
+}
+
+/* The daemon is on this machine: a proxy would only be in the way. */
+static void
+perform(const char *method, const char *path, const char *const *headers,
+    const char *body, http_chunk_fn *chunk, void *cctx, int64_t total_ms,
+    struct ended *e)
 {
 	char *url = xasprintf("%s%s", base_url, path);
+	const struct http_request r = { .method = method, .url = url,
+	    .headers = headers, .body = body,
+	    .body_len = body != NULL ? strlen(body) : 0, .body_fd = -1,
+	    .sink_fd = -1, .max = REPLY_MAX, .total_ms = total_ms,
+	    .unix_socket = socket_path, .no_proxy = true, .done = take,
+	    .ctx = e };
 
-	if (handle == NULL) {
-		curl_global_init(CURL_GLOBAL_DEFAULT);
-		handle = curl_easy_init();
-		must(handle != NULL);
-	}
-	curl_easy_reset(handle);
-	curl_easy_setopt(handle, CURLOPT_URL, url);
-	curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, 10L);
-	curl_easy_setopt(handle, CURLOPT_USERAGENT,
-	    "rekindle/" REKINDLE_VERSION);
-	/* The daemon is on this machine: a proxy would only be in the way. */
-	curl_easy_setopt(handle, CURLOPT_NOPROXY, "*");
-	if (socket_path != NULL)
-		curl_easy_setopt(handle, CURLOPT_UNIX_SOCKET_PATH, socket_path);
+	http_now(&r, chunk, cctx);
 	free(url);
 }
 
+/* Not so when the time to connect ran out. */
 static bool
-worth_another_try(CURLcode rc)
+worth_another_try(const struct ended *e)
 {
-	return rc == CURLE_COULDNT_CONNECT || rc == CURLE_GOT_NOTHING ||
-	    rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR;
+	return e->end == HTTP_BROKEN ||
+	    (e->end == HTTP_NO_CONNECTION && e->ms < SOON_MS);
 }
 
 static enum cli_exit
-unreachable(CURLcode rc)
+unreachable(const struct ended *e)
 {
 	fprintf(stderr, "rekindle: cannot reach rekindled at %s: %s\n"
 	    "Is it running?  Say where with --server or REKINDLE_SERVER.\n",
-	    cli_server_text(), curl_easy_strerror(rc));
+	    cli_server_text(), e->error);
 	return CLI_NO_SERVER;
 }
 
@@ -175,62 +184,42 @@ finish(struct cli_reply *r, struct strbuf *b)
 	return r->status == 404 ? CLI_NO_JOB : CLI_REFUSED;
 }
 
-/* One key for all tries of a POST: it is done once. */
-static struct curl_slist *
-call_headers(bool post)
-{
-	char line[64 + RK_ID], key[RK_ID];
-	struct curl_slist *h;
-
-	h = curl_slist_append(NULL, "Content-Type: application/json");
-	h = curl_slist_append(h, "Expect:");
-	if (post) {
-		rk_id_new(key);
-		snprintf(line, sizeof(line), "Idempotency-Key: %s", key);
-		h = curl_slist_append(h, line);
-	}
-	return h;
-}
-
 enum cli_exit
 cli_call(const char *method, const char *path, const json_t *body,
     struct cli_reply *r)
 {
-	const bool post = strcmp(method, "POST") == 0;
-	struct curl_slist *h = call_headers(post);
-	struct strbuf b = {0};
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
-	CURLcode rc = CURLE_OK;
+	char key[RK_ID], line[64 + RK_ID];
+	const char *headers[] = { "Content-Type: application/json", "Expect:",
+	    NULL, NULL };
+	struct strbuf b = {0};
+	struct ended e = { .body = &b };
 
 	*r = (struct cli_reply){0};
+	/* One key for all tries of a POST: it is done once. */
+	if (strcmp(method, "POST") == 0) {
+		rk_id_new(key);
+		snprintf(line, sizeof(line), "Idempotency-Key: %s", key);
+		headers[2] = line;
+	}
 	for (int i = 0; i < TRIES; i++) {
 		if (i > 0)
 			usleep(150000u << i);
-		sb_reset(&b);
-		prepare(method, path);
-		curl_easy_setopt(handle, CURLOPT_HTTPHEADER, h);
-		curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, take);
-		curl_easy_setopt(handle, CURLOPT_WRITEDATA, &b);
-		curl_easy_setopt(handle, CURLOPT_TIMEOUT, 150L);
-		if (text != NULL || post)
-			curl_easy_setopt(handle, CURLOPT_POSTFIELDS,
-			    text != NULL ? text : "");
-		rc = curl_easy_perform(handle);
-		if (rc == CURLE_OK || !worth_another_try(rc))
+		perform(method, path, headers, text, NULL, NULL, CALL_MS, &e);
+		if (!worth_another_try(&e))
 			break;
 		/* A daemon that is not there at all is not waited for. */
-		if (rc == CURLE_COULDNT_CONNECT && i == 0 &&
+		if (e.end == HTTP_NO_CONNECTION && i == 0 &&
 		    socket_path != NULL && access(socket_path, F_OK) != 0)
 			break;
 	}
-	curl_slist_free_all(h);
 	free(text);
-	if (rc != CURLE_OK) {
+	if (e.end != HTTP_ANSWERED) {
 		sb_fini(&b);
 		r->text = xstrdup("");
-		return unreachable(rc);
+		return unreachable(&e);
 	}
-	curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &r->status);
+	r->status = e.status;
 	return finish(r, &b);
 }
 
@@ -243,7 +232,6 @@ struct stream {
 	void *ctx;
 	bool stopped, got;
 	bool end;               /* the daemon has said that this is all */
-	long status;
 };
 
 static void
@@ -269,18 +257,13 @@ stream_line(struct stream *s, const char *p, size_t n)
 	}
 }
 
-static size_t
-stream_take(char *p, size_t size, size_t n, void *ctx)
+static bool
+stream_take(void *ctx, const char *p, size_t n)
 {
 	struct stream *s = ctx;
 	char *nl;
 
-	curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &s->status);
-	if (s->status != 200) {
-		sb_add(&s->all, p, size * n);
-		return size * n;
-	}
-	sb_add(&s->in, p, size * n);
+	sb_add(&s->in, p, n);
 	while (!s->stopped && s->in.len > 0 &&
 	    (nl = memchr(s->in.s, '\n', s->in.len)) != NULL) {
 		size_t len = (size_t)(nl - s->in.s);
@@ -288,34 +271,24 @@ stream_take(char *p, size_t size, size_t n, void *ctx)
 		stream_line(s, s->in.s, cr ? len - 1 : len);
 		sb_cut(&s->in, len + 1);
 	}
-	return s->stopped ? 0 : size * n;
+	return !s->stopped;
 }
 
 /* Connect, from where we are, and take what comes until it ends. */
-static CURLcode
-stream_once(struct stream *s, const char *path)
+static void
+stream_once(struct stream *s, const char *path, struct ended *e)
 {
-	struct curl_slist *h;
+	const char *headers[] = { "Accept: text/event-stream", NULL, NULL };
 	char line[96];
-	CURLcode rc;
 
-	h = curl_slist_append(NULL, "Accept: text/event-stream");
 	if (*s->id != '\0') {
 		snprintf(line, sizeof(line), "Last-Event-ID: %s", s->id);
-		h = curl_slist_append(h, line);
+		headers[1] = line;
 	}
 	s->got = false;
-	s->status = 0;
 	sb_reset(&s->in);
 	sb_reset(&s->data);
-	prepare("GET", path);
-	curl_easy_setopt(handle, CURLOPT_HTTPHEADER, h);
-	curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, stream_take);
-	curl_easy_setopt(handle, CURLOPT_WRITEDATA, s);
-	rc = curl_easy_perform(handle);
-	curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &s->status);
-	curl_slist_free_all(h);
-	return rc;
+	perform("GET", path, headers, NULL, stream_take, s, 0, e);
 }
 
 enum cli_exit
@@ -326,21 +299,25 @@ cli_stream(const char *path, cli_event_fn *fn, void *ctx)
 	int failures = 0;
 
 	for (;;) {
-		CURLcode rc = stream_once(&s, path);
-		if (s.stopped || s.end || (rc == CURLE_OK && s.status == 204))
+		struct ended e = { .body = &s.all };
+		stream_once(&s, path, &e);
+		bool answered = e.end == HTTP_ANSWERED;
+		if (s.stopped || s.end || (answered && e.status == 204))
 			break;
 		/* Without those words it was the daemon that ended: the next
 		 * one goes on. */
-		if (rc == CURLE_OK && s.status != 200) {
-			struct cli_reply r = { .status = s.status };
+		if (answered && e.status != 200) {
+			struct cli_reply r = { .status = e.status };
 			ret = finish(&r, &s.all);
 			cli_reply_fini(&r);
 			break;
 		}
 		failures = s.got ? 1 : failures + 1;
 		if (failures > 20) {
-			ret = unreachable(rc != CURLE_OK ? rc :
-			    CURLE_GOT_NOTHING);
+			if (answered)
+				snprintf(e.error, sizeof(e.error),
+				    "the stream ends without a word");
+			ret = unreachable(&e);
 			break;
 		}
 		usleep(500000);

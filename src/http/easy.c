@@ -25,7 +25,7 @@ easy_global(void)
 	must(pthread_once(&once, curl_init) == 0);
 }
 
-/* --- what goes out ------------------------------------------------------------ */
+/* --- what goes out ----------------------------------------------------- */
 
 static uint64_t
 body_size(const struct http_call *c)
@@ -95,7 +95,7 @@ on_seek(void *ctx, curl_off_t at, int whence)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* --- what comes in ------------------------------------------------------------- */
+/* --- what comes in ----------------------------------------------------- */
 
 static size_t
 on_header(char *p, size_t size, size_t items, void *ctx)
@@ -238,7 +238,7 @@ on_connected(void *ctx, char *ip, char *own_ip, int port, int own_port)
 	return CURL_PREREQFUNC_OK;
 }
 
-/* --- options ------------------------------------------------------------------- */
+/* --- options ----------------------------------------------------------- */
 
 static long
 buffer_for(uint64_t n)

@@ -18,7 +18,7 @@
 #define PER_HOST    16
 #define LOOK_MS     1000        /* at slow calls; sooner for short patience */
 
-/* --- in the engine's thread ----------------------------------------------------- */
+/* --- in the engine's thread -------------------------------------------- */
 
 static void
 finish(struct http *h, struct http_call *c, CURLcode rc)
@@ -238,7 +238,7 @@ engine(void *ctx)
 	return NULL;
 }
 
-/* --- in the loop's thread ---------------------------------------------------------- */
+/* --- in the loop's thread ---------------------------------------------- */
 
 static void
 deliver(void *ctx, unsigned events)

@@ -30,7 +30,7 @@
 #define CONNECT_MS    10000
 #define KEEP_S        60                /* a connection, used or not */
 
-/* --- rate.c ---------------------------------------------------------------- */
+/* --- rate.c ------------------------------------------------------------ */
 
 /* Bytes that may move now; below zero: they were lent. */
 struct bucket {
@@ -46,7 +46,7 @@ void bucket_took(struct bucket *b, size_t n);
 /* Milliseconds until there is something worth waking up for. */
 int64_t bucket_wait_ms(const struct bucket *b);
 
-/* --- a call ----------------------------------------------------------------- */
+/* --- a call ------------------------------------------------------------ */
 
 TAILQ_HEAD(calls, http_call);
 
@@ -101,7 +101,7 @@ bool easy_open(struct http_call *c, CURL *handle);
 void easy_close(struct http_call *c, bool keep);
 void easy_global(void);
 
-/* --- the engine ---------------------------------------------------------------- */
+/* --- the engine -------------------------------------------------------- */
 
 struct http {
 	unsigned tag;
