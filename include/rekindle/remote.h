@@ -29,13 +29,15 @@ struct remote_op;
 
 /*
  * stores: the configuration's list (NULL: none), read as
- *	match            "s3://" or "oss://", with a bucket, with a prefix
+ *	match            "s3://" or "oss://", with a bucket, with a prefix;
+ *	                 "https://HOST" for a ca_file
  *	endpoint         https://s3.REGION.amazonaws.com,
  *	                 https://oss-REGION.aliyuncs.com; http:// is allowed
  *	region           us-east-1; oss: cn-hangzhou, from the endpoint if it
  *	                 says so
- *	addressing       auto | path | virtual (auto: path for IP addresses and
- *	                 endpoints that are not the cloud's own)
+ *	addressing       auto | path | virtual | cname (auto: path for IP
+ *	                 addresses and endpoints that are not the cloud's own;
+ *	                 cname: the endpoint is the bucket's own domain)
  *	ca_file          PEM, instead of the system's
  *	signature        v4 | v1 (oss only)
  *	access_key_id, secret_access_key, session_token
@@ -44,6 +46,8 @@ struct remote_op;
  *	profile          name in the credentials file
  *	checksum         none | crc32c | sha256: sent as x-amz-checksum-*; none
  *	verify_etag      auto | true | false
+ * Faults are at "stores[0].endpoint" and the like.  What no entry says comes
+ * from the environment: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION.
  * metadata_url: in place of the cloud's link-local addresses, for tests.
  */
 struct remote_config {
@@ -51,12 +55,16 @@ struct remote_config {
 	const char *aws_metadata_url, *alibaba_metadata_url;    /* or NULL */
 	int parts;              /* in flight for an object; 0: 4 */
 	uint64_t part_size;     /* 0: 16 MiB; grows with the object */
+	int64_t stall_ms;       /* silence that ends a try; 0: 30 s */
 };
 enum rk_err remote_open(struct remote **rp, struct loop *l, struct http *h,
     const struct remote_config *c, struct rk_why *why) RK_MUSTCHECK;
 void remote_close(struct remote **rp);  /* operations end without an answer */
 
-/* Is this an address that we could use?  RK_EINVAL, with why at "". */
+/*
+ * Is this an address that we could use?  RK_EINVAL, with why at "".  An address
+ * may end in "#sha256=HEX": what remote_download() gets must have it.
+ */
 enum rk_err remote_check(struct remote *r, const char *uri,
     struct rk_why *why) RK_MUSTCHECK;
 /* "s3://b/p" and "x/y" to "s3://b/p/x/y"; the caller frees. */

@@ -1,15 +1,15 @@
 /*
  * remote from inside.
  *
- *	sign_s3.c sign_oss.c   signatures: pure functions, tested with vectors
- *	stores.c               the configuration; address to store and key
+ *	sign*.c                signatures: pure functions, tested with vectors
+ *	stores.c place.c       the configuration; address to store and key
  *	cred*.c                credentials: chains, refresh, caches
  *	req.c fault.c          one request: signed anew for each try, answered,
  *	                       classified, tried again
  *	xml.c                  the little XML that stores speak
- *	small.c list.c         operations of one request, and lists
+ *	op.c small.c list.c    operations: begin and end, of one request, lists
  *	upload.c download.c    large objects
- *	file.c                 file:// and plain https://
+ *	file*.c                file://
  *
  * Layers within: an operation (remote_op) makes requests (req), a request asks
  * for credentials (cred), signs, and calls http.
@@ -22,8 +22,6 @@
 #define REMOTE_TAG 0x72656d6fu
 #define OP_TAG     0x72656d70u
 #define REQ_TAG    0x72657120u
-
-#define SKEW_MAX_MS (15 * 60 * 1000)
 
 /* --- sign_s3.c, sign_oss.c ------------------------------------------------- */
 
@@ -116,23 +114,40 @@ const char *creds_endpoint(const struct creds *c);
 
 enum store_kind { STORE_S3, STORE_OSS, STORE_HTTPS, STORE_FILE };
 
+/* A bucket that answered from another region than its store's. */
+struct bucket_region {
+	struct bucket_region *next;
+	char *bucket, *region;
+};
+
 /* One entry of `stores`, or a default.  Host state that requests share. */
 struct rstore {
 	struct rstore *next;
 	enum store_kind kind;
 	char *match;                    /* "s3://", "s3://bucket/", ... */
+	char *missing;                  /* why a default cannot be used, or NULL */
 	char *scheme, *host;            /* of the endpoint; host has the port */
 	char *base;                     /* path behind the endpoint's host, "" */
 	char *region, *ca_file;
-	bool path_style, v1, tls;
+	bool path_style, cname, v1, tls;
 	bool aws;                       /* amazonaws.com: ETags are MD5s */
-	bool check_etag, no_conditional;        /* learnt: 501 */
+	bool check_etag;
+	bool no_conditional;            /* learnt: 501 */
+	struct bucket_region *regions;
 	enum { SUM_NONE, SUM_CRC32C, SUM_SHA256 } checksum;
 	struct creds *creds;
+	bool own_creds;                 /* else another store's of the list */
+	int source;                     /* stores.c: which chain creds is */
 	int64_t skew_ms;                /* server's clock minus ours */
-	int window, good;               /* parts in flight: halved by SlowDown */
-	int inflight;
+	int window, good;               /* parts in flight: halved by SlowDown,
+	                                   grows by one each 20 good tries */
+	int inflight;                   /* metered tries on the wire */
 };
+#define WINDOW_MAX 16
+/* The region that requests for this bucket are signed for. */
+const char *store_region(const struct rstore *s, const char *bucket);
+void store_learn_region(struct rstore *s, const char *bucket,
+    const char *region);
 /* An address taken apart: its store, bucket and key.  RK_EINVAL, why. */
 struct place {
 	struct rstore *store;
@@ -182,7 +197,8 @@ struct req_spec {
 	struct sign_header headers[16]; /* without host, date, signature */
 	size_t nheaders;
 	/* body: as in struct http_request; payload: its hex SHA-256 when the
-	 * store is not TLS (computed by req for bytes in memory) */
+	 * store is not TLS (computed by req for bytes in memory).  Descriptors
+	 * are borrowed while the request lives. */
 	const void *body;
 	size_t body_len;
 	int body_fd;
@@ -196,16 +212,37 @@ struct req_spec {
 	                                   minutes, and its body is looked into */
 	bool metered;
 	struct remote_patience patience;
+	/* Called before each further try: the owner may move sink_at and
+	 * sink_size, and give headers other values, in place of the first
+	 * try's; *last is the last try's answer.  May be NULL. */
+	void (*again)(void *ctx, const struct http_answer *last,
+	    struct req_spec *s);
 	req_fn *fn;
 	void *ctx;
 };
-/* Copies the spec; strings too. */
+/*
+ * Copies the spec; strings too.  Each try is signed anew, with the newest
+ * credentials.  Waits for none but transport, server, throttle and conflict
+ * faults; wrong bytes (F_INTEGRITY) are sent again twice if they lie in memory,
+ * and at once reported if they lie in a file: its owner reads it anew.
+ * 412 is F_CHANGED for GET and HEAD, F_EXISTS for others.  A plain https store's
+ * redirect is F_PERMANENT.
+ */
 struct req *req_send(struct remote *r, const struct req_spec *s);
 void req_cancel(struct req **q);
 void req_moved(const struct req *q, uint64_t *sent, uint64_t *sunk);
-/* The class of an answer; code etc. are filled in. */
+/* The class of an answer; code etc. are filled in.  body: what an answer with
+ * a status of success may hold. */
+enum fault_body {
+	BODY_OBJECT,            /* anything: it is not looked at */
+	BODY_ANSWER,            /* XML or nothing; <Error> is one */
+	BODY_COMPLETED,         /* <CompleteMultipartUploadResult>, or it is not */
+};
 enum fault fault_of(const struct rstore *s, const struct http_answer *a,
-    bool head, struct req_result *out);
+    bool head, enum fault_body body, struct req_result *out);
+/* The region that an answer names in place of ours; false if none. */
+bool fault_region(const struct http_answer *a, const char *code, char *out,
+    size_t n);
 enum remote_end end_of(enum fault f);
 /* Wait before try n (from 1): full jitter, 200 ms (throttle 1 s) doubling, 20 s
  * at most; Retry-After wins. */
@@ -215,16 +252,20 @@ int64_t fault_wait_ms(enum fault f, int tries, const struct http_answer *a);
 
 /* A pull reader of elements and text, under limits: depth 16, names 64 bytes,
  * no DTD, the five entities and character references.  Hostile bytes end it. */
+#define XML_DEPTH 16
+#define XML_NAME 64
 struct xml {
 	const char *p, *end;
 	int depth;
-	bool bad;
-	char name[64];
+	bool bad, empty, rooted;        /* empty: <a/> was opened */
+	char stack[XML_DEPTH][XML_NAME];
+	const char *name;
 	struct strbuf text;
 };
 enum xml_event { XML_END, XML_OPEN, XML_CLOSE, XML_BAD };
 void xml_open(struct xml *x, const char *p, size_t n);
-/* OPEN: name is the element's; CLOSE: name, and text its own text, unescaped. */
+/* OPEN: name is the element's; CLOSE: name, and the text behind the last tag,
+ * unescaped.  Names come without a namespace's prefix. */
 enum xml_event xml_next(struct xml *x);
 void xml_fini(struct xml *x);
 /* The text of the first element of that name anywhere; a new string or NULL. */
@@ -280,15 +321,41 @@ struct remote_op {
 	void (*cancel)(struct remote_op *op);   /* drop requests; free own parts */
 	void (*moved)(const struct remote_op *op, uint64_t *d, uint64_t *t);
 	void (*hold)(struct remote_op *op, bool hold);
+	struct loop_timer *timer;       /* op.c: op_later() */
+	enum remote_end later;
+	char *later_error;
+	struct file_job *file;          /* file.c: at work for this, or NULL */
 };
 /* Allocate size bytes, beginning with a remote_op.  A bad address is answered
- * later with REMOTE_REFUSED: then NULL-place is set and the caller must not go
+ * later with REMOTE_REFUSED: then the place is empty and the caller must not go
  * on (returns false). */
 bool op_begin(struct remote *r, size_t size, const char *uri,
     const struct remote_patience *p, remote_done_fn *fn, void *ctx,
     struct remote_op **op);
 void op_end(struct remote_op *op, const struct remote_result *res);
-/* The result that a request's end stands for. */
-void op_result(const struct req_result *q, struct remote_result *res);
+/* op_end() from the loop, with that end and sentence. */
+void op_later(struct remote_op *op, enum remote_end end, const char *fmt, ...)
+    RK_PRINTF(3, 4);
+/* The result that a request's end stands for; etag is read into `etag`. */
+#define ETAG_MAX 160
+void op_result(const struct req_result *q, struct remote_result *res,
+    char etag[ETAG_MAX]);
+/* Without quotes, in lower case where it is hexadecimal. */
+void etag_clean(const char *s, char etag[ETAG_MAX]);
+
+/* --- file.c ------------------------------------------------------------------------ */
+
+/* Operations on place.store of STORE_FILE, begun and given an end here. */
+void file_head(struct remote_op *op);
+void file_get(struct remote_op *op, size_t max);
+void file_put(struct remote_op *op, const void *p, size_t n, bool if_absent);
+void file_delete(struct remote_op *op);
+void file_list(struct remote_op *op, bool folders, remote_entry_fn *each);
+/* Copy a->fd's bytes to the place, or the place's to a->fd; what is asked for
+ * in `a` is copied.  The digest is computed and compared. */
+void file_upload(struct remote_op *op, const struct remote_upload *a);
+void file_download(struct remote_op *op, const struct remote_download *a);
+/* The operation ends: its job does not answer any more. */
+void file_forget(struct remote_op *op);
 
 #endif

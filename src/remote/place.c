@@ -1,0 +1,262 @@
+/* From an address to its store, bucket and key, and on to a URL. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "impl.h"
+
+#define FRAGMENT "#sha256="
+#define KEY_MAX_BYTES 1024
+
+/* --- taking an address apart ------------------------------------------------- */
+
+/* "...#sha256=HEX": cut it off, and keep the digest in lower case. */
+static enum rk_err
+take_fragment(char *uri, char **sha256, struct rk_why *why)
+{
+	char *at = strstr(uri, FRAGMENT);
+
+	if (at == NULL)
+		return RK_OK;
+	char *hex = at + strlen(FRAGMENT);
+	for (char *p = hex; *p != '\0'; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (strlen(hex) != 64 || strspn(hex, "0123456789abcdef") != 64)
+		return rk_refuse(why, "ends in #sha256=, which 64 hexadecimal "
+		    "digits must follow");
+	*sha256 = xstrdup(hex);
+	*at = '\0';
+	return RK_OK;
+}
+
+/* A bucket's name becomes part of a host name or of a path. */
+static bool
+bucket_ok(const char *s)
+{
+	size_t n = strlen(s);
+
+	if (n == 0 || n > 63 || !isalnum((unsigned char)s[0]) ||
+	    strstr(s, "..") != NULL)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!isalnum((unsigned char)s[i]) &&
+		    strchr("-._", s[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+/* A match's end is the end of a bucket's or of a folder's name. */
+static bool
+matches(const struct rstore *s, const char *uri)
+{
+	size_t n = strlen(s->match);
+
+	return strncmp(uri, s->match, n) == 0 &&
+	    (s->match[n - 1] == '/' || uri[n] == '/' || uri[n] == '\0');
+}
+
+static struct rstore *
+find_store(struct remote *r, const char *uri)
+{
+	for (struct rstore *s = r->stores; s != NULL; s = s->next) {
+		if (matches(s, uri))
+			return s;
+	}
+	return NULL;
+}
+
+static enum rk_err
+place_bucket(struct remote *r, const char *uri, struct place *p,
+    struct rk_uri *u, struct rk_why *why)
+{
+	char *plain = xasprintf("%s://%s/%s", u->scheme, u->host, u->path);
+
+	p->store = find_store(r, plain);
+	free(plain);
+	must(p->store != NULL);
+	if (p->store->missing != NULL)
+		return rk_refuse(why, "\"%s\" has no store: %s in the "
+		    "configuration's `stores` or in the environment", uri,
+		    p->store->missing);
+	if (!bucket_ok(u->host))
+		return rk_refuse(why, "\"%s\": \"%s\" is no bucket's name",
+		    uri, u->host);
+	if (strlen(u->path) > KEY_MAX_BYTES)
+		return rk_refuse(why, "\"%s\" has a key of more than %d bytes",
+		    uri, KEY_MAX_BYTES);
+	p->bucket = xstrdup(u->host);
+	p->key = xstrdup(u->path);
+	return RK_OK;
+}
+
+/* A plain URL keeps its path and query as they are written. */
+static enum rk_err
+place_https(struct remote *r, const char *uri, struct place *p,
+    const struct rk_uri *u, struct rk_why *why)
+{
+	char *match = xasprintf("https://%s/%s", u->host, u->path);
+
+	p->store = find_store(r, match);
+	free(match);
+	must(p->store != NULL);
+	if (strchr(u->host, '@') != NULL)
+		return rk_refuse(why, "has a name or password before its host; "
+		    "such an address would be written into logs");
+	for (const char *c = uri; *c != '\0'; c++) {
+		if (*c == ' ' || (unsigned char)*c >= 0x80 || *c == '#')
+			return rk_refuse(why, "has a blank, a # or a character "
+			    "that is not ASCII: percent-encode it");
+	}
+	p->bucket = xstrdup(u->host);
+	p->key = xstrdup(uri);
+	return RK_OK;
+}
+
+static enum rk_err
+place_apart(struct remote *r, const char *uri, struct place *p,
+    struct rk_uri *u, struct rk_why *why)
+{
+	if (u->kind == RK_URI_FILE) {
+		if (u->path[0] != '/')
+			return rk_refuse(why, "\"%s\" is not an absolute path",
+			    uri);
+		p->store = find_store(r, "file://");
+		p->bucket = xstrdup("");
+		p->key = xstrdup(u->path);
+		return RK_OK;
+	}
+	if (u->kind == RK_URI_OTHER && (strcmp(u->scheme, "s3") == 0 ||
+	    strcmp(u->scheme, "oss") == 0))
+		return place_bucket(r, uri, p, u, why);
+	if (u->kind == RK_URI_OTHER && (strcmp(u->scheme, "https") == 0 ||
+	    strcmp(u->scheme, "http") == 0))
+		return place_https(r, uri, p, u, why);
+	return rk_refuse(why, "\"%s\" is not the address of a store: want "
+	    "s3://, oss://, https:// or file:///", uri);
+}
+
+enum rk_err
+place_of(struct remote *r, const char *uri, struct place *p, struct rk_why *why)
+{
+	char *plain = xstrdup(uri);
+	struct rk_uri u = {0};
+
+	*p = (struct place){0};
+	enum rk_err rc = take_fragment(plain, &p->sha256, why);
+	if (rc == RK_OK)
+		rc = rk_uri_parse(&u, plain, why);
+	if (rc == RK_OK)
+		rc = place_apart(r, plain, p, &u, why);
+	if (rc != RK_OK)
+		place_fini(p);
+	rk_uri_fini(&u);
+	free(plain);
+	return rc;
+}
+
+void
+place_fini(struct place *p)
+{
+	free(p->bucket);
+	free(p->key);
+	free(p->sha256);
+	*p = (struct place){0};
+}
+
+/* --- regions that are learnt ---------------------------------------------------- */
+
+const char *
+store_region(const struct rstore *s, const char *bucket)
+{
+	for (const struct bucket_region *b = s->regions; b != NULL;
+	    b = b->next) {
+		if (strcmp(b->bucket, bucket) == 0)
+			return b->region;
+	}
+	return s->region != NULL ? s->region : "";
+}
+
+void
+store_learn_region(struct rstore *s, const char *bucket, const char *region)
+{
+	struct bucket_region *b;
+
+	for (b = s->regions; b != NULL && strcmp(b->bucket, bucket) != 0;)
+		b = b->next;
+	if (b == NULL) {
+		b = xcalloc(1, sizeof(*b));
+		b->bucket = xstrdup(bucket);
+		b->next = s->regions;
+		s->regions = b;
+	}
+	free(b->region);
+	b->region = xstrdup(region);
+	log_info("remote: bucket %s is in region %s, not %s", bucket, region,
+	    s->region != NULL ? s->region : "");
+}
+
+/* The endpoint's host; AWS's own have the region in their name. */
+static char *
+host_of(const struct rstore *s, const char *bucket)
+{
+	const char *region = store_region(s, bucket), *at;
+
+	if (s->aws && s->region != NULL && strcmp(region, s->region) != 0 &&
+	    (at = strstr(s->host, s->region)) != NULL)
+		return xasprintf("%.*s%s%s", (int)(at - s->host), s->host,
+		    region, at + strlen(s->region));
+	return xstrdup(s->host);
+}
+
+/* --- the URL ---------------------------------------------------------------------- */
+
+static void
+plain_url(const char *key, char **url, char **host, char **path)
+{
+	const char *at = strstr(key, "://");
+
+	must(at != NULL);
+	at += 3;
+	*url = xstrdup(key);
+	*host = xstrndup(at, strcspn(at, "/?"));
+	*path = xstrdup(at + strcspn(at, "/?"));
+}
+
+void
+store_url(const struct rstore *s, const char *bucket, const char *key,
+    const struct sign_query *q, size_t nq, char **url, char **host,
+    char **path)
+{
+	struct strbuf b = {0};
+
+	if (s->kind == STORE_HTTPS) {
+		plain_url(key, url, host, path);
+		return;
+	}
+	char *endpoint = host_of(s, bucket);
+	/* A certificate's *.s3... covers no bucket with a dot in its name. */
+	bool in_path = s->path_style ||
+	    (!s->cname && s->aws && s->tls && strchr(bucket, '.') != NULL);
+	if (in_path || s->cname)
+		*host = xstrdup(endpoint);
+	else
+		*host = xasprintf("%s.%s", bucket, endpoint);
+	sb_adds(&b, s->base);
+	sb_addc(&b, '/');
+	if (in_path) {
+		sign_encode(&b, bucket, false);
+		if (key[0] != '\0')
+			sb_addc(&b, '/');
+	}
+	sign_encode(&b, key, true);
+	*path = xstrdup(b.s);
+	if (nq > 0) {
+		sb_addc(&b, '?');
+		sign_query_text(&b, q, nq, s->kind == STORE_S3);
+	}
+	*url = xasprintf("%s://%s%s", s->scheme, *host, sb_str(&b));
+	free(endpoint);
+	sb_fini(&b);
+}
