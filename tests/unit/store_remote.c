@@ -682,7 +682,8 @@ T_CASE(what_is_no_record_is_refused_by_its_path_and_changes_nothing)
 	    "row.labels: is no JSON");
 	refuses(s, good, "row.message", NULL, "row.message: is missing");
 	refuses(s, good, "attempts", NULL, "attempts: is no list");
-	refuses(s, good, "attempts", many, "attempts: is no list of at most");
+	refuses(s, good, "attempts", json_incref(many),
+	    "attempts: is no list of at most");
 	refuses(s, good, "attempts.0.n", json_integer(0), "attempts[0].n: ");
 	refuses(s, good, "attempts.1.n", json_integer(1),
 	    "attempts[1].n: is 1, want 2 to 3");
@@ -695,6 +696,7 @@ T_CASE(what_is_no_record_is_refused_by_its_path_and_changes_nothing)
 	rk_why_fini(&why);
 	now = exported(s, r.id);
 	t_check(json_equal(good, now));
+	json_decref(many);
 	json_decref(now);
 	json_decref(good);
 	store_job_fini(&r);
