@@ -81,6 +81,138 @@ T_CASE(a_drain_keeps_its_deadline)
 	w_close();
 }
 
+static void
+message_has(const char *id, const char *words)
+{
+	struct job_row r = w_row(id);
+
+	t_has(r.message, words);
+	store_job_fini(&r);
+}
+
+static bool
+has_saved(struct world *w)
+{
+	return strstr(w_events(w->id), "[checkpoint]") != NULL;
+}
+
+static void
+on_saved(void *ctx, const char *dir, const char *why)
+{
+	(void)why;
+	snprintf(ctx, CKPT_DIR_MAX, "%s", dir != NULL ? dir : "");
+}
+
+T_CASE(a_trainer_that_is_stopped_is_killed_and_its_last_checkpoint_counts)
+{
+	char dir[CKPT_DIR_MAX] = "", want[200];
+
+	w_begin();
+	char *a = w_submit("run ok");
+	w_wait_step(a, 3);
+	t_eq_int(sup_checkpoint(W.sup, a, NULL, on_saved, dir, NULL), RK_OK);
+	w_until(has_saved, "a checkpoint");
+	t_eq_int(kill(W.sup->runs->pid, SIGSTOP), 0);
+	int64_t begun = mono_ms();
+	sup_drain(W.sup, begun + 300, "preempted", on_drained, NULL);
+	w_until(is_drained, "the end of the drain");
+	t_check(mono_ms() - begun >= 300 && mono_ms() - begun < 5000);
+	t_eq_int(w_state(a), JOB_QUEUED);
+	t_eq_str(w_reason(a), "preempted");
+	t_eq_str(w_attempts(a), "1:killed::1 ");
+	snprintf(want, sizeof(want), "the machine is taken away; the job goes "
+	    "on from %s on the next one; its trainer had not saved in time",
+	    dir);
+	message_has(a, want);
+	w_close();
+	w_open();
+	w_wait(a, JOB_SUCCEEDED);
+	snprintf(want, sizeof(want), "2:succeeded:%s:1", dir);
+	t_has(w_attempts(a), want);
+	free(a);
+	w_close();
+}
+
+T_CASE(a_nearer_deadline_is_for_those_too_who_were_leaving_already)
+{
+	w_begin();
+	char *a = w_submit("deaf"), *b = w_submit("deaf");
+	w_wait_step(a, 3);
+	w_wait_step(b, 3);
+	/* one for a person, who would wait for ten seconds */
+	t_eq_int(sup_pause(W.sup, a, NULL, NULL), RK_OK);
+	int64_t begun = mono_ms();
+	sup_drain(W.sup, begun + 9000, "drain", NULL, NULL);
+	sup_drain(W.sup, begun + 200, "preempted", on_drained, NULL);
+	sup_drain(W.sup, begun + 60000, "shutdown", NULL, NULL);
+	w_until(is_drained, "the end of the drain");
+	t_check(mono_ms() - begun < 5000);
+	t_eq_int(w_state(a), JOB_PAUSED);
+	t_eq_str(w_reason(b), "drain");
+	message_has(b, "the daemon is drained; the job goes on from the start "
+	    "when it takes work again; its trainer had not saved in time");
+	const char *e = w_events("");
+	t_has(e, "drains (drain): every trainer saves and leaves within 9 s");
+	t_has(e, "drains (preempted): every trainer saves and leaves within");
+	t_check(strstr(e, "within 60") == NULL);
+	free(a);
+	free(b);
+	w_close();
+}
+
+T_CASE(a_daemon_that_is_taken_over_says_so_whatever_it_was_draining_for)
+{
+	w_begin();
+	char *a = w_submit("run");
+	w_wait_step(a, 3);
+	sup_drain(W.sup, mono_ms() + 9000, "shutdown", NULL, NULL);
+	sup_drain(W.sup, mono_ms() + 9000, "taken_over", on_drained, NULL);
+	w_until(is_drained, "the end of the drain");
+	t_eq_str(w_reason(a), "taken_over");
+	message_has(a, "another daemon has taken the jobs over; the job goes on "
+	    "from step ");
+	free(a);
+	w_close();
+}
+
+T_CASE(a_rehearsal_says_what_a_drain_would_have_to_do_and_does_nothing)
+{
+	char dir[CKPT_DIR_MAX] = "";
+
+	w_begin();
+	json_t *tree = w_job("run");
+	json_object_set_new(tree, "priority", json_integer(5));
+	char *low = w_submit("run"), *high = w_submit_tree(tree);
+	char *done = w_submit("ok");
+	w_wait(done, JOB_SUCCEEDED);
+	w_wait_step(low, 3);
+	w_wait_step(high, 3);
+	W.id = low;
+	t_eq_int(sup_checkpoint(W.sup, low, NULL, on_saved, dir, NULL), RK_OK);
+	w_until(has_saved, "a checkpoint");
+	json_t *all = sup_drain_rehearse(W.sup);
+	json_t *jobs = json_object_get(all, "jobs");
+	t_eq_int(json_array_size(jobs), 2);
+	const json_t *a = json_array_get(jobs, 0), *b = json_array_get(jobs, 1);
+	t_eq_str(json_string_value(json_object_get(a, "id")), high);
+	t_eq_str(json_string_value(json_object_get(a, "name")), "j");
+	t_eq_int(json_integer_value(json_object_get(a, "priority")), 5);
+	t_check(json_integer_value(json_object_get(a, "step")) >= 3);
+	t_check(json_is_null(json_object_get(a, "commit_seconds")));
+	t_check(json_is_null(json_object_get(a, "bytes")));
+	t_eq_str(json_string_value(json_object_get(b, "id")), low);
+	t_near(json_real_value(json_object_get(b, "commit_seconds")), 0.01,
+	    1e-9);
+	t_check(json_integer_value(json_object_get(b, "bytes")) > 0);
+	json_decref(all);
+	t_check(!sup_draining(W.sup));
+	w_wait_step(low, 10);
+	free(low);
+	free(high);
+	free(done);
+	w_close();
+}
+
 T_CASE(jobs_of_a_daemon_that_was_closed_are_interrupted_and_go_on)
 {
 	w_begin();
