@@ -79,6 +79,7 @@ copy_texts(struct http_call *c, const struct http_request *r)
 	c->r.url = xstrdup(r->url);
 	c->r.ca_file = copy(r->ca_file);
 	c->r.unix_socket = copy(r->unix_socket);
+	c->r.body = NULL;
 	if (r->body_len > 0) {
 		must(r->body_fd < 0);
 		void *body = xmalloc(r->body_len);
