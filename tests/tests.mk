@@ -1,12 +1,10 @@
 # Building and running the tests; included by the Makefile.
 
 # Unit tests: tests/unit/<module>_<what>.c links <module> and what it stands on.
-# <module>_drive.c is none: a program by which tests from outside drive one
-# module.
-DRIVE_SRC := $(wildcard tests/unit/*_drive.c)
-UNIT_SRC := $(filter-out $(DRIVE_SRC),$(wildcard tests/unit/*_*.c))
+# By <module>_drive tests from outside drive one module, too.
+UNIT_SRC := $(wildcard tests/unit/*_*.c)
 UNIT     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
-DRIVE    := $(patsubst tests/unit/%.c,$(B)/unit/%,$(DRIVE_SRC))
+DRIVE    := $(filter %_drive,$(UNIT))
 module_of = $(firstword $(subst _, ,$(1)))
 
 define unit_rules
@@ -19,11 +17,11 @@ $(B)/unit/$(1): tests/unit/$(1).c tests/unit/t.h $(B)/flags \
 	    $(call libs,$(call above,$(call module_of,$(1)))) -lm
 -include $(B)/unit/$(1).d
 endef
-$(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT_SRC) $(DRIVE_SRC)),$(eval $(call unit_rules,$t)))
+$(foreach t,$(patsubst tests/unit/%.c,%,$(UNIT_SRC)),$(eval $(call unit_rules,$t)))
 
 # make unit-spec: the unit tests of one module.
 $(patsubst %,unit-%,$(MODULES)): unit-%:
-	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT) $(DRIVE))
+	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT))
 	@set -e; for t in $(filter $(B)/unit/$*_%,$(UNIT)); do $$t; done
 
 # Fuzz targets: tests/fuzz/<target>.c; the first line names the module that it
@@ -75,7 +73,7 @@ JOBS ?= 2
 # make check: everything.  check-unit, check-outside: a part.
 .PHONY: check check-unit check-outside
 check: check-deps
-	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(DRIVE) $(REPLAYS)
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(REPLAYS)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS)) $(OUTSIDE)
 check-unit: $(UNIT) $(REPLAYS)
