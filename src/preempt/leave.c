@@ -1,0 +1,258 @@
+/*
+ * The path out.
+ *
+ *	SAVING    sup_drain() and ship_drain() side by side: a checkpoint goes up
+ *	          as soon as its trainer has committed it
+ *	FLUSHING  what came of it into the events, then records and events into
+ *	          the bucket
+ *	LEFT      the cloud is told, and the caller
+ *
+ * The deadline only comes nearer.  When there is something to ship, trainers
+ * get half of the time: one that does not yield by then is killed, and the rest
+ * belongs to its last good checkpoint.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+#define FLUSH_MS 500            /* kept back for the last words */
+#define ACK_MS   1000           /* the cloud has so long to hear of it */
+
+static void saved(struct preempt *p);
+
+static void
+finish(struct preempt *p)
+{
+	int running = 0;
+	int64_t queued, threads;
+	uint64_t memory;
+
+	if (p->stage == LEAVE_LEFT)
+		return;
+	p->stage = LEAVE_LEFT;
+	loop_timer_off(p->limit);
+	sup_stats(p->sup, &running, &queued, &threads, &memory);
+	log_info("preempt: left after %.3g s (%s), %d trainers still there",
+	    (double)(mono_ms() - p->began_ms) / 1000, p->reason, running);
+	p->code = running > 0 ? 1 : 0;
+	if (watch_acknowledge(p))
+		loop_timer_at(p->limit, mono_ms() + ACK_MS);
+	else
+		leave_tell(p);
+}
+
+void
+leave_tell(struct preempt *p)
+{
+	loop_timer_off(p->limit);
+	if (p->end && !p->told) {
+		p->told = true;
+		p->left(p->ctx, p->code);
+	}
+}
+
+static void
+on_flushed(void *ctx, bool all)
+{
+	struct preempt *p = ctx;
+
+	must_be(p, PREEMPT_TAG);
+	if (!all)
+		log_warn("preempt: not every record reached the bucket in "
+		    "time");
+	finish(p);
+}
+
+static void
+on_limit(void *ctx)
+{
+	struct preempt *p = ctx;
+
+	must_be(p, PREEMPT_TAG);
+	if (p->stage == LEAVE_SAVING)
+		saved(p);
+	else if (p->stage == LEAVE_LEFT)
+		leave_tell(p);
+	else
+		finish(p);
+}
+
+/* What has come of it, in one sentence, for events and for the bucket. */
+static char *
+outcome(const struct preempt *p)
+{
+	struct ship_stats s = { 0 };
+
+	if (p->ship == NULL)
+		return xasprintf("left: %s", p->text);
+	ship_stats(p->ship, &s);
+	return xasprintf("left after %.3g s: %s; %lld checkpoints were pushed "
+	    "since the start, %lld stay behind",
+	    (double)(mono_ms() - p->began_ms) / 1000, p->text,
+	    (long long)s.pushed, (long long)(s.queued + s.uploading));
+}
+
+static void
+saved(struct preempt *p)
+{
+	char *text;
+
+	if (p->stage != LEAVE_SAVING)
+		return;
+	p->stage = LEAVE_FLUSHING;
+	text = outcome(p);
+	log_info("preempt: %s", text);
+	loop_timer_at(p->limit, RK_MAX(p->by_ms, mono_ms() + FLUSH_MS));
+	if (p->mirror != NULL && strcmp(p->reason, "taken_over") != 0)
+		mirror_flush(p->mirror, text, RK_MAX(p->by_ms,
+		    mono_ms() + FLUSH_MS), on_flushed, p);
+	else
+		loop_timer_at(p->limit, mono_ms());
+	free(text);
+}
+
+static void
+look(struct preempt *p)
+{
+	if (p->sup_done && p->ship_done)
+		saved(p);
+}
+
+static void
+on_sup(void *ctx)
+{
+	struct preempt *p = ctx;
+
+	must_be(p, PREEMPT_TAG);
+	p->sup_done = true;
+	look(p);
+}
+
+static void
+on_ship(void *ctx)
+{
+	struct preempt *p = ctx;
+
+	must_be(p, PREEMPT_TAG);
+	p->ship_done = true;
+	look(p);
+}
+
+/* Does some job have a place to go to? */
+static bool
+ships(struct preempt *p)
+{
+	json_t *v, *jobs;
+	bool any;
+
+	if (p->ship == NULL || strcmp(p->reason, "taken_over") == 0)
+		return false;
+	v = ship_rehearse(p->ship, 1);
+	jobs = json_object_get(v, "jobs");
+	any = json_array_size(jobs) > 0;
+	json_decref(v);
+	return any;
+}
+
+/* By when trainers must be gone, so that what they saved can still go up. */
+static int64_t
+trainers_by(struct preempt *p)
+{
+	int64_t now = mono_ms(), left = RK_MAX(p->by_ms - now, 0);
+
+	return ships(p) ? now + left / 2 : now + left;
+}
+
+static void
+drive(struct preempt *p, bool first)
+{
+	int64_t last = p->by_ms - (p->mirror != NULL ? FLUSH_MS : 0);
+
+	sup_drain(p->sup, trainers_by(p), p->reason, first ? on_sup : NULL, p);
+	if (p->ship != NULL && strcmp(p->reason, "taken_over") != 0)
+		ship_drain(p->ship, RK_MAX(last, mono_ms()),
+		    first ? on_ship : NULL, p);
+	else
+		p->ship_done = true;
+	loop_timer_at(p->limit, p->by_ms);
+}
+
+void
+preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
+    const char *text, bool end)
+{
+	bool first = p->stage == LEAVE_NOT;
+
+	must_be(p, PREEMPT_TAG);
+	p->end = p->end || end;
+	if (p->stage == LEAVE_LEFT) {
+		/* Drained by hand before; now the process may go, too. */
+		loop_timer_at(p->limit, mono_ms());
+		return;
+	}
+	if (!first && deadline_ms >= p->by_ms)
+		return;
+	if (first) {
+		p->began_ms = mono_ms();
+		p->reason = xstrdup(reason);
+		p->text = xstrdup(text);
+		p->stage = LEAVE_SAVING;
+	}
+	p->by_ms = deadline_ms;
+	log_info("preempt: everything is to be saved within %.3g s (%s: %s)",
+	    (double)RK_MAX(deadline_ms - mono_ms(), 0) / 1000, reason, text);
+	if (p->stage == LEAVE_SAVING)
+		drive(p, first);
+	else
+		loop_timer_at(p->limit, p->by_ms);
+}
+
+/* --- notices ------------------------------------------------------------- */
+
+/* The cloud's time on our clock of deadlines, less the margin.  A time that is
+ * not said, or lies in the past, is the shortest notice that clouds promise. */
+static int64_t
+deadline_of(const struct preempt *p, const struct notice *n)
+{
+	int64_t left = n->when_ms - now_ms();
+	int64_t margin = (int64_t)(p->c.margin_seconds * 1000);
+
+	if (n->when_ms == 0 || left <= 0)
+		left = 30 * 1000;
+	return mono_ms() + RK_MAX(left - margin, 1000);
+}
+
+void
+leave_notice(struct preempt *p, const struct notice *n)
+{
+	bool same = n->kind == p->notice.kind &&
+	    n->when_ms == p->notice.when_ms &&
+	    strcmp(n->id, p->notice.id) == 0;
+
+	if (n->kind == NOTICE_NONE || same || n->kind < p->notice.kind)
+		return;
+	p->notice = *n;
+	log_warn("preempt: %s", n->text);
+	sup_event(p->sup, "", "notice", n->text, NULL);
+	if (n->kind == NOTICE_EARLY) {
+		if (p->ship != NULL)
+			ship_hurry(p->ship, n->text);
+		return;
+	}
+	preempt_leave(p, deadline_of(p, n), "preempted", n->text, true);
+}
+
+void
+leave_fini(struct preempt *p)
+{
+	loop_timer_del(&p->limit);
+	free(p->reason);
+	free(p->text);
+}
+
+void
+leave_init(struct preempt *p)
+{
+	p->limit = loop_timer_add(p->loop, on_limit, p);
+}

@@ -1,0 +1,358 @@
+/*
+ * Asking a cloud.
+ *
+ * Each question has a timer and at most one call under way; a cloud with tokens
+ * gets one first, and another when it expires or is refused.  Nothing here
+ * waits for anything: closing cancels what is on its way.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "clouds.h"
+
+#define CONNECT_MS   1000
+#define TOTAL_MS     2000
+#define HANG_S       60         /* of a hanging question */
+#define TOKEN_EARLY_MS 15000    /* renewed so long before it expires */
+#define SLOW_MS      30000      /* between tries while nobody answers */
+#define BODY_MAX     65536
+#define TOKEN_MAX    2048
+#define NAME_MAX_    256
+
+struct ask {
+	struct watch *w;
+	int i;
+	struct loop_timer *timer;
+	struct http_call *call;
+	bool answered;                  /* at least once */
+	char etag[128];                 /* of a hanging question's last answer */
+};
+
+struct watch {
+	struct preempt *p;
+	const struct cloud *cloud;
+	char *base;
+	struct ask ask[QUESTIONS_MAX];
+	int n;
+	struct http_call *token_call, *name_call, *ack_call;
+	char token[TOKEN_MAX];
+	int64_t token_until_ms;         /* mono */
+	bool no_token;                  /* the service knows none */
+	char name[NAME_MAX_];
+	int silent;                     /* failures in a row */
+};
+
+static void send_ask(void *ctx);
+
+static void
+again(struct ask *a, int64_t ms)
+{
+	loop_timer_at(a->timer, mono_ms() + ms);
+}
+
+static int64_t
+pace(const struct watch *w, const struct ask *a)
+{
+	int64_t ms = w->p->c.poll_ms > 0 ? w->p->c.poll_ms :
+	    w->cloud->q[a->i].poll_ms;
+
+	/* A service that is not there is asked seldom. */
+	return w->silent >= 5 ? RK_MAX(ms, SLOW_MS) : ms;
+}
+
+static struct http_request
+request(const struct watch *w, const char *method, const char *url,
+    const char *const *headers, http_done_fn *done, void *ctx)
+{
+	(void)w;
+	return (struct http_request){ .method = method, .url = url,
+	    .headers = headers, .body_fd = -1, .sink_fd = -1, .max = BODY_MAX,
+	    .connect_ms = CONNECT_MS, .total_ms = TOTAL_MS, .no_proxy = true,
+	    .done = done, .ctx = ctx };
+}
+
+static void
+count(struct watch *w, const struct http_answer *a)
+{
+	w->p->asked++;
+	if (a->end == HTTP_ANSWERED) {
+		if (w->silent >= 5)
+			log_info("preempt: the metadata service answers "
+			    "again");
+		w->silent = 0;
+		return;
+	}
+	w->p->failed++;
+	if (++w->silent == 5)
+		log_warn("preempt: the metadata service at %s does not answer "
+		    "(%s); it is asked every %d s", w->base, a->error,
+		    SLOW_MS / 1000);
+}
+
+/* --- tokens --------------------------------------------------------------- */
+
+static void
+ask_all(struct watch *w)
+{
+	for (int i = 0; i < w->n; i++) {
+		if (w->ask[i].call == NULL)
+			again(&w->ask[i], 0);
+	}
+}
+
+static bool
+token_ok(const char *s, size_t len)
+{
+	if (len == 0 || len >= TOKEN_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] <= ' ' || s[i] > '~')
+			return false;
+	}
+	return true;
+}
+
+static void
+on_token(void *ctx, const struct http_answer *a)
+{
+	struct watch *w = ctx;
+	size_t len = a->len;
+
+	w->token_call = NULL;
+	count(w, a);
+	while (len > 0 && (a->body[len - 1] == '\n' || a->body[len - 1] == '\r'))
+		len--;
+	if (a->end == HTTP_ANSWERED && a->status == 200 &&
+	    token_ok(a->body, len)) {
+		memcpy(w->token, a->body, len);
+		w->token[len] = '\0';
+		w->token_until_ms = mono_ms() + w->cloud->token_ms -
+		    TOKEN_EARLY_MS;
+		w->no_token = false;
+	} else if (a->end == HTTP_ANSWERED && (a->status == 403 ||
+	    a->status == 404 || a->status == 405)) {
+		w->no_token = true;     /* the older form, without */
+		w->token_until_ms = mono_ms() + w->cloud->token_ms;
+	} else {
+		for (int i = 0; i < w->n; i++)
+			again(&w->ask[i], pace(w, &w->ask[i]));
+		return;
+	}
+	ask_all(w);
+}
+
+/* True: there is one, or none is needed. */
+static bool
+have_token(struct watch *w)
+{
+	if (w->cloud->token_path == NULL || mono_ms() < w->token_until_ms)
+		return true;
+	if (w->token_call == NULL) {
+		char *url = xasprintf("%s%s", w->base, w->cloud->token_path);
+		const char *h[] = { w->cloud->token_ttl, NULL };
+		struct http_request r = request(w, "PUT", url, h, on_token, w);
+		r.body = "";
+		w->token_call = http_send(w->p->http, &r);
+		free(url);
+	}
+	return false;
+}
+
+/* --- questions ------------------------------------------------------------ */
+
+static void
+on_answer(void *ctx, const struct http_answer *a)
+{
+	struct ask *k = ctx;
+	struct watch *w = k->w;
+	const struct question *q = &w->cloud->q[k->i];
+	const char *etag = http_header(a, "ETag");
+	struct notice n = { 0 };
+	bool quick = a->end == HTTP_ANSWERED && a->status == 200;
+
+	k->call = NULL;
+	/* A hanging question that nothing came of is no failure. */
+	if (!(q->hanging && a->end == HTTP_STALLED && k->etag[0] != '\0'))
+		count(w, a);
+	if (a->end == HTTP_ANSWERED && a->status == 401)
+		w->token_until_ms = 0;
+	k->etag[0] = '\0';
+	if (q->hanging && quick && etag != NULL && strlen(etag) <
+	    sizeof(k->etag) && strspn(etag, "0123456789abcdefABCDEF") ==
+	    strlen(etag))
+		memcpy(k->etag, etag, strlen(etag) + 1);
+	again(k, k->etag[0] != '\0' ? 0 : pace(w, k));
+	if (a->end != HTTP_ANSWERED)
+		return;
+	k->answered = true;
+	w->cloud->read(k->i, a->status, a->body, a->len, w->name, now_ms(),
+	    &n);
+	if (n.kind == NOTICE_LEAVE && n.when_ms == 0 &&
+	    w->p->cloud == CLOUD_GCP && w->p->notice.kind != NOTICE_LEAVE)
+		n.when_ms = now_ms() +
+		    (int64_t)(w->p->c.gcp_notice_seconds * 1000);
+	else if (w->p->cloud == CLOUD_GCP && n.kind == NOTICE_LEAVE)
+		n.when_ms = w->p->notice.when_ms;
+	leave_notice(w->p, &n);
+}
+
+static void
+send_ask(void *ctx)
+{
+	struct ask *k = ctx;
+	struct watch *w = k->w;
+	const struct question *q = &w->cloud->q[k->i];
+	const char *h[3] = { NULL };
+	char *token = NULL, *url;
+	int n = 0;
+
+	if (k->call != NULL || !have_token(w))
+		return;
+	if (w->cloud->header != NULL)
+		h[n++] = w->cloud->header;
+	if (w->cloud->token_path != NULL && !w->no_token)
+		h[n++] = token = xasprintf("%s%s", w->cloud->token_header,
+		    w->token);
+	url = k->etag[0] != '\0' ? xasprintf("%s%s?wait_for_change=true"
+	    "&timeout_sec=%d&last_etag=%s", w->base, q->path, HANG_S,
+	    k->etag) : xasprintf("%s%s", w->base, q->path);
+	struct http_request r = request(w, "GET", url, h, on_answer, k);
+	if (k->etag[0] != '\0')
+		r.total_ms = (HANG_S + 5) * 1000;
+	else if (q->first_ms > 0 && !k->answered)
+		r.total_ms = q->first_ms;
+	k->call = http_send(w->p->http, &r);
+	free(url);
+	free(token);
+}
+
+/* --- the machine's name ----------------------------------------------------- */
+
+static void
+on_name(void *ctx, const struct http_answer *a)
+{
+	struct watch *w = ctx;
+
+	w->name_call = NULL;
+	count(w, a);
+	if (a->end == HTTP_ANSWERED && a->status == 200 && a->len > 0 &&
+	    a->len < sizeof(w->name)) {
+		memcpy(w->name, a->body, a->len);
+		w->name[a->len] = '\0';
+		w->name[strcspn(w->name, "\r\n")] = '\0';
+	} else {
+		log_warn("preempt: the name of this machine is not known: "
+		    "events of others may be taken for its own; set "
+		    "preempt.azure_name");
+	}
+	ask_all(w);
+}
+
+static bool
+ask_name(struct watch *w)
+{
+	if (w->cloud->name_path == NULL)
+		return false;
+	if (w->p->c.azure_name != NULL) {
+		snprintf(w->name, sizeof(w->name), "%s", w->p->c.azure_name);
+		return false;
+	}
+	char *url = xasprintf("%s%s", w->base, w->cloud->name_path);
+	const char *h[] = { w->cloud->header, NULL };
+	struct http_request r = request(w, "GET", url, h, on_name, w);
+	w->name_call = http_send(w->p->http, &r);
+	free(url);
+	return w->name_call != NULL;
+}
+
+/* --- open, close, acknowledge ------------------------------------------------ */
+
+void
+watch_open(struct preempt *p)
+{
+	const struct cloud *c;
+	struct watch *w;
+
+	if (p->cloud == CLOUD_AUTO)
+		p->cloud = detect_cloud();
+	c = cloud_of(p->cloud);
+	if (c == NULL)
+		return;
+	w = xcalloc(1, sizeof(*w));
+	w->p = p;
+	w->cloud = c;
+	w->base = xstrdup(p->c.url[p->cloud] != NULL ? p->c.url[p->cloud] :
+	    c->base);
+	for (size_t n = strlen(w->base); n > 0 && w->base[n - 1] == '/'; n--)
+		w->base[n - 1] = '\0';
+	while (w->n < QUESTIONS_MAX && c->q[w->n].path != NULL) {
+		struct ask *a = &w->ask[w->n];
+		*a = (struct ask){ .w = w, .i = w->n };
+		a->timer = loop_timer_add(p->loop, send_ask, a);
+		w->n++;
+	}
+	p->watch = w;
+	log_info("preempt: notices come from %s at %s",
+	    preempt_cloud_words[p->cloud], w->base);
+	if (!ask_name(w))
+		ask_all(w);
+}
+
+static void
+on_ack(void *ctx, const struct http_answer *a)
+{
+	struct watch *w = ctx;
+
+	w->ack_call = NULL;
+	if (a->end != HTTP_ANSWERED || a->status / 100 != 2)
+		log_warn("preempt: the event was not acknowledged: %s",
+		    a->end == HTTP_ANSWERED ? "refused" : a->error);
+	leave_tell(w->p);
+}
+
+bool
+watch_acknowledge(struct preempt *p)
+{
+	struct watch *w = p->watch;
+	json_t *v;
+
+	if (w == NULL || p->cloud != CLOUD_AZURE || w->ack_call != NULL ||
+	    p->notice.kind != NOTICE_LEAVE || p->notice.id[0] == '\0')
+		return false;
+	v = json_pack("{s:[{s:s}]}", "StartRequests", "EventId", p->notice.id);
+	char *text = rkj_text(v);
+	char *url = xasprintf("%s%s", w->base, w->cloud->q[0].path);
+	const char *h[] = { w->cloud->header, "Content-Type: application/json",
+	    NULL };
+	struct http_request r = request(w, "POST", url, h, on_ack, w);
+	r.body = text;
+	r.body_len = strlen(text);
+	w->ack_call = http_send(p->http, &r);
+	free(url);
+	free(text);
+	json_decref(v);
+	return w->ack_call != NULL;
+}
+
+void
+watch_close(struct preempt *p)
+{
+	struct watch *w = p->watch;
+
+	if (w == NULL)
+		return;
+	p->watch = NULL;
+	for (int i = 0; i < w->n; i++) {
+		if (w->ask[i].call != NULL)
+			http_cancel(&w->ask[i].call);
+		loop_timer_del(&w->ask[i].timer);
+	}
+	if (w->token_call != NULL)
+		http_cancel(&w->token_call);
+	if (w->name_call != NULL)
+		http_cancel(&w->name_call);
+	if (w->ack_call != NULL)
+		http_cancel(&w->ack_call);
+	free(w->base);
+	free(w);
+}
