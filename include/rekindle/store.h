@@ -290,6 +290,15 @@ enum rk_err store_job_export(struct store *s, const char *id, json_t **out)
 enum rk_err store_job_import(struct store *s, const json_t *record,
     const struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
 
+/*
+ * Many writes, one sync: what is written between these two calls, in one turn
+ * of the loop, is there after a power cut once store_batch_end() has returned
+ * RK_OK; if it fails, none of it is there.  A write that fails in between has
+ * changed nothing, and the others go on.
+ */
+enum rk_err store_batch_begin(struct store *s) RK_MUSTCHECK;
+enum rk_err store_batch_end(struct store *s) RK_MUSTCHECK;
+
 /* Drop keys older than 24 h and events beyond the newest keep_events. */
 enum rk_err store_sweep(struct store *s, int64_t keep_events) RK_MUSTCHECK;
 

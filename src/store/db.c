@@ -13,6 +13,9 @@ static const char *const sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
 	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_SAVE] = "SAVEPOINT one",
+	[ST_RELEASE] = "RELEASE one",
+	[ST_BACK] = "ROLLBACK TO one",
 	[ST_PROBE] = "UPDATE probe SET n = n + 1",
 	[ST_JOB_INSERT] = "INSERT INTO jobs VALUES "
 	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
@@ -176,9 +179,14 @@ db_finalize_all(struct store *s)
 enum rk_err
 db_begin(struct store *s)
 {
-	reserve_restore(s);
-	db_st(s, ST_BEGIN);
-	enum rk_err rc = db_do(s, ST_BEGIN, "begin a transaction");
+	/* Some errors of SQLite roll all back, and the batch with it. */
+	if (s->batch && sqlite3_get_autocommit(s->db))
+		return RK_EIO;
+	if (!s->batch)
+		reserve_restore(s);
+	enum st which = s->batch ? ST_SAVE : ST_BEGIN;
+	db_st(s, which);
+	enum rk_err rc = db_do(s, which, "begin a transaction");
 	if (rc != RK_OK)
 		s->sick = true;
 	return rc;
@@ -188,14 +196,50 @@ enum rk_err
 db_end(struct store *s, enum rk_err rc)
 {
 	if (rc == RK_OK)
-		rc = db_do(s, ST_COMMIT, "commit");
+		rc = s->batch ? db_do(s, ST_RELEASE, "end a part of a batch") :
+		    db_do(s, ST_COMMIT, "commit");
 	/* SQLite has rolled back by itself after some errors. */
 	if (rc != RK_OK && !sqlite3_get_autocommit(s->db)) {
-		sqlite3_step(s->st[ST_ROLLBACK]);
-		sqlite3_reset(s->st[ST_ROLLBACK]);
+		enum st back = s->batch ? ST_BACK : ST_ROLLBACK;
+		sqlite3_step(s->st[back]);
+		sqlite3_reset(s->st[back]);
+		if (s->batch) {
+			sqlite3_step(s->st[ST_RELEASE]);
+			sqlite3_reset(s->st[ST_RELEASE]);
+		}
 	}
 	s->sick = rc != RK_OK && rc != RK_ENOENT && rc != RK_ECONFLICT &&
 	    rc != RK_EEXIST;
+	return rc;
+}
+
+enum rk_err
+store_batch_begin(struct store *s)
+{
+	must(!s->batch);
+	enum rk_err rc = db_begin(s);
+
+	if (rc != RK_OK)
+		return rc;
+	s->batch = true;
+	s->before.last_seq = s->last_seq;
+	memcpy(s->before.counts, s->counts, sizeof(s->counts));
+	return RK_OK;
+}
+
+enum rk_err
+store_batch_end(struct store *s)
+{
+	must(s->batch);
+	s->batch = false;
+	enum rk_err rc = sqlite3_get_autocommit(s->db) ? RK_EIO :
+	    db_end(s, RK_OK);
+
+	if (rc != RK_OK) {
+		s->sick = true;
+		s->last_seq = s->before.last_seq;
+		memcpy(s->counts, s->before.counts, sizeof(s->counts));
+	}
 	return rc;
 }
 

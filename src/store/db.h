@@ -13,6 +13,7 @@
 /* Statements kept prepared for as long as the file is open; db.c has them. */
 enum st {
 	ST_BEGIN, ST_COMMIT, ST_ROLLBACK, ST_PROBE,
+	ST_SAVE, ST_RELEASE, ST_BACK,
 	ST_JOB_INSERT, ST_TEXT_INSERT, ST_LABEL_INSERT,
 	ST_JOB_OLD, ST_JOB_UPDATE, ST_JOB_KEYS, ST_TEXT_UPDATE,
 	ST_LABELS_STATE, ST_LABELS_DELETE,
@@ -44,6 +45,11 @@ struct store {
 	int64_t counts[JOB_STATES];
 	int64_t last_seq;
 	bool sick;                      /* the last write failed */
+	bool batch;                     /* writes are parts of one transaction */
+	struct {                        /* ... before which it was so */
+		int64_t counts[JOB_STATES];
+		int64_t last_seq;
+	} before;
 	int64_t reserve_next_ms;        /* when to try to take it again */
 	bool reserve_gone;
 };

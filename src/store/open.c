@@ -215,6 +215,7 @@ store_close(struct store **sp)
 
 	if (s == NULL)
 		return;
+	must(!s->batch);
 	db_finalize_all(s);
 	if (s->db != NULL) {
 		int rc = sqlite3_close(s->db);

@@ -1,5 +1,7 @@
 /* What the store knows of object stores, records of jobs, and older files. */
 #include <sqlite3.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "t.h"
 
@@ -715,6 +717,91 @@ T_CASE(fields_that_a_newer_rekindled_adds_are_passed_over)
 	json_decref(v);
 	store_job_fini(&r);
 	store_close(&s);
+}
+
+T_CASE(a_batch_is_written_whole_and_a_refused_part_leaves_the_others)
+{
+	struct store *s = open_store();
+	struct store_note note = { .kind = "k", .message = "m" };
+	struct job_row a = blank("a"), b = blank("b");
+	int64_t n[JOB_STATES];
+
+	t_eq_int(store_batch_begin(s), RK_OK);
+	t_eq_int(store_job_add(s, &a, &note), RK_OK);
+	a.version = 9;          /* somebody else's */
+	t_eq_int(store_job_put(s, &a, &note), RK_ECONFLICT);
+	t_eq_int(store_job_add(s, &b, &note), RK_OK);
+	t_eq_int(store_batch_end(s), RK_OK);
+	for (int k = 0; k < 2; k++) {
+		t_eq_str(queue(s), "a b ");
+		t_eq_int(store_counts(s, n), RK_OK);
+		t_eq_int(n[JOB_QUEUED], 2);
+		t_eq_int(store_last_seq(s), 2);
+		store_close(&s);
+		s = open_store();
+	}
+	store_job_fini(&a);
+	store_job_fini(&b);
+	store_close(&s);
+}
+
+T_CASE(a_batch_that_is_cut_off_is_not_there)
+{
+	struct store *s = open_store();
+	struct job_row a = blank("a");
+	int64_t n[JOB_STATES];
+
+	store_close(&s);
+	fflush(NULL);
+	pid_t p = fork();
+	if (p == 0) {
+		s = open_store();
+		t_eq_int(store_job_add(s, &a, NULL), RK_OK);
+		t_eq_int(store_batch_begin(s), RK_OK);
+		for (int k = 0; k < 500; k++)
+			t_eq_int(store_job_add(s, &a, NULL), RK_OK);
+		kill(getpid(), SIGKILL);
+	}
+	int st;
+	waitpid(p, &st, 0);
+	t_check(WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL);
+	s = open_store();
+	t_eq_int(store_counts(s, n), RK_OK);
+	t_eq_int(n[JOB_QUEUED], 1);
+	store_job_fini(&a);
+	store_close(&s);
+}
+
+T_CASE(a_batch_for_which_there_is_no_room_is_not_there)
+{
+	struct store *s;
+	struct job_row a = blank("a");
+	int64_t n[JOB_STATES];
+	enum rk_err rc = RK_OK;
+
+	t_eq_int(mkdir("full", 0700), 0);
+	if (mount("none", "full", "tmpfs", 0, "size=4m") != 0)
+		t_skip("may not mount a small tmpfs");
+	t_eq_int(store_open(&s, "full/test.db", NULL), RK_OK);
+	free(a.spec);
+	a.spec = xmalloc(100001);
+	memset(a.spec, 'x', 100000);
+	a.spec[100000] = '\0';
+	t_eq_int(store_job_add(s, &a, NULL), RK_OK);
+	log_set_level(LOG_L_ERROR + 1);
+	t_eq_int(store_batch_begin(s), RK_OK);
+	for (int k = 0; k < 60; k++)
+		rc = store_job_add(s, &a, NULL) != RK_OK ? RK_ENOSPC : rc;
+	t_check(store_batch_end(s) != RK_OK || rc != RK_OK);
+	t_eq_int(store_counts(s, n), RK_OK);
+	int64_t told = n[JOB_QUEUED];
+	store_close(&s);
+	t_eq_int(store_open(&s, "full/test.db", NULL), RK_OK);
+	t_eq_int(store_counts(s, n), RK_OK);
+	t_eq_int(n[JOB_QUEUED], told);
+	store_job_fini(&a);
+	store_close(&s);
+	umount("full");
 }
 
 T_MAIN
