@@ -197,7 +197,7 @@ enum rk_err store_idem_answer(struct store *s, const char *key, int status,
 /* For answers without an effect in a job's row. */
 enum rk_err store_idem_add(struct store *s, const char *key,
     const char *digest, const char *job) RK_MUSTCHECK;
-/* --- what is known of object stores ---------------------------------------- */
+/* --- what is known of object stores --------------------------------------- */
 
 /* Where a checkpoint stands.  Stored as these numbers. */
 enum remote_state {

@@ -45,7 +45,7 @@ struct store {
 	int64_t counts[JOB_STATES];
 	int64_t last_seq;
 	bool sick;                      /* the last write failed */
-	bool batch;                     /* writes are parts of one transaction */
+	bool batch;                     /* writes are parts of one whole */
 	struct {                        /* ... before which it was so */
 		int64_t counts[JOB_STATES];
 		int64_t last_seq;
