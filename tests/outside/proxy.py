@@ -6,7 +6,9 @@ on bad days.  Not a test itself.
                                 # for the requests whose target (path and
                                 # query) has `match`, a regular expression;
                                 # times: how many, None: all; skip: let so
-                                # many pass first.  Returns the rule; rule.hits
+                                # many pass first.  A request meets one rule:
+                                # the first that is not used up.  Returns the
+                                # rule; rule.hits
     p.clear()                   # no rules, partition healed, no rate
 Faults:
     cut_up(n) cut_down(n)       # close both sides after n bytes of the body
@@ -223,7 +225,7 @@ class Proxy:
         seen = Seen(method, target, headers)
         with self.lock:
             self.seen.append(seen)
-            faults = [r.fault for r in self.rules if r.fits(seen)]
+            faults = [r.fault for r in [next((r for r in self.rules if r.fits(seen)), None)] if r]
         for f in list(faults):
             if f.kind == "call":
                 more = f.fn(seen)
