@@ -7,6 +7,7 @@
  *
  *	ok        hello, a checkpoint at step 100, done
  *	run       hello, a step each 5 ms, until told to leave; keeps the rules
+ *	late      as run, but is just through when it is told to leave
  *	save      as run, and dies by SIGKILL after the first checkpoint
  *	crash     hello, then SIGKILL
  *	die       exit 1 after a sentence on stderr
@@ -46,7 +47,7 @@ struct fake {
 	int nfile;
 	int64_t attempt, step;
 	char parent[CKPT_DIR_MAX];
-	bool leave;
+	bool leave, late;
 	const char *outcome;
 };
 
@@ -185,7 +186,7 @@ fake_run(struct fake *f, int deaf, bool die_after_save)
 		}
 		if (f->leave) {
 			fake_save(f, "");
-			fake_done(f, f->outcome);
+			fake_done(f, f->late ? "succeeded" : f->outcome);
 		}
 	}
 }
@@ -271,6 +272,7 @@ fake_act(struct fake *f, const char *word)
 		fake_save(f, "");
 		fake_done(f, "succeeded");
 	}
+	f->late = strcmp(word, "late") == 0;
 	fake_run(f, strcmp(word, "deaf") == 0 ? 1 :
 	    strcmp(word, "stubborn") == 0 ? 2 : 0, strcmp(word, "save") == 0);
 }

@@ -615,6 +615,29 @@ T_CASE(a_person_may_pause_resume_and_cancel_what_waits_for_its_upload)
 	w_close();
 }
 
+T_CASE(a_wish_that_comes_as_the_training_ends_leaves_no_trap)
+{
+	begin_supplied();
+	char *a = w_submit_tree(sent_job("late", NULL));
+	char *b = w_submit_tree(sent_job("late", NULL));
+	w_wait_step(a, 3);
+	w_wait_step(b, 3);
+	t_eq_int(sup_pause(W.sup, a, NULL, NULL), RK_OK);
+	t_eq_int(sup_cancel(W.sup, b, NULL, NULL), RK_OK);
+	/* There is nothing left that a pause could stop. */
+	w_wait(a, JOB_PAUSED);
+	t_eq_str(w_reason(a), "uploading");
+	w_wait(b, JOB_CANCELLED);
+	row_says(b, "user", "but not verified elsewhere");
+	up.shipped = true;
+	sup_supplied(W.sup);
+	w_wait(a, JOB_SUCCEEDED);
+	t_eq_int(w_state(b), JOB_CANCELLED);
+	free(a);
+	free(b);
+	w_close();
+}
+
 /* --- held ---------------------------------------------------------------------- */
 
 static bool
@@ -640,7 +663,7 @@ T_CASE(a_held_supervisor_starts_and_settles_nothing_until_it_goes)
 	W.c.instance = "gpu-a";
 	w_open();
 	sup_go(W.sup, 3);
-	char *a = w_submit("run ok");
+	char *a = w_submit("run run ok");
 	w_wait_step(a, 3);
 	w_close();
 	W.c.held = true;
@@ -653,11 +676,18 @@ T_CASE(a_held_supervisor_starts_and_settles_nothing_until_it_goes)
 	sup_go(W.sup, 4);
 	t_check(!sup_held(W.sup));
 	row_says(a, "interrupted", "the daemon ended while it ran");
-	w_wait(a, JOB_SUCCEEDED);
 	w_wait(b, JOB_SUCCEEDED);
+	w_wait_attempt(a, 2);
+	w_wait(a, JOB_RUNNING);
+	w_close();
+	w_open();
+	sup_go(W.sup, 5);
+	row_says(a, "interrupted", "the daemon ended while it ran");
+	w_wait(a, JOB_SUCCEEDED);
 	char *owners = attempt_texts(a);
 	t_has(owners, "1:gpu-a:3:the daemon ended ");
-	t_has(owners, "2:gpu-a:4:finished at step ");
+	t_has(owners, "2:gpu-a:4:the daemon ended ");
+	t_has(owners, "3:gpu-a:5:finished at step ");
 	free(owners);
 	free(a);
 	free(b);
