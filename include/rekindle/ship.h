@@ -48,6 +48,7 @@ struct ship_config {
 	const char *instance;           /* for remote.json; "" */
 	int uploads;                    /* checkpoints at once; 2 */
 	uint64_t cache_limit;           /* bytes; 20 GiB */
+	uint64_t disk_reserve;          /* bytes to stay free on the disk */
 	int64_t stale_upload_ms;        /* abort those begun before; 24 h */
 	int64_t retry_ms, retry_max_ms; /* after an upload failed; 5 s, 5 min */
 };
@@ -61,6 +62,8 @@ void ship_close(struct ship **hp);
  * on its way is cut off. */
 void ship_go(struct ship *h, int64_t epoch);
 void ship_stop(struct ship *h);
+/* Names of a job's checkpoints were given or taken, without sup. */
+void ship_look(struct ship *h, const char *job);
 
 /* The prefix that this job's checkpoints go to, "" for none; a new string. */
 char *ship_prefix(struct ship *h, const struct spec *spec);
@@ -111,6 +114,21 @@ void ship_stats(struct ship *h, struct ship_stats *out);
 double ship_remote_age(struct ship *h, const char *job);
 
 /* --- for the mirror ----------------------------------------------------------- */
+
+/*
+ * What is deleted cannot be fenced by an epoch in its key.  So, once a guard is
+ * set, it is asked before anything is deleted or aborted in a bucket, each time
+ * anew, behind the verification of what makes the deletion right (the newer
+ * checkpoint), or the deletion of the job: guard(ctx, answer, actx) calls
+ * answer(actx, yes) once, later, from the loop: yes means that every record so
+ * far is in the bucket, and that nobody had a higher epoch at a moment after
+ * the question.  One answer serves for all that was decided before the
+ * question; on no, ask again later.  src/mirror/PROTOCOL says why that is
+ * enough.
+ */
+typedef void ship_answer_fn(void *actx, bool yes);
+typedef void ship_guard_fn(void *ctx, ship_answer_fn *answer, void *actx);
+void ship_guard_set(struct ship *h, ship_guard_fn *guard, void *ctx);
 
 /* The remote checkpoint folders of a job below prefix, with epochs first to
  * last; found by listing, checkpoint.json and remote.json read and checked,

@@ -1,0 +1,80 @@
+/*
+ * Which remote checkpoints stay.
+ *
+ * The same rule as in the local folder.  One goes only when a newer one is
+ * verified that stays; of two of one name (pushed again under a later epoch, or
+ * into another folder) the older goes.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+/* Newer: a later epoch's, or a later branch's, or of a later step. */
+static bool
+newer(const struct remote_row *a, const struct remote_row *b)
+{
+	if (a->branch != b->branch)
+		return a->branch > b->branch;
+	if (a->step != b->step)
+		return a->step > b->step;
+	return a->epoch > b->epoch;
+}
+
+static bool
+behind_verified(const struct rows *rows, const bool *stays, size_t i)
+{
+	for (size_t k = 0; k < rows->n; k++) {
+		bool same = strcmp(rows->v[k].dir, rows->v[i].dir) == 0;
+		if (stays[k] && rows->v[k].state == RS_VERIFIED &&
+		    (newer(&rows->v[k], &rows->v[i]) || same))
+			return true;
+	}
+	return false;
+}
+
+static bool
+in_use(const struct ship *h, const struct remote_row *r)
+{
+	return push_find(h, r) != NULL || pull_uses(h, r);
+}
+
+static bool
+is_listed(const struct ckpt_info *v, size_t n, const char *dir)
+{
+	for (size_t k = 0; k < n; k++) {
+		if (strcmp(v[k].dir, dir) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+retain_job(struct ship *h, const char *job, const struct jobinfo *j)
+{
+	struct rows rows;
+	struct ckpt_info *v;
+	size_t *at, n;
+
+	rows_load(h, job, RS_THERE, &rows);
+	rows_infos(&rows, &v, &at, &n);
+	bool *keep = xcalloc(n + 1, sizeof(*keep));
+	bool *stays = xcalloc(rows.n + 1, sizeof(*stays));
+	ckpt_info_keep(v, n, j->keep_last, j->keep_best, j->metric,
+	    j->mode_max, keep);
+	/* What cannot be read stays, whatever it is. */
+	for (size_t i = 0; i < rows.n; i++)
+		stays[i] = !is_listed(v, n, rows.v[i].dir);
+	for (size_t k = 0; k < n; k++)
+		stays[at[k]] = keep[k];
+	for (size_t i = 0; i < rows.n; i++) {
+		if (!stays[i] && !in_use(h, &rows.v[i]) &&
+		    behind_verified(&rows, stays, i))
+			(void)delete_row(h, &rows.v[i], "retention");
+	}
+	free(keep);
+	free(stays);
+	free(at);
+	ckpt_list_free(v, n);
+	rows_fini(&rows);
+}

@@ -1,0 +1,305 @@
+/*
+ * What sup asks: is all here that a job needs; may it have these addresses; is
+ * its last checkpoint safe.  Answered at once, from what is known.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+/* The first word on why counts most: never, no room, not yet. */
+static enum rk_err
+worse(enum rk_err a, enum rk_err b)
+{
+	static const enum rk_err order[] = {
+		RK_EINVAL, RK_ENOSPC, RK_EROFS, RK_EIO, RK_EBUSY
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(order); i++) {
+		if (a == order[i] || b == order[i])
+			return order[i];
+	}
+	return a != RK_OK ? a : b;
+}
+
+static void
+put_path(struct ship *h, json_t *files, const char *uri, const char *hex)
+{
+	char *path = cache_path(h, hex);
+
+	json_object_set_new(files, uri, json_string(path));
+	free(path);
+}
+
+static bool
+is_fetched(const struct ship *h, const char *uri)
+{
+	return spec_is_address(uri) || (h->fetch_files && uri != NULL &&
+	    starts_with(uri, "file://"));
+}
+
+static enum rk_err
+supply_address(struct ship *h, const struct job_row *r, const char *field,
+    const char *uri, json_t *files, struct rk_why *why)
+{
+	char hex[RK_SHA256_HEX];
+	struct rk_why own = {0};
+	/* A job that has run goes on with the bytes it had. */
+	struct fetch_ask a = { .uri = uri, .job = r->id,
+		.known = r->attempt > 0, .patient = r->attempt > 0 };
+	enum rk_err rc = fetch_ask(h, &a, hex, &own);
+
+	if (rc == RK_OK)
+		put_path(h, files, uri, hex);
+	if (rc == RK_ECORRUPT || rc == RK_ENOENT)
+		rc = RK_EINVAL;
+	for (size_t i = 0; i < own.n; i++) {
+		if (rc == RK_EINVAL)
+			rk_refuse_at(why, field, "%s", own.v[i].message);
+		else
+			rk_refuse(why, "%s", own.v[i].message);
+	}
+	rk_why_fini(&own);
+	return rc;
+}
+
+/* --- a model of another job ------------------------------------------------------------ */
+
+/* The model's file of a row: by its digest, from the cache. */
+static enum rk_err
+supply_row_model(struct ship *h, const struct job_row *r,
+    const struct remote_row *row, json_t *files, const char *uri,
+    struct rk_why *why)
+{
+	char hex[RK_SHA256_HEX];
+	enum rk_err rc = rk_refuse(why, "%s has no model", row->uri);
+	struct rk_why own = {0};
+	struct rfiles f;
+
+	rfiles_parse(&f, row->files);
+	for (int i = 0; i < f.n; i++) {
+		if (strcmp(f.v[i].name, CKPT_MODEL_FILE) != 0)
+			continue;
+		struct fetch_ask a = { .uri = f.v[i].uri,
+			.sha256 = f.v[i].sha256, .size = f.v[i].size,
+			.job = r->id, .patient = true };
+		rk_why_fini(why);
+		*why = (struct rk_why){0};
+		rc = fetch_ask(h, &a, hex, &own);
+		if (rc == RK_OK)
+			put_path(h, files, uri, hex);
+		else if (own.n > 0)
+			rk_refuse(why, "%s", rk_why_first(&own));
+		rk_why_fini(&own);
+		break;
+	}
+	rfiles_fini(&f);
+	return rc == RK_ECORRUPT || rc == RK_ENOENT ? RK_EINVAL : rc;
+}
+
+/* job://ID/SELECTOR of a job whose checkpoint only a bucket has. */
+static enum rk_err
+supply_job(struct ship *h, const struct job_row *r, const char *uri,
+    json_t *files, struct rk_why *why)
+{
+	struct job_row other;
+	struct remote_row row;
+	struct rk_why own = {0};
+	struct spec *spec = NULL;
+	json_t *tree = NULL;
+	struct rk_uri u;
+	enum rk_err rc = RK_OK;
+
+	if (rk_uri_parse(&u, uri, NULL) != RK_OK)
+		return RK_OK;
+	if (u.kind == RK_URI_JOB && rk_id_ok(u.host) &&
+	    store_job_get(h->store, u.host, &other) == RK_OK) {
+		if (rkj_parse_json(other.spec, strlen(other.spec), &tree,
+		    NULL) == RK_OK && spec_parse(tree, &spec, NULL) == RK_OK &&
+		    choose(h, other.id, spec, u.path, &row) == CHOSE_REMOTE) {
+			rc = supply_row_model(h, r, &row, files, uri, &own);
+			store_remote_fini(&row);
+		}
+		spec_free(spec);
+		json_decref(tree);
+		store_job_fini(&other);
+	}
+	rk_uri_fini(&u);
+	for (size_t i = 0; i < own.n; i++)
+		rk_refuse_at(why, rc == RK_EINVAL ? "model.checkpoint" : "",
+		    "%s", own.v[i].message);
+	rk_why_fini(&own);
+	return rc;
+}
+
+/* --- supply ----------------------------------------------------------------------------- */
+
+/* The model does not matter any more once there is a checkpoint to go on
+ * from. */
+static enum rk_err
+supply_model(struct ship *h, const struct job_row *r, const struct spec *spec,
+    bool own, json_t *files, struct rk_why *why)
+{
+	const char *uri = spec->model.checkpoint;
+	char hex[RK_SHA256_HEX];
+
+	if (uri == NULL)
+		return RK_OK;
+	if (own) {
+		if (is_fetched(h, uri) && fetch_known(h, uri, r->id, hex))
+			put_path(h, files, uri, hex);
+		else if (is_fetched(h, uri))
+			json_object_set_new(files, uri, json_null());
+		return RK_OK;
+	}
+	if (is_fetched(h, uri))
+		return supply_address(h, r, "model.checkpoint", uri, files,
+		    why);
+	return supply_job(h, r, uri, files, why);
+}
+
+static enum rk_err
+supply(void *ctx, const struct job_row *r, const struct spec *spec,
+    json_t *files, struct rk_why *why)
+{
+	struct ship *h = ctx;
+	struct spec_address v[SPEC_ADDRESSES];
+	bool own;
+
+	must_be(h, SHIP_TAG);
+	enum rk_err rc = pull_step(h, r, spec, &own, why);
+	rc = worse(supply_model(h, r, spec, own, files, why), rc);
+	size_t n = spec_addresses(spec, v);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(v[i].field, "model.checkpoint") != 0)
+			rc = worse(supply_address(h, r, v[i].field, v[i].uri,
+			    files, why), rc);
+	}
+	return rc;
+}
+
+static void
+check_one(struct ship *h, const char *field, const char *uri,
+    struct rk_why *why)
+{
+	struct rk_why own = {0};
+
+	if (remote_check(h->remote, uri, &own) != RK_OK)
+		rk_refuse_at(why, field, "%s", rk_why_first(&own));
+	rk_why_fini(&own);
+}
+
+static enum rk_err
+check(void *ctx, const struct spec *spec, struct rk_why *why)
+{
+	struct ship *h = ctx;
+	struct spec_address v[SPEC_ADDRESSES];
+	size_t n = spec_addresses(spec, v), before = why->n + why->more;
+
+	must_be(h, SHIP_TAG);
+	for (size_t i = 0; i < n; i++)
+		check_one(h, v[i].field, v[i].uri, why);
+	if (spec->checkpoint.push != NULL && spec->checkpoint.push[0] != '\0')
+		check_one(h, "checkpoint.push", spec->checkpoint.push, why);
+	return why->n + why->more > before ? RK_EINVAL : RK_OK;
+}
+
+static bool
+has(void *ctx, const char *job, const char *selector)
+{
+	struct ship *h = ctx;
+	struct jobinfo j;
+	struct ckpt_info *v;
+	struct rows rows;
+	size_t *at, n;
+
+	must_be(h, SHIP_TAG);
+	if (!job_look(h, job, &j))
+		return false;
+	rows_load(h, job, RS_THERE, &rows);
+	rows_infos(&rows, &v, &at, &n);
+	bool found = ckpt_info_select(v, n, selector, j.metric, j.mode_max,
+	    NULL) >= 0;
+	free(at);
+	ckpt_list_free(v, n);
+	rows_fini(&rows);
+	jobinfo_fini(&j);
+	return found;
+}
+
+struct sought {
+	const char *dir, *base;
+	bool found;
+};
+
+static bool
+is_sought(void *ctx, const struct remote_row *r)
+{
+	struct sought *s = ctx;
+
+	s->found = strcmp(r->dir, s->dir) == 0 && starts_with(r->uri, s->base);
+	return !s->found;
+}
+
+static bool
+shipped(void *ctx, const struct job_row *r, const struct spec *spec,
+    const char *checkpoint)
+{
+	struct ship *h = ctx;
+
+	must_be(h, SHIP_TAG);
+	char *prefix = ship_prefix(h, spec);
+	char *base = job_base(prefix, r->id);
+	struct sought s = { checkpoint, base, prefix[0] == '\0' };
+
+	if (!s.found && store_remotes(h->store, r->id, RS_BIT(RS_VERIFIED),
+	    is_sought, &s) != RK_OK)
+		s.found = false;
+	if (!s.found)
+		scan_later(h, r->id);
+	free(prefix);
+	free(base);
+	return s.found;
+}
+
+static void
+gone(void *ctx, const char *job)
+{
+	struct ship *h = ctx;
+	struct push *p, *next;
+	struct rows rows;
+
+	must_be(h, SHIP_TAG);
+	for (p = h->pushes; p != NULL; p = next) {
+		next = p->next;
+		if (strcmp(p->row.job, job) == 0)
+			push_free(p);
+	}
+	pull_gone(h, job);
+	fetch_unwait(h, job);
+	cache_unuse(h, job);
+	rows_load(h, job, 0, &rows);
+	for (size_t i = 0; i < rows.n; i++) {
+		if (rows.v[i].state == RS_QUEUED)
+			(void)row_drop(h, &rows.v[i]);
+		else if (rows.v[i].state != RS_DELETING)
+			(void)delete_row(h, &rows.v[i], "its job was deleted");
+	}
+	rows_fini(&rows);
+	queue_kick(h);
+}
+
+static char *
+where(void *ctx, const struct spec *spec)
+{
+	return ship_prefix(ctx, spec);
+}
+
+void
+supply_set(struct ship *h)
+{
+	struct sup_supplier p = { .ctx = h, .supply = supply, .check = check,
+		.has = has, .shipped = shipped, .gone = gone, .where = where };
+
+	sup_supplier_set(h->sup, &p);
+}
