@@ -77,8 +77,10 @@ struct sup_supplier {
 	 * A queued job could start: is all that it needs on this machine - the
 	 * bytes behind its addresses, and a checkpoint to go on from?  RK_OK:
 	 * `files` (an object, {address: path}, to be filled) has every address
-	 * that is not a path.  RK_EBUSY: on its way; why has a sentence ("fetches
-	 * s3://b/k, 43 %"), and jobs behind it may start.  RK_EINVAL: never, why
+	 * that is not a path; null stands for one that this start does not need,
+	 * as the model behind a checkpoint of the job's own.  RK_EBUSY: on its
+	 * way; why has a sentence ("fetches s3://b/k, 43 %"), and jobs behind it
+	 * may start.  RK_EINVAL: never, why
 	 * says what; the job fails (reason `fetch`).  RK_ENOSPC: as a full disk.
 	 */
 	enum rk_err (*supply)(void *ctx, const struct job_row *r,

@@ -123,6 +123,8 @@ file_args(const struct spawn_args *a, char *out[FILES_MAX])
 
 	json_object_foreach(files, uri, path) {
 		must(n < FILES_MAX);
+		if (!json_is_string(path))
+			continue;
 		out[n++] = xasprintf("%s=%s", uri, json_string_value(path));
 	}
 	return n;

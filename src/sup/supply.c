@@ -42,7 +42,8 @@ supply_next(const struct sup *s)
 
 /* --- asking ---------------------------------------------------------------- */
 
-/* No job starts with an address that nobody has a file for. */
+/* No job starts with an address that nobody has a file for; null is said of one
+ * that this start does not need. */
 static enum rk_err
 check_files(const struct spec *spec, const json_t *files, struct rk_why *why)
 {
@@ -50,7 +51,8 @@ check_files(const struct spec *spec, const json_t *files, struct rk_why *why)
 	size_t n = spec_addresses(spec, v), bad = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (json_is_string(json_object_get(files, v[i].uri)))
+		const json_t *file = json_object_get(files, v[i].uri);
+		if (json_is_string(file) || json_is_null(file))
 			continue;
 		bad++;
 		rk_refuse_at(why, v[i].field, "is %s, which this daemon cannot "
