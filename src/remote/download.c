@@ -163,7 +163,7 @@ download_go(struct download *d, const struct object *o)
 	}
 	if (!ready_file(d))
 		return;
-	d->range_size = plan_range_size(d->size);
+	d->range_size = plan_range_size(d->op.r->c.part_size, d->size);
 	if (!d->sized_known) {
 		stream_begin(d);
 		return;
@@ -182,8 +182,8 @@ download_all(struct download *d, const char *sha256, uint64_t crc)
 	    .error = "", .code = "", .body = "" };
 
 	if (d->want != NULL && strcasecmp(d->want, sha256) != 0) {
-		download_fail(d, REMOTE_DAMAGED, RK_OK, "the bytes have the "
-		    "SHA-256 %s, want %s", sha256, d->want);
+		download_fail(d, REMOTE_DAMAGED, RK_OK, "the digest of what "
+		    "came is sha256 %s, want %s", sha256, d->want);
 		return;
 	}
 	if (d->want == NULL && d->has_crc && d->crc != crc) {

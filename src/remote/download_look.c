@@ -45,21 +45,34 @@ is_redirect(const struct download *d, const struct http_answer *a)
 	    a->status == 307 || a->status == 308;
 }
 
+/* Another host may have another CA.  The digest that was asked for stays. */
+static bool
+move(struct download *d, char *to)
+{
+	struct place p;
+
+	to[strcspn(to, "#")] = '\0';
+	if (place_of(d->op.r, to, &p, NULL) != RK_OK)
+		return false;
+	must(p.sha256 == NULL);
+	p.sha256 = d->op.place.sha256;
+	d->op.place.sha256 = NULL;
+	place_fini(&d->op.place);
+	d->op.place = p;
+	return true;
+}
+
 static void
 follow(struct download *d, const struct http_answer *a)
 {
 	char *to = target(d->op.place.key, http_header(a, "Location"));
 
-	if (to == NULL || ++d->redirects > REDIRECTS) {
-		free(to);
+	if (to == NULL || ++d->redirects > REDIRECTS || !move(d, to))
 		download_fail(d, REMOTE_REFUSED, RK_OK, "it answers %d and "
 		    "leads nowhere that could be gone to", a->status);
-		return;
-	}
-	to[strcspn(to, "#")] = '\0';
-	free(d->op.place.key);
-	d->op.place.key = to;
-	download_look(d);
+	else
+		download_look(d);
+	free(to);
 }
 
 /* --- one byte ----------------------------------------------------------- */

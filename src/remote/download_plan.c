@@ -78,11 +78,11 @@ ranges_fini(struct ranges *r)
 }
 
 /* Small enough that what breaks costs little and several are under way, large
- * enough that a request is nothing. */
+ * enough that a request is nothing: a part at least, 64 MiB at most. */
 uint64_t
-plan_range_size(uint64_t size)
+plan_range_size(uint64_t part_size, uint64_t size)
 {
-	uint64_t n = (size / 256 + MIB - 1) / MIB * MIB;
+	uint64_t n = RK_MIN((size / 256 + MIB - 1) / MIB * MIB, 64 * MIB);
 
-	return RK_MIN(RK_MAX(n, 16 * MIB), 64 * MIB);
+	return RK_MAX(n, part_size);
 }

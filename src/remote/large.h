@@ -93,6 +93,6 @@ bool ranges_gap(const struct ranges *r, uint64_t from, uint64_t size,
 /* Without a gap from 0 to here. */
 uint64_t ranges_head(const struct ranges *r);
 void ranges_fini(struct ranges *r);
-uint64_t plan_range_size(uint64_t size);
+uint64_t plan_range_size(uint64_t part_size, uint64_t size);
 
 #endif

@@ -202,10 +202,11 @@ T_CASE(ranges_hold_what_a_map_of_bytes_holds)
 
 T_CASE(ranges_of_a_download_are_neither_tiny_nor_huge)
 {
-	t_eq_int(plan_range_size(0), 16 * MIB);
-	t_eq_int(plan_range_size(1ull << 30), 16 * MIB);
-	t_eq_int(plan_range_size(8ull << 30), 32 * MIB);
-	t_eq_int(plan_range_size(1ull << 40), 64 * MIB);
+	t_eq_int(plan_range_size(16 * MIB, 0), 16 * MIB);
+	t_eq_int(plan_range_size(16 * MIB, 1ull << 30), 16 * MIB);
+	t_eq_int(plan_range_size(16 * MIB, 8ull << 30), 32 * MIB);
+	t_eq_int(plan_range_size(16 * MIB, 1ull << 40), 64 * MIB);
+	t_eq_int(plan_range_size(128 * MIB, 1ull << 40), 128 * MIB);
 }
 
 /* --- what the line gives ------------------------------------------------ */
