@@ -2,9 +2,10 @@
  * remote from inside.
  *
  *	sign*.c                signatures: pure functions, tested with vectors
- *	stores.c place.c       the configuration; address to store and key
+ *	stores.c endpoint.c    the configuration
+ *	place.c                address to store and key, and to a URL
  *	cred*.c                credentials: chains, refresh, caches
- *	req.c fault.c          one request: signed anew for each try, answered,
+ *	req*.c fault.c         one request: signed anew for each try, answered,
  *	                       classified, tried again
  *	xml.c                  the little XML that stores speak
  *	op.c small.c list.c    operations: begin and end, of one request, lists
@@ -161,6 +162,14 @@ void place_fini(struct place *p);
 enum rk_err stores_open(struct remote *r, const json_t *list,
     struct rk_why *why) RK_MUSTCHECK;
 void stores_close(struct remote *r);
+/* endpoint.c: "https://HOST[:PORT][/BASE]" into scheme, host and base; the
+ * region that a host says, or NULL; the cloud's own endpoint. */
+bool endpoint_split(struct rstore *s, const char *e);
+char *endpoint_region(const char *host);
+char *endpoint_default(enum store_kind kind, const char *region);
+bool endpoint_is_address(const char *host);
+bool endpoint_is_aws(const char *host);
+bool endpoint_is_cloud(const char *host);
 /* The URL of bucket and key with a query, and the host and encoded path that
  * are signed; strings are new. */
 void store_url(const struct rstore *s, const char *bucket, const char *key,

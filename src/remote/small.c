@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "impl.h"
+#include "large.h"
 
 #define SMALL_TAG  0x736d616cu
 #define REDIRECTS  5
@@ -277,42 +277,76 @@ deleted(void *ctx, const struct req_result *q)
 
 /* --- requests --------------------------------------------------------------------------- */
 
+/* What `checksum` of the store asks for; a new string, or NULL. */
+static char *
+sum_of(const struct small *s, const char *hex)
+{
+	const struct rstore *st = s->op.place.store;
+	unsigned char raw[32];
+	size_t n = 0;
+
+	if (st->kind != STORE_S3 || st->checksum == SUM_NONE)
+		return NULL;
+	if (st->checksum == SUM_CRC32C) {
+		uint32_t c = crc32c(0, s->len > 0 ? s->body : "", s->len);
+		for (; n < 4; n++)
+			raw[n] = (unsigned char)(c >> (24 - 8 * n));
+		return rk_base64(raw, n);
+	}
+	for (unsigned v; n < sizeof(raw); n++) {
+		must(sscanf(hex + 2 * n, "%2x", &v) == 1);
+		raw[n] = (unsigned char)v;
+	}
+	return rk_base64(raw, n);
+}
+
 static void
-add_put(struct small *s, struct req_spec *q, char hex[RK_SHA256_HEX])
+add(struct req_spec *q, const char *name, const char *value)
+{
+	if (value != NULL)
+		q->headers[q->nheaders++] = (struct sign_header){ name, value };
+}
+
+static void
+ask_put(struct small *s, req_fn *fn, struct req_spec *q)
 {
 	const struct rstore *st = s->op.place.store;
 	bool oss = st->kind == STORE_OSS;
+	bool condition = s->if_absent && !st->no_conditional;
+	char hex[RK_SHA256_HEX];
 
 	rk_sha256_of(s->len > 0 ? s->body : "", s->len, hex);
+	char *sum = sum_of(s, hex);
 	q->body = s->body;
 	q->body_len = s->len;
-	q->headers[q->nheaders++] = (struct sign_header){ "Content-Type",
-	    "application/octet-stream" };
-	q->headers[q->nheaders++] = (struct sign_header){ oss ?
-	    "x-oss-meta-sha256" : "x-amz-meta-sha256", hex };
-	if (s->if_absent && !st->no_conditional)
-		q->headers[q->nheaders++] = oss ? (struct sign_header){
-		    "x-oss-forbid-overwrite", "true" } :
-		    (struct sign_header){ "If-None-Match", "*" };
+	q->fn = fn;
+	add(q, "Content-Type", "application/octet-stream");
+	add(q, oss ? "x-oss-meta-sha256" : "x-amz-meta-sha256", hex);
+	add(q, st->checksum == SUM_SHA256 ? "x-amz-checksum-sha256" :
+	    "x-amz-checksum-crc32c", sum);
+	if (condition)
+		add(q, oss ? "x-oss-forbid-overwrite" : "If-None-Match",
+		    oss ? "true" : "*");
+	s->req = req_send(s->op.r, q);
+	free(sum);
 }
 
 /* method "GET 0-0": one byte of it. */
 static void
 ask(struct small *s, const char *method, req_fn *fn)
 {
-	char hex[RK_SHA256_HEX];
 	struct req_spec q = { .place = &s->op.place, .method = method,
 	    .body_fd = -1, .sink_fd = -1, .patience = s->op.patience,
 	    .max = ANSWER_MAX, .fn = fn, .ctx = s };
 
 	if (strcmp(method, "GET 0-0") == 0) {
 		q.method = "GET";
-		q.headers[q.nheaders++] = (struct sign_header){ "Range",
-		    "bytes=0-0" };
+		add(&q, "Range", "bytes=0-0");
 	} else if (strcmp(method, "GET") == 0) {
 		q.max = RK_MAX(s->what == DO_PUT ? s->len : s->max, q.max);
 	} else if (strcmp(method, "PUT") == 0) {
-		add_put(s, &q, hex);
+		ask_put(s, fn, &q);
+		return;
 	}
 	if (s->upload_id != NULL)
 		q.query[q.nquery++] = (struct sign_query){ "uploadId",

@@ -3,133 +3,12 @@
  * `stores`, with a default behind it for each scheme, and the way from an
  * address to a URL.
  */
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "impl.h"
 
 static const char *const kind_words[] = { "s3", "oss", "https", "file" };
-
-/* --- the endpoint ------------------------------------------------------------- */
-
-static bool
-ends(const char *s, const char *tail)
-{
-	size_t n = strlen(s), m = strlen(tail);
-
-	return n >= m && strcasecmp(s + n - m, tail) == 0;
-}
-
-/* Of "host:port" the host alone, without brackets; the caller frees. */
-static char *
-bare_host(const char *host)
-{
-	if (host[0] == '[')
-		return xstrndup(host + 1, strcspn(host + 1, "]"));
-	return xstrndup(host, strcspn(host, ":"));
-}
-
-static bool
-is_address(const char *bare)
-{
-	unsigned char b[16];
-
-	return inet_pton(AF_INET, bare, b) == 1 ||
-	    inet_pton(AF_INET6, bare, b) == 1;
-}
-
-static bool
-host_ok(const char *s)
-{
-	size_t n = strlen(s);
-
-	if (n == 0 || n > 255 || s[0] == ':' || s[0] == '.')
-		return false;
-	for (; *s != '\0'; s++) {
-		if (!isalnum((unsigned char)*s) && strchr("-._:[]", *s) == NULL)
-			return false;
-	}
-	return true;
-}
-
-/* "https://HOST[:PORT][/BASE]" into scheme, host and base. */
-static bool
-split_endpoint(struct rstore *s, const char *e)
-{
-	static const char *const ports[] = { ":80", ":443" };
-	size_t n;
-
-	s->tls = strncasecmp(e, "https://", 8) == 0;
-	if (!s->tls && strncasecmp(e, "http://", 7) != 0)
-		return false;
-	e += s->tls ? 8 : 7;
-	n = strcspn(e, "/");
-	s->scheme = xstrdup(s->tls ? "https" : "http");
-	s->host = xstrndup(e, n);
-	s->base = xstrdup(e + n);
-	for (char *p = s->host; *p != '\0'; p++)
-		*p = (char)tolower((unsigned char)*p);
-	/* What libcurl leaves out of Host is not signed. */
-	if (ends(s->host, ports[s->tls]))
-		s->host[strlen(s->host) - strlen(ports[s->tls])] = '\0';
-	n = strlen(s->base);
-	while (n > 0 && s->base[n - 1] == '/')
-		s->base[--n] = '\0';
-	return host_ok(s->host) && strpbrk(s->base, "?#% ") == NULL;
-}
-
-/* "s3.eu-west-1.amazonaws.com", "oss-cn-hangzhou-internal.aliyuncs.com" and
- * their like say the region; a new string, or NULL. */
-static char *
-region_of_host(const char *host)
-{
-	static const char *const heads[] = { "s3.dualstack.", "s3-fips.",
-		"s3.oss-", "s3.", "oss-" };
-	char *bare = bare_host(host), *r = NULL;
-
-	if (ends(bare, ".oss.aliyuncs.com")) {
-		r = xstrndup(bare, strcspn(bare, "."));
-	} else if (ends(bare, ".amazonaws.com") ||
-	    ends(bare, ".amazonaws.com.cn") || ends(bare, ".aliyuncs.com")) {
-		for (size_t i = 0; i < RK_ARRAY_LEN(heads) && r == NULL; i++) {
-			size_t n = strlen(heads[i]);
-			if (strncmp(bare, heads[i], n) == 0)
-				r = xstrndup(bare + n, strcspn(bare + n, "."));
-		}
-	}
-	if (r != NULL && ends(r, "-internal"))
-		r[strlen(r) - strlen("-internal")] = '\0';
-	if (r != NULL && (strcmp(r, "amazonaws") == 0 ||
-	    strncmp(r, "accelerate", 10) == 0)) {
-		free(r);
-		r = NULL;
-	}
-	free(bare);
-	return r;
-}
-
-static bool
-is_cloud(const char *host)
-{
-	char *bare = bare_host(host);
-	bool yes = ends(bare, ".amazonaws.com") ||
-	    ends(bare, ".amazonaws.com.cn") || ends(bare, ".aliyuncs.com");
-
-	free(bare);
-	return yes;
-}
-
-static char *
-default_endpoint(enum store_kind kind, const char *region)
-{
-	if (kind == STORE_OSS)
-		return xasprintf("https://oss-%s.aliyuncs.com", region);
-	return xasprintf("https://s3.%s.amazonaws.com%s", region,
-	    strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
-}
 
 /* --- one entry ------------------------------------------------------------------ */
 
@@ -346,7 +225,7 @@ place_store(struct rstore *s, const struct entry *e, struct rkj_obj *o)
 	if (e->region != NULL)
 		s->region = xstrdup(e->region);
 	else if (endpoint != NULL &&
-	    (text = (split_endpoint(s, endpoint) ? region_of_host(s->host) :
+	    (text = (endpoint_split(s, endpoint) ? endpoint_region(s->host) :
 	    NULL)) != NULL)
 		s->region = text;
 	else if (from_env != NULL && region_ok(from_env))
@@ -366,8 +245,8 @@ place_store(struct rstore *s, const struct entry *e, struct rkj_obj *o)
 		return;
 	}
 	text = endpoint != NULL ? xstrdup(endpoint) :
-	    default_endpoint(s->kind, s->region);
-	if (!split_endpoint(s, text)) {
+	    endpoint_default(s->kind, s->region);
+	if (!endpoint_split(s, text)) {
 		s->missing = xstrdup("its endpoint is no https://HOST[:PORT]");
 		if (o != NULL)
 			rkj_fault(o, "endpoint", "is \"%s\", want "
@@ -380,19 +259,15 @@ place_store(struct rstore *s, const struct entry *e, struct rkj_obj *o)
 static void
 set_style(struct rstore *s, const struct entry *e)
 {
-	char *bare = bare_host(s->host);
-
-	s->aws = ends(bare, ".amazonaws.com") ||
-	    ends(bare, ".amazonaws.com.cn");
+	s->aws = endpoint_is_aws(s->host);
 	s->cname = e->addressing == ADDR_CNAME;
 	if (e->addressing == ADDR_AUTO)
-		s->path_style = is_address(bare) ||
-		    (s->kind == STORE_S3 && !is_cloud(s->host));
+		s->path_style = endpoint_is_address(s->host) ||
+		    (s->kind == STORE_S3 && !endpoint_is_cloud(s->host));
 	else
 		s->path_style = e->addressing == ADDR_PATH;
 	s->check_etag = e->verify == 1 ||
 	    (e->verify == 0 && s->kind == STORE_S3 && s->aws);
-	free(bare);
 }
 
 /* Put it where the list stays ordered, longest match first. */
