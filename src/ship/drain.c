@@ -34,7 +34,7 @@ struct drain {
 };
 
 bool
-drain_on(const struct ship *h)
+ship_drain_on(const struct ship *h)
 {
 	return h->drain != NULL && !h->drain->over;
 }
@@ -49,7 +49,7 @@ ship_rate(const struct ship *h)
 }
 
 void
-drain_fini(struct ship *h)
+ship_drain_fini(struct ship *h)
 {
 	struct drain_fn *f;
 
@@ -218,7 +218,7 @@ follow(struct ship *h, const struct rows *rows, const struct plan_item *v,
 }
 
 void
-drain_look(struct ship *h)
+ship_drain_look(struct ship *h)
 {
 	struct rows rows;
 
@@ -364,7 +364,7 @@ finish(struct ship *h)
 }
 
 void
-drain_timer_fn(void *ctx)
+ship_drain_timer_fn(void *ctx)
 {
 	struct ship *h = ctx;
 

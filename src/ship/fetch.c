@@ -555,7 +555,7 @@ fetch_known(struct ship *h, const char *uri, const char *job,
 }
 
 enum rk_err
-fetch_ask(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
+fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
     struct rk_why *why)
 {
 	char want[RK_SHA256_HEX] = "";

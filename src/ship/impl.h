@@ -294,7 +294,7 @@ struct fetch_ask {
  * RK_ENOENT: there is none; or what our disk says.  A refusal is told once; asked
  * again, it is tried again.
  */
-enum rk_err fetch_ask(struct ship *h, const struct fetch_ask *a,
+enum rk_err fetch_want(struct ship *h, const struct fetch_ask *a,
     char hex[RK_SHA256_HEX], struct rk_why *why) RK_MUSTCHECK;
 /* What we have of it already, whether or not it is still the same there. */
 bool fetch_known(struct ship *h, const char *uri, const char *job,
@@ -333,10 +333,10 @@ void plan_fit(struct plan_item *v, size_t n, double rate, double seconds);
 
 /* drain.c */
 struct drain;
-bool drain_on(const struct ship *h);
-void drain_look(struct ship *h);        /* start and hold, in place of queue */
-void drain_timer_fn(void *ctx);
-void drain_fini(struct ship *h);
+bool ship_drain_on(const struct ship *h);
+void ship_drain_look(struct ship *h);        /* start and hold, in place of queue */
+void ship_drain_timer_fn(void *ctx);
+void ship_drain_fini(struct ship *h);
 double ship_rate(const struct ship *h);
 uint64_t row_left(struct ship *h, const struct remote_row *r);
 

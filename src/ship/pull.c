@@ -344,7 +344,7 @@ ask_files(struct pull *p, struct rk_why *why)
 		const struct rfile *f = &p->files.v[i];
 		struct fetch_ask a = { .uri = f->uri, .sha256 = f->sha256,
 			.size = f->size, .job = p->row.job, .patient = true };
-		enum rk_err one = fetch_ask(p->h, &a, p->hex[i], why);
+		enum rk_err one = fetch_want(p->h, &a, p->hex[i], why);
 		/* Trouble wins over waiting. */
 		if (one != RK_OK && (rc == RK_OK || rc == RK_EBUSY))
 			rc = one;

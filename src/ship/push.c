@@ -131,9 +131,11 @@ push_fail_text(struct push *p, enum remote_end end, const char *text)
 {
 	struct ship *h = p->h;
 
-	/* What another checkpoint would meet as well is the store's trouble;
-	 * the rest is this one's own. */
-	if (end == REMOTE_UNAVAILABLE || end == REMOTE_DENIED) {
+	/* What another checkpoint would meet as well is the store's trouble (no
+	 * such bucket, say); the rest is this one's own. */
+	if (end == REMOTE_UNAVAILABLE || end == REMOTE_DENIED ||
+	    end == REMOTE_MISSING ||
+	    (end == REMOTE_LOCAL && starts_with(p->prefix, "file:"))) {
 		store_fails(h, p->prefix, p->row.job, text);
 	} else {
 		const struct trouble *t = trouble_of(h, p->row.uri, false);

@@ -54,7 +54,7 @@ trouble_add(struct ship *h, const char *key)
 
 	for (int i = 0; i < t->n && wait < h->c.retry_max_ms; i++)
 		wait *= 2;
-	wait = RK_MIN(wait, drain_on(h) ? TRY_DRAINING_MS :
+	wait = RK_MIN(wait, ship_drain_on(h) ? TRY_DRAINING_MS :
 	    h->c.retry_max_ms);
 	rk_random_bytes(&r, sizeof(r));
 	wait -= (int64_t)((double)wait / 4 * ((double)r / UINT32_MAX));
@@ -233,8 +233,8 @@ queue_timer_fn(void *ctx)
 		return;
 	h->kicked = false;
 	delete_look(h);
-	if (drain_on(h))
-		drain_look(h);
+	if (ship_drain_on(h))
+		ship_drain_look(h);
 	else
 		start_some(h);
 	if (!h->kicked)

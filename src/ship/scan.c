@@ -55,6 +55,7 @@ add_all(void *ctx, const char *id, int64_t version)
 void
 scan_all(struct ship *h)
 {
+	struct store_filter all = {0};
 	char last[RK_ID] = "";
 	size_t before;
 	enum rk_err rc;
@@ -62,7 +63,7 @@ scan_all(struct ship *h)
 	h->ndirty = 0;
 	do {
 		before = h->ndirty;
-		rc = store_job_ids(h->store, NULL, last[0] ? last : NULL, 1000,
+		rc = store_job_ids(h->store, &all, last[0] ? last : NULL, 1000,
 		    add_all, h);
 		if (h->ndirty > before)
 			memcpy(last, h->dirty[h->ndirty - 1], RK_ID);

@@ -49,7 +49,7 @@ hear(void *ctx, const char *job, char what)
 	must_be(h, SHIP_TAG);
 	if (job[0] == '\0')
 		return;
-	if (what == 'c' || (what == 's' && drain_on(h)))
+	if (what == 'c' || (what == 's' && ship_drain_on(h)))
 		scan_later(h, job);
 	if (what == 's')
 		look_state(h, job);
@@ -94,7 +94,7 @@ ship_open(struct ship **hp, struct loop *l, struct remote *r, struct store *st,
 	h->scan_timer = loop_timer_add(l, scan_timer_fn, h);
 	h->sweep_timer = loop_timer_add(l, sweep_timer_fn, h);
 	h->fetch_timer = loop_timer_add(l, fetch_timer_fn, h);
-	h->drain_timer = loop_timer_add(l, drain_timer_fn, h);
+	h->drain_timer = loop_timer_add(l, ship_drain_timer_fn, h);
 	enum rk_err rc = RK_OK;
 	if (h->c.prefix[0] != '\0')
 		rc = remote_check(r, h->c.prefix, why);
@@ -139,7 +139,7 @@ ship_close(struct ship **hp)
 	find_fini(h);
 	pull_fini(h);
 	fetch_fini(h);
-	drain_fini(h);
+	ship_drain_fini(h);
 	scan_fini(h);
 	troubles_fini(h);
 	cache_fini(h);

@@ -47,7 +47,7 @@ supply_address(struct ship *h, const struct job_row *r, const char *field,
 	/* A job that has run goes on with the bytes it had. */
 	struct fetch_ask a = { .uri = uri, .job = r->id,
 		.known = r->attempt > 0, .patient = r->attempt > 0 };
-	enum rk_err rc = fetch_ask(h, &a, hex, &own);
+	enum rk_err rc = fetch_want(h, &a, hex, &own);
 
 	if (rc == RK_OK)
 		put_path(h, files, uri, hex);
@@ -85,7 +85,7 @@ supply_row_model(struct ship *h, const struct job_row *r,
 			.job = r->id, .patient = true };
 		rk_why_fini(why);
 		*why = (struct rk_why){0};
-		rc = fetch_ask(h, &a, hex, &own);
+		rc = fetch_want(h, &a, hex, &own);
 		if (rc == RK_OK)
 			put_path(h, files, uri, hex);
 		else if (own.n > 0)
