@@ -125,7 +125,7 @@ enum rk_err store_job_delete(struct store *s, const char *id,
  * borrows the row and returns false to stop.
  */
 #define STORE_ALL_STATES ((1u << JOB_STATES) - 1)
-struct store_filter {
+struct store_filter {           /* NULL in place of one: all jobs */
 	unsigned states;        /* bits 1u << enum job_state; 0: all */
 	const char *label_key, *label_value;    /* NULL: any; value NULL: any */
 	const char *name;       /* exact */

@@ -115,6 +115,10 @@ static enum rk_err
 walk_begin(struct store *s, struct walk *w, const struct store_filter *f,
     const char *before, bool rows)
 {
+	static const struct store_filter all;
+
+	if (f == NULL)
+		f = &all;
 	unsigned states = f->states != 0 ? f->states : STORE_ALL_STATES;
 	enum src src = f->label_key != NULL ?
 	    (f->label_value != NULL ? SRC_LABEL_VALUE : SRC_LABEL) :
