@@ -78,9 +78,9 @@
  * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
  * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in
  * it, which would be kept with the job).  `#sha256=` and 64 hexadecimal digits
- * at the end pin the bytes: any others are refused.  The daemon fetches them and
- * tells the trainer where they lie; nothing here does.  A file: address in data
- * is its path in the normal form.
+ * at the end pin the bytes: any others are refused.  The daemon fetches them
+ * and tells the trainer where they lie; nothing here does.  A file: address in
+ * data is its path in the normal form.
  */
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H

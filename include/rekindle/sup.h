@@ -25,16 +25,17 @@
  * samples_per_second and eta_seconds.  The row's is as old as the last
  * checkpoint.
  *
- * A job whose bytes are not on this machine yet stays QUEUED, reason `fetching`,
- * and jobs behind it may start.  One with checkpoint.require_remote whose
- * training has ended is PAUSED, reason `uploading`, until its last checkpoint is
- * verified elsewhere, and then SUCCEEDED.  struct sup_supplier are those who
- * know about either.
+ * A job whose bytes are not on this machine yet stays QUEUED, reason
+ * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
+ * whose training has ended is PAUSED, reason `uploading`, until its last
+ * checkpoint is verified elsewhere, and then SUCCEEDED.  struct sup_supplier are
+ * those who know about either.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
- * attempt}), fetching (it began to wait for bytes), resumed (data.changed: {path: [old, new]}), changed, pause,
- * cancel, priority, checkpoint, checkpoint_named, warm_start, orphan,
- * too_large, drain, deleted, and those of the trainer's own.
+ * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
+ * {path: [old, new]}), changed, pause, cancel, priority, checkpoint,
+ * checkpoint_named, warm_start, orphan, too_large, drain, deleted, and those of
+ * the trainer's own.
  *
  * One thread, the loop's.
  */
@@ -110,8 +111,8 @@ enum rk_err sup_open(struct sup **sp, struct loop *l, struct store *st,
 void sup_close(struct sup **sp);
 
 /* Before sup_go(), or before anything was submitted.  Copied.  Nothing of it is
- * called from within a callback of the store.  Without one, addresses, `push` and
- * `require_remote` are refused. */
+ * called from within a callback of the store.  Without one, addresses, `push`
+ * and `require_remote` are refused. */
 void sup_supplier_set(struct sup *s, const struct sup_supplier *p);
 /* Ask again, soon; as often as one likes. */
 void sup_supplied(struct sup *s);
@@ -187,19 +188,20 @@ void sup_checkpoint_forget(struct sup *s, void *ctx);
 /*
  * Drain: no new work; every trainer commits and leaves before deadline_ms (on
  * mono_ms()'s clock), and its job is queued again, with this reason (a word:
- * shutdown, drain, preempted, taken_over), for the next daemon.  What is still there at the
- * deadline is killed and goes on from its last checkpoint.  fn (may be NULL) is
- * called once from the loop when none runs any more.  Called again, the nearer
- * deadline counts, and both are told; the first reason stays, but for taken_over
- * (the jobs are another daemon's by now).  A drained supervisor stays drained.
+ * shutdown, drain, preempted, taken_over), for the next daemon.  What is still
+ * there at the deadline is killed and goes on from its last checkpoint.  fn (may
+ * be NULL) is called once from the loop when none runs any more.  Called again,
+ * the nearer deadline counts, and both are told; the first reason stays, but for
+ * taken_over (the jobs are another daemon's by now).  A drained supervisor stays
+ * drained.
  */
 typedef void sup_drained_fn(void *ctx);
 void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
     sup_drained_fn *fn, void *ctx);
 /* What a drain would have to do now: {jobs: [{id, name, step, priority,
  * commit_seconds (of its last checkpoint in this attempt), bytes (of its last
- * checkpoint)}]}, null where there was none; of jobs with a process, in the order
- * of the queue; a new reference. */
+ * checkpoint)}]}, null where there was none; of jobs with a process, in the
+ * order of the queue; a new reference. */
 json_t *sup_drain_rehearse(struct sup *s);
 bool sup_draining(const struct sup *s);
 

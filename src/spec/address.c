@@ -130,7 +130,7 @@ sp_check_address(char *text, struct rk_why *why)
 	return rc;
 }
 
-/* --- prefixes -------------------------------------------------------------- */
+/* --- prefixes ------------------------------------------------------------- */
 
 static enum rk_err
 prefix_of_kind(const struct rk_uri *u, const char *text, char **out,
@@ -181,7 +181,7 @@ sp_prefix(char **text, struct rk_why *why)
 	return rc;
 }
 
-/* --- all of a job ---------------------------------------------------------- */
+/* --- all of a job --------------------------------------------------------- */
 
 size_t
 spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])

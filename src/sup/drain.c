@@ -139,7 +139,7 @@ sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
 	drain_look(s);
 }
 
-/* --- what a drain would have to do ----------------------------------------- */
+/* --- what a drain would have to do ---------------------------------------- */
 
 static json_t *
 rehearsed(struct sup *s, const struct run *run)

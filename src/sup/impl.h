@@ -217,8 +217,8 @@ enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
 /* Its addresses, and where its checkpoints are to go. */
 void check_remote(struct sup *s, const struct spec *spec, struct rk_why *why);
 
-/* supply.c.  RK_OK: all is there, `files` has a path for each address.  RK_EBUSY,
- * RK_EINVAL, RK_ENOSPC: see struct sup_supplier. */
+/* supply.c.  RK_OK: all is there, `files` has a path for each address, or null.
+ * RK_EBUSY, RK_EINVAL, RK_ENOSPC: see struct sup_supplier. */
 enum rk_err supply_ask(struct sup *s, const struct job_row *r,
     const struct spec *spec, json_t *files, struct rk_why *why) RK_MUSTCHECK;
 /* After RK_EBUSY: remember it, and say so in its row. */

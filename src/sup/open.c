@@ -44,7 +44,7 @@ see_attempt(void *ctx, const struct attempt_row *a)
 	return false;
 }
 
-/* --- whose attempts they were ----------------------------------------------- */
+/* --- whose attempts they were --------------------------------------------- */
 
 #define EPOCH_FACT "sup.epoch"          /* of the attempts made here last */
 

@@ -82,7 +82,7 @@ shipped_yet(struct sup *s, const struct job_row *r, const char *checkpoint,
 	return yes;
 }
 
-/* --- those that wait --------------------------------------------------------- */
+/* --- those that wait ------------------------------------------------------ */
 
 void
 shipped_wait(struct sup *s, const char *id)

@@ -40,7 +40,7 @@ supply_next(const struct sup *s)
 	return next;
 }
 
-/* --- asking ---------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------- */
 
 /* No job starts with an address that nobody has a file for; null is said of one
  * that this start does not need. */
@@ -135,7 +135,7 @@ supply_wait(struct sup *s, struct job_row *r, const struct rk_why *why)
 	return rc;
 }
 
-/* --- before and after a pass ------------------------------------------------- */
+/* --- before and after a pass ---------------------------------------------- */
 
 static void
 ask_again(struct sup *s, struct fetching *f)
@@ -222,7 +222,7 @@ supply_fini(struct sup *s)
 	}
 }
 
-/* --- those above us ---------------------------------------------------------- */
+/* --- those above us ------------------------------------------------------- */
 
 void
 sup_supplier_set(struct sup *s, const struct sup_supplier *p)

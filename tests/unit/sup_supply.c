@@ -157,7 +157,7 @@ answer(enum rk_err rc, const char *text)
 	sup_supplied(W.sup);
 }
 
-/* --- before a start -------------------------------------------------------- */
+/* --- before a start ------------------------------------------------------- */
 
 T_CASE(without_a_supplier_what_is_elsewhere_is_refused_by_its_field)
 {
@@ -430,7 +430,7 @@ T_CASE(a_supplier_that_forgets_a_file_starts_nothing)
 	w_close();
 }
 
-/* --- what is asked of a bucket ---------------------------------------------- */
+/* --- what is asked of a bucket -------------------------------------------- */
 
 T_CASE(those_above_may_refuse_a_job_and_what_is_said_at_a_resume)
 {
@@ -531,7 +531,7 @@ T_CASE(who_ships_is_told_of_a_deletion)
 	w_close();
 }
 
-/* --- the last upload ---------------------------------------------------------- */
+/* --- the last upload ------------------------------------------------------ */
 
 T_CASE(a_job_succeeds_when_its_last_checkpoint_is_verified_elsewhere)
 {
@@ -638,7 +638,7 @@ T_CASE(a_wish_that_comes_as_the_training_ends_leaves_no_trap)
 	w_close();
 }
 
-/* --- held ---------------------------------------------------------------------- */
+/* --- held ----------------------------------------------------------------- */
 
 static bool
 see_owner(void *ctx, const struct attempt_row *a)
