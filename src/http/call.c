@@ -145,6 +145,7 @@ call_free(struct http_call *c)
 	}
 	rk_close(&c->r.body_fd);
 	rk_close(&c->r.sink_fd);
+	free(c->gather);
 	free(c->host);
 	free(c->sentence);
 	rk_wipe(c->body.s, c->body.len);
@@ -223,6 +224,7 @@ call_end(struct http_call *c, CURLcode rc)
 {
 	curl_off_t up = 0;
 
+	easy_flush(c);
 	if (c->easy != NULL &&
 	    curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &up) == CURLE_OK)
 		c->answer.sent = (uint64_t)up;

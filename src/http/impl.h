@@ -27,6 +27,7 @@
 #define HEADERS_MAX   (64u << 10)
 #define BUFFER_MIN    (16u << 10)       /* of libcurl, for each direction */
 #define BUFFER_MAX    (512u << 10)
+#define GATHER        (256u << 10)      /* written to a sink at a time */
 #define CONNECT_MS    10000
 #define KEEP_S        60                /* a connection, used or not */
 
@@ -70,6 +71,8 @@ struct http_call {
 	uint64_t read_at;               /* of the body, what was handed out */
 	struct strbuf got_headers;      /* "name" NUL "value" NUL ... */
 	struct strbuf body;
+	char *gather;                   /* of the sink, not yet written */
+	size_t gathered;
 	int status;
 	bool body_begun, connected, failed;
 	bool wants_up, wants_down;      /* paused by the rate */
@@ -98,6 +101,8 @@ bool call_cancelled(const struct http_call *c);
 
 /* Make and give back the handle.  false: the call has failed. */
 bool easy_open(struct http_call *c, CURL *handle);
+/* Write what was gathered for the sink. */
+void easy_flush(struct http_call *c);
 void easy_close(struct http_call *c, bool keep);
 void easy_global(void);
 
