@@ -96,5 +96,5 @@ check-deps:
 $(B)/bench/load: tests/bench/load.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 .PHONY: bench
-bench: all $(B)/bench/load
+bench: all $(B)/bench/load $(B)/unit/remote_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)

@@ -183,7 +183,7 @@ download_all(struct download *d, const char *sha256, uint64_t crc)
 
 	if (d->want != NULL && strcasecmp(d->want, sha256) != 0) {
 		download_fail(d, REMOTE_DAMAGED, RK_OK, "the digest of what "
-		    "came is sha256 %s, want %s", sha256, d->want);
+		    "came, SHA-256 %s, is not %s", sha256, d->want);
 		return;
 	}
 	if (d->want == NULL && d->has_crc && d->crc != crc) {

@@ -283,13 +283,18 @@ def bench_api(top):
     e.stop()
 
 
+def bench_store(top):
+    import store        # needs the tests' own vocabulary, other rows do not
+    store.bench(top, row, min(ROUNDS, 3))
+
+
 def main():
     top = tempfile.mkdtemp(prefix="rk-bench-", dir=BUILD)
     print(f"on {machine()}, Linux {platform.release()}")
     want = sys.argv[1:]
     try:
         for name, fn in (("step", bench_step), ("checkpoint", bench_checkpoint), ("recovery", bench_recovery),
-                         ("api", bench_api)):
+                         ("api", bench_api), ("store", bench_store)):
             if not want or any(w in name for w in want):
                 fn(top)
     finally:
