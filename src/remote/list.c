@@ -206,11 +206,11 @@ ask(struct list *l)
 		.body_fd = -1, .sink_fd = -1, .patience = l->op.patience,
 		.max = PAGE_MAX, .fn = answered, .ctx = l };
 
-	if (l->uploads)
-		add(&q, "uploads", "");
-	else
-		add(&q, "list-type", "2");
-	add(&q, "encoding-type", "url");
+	/* Uploads without encoding-type: RADOS Gateway encodes their keys, but
+	 * does not say so. */
+	add(&q, l->uploads ? "uploads" : "list-type", l->uploads ? "" : "2");
+	if (!l->uploads)
+		add(&q, "encoding-type", "url");
 	if (prefix[0] != '\0')
 		add(&q, "prefix", prefix);
 	add(&q, l->uploads ? "max-uploads" : "max-keys", "1000");
