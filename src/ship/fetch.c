@@ -164,6 +164,8 @@ free_fetch(struct fetch *f)
 		q = &(*q)->next;
 	*q = f->next;
 	remote_cancel(&f->op);
+	if (f->nhave == 0)
+		forget_part(f);         /* nothing of it is worth keeping */
 	rk_close(&f->fd);
 	free(f->uri);
 	free(f->bare);
