@@ -16,9 +16,15 @@
 
 /* --- jobs ---------------------------------------------------------------------- */
 
+/* All that a worker may still hold; the loop's close may drop some of them. */
+static struct file_job *jobs;
+
 static void
 job_free(struct file_job *j)
 {
+	*j->prev = j->next;
+	if (j->next != NULL)
+		j->next->prev = j->prev;
 	for (size_t i = 0; i < j->list.n; i++)
 		free(j->list.v[i].key);
 	free(j->list.v);
@@ -77,6 +83,11 @@ file_job(struct remote_op *op, void (*work)(struct file_job *j),
 	struct file_job *j = xcalloc(1, sizeof(*j));
 
 	j->tag = FILE_TAG;
+	j->next = jobs;
+	j->prev = &jobs;
+	if (j->next != NULL)
+		j->next->prev = &j->next;
+	jobs = j;
 	j->op = op;
 	j->loop = op->r->loop;
 	j->work = work;

@@ -22,6 +22,7 @@ struct file_entries {
 /* The worker sees nothing but this; op and the callbacks are the loop's. */
 struct file_job {
 	unsigned tag;
+	struct file_job *next, **prev;
 	struct remote_op *op;           /* NULL: nobody waits any more */
 	struct loop *loop;
 	void (*work)(struct file_job *j);
