@@ -138,5 +138,7 @@ typedef bool ship_accept_fn(void *ctx, const char *folder, int64_t epoch);
 typedef void ship_found_fn(void *ctx, int n, const char *why);
 void ship_find(struct ship *h, const char *job, const char *prefix,
     ship_accept_fn *accept, ship_found_fn *done, void *ctx);
+/* Whoever asked with this ctx has gone: neither is called any more. */
+void ship_find_forget(struct ship *h, const void *ctx);
 
 #endif

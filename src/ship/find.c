@@ -467,3 +467,15 @@ ship_find(struct ship *h, const char *job, const char *prefix,
 	h->finds = f;
 	list(f);
 }
+
+void
+ship_find_forget(struct ship *h, const void *ctx)
+{
+	struct find *f = h->finds, *next;
+
+	for (; f != NULL; f = next) {
+		next = f->next;
+		if (f->ctx == ctx)
+			free_find(f);
+	}
+}
