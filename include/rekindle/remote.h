@@ -70,7 +70,7 @@ enum rk_err remote_check(struct remote *r, const char *uri,
 /* "s3://b/p" and "x/y" to "s3://b/p/x/y"; the caller frees. */
 char *remote_join(const char *uri, const char *key);
 
-/* --- how an operation ended ------------------------------------------------ */
+/* --- how an operation ended ----------------------------------------------- */
 
 enum remote_end {
 	REMOTE_OK,
@@ -111,7 +111,7 @@ struct remote_patience {
 	int tries;
 };
 
-/* --- small objects ---------------------------------------------------------- */
+/* --- small objects -------------------------------------------------------- */
 
 #define REMOTE_SMALL (64u << 20)        /* the most that is kept in memory */
 
@@ -150,7 +150,7 @@ struct remote_op *remote_list(struct remote *r, const char *prefix,
     bool folders, remote_entry_fn *each, const struct remote_patience *p,
     remote_done_fn *fn, void *ctx);
 
-/* --- large objects ----------------------------------------------------------- */
+/* --- large objects -------------------------------------------------------- */
 
 /*
  * Put size bytes of a file.  Up to part_size in one request; above in parts of
@@ -221,7 +221,7 @@ struct remote_download {
 struct remote_op *remote_download(struct remote *r, const char *uri,
     const struct remote_download *a);
 
-/* --- about operations --------------------------------------------------------- */
+/* --- about operations ----------------------------------------------------- */
 
 /* Ends it without an answer; what is on the wire may still have its effect. */
 void remote_cancel(struct remote_op **op);

@@ -20,7 +20,7 @@
 
 #include "impl.h"
 
-/* --- the error's document ------------------------------------------------------ */
+/* --- the error's document ------------------------------------------------- */
 
 struct detail {
 	char region[64], endpoint[128], ec[64];
@@ -114,7 +114,7 @@ read_ids(const struct http_answer *a, struct req_result *q,
 	sb_fini(&b);
 }
 
-/* --- the table ------------------------------------------------------------------ */
+/* --- the table ------------------------------------------------------------ */
 
 static const struct {
 	const char *code;       /* a '*' at its end: begins so */
@@ -244,7 +244,7 @@ fault_region(const struct http_answer *a, const char *code, char *out, size_t n)
 	return true;
 }
 
-/* --- hints that people need -------------------------------------------------------- */
+/* --- hints that people need ----------------------------------------------- */
 
 static void
 add_hint(struct req_result *q, const struct detail *d)

@@ -14,7 +14,7 @@
 
 #include "file.h"
 
-/* --- jobs ---------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------- */
 
 /* All that a worker may still hold; the loop's close may drop some of them. */
 static struct file_job *jobs;
@@ -129,7 +129,7 @@ file_forget(struct remote_op *op)
 	op->file = NULL;
 }
 
-/* --- what a worker says ------------------------------------------------------------ */
+/* --- what a worker says --------------------------------------------------- */
 
 void
 file_said(struct file_job *j, enum remote_end end, const char *fmt, ...)
@@ -173,7 +173,7 @@ file_stat(struct file_job *j, const struct stat *st)
 	    (unsigned long long)st->st_ino);
 }
 
-/* --- head and get ------------------------------------------------------------------- */
+/* --- head and get --------------------------------------------------------- */
 
 static void
 head_work(struct file_job *j)
@@ -231,7 +231,7 @@ file_get(struct remote_op *op, size_t max)
 	file_start(j);
 }
 
-/* --- writing --------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------- */
 
 bool
 file_new_open(struct file_job *j, struct file_new *f)

@@ -34,13 +34,12 @@ copy(struct file_job *j, int from, int to)
 		ssize_t got = pread(from, p, want, (off_t)at);
 		if (got > 0)
 			rk_sha256_add(d, p, (size_t)got);
-		for (ssize_t m = 0; got > 0 && n < (size_t)got; n += (size_t)m) {
-			m = pwrite(to, p + n, (size_t)got - n,
+		while (got > 0 && n < (size_t)got) {
+			ssize_t m = pwrite(to, p + n, (size_t)got - n,
 			    (off_t)(at + n));
-			if (m < 0 && errno == EINTR)
-				m = 0;
-			else if (m < 0)
+			if (m < 0 && errno != EINTR)
 				break;
+			n += m > 0 ? (size_t)m : 0;
 		}
 		if (got == 0) {
 			file_said(j, REMOTE_LOCAL, "%s: the file is shorter "
@@ -71,7 +70,7 @@ digest_agrees(struct file_job *j)
 	return false;
 }
 
-/* --- up --------------------------------------------------------------------------- */
+/* --- up ------------------------------------------------------------------- */
 
 static void
 upload_work(struct file_job *j)
@@ -95,7 +94,7 @@ file_upload(struct remote_op *op, const struct remote_upload *a)
 	file_start(j);
 }
 
-/* --- down -------------------------------------------------------------------------- */
+/* --- down ----------------------------------------------------------------- */
 
 static void
 download_look(struct file_job *j)

@@ -24,7 +24,7 @@
 #define OP_TAG     0x72656d70u
 #define REQ_TAG    0x72657120u
 
-/* --- sign_s3.c, sign_oss.c ------------------------------------------------- */
+/* --- sign_s3.c, sign_oss.c ------------------------------------------------ */
 
 /* One set of keys; strings are owned.  Wiped when freed. */
 struct cred {
@@ -41,7 +41,7 @@ struct sign_header {
 	const char *name, *value;
 };
 struct sign_query {
-	const char *name, *value;       /* not encoded; value "" or NULL: none */
+	const char *name, *value;       /* not encoded; "" or NULL: no value */
 };
 /* What is signed.  path is the encoded path on the wire ("/bucket/a%20b");
  * bucket and key are for OSS, which signs them whatever the style. */
@@ -55,7 +55,7 @@ struct sign_in {
 	size_t nheaders;
 	const char *payload;            /* hex SHA-256, or UNSIGNED-PAYLOAD */
 	const char *const *additional;  /* oss: headers (v4) or parameters (v1)
-	                                   also signed; NULL-terminated or NULL */
+	                                   also signed, NULL behind; or NULL */
 	int64_t at_ms;                  /* wall clock, corrected for skew */
 };
 /* Append the headers that carry the signature: "Name: value", one string each,
@@ -75,7 +75,7 @@ void sign_encode(struct strbuf *b, const char *s, bool keep_slash);
 void sign_query_text(struct strbuf *b, const struct sign_query *q, size_t n,
     bool always_eq);
 
-/* --- cred.c ------------------------------------------------------------------ */
+/* --- cred.c --------------------------------------------------------------- */
 
 enum cred_kind {
 	CRED_AUTO, CRED_FIXED, CRED_ENVIRONMENT, CRED_PROFILE,
@@ -111,7 +111,7 @@ void creds_expired(struct creds *c, const struct cred *old);
 const char *creds_region(const struct creds *c);
 const char *creds_endpoint(const struct creds *c);
 
-/* --- stores.c ------------------------------------------------------------------ */
+/* --- stores.c ------------------------------------------------------------- */
 
 enum store_kind { STORE_S3, STORE_OSS, STORE_HTTPS, STORE_FILE };
 
@@ -126,9 +126,9 @@ struct rstore {
 	struct rstore *next;
 	enum store_kind kind;
 	char *match;                    /* "s3://", "s3://bucket/", ... */
-	char *missing;                  /* why a default cannot be used, or NULL */
+	char *missing;                  /* why it cannot be used, or NULL */
 	char *scheme, *host;            /* of the endpoint; host has the port */
-	char *base;                     /* path behind the endpoint's host, "" */
+	char *base;                     /* path behind the host, or "" */
 	char *region, *ca_file;
 	bool path_style, cname, v1, tls;
 	bool aws;                       /* amazonaws.com: ETags are MD5s */
@@ -139,6 +139,7 @@ struct rstore {
 	struct creds *creds;
 	bool own_creds;                 /* else another store's of the list */
 	int source;                     /* stores.c: which chain creds is */
+	const void *told;               /* the keys whose end was logged */
 	int64_t skew_ms;                /* server's clock minus ours */
 	int window, good;               /* parts in flight: halved by SlowDown,
 	                                   grows by one each 20 good tries */
@@ -152,8 +153,8 @@ void store_learn_region(struct rstore *s, const char *bucket,
 /* An address taken apart: its store, bucket and key.  RK_EINVAL, why. */
 struct place {
 	struct rstore *store;
-	char *bucket, *key;             /* https: key is the whole URL; file: the
-	                                   path */
+	char *bucket, *key;             /* https: key is the whole URL;
+	                                   file: the path */
 	char *sha256;                   /* of "#sha256=...", or NULL */
 };
 enum rk_err place_of(struct remote *r, const char *uri, struct place *p,
@@ -176,7 +177,7 @@ void store_url(const struct rstore *s, const char *bucket, const char *key,
     const struct sign_query *q, size_t nq, char **url, char **host,
     char **path);
 
-/* --- req.c ---------------------------------------------------------------------- */
+/* --- req.c ---------------------------------------------------------------- */
 
 /* Classes of section "Retry" of the protocol; fault.c has the table. */
 enum fault {
@@ -190,11 +191,11 @@ struct req;
  * when tries or time are used up or it is permanent. */
 struct req_result {
 	enum fault fault;
-	const struct http_answer *a;    /* of the last try; NULL if there was none */
+	const struct http_answer *a;    /* of the last try, or NULL */
 	char code[64], message[512], request_id[160];
 	const char *error;              /* the sentence */
 	int tries;
-	bool ambiguous;                 /* an earlier try may have had its effect */
+	bool ambiguous;                 /* an earlier try may have done it */
 };
 typedef void req_fn(void *ctx, const struct req_result *r);
 
@@ -218,7 +219,7 @@ struct req_spec {
 	uint64_t sink_at, sink_size;
 	size_t max;
 	bool complete;                  /* CompleteMultipartUpload: may take
-	                                   minutes, and its body is looked into */
+	                                   minutes; its body is looked into */
 	bool metered;
 	struct remote_patience patience;
 	/* Called before each further try: the owner may move sink_at and
@@ -234,8 +235,8 @@ struct req_spec {
  * credentials.  Waits for none but transport, server, throttle and conflict
  * faults; wrong bytes (F_INTEGRITY) are sent again twice if they lie in memory,
  * and at once reported if they lie in a file: its owner reads it anew.
- * 412 is F_CHANGED for GET and HEAD, F_EXISTS for others.  A plain https store's
- * redirect is F_PERMANENT.
+ * 412 is F_CHANGED for GET and HEAD, F_EXISTS for others.  A redirect of a plain
+ * https store is F_PERMANENT.
  */
 struct req *req_send(struct remote *r, const struct req_spec *s);
 void req_cancel(struct req **q);
@@ -245,7 +246,7 @@ void req_moved(const struct req *q, uint64_t *sent, uint64_t *sunk);
 enum fault_body {
 	BODY_OBJECT,            /* anything: it is not looked at */
 	BODY_ANSWER,            /* XML or nothing; <Error> is one */
-	BODY_COMPLETED,         /* <CompleteMultipartUploadResult>, or it is not */
+	BODY_COMPLETED,         /* <CompleteMultipartUploadResult> */
 };
 enum fault fault_of(const struct rstore *s, const struct http_answer *a,
     bool head, enum fault_body body, struct req_result *out);
@@ -257,7 +258,7 @@ enum remote_end end_of(enum fault f);
  * at most; Retry-After wins. */
 int64_t fault_wait_ms(enum fault f, int tries, const struct http_answer *a);
 
-/* --- xml.c ---------------------------------------------------------------------- */
+/* --- xml.c ---------------------------------------------------------------- */
 
 /* A pull reader of elements and text, under limits: depth 16, names 64 bytes,
  * no DTD, the five entities and character references.  Hostile bytes end it. */
@@ -280,7 +281,7 @@ void xml_fini(struct xml *x);
 /* The text of the first element of that name anywhere; a new string or NULL. */
 char *xml_find(const char *p, size_t n, const char *name);
 
-/* --- rate.c ---------------------------------------------------------------------- */
+/* --- rate.c --------------------------------------------------------------- */
 
 /* What the line gives.  Every metered try is watched while it is on the wire:
  * rate_begin() after http_send(), rate_end() before the call is gone, with the
@@ -304,7 +305,7 @@ void rate_get(const struct remote_rate *r, double *up, double *down);
 void rate_note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms);
 void rate_idle(struct remote_rate *r, bool up, int64_t at_ms);
 
-/* --- operations -------------------------------------------------------------------- */
+/* --- operations ----------------------------------------------------------- */
 
 struct remote {
 	unsigned tag;
@@ -327,7 +328,8 @@ struct remote_op {
 	remote_done_fn *done;
 	void *ctx;
 	struct remote_patience patience;
-	void (*cancel)(struct remote_op *op);   /* drop requests; free own parts */
+	/* Drop requests and free own parts. */
+	void (*cancel)(struct remote_op *op);
 	void (*moved)(const struct remote_op *op, uint64_t *d, uint64_t *t);
 	void (*hold)(struct remote_op *op, bool hold);
 	struct loop_timer *timer;       /* op.c: op_later() */
@@ -352,7 +354,7 @@ void op_result(const struct req_result *q, struct remote_result *res,
 /* Without quotes, in lower case where it is hexadecimal. */
 void etag_clean(const char *s, char etag[ETAG_MAX]);
 
-/* --- file.c ------------------------------------------------------------------------ */
+/* --- file.c --------------------------------------------------------------- */
 
 /* Operations on place.store of STORE_FILE, begun and given an end here. */
 void file_head(struct remote_op *op);

@@ -1,8 +1,8 @@
 /*
  * Lists: objects below a prefix, and multipart uploads that were not completed.
  *
- * A list that does not advance, or a page that lies about its prefix, ends it: a
- * store may not keep us busy for ever.
+ * A list that does not advance, or a page that lies about its prefix, ends it:
+ * a store may not keep us busy for ever.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ struct list {
 	int pages, empty, tries;
 };
 
-/* --- the list -------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------- */
 
 static void ask(struct list *l);
 

@@ -6,7 +6,7 @@
 
 #include "impl.h"
 
-/* --- begin and end ------------------------------------------------------------ */
+/* --- begin and end -------------------------------------------------------- */
 
 bool
 op_begin(struct remote *r, size_t size, const char *uri,
@@ -130,7 +130,7 @@ remote_hold(struct remote_op *op, bool hold)
 		op->hold(op, hold);
 }
 
-/* --- what an answer says ---------------------------------------------------------- */
+/* --- what an answer says -------------------------------------------------- */
 
 void
 etag_clean(const char *s, char etag[ETAG_MAX])

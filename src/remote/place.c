@@ -9,7 +9,7 @@
 #define FRAGMENT "#sha256="
 #define KEY_MAX_BYTES 1024
 
-/* --- taking an address apart ------------------------------------------------- */
+/* --- taking an address apart ---------------------------------------------- */
 
 /* "...#sha256=HEX": cut it off, and keep the digest in lower case. */
 static enum rk_err
@@ -165,7 +165,7 @@ place_fini(struct place *p)
 	*p = (struct place){0};
 }
 
-/* --- regions that are learnt ---------------------------------------------------- */
+/* --- regions that are learnt ---------------------------------------------- */
 
 const char *
 store_region(const struct rstore *s, const char *bucket)
@@ -210,7 +210,7 @@ host_of(const struct rstore *s, const char *bucket)
 	return xstrdup(s->host);
 }
 
-/* --- the URL ---------------------------------------------------------------------- */
+/* --- the URL -------------------------------------------------------------- */
 
 static void
 plain_url(const char *key, char **url, char **host, char **path)

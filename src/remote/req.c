@@ -14,7 +14,7 @@
 
 #include "req.h"
 
-/* --- copying ------------------------------------------------------------------- */
+/* --- copying -------------------------------------------------------------- */
 
 static const char *
 own(struct req *q, const char *s)
@@ -87,7 +87,7 @@ req_free(struct req *q)
 	free(q);
 }
 
-/* --- the end ---------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static char *
 sentence(const struct req *q, const struct req_result *res)
@@ -143,7 +143,7 @@ finish_bare(struct req *q, enum fault f, const char *message)
 	req_finish(q, &res);
 }
 
-/* --- keys ------------------------------------------------------------------------------ */
+/* --- keys ----------------------------------------------------------------- */
 
 static void
 on_keys(void *ctx, struct cred *c, const char *why)
@@ -189,7 +189,7 @@ on_timer(void *ctx)
 	creds_get(creds, on_keys, q);
 }
 
-/* --- the face ---------------------------------------------------------------------------- */
+/* --- the face ------------------------------------------------------------- */
 
 struct req *
 req_send(struct remote *r, const struct req_spec *s)

@@ -6,6 +6,7 @@
  * twice.  A HEAD that was refused without a word is asked again as a GET of one
  * byte, whose answer has the reason: a "probe".
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "req.h"
@@ -13,6 +14,7 @@
 #define TRIES       10
 #define DAMAGED_MAX 2
 #define GROW_AFTER  20
+#define SAME_CLOCK_MS 60000
 
 static void
 try_again(struct req *q, const struct http_answer *a, int64_t wait_ms)
@@ -29,14 +31,18 @@ set_clock(struct req *q, const struct http_answer *a)
 {
 	struct rstore *st = q->s.place->store;
 	const char *date = http_header(a, "date");
-	int64_t at;
+	int64_t at, skew;
 
 	if (q->clocked || date == NULL || !rk_time_parse(date, &at))
 		return false;
 	q->clocked = true;
-	st->skew_ms = at - now_ms();
-	log_warn("remote: the clock of %s is %+lld s from ours; requests are "
-	    "signed for theirs", st->host, (long long)(st->skew_ms / 1000));
+	skew = at - now_ms();
+	/* Others on the wire may have met the same; it is said once. */
+	if (llabs(skew - st->skew_ms) > SAME_CLOCK_MS)
+		log_warn("remote: the clock of %s is %+lld s from ours; "
+		    "requests are signed for theirs", st->host,
+		    (long long)(skew / 1000));
+	st->skew_ms = skew;
 	return true;
 }
 
@@ -48,8 +54,10 @@ change_keys(struct req *q)
 	if (q->refreshed || q->cred == NULL)
 		return false;
 	q->refreshed = true;
-	log_info("remote: %s says that our credentials have expired; asking "
-	    "for others", st->host);
+	if (st->told != q->cred)
+		log_info("remote: %s says that our credentials have expired; "
+		    "asking for others", st->host);
+	st->told = q->cred;
 	creds_expired(st->creds, q->cred);
 	return true;
 }

@@ -9,7 +9,7 @@
 
 #include "sign.h"
 
-/* --- one set of keys ------------------------------------------------------- */
+/* --- one set of keys ------------------------------------------------------ */
 
 struct cred *
 cred_new(const char *id, const char *secret, const char *token,
@@ -49,7 +49,7 @@ cred_unref(struct cred **cp)
 	free(c);
 }
 
-/* --- encoding --------------------------------------------------------------- */
+/* --- encoding ------------------------------------------------------------- */
 
 void
 sign_encode(struct strbuf *b, const char *s, bool keep_slash)
@@ -116,7 +116,7 @@ sign_query_text(struct strbuf *b, const struct sign_query *q, size_t n,
 	free(v);
 }
 
-/* --- canonical headers ------------------------------------------------------- */
+/* --- canonical headers ---------------------------------------------------- */
 
 void
 canon_add(struct canon *c, const char *name, const char *value)
@@ -183,7 +183,7 @@ canon_text(const struct canon *c, struct strbuf *b)
 		sb_addf(b, "%s:%s\n", c->v[i].name, c->v[i].value);
 }
 
-/* --- time and keys ------------------------------------------------------------ */
+/* --- time and keys -------------------------------------------------------- */
 
 void
 sign_stamp(int64_t ms, char out[SIGN_STAMP])

@@ -58,7 +58,7 @@ resource(const struct sign_in *in, struct strbuf *b, bool encode)
 	}
 }
 
-/* --- V4 ------------------------------------------------------------------------ */
+/* --- V4 ------------------------------------------------------------------- */
 
 static void
 collect4(const struct sign_in *in, const struct cred *c, const char *stamp,
@@ -131,7 +131,7 @@ sign_oss4(const struct sign_in *in, const struct cred *c,
 	canon_fini(&h);
 }
 
-/* --- V1 ------------------------------------------------------------------------ */
+/* --- V1 ------------------------------------------------------------------- */
 
 /* The parameters that name a part of the resource, and are signed. */
 static bool

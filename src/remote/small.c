@@ -76,7 +76,7 @@ begin(struct remote *r, const char *uri, enum what what,
 	return s;
 }
 
-/* --- the end ---------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static void
 end(struct small *s, const struct req_result *q)
@@ -110,7 +110,7 @@ answered(void *ctx, const struct req_result *q)
 	return s;
 }
 
-/* --- head and get -------------------------------------------------------------------- */
+/* --- head and get --------------------------------------------------------- */
 
 /* Where a plain URL has moved to, if that is one that we may follow. */
 static bool
@@ -199,7 +199,7 @@ headed(void *ctx, const struct req_result *q)
 		end(s, q);
 }
 
-/* --- put ---------------------------------------------------------------------------- */
+/* --- put ------------------------------------------------------------------ */
 
 static void
 put_done(void *ctx, const struct req_result *q);
@@ -262,7 +262,7 @@ put_done(void *ctx, const struct req_result *q)
 	}
 }
 
-/* --- delete and abort ------------------------------------------------------------------ */
+/* --- delete and abort ----------------------------------------------------- */
 
 static void
 deleted(void *ctx, const struct req_result *q)
@@ -275,7 +275,7 @@ deleted(void *ctx, const struct req_result *q)
 		end(s, q);
 }
 
-/* --- requests --------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------- */
 
 /* What `checksum` of the store asks for; a new string, or NULL. */
 static char *

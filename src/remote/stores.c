@@ -10,7 +10,7 @@
 
 static const char *const kind_words[] = { "s3", "oss", "https", "file" };
 
-/* --- one entry ------------------------------------------------------------------ */
+/* --- one entry ------------------------------------------------------------ */
 
 enum { ADDR_AUTO, ADDR_PATH, ADDR_VIRTUAL, ADDR_CNAME };
 static const char *const addressing_words[] = { "auto", "path", "virtual",
@@ -132,7 +132,7 @@ read_entry(struct rkj_obj *o, struct entry *e)
 		    e->ca_file);
 }
 
-/* --- from entry to store ----------------------------------------------------------- */
+/* --- from entry to store -------------------------------------------------- */
 
 static void
 store_free(struct rstore **sp)
@@ -155,7 +155,7 @@ store_free(struct rstore **sp)
 	free(s);
 }
 
-/* "s3://", "s3://bucket", "s3://bucket/prefix" and so for oss; https://HOST/. */
+/* "s3://", "s3://bucket", "s3://bucket/prefix", and so for oss; https://HOST. */
 static bool
 match_kind(const char *match, enum store_kind *kind)
 {

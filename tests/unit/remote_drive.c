@@ -2,7 +2,7 @@
  * remote, driven from outside: `remote_drive --drive` reads commands on stdin,
  * one JSON object a line, and writes results on stdout, one a line.
  *
- * The first line is the configuration, answered by {"ok": true} or {"error": S}:
+ * The first line is the configuration, the answer {"ok": true} or {"error": S}:
  *	{"stores": [...], "parts": N, "part_size": N, "stall_ms": N,
  *	 "aws_metadata_url": S, "alibaba_metadata_url": S,
  *	 "up_rate": N, "down_rate": N, "log": "debug"}          all optional

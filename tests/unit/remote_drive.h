@@ -32,7 +32,7 @@ struct drive {
 	FILE *out;
 };
 
-/* --- lines ------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------- */
 
 static void
 say(struct drive *d, json_t *v)
@@ -78,7 +78,7 @@ shown(const char *s)
 	return v;
 }
 
-/* --- operations ------------------------------------------------------------------ */
+/* --- operations ----------------------------------------------------------- */
 
 static struct job **
 find(struct drive *d, const char *id)
@@ -193,7 +193,7 @@ got(void *ctx, uint64_t at, uint64_t n)
 	    "got", "at", (json_int_t)at, "n", (json_int_t)n));
 }
 
-/* --- commands ---------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------- */
 
 static struct remote_op *
 do_put(struct job *j, const json_t *v, const char *uri,

@@ -70,8 +70,8 @@ T_CASE(s3_v4_get_of_a_sub_resource_as_published)
 
 T_CASE(s3_v4_list_as_published_whatever_the_order_of_its_query)
 {
-	const struct sign_query a[] = { { "max-keys", "2" }, { "prefix", "J" } },
-	    b[] = { { "prefix", "J" }, { "max-keys", "2" } };
+	const struct sign_query a[] = { { "max-keys", "2" },
+		{ "prefix", "J" } }, b[] = { a[1], a[0] };
 	const char *want =
 	    "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
 
@@ -95,7 +95,7 @@ T_CASE(nobody_signs_for_an_anonymous_request)
 	t_check(out[0] == NULL);
 }
 
-/* --- OSS V4 ---------------------------------------------------------------- */
+/* --- OSS V4 --------------------------------------------------------------- */
 
 static const struct sign_query oss_query[] = {
 	{ "param1", "value1" }, { "+param1", "value3" },
@@ -162,7 +162,7 @@ T_CASE(oss_v4_of_a_cloud_box_as_in_the_sdks)
 	    "=94ce1f12c17d148ea681030275a94449d3357f5b5b21133996eec80af3e08a43");
 }
 
-/* --- OSS V1 ---------------------------------------------------------------- */
+/* --- OSS V1 --------------------------------------------------------------- */
 
 #define V1_TIME 1672223261000           /* Wed, 28 Dec 2022 10:27:41 GMT */
 
@@ -213,7 +213,7 @@ T_CASE(oss_v1_get_of_a_bucket_as_published)
 	oss1(&in, "OSS ak:x3E5TgOvl/i7PN618s5mEvpJDYk=");
 }
 
-/* --- how tests/outside/signing.py asks ------------------------------------- */
+/* --- how tests/outside/signing.py asks ------------------------------------ */
 
 static const char *
 text(const json_t *v, const char *name)
