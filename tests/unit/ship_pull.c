@@ -171,6 +171,7 @@ T_CASE(a_job_may_begin_from_a_model_that_only_the_bucket_has)
 	w_wait(id, JOB_SUCCEEDED);
 	t_eq_int(entries("state/cache/sha256"), 1);
 	free(uri);
+	free(old);
 	s_close();
 }
 
@@ -381,6 +382,7 @@ T_CASE(many_who_wait_make_one_download)
 		rk_id_new(id[k]);
 		t_eq_int(fetch_want(S.ship, &a, hex, &why), RK_EBUSY);
 	}
+	rk_why_fini(&why);
 	for (int k = 0; k < 3; k++)
 		t_eq_int(fetch(uri_of[0], id[k]), RK_OK);
 	ship_stats(S.ship, &st);
@@ -505,24 +507,18 @@ T_CASE(no_room_is_said_with_both_sizes)
 	s_close();
 }
 
-T_CASE(a_download_that_was_cut_off_leaves_nothing_that_counts)
+T_CASE(a_pull_that_was_killed_goes_on)
 {
-	char id[RK_ID], hex[RK_SHA256_HEX];
-	struct rk_why why = {0};
-
 	s_begin();
-	three_files();
-	rk_id_new(id);
-	for (int k = 0; k < 10; k++) {
-		struct fetch_ask a = { .uri = uri_of[0], .job = id };
-		if (fetch_want(S.ship, &a, hex, &why) == RK_OK)
-			break;
-		w_spin(k / 3);
-		s_close();
-		s_open();
-	}
-	t_eq_int(fetch(uri_of[0], id), RK_OK);
-	t_check(cached(0));
+	char *id = only_remote(1, NULL);
+	lose_folder(id);
+	start(id);
+	s_close();
+	for (int n = 0; n < 10; n++)
+		s_killed((useconds_t)(n * 700));
+	s_open();
+	w_wait(id, JOB_SUCCEEDED);
+	t_has(w_attempts(id), ":step-000000100:");
 	s_close();
 }
 

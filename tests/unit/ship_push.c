@@ -180,32 +180,63 @@ T_CASE(what_was_committed_while_no_daemon_was_there_is_pushed)
 	s_close();
 }
 
-/* Killed after every few milliseconds of a push, and at last let finish. */
+/* Killed at every few hundred microseconds of a push, and at last let finish. */
 T_CASE(a_push_that_was_killed_goes_on)
 {
 	s_begin();
-	char *id = s_job(9);
+	char *id = s_job(20);
 	s_close();
-	for (int k = 1; k <= 12; k++) {
+	for (int k = 1; k <= 8; k++) {
 		char *dir = xasprintf("step-%09d", k * 100);
-		S.ship = NULL;
+		char *json = xasprintf("%s/checkpoint.json", dir);
+		char *again = xasprintf("%s-r2", dir);
 		s_save(id, k * 100);
-		for (int ms = 0; ms <= k; ms++) {
-			s_open();
-			w_spin(ms);
-			s_close();
-		}
+		for (int n = 0; n < 4; n++)
+			s_killed((useconds_t)(k * 300 + n * 2500));
 		s_open();
 		s_wait(id, dir, "verified");
-		char *json = xasprintf("%s/checkpoint.json", dir);
 		t_check(s_there(id, json));
-		char *again = xasprintf("%s-r2", dir);
 		t_check(!s_there(id, again));
+		s_close();
 		free(again);
 		free(json);
 		free(dir);
-		s_close();
 	}
+}
+
+/* Deletions that are cut off are finished, and take nothing else along. */
+T_CASE(a_deletion_that_was_killed_is_finished)
+{
+	s_begin();
+	char *id = s_job(1);
+	s_close();
+	for (int k = 1; k <= 8; k++) {
+		char *dir = xasprintf("step-%09d", k * 100);
+		s_save_as(id, k * 100, 7, NULL);
+		for (int n = 0; n < 6; n++)
+			s_killed((useconds_t)(k * 500 + n * 4000));
+		free(dir);
+	}
+	s_open();
+	s_wait(id, "step-000000800", "verified");
+	for (int k = 1; k <= 7; k++) {
+		char *dir = xasprintf("step-%09d", k * 100);
+		char *json = xasprintf("%s/checkpoint.json", dir);
+		s_wait_gone(id, dir);
+		t_check(!s_there(id, json));
+		free(json);
+		free(dir);
+	}
+	struct rows rows;
+	rows_load(S.ship, id, 0, &rows);
+	t_eq_int(rows.n, 1);
+	struct rfiles f;
+	rfiles_parse(&f, rows.v[0].files);
+	for (int i = 0; i < f.n; i++)
+		t_check(access(f.v[i].uri + strlen("file://"), R_OK) == 0);
+	rfiles_fini(&f);
+	rows_fini(&rows);
+	s_close();
 }
 
 T_CASE(trouble_is_told_once_and_its_end_once)

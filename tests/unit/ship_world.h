@@ -70,6 +70,30 @@ s_close(void)
 	w_close();
 }
 
+/* A daemon that is killed so many microseconds after its start. */
+static U_UNUSED void
+s_killed(useconds_t after)
+{
+	int status, pipefd[2];
+	char c;
+
+	fflush(NULL);
+	t_eq_int(pipe(pipefd), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		s_open();
+		(void)!write(pipefd[1], "x", 1);
+		w_spin(10000);
+		_exit(0);
+	}
+	t_eq_int(read(pipefd[0], &c, 1), 1);
+	usleep(after);
+	kill(pid, SIGKILL);
+	t_eq_int(waitpid(pid, &status, 0), pid);
+	close(pipefd[0]);
+	close(pipefd[1]);
+}
+
 /* A job that nobody starts: its checkpoints are made by the test. */
 static U_UNUSED char *
 s_job(int keep_last)
