@@ -1,7 +1,259 @@
-/* mirror from inside. */
+/*
+ * mirror from inside; PROTOCOL beside this file says what is done and why.
+ *
+ *	mirror.c   opening, states, being lost, closing
+ *	names.c    the keys of objects, and listings of them
+ *	claim.c    steps 1 and 2: an epoch of our own, and the newest base
+ *	base.c     a base: text to jobs and back
+ *	read.c     step 3: whose jobs, and their records
+ *	find.c     which of their checkpoints are there
+ *	take.c     jobs into the database, late checkpoints out of the way
+ *	begin.c    steps 4 and 5: our base, the last look, and off
+ *	clean.c    what is left to do behind that: old objects, ended jobs
+ *	watch.c    looking for a higher epoch; the guard of deletions
+ *	table.c    what the bucket has of each job
+ *	records.c  changes of jobs into the bucket, and the last word
+ *
+ * Until it begins, the mirror is a sequence of steps, one under way at a time;
+ * a step that fails is done again after a while.
+ */
 #ifndef MIRROR_IMPL_H
 #define MIRROR_IMPL_H
 
 #include "rekindle/mirror.h"
+
+#define MIRROR_TAG   0x6d697272u
+#define NUMBER_TOP   9999999999         /* ten digits */
+#define GONE_VERSION NUMBER_TOP         /* of a record: the job was deleted */
+#define JOBS_MAX     200000             /* of a base */
+#define RECORD_MAX   (9u << 20)
+#define BASE_MAX     (60u << 20)        /* that we write */
+#define CKPTS_MAX    20000              /* of a job */
+#define GONE_KEPT    10000              /* deleted jobs that a base names */
+#define GONE_KEPT_MS (90ll * 24 * 3600 * 1000)
+#define GETS         16                 /* records being read */
+#define FINDS        8                  /* jobs being looked for */
+#define PUTS         8                  /* records being written */
+#define BASES_KEPT   3
+#define SLICE        100                /* jobs a turn of the loop */
+
+/* --- base.c ---------------------------------------------------------------- */
+
+/* A job as the bucket has it. */
+struct bjob {
+	char id[RK_ID];
+	int64_t version;                /* of the line; 0: it has no record */
+	size_t at, len;                 /* the line in the base's text */
+	json_t *ckpts;                  /* list of addresses, or NULL */
+	bool ended, unfound;            /* what the line says */
+	bool gone;
+	int64_t gone_ms;
+	int64_t listed;                 /* newest version under records/ */
+	char *rec;                      /* that record's text, if it is newer */
+	size_t rec_len;
+	/* what we make of it */
+	bool here, take, search, done;
+	int64_t here_version;
+	int tries;
+	char *refused;                  /* why it is left aside */
+};
+struct base {
+	int64_t epoch;
+	char claim[RK_ID];
+	struct bjob *v;                 /* by id once base_sort() was called */
+	size_t n, cap;
+	size_t bad;                     /* lines that say nothing */
+	char *bad_why;
+};
+/* RK_EINVAL, RK_ELIMIT: no base, why says what; b is empty then.  text must
+ * stay as long as b is used. */
+enum rk_err base_parse(struct base *b, const char *text, size_t len,
+    struct rk_why *why) RK_MUSTCHECK;
+void base_fini(struct base *b);
+struct bjob *base_find(const struct base *b, const char *id);
+struct bjob *base_add(struct base *b, const char *id);  /* keeps the order */
+/* The newest record, parsed; NULL with why. */
+json_t *bjob_record(const struct bjob *j, const char *text,
+    struct rk_why *why);
+bool bjob_names(const struct bjob *j, const char *folder);
+/* Lines: */
+void base_put_head(struct strbuf *b, int64_t epoch, const char *claim);
+void base_put_job(struct strbuf *b, const json_t *record, json_t *ckpts,
+    bool found);
+void base_put_gone(struct strbuf *b, const char *id, int64_t at_ms);
+void base_put_line(struct strbuf *b, const char *line, size_t len);
+void base_put_end(struct strbuf *b, size_t lines);
+
+/* --- names.c --------------------------------------------------------------- */
+
+struct numbers {
+	int64_t *v;
+	size_t n;
+	const char *suffix;
+	bool many;                      /* there were more than we look at */
+};
+bool numbers_see(struct numbers *l, const struct remote_entry *v, size_t n);
+int64_t numbers_top(const struct numbers *l);           /* 0: none */
+void numbers_fini(struct numbers *l);
+char *key_of(const struct mirror *m, const char *kind, int64_t n,
+    const char *suffix);                                /* whole addresses */
+char *dir_of(const struct mirror *m, const char *kind);
+char *record_key(const struct mirror *m, int64_t epoch, const char *id,
+    int64_t version);
+bool record_name(const char *key, char id[RK_ID], int64_t *version);
+struct remote_patience patience(int64_t ms);
+
+/* --- table.c --------------------------------------------------------------- */
+
+struct rec {
+	struct rec *next;               /* in the list of those to be written */
+	char id[RK_ID];
+	int64_t version;                /* that the bucket has; 0: none */
+	int64_t object;                 /* version of the object under our
+	                                   epoch; 0: none */
+	int64_t mark;                   /* since when it waits */
+	int64_t again;                  /* changed while being written: then */
+	bool dirty;                     /* in the list */
+	int64_t putting;                /* version */
+	struct remote_op *op;
+	struct mirror *m;
+};
+struct rec *table_get(struct mirror *m, const char *id);        /* or NULL */
+struct rec *table_need(struct mirror *m, const char *id);
+void table_fini(struct mirror *m);
+
+/* --- the whole --------------------------------------------------------------- */
+
+typedef void step_fn(struct mirror *m);
+enum look { LOOK_FINE, LOOK_HIGHER, LOOK_UNKNOWN };
+typedef void look_fn(void *ctx, enum look found);
+struct waiter {
+	struct waiter *next;
+	look_fn *fn;
+	void *ctx;
+};
+struct question {
+	struct question *next;
+	struct mirror *m;
+	ship_answer_fn *answer;
+	void *actx;
+	int64_t mark;                   /* records before it are to be there */
+	bool looking;
+};
+struct search;
+
+struct mirror {
+	unsigned tag;
+	struct loop *loop;
+	struct remote *remote;
+	struct store *store;
+	struct sup *sup;
+	struct ship *ship;
+	struct mirror_config c;         /* its strings are ours */
+	char *dir;                      /* PREFIX/instances/NAME/ */
+	mirror_lost_fn *lost;
+	void *lost_ctx;
+	enum mirror_state state;
+	int64_t since_ms;
+	char *error;                    /* what holds it up, or NULL */
+
+	/* starting */
+	step_fn *step;                  /* the one to be done (again) */
+	struct loop_timer *step_timer, *alone_timer;
+	int fails, collisions;
+	bool began, alone, foreign;     /* foreign: the newest base */
+	struct remote_op *op;           /* the step's */
+	struct numbers list;
+	int64_t epoch, top;             /* ours; the highest seen */
+	char claim[RK_ID], dirname[RK_ID];
+	json_t *mine;                   /* [[epoch, claim], ...] */
+	int64_t b;                      /* the newest base, 0: none */
+	char *text;                     /* of it */
+	size_t text_len;
+	struct base base;
+	int listings;
+	bool vanished;
+	size_t at;
+	int under_way;
+	struct fetch *fetches;
+	struct search *searches;
+	int64_t waits_since_ms;
+
+	/* our base */
+	struct strbuf out;
+	size_t lines, gone;
+	char after[RK_ID];
+
+	/* owning */
+	struct loop_timer *tick, *batch_timer, *ask_timer;
+	int64_t tick_ms, boot_ms, checked_ms;
+	struct remote_op *look_op;
+	struct numbers look_list;
+	struct waiter *waiting, *looking;
+	struct question *questions;
+	struct remote_op *who_op;
+	int64_t higher;
+	char *who;
+	struct cleaner *cleaner;
+
+	struct rec **table;
+	size_t table_n, table_cap;
+	struct rec *first, **last;      /* to be written */
+	int64_t marks, batch_mark, waiting_recs;
+	int puts, put_fails;
+	bool batch_looks, in_batch;
+
+	char *last_word;                /* of a flush */
+	bool last_put;
+	struct remote_op *last_op;
+	mirror_flushed_fn *flushed;
+	void *flushed_ctx;
+	struct loop_timer *flush_timer;
+};
+
+/* mirror.c */
+void mirror_move(struct mirror *m, enum mirror_state to, const char *cause);
+void go_to(struct mirror *m, step_fn *step);            /* in the next round */
+void go_again(struct mirror *m, const char *error);     /* after a while */
+void went_well(struct mirror *m);                       /* trouble is over */
+void mirror_lose(struct mirror *m, int64_t higher);
+/* A listing of numbers for the step; fn gets the result. */
+void step_list(struct mirror *m, const char *kind, const char *suffix,
+    remote_done_fn *fn);
+/* Was the step's operation good?  Else it is repeated. */
+bool step_good(struct mirror *m, const struct remote_result *r,
+    const char *doing);
+
+/* claim.c */
+void step_claim(struct mirror *m);
+bool mine_has(const struct mirror *m, int64_t epoch, const char *claim);
+enum rk_err mine_load(struct mirror *m) RK_MUSTCHECK;
+enum rk_err mine_save(struct mirror *m, bool anew) RK_MUSTCHECK;
+int64_t mine_top(const struct mirror *m);
+
+/* read.c, find.c, take.c, begin.c, clean.c: the steps in their order */
+void step_read(struct mirror *m);
+void read_fini(struct mirror *m);
+void step_find(struct mirror *m);
+void search_later(struct mirror *m);      /* ended jobs, behind the beginning */
+void search_fini(struct mirror *m);
+void step_take(struct mirror *m);
+void step_begin(struct mirror *m);
+void clean_begin(struct mirror *m);
+void clean_fini(struct mirror *m);
+
+/* watch.c */
+void watch_begin(struct mirror *m);
+void watch_look(struct mirror *m, look_fn *fn, void *ctx);
+void watch_guard(void *ctx, ship_answer_fn *answer, void *actx);
+void watch_ask(struct mirror *m);       /* questions that may be ripe */
+void watch_fini(struct mirror *m);
+
+/* records.c */
+void records_listen(void *ctx, const char *job, char what);
+void records_begin(struct mirror *m);
+void records_known(struct mirror *m, const char *id, int64_t version);
+int64_t records_oldest(const struct mirror *m);         /* mark that waits */
+void records_fini(struct mirror *m);
 
 #endif

@@ -1,0 +1,226 @@
+/*
+ * Which remote checkpoints of the jobs that are taken over count and are there:
+ * those that the base names, and those of the base's epoch.  The rows of what
+ * was known here go first; ship_find() makes new ones.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+#define TRIES_PUSH 4            /* where a job's own store does not answer */
+
+struct search {
+	struct search *next;
+	struct mirror *m;
+	size_t i;                       /* in m->base.v */
+	int64_t b;                      /* the base's epoch; 0: none counts */
+	bool own;                       /* below the job's own push */
+};
+
+static void find_more(struct mirror *m);
+
+void
+search_fini(struct mirror *m)
+{
+	struct search *s;
+
+	while ((s = m->searches) != NULL) {
+		m->searches = s->next;
+		ship_find_forget(m->ship, s);
+		free(s);
+	}
+	m->under_way = 0;
+}
+
+static bool
+accept(void *ctx, const char *folder, int64_t epoch)
+{
+	struct search *s = ctx;
+
+	return (s->b > 0 && epoch == s->b) ||
+	    bjob_names(&s->m->base.v[s->i], folder);
+}
+
+/* --- rows ------------------------------------------------------------------------ */
+
+struct keys {
+	char *v[64];                    /* "dir\0uri" */
+	size_t n;
+};
+
+static bool
+see_row(void *ctx, const struct remote_row *r)
+{
+	struct keys *k = ctx;
+
+	k->v[k->n++] = xstrdup(r->dir);
+	k->v[k->n++] = xstrdup(r->uri);
+	return k->n + 1 < RK_ARRAY_LEN(k->v);
+}
+
+static enum rk_err
+drop_rows(struct mirror *m, const char *job)
+{
+	struct keys k;
+	enum rk_err rc;
+
+	do {
+		k.n = 0;
+		rc = store_remotes(m->store, job, 0, see_row, &k);
+		for (size_t i = 0; i < k.n; i += 2) {
+			struct remote_row r = { .dir = k.v[i],
+				.uri = k.v[i + 1] };
+			snprintf(r.job, sizeof(r.job), "%s", job);
+			if (rc == RK_OK)
+				rc = store_remote_drop(m->store, &r);
+			free(k.v[i]);
+			free(k.v[i + 1]);
+		}
+	} while (rc == RK_OK && k.n > 0);
+	return rc;
+}
+
+/* --- one job ----------------------------------------------------------------------- */
+
+static void
+found(void *ctx, int n, const char *why)
+{
+	struct search *s = ctx, **p;
+	struct mirror *m = s->m;
+
+	must_be(m, MIRROR_TAG);
+	struct bjob *j = &m->base.v[s->i];
+	bool own = s->own;
+	for (p = &m->searches; *p != s; p = &(*p)->next)
+		;
+	*p = s->next;
+	free(s);
+	m->under_way--;
+	if (n >= 0) {
+		j->done = true;
+		j->unfound = false;
+	} else if (own && ++j->tries >= TRIES_PUSH) {
+		j->done = true;
+		free(j->refused);
+		j->refused = xasprintf("its checkpoints cannot be looked "
+		    "for: %s", why);
+	} else {
+		char *text = xasprintf("cannot look for the checkpoints of "
+		    "job %s: %s", j->id, why);
+		search_fini(m);
+		go_again(m, text);
+		free(text);
+		return;
+	}
+	find_more(m);
+}
+
+/* Where its checkpoints go, "" if nowhere; NULL with why. */
+static char *
+prefix_of(struct mirror *m, const struct bjob *j, bool *own,
+    struct rk_why *why)
+{
+	json_t *record = bjob_record(j, m->text, why), *tree = NULL;
+	const char *text = json_string_value(json_object_get(json_object_get(
+	    record, "row"), "spec"));
+	struct spec *spec = NULL;
+	char *prefix = NULL;
+
+	if (record != NULL && text == NULL)
+		rk_refuse(why, "has no specification");
+	else if (record != NULL && rkj_parse_json(text, strlen(text), &tree,
+	    why) == RK_OK && spec_parse(tree, &spec, why) == RK_OK) {
+		prefix = ship_prefix(m->ship, spec);
+		*own = strncmp(prefix, m->c.prefix, strlen(m->c.prefix)) != 0;
+	}
+	spec_free(spec);
+	json_decref(tree);
+	json_decref(record);
+	return prefix;
+}
+
+/* false: the disk; everything waits. */
+static bool
+find_one(struct mirror *m, size_t i)
+{
+	struct bjob *j = &m->base.v[i];
+	struct rk_why why = { 0 };
+	bool own = false;
+	char *prefix = prefix_of(m, j, &own, &why);
+	bool good = true;
+
+	if (prefix == NULL) {
+		j->refused = rk_why_text(&why);
+	} else if (!m->began && drop_rows(m, j->id) != RK_OK) {
+		go_again(m, "cannot write to the database");
+		good = false;
+	} else if (prefix[0] != '\0') {
+		struct search *s = xcalloc(1, sizeof(*s));
+		s->m = m;
+		s->i = i;
+		s->b = m->b;
+		s->own = own;
+		s->next = m->searches;
+		m->searches = s;
+		m->under_way++;
+		ship_find(m->ship, j->id, prefix, accept, found, s);
+	} else {
+		j->done = true;
+	}
+	free(prefix);
+	rk_why_fini(&why);
+	return good;
+}
+
+static void
+find_more(struct mirror *m)
+{
+	for (; m->at < m->base.n && m->under_way < FINDS; m->at++) {
+		struct bjob *j = &m->base.v[m->at];
+		if (j->search && !j->done && j->refused == NULL &&
+		    !find_one(m, m->at))
+			return;
+	}
+	if (m->under_way > 0)
+		return;
+	went_well(m);
+	if (!m->began) {
+		go_to(m, step_take);
+	} else {                        /* the ended ones are known, too */
+		base_fini(&m->base);
+		free(m->text);
+		m->text = NULL;
+	}
+}
+
+/* `done` was about records; from here on it is about checkpoints. */
+static void
+step_find_on(struct mirror *m)
+{
+	m->at = 0;
+	find_more(m);
+}
+
+void
+step_find(struct mirror *m)
+{
+	for (size_t i = 0; i < m->base.n; i++)
+		m->base.v[i].done = false;
+	m->step = step_find_on;
+	step_find_on(m);
+}
+
+void
+search_later(struct mirror *m)
+{
+	for (size_t i = 0; i < m->base.n; i++) {
+		struct bjob *j = &m->base.v[i];
+		j->search = !j->gone && j->refused == NULL && !j->search &&
+		    (j->take || j->unfound);
+		j->done = false;
+	}
+	/* What was pushed under that epoch is named by now, or late. */
+	m->b = 0;
+	go_to(m, step_find_on);
+}

@@ -1,0 +1,382 @@
+/*
+ * Changes of jobs into the bucket.
+ *
+ * Who has changed waits in a list, marked with the time of the change; after
+ * batch_ms, and a look, what a job is then is put as an object of its version.
+ * The older object goes when the newer is there.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "impl.h"
+
+#define AGAIN_MS     1000
+#define AGAIN_MAX_MS 60000
+#define PUT_MS       120000
+
+static void pump(struct mirror *m);
+static void flush_look(struct mirror *m);
+
+/* --- the list ---------------------------------------------------------------------- */
+
+static void
+enlist(struct mirror *m, struct rec *r, int64_t mark)
+{
+	r->dirty = true;
+	r->mark = mark;
+	r->next = NULL;
+	*m->last = r;
+	m->last = &r->next;
+	m->waiting_recs++;
+}
+
+static void
+changed(struct mirror *m, struct rec *r)
+{
+	if (r->dirty)
+		return;
+	if (r->op == NULL)
+		enlist(m, r, ++m->marks);
+	else if (r->again == 0)         /* what is being put is older */
+		r->again = ++m->marks;
+}
+
+/* It could not be written: first again, and as old as it was. */
+static void
+relist(struct mirror *m, struct rec *r)
+{
+	r->dirty = true;
+	r->again = 0;                   /* the next time says all */
+	r->next = m->first;
+	if (m->first == NULL)
+		m->last = &r->next;
+	m->first = r;
+}
+
+static struct rec *
+unlist(struct mirror *m)
+{
+	struct rec *r = m->first;
+
+	if (r == NULL)
+		return NULL;
+	m->first = r->next;
+	if (m->first == NULL)
+		m->last = &m->first;
+	r->dirty = false;
+	r->next = NULL;
+	return r;
+}
+
+int64_t
+records_oldest(const struct mirror *m)
+{
+	int64_t oldest = m->first != NULL ? m->first->mark : INT64_MAX;
+
+	/* Those on the wire are few, but may be anywhere. */
+	for (size_t i = 0; m->puts > 0 && i < m->table_cap; i++) {
+		const struct rec *r = m->table[i];
+		if (r != NULL && r->op != NULL)
+			oldest = RK_MIN(oldest, r->mark);
+	}
+	return oldest;
+}
+
+void
+records_known(struct mirror *m, const char *id, int64_t version)
+{
+	table_need(m, id)->version = version;
+}
+
+/* No earlier than what is waited for already. */
+static void
+batch_soon(struct mirror *m, int64_t ms)
+{
+	if (!m->began || m->in_batch)
+		return;
+	m->in_batch = true;
+	loop_timer_at(m->batch_timer, mono_ms() + ms);
+}
+
+void
+records_listen(void *ctx, const char *job, char what)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (what != 's' || job[0] == '\0' || m->state == MIRROR_LOST)
+		return;
+	changed(m, table_need(m, job));
+	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
+}
+
+/* --- one record ---------------------------------------------------------------------- */
+
+static void
+ignored(void *ctx, const struct remote_result *r)
+{
+	(void)ctx;
+	if (r->end != REMOTE_OK)
+		log_debug("mirror: an older record stays: %s", r->error);
+}
+
+static void
+drop_older(struct rec *r)
+{
+	struct remote_patience pt = patience(30000);
+	char *key = record_key(r->m, r->m->epoch, r->id, r->object);
+
+	(void)remote_delete(r->m->remote, key, &pt, ignored, NULL);
+	free(key);
+}
+
+static void
+trouble(struct mirror *m, struct rec *r, const char *error)
+{
+	int64_t ms = RK_MIN(AGAIN_MS << RK_MIN(m->put_fails, 6), AGAIN_MAX_MS);
+
+	relist(m, r);
+	m->batch_mark = 0;              /* this batch is over */
+	if (m->put_fails++ == 0)
+		log_warn("mirror: records wait: %s", error);
+	free(m->error);
+	m->error = rk_text_clean(xstrdup(error));
+	m->in_batch = true;
+	loop_timer_at(m->batch_timer, mono_ms() + ms);
+}
+
+static void
+put_done(void *ctx, const struct remote_result *res)
+{
+	struct rec *r = ctx;
+	struct mirror *m = r->m;
+
+	must_be(m, MIRROR_TAG);
+	r->op = NULL;
+	m->puts--;
+	if (res->end != REMOTE_OK) {
+		trouble(m, r, res->error);
+		return;
+	}
+	if (m->put_fails > 0) {
+		log_info("mirror: records are written again");
+		m->put_fails = 0;
+		free(m->error);
+		m->error = NULL;
+	}
+	if (r->object != 0 && r->object != r->putting)
+		drop_older(r);
+	r->object = r->version = r->putting;
+	m->waiting_recs--;
+	if (r->again != 0) {
+		enlist(m, r, r->again);
+		r->again = 0;
+		batch_soon(m, m->c.batch_ms);
+	}
+	watch_ask(m);
+	pump(m);
+}
+
+static void
+put(struct mirror *m, struct rec *r, int64_t version, const json_t *o)
+{
+	struct remote_patience pt = patience(PUT_MS);
+	char *key = record_key(m, m->epoch, r->id, version), *text;
+
+	text = rkj_text(o);
+	r->putting = version;
+	m->puts++;
+	r->op = remote_put(m->remote, key, text, strlen(text), false, &pt,
+	    put_done, r);
+	free(text);
+	free(key);
+}
+
+/* Nothing to do: the bucket has it, or never will. */
+static void
+settled(struct mirror *m)
+{
+	m->waiting_recs--;
+	watch_ask(m);
+}
+
+static void
+write_one(struct mirror *m, struct rec *r)
+{
+	json_t *o = NULL;
+	enum rk_err rc = store_job_export(m->store, r->id, &o);
+	int64_t version = json_integer_value(json_object_get(json_object_get(o,
+	    "row"), "version"));
+
+	if (rc == RK_ENOENT) {
+		o = json_pack("{s:s, s:I}", "deleted", r->id, "at",
+		    (json_int_t)now_ms());
+		if (r->version == 0 || r->version == GONE_VERSION)
+			settled(m);     /* the bucket never knew it */
+		else
+			put(m, r, GONE_VERSION, o);
+	} else if (rc != RK_OK) {
+		trouble(m, r, "the database cannot be read");
+	} else if (version == r->version) {
+		settled(m);
+	} else {
+		put(m, r, version, o);
+	}
+	json_decref(o);
+}
+
+/* --- batches --------------------------------------------------------------------------- */
+
+/* Those that waited when the batch was looked for.  What fails ends it; its timer
+ * begins the next. */
+static void
+pump(struct mirror *m)
+{
+	struct rec *r;
+
+	while (m->state == MIRROR_OWNER && m->puts < PUTS && m->first != NULL &&
+	    m->first->mark <= m->batch_mark && (r = unlist(m)) != NULL)
+		write_one(m, r);
+	flush_look(m);
+}
+
+static void
+batch_looked(void *ctx, enum look found)
+{
+	struct mirror *m = ctx;
+
+	/* When nothing can be known the puts will say what is the matter. */
+	m->batch_looks = false;
+	if (found == LOOK_HIGHER)
+		return;
+	m->batch_mark = m->marks;
+	pump(m);
+}
+
+static void
+batch_timer_fn(void *ctx)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	m->in_batch = false;
+	if (m->state != MIRROR_OWNER || m->batch_looks)
+		return;
+	if (m->first == NULL) {
+		flush_look(m);
+		return;
+	}
+	m->batch_looks = true;
+	watch_look(m, batch_looked, m);
+}
+
+/* --- the last word ------------------------------------------------------------------------ */
+
+static void
+flush_end(struct mirror *m, bool all)
+{
+	mirror_flushed_fn *fn = m->flushed;
+
+	if (fn == NULL)
+		return;
+	m->flushed = NULL;
+	remote_cancel(&m->last_op);
+	loop_timer_off(m->flush_timer);
+	free(m->last_word);
+	m->last_word = NULL;
+	fn(m->flushed_ctx, all);
+}
+
+static void
+last_done(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	m->last_op = NULL;
+	m->last_put = true;
+	if (r->end != REMOTE_OK)
+		log_warn("mirror: how we left could not be written: %s",
+		    r->error);
+	if (m->waiting_recs == 0)
+		flush_end(m, r->end == REMOTE_OK);
+}
+
+static void
+put_last(struct mirror *m)
+{
+	struct remote_patience pt = patience(PUT_MS);
+	char at[RK_TIME], *key = key_of(m, "left/", m->epoch, ".json"), *text;
+	json_t *o = json_pack("{s:I, s:s, s:s}", "epoch",
+	    (json_int_t)m->epoch, "left_at", rk_time_text(at, now_ms()),
+	    "text", m->last_word);
+
+	must(o != NULL);
+	text = rkj_pretty(o);
+	m->last_op = remote_put(m->remote, key, text, strlen(text), false, &pt,
+	    last_done, m);
+	free(text);
+	free(key);
+	json_decref(o);
+}
+
+/* All records first: the last word is the last. */
+static void
+flush_look(struct mirror *m)
+{
+	if (m->flushed == NULL || m->waiting_recs > 0 || m->last_op != NULL ||
+	    m->state != MIRROR_OWNER)
+		return;
+	if (m->last_put)
+		flush_end(m, true);
+	else
+		put_last(m);
+}
+
+static void
+flush_timer_fn(void *ctx)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (m->flushed != NULL && m->waiting_recs > 0)
+		log_warn("mirror: %lld records are not in the bucket",
+		    (long long)m->waiting_recs);
+	flush_end(m, false);
+}
+
+void
+mirror_flush(struct mirror *m, const char *text, int64_t deadline_ms,
+    mirror_flushed_fn *fn, void *ctx)
+{
+	must_be(m, MIRROR_TAG);
+	flush_end(m, false);            /* an earlier one is replaced */
+	m->flushed = fn;
+	m->flushed_ctx = ctx;
+	m->last_word = rk_text_clean(xstrdup(text));
+	m->last_put = false;
+	if (m->state != MIRROR_OWNER) {
+		loop_timer_at(m->flush_timer, mono_ms());
+		return;
+	}
+	loop_timer_at(m->flush_timer, deadline_ms);
+	m->in_batch = true;
+	loop_timer_at(m->batch_timer, mono_ms());
+}
+
+void
+records_begin(struct mirror *m)
+{
+	m->batch_timer = loop_timer_add(m->loop, batch_timer_fn, m);
+	m->flush_timer = loop_timer_add(m->loop, flush_timer_fn, m);
+}
+
+void
+records_fini(struct mirror *m)
+{
+	remote_cancel(&m->last_op);
+	table_fini(m);
+	free(m->last_word);
+	loop_timer_del(&m->batch_timer);
+	loop_timer_del(&m->flush_timer);
+}

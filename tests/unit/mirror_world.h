@@ -1,0 +1,246 @@
+/*
+ * Some daemons in one process, without their API: each a node with a state
+ * directory of its own, all on one loop, with one bucket (a folder).  Trainers
+ * are sup_fake.h's.
+ */
+#ifndef MIRROR_WORLD_H
+#define MIRROR_WORLD_H
+
+#include "impl.h"
+#include "rekindle/ckpt.h"
+#include "rekindle/wire.h"
+#include "sup_fake.h"
+
+struct node {
+	char dir[600];
+	struct store *store;
+	struct sup *sup;
+	struct ship *ship;
+	struct mirror *mirror;
+	bool lost;
+	char *who;
+};
+
+static struct http *w_http;
+static struct remote *w_remote;
+static char w_bucket[600];
+static int64_t w_check_ms = 50, w_start_wait_ms = 60000;
+static const char *w_instance = "gpu-a";
+
+static inline void
+w_world(void)
+{
+	struct http_config hc = { 0 };
+	struct remote_config rc = { 0 };
+	struct rk_why why = { 0 };
+	char cwd[400];
+
+	w_prepare();
+	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
+	snprintf(w_bucket, sizeof(w_bucket), "%s/bucket", cwd);
+	t_eq_int(loop_open(&W.loop), RK_OK);
+	t_eq_int(http_open(&w_http, W.loop, &hc), RK_OK);
+	if (remote_open(&w_remote, W.loop, w_http, &rc, &why) != RK_OK)
+		t_fail("%s", rk_why_first(&why));
+	W.look = loop_timer_add(W.loop, w_look, &W);
+}
+
+static inline void
+w_world_end(void)
+{
+	loop_timer_del(&W.look);
+	remote_close(&w_remote);
+	http_close(&w_http);
+	loop_close(&W.loop);
+}
+
+static inline void
+w_on_lost(void *ctx, const char *who)
+{
+	struct node *n = ctx;
+
+	t_check(!n->lost);
+	n->lost = true;
+	n->who = xstrdup(who);
+}
+
+/* A daemon starts on the directory of that name. */
+static inline void
+w_start(struct node *n, const char *name)
+{
+	struct rk_why why = { 0 };
+	char cwd[400], path[700], *prefix = xasprintf("file://%s/", w_bucket);
+
+	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
+	*n = (struct node){ .lost = false };
+	snprintf(n->dir, sizeof(n->dir), "%s/%s", cwd, name);
+	t_eq_int(rk_mkdirs(n->dir, 0755), RK_OK);
+	snprintf(path, sizeof(path), "%s/test.db", n->dir);
+	struct sup_config c = W.c;
+	c.state_dir = n->dir;
+	c.held = true;
+	c.instance = w_instance;
+	struct ship_config sc = { .state_dir = n->dir, .prefix = prefix,
+		.instance = w_instance, .uploads = 2, .cache_limit = 1 << 30,
+		.stale_upload_ms = 86400000, .retry_ms = 50,
+		.retry_max_ms = 200 };
+	struct mirror_config mc = { .prefix = prefix, .instance = w_instance,
+		.check_ms = w_check_ms, .batch_ms = 5,
+		.start_wait_ms = w_start_wait_ms };
+	if (store_open(&n->store, path, &why) != RK_OK ||
+	    sup_open(&n->sup, W.loop, n->store, &c, &why) != RK_OK ||
+	    ship_open(&n->ship, W.loop, w_remote, n->store, n->sup, &sc,
+	    &why) != RK_OK || mirror_open(&n->mirror, W.loop, w_remote,
+	    n->store, n->sup, n->ship, &mc, w_on_lost, n, &why) != RK_OK)
+		t_fail("%s", rk_why_first(&why));
+	free(prefix);
+}
+
+/* As by kill -9, but that its trainers die with it. */
+static inline void
+w_kill(struct node *n)
+{
+	mirror_close(&n->mirror);
+	ship_close(&n->ship);
+	sup_close(&n->sup);
+	store_close(&n->store);
+	free(n->who);
+	n->who = NULL;
+}
+
+/* The verbs of sup_fake.h are about this one. */
+static inline void
+w_use(struct node *n)
+{
+	W.store = n->store;
+	W.sup = n->sup;
+}
+
+static struct node *w_node;
+static enum mirror_state w_state_want;
+
+static inline bool
+w_is_mirror(struct world *w)
+{
+	(void)w;
+	return w_node->mirror->state == w_state_want;
+}
+
+static inline void
+w_wait_mirror(struct node *n, enum mirror_state s)
+{
+	w_node = n;
+	w_state_want = s;
+	w_until(w_is_mirror, mirror_state_words[s]);
+}
+
+static inline bool
+w_is_lost(struct world *w)
+{
+	(void)w;
+	return w_node->lost;
+}
+
+static inline bool
+w_is_written(struct world *w)
+{
+	(void)w;
+	return w_node->mirror->waiting_recs == 0 &&
+	    w_node->mirror->state == MIRROR_OWNER;
+}
+
+/* Every record is in the bucket. */
+static inline void
+w_wait_written(struct node *n)
+{
+	w_node = n;
+	w_until(w_is_written, "records in the bucket");
+}
+
+static inline bool
+w_see_verified(void *ctx, const struct remote_row *r)
+{
+	int *left = ctx;
+
+	*left += r->state != RS_VERIFIED;
+	left[1]++;
+	return true;
+}
+
+static inline bool
+w_is_shipped(struct world *w)
+{
+	int left[2] = { 0, 0 };
+
+	t_eq_int(store_remotes(w_node->store, w->id, 0, w_see_verified, left),
+	    RK_OK);
+	return left[0] == 0 && left[1] >= w->want;
+}
+
+/* At least so many checkpoints of a job are remote and verified. */
+static inline void
+w_wait_shipped(struct node *n, const char *id, int count)
+{
+	w_node = n;
+	W.id = id;
+	W.want = count;
+	w_until(w_is_shipped, "checkpoints in the bucket");
+}
+
+static inline void
+w_saved(void *ctx, const char *dir, const char *why)
+{
+	if (dir == NULL)
+		t_fail("not saved: %s", why);
+	snprintf(ctx, CKPT_DIR_MAX, "%s", dir);
+}
+
+static char w_saved_dir[CKPT_DIR_MAX];
+static inline bool
+w_is_saved(struct world *w)
+{
+	(void)w;
+	return w_saved_dir[0] != '\0';
+}
+
+/* A running job saves now; its folder's name. */
+static inline const char *
+w_save(const char *id)
+{
+	struct rk_why why = { 0 };
+
+	w_saved_dir[0] = '\0';
+	if (sup_checkpoint(W.sup, id, "", w_saved, w_saved_dir, &why) != RK_OK)
+		t_fail("%s", rk_why_first(&why));
+	w_until(w_is_saved, "a checkpoint");
+	return w_saved_dir;
+}
+
+static inline bool
+w_there(const char *path)
+{
+	char *p = xasprintf("%s/%s", w_bucket, path);
+	bool yes = access(p, F_OK) == 0;
+
+	free(p);
+	return yes;
+}
+
+/* An object of the instance, as somebody else would put it. */
+static inline void
+w_put(const char *path, const char *text)
+{
+	char *p = xasprintf("%s/instances/%s/%s", w_bucket, w_instance, path);
+	char *slash = strrchr(p, '/');
+
+	*slash = '\0';
+	t_eq_int(rk_mkdirs(p, 0755), RK_OK);
+	*slash = '/';
+	FILE *f = fopen(p, "w");
+	t_check(f != NULL);
+	fputs(text, f);
+	fclose(f);
+	free(p);
+}
+
+#endif
