@@ -170,9 +170,8 @@ download_go(struct download *d, const struct object *o)
 	}
 	d->pumping = true;
 	behind_begin(d);
-	behind_see(d, 0, 0);
-	if (d->size > 0)
-		pulls_pump(d);
+	pulls_pump(d);
+	behind_see(d, 0, 0);    /* last: of nothing, all is there */
 }
 
 void
