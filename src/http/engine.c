@@ -159,7 +159,7 @@ unpause(struct http *h)
 			c->wants_down = false;
 		int still = (c->wants_up ? CURLPAUSE_SEND : 0) |
 		    (c->wants_down ? CURLPAUSE_RECV : 0);
-		c->brisk_ms = mono_ms();
+		c->brisk_ms = mono_ms();        /* it is not its fault */
 		if (still == 0) {
 			/* It goes behind the others for the next time. */
 			TAILQ_REMOVE(&h->active, c, link);
@@ -191,7 +191,7 @@ look_at_speed(struct http *h)
 		uint64_t moved = c->moved;
 		/* It starts from nothing when a body is sent again. */
 		uint64_t by = moved > c->looked_at ? moved - c->looked_at : 0;
-		if (!c->connected || c->wants_up || c->wants_down ||
+		if (!c->connected ||
 		    (by > 0 && by * 1000 >= (uint64_t)c->r.slow * (uint64_t)ms))
 			c->brisk_ms = now;
 		c->looked_ms = now;

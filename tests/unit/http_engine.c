@@ -517,6 +517,7 @@ T_CASE(a_large_body_waits_for_the_server_s_word)
 	r.body_size = 3000000;
 	struct got g = perform(&r);
 	t_check(g.status == 200 && g.sent == 3000000);
+	t_eq_str(g.header, "one two");
 	free(g.body);
 	r.url = url("/early");
 	g = perform(&r);
@@ -531,6 +532,7 @@ T_CASE(a_body_is_sent_again_when_a_kept_connection_was_closed)
 	open_all(&(struct http_config){0});
 	int fd = file_of("f", 700000);
 	for (int i = 0; i < 2; i++) {
+		int before = NOW(server.connections);
 		free(perform_get("/fickle").body);
 		struct http_request r = get("/put", NULL);
 		r.method = "PUT";
@@ -544,6 +546,7 @@ T_CASE(a_body_is_sent_again_when_a_kept_connection_was_closed)
 		struct got g = perform(&r);
 		t_eq_int(g.end, HTTP_ANSWERED);
 		t_check(begins(g.body, i == 0 ? "700000 " : "1000 "));
+		t_eq_int(NOW(server.connections), before + 2 - i);
 		if (i == 0) {
 			char *want = sum_of(0, 700000);
 			t_eq_str(g.body, want);
@@ -733,7 +736,7 @@ check_rate(bool up)
 		r.sink_status = 200;
 		r.metered = true;
 		r.slow_ms = 200;
-		r.slow = 1000000;       /* more than its share: not its fault */
+		r.slow = 3000000;       /* more than its share: not its fault */
 		http_send(h, &r);
 	}
 	await(4);

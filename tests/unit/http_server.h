@@ -16,7 +16,7 @@
  *	/close           closes without an answer
  *	/junk            answers what is not HTTP
  *	/slow/N          answers after N ms
- *	/fickle          answers, and closes when the next request has come
+ *	/fickle          answers, and closes in the middle of the next request
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -26,6 +26,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include "rekindle/base.h"
 #include "t.h"
 
 static struct {
@@ -120,7 +121,7 @@ answer_body(int fd, const char *head, const char *p, size_t have, bool echo)
 	static __thread char buf[65536];
 
 	if (strcasestr(head, "\r\nExpect: 100-continue") != NULL)
-		says(fd, "HTTP/1.1 100 Continue\r\nX-Early: yes\r\n\r\n");
+		says(fd, "HTTP/1.1 100 Continue\r\nX-Test: early\r\n\r\n");
 	while (got < size) {
 		ssize_t n = have > 0 ? (ssize_t)have :
 		    recv(fd, buf, sizeof(buf), 0);
@@ -184,6 +185,22 @@ bad_day(int fd, const char *path)
 	return true;
 }
 
+/* Up to n bytes, until none comes for a while. */
+static void
+swallow(int fd, size_t n)
+{
+	struct timeval some = { .tv_usec = 200000 };
+	static __thread char buf[4096];
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &some, sizeof(some));
+	while (n > 0) {
+		ssize_t got = recv(fd, buf, RK_MIN(n, sizeof(buf)), 0);
+		if (got <= 0)
+			return;
+		n -= (size_t)got;
+	}
+}
+
 /* false: the connection ends. */
 static bool
 serve_one(int fd, const char *head, const char *body, size_t have)
@@ -193,6 +210,7 @@ serve_one(int fd, const char *head, const char *body, size_t have)
 
 	if (fickle) {
 		fickle = false;
+		swallow(fd, 100000);
 		return false;
 	}
 	sscanf(head, "%15s %255s", method, path);
