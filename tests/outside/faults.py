@@ -215,6 +215,24 @@ def _(d):
         s.absent()
 
 
+@case("a session of a real token service is signed for, and a damaged token is refused", "stopped")
+def _(d):
+    with Scene(d) as s:
+        door = s.g.gateway(sts=True)
+        u = s.g.session()
+        assert u.token, "no token"
+        with Drive(d.root, s.g.store(door.url, u), parts=3, part_size=PART) as dr:
+            s.uploaded(dr.upload(s.uri, s.path, sha256=s.sha))
+            s.downloaded(dr.download(s.uri, f"{d.root}/back", sha256=s.sha))
+        for token in ("", u.token[:-8] + "AAAAAAAA"):
+            with Drive(d.root, s.g.store(door.url, s3.User("x", u.id, u.secret, token))) as dr:
+                r = dr.put(f"s3://{s.bucket}/other", b"x")
+                assert r["end"] in ("denied", "refused"), r
+                assert u.secret not in str(r) and u.token not in str(r), "a secret is in the answer"
+        eq(s.there("other"), None)
+        door.kill()
+
+
 def token_expires(d, dialect):
     """In the middle of a multipart upload, while the file of credentials has
     newer ones."""

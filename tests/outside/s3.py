@@ -18,11 +18,11 @@
     g.stop_osd() g.cont_osd()           # hangs: SIGSTOP, SIGCONT
     g.quota(bytes) g.quota(None)        # of the user `uid`
     u = g.user("ro")                    # another user: u.id, u.secret
-    g.session(900)                      # STS credentials: id, secret, token
+    u = g.session()                     # STS credentials: u.token, too; for
+                                        # doors with sts=True
     w = g.gateway(max_concurrent=2, tls=True)   # a second door to the same
                                         # data: w.url, w.kill(), w.start()
-    s3.Proxy, s3.Store                  # see proxy.py and stub.py
-    s3.sign(...)  s3.send(...)          # a signed request by the stdlib
+    s3.Proxy, s3.Store, s3.send         # see proxy.py, stub.py, signed.py
 
 By hand: `python3 tests/outside/s3.py` starts one, prints what to put into the
 environment, and ends it with its standard input (^D).
@@ -32,17 +32,12 @@ only; a reaper takes it all away if the test is killed.
 """
 import atexit
 import base64
-import datetime
-import hashlib
-import hmac
-import http.client
 import os
 import random
 import re
 import shutil
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import sys
@@ -53,90 +48,9 @@ import uuid
 import xml.sax.saxutils
 
 from proxy import Proxy     # noqa: F401
+from signed import send, sign   # noqa: F401
 from stub import Store      # noqa: F401
 from t import SLOW, Skip, wait_for
-
-
-# --- a signed request, AWS Signature Version 4 ------------------------------------------
-
-def quote(s, safe=""):
-    return urllib.parse.quote(s, safe=safe + "-_.~")
-
-
-def hmac256(key, text):
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
-
-
-def v4(method, path, query, headers, signed, payload, when, secret, scope):
-    """The signature of a request; path and query as they are on the wire."""
-    low = {k.lower(): " ".join(str(v).split()) for k, v in headers.items()}
-    pairs = sorted((p + "=").split("=")[:2] for p in query.split("&") if p)
-    canonical = "\n".join([
-        method, path, "&".join("=".join(p) for p in pairs),
-        "".join(f"{h}:{low[h]}\n" for h in signed), ";".join(signed), payload])
-    day, region, service, end = scope.split("/")
-    text = "\n".join(["AWS4-HMAC-SHA256", when, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + secret).encode()
-    for part in (day, region, service, end):
-        key = hmac256(key, part)
-    return hmac256(key, text).hex()
-
-
-def sign(method, host, path, query="", headers=None, body=b"", id="", secret="", token="", region="us-east-1",
-         service="s3", at=None, payload=None):
-    """The headers of a request, all of them signed."""
-    when = datetime.datetime.fromtimestamp(at if at is not None else time.time(), datetime.timezone.utc)
-    when = when.strftime("%Y%m%dT%H%M%SZ")
-    payload = payload or hashlib.sha256(body or b"").hexdigest()
-    h = dict(headers or {}, Host=host)
-    h.update({"x-amz-date": when, "x-amz-content-sha256": payload})
-    if token:
-        h["x-amz-security-token"] = token
-    scope = f"{when[:8]}/{region}/{service}/aws4_request"
-    signed = sorted(k.lower() for k in h)
-    h["Authorization"] = (f"AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={';'.join(signed)}, Signature=" +
-                          v4(method, path, query, h, signed, payload, when, secret, scope))
-    return h
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def text(self):
-        return self.body.decode()
-
-    @property
-    def code(self):
-        m = re.search("<Code>([^<]*)", self.body.decode("utf-8", "replace"))
-        return m.group(1) if m else ""
-
-
-def send(url, method, path, query=None, headers=None, body=b"", ca=None, timeout=30, **keys):
-    """path: not encoded.  keys: id, secret and so on, for sign(); none: anonymous."""
-    u = urllib.parse.urlsplit(url)
-    wire = quote(path, "/")
-    q = "&".join(f"{quote(k)}={quote(str(v))}" for k, v in sorted((query or {}).items()))
-    h = dict(headers or {})
-    if keys.get("id"):
-        h = sign(method, u.netloc, wire, q, h, body, **keys)
-    if u.scheme == "https":
-        c = http.client.HTTPSConnection(u.hostname, u.port, timeout=timeout * SLOW,
-                                        context=ssl.create_default_context(cafile=ca))
-    else:
-        c = http.client.HTTPConnection(u.hostname, u.port, timeout=timeout * SLOW)
-    try:
-        c.putrequest(method, wire + ("?" + q if q else ""), skip_host="Host" in h, skip_accept_encoding=True)
-        if "Content-Length" not in h and (body or method in ("PUT", "POST")):
-            c.putheader("Content-Length", str(len(body)))
-        for k, v in h.items():
-            c.putheader(k, v)
-        c.endheaders(body or None)
-        r = c.getresponse()
-        return Answer(r.status, r.headers, r.read())
-    finally:
-        c.close()
 
 
 # --- Ceph RADOS Gateway -------------------------------------------------------------------
@@ -330,7 +244,7 @@ class Rgw:
                 first = Gateway(self, 0, tls, sts, max_concurrent).start()
                 self.gateways = [first]
                 first.ready()
-                self.make_user(self.owner, "--caps=roles=*" if sts else None)
+                self.make_user(self.owner, "--caps=roles=*")
                 self.bucket()           # the first one makes the pools
                 break
             except (AssertionError, subprocess.SubprocessError):
@@ -441,7 +355,7 @@ class Rgw:
 
     def make_user(self, u, *more):
         self.admin("user", "create", f"--uid={u.name}", f"--display-name={u.name}", f"--access-key={u.id}",
-                   f"--secret-key={u.secret}", *[m for m in more if m])
+                   f"--secret-key={u.secret}", *more)
 
     def user(self, name=None):
         u = User(name or "u" + uuid.uuid4().hex[:8])
@@ -449,9 +363,11 @@ class Rgw:
         return u
 
     def session(self, seconds=900):
-        """Temporary credentials, from a gateway with sts=True; 900 is the least."""
+        """Temporary credentials, by a gateway with sts=True; 900 is the least."""
+        door = next((g for g in self.gateways if g.sts and g.proc), None) or self.gateway(sts=True)
+
         def post(service, **form):
-            r = send(self.url, "POST", "/", body=urllib.parse.urlencode(form).encode(), service=service, ca=self.ca,
+            r = send(door.url, "POST", "/", body=urllib.parse.urlencode(form).encode(), service=service, ca=door.ca,
                      headers={"Content-Type": "application/x-www-form-urlencoded"}, **self.keys)
             assert r.status in (200, 201) or r.code == "EntityAlreadyExists", r.text
             return r.text
@@ -461,7 +377,7 @@ class Rgw:
         post("iam", Action="PutRolePolicy", Version="2010-05-08", RoleName="R", PolicyName="P", PolicyDocument=(
             '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'))
         x = post("sts", Action="AssumeRole", Version="2011-06-15", RoleArn="arn:aws:iam:::role/R",
-                 RoleSessionName="session", DurationSeconds=str(seconds))
+                 RoleSessionName="session", DurationSeconds=seconds)
         part = {t: re.search(f"<{t}>([^<]*)<", x).group(1) for t in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
         return User("session", part["AccessKeyId"], part["SecretAccessKey"], part["SessionToken"])
 
