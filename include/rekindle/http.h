@@ -70,7 +70,10 @@ struct http_request {
 	const char *method;             /* GET, PUT, POST, HEAD, DELETE */
 	const char *url;
 	const char *const *headers;     /* "Name: value", then NULL; a name and
-	                                   a colon alone removes libcurl's */
+	                                   a colon alone removes libcurl's.
+	                                   Bodies over 1 MiB go out behind an
+	                                   Expect: 100-continue, unless that
+	                                   is removed */
 	/* What goes out: bytes (copied), or size bytes of a file from `at`
 	 * (the descriptor is duplicated). */
 	const void *body;

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "impl.h"
@@ -282,6 +283,21 @@ buffer_for(uint64_t n)
 
 #define OPT(c, o, v) must(curl_easy_setopt((c)->easy, (o), (v)) == CURLE_OK)
 
+/* libcurl asks before each PUT whether it may send the body.  Of a small one
+ * that costs more than it saves. */
+static void
+send_at_once(struct http_call *c)
+{
+	for (const struct curl_slist *h = c->headers; h != NULL; h = h->next) {
+		if (strncasecmp(h->data, "Expect:", 7) == 0)
+			return;
+	}
+	struct curl_slist *more = curl_slist_append(c->headers, "Expect:");
+	must(more != NULL);
+	c->headers = more;
+	OPT(c, CURLOPT_HTTPHEADER, c->headers);
+}
+
 static void
 set_body(struct http_call *c)
 {
@@ -294,6 +310,8 @@ set_body(struct http_call *c)
 	OPT(c, CURLOPT_SEEKFUNCTION, on_seek);
 	OPT(c, CURLOPT_SEEKDATA, c);
 	OPT(c, CURLOPT_UPLOAD_BUFFERSIZE, buffer_for(size));
+	if (size <= AT_ONCE)
+		send_at_once(c);
 	if (put) {
 		OPT(c, CURLOPT_UPLOAD, 1L);
 		OPT(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);

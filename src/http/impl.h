@@ -28,6 +28,7 @@
 #define BUFFER_MIN    (16u << 10)       /* of libcurl, for each direction */
 #define BUFFER_MAX    (512u << 10)
 #define GATHER        (256u << 10)      /* written to a sink at a time */
+#define AT_ONCE       (1u << 20)        /* bodies that are sent unasked */
 #define CONNECT_MS    10000
 #define KEEP_S        60                /* a connection, used or not */
 

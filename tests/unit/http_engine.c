@@ -191,6 +191,13 @@ T_CASE(the_head_goes_out_as_it_was_written)
 	t_check(strstr(g.body, "Accept:") == NULL);
 	t_check(strstr(g.body, "Accept-Encoding") == NULL);
 	free(g.body);
+	r.method = "PUT";
+	r.body = "small";
+	r.body_len = 5;
+	g = perform(&r);
+	t_has(g.body, "Content-Length: 5");
+	t_check(strstr(g.body, "Expect") == NULL);
+	free(g.body);
 	close_all();
 }
 
