@@ -266,12 +266,18 @@ claimed(void *ctx, const struct remote_result *r)
 		push_fail(p, r);
 }
 
+/* From here on there may be something of it in the bucket. */
 static void
 claim(struct push *p)
 {
 	struct remote_patience pt = push_patience();
-	char *uri = push_uri(p, "remote.json");
 
+	if (!push_save(p, RS_UPLOADING)) {
+		push_fail_text(p, REMOTE_LOCAL, "the database cannot be "
+		    "written");
+		return;
+	}
+	char *uri = push_uri(p, "remote.json");
 	free(p->note);
 	p->note = rnote_text(p->h, &p->row, &p->files, p->base);
 	p->op = remote_put(p->h->remote, uri, p->note, strlen(p->note), true,

@@ -126,16 +126,29 @@ delete_row(struct ship *h, struct remote_row *r, const char *why)
 	return true;
 }
 
+static char *
+delete_key(const struct remote_row *row)
+{
+	char *prefix = prefix_of_uri(row->uri);
+	char *key = xasprintf("delete %s", prefix);
+
+	free(prefix);
+	return key;
+}
+
+/* Said once for all below a prefix. */
 static void
 fail(struct deletion *d, const struct remote_result *r)
 {
 	struct ship *h = d->h;
 	const struct remote_row *row = &d->rows.v[d->i];
+	char *key = delete_key(row);
 
-	if (trouble_of(h, row->uri, false) == NULL)
-		log_warn("job=%s ship: cannot delete %s: %s", row->job,
-		    row->uri, r->error);
-	trouble_add(h, row->uri);
+	if (trouble_of(h, key, false) == NULL)
+		log_warn("job=%s ship: cannot delete %s: %s; tried again until "
+		    "it works", row->job, row->uri, r->error);
+	trouble_add(h, key);
+	free(key);
 	free_deletion(d);
 	queue_kick(h);
 }
@@ -144,8 +157,10 @@ static void
 row_done(struct deletion *d)
 {
 	struct remote_row *row = &d->rows.v[d->i];
+	char *key = delete_key(row);
 
-	trouble_over(d->h, row->uri);
+	trouble_over(d->h, key);
+	free(key);
 	(void)row_drop(d->h, row);
 	free_uris(d);
 	d->i++;
@@ -338,8 +353,10 @@ delete_look(struct ship *h)
 		return;
 	rows_load(h, NULL, RS_BIT(RS_DELETING), &rows);
 	for (size_t i = 0; i < rows.n; i++) {
-		bool waits = trouble_waits(h, rows.v[i].uri) ||
+		char *key = delete_key(&rows.v[i]);
+		bool waits = trouble_waits(h, key) ||
 		    push_find(h, &rows.v[i]) != NULL;
+		free(key);
 		if (waits) {
 			store_remote_fini(&rows.v[i]);
 			continue;

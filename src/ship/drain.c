@@ -12,6 +12,7 @@
 #include "impl.h"
 
 #define LOOK_MS 250
+#define DENIED_ENOUGH 2
 
 struct drain_fn {
 	struct drain_fn *next;
@@ -232,12 +233,23 @@ ship_drain_look(struct ship *h)
 
 /* --- the end ------------------------------------------------------------------------ */
 
+struct hope {
+	struct ship *h;
+	bool any;
+};
+
+/* Something is to be sent to where we are not refused: a second time, since the
+ * drain began, is enough to know. */
 static bool
-see_any(void *ctx, const struct remote_row *r)
+see_hope(void *ctx, const struct remote_row *r)
 {
-	(void)r;
-	*(bool *)ctx = true;
-	return false;
+	struct hope *o = ctx;
+	char *prefix = prefix_of_uri(r->uri);
+	const struct trouble *t = trouble_of(o->h, prefix, false);
+
+	o->any = t == NULL || !t->denied || t->n < DENIED_ENOUGH;
+	free(prefix);
+	return !o->any;
 }
 
 static bool
@@ -246,7 +258,7 @@ all_done(struct ship *h)
 	int running;
 	int64_t queued, threads;
 	uint64_t memory;
-	bool any = false;
+	struct hope o = { h, false };
 
 	sup_stats(h->sup, &running, &queued, &threads, &memory);
 	if (running > 0)
@@ -255,8 +267,8 @@ all_done(struct ship *h)
 		return true;
 	if (h->ndirty > 0 || h->npushes > 0)
 		return false;
-	return store_remotes(h->store, NULL, RS_TO_DO, see_any, &any) ==
-	    RK_OK && !any;
+	return store_remotes(h->store, NULL, RS_TO_DO, see_hope, &o) ==
+	    RK_OK && !o.any;
 }
 
 /* The newest that is committed here; false: none. */

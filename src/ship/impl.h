@@ -157,6 +157,7 @@ struct trouble {
 	int n;
 	int64_t at_ms;                  /* mono: not before */
 	bool told;
+	bool denied;                    /* no time will help, but a person */
 };
 struct trouble *trouble_of(struct ship *h, const char *key, bool make);
 void trouble_over(struct ship *h, const char *key);
@@ -165,7 +166,7 @@ bool trouble_waits(struct ship *h, const char *key);
 void troubles_fini(struct ship *h);
 /* The store of prefix does not do what this job needs; and does again. */
 void store_fails(struct ship *h, const char *prefix, const char *job,
-    const char *sentence);
+    enum remote_end end, const char *sentence);
 void store_works(struct ship *h, const char *prefix, const char *job);
 
 void queue_kick(struct ship *h);        /* look, soon */

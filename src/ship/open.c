@@ -157,5 +157,5 @@ push_plan(struct push *p)
 	p->files.names = local_names(p);
 	rows_fini(&rows);
 	ckpt_info_fini(&i);
-	return push_save(p, RS_UPLOADING);
+	return push_save(p, p->row.state);
 }

@@ -136,7 +136,7 @@ push_fail_text(struct push *p, enum remote_end end, const char *text)
 	if (end == REMOTE_UNAVAILABLE || end == REMOTE_DENIED ||
 	    end == REMOTE_MISSING ||
 	    (end == REMOTE_LOCAL && starts_with(p->prefix, "file:"))) {
-		store_fails(h, p->prefix, p->row.job, text);
+		store_fails(h, p->prefix, p->row.job, end, text);
 	} else {
 		const struct trouble *t = trouble_of(h, p->row.uri, false);
 		if (t == NULL)

@@ -86,12 +86,13 @@ story_key(const char *prefix, const char *job)
 
 void
 store_fails(struct ship *h, const char *prefix, const char *job,
-    const char *sentence)
+    enum remote_end end, const char *sentence)
 {
 	char *key = story_key(prefix, job);
 	struct trouble *t = trouble_of(h, key, true);
 
 	trouble_add(h, prefix);
+	trouble_of(h, prefix, true)->denied = end == REMOTE_DENIED;
 	h->failures++;
 	if (!t->told) {
 		t->told = true;

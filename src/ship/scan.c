@@ -248,6 +248,8 @@ scan_job(struct ship *h, const char *job)
 	    ckpt_list(s.c, &s.v, &s.n) == RK_OK) {
 		rows_load(h, job, 0, &s.rows);
 		compare(&s);
+		/* A daemon may have been killed right before. */
+		retain_job(h, job, &s.j);
 		rows_fini(&s.rows);
 		ckpt_list_free(s.v, s.n);
 	}

@@ -21,12 +21,13 @@ static struct {
 	char prefix[600], state[512];
 	int64_t epoch;
 	bool held_back;         /* no ship_go() yet */
+	json_t *stores;
 } S;
 
 static U_UNUSED void
 s_open(void)
 {
-	struct remote_config rc = {0};
+	struct remote_config rc = { .stores = S.stores };
 	struct rk_why why = {0};
 
 	w_open();
