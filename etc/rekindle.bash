@@ -7,7 +7,7 @@ _rekindle_ask() {
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit list show watch start pause resume cancel retry
-		checkpoint checkpoints metrics log events attempts delete drain help"
+		checkpoint checkpoints metrics log events attempts delete drain status help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -57,7 +57,7 @@ _rekindle() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;
-	list | drain | help) ;;
+	list | drain | status | help) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask list --all |
 		    awk 'NR > 1 {print $1; print $2}')" -- "$cur")

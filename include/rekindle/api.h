@@ -21,8 +21,7 @@
 #define REKINDLE_API_H
 
 #include "rekindle/loop.h"
-#include "rekindle/store.h"
-#include "rekindle/sup.h"
+#include "rekindle/preempt.h"
 
 struct api;
 
@@ -40,12 +39,22 @@ struct api_config {
 	int64_t heartbeat_ms;   /* a comment on a stream that has been silent */
 };
 
+/* What it shows and asks; mirror may be NULL, the others must outlive it. */
+struct api_parts {
+	struct store *store;
+	struct sup *sup;
+	struct remote *remote;
+	struct ship *ship;
+	struct mirror *mirror;
+	struct preempt *preempt;
+};
+
 /*
  * Serve from now on.  Takes the loop's hook and the supervisor's listener.
  * RK_EIO: libmicrohttpd would not start; why has the sentence.
  */
-enum rk_err api_open(struct api **ap, struct loop *l, struct store *st,
-    struct sup *su, const struct api_config *c, struct rk_why *why)
+enum rk_err api_open(struct api **ap, struct loop *l,
+    const struct api_parts *p, const struct api_config *c, struct rk_why *why)
     RK_MUSTCHECK;
 
 /* Answer nobody any more, close the sockets; *ap becomes NULL.  NULL inside is

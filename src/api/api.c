@@ -138,7 +138,7 @@ door_close(struct door *d)
 }
 
 enum rk_err
-api_open(struct api **ap, struct loop *l, struct store *st, struct sup *su,
+api_open(struct api **ap, struct loop *l, const struct api_parts *p,
     const struct api_config *c, struct rk_why *why)
 {
 	struct api *a = xcalloc(1, sizeof(*a));
@@ -146,8 +146,12 @@ api_open(struct api **ap, struct loop *l, struct store *st, struct sup *su,
 
 	a->tag = API_TAG;
 	a->loop = l;
-	a->store = st;
-	a->sup = su;
+	a->store = p->store;
+	a->sup = p->sup;
+	a->remote = p->remote;
+	a->ship = p->ship;
+	a->mirror = p->mirror;
+	a->preempt = p->preempt;
 	a->cfg = *c;
 	a->tcp_host = xstrdup(c->tcp_host ? c->tcp_host : "");
 	a->cfg.tcp_host = a->tcp_host;
@@ -171,7 +175,7 @@ api_open(struct api **ap, struct loop *l, struct store *st, struct sup *su,
 	a->tick = loop_timer_add(l, stream_tick, a);
 	a->linger_timer = loop_timer_add(l, linger_tick, a);
 	loop_hook(l, api_hook, a);
-	sup_listen(su, told, a);
+	sup_listen(a->sup, told, a);
 	*ap = a;
 	return RK_OK;
 }

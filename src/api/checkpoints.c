@@ -87,12 +87,17 @@ checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i)
 	return false;
 }
 
-/* As ckpt shows it, with the time in the form of all our times. */
+/* As ckpt shows it, with the time in the form of all our times, and where its
+ * bytes are. */
 static json_t *
-checkpoint_json(const struct ckpt_info *i)
+checkpoint_json(struct req *q, const struct ckpt_info *i, bool local)
 {
 	json_t *v = ckpt_info_json(i);
 	char t[RK_TIME];
+
+	must(json_object_set_new(v, "local", json_boolean(local)) == 0);
+	must(json_object_set_new(v, "durability",
+	    ship_durability(q->api->ship, q->arg[0], i->dir)) == 0);
 
 	must(json_object_set_new(v, "created",
 	    json_string(rk_time_text(t, i->created_ms))) == 0);
@@ -103,7 +108,7 @@ checkpoint_json(const struct ckpt_info *i)
 static void
 reply_checkpoint(struct req *q, int status, const struct ckpt_info *i)
 {
-	reply_tree(q, status, checkpoint_json(i));
+	reply_tree(q, status, checkpoint_json(q, i, true));
 }
 
 /* "step-000001200-b2": branch and step, by which a folder is ordered. */
@@ -125,7 +130,7 @@ order_of(const char *dir, int *branch, int64_t *step)
 }
 
 static void
-write_page(struct req *q, const struct ckpt_info *v, size_t n,
+write_page(struct req *q, const struct union_ckpt *v, size_t n,
     const char *cursor, int limit)
 {
 	const char *next = NULL;
@@ -138,16 +143,16 @@ write_page(struct req *q, const struct ckpt_info *v, size_t n,
 	for (size_t i = n; i-- > 0;) {          /* newest first */
 		json_t *one;
 		char *text;
-		if (cursor != NULL && order_of(v[i].dir, &branch, &step) &&
+		if (cursor != NULL && order_of(v[i].info->dir, &branch, &step) &&
 		    (branch > from || (branch == from && step >= at)))
 			continue;
 		if (count == limit) {
-			next = v[i + 1].dir;
+			next = v[i + 1].info->dir;
 			break;
 		}
 		if (count++ > 0)
 			sb_adds(&q->out, ",\n");
-		one = checkpoint_json(&v[i]);
+		one = checkpoint_json(q, v[i].info, v[i].local);
 		text = rkj_text(one);
 		json_decref(one);
 		sb_adds(&q->out, text);
@@ -164,29 +169,51 @@ h_checkpoints(struct req *q)
 	const char *cursor = query_get(&q->query, "cursor");
 	int limit = (int)query_int(&q->query, "limit", PAGE_DEFAULT, 1,
 	    PAGE_MAX);
-	struct ckpt_info *v = NULL;
+	struct union_list u;
 	struct job_row r;
 	struct ckpt *c;
-	size_t n = 0;
 	int64_t step;
 	int branch;
-	enum rk_err rc = RK_OK;
+	enum rk_err rc;
 
 	if (cursor != NULL && !order_of(cursor, &branch, &step))
 		rk_refuse_at(&q->why, "cursor", "is not one that we gave");
 	if (req_refused(q, P_INVALID_QUERY) || !open_folder(q, &r, &c))
 		return;
 	store_job_fini(&r);
-	if (c != NULL)
-		rc = ckpt_list(c, &v, &n);
+	rc = union_open(&u, q->api, q->arg[0], c);
 	if (rc == RK_OK) {
-		write_page(q, v, n, cursor, limit);
+		write_page(q, u.v, u.n, cursor, limit);
 		reply_json(q, 200);
+		union_close(&u);
 	} else {
 		reply_err(q, rc, NULL, "list of checkpoints");
 	}
-	ckpt_list_free(v, n);
 	ckpt_close(&c);
+}
+
+/* One that is only in a bucket; false: there is none that is meant. */
+static bool
+reply_elsewhere(struct req *q)
+{
+	struct ckpt_info *v = NULL;
+	struct job_row r;
+	char *metric;
+	size_t n = 0;
+	int at = -1;
+	bool max;
+
+	if (store_job_get(q->api->store, q->arg[0], &r) != RK_OK)
+		return false;
+	best_by(&r, &metric, &max);
+	store_job_fini(&r);
+	if (ship_remote_list(q->api->ship, q->arg[0], &v, NULL, &n) == RK_OK)
+		at = ckpt_info_select(v, n, q->arg[1], metric, max, NULL);
+	free(metric);
+	if (at >= 0)
+		reply_tree(q, 200, checkpoint_json(q, &v[at], false));
+	ckpt_list_free(v, n);
+	return at >= 0;
 }
 
 void
@@ -195,8 +222,11 @@ h_checkpoint(struct req *q)
 	struct ckpt_info i = { 0 };
 	struct ckpt *c;
 
-	if (!checkpoint_select(q, &c, &i))
+	if (!checkpoint_select(q, &c, &i)) {
+		if (q->status == 404)
+			(void)reply_elsewhere(q);
 		return;
+	}
 	reply_checkpoint(q, 200, &i);
 	ckpt_info_fini(&i);
 	ckpt_close(&c);

@@ -185,6 +185,10 @@ struct api {
 	struct loop *loop;
 	struct store *store;
 	struct sup *sup;
+	struct remote *remote;
+	struct ship *ship;
+	struct mirror *mirror;          /* or NULL */
+	struct preempt *preempt;
 	struct api_config cfg;
 	char *tcp_host;
 	struct door door[DOORS];
@@ -373,6 +377,24 @@ bool req_job(struct req *q, struct job_row *r);
  * False: the refusal is the answer already. */
 bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
+/* --- union.c: checkpoints here and in buckets ------------------------------ */
+
+/* Oldest first, by branch and step; one of each folder's name. */
+struct union_ckpt {
+	const struct ckpt_info *info;   /* borrowed from the lists below */
+	bool local;
+};
+struct union_list {
+	struct union_ckpt *v;
+	size_t n;
+	struct ckpt_info *here, *there;
+	size_t nhere, nthere;
+};
+/* c NULL: the job has no folder of checkpoints. */
+enum rk_err union_open(struct union_list *u, struct api *a, const char *job,
+    struct ckpt *c) RK_MUSTCHECK;
+void union_close(struct union_list *u);
+
 /* --- stats.c ------------------------------------------------------------- */
 
 void stats_init(struct stats *s);
@@ -388,7 +410,7 @@ route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
-route_fn h_health, h_ready, h_prometheus, h_openapi;
+route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 extern const char openapi_schemas[], openapi_spec_schemas[];    /* YAML */
 json_t *openapi_tree(void);             /* the whole document */

@@ -26,10 +26,40 @@ h_ready(struct req *q)
 	} else if (sup_draining(q->api->sup)) {
 		reply_problem(q, P_NOT_READY, "the daemon is draining and "
 		    "takes no new work");
+	} else if (sup_held(q->api->sup)) {
+		json_t *m = q->api->mirror != NULL ?
+		    mirror_json(q->api->mirror) : NULL;
+		const char *error = json_string_value(json_object_get(m,
+		    "error"));
+		reply_problem(q, P_NOT_READY, "the jobs of this instance are "
+		    "being taken over from the bucket%s%s", error != NULL &&
+		    error[0] != '\0' ? ": " : "", error != NULL ? error : "");
+		json_decref(m);
 	} else {
 		sb_adds(&q->out, "{\"status\":\"ready\"}\n");
 		reply_json(q, 200);
 	}
+}
+
+/* What a person wants to see first. */
+void
+h_status(struct req *q)
+{
+	const struct api *a = q->api;
+	struct ship_stats s;
+	json_t *v;
+
+	ship_stats(a->ship, &s);
+	v = json_pack("{s:s, s:b, s:b, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I}}",
+	    "version", REKINDLE_VERSION, "draining", sup_draining(a->sup),
+	    "held", sup_held(a->sup), "mirror", a->mirror != NULL ?
+	    mirror_json(a->mirror) : json_null(), "preemption",
+	    preempt_json(a->preempt), "checkpoints", "queued",
+	    (json_int_t)s.queued, "uploading", (json_int_t)s.uploading,
+	    "failed", (json_int_t)s.failed, "pushed", (json_int_t)s.pushed,
+	    "verified", (json_int_t)s.verified);
+	must(v != NULL);
+	reply_tree(q, 200, v);
 }
 
 void
@@ -63,13 +93,6 @@ h_openapi(struct req *q)
 		    "no-cache");
 	}
 	reply_shared(q, 200, a->openapi);
-}
-
-static void
-drained(void *ctx)
-{
-	(void)ctx;
-	log_info("api: drained");
 }
 
 static bool
@@ -109,7 +132,7 @@ drain_answer(struct req *q, int status)
 }
 
 /* 202: it has begun; asked again, it says who is still there.  A rehearsal
- * says who would have to leave, and asks nobody to. */
+ * says what would make it in time, and asks nobody to leave. */
 void
 h_drain(struct req *q)
 {
@@ -128,11 +151,14 @@ h_drain(struct req *q)
 	if (req_refused(q, P_INVALID_FIELDS))
 		return;
 	if (rehearse) {
-		drain_answer(q, 200);
+		json_t *v = preempt_rehearse(q->api->preempt, seconds);
+		must(json_object_set_new(v, "draining",
+		    json_boolean(sup_draining(q->api->sup))) == 0);
+		reply_tree(q, 200, v);
 		return;
 	}
-	sup_drain(q->api->sup, mono_ms() + (int64_t)(seconds * 1000), "drain",
-	    drained, NULL);
+	preempt_leave(q->api->preempt, mono_ms() + (int64_t)(seconds * 1000),
+	    "drain", "a person asked for it", false);
 	q->api->change++;
 	drain_answer(q, 202);
 }

@@ -167,6 +167,15 @@ write_running(struct strbuf *b, struct api *a)
 				    json_number_value(p));
 		}
 	}
+	head(b, "rekindle_job_remote_age_seconds", "gauge",
+	    "Since its newest remote checkpoint was committed.");
+	for (int i = 0; i < v->n; i++) {
+		double age = ship_remote_age(a->ship, v->id[i]);
+		if (age >= 0)
+			sb_addf(b, "rekindle_job_remote_age_seconds{id=\"%s\","
+			    "name=\"%s\"} %.3f\n", v->id[i], v->name[i],
+			    age);
+	}
 	for (int i = 0; i < v->n; i++)
 		free(v->name[i]);
 	free(v);
@@ -217,6 +226,70 @@ write_totals(struct strbuf *b, struct api *a)
 	    "Time that training waited for checkpoints.", t.stall_seconds);
 	one(b, "rekindle_checkpoint_write_seconds_total", "counter",
 	    "Time that checkpoints took to be written.", t.write_seconds);
+}
+
+/* --- object stores ------------------------------------------------------- */
+
+static void
+write_remote(struct strbuf *b, struct api *a)
+{
+	struct remote_totals t = { 0 };
+
+	remote_totals(a->remote, &t);
+	one(b, "rekindle_remote_sent_bytes_total", "counter",
+	    "Bytes of bodies sent to object stores.", (double)t.sent);
+	one(b, "rekindle_remote_received_bytes_total", "counter",
+	    "Bytes of bodies received from object stores.",
+	    (double)t.received);
+	one(b, "rekindle_remote_requests_total", "counter",
+	    "Requests made to object stores.", (double)t.requests);
+	one(b, "rekindle_remote_retries_total", "counter",
+	    "Requests that were made again.", (double)t.retries);
+	one(b, "rekindle_remote_throttled_total", "counter",
+	    "Answers that asked us to slow down.", (double)t.throttled);
+	one(b, "rekindle_remote_failures_total", "counter",
+	    "Operations on object stores that failed for good.",
+	    (double)t.failures);
+	one(b, "rekindle_remote_upload_bytes_per_second", "gauge",
+	    "Measured over the last half minute in which something moved.",
+	    t.up_rate);
+	one(b, "rekindle_remote_download_bytes_per_second", "gauge",
+	    "Measured over the last half minute in which something moved.",
+	    t.down_rate);
+}
+
+static void
+write_ship(struct strbuf *b, struct api *a)
+{
+	struct ship_stats s = { 0 };
+
+	ship_stats(a->ship, &s);
+	head(b, "rekindle_ship_checkpoints", "gauge",
+	    "Checkpoints on their way to a bucket, by what they do.");
+	sb_addf(b, "rekindle_ship_checkpoints{state=\"queued\"} %lld\n"
+	    "rekindle_ship_checkpoints{state=\"uploading\"} %lld\n"
+	    "rekindle_ship_checkpoints{state=\"failing\"} %lld\n",
+	    (long long)s.queued, (long long)s.uploading, (long long)s.failed);
+	one(b, "rekindle_ship_pushed_total", "counter",
+	    "Checkpoints that became remote.", (double)s.pushed);
+	one(b, "rekindle_ship_verified_total", "counter",
+	    "Checkpoints that became verified.", (double)s.verified);
+	one(b, "rekindle_ship_pushed_bytes_total", "counter",
+	    "Bytes of checkpoints that became remote.",
+	    (double)s.pushed_bytes);
+	one(b, "rekindle_ship_pulled_total", "counter",
+	    "Models, data files and checkpoints fetched.", (double)s.pulled);
+	one(b, "rekindle_ship_pulled_bytes_total", "counter",
+	    "Bytes of what was fetched.", (double)s.pulled_bytes);
+	one(b, "rekindle_cache_bytes", "gauge", "Bytes in the cache.",
+	    (double)s.cache_bytes);
+	one(b, "rekindle_cache_files", "gauge", "Files in the cache.",
+	    (double)s.cache_files);
+	if (s.remote_age_seconds >= 0)
+		one(b, "rekindle_remote_checkpoint_age_seconds", "gauge",
+		    "Since the newest remote checkpoint was committed; of the "
+		    "running job where that is longest.",
+		    s.remote_age_seconds);
 }
 
 /* --- this process -------------------------------------------------------- */
@@ -279,6 +352,8 @@ stats_write(struct strbuf *b, struct api *a)
 {
 	write_jobs(b, a);
 	write_totals(b, a);
+	write_remote(b, a);
+	write_ship(b, a);
 	write_requests(b, &a->stats);
 	write_doors(b, a);
 	write_process(b, &a->stats);

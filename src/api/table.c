@@ -82,7 +82,10 @@ const struct route routes[] = {
 	    ROUTE_STREAM },
 	{ "POST", "/v1/drain", "drain", h_drain,
 	    "Every trainer commits and leaves; no new work is taken", "",
-	    "Drain", "200:Draining 202:Draining 413 415 422", 0 },
+	    "Drain", "200:Rehearsal 202:Draining 413 415 422", 0 },
+	{ "GET", "/v1/status", "status", h_status,
+	    "The daemon: its mirror, its cloud, what is being shipped", "",
+	    NULL, "200:Status", 0 },
 
 	{ "GET", "/healthz", "health", h_health,
 	    "Is the daemon alive", "", NULL, "200:Health", 0 },

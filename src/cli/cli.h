@@ -94,7 +94,8 @@ enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
 cli_command_fn cmd_submit, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
     cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
-    cmd_checkpoints, cmd_metrics, cmd_log, cmd_events, cmd_attempts;
+    cmd_checkpoints, cmd_metrics, cmd_log, cmd_events, cmd_attempts,
+    cmd_status;
 
 /* Watch a job to its end. */
 enum cli_exit cli_watch(const char *id);

@@ -272,6 +272,22 @@ number(char *out, size_t n, const json_t *o, const char *key, const char *fmt)
 		snprintf(out, n, fmt, v);
 }
 
+/* "local", "uploading 43 %", "verified"; and what only a bucket has. */
+static void
+where_text(char *out, size_t n, const json_t *c)
+{
+	const json_t *d = json_object_get(c, "durability");
+	const char *state = cli_str(d, "state");
+
+	if (json_is_number(json_object_get(d, "percent")) &&
+	    strcmp(state, "uploading") == 0)
+		snprintf(out, n, "uploading %.0f %%", cli_num(d, "percent", 0));
+	else
+		snprintf(out, n, "%s%s", state,
+		    json_is_false(json_object_get(c, "local")) ?
+		    ", not here" : "");
+}
+
 static void
 checkpoint_row(struct cli_table *t, const json_t *c)
 {
@@ -279,8 +295,10 @@ checkpoint_row(struct cli_table *t, const json_t *c)
 	const json_t *m = json_object_get(c, "metrics");
 	struct strbuf b = {0};
 	char step[32], epoch[32], loss[32], acc[32], size[RK_HUMAN], age[32];
+	char where[64];
 	size_t i;
 
+	where_text(where, sizeof(where), c);
 	json_array_foreach(names, i, name)
 		sb_addf(&b, "%s%s", i > 0 ? "," : "", json_string_value(name));
 	number(step, sizeof(step), c, "step", "%.0f");
@@ -290,7 +308,7 @@ checkpoint_row(struct cli_table *t, const json_t *c)
 	rk_human_bytes(size, (uint64_t)cli_num(c, "bytes", 0));
 	const char *cells[] = { cli_str(c, "checkpoint"), sb_str(&b), step,
 	    epoch, loss, acc, size,
-	    cli_age(age, sizeof(age), cli_str(c, "created")) };
+	    cli_age(age, sizeof(age), cli_str(c, "created")), where };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 	sb_fini(&b);
 }
@@ -299,7 +317,7 @@ enum cli_exit
 cmd_checkpoints(const struct cli_args *a)
 {
 	static const char *const head[] = { "CHECKPOINT", "NAMES", "STEP",
-	    "EPOCH", "VAL LOSS", "VAL ACC", "SIZE", "WRITTEN" };
+	    "EPOCH", "VAL LOSS", "VAL ACC", "SIZE", "WRITTEN", "WHERE" };
 	return pages(a, "checkpoints", "", RK_ARRAY_LEN(head),
 	    head, checkpoint_row);
 }

@@ -49,6 +49,8 @@ static const struct command {
 	    cmd_delete },
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
 	    "save every job and take no more work", cmd_drain },
+	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
+	    cmd_status },
 };
 
 static void

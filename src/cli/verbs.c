@@ -125,6 +125,48 @@ cmd_delete(const struct cli_args *a)
 	return rc;
 }
 
+/* "1.2 s", "-" when it is not known. */
+static void
+seconds_text(char *out, size_t n, const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (json_is_number(v))
+		snprintf(out, n, "%.3g s", json_number_value(v));
+	else
+		snprintf(out, n, "-");
+}
+
+/* What would make it: a line a job, and the rate that was counted with. */
+static void
+print_rehearsal(const json_t *v)
+{
+	static const char *const head[] = { "JOB", "STEP", "SIZE", "COMMIT",
+	    "UPLOAD", "SAVED HERE", "IN THE BUCKET", "THERE ALREADY" };
+	struct cli_table t = { 0 };
+	const json_t *j, *rate = json_object_get(v, "rate_bytes_per_second");
+	char size[RK_HUMAN], step[32], commit[32], upload[32];
+	size_t i;
+
+	cli_table_row(&t, RK_ARRAY_LEN(head), head);
+	json_array_foreach(json_object_get(v, "jobs"), i, j) {
+		seconds_text(commit, sizeof(commit), j, "commit_seconds");
+		seconds_text(upload, sizeof(upload), j, "upload_seconds");
+		rk_human_bytes(size, (uint64_t)cli_num(j, "bytes", 0));
+		snprintf(step, sizeof(step), "%.0f", cli_num(j, "step", 0));
+		const char *have = cli_str(j, "have");
+		const char *cells[] = { cli_str(j, "name"), step, size, commit,
+		    upload, json_is_true(json_object_get(j, "local")) ? "yes" :
+		    "no", json_is_true(json_object_get(j, "remote")) ? "yes" :
+		    "no", *have != '\0' ? have : "-" };
+		cli_table_row(&t, RK_ARRAY_LEN(cells), cells);
+	}
+	cli_table_print(&t);
+	if (json_is_number(rate))
+		printf("uploads were measured at %s/s\n", rk_human_bytes(size,
+		    (uint64_t)json_number_value(rate)));
+}
+
 enum cli_exit
 cmd_drain(const struct cli_args *a)
 {
@@ -138,7 +180,22 @@ cmd_drain(const struct cli_args *a)
 		json_object_set_new(body, "rehearse", json_true());
 	enum cli_exit rc = cli_call("POST", "/v1/drain", body, &r);
 	json_decref(body);
-	if (rc == CLI_OK && r.json != NULL)
+	if (rc == CLI_OK && r.json != NULL && a->rehearse && !a->json)
+		print_rehearsal(r.json);
+	else if (rc == CLI_OK && r.json != NULL)
+		cli_print_json(r.json);
+	cli_reply_fini(&r);
+	return rc;
+}
+
+enum cli_exit
+cmd_status(const struct cli_args *a)
+{
+	struct cli_reply r;
+	enum cli_exit rc = cli_call("GET", "/v1/status", NULL, &r);
+
+	(void)a;
+	if (rc == CLI_OK)
 		cli_print_json(r.json);
 	cli_reply_fini(&r);
 	return rc;

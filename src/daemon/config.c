@@ -19,6 +19,12 @@ config_init(struct config *c)
 		.connections = 1100, .streams = 200,
 		.idle_timeout = 30, .heartbeat = 15,
 		.keep_events = 1000000, .sweep = 3600,
+		.ship = { .uploads = 2, .parts = 4, .part_size = 16u << 20,
+		    .cache = 20ull << 30, .stale_uploads = 86400,
+		    .retry_base = 5, .retry_max = 300 },
+		.mirror = { .check = 10, .start_wait = 30 },
+		.preempt = { .cloud = CLOUD_AUTO, .gcp_notice = 30,
+		    .margin = 2 },
 	};
 	c->state_dir = xstrdup(dir != NULL && dir[0] == '/' &&
 	    strchr(dir, ':') == NULL ? dir : DEFAULT_STATE);
@@ -36,6 +42,14 @@ config_fini(struct config *c)
 	free(c->socket_mode);
 	free(c->trainer);
 	free(c->log_level);
+	json_decref(c->stores);
+	free(c->aws_metadata);
+	free(c->alibaba_metadata);
+	free(c->mirror.prefix);
+	free(c->mirror.instance);
+	for (int i = 0; i < CLOUD_COUNT; i++)
+		free(c->preempt.url[i]);
+	free(c->preempt.azure_name);
 	*c = (struct config){ 0 };
 }
 
@@ -47,19 +61,83 @@ section(struct rkj_obj *top, const char *key, struct rkj_obj *o)
 {
 	static json_t *empty;
 	const json_t *v = rkj_any(top, key);
+	char *path = rkj_child(top, key);
 
 	if (v == NULL || json_is_null(v)) {
 		if (empty == NULL)
 			empty = json_object();
 		v = empty;
 	}
-	rkj_open(o, v, key, top->why);
+	rkj_open(o, v, path, top->why);
+	free(path);
 }
 
 static void
 seconds(struct rkj_obj *o, const char *key, double *out, double min)
 {
 	rkj_real(o, key, out, min, 86400, RKJ_OPTIONAL);
+}
+
+/* Object stores, and what goes there. */
+static void
+read_stores(struct config *c, struct rkj_obj *top)
+{
+	const json_t *list = rkj_any(top, "stores");
+	struct rkj_obj o;
+
+	if (list != NULL && !json_is_null(list)) {
+		if (!json_is_array(list))
+			rkj_fault(top, "stores", "is no list of stores");
+		json_decref(c->stores);
+		c->stores = json_deep_copy(list);
+	}
+	section(top, "ship", &o);
+	rkj_int(&o, "uploads", &c->ship.uploads, 1, 16, RKJ_OPTIONAL);
+	rkj_int(&o, "parts", &c->ship.parts, 1, 16, RKJ_OPTIONAL);
+	rkj_bytes(&o, "part_size", &c->ship.part_size, 5u << 20, 1u << 30,
+	    RKJ_OPTIONAL);
+	rkj_bytes(&o, "upload_rate", &c->ship.upload_rate, 0, INT64_MAX,
+	    RKJ_OPTIONAL);
+	rkj_bytes(&o, "download_rate", &c->ship.download_rate, 0, INT64_MAX,
+	    RKJ_OPTIONAL);
+	rkj_bytes(&o, "cache", &c->ship.cache, 0, INT64_MAX, RKJ_OPTIONAL);
+	rkj_real(&o, "stale_uploads", &c->ship.stale_uploads, 60, 31536000,
+	    RKJ_OPTIONAL);
+	seconds(&o, "retry_base", &c->ship.retry_base, 0.01);
+	seconds(&o, "retry_max", &c->ship.retry_max, 0.01);
+	rkj_close(&o);
+	section(top, "mirror", &o);
+	rkj_str(&o, "prefix", &c->mirror.prefix, 1024, RKJ_OPTIONAL);
+	rkj_str(&o, "instance", &c->mirror.instance, RK_NAME_MAX,
+	    RKJ_OPTIONAL);
+	seconds(&o, "check", &c->mirror.check, 0.1);
+	seconds(&o, "start_wait", &c->mirror.start_wait, 0);
+	rkj_close(&o);
+}
+
+/* Clouds: whose metadata service is asked for a notice, and where it is. */
+static void
+read_clouds(struct config *c, struct rkj_obj *top)
+{
+	struct rkj_obj o, u;
+
+	section(top, "preempt", &o);
+	rkj_enum(&o, "cloud", &c->preempt.cloud, preempt_cloud_words,
+	    RKJ_OPTIONAL);
+	seconds(&o, "poll", &c->preempt.poll, 0);
+	seconds(&o, "gcp_notice", &c->preempt.gcp_notice, 5);
+	seconds(&o, "margin", &c->preempt.margin, 0);
+	rkj_str(&o, "azure_name", &c->preempt.azure_name, 256, RKJ_OPTIONAL);
+	section(&o, "url", &u);
+	for (int i = CLOUD_AWS; i < CLOUD_COUNT; i++)
+		rkj_str(&u, preempt_cloud_words[i], &c->preempt.url[i], 1024,
+		    RKJ_OPTIONAL);
+	rkj_close(&u);
+	rkj_close(&o);
+	section(top, "metadata", &o);
+	rkj_str(&o, "aws", &c->aws_metadata, 1024, RKJ_OPTIONAL);
+	rkj_str(&o, "alibaba", &c->alibaba_metadata, 1024, RKJ_OPTIONAL);
+	rkj_close(&o);
 }
 
 static void
@@ -89,6 +167,8 @@ read_sections(struct config *c, struct rkj_obj *top)
 	seconds(&o, "idle_timeout", &c->idle_timeout, 1);
 	seconds(&o, "heartbeat", &c->heartbeat, 1);
 	rkj_close(&o);
+	read_stores(c, top);
+	read_clouds(c, top);
 	section(top, "history", &o);
 	rkj_int(&o, "events", &c->keep_events, 1000, INT64_MAX / 2,
 	    RKJ_OPTIONAL);
@@ -113,6 +193,14 @@ check(const struct config *c, struct rk_why *why)
 	if (*end != '\0' || end == c->socket_mode || mode < 0 || mode > 0777)
 		rk_refuse_at(why, "socket_mode", "is \"%s\", want an octal "
 		    "mode in quotes, such as \"0660\"", c->socket_mode);
+	if ((c->mirror.prefix != NULL) != (c->mirror.instance != NULL))
+		rk_refuse_at(why, c->mirror.prefix != NULL ? "mirror.instance" :
+		    "mirror.prefix", "is not said, and the other one is: a "
+		    "mirror wants both");
+	if (c->mirror.instance != NULL && !rk_name_ok(c->mirror.instance))
+		rk_refuse_at(why, "mirror.instance", "is \"%s\", want 1 to 64 "
+		    "of [A-Za-z0-9._-], the first no . and no -",
+		    c->mirror.instance);
 	if (strcmp(c->listen, "none") != 0) {
 		struct rk_why w = { 0 };
 		if (listen_parse(c->listen, &a, &w) != RK_OK)

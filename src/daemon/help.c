@@ -41,5 +41,7 @@ help_print(void)
 	    "permission, full)\n"
 	    "  4  another rekindled uses the state directory\n"
 	    "  5  the database is damaged, or written by a newer rekindled\n"
-	    "  6  the address or the socket cannot be listened on\n", stdout);
+	    "  6  the address or the socket cannot be listened on\n"
+	    "  7  another rekindled has taken the jobs over; do not start "
+	    "again by itself\n", stdout);
 }

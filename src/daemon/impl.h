@@ -9,6 +9,10 @@
 #include "rekindle/api.h"
 #include "rekindle/json.h"
 #include "rekindle/loop.h"
+#include "rekindle/mirror.h"
+#include "rekindle/preempt.h"
+#include "rekindle/remote.h"
+#include "rekindle/ship.h"
 #include "rekindle/store.h"
 #include "rekindle/sup.h"
 
@@ -21,6 +25,7 @@ enum daemon_exit {
 	EXIT_BUSY = 4,          /* another daemon uses it */
 	EXIT_DATABASE = 5,      /* corrupt, or of a newer rekindled */
 	EXIT_LISTEN = 6,        /* the address or the socket cannot be had */
+	EXIT_TAKEN = 7,         /* another daemon has taken the jobs over */
 };
 
 #define CONFIG_FILE    "/etc/rekindle/rekindled.yaml"
@@ -50,6 +55,23 @@ struct config {
 	double idle_timeout, heartbeat;
 	int64_t keep_events;
 	double sweep;
+	json_t *stores;         /* a list, as remote.h says; or NULL */
+	char *aws_metadata, *alibaba_metadata;  /* or NULL */
+	struct config_ship {
+		int64_t uploads, parts;
+		uint64_t part_size, upload_rate, download_rate, cache;
+		double stale_uploads, retry_base, retry_max;
+	} ship;
+	struct config_mirror {
+		char *prefix, *instance;        /* NULL: none */
+		double check, start_wait;
+	} mirror;
+	struct config_preempt {
+		int cloud;              /* enum preempt_cloud */
+		char *url[CLOUD_COUNT]; /* or NULL */
+		char *azure_name;       /* or NULL */
+		double poll, gcp_notice, margin;
+	} preempt;
 };
 void config_init(struct config *c);
 void config_fini(struct config *c);

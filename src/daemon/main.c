@@ -14,14 +14,20 @@
 #include <unistd.h>
 
 #define HURRY_MS 3000           /* after a second signal */
+#define BATCH_MS 500            /* changes of jobs are gathered for so long */
 #define TRIM_MS  60000          /* give memory back to the kernel */
 
 struct daemon {
 	struct config cfg;
 	struct state state;
 	struct loop *loop;
+	struct http *http;
+	struct remote *remote;
 	struct store *store;
 	struct sup *sup;
+	struct ship *ship;
+	struct mirror *mirror;
+	struct preempt *preempt;
 	struct api *api;
 	struct notify *notify;
 	struct loop_timer *sweep, *trim;
@@ -29,6 +35,7 @@ struct daemon {
 	int tcp_fd, unix_fd;
 	bool socket_made;       /* the file is ours to remove */
 	int signals;            /* TERM and INT so far */
+	int code;               /* what run() ends with */
 	struct rk_why why;
 };
 
@@ -47,11 +54,26 @@ has_unix(const struct daemon *d)
 /* --- while it runs ------------------------------------------------------- */
 
 static void
-on_drained(void *ctx)
+on_left(void *ctx, int code)
 {
 	struct daemon *d = ctx;
 
+	if (d->code == EXIT_LEFT)
+		d->code = code;
 	loop_stop(d->loop);
+}
+
+/* Somebody else has the jobs.  Trainers have been told; the API answers until
+ * they are gone, and then this process must not come back by itself. */
+static void
+on_lost(void *ctx, const char *who)
+{
+	struct daemon *d = ctx;
+
+	d->code = EXIT_TAKEN;
+	notify_stopping();
+	preempt_leave(d->preempt, mono_ms() + HURRY_MS, "taken_over", who,
+	    true);
 }
 
 static void
@@ -69,8 +91,8 @@ on_stop(void *ctx, int sig)
 	if (d->signals > 2)
 		loop_stop(d->loop);
 	else
-		sup_drain(d->sup, mono_ms() + (d->signals == 1 ? ms :
-		    RK_MIN(ms, HURRY_MS)), "shutdown", on_drained, d);
+		preempt_leave(d->preempt, mono_ms() + (d->signals == 1 ? ms :
+		    RK_MIN(ms, HURRY_MS)), "shutdown", strsignal(sig), true);
 }
 
 static void
@@ -186,9 +208,93 @@ open_sup(struct daemon *d)
 		.retry_max_ms = (int64_t)(c->retry_max * 1000),
 		.disk_check_ms = (int64_t)(c->disk_check * 1000),
 		.disk_reserve = c->disk_reserve, .nice = (int)c->nice,
+		.held = true, .instance = c->mirror.instance != NULL ?
+		    c->mirror.instance : "",
 	};
 
 	return sup_open(&d->sup, d->loop, d->store, &s, &d->why);
+}
+
+static enum rk_err
+open_remote(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	struct http_config h = { .up_rate = c->ship.upload_rate,
+		.down_rate = c->ship.download_rate };
+	struct remote_config r = { .stores = c->stores,
+		.aws_metadata_url = c->aws_metadata,
+		.alibaba_metadata_url = c->alibaba_metadata,
+		.parts = (int)c->ship.parts, .part_size = c->ship.part_size };
+	enum rk_err rc = http_open(&d->http, d->loop, &h);
+
+	if (rc == RK_OK)
+		rc = remote_open(&d->remote, d->loop, d->http, &r, &d->why);
+	if (rc == RK_OK && c->mirror.prefix != NULL) {
+		struct rk_why why = { 0 };
+		rc = remote_check(d->remote, c->mirror.prefix, &why);
+		if (rc == RK_EINVAL)
+			rk_refuse_at(&d->why, "mirror.prefix", "%s",
+			    rk_why_first(&why));
+		rk_why_fini(&why);
+	}
+	return rc;
+}
+
+static enum rk_err
+open_ship(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	struct ship_config s = {
+		.state_dir = c->state_dir, .prefix = c->mirror.prefix,
+		.instance = c->mirror.instance != NULL ? c->mirror.instance :
+		    "",
+		.uploads = (int)c->ship.uploads,
+		.cache_limit = c->ship.cache,
+		.disk_reserve = c->disk_reserve,
+		.stale_upload_ms = (int64_t)(c->ship.stale_uploads * 1000),
+		.retry_ms = (int64_t)(c->ship.retry_base * 1000),
+		.retry_max_ms = (int64_t)(c->ship.retry_max * 1000),
+	};
+
+	return ship_open(&d->ship, d->loop, d->remote, d->store, d->sup, &s,
+	    &d->why);
+}
+
+/* With a mirror, it says when the jobs are ours; without, they are. */
+static enum rk_err
+open_mirror(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	struct mirror_config m = {
+		.prefix = c->mirror.prefix, .instance = c->mirror.instance,
+		.check_ms = (int64_t)(c->mirror.check * 1000),
+		.batch_ms = BATCH_MS,
+		.start_wait_ms = (int64_t)(c->mirror.start_wait * 1000),
+	};
+
+	if (c->mirror.prefix != NULL)
+		return mirror_open(&d->mirror, d->loop, d->remote, d->store,
+		    d->sup, d->ship, &m, on_lost, d, &d->why);
+	ship_go(d->ship, 0);
+	sup_go(d->sup, 0);
+	return RK_OK;
+}
+
+static enum rk_err
+open_preempt(struct daemon *d)
+{
+	const struct config_preempt *c = &d->cfg.preempt;
+	struct preempt_config p = {
+		.cloud = (enum preempt_cloud)c->cloud,
+		.poll_ms = (int64_t)(c->poll * 1000),
+		.gcp_notice_seconds = c->gcp_notice,
+		.margin_seconds = c->margin, .azure_name = c->azure_name,
+	};
+
+	for (int i = 0; i < CLOUD_COUNT; i++)
+		p.url[i] = c->url[i];
+	return preempt_open(&d->preempt, d->loop, d->http, d->sup, d->ship,
+	    d->mirror, &p, on_left, d, &d->why);
 }
 
 static enum rk_err
@@ -204,8 +310,9 @@ open_api(struct daemon *d)
 		.idle_timeout_ms = (int64_t)(c->idle_timeout * 1000),
 		.heartbeat_ms = (int64_t)(c->heartbeat * 1000),
 	};
-	enum rk_err rc = api_open(&d->api, d->loop, d->store, d->sup, &a,
-	    &d->why);
+	struct api_parts parts = { d->store, d->sup, d->remote, d->ship,
+		d->mirror, d->preempt };
+	enum rk_err rc = api_open(&d->api, d->loop, &parts, &a, &d->why);
 
 	if (rc == RK_OK)
 		d->tcp_fd = d->unix_fd = -1;    /* the API's now */
@@ -220,8 +327,12 @@ static const struct {
 } parts[] = {
 	{ open_loop, EXIT_FAILED },
 	{ open_sockets, EXIT_LISTEN },
+	{ open_remote, EXIT_USAGE },
 	{ open_store, EXIT_STATE },
 	{ open_sup, EXIT_STATE },
+	{ open_ship, EXIT_STATE },
+	{ open_mirror, EXIT_USAGE },
+	{ open_preempt, EXIT_FAILED },
 	{ open_api, EXIT_FAILED },
 };
 
@@ -253,8 +364,13 @@ close_all(struct daemon *d)
 {
 	notify_free(&d->notify);
 	api_close(&d->api);
+	preempt_close(&d->preempt);
+	mirror_close(&d->mirror);
+	ship_close(&d->ship);
 	if (d->sup != NULL)
 		sup_close(&d->sup);
+	remote_close(&d->remote);
+	http_close(&d->http);
 	store_close(&d->store);
 	loop_timer_del(&d->sweep);
 	loop_timer_del(&d->trim);
@@ -302,6 +418,7 @@ run(struct daemon *d)
 		say_where(d);
 		notify_ready();
 		loop_run(d->loop);
+		code = d->code;
 		log_info("daemon: leaves");
 	}
 	close_all(d);

@@ -328,7 +328,7 @@ verbs() {
 	exits 0 rk retry long
 	wait_for 20 job_is "$id" running
 	exits 0 rk drain --rehearse
-	says "$id"
+	says "long"
 	exits 0 rk drain --in 20
 	wait_for 20 no_trainers
 	exits 1 rk submit long.yaml
@@ -383,7 +383,7 @@ completes() {
 	rk checkpoint tiny --name precious >/dev/null
 	eq "$(complete_words rekindle pa)" pause
 	eq "$(complete_words rekindle che)" "checkpoint checkpoints"
-	eq "$(complete_words rekindle --server "$URL" st)" start
+	eq "$(complete_words rekindle --server "$URL" star)" start
 	# Every command is offered.
 	eq "$(complete_words rekindle "" | tr ' ' '\n' | grep -v '^-' | sort | xargs)" \
 	    "$( (echo help; rk --help | awk '/^  [a-z]+ /{print $1}') | sort | xargs)" "commands"

@@ -300,7 +300,7 @@ def _(d):
     no("followEvents", 400, query="?after=x")
 
     # The daemon.
-    for op in ("health", "ready", "prometheus", "openapi"):
+    for op in ("health", "ready", "status", "prometheus", "openapi"):
         ok(op, 200)
         no(op, 400, query="?verbose=1")
     ok("deleteJob", 204, id=a)
