@@ -233,7 +233,7 @@ T_CASE(a_name_that_is_none_is_refused_with_its_path)
 
 	w_world();
 	w_start(&a, "a");
-	t_eq_int(mirror_open(&m, W.loop, w_remote, a.store, a.sup, a.ship, &c,
+	t_eq_int(mirror_open(&m, a.loop, a.remote, a.store, a.sup, a.ship, &c,
 	    w_on_lost, &a, &why), RK_EINVAL);
 	t_has(rk_why_first(&why), "mirror.instance");
 	rk_why_fini(&why);

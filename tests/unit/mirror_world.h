@@ -1,7 +1,8 @@
 /*
  * Some daemons in one process, without their API: each a node with a state
- * directory of its own, all on one loop, with one bucket (a folder).  Trainers
- * are sup_fake.h's.
+ * directory and a loop of its own, and one bucket (a folder).  The test's own
+ * loop (sup_fake.h's) gives each node's a millisecond a round; one that is
+ * `frozen` gets none.  Trainers are sup_fake.h's.
  */
 #ifndef MIRROR_WORLD_H
 #define MIRROR_WORLD_H
@@ -11,8 +12,14 @@
 #include "rekindle/wire.h"
 #include "sup_fake.h"
 
+#define NODES 12
 struct node {
 	char dir[600];
+	struct loop *loop;
+	struct loop_timer *stop;
+	struct http *http;
+	struct remote *remote;
+	bool frozen;
 	struct store *store;
 	struct sup *sup;
 	struct ship *ship;
@@ -21,36 +28,55 @@ struct node {
 	char *who;
 };
 
-static struct http *w_http;
-static struct remote *w_remote;
+static struct node *w_nodes[NODES];
 static char w_bucket[600];
 static int64_t w_check_ms = 50, w_start_wait_ms = 60000;
 static const char *w_instance = "gpu-a";
 
 static inline void
+w_stop(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+static inline void
+w_run_node(struct node *n, int64_t ms)
+{
+	loop_timer_at(n->stop, mono_ms() + ms);
+	loop_run(n->loop);
+}
+
+static int64_t w_rounds;
+
+static inline int64_t
+w_round(void *ctx)
+{
+	(void)ctx;
+	w_rounds++;
+	for (int i = 0; i < NODES; i++) {
+		if (w_nodes[i] != NULL && !w_nodes[i]->frozen)
+			w_run_node(w_nodes[i], 1);
+	}
+	return 1;
+}
+
+static inline void
 w_world(void)
 {
-	struct http_config hc = { 0 };
-	struct remote_config rc = { 0 };
-	struct rk_why why = { 0 };
 	char cwd[400];
 
 	w_prepare();
 	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
 	snprintf(w_bucket, sizeof(w_bucket), "%s/bucket", cwd);
 	t_eq_int(loop_open(&W.loop), RK_OK);
-	t_eq_int(http_open(&w_http, W.loop, &hc), RK_OK);
-	if (remote_open(&w_remote, W.loop, w_http, &rc, &why) != RK_OK)
-		t_fail("%s", rk_why_first(&why));
 	W.look = loop_timer_add(W.loop, w_look, &W);
+	loop_hook(W.loop, w_round, NULL);
 }
 
 static inline void
 w_world_end(void)
 {
 	loop_timer_del(&W.look);
-	remote_close(&w_remote);
-	http_close(&w_http);
 	loop_close(&W.loop);
 }
 
@@ -73,9 +99,15 @@ w_start(struct node *n, const char *name)
 
 	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
 	*n = (struct node){ .lost = false };
+	int at = 0;
+	while (w_nodes[at] != NULL)
+		at++;
+	w_nodes[at] = n;
 	snprintf(n->dir, sizeof(n->dir), "%s/%s", cwd, name);
 	t_eq_int(rk_mkdirs(n->dir, 0755), RK_OK);
 	snprintf(path, sizeof(path), "%s/test.db", n->dir);
+	struct http_config hc = { 0 };
+	struct remote_config rc = { 0 };
 	struct sup_config c = W.c;
 	c.state_dir = n->dir;
 	c.held = true;
@@ -87,12 +119,16 @@ w_start(struct node *n, const char *name)
 	struct mirror_config mc = { .prefix = prefix, .instance = w_instance,
 		.check_ms = w_check_ms, .batch_ms = 5,
 		.start_wait_ms = w_start_wait_ms };
-	if (store_open(&n->store, path, &why) != RK_OK ||
-	    sup_open(&n->sup, W.loop, n->store, &c, &why) != RK_OK ||
-	    ship_open(&n->ship, W.loop, w_remote, n->store, n->sup, &sc,
-	    &why) != RK_OK || mirror_open(&n->mirror, W.loop, w_remote,
+	if (loop_open(&n->loop) != RK_OK ||
+	    http_open(&n->http, n->loop, &hc) != RK_OK ||
+	    remote_open(&n->remote, n->loop, n->http, &rc, &why) != RK_OK ||
+	    store_open(&n->store, path, &why) != RK_OK ||
+	    sup_open(&n->sup, n->loop, n->store, &c, &why) != RK_OK ||
+	    ship_open(&n->ship, n->loop, n->remote, n->store, n->sup, &sc,
+	    &why) != RK_OK || mirror_open(&n->mirror, n->loop, n->remote,
 	    n->store, n->sup, n->ship, &mc, w_on_lost, n, &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
+	n->stop = loop_timer_add(n->loop, w_stop, n->loop);
 	free(prefix);
 }
 
@@ -100,10 +136,18 @@ w_start(struct node *n, const char *name)
 static inline void
 w_kill(struct node *n)
 {
+	for (int i = 0; i < NODES; i++) {
+		if (w_nodes[i] == n)
+			w_nodes[i] = NULL;
+	}
 	mirror_close(&n->mirror);
 	ship_close(&n->ship);
 	sup_close(&n->sup);
 	store_close(&n->store);
+	remote_close(&n->remote);
+	http_close(&n->http);
+	loop_timer_del(&n->stop);
+	loop_close(&n->loop);
 	free(n->who);
 	n->who = NULL;
 }
