@@ -17,140 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "impl.h"
+#include "fetch.h"
 
 #define DAMAGED_TRIES 3
 #define DONE_KEPT_MS  60000
-#define PART_NOTE_MAX (1u << 20)
-
-enum fetch_state { FETCH_HEAD, FETCH_GET, FETCH_WAIT, FETCH_DONE,
-	FETCH_FAILED };
-
-struct fetch {
-	unsigned tag;
-	struct ship *h;
-	struct fetch *next;
-	enum fetch_state state;
-	char *uri, *bare;               /* with and without #sha256= */
-	char want[RK_SHA256_HEX], hex[RK_SHA256_HEX];
-	uint64_t size, max;             /* 0: not known yet; no limit */
-	bool patient;
-	char (*jobs)[RK_ID];            /* who waits */
-	size_t njobs;
-	struct remote_op *op;
-	int fd;
-	char part[RK_SHA256_HEX + 8], note[RK_SHA256_HEX + 8];
-	char *etag;
-	struct remote_range *have;
-	size_t nhave;
-	int damaged, fails;
-	int64_t at_ms;                  /* mono: WAIT until, DONE since */
-	enum rk_err err;                /* FAILED */
-	char *error;                    /* a sentence, also of WAIT */
-};
 
 static void begin(struct fetch *f);
-
-/* --- the partial file and its note -------------------------------------------------- */
-
-static void
-forget_part(struct fetch *f)
-{
-	rk_close(&f->fd);
-	(void)unlinkat(f->h->part_fd, f->part, 0);
-	(void)unlinkat(f->h->part_fd, f->note, 0);
-	free(f->have);
-	f->have = NULL;
-	f->nhave = 0;
-	free(f->etag);
-	f->etag = NULL;
-}
-
-static void
-write_note(struct fetch *f)
-{
-	json_t *ranges = json_array(), *o;
-
-	for (size_t i = 0; i < f->nhave; i++)
-		json_array_append_new(ranges, json_pack("[I,I]",
-		    (json_int_t)f->have[i].at, (json_int_t)f->have[i].n));
-	o = json_pack("{s:s, s:s, s:I, s:o}", "uri", f->bare, "etag",
-	    f->etag != NULL ? f->etag : "", "size", (json_int_t)f->size,
-	    "have", ranges);
-	must(o != NULL);
-	char *text = rkj_text(o);
-	(void)!rk_replace_file(f->h->part_fd, f->note, text, strlen(text));
-	free(text);
-	json_decref(o);
-}
-
-static int
-by_at(const void *a, const void *b)
-{
-	uint64_t x = ((const struct remote_range *)a)->at;
-	uint64_t y = ((const struct remote_range *)b)->at;
-
-	return (x > y) - (x < y);
-}
-
-static void
-add_range(struct fetch *f, uint64_t at, uint64_t n)
-{
-	size_t k = 0;
-
-	f->have = xrealloc(f->have, (f->nhave + 1) * sizeof(*f->have));
-	f->have[f->nhave++] = (struct remote_range){ at, n };
-	qsort(f->have, f->nhave, sizeof(*f->have), by_at);
-	for (size_t i = 1; i < f->nhave; i++) {
-		struct remote_range *last = &f->have[k];
-		if (f->have[i].at <= last->at + last->n)
-			last->n = RK_MAX(last->n, f->have[i].at +
-			    f->have[i].n - last->at);
-		else
-			f->have[++k] = f->have[i];
-	}
-	f->nhave = k + 1;
-}
-
-/* What an earlier download, of a daemon before us even, has done. */
-static void
-read_note(struct fetch *f)
-{
-	char *text = NULL;
-	size_t len = 0, i;
-	json_t *o = NULL, *v;
-
-	if (rk_read_file(f->h->part_fd, f->note, PART_NOTE_MAX, &text, &len) !=
-	    RK_OK || rkj_parse_json(text, len, &o, NULL) != RK_OK) {
-		free(text);
-		return;
-	}
-	const char *uri = json_string_value(json_object_get(o, "uri"));
-	const char *etag = json_string_value(json_object_get(o, "etag"));
-	if (uri != NULL && etag != NULL && etag[0] != '\0' &&
-	    strcmp(uri, f->bare) == 0) {
-		free(f->etag);
-		f->etag = xstrdup(etag);
-		json_array_foreach(json_object_get(o, "have"), i, v) {
-			int64_t at = json_integer_value(json_array_get(v, 0));
-			int64_t n = json_integer_value(json_array_get(v, 1));
-			if (at >= 0 && n > 0 && at <= INT64_MAX - n)
-				add_range(f, (uint64_t)at, (uint64_t)n);
-		}
-	}
-	json_decref(o);
-	free(text);
-}
-
-static uint64_t
-have_bytes(const struct fetch *f)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < f->nhave; i++)
-		sum += f->have[i].n;
-	return sum;
-}
 
 /* --- the end ------------------------------------------------------------------------ */
 
@@ -164,11 +36,11 @@ free_fetch(struct fetch *f)
 		q = &(*q)->next;
 	*q = f->next;
 	remote_cancel(&f->op);
-	if (f->nhave == 0)
-		forget_part(f);         /* nothing of it is worth keeping */
+	if (f->begun && f->nhave == 0)
+		part_forget(f);         /* nothing of it is worth keeping */
 	rk_close(&f->fd);
-	free(f->uri);
 	free(f->bare);
+	free(f->from);
 	free(f->jobs);
 	free(f->etag);
 	free(f->have);
@@ -184,8 +56,8 @@ fetch_fini(struct ship *h)
 		free_fetch(h->fetches);
 }
 
-static void
-failed(struct fetch *f, enum rk_err err, const char *error)
+void
+fetch_failed(struct fetch *f, enum rk_err err, const char *error)
 {
 	row_set(&f->error, error);
 	f->err = err;
@@ -215,8 +87,8 @@ wait_and_again(struct fetch *f, const char *error)
 	sup_supplied(h->sup);
 }
 
-static void
-done(struct fetch *f, const char *hex)
+void
+fetch_done(struct fetch *f, const char *hex)
 {
 	if (f->fails > 0)
 		log_info("ship: %s can be fetched again", f->bare);
@@ -230,24 +102,24 @@ done(struct fetch *f, const char *hex)
 }
 
 /* Trouble of the store: does waiting help? */
-static void
-trouble(struct fetch *f, const struct remote_result *r)
+void
+fetch_trouble(struct fetch *f, const struct remote_result *r)
 {
 	switch (r->end) {
 	case REMOTE_UNAVAILABLE:
 		wait_and_again(f, r->error);
 		break;
 	case REMOTE_CHANGED:
-		forget_part(f);
+		part_forget(f);
 		f->state = FETCH_WAIT;
 		f->at_ms = mono_ms();
 		loop_timer_at(f->h->fetch_timer, mono_ms());
 		break;
 	case REMOTE_LOCAL:
-		failed(f, r->err == RK_ENOSPC ? RK_ENOSPC : RK_EIO, r->error);
+		fetch_failed(f, r->err == RK_ENOSPC ? RK_ENOSPC : RK_EIO, r->error);
 		break;
 	case REMOTE_DAMAGED:
-		forget_part(f);
+		part_forget(f);
 		if (++f->damaged < DAMAGED_TRIES) {
 			log_warn("ship: %s: %s; fetched again", f->bare,
 			    r->error);
@@ -255,17 +127,17 @@ trouble(struct fetch *f, const struct remote_result *r)
 			f->at_ms = mono_ms();
 			loop_timer_at(f->h->fetch_timer, mono_ms());
 		} else {
-			failed(f, RK_ECORRUPT, r->error);
+			fetch_failed(f, RK_ECORRUPT, r->error);
 		}
 		break;
 	case REMOTE_MISSING:
-		failed(f, RK_ENOENT, r->error);
+		fetch_failed(f, RK_ENOENT, r->error);
 		break;
 	default:
 		if (f->patient)
 			wait_and_again(f, r->error);
 		else
-			failed(f, RK_EINVAL, r->error);
+			fetch_failed(f, RK_EINVAL, r->error);
 		break;
 	}
 }
@@ -287,7 +159,7 @@ sized(void *ctx, uint64_t size, const char *etag)
 		row_set(&f->etag, etag);
 	}
 	f->size = size;
-	uint64_t have = RK_MIN(have_bytes(f), size);
+	uint64_t have = RK_MIN(part_bytes(f), size);
 	if (cache_room(f->h, f->bare, size - have, &why) == RK_OK) {
 		/* Several at once: each takes its room now.  A file system
 		 * that cannot is told by the writes. */
@@ -310,8 +182,8 @@ got(void *ctx, uint64_t at, uint64_t n)
 	struct fetch *f = ctx;
 
 	must_be(f, FETCH_TAG);
-	add_range(f, at, n);
-	write_note(f);
+	part_add(f, at, n);
+	part_note(f);
 }
 
 static void
@@ -323,29 +195,29 @@ downloaded(void *ctx, const struct remote_result *r)
 	f->op = NULL;
 	if (f->err == RK_ENOSPC) {              /* sized() said no */
 		char *text = xstrdup(f->error);
-		forget_part(f);
-		failed(f, RK_ENOSPC, text);
+		part_forget(f);
+		fetch_failed(f, RK_ENOSPC, text);
 		free(text);
 		return;
 	}
 	if (r->end != REMOTE_OK) {
-		trouble(f, r);
+		fetch_trouble(f, r);
 		return;
 	}
 	f->h->pulled_bytes += r->size;
 	enum rk_err rc = cache_take(f->h, f->part, f->fd, r->sha256, f->bare,
 	    r->etag);
-	forget_part(f);
+	part_forget(f);
 	if (rc == RK_OK)
-		done(f, r->sha256);
+		fetch_done(f, r->sha256);
 	else
-		failed(f, rc, "the cache cannot be written");
+		fetch_failed(f, rc, "the cache cannot be written");
 }
 
-static void
-download(struct fetch *f)
+void
+fetch_download(struct fetch *f)
 {
-	struct remote_download a = { .sha256 = f->want[0] ? f->want : NULL,
+	struct remote_download a = { .sha256 = f->need[0] ? f->need : NULL,
 		.sized = sized, .got = got, .done = downloaded, .ctx = f,
 		.patience = push_patience() };
 
@@ -354,13 +226,14 @@ download(struct fetch *f)
 	if (f->fd < 0) {
 		enum rk_err rc = rk_from_errno(errno);
 		log_errno("ship: cannot write in the cache");
-		failed(f, rc, "the cache cannot be written");
+		fetch_failed(f, rc, "the cache cannot be written");
 		return;
 	}
 	free(f->have);
 	f->have = NULL;
 	f->nhave = 0;
-	read_note(f);
+	part_read(f);
+	f->begun = true;
 	f->state = FETCH_GET;
 	f->err = RK_OK;
 	a.fd = f->fd;
@@ -368,7 +241,7 @@ download(struct fetch *f)
 	a.etag = f->nhave > 0 ? f->etag : NULL;
 	a.have = f->nhave > 0 ? f->have : NULL;
 	a.nhave = f->nhave;
-	f->op = remote_download(f->h->remote, f->bare, &a);
+	f->op = remote_download(f->h->remote, f->from, &a);
 }
 
 static void
@@ -380,7 +253,7 @@ headed(void *ctx, const struct remote_result *r)
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
 	if (r->end != REMOTE_OK) {
-		trouble(f, r);
+		fetch_trouble(f, r);
 		return;
 	}
 	f->size = r->size;
@@ -392,11 +265,11 @@ headed(void *ctx, const struct remote_result *r)
 		memcpy(hex, c.digest, sizeof(hex));
 		store_cache_fini(&c);
 		if (here) {
-			done(f, hex);
+			fetch_done(f, hex);
 			return;
 		}
 	}
-	download(f);
+	fetch_download(f);
 }
 
 /* What is pinned need not be asked for. */
@@ -405,8 +278,12 @@ begin(struct fetch *f)
 {
 	struct remote_patience pt = push_patience();
 
+	if (f->model && model_named(f)) {
+		model_find(f);
+		return;
+	}
 	if (f->want[0] != '\0') {
-		download(f);
+		fetch_download(f);
 		return;
 	}
 	f->state = FETCH_HEAD;
@@ -483,9 +360,10 @@ fetch_new(struct ship *h, const char *uri, const char *bare, const char *want,
 
 	f->tag = FETCH_TAG;
 	f->h = h;
-	f->uri = xstrdup(uri);
 	f->bare = xstrdup(bare);
+	f->from = xstrdup(bare);
 	snprintf(f->want, sizeof(f->want), "%s", want);
+	memcpy(f->need, f->want, sizeof(f->need));
 	f->size = f->max = size;
 	f->fd = -1;
 	rk_sha256_of(uri, strlen(uri), name);
@@ -583,6 +461,7 @@ fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 	if (f == NULL) {
 		f = fetch_new(h, a->uri, bare, want, a->size);
 		f->patient = a->patient;
+		f->model = a->model;
 		add_job(f, a->job);
 		begin(f);
 	}

@@ -11,7 +11,8 @@
  *	names.c    names that were given later
  *	retain.c   which remote ones stay; delete.c takes the others away
  *	find.c     what is in a bucket that we do not know
- *	cache.c    files by digest; fetch.c one download for all who wait
+ *	cache.c    files by digest; fetch.c part.c model.c one download for all
+ *	           who wait
  *	choose.c   which checkpoint a start needs; pull.c brings it here
  *	supply.c   what sup asks
  *	plan.c     what can be sent in time; drain.c, rehearse.c
@@ -287,6 +288,7 @@ struct fetch_ask {
 	uint64_t size;                  /* 0: not known */
 	const char *job;
 	bool known;                     /* what we have of it will do */
+	bool model;                     /* a checkpoint's address means its model */
 	bool patient;                   /* keys may come yet: a no is no end */
 };
 /*

@@ -46,7 +46,8 @@ supply_address(struct ship *h, const struct job_row *r, const char *field,
 	struct rk_why own = {0};
 	/* A job that has run goes on with the bytes it had. */
 	struct fetch_ask a = { .uri = uri, .job = r->id,
-		.known = r->attempt > 0, .patient = r->attempt > 0 };
+		.known = r->attempt > 0, .patient = r->attempt > 0,
+		.model = strcmp(field, "model.checkpoint") == 0 };
 	enum rk_err rc = fetch_want(h, &a, hex, &own);
 
 	if (rc == RK_OK)

@@ -175,6 +175,34 @@ T_CASE(a_job_may_begin_from_a_model_that_only_the_bucket_has)
 	s_close();
 }
 
+T_CASE(an_address_of_a_checkpoint_means_its_model)
+{
+	char hex[RK_SHA256_HEX], job[RK_ID];
+	struct rk_why why = {0};
+	int state = 0;
+
+	s_begin();
+	char *id = only_remote(1, NULL);
+	rk_id_new(job);
+	char *uri = xasprintf("%sjobs/%s/checkpoints/step-000000100/"
+	    "checkpoint.json", S.prefix, id);
+	struct fetch_ask a = { .uri = uri, .job = job, .model = true };
+	for (; state < 1000 && fetch_want(S.ship, &a, hex, &why) == RK_EBUSY;
+	    state++)
+		w_spin(5);
+	t_eq_int(fetch_want(S.ship, &a, hex, &why), RK_OK);
+	char *model = s_read(s_path(id, "step-000000100/model.safetensors"));
+	char *path = cache_path(S.ship, hex);
+	char *here = s_read(path);
+	t_check(memcmp(model, here, 100) == 0);
+	rk_why_fini(&why);
+	free(model);
+	free(here);
+	free(path);
+	free(uri);
+	s_close();
+}
+
 T_CASE(a_job_has_succeeded_when_its_last_checkpoint_is_verified)
 {
 	s_begin();

@@ -145,6 +145,29 @@ T_CASE(an_epoch_is_in_the_name_of_the_folder)
 	s_close();
 }
 
+/* An older folder may be on its way out by the owner before us. */
+T_CASE(across_epochs_only_the_newest_is_referred_to)
+{
+	s_prepare();
+	S.epoch = 1;
+	s_open();
+	char *id = s_job(9);
+	s_save_as(id, 100, 7, NULL);
+	s_wait(id, "step-000000100", "verified");
+	s_save_as(id, 200, 8, NULL);
+	s_wait(id, "step-000000200", "verified");
+	s_close();
+	S.epoch = 2;
+	s_open();
+	s_save_as(id, 300, 7, NULL);
+	s_wait(id, "step-000000300", "verified");
+	t_check(s_there(id, "step-000000300-e2/optimizer.safetensors"));
+	s_save_as(id, 400, 8, NULL);
+	s_wait(id, "step-000000400", "verified");
+	t_check(!s_there(id, "step-000000400-e2/optimizer.safetensors"));
+	s_close();
+}
+
 T_CASE(nothing_is_written_before_go_nor_after_stop)
 {
 	s_prepare();

@@ -1,0 +1,59 @@
+/*
+ * A download and its parts: fetch.c the whole, part.c the partial file,
+ * model.c the model of a checkpoint that an address names.
+ */
+#ifndef SHIP_FETCH_H
+#define SHIP_FETCH_H
+
+#include "impl.h"
+
+enum fetch_state { FETCH_HEAD, FETCH_GET, FETCH_WAIT, FETCH_DONE,
+	FETCH_FAILED };
+
+struct fetch {
+	unsigned tag;
+	struct ship *h;
+	struct fetch *next;
+	enum fetch_state state;
+	char *bare;                     /* the address, without #sha256= */
+	char want[RK_SHA256_HEX];       /* what pins it, or "" */
+	bool model;                     /* may be a checkpoint's folder */
+	char *from;                     /* what is downloaded: bare, or a file
+	                                   of that folder */
+	char need[RK_SHA256_HEX];       /* its digest, "" if not known */
+	char hex[RK_SHA256_HEX];        /* DONE: that of the file */
+	uint64_t size, max;             /* 0: not known yet; no limit */
+	bool patient, begun;            /* begun: the part was looked into */
+	char (*jobs)[RK_ID];            /* who waits */
+	size_t njobs;
+	struct remote_op *op;
+	int fd;
+	char part[RK_SHA256_HEX + 8], note[RK_SHA256_HEX + 8];
+	char *etag;
+	struct remote_range *have;
+	size_t nhave;
+	int damaged, fails;
+	int64_t at_ms;                  /* mono: WAIT until, DONE since */
+	enum rk_err err;                /* FAILED */
+	char *error;                    /* a sentence, also of WAIT */
+};
+
+/* fetch.c */
+void fetch_failed(struct fetch *f, enum rk_err err, const char *error);
+void fetch_trouble(struct fetch *f, const struct remote_result *r);
+void fetch_done(struct fetch *f, const char *hex);
+void fetch_download(struct fetch *f);
+
+/* part.c */
+void part_forget(struct fetch *f);      /* the file, too */
+void part_note(struct fetch *f);        /* what is done, on the disk */
+void part_read(struct fetch *f);
+void part_add(struct fetch *f, uint64_t at, uint64_t n);
+uint64_t part_bytes(const struct fetch *f);
+
+/* model.c: does the address name a checkpoint?  Then f->from and f->need become
+ * those of its model, and it goes on with fetch_download(). */
+bool model_named(const struct fetch *f);
+void model_find(struct fetch *f);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * The model of a checkpoint that an address names.
+ *
+ * .../step-000001200/checkpoint.json (or the folder alone) means the model in
+ * it: checkpoint.json says its digest and size, remote.json - where there is
+ * one - in which folder beside it the file is.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fetch.h"
+
+#define RECORD "checkpoint.json"
+
+/* Bytes of the folder's address, the slash included; 0: it names none. */
+static size_t
+folder_length(const char *uri)
+{
+	size_t n = strlen(uri), r = strlen(RECORD);
+
+	if (n > 0 && uri[n - 1] == '/')
+		return n;
+	if (n > r && strcmp(uri + n - r, RECORD) == 0 && uri[n - r - 1] == '/')
+		return n - r;
+	return 0;
+}
+
+bool
+model_named(const struct fetch *f)
+{
+	return folder_length(f->bare) > 0;
+}
+
+static void
+get(struct fetch *f, const char *name, size_t max, remote_done_fn *fn)
+{
+	struct remote_patience pt = push_patience();
+	char *uri = xasprintf("%.*s%s", (int)folder_length(f->bare), f->bare,
+	    name);
+
+	f->op = remote_get(f->h->remote, uri, max, &pt, fn, f);
+	free(uri);
+}
+
+/* The address of a file in a folder beside this one. */
+static char *
+beside(const struct fetch *f, const char *folder, const char *name)
+{
+	size_t n = folder_length(f->bare) - 1;
+
+	while (n > 0 && f->bare[n - 1] != '/')
+		n--;
+	return xasprintf("%.*s%s/%s", (int)n, f->bare, folder, name);
+}
+
+static void
+note_got(void *ctx, const struct remote_result *r)
+{
+	struct fetch *f = ctx;
+	struct rk_why why = {0};
+	struct rnote n = {0};
+
+	must_be(f, FETCH_TAG);
+	f->op = NULL;
+	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
+		fetch_trouble(f, r);
+		return;
+	}
+	if (r->end == REMOTE_OK && rnote_parse(r->body, r->len, &n, &why) !=
+	    RK_OK) {
+		fetch_failed(f, RK_EINVAL, rk_why_first(&why));
+		rk_why_fini(&why);
+		return;
+	}
+	for (int i = 0; i < n.nfiles; i++) {
+		if (strcmp(n.files[i].name, CKPT_MODEL_FILE) != 0)
+			continue;
+		free(f->from);
+		f->from = beside(f, n.files[i].folder, n.files[i].name);
+	}
+	rnote_fini(&n);
+	if (cache_has(f->h, f->need, f->max))
+		fetch_done(f, f->need);
+	else
+		fetch_download(f);
+}
+
+/* Into f what checkpoint.json says of the model. */
+static enum rk_err
+take_record(struct fetch *f, const char *text, size_t len, struct rk_why *why)
+{
+	char dir[CKPT_DIR_MAX];
+	struct ckpt_info i;
+	json_t *o = NULL;
+	enum rk_err rc = rkj_parse_json(text, len, &o, why);
+
+	if (rc != RK_OK)
+		return rc;
+	/* The folder may have been copied to another name. */
+	int64_t branch = json_integer_value(json_object_get(o, "branch"));
+	int n = snprintf(dir, sizeof(dir), "step-%09" PRId64,
+	    (int64_t)json_integer_value(json_object_get(o, "step")));
+	if (branch > 1)
+		snprintf(dir + n, sizeof(dir) - (size_t)n, "-b%" PRId64,
+		    branch);
+	json_decref(o);
+	rc = ckpt_info_parse(text, len, dir, &i, why);
+	if (rc != RK_OK)
+		return rc;
+	for (int k = 0; k < i.nfiles; k++) {
+		if (strcmp(i.files[k].name, CKPT_MODEL_FILE) != 0)
+			continue;
+		memcpy(f->need, i.files[k].sha256, sizeof(f->need));
+		f->max = i.files[k].size;
+	}
+	ckpt_info_fini(&i);
+	if (f->want[0] != '\0' && strcmp(f->want, f->need) != 0)
+		return rk_refuse(why, "its model has the digest %s", f->need);
+	return RK_OK;
+}
+
+static void
+record_got(void *ctx, const struct remote_result *r)
+{
+	struct fetch *f = ctx;
+	struct rk_why why = {0};
+
+	must_be(f, FETCH_TAG);
+	f->op = NULL;
+	if (r->end != REMOTE_OK) {
+		fetch_trouble(f, r);
+		return;
+	}
+	if (take_record(f, r->body, r->len, &why) != RK_OK) {
+		fetch_failed(f, RK_EINVAL, rk_why_first(&why));
+		rk_why_fini(&why);
+		return;
+	}
+	free(f->from);
+	f->from = xasprintf("%.*s" CKPT_MODEL_FILE,
+	    (int)folder_length(f->bare), f->bare);
+	get(f, "remote.json", NOTE_MAX, note_got);
+}
+
+void
+model_find(struct fetch *f)
+{
+	f->state = FETCH_HEAD;
+	get(f, RECORD, CKPT_JSON_MAX, record_got);
+}
