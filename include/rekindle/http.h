@@ -34,7 +34,7 @@ enum rk_err http_open(struct http **hp, struct loop *l,
 void http_close(struct http **hp);
 void http_rates(struct http *h, uint64_t up, uint64_t down);
 
-/* How a call ended, as far as HTTP is concerned; any status is HTTP_ANSWERED. */
+/* How a call ended, as far as HTTP goes; any status is HTTP_ANSWERED. */
 enum http_end {
 	HTTP_ANSWERED,
 	HTTP_NO_HOST,           /* the name cannot be resolved */
@@ -42,9 +42,9 @@ enum http_end {
 	HTTP_NO_TRUST,          /* TLS: the peer or the CA file; permanent */
 	HTTP_NO_TLS,            /* TLS: the handshake broke */
 	HTTP_BROKEN,            /* cut, reset, empty or malformed answer */
-	HTTP_STALLED,           /* slower than `slow` for slow_ms, or total_ms */
-	HTTP_TOO_LONG,          /* the answer is longer than `max` or the sink */
-	HTTP_DISK,              /* the source or the sink; `err` says which way */
+	HTTP_STALLED,           /* slower than `slow` for slow_ms; total_ms */
+	HTTP_TOO_LONG,          /* the answer, than `max` or the sink */
+	HTTP_DISK,              /* the source or the sink; `err` says how */
 	HTTP_BAD_REQUEST,       /* the URL or a header; permanent */
 	HTTP_CANCELLED,
 };
@@ -106,7 +106,7 @@ void http_cancel(struct http_call **c);
 /* Bytes moved so far, either way. */
 void http_moved(const struct http_call *c, uint64_t *sent, uint64_t *sunk);
 
-/* --- for the command line: no engine, no loop ------------------------------ */
+/* --- for the command line: no engine, no loop ----------------------------- */
 
 /* Perform r in this thread; `done` is called before the return.  chunk (may be
  * NULL) gets an answer of status 200 piece by piece instead of memory; false

@@ -47,8 +47,8 @@ service_of(const struct fetch *f)
 	return f->cs->oss ? &ecs : &ec2;
 }
 
-/* A profile that names the machine's role ends the chain; on its own the machine
- * is but a link. */
+/* A profile that names the machine's role ends the chain; on its own the
+ * machine is but a link. */
 #define none(f, ...) \
 	((f)->bound ? fetch_fail : fetch_next)((f), __VA_ARGS__)
 

@@ -220,7 +220,7 @@ begin(bool oss, enum cred_kind kind)
 	return open_creds(oss, kind);
 }
 
-/* --- what needs no service -------------------------------------------------- */
+/* --- what needs no service ----------------------------------------------- */
 
 T_CASE(keys_of_the_configuration_are_given_at_once)
 {
@@ -546,7 +546,7 @@ T_CASE(when_there_is_nothing_each_source_says_why)
 	close_all(&cs);
 }
 
-/* --- EC2 and ECS ------------------------------------------------------------ */
+/* --- EC2 and ECS --------------------------------------------------------- */
 
 #define AWS_ROLE "/latest/meta-data/iam/security-credentials/"
 #define OSS_ROLE "/latest/meta-data/ram/security-credentials/"
@@ -675,7 +675,7 @@ T_CASE(the_role_of_an_alibaba_machine_is_found)
 	close_all(&cs);
 }
 
-/* --- refresh ---------------------------------------------------------------- */
+/* --- refresh ------------------------------------------------------------- */
 
 T_CASE(many_who_wait_share_one_fetch)
 {
@@ -796,7 +796,7 @@ T_CASE(a_source_may_be_closed_at_any_time)
 	close_all(&cs);
 }
 
-/* --- tokens for keys -------------------------------------------------------- */
+/* --- tokens for keys ----------------------------------------------------- */
 
 T_CASE(a_web_identity_is_exchanged_for_keys)
 {
@@ -870,7 +870,7 @@ T_CASE(an_oidc_token_is_exchanged_for_keys)
 	close_all(&cs);
 }
 
-/* --- containers ------------------------------------------------------------- */
+/* --- containers ---------------------------------------------------------- */
 
 T_CASE(a_container_s_service_is_asked_with_its_token)
 {
@@ -913,8 +913,8 @@ T_CASE(a_container_s_service_is_asked_with_its_token)
 
 T_CASE(a_container_s_service_must_be_near_or_https)
 {
-	static const char *const near[] = { "http://127.0.0.1/", "http://[::1]:80",
-	    "http://localhost:8080/x", "http://127.8.9.1?x",
+	static const char *const near[] = { "http://127.0.0.1/",
+	    "http://[::1]:80", "http://localhost:8080/x", "http://127.8.9.1?x",
 	    "http://169.254.170.2/v2", "http://169.254.170.23",
 	    "http://[fd00:ec2::23]/v1", "http://LOCALHOST" };
 	static const char *const far[] = { "http://10.0.0.1/",
@@ -941,7 +941,7 @@ T_CASE(a_container_s_service_must_be_near_or_https)
 	close_all(&cs);
 }
 
-/* --- Alibaba's files -------------------------------------------------------- */
+/* --- Alibaba's files ----------------------------------------------------- */
 
 T_CASE(profiles_of_the_aliyun_command_are_read)
 {
@@ -1014,7 +1014,7 @@ T_CASE(a_credentials_uri_is_the_last_of_alibaba_s_chain)
 	close_all(&cs);
 }
 
-/* --- parsers ---------------------------------------------------------------- */
+/* --- parsers ------------------------------------------------------------- */
 
 static void
 check_ini(const char *section, const char *key, const char *want)
