@@ -270,6 +270,13 @@ w_there(const char *path)
 	return yes;
 }
 
+static inline const char *
+w_events_of(struct node *n, const char *job)
+{
+	w_use(n);
+	return w_events(job);
+}
+
 /* An object of the instance, as somebody else would put it. */
 static inline void
 w_put(const char *path, const char *text)
