@@ -186,7 +186,7 @@ content_range_read(const char *s, uint64_t *first, uint64_t *last,
 	if (*end != '-' || !isdigit((unsigned char)end[1]))
 		return false;
 	*last = strtoull(end + 1, &end, 10);
-	if (*end != '/' || errno != 0 || *last < *first)
+	if (*end != '/' || errno != 0 || *last < *first || *last > INT64_MAX)
 		return false;
 	*total = UINT64_MAX;
 	if (strcmp(end + 1, "*") == 0)

@@ -90,6 +90,8 @@ T_CASE(content_ranges_are_believed_only_whole)
 	t_check(!content_range_read("bytes -1-9/10", &a, &b, &t));
 	t_check(!content_range_read("bytes 0-99999999999999999999/*", &a, &b,
 	    &t));
+	t_check(!content_range_read("bytes 1-18446744073709551615/*", &a, &b,
+	    &t));
 	t_check(!content_range_read("items 0-9/10", &a, &b, &t));
 }
 
