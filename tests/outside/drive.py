@@ -27,6 +27,7 @@ import threading
 import time
 import uuid
 
+from stub import No
 from t import BUILD, SLOW, eq
 
 PROGRAM = f"{BUILD}/unit/remote_drive"
@@ -187,12 +188,14 @@ class Drive:
         return r
 
     def create(self, st, uri, path, part):
-        """st: a stub.Store; killed at the second part, an upload is left."""
+        """st: a stub.Store; killed when the first part is there, an upload is
+        left."""
         known = set(st.uploads)
 
         def die(seen):
-            if "partNumber=2" in seen.target:
+            if any(1 in u.parts for id, u in list(st.uploads.items()) if id not in known):
                 self.kill()
+                raise No(503, "SlowDown")       # it has no effect any more
         st.before = die
         self.begin("upload", uri, file=path)
         assert self.wait_or_dead() is None, "it was not killed"
