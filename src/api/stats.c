@@ -278,7 +278,7 @@ write_ship(struct strbuf *b, struct api *a)
 	    "Bytes of checkpoints that became remote.",
 	    (double)s.pushed_bytes);
 	one(b, "rekindle_ship_pulled_total", "counter",
-	    "Models, data files and checkpoints fetched.", (double)s.pulled);
+	    "Checkpoints that came from a bucket.", (double)s.pulled);
 	one(b, "rekindle_ship_pulled_bytes_total", "counter",
 	    "Bytes of what was fetched.", (double)s.pulled_bytes);
 	one(b, "rekindle_cache_bytes", "gauge", "Bytes in the cache.",

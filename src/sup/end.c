@@ -24,7 +24,7 @@ struct verdict {
 	char *reason, *message;         /* the row's */
 	bool crash;                     /* counts as a failure */
 	bool again;                     /* without a fault: but not at once */
-	bool uploading;                 /* trained, not verified elsewhere */
+	bool uploading;                 /* trained, not verified in the bucket */
 };
 
 /* The last line of this attempt in train.log, or NULL. */
@@ -163,7 +163,7 @@ judge_finished(const struct run *run, const struct job_row *r,
 	} else if (r->desired == JOB_CANCEL) {
 		say(v, JOB_CANCELLED, "succeeded", "cancel", "user",
 		    xasprintf("cancelled by a person, finished at step %s but "
-		    "not verified elsewhere", step));
+		    "not verified in the bucket", step));
 		free(waits);
 	} else {
 		say(v, JOB_PAUSED, "succeeded", "uploading", "uploading",

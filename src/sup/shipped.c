@@ -1,6 +1,6 @@
 /*
  * Jobs whose training has ended and that have succeeded only when their last
- * checkpoint is verified elsewhere (checkpoint.require_remote).  They are
+ * checkpoint is verified in the bucket (checkpoint.require_remote).  They are
  * PAUSED, reason `uploading`, with `desired` RUN, and go on to SUCCEEDED by
  * themselves; a person may resume or cancel them as any that is paused.
  */
@@ -138,7 +138,7 @@ settle(struct sup *s, const char *id)
 	checkpoint = row_checkpoint(&r);
 	bool yes = shipped_yet(s, &r, checkpoint, &text);
 	if (yes) {
-		text = xasprintf("finished; %s is verified elsewhere",
+		text = xasprintf("finished; %s is verified in the bucket",
 		    checkpoint);
 		struct cause c = { "shipped", "", text, NULL, NULL, NULL };
 		r.ended_ms = now_ms();

@@ -553,7 +553,7 @@ T_CASE(a_job_succeeds_when_its_last_checkpoint_is_verified_elsewhere)
 	up.shipped = true;
 	sup_supplied(W.sup);
 	w_wait(a, JOB_SUCCEEDED);
-	row_says(a, "", "finished; step-000000100 is verified elsewhere");
+	row_says(a, "", "finished; step-000000100 is verified in the bucket");
 	r = w_row(a);
 	t_check(r.ended_ms > 0);
 	store_job_fini(&r);
@@ -628,7 +628,7 @@ T_CASE(a_wish_that_comes_as_the_training_ends_leaves_no_trap)
 	w_wait(a, JOB_PAUSED);
 	t_eq_str(w_reason(a), "uploading");
 	w_wait(b, JOB_CANCELLED);
-	row_says(b, "user", "but not verified elsewhere");
+	row_says(b, "user", "but not verified in the bucket");
 	up.shipped = true;
 	sup_supplied(W.sup);
 	w_wait(a, JOB_SUCCEEDED);
