@@ -128,6 +128,7 @@ clean:
 help:
 	@echo 'make            build the three programs in $(B)/'
 	@echo 'make deps       install what is missing from Debian'
+	@echo 'make deps-test  also what the tests use, among it an object store'
 	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
 	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
 	@echo 'make bench      measure, and write $(B)/bench.json'
