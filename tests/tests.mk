@@ -93,8 +93,8 @@ check-deps:
 	    echo "check: going on without; tests that need them are skipped"
 
 # make bench: measure what the README's table says; ROWS="step api" for some.
-$(B)/bench/load: tests/bench/load.c | $(B)/bench/
+$(B)/bench/%: tests/bench/%.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 .PHONY: bench
-bench: all $(B)/bench/load $(B)/unit/remote_drive
+bench: all $(B)/bench/load $(B)/bench/sink $(B)/unit/remote_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)

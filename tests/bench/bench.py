@@ -288,13 +288,29 @@ def bench_store(top):
     store.bench(top, row, min(ROUNDS, 3))
 
 
+def bench_ship(top):
+    import ship
+    ship.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "30")))
+
+
+def bench_notice(top):
+    import ship
+    ship.notice(top, row, fashion_job, ROUNDS)
+
+
+def bench_fresh(top):
+    import ship
+    ship.fresh(top, row, fashion_job, min(ROUNDS, 3))
+
+
 def main():
     top = tempfile.mkdtemp(prefix="rk-bench-", dir=BUILD)
     print(f"on {machine()}, Linux {platform.release()}")
     want = sys.argv[1:]
     try:
         for name, fn in (("step", bench_step), ("checkpoint", bench_checkpoint), ("recovery", bench_recovery),
-                         ("api", bench_api), ("store", bench_store)):
+                         ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
+                         ("notice", bench_notice), ("fresh", bench_fresh)):
             if not want or any(w in name for w in want):
                 fn(top)
     finally:

@@ -1,0 +1,248 @@
+"""The rows `ship`, `notice` and `fresh` of bench.py: what checkpoints in a
+bucket cost, how soon a notice is a checkpoint, and how soon an empty machine
+goes on.  What needs a real object store is skipped where there is none.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, f"{HERE}/../outside")
+import s3                               # noqa: E402
+import t                                # noqa: E402
+
+WIDE = [784, 25600, 10]
+med = statistics.median
+
+
+def daemon(root, config, *flags):
+    os.makedirs(root, exist_ok=True)
+    with open(f"{root}/rekindled.yaml", "w") as f:
+        json.dump(config, f)
+    return t.Daemon(root, "--config", f"{root}/rekindled.yaml", *flags)
+
+
+def end(d):
+    """Whatever happened: the daemon and its trainers."""
+    d.kill()
+    for p in d.trainers():
+        try:
+            os.kill(p, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        v = f.read().rpartition(")")[2].split()
+    return (int(v[11]) + int(v[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def metrics(d, i, attempt=None):
+    """{step: time_ms} of the lines that tell of some steps."""
+    out = {}
+    with open(f"{d.state}/jobs/{i}/metrics.jsonl") as f:
+        for line in f:
+            if not line.endswith("\n"):
+                break
+            x = json.loads(line)
+            if x["split"] == "train" and x.get("over") == "steps" and attempt in (None, x["attempt"]):
+                out[x["step"]] = x["time_ms"]
+    return out
+
+
+def counter(d, name):
+    m = re.search(rf"^{name} ([0-9.e+]+)$", d.get("/metrics").text, re.M)
+    return float(m.group(1))
+
+
+# --- ship -------------------------------------------------------------------------------------
+
+class Sink:
+    """tests/bench/sink.c, and what it says."""
+
+    def __init__(self, top):
+        self.said = f"{top}/sink.txt"
+        with open(self.said, "w") as f:
+            self.proc = subprocess.Popen([f"{t.BUILD}/bench/sink"], stdout=f, stdin=subprocess.DEVNULL)
+        self.port = int(t.wait_for(5, "the sink listens", lambda: open(self.said).readline().strip()))
+
+    def store(self):
+        return {"match": "s3://", "endpoint": f"http://127.0.0.1:{self.port}", "region": "us-east-1",
+                "addressing": "path", "access_key_id": "id", "secret_access_key": "secret"}
+
+    def whole(self):
+        """{key: (time_ms, bytes)}"""
+        with open(self.said) as f:
+            lines = [x.split() for x in f.read().splitlines()[1:]]
+        return {key: (int(ms), int(size)) for ms, size, key in lines}
+
+    def stop(self):
+        self.proc.kill()
+        self.proc.wait()
+
+
+def slowed(top, row, job, pairs):
+    """Of every 200 steps, the first 100 have a checkpoint to write, hash and send, the second 100 nothing."""
+    sink = Sink(top)
+    d = daemon(f"{top}/ship", {"stores": [sink.store()], "ship": {"upload_rate": "100MB"}})
+    steps = 200 * (pairs + 2)
+    j = job("wide", WIDE, steps, 200)
+    j["training"]["log_every"] = 10
+    j["checkpoint"].update(push="s3://bucket/runs/", require_remote=True)
+    try:
+        d.start()
+        i = d.submit(j)
+        begun = time.monotonic()
+        while d.job(i)["state"] not in ("succeeded", "failed"):
+            time.sleep(1)
+        took = time.monotonic() - begun
+        t.eq(d.job(i)["state"], "succeeded", "state")
+        cpu = {"daemon": cpu_s(d.proc.pid), "sink": cpu_s(sink.proc.pid)}
+        made, verified = counter(d, "rekindle_checkpoints_total"), counter(d, "rekindle_ship_verified_total")
+        t.eq((made, counter(d, "rekindle_remote_retries_total")), (steps / 200, 0), "checkpoints, retries")
+        t.eq(verified, made, "checkpoints that became verified, of all")
+        at, whole = metrics(d, i), sink.whole()
+        d.stop()
+    finally:
+        end(d)
+        sink.stop()
+    slow, calm, behind = [], [], []
+    for k in range(400, steps, 200):
+        with_, without = at[k + 90] - at[k - 10], at[k + 190] - at[k + 90]
+        slow.append((with_ - without) / (2 * without))
+        calm.append(without / 100)
+        last = [ms for key, (ms, _) in whole.items() if key.endswith(f"/step-{k:09d}/checkpoint.json")]
+        behind.append((last[0] - at[k]) / 1000)
+        assert last[0] < at[k + 90], f"the checkpoint of step {k} was still under way at step {k + 90}"
+    size = max(n for _, n in whole.values()) * 1.5 / 1e6
+    m, q = med(slow), statistics.quantiles(slow, n=4)
+    row("training is slowed by checkpoints that are all pushed", 100 * m, "% of the time", "< 4", m < 0.04,
+        f"784-25600-10, batch 64, Adam, 2 threads, {size:.0f} MB every 200 steps, upload_rate 100MB: steps k-10 to "
+        f"k+90 round a checkpoint against the next 100, in which nothing is written or sent, so (first - second) "
+        f"/ (2 x second) is the cost over 200 steps; {len(slow)} pairs in one run at {med(calm):.1f} ms a step; "
+        f"quartiles {100 * q[0]:.1f} and {100 * q[2]:.1f} %; each in the bucket {med(behind):.1f} s (worst "
+        f"{max(behind):.1f}) after its step, {made:.0f} of {made:.0f} verified; the store is a sink on loopback "
+        f"that throws bodies away ({cpu['sink'] / made:.2f} s CPU a checkpoint, in the measurement), http; the "
+        f"daemon itself {cpu['daemon'] / made:.2f} s CPU a checkpoint in {took / made:.1f} s")
+
+
+# --- notice -----------------------------------------------------------------------------------
+
+def step_ms(d, i, attempt):
+    at = metrics(d, i, attempt)
+    steps = sorted(at)
+    return (at[steps[-1]] - at[steps[0]]) / (steps[-1] - steps[0]) if len(steps) > 1 else 0
+
+
+def notice(top, row, job, rounds):
+    """From POST /v1/drain, where notices end, too, to the checkpoint's place in its folder."""
+    d = daemon(f"{top}/notice", {})
+    j = job("wide", [784, 31500, 10], 10**7, 10**7)
+    j["training"]["log_every"] = 1
+    took, steps, i = [], [], None
+    try:
+        for n in range(1, rounds + 1):
+            d.start()
+            i = i or d.submit(j)
+            t.wait_for(120, "it does some steps", lambda: d.job(i)["state"] == "running" and
+                       len(metrics(d, i, n)) > 20)
+            pattern = f"{d.state}/jobs/{i}/checkpoints/step-*/checkpoint.json"
+            before = set(glob.glob(pattern))
+            begin = time.monotonic()
+            d.post("/v1/drain", {"deadline_seconds": 60}, want=202)
+            while not set(glob.glob(pattern)) - before:
+                assert time.monotonic() - begin < 60, "no checkpoint came of it"
+                time.sleep(0.002)
+            took.append(time.monotonic() - begin)
+            new = (set(glob.glob(pattern)) - before).pop()
+            size = sum(os.path.getsize(p) for p in glob.glob(os.path.dirname(new) + "/*")) / 1e6
+            steps.append(step_ms(d, i, n) / 1000)
+            t.eq(d.stop(), 0, "exit code of the daemon")
+    finally:
+        end(d)
+    step = med(steps)
+    row("from a notice to the local checkpoint", med(took), "s", f"< 1 + a step of {step:.3f}", med(took) < 1 + step,
+        f"784-31500-10, batch 64, Adam, 2 threads, {size:.0f} MB of state, {1000 * step:.0f} ms a step: from POST "
+        f"/v1/drain, where every notice ends, until the checkpoint is in place, with its digests and synced; "
+        f"median of {rounds}, {min(took):.2f} to {max(took):.2f}")
+
+
+# --- fresh ------------------------------------------------------------------------------------
+
+def line_s(g, b, keys):
+    """Seconds that curl takes to get these objects at once and forget them, the better of twice."""
+    argv = ["curl", "-sSf", "-Z", "--user", f"{g.id}:{g.secret}", "--aws-sigv4", f"aws:amz:{g.region}:s3"]
+    for k in keys:
+        argv += ["-o", "/dev/null", f"{g.url}/{b}/{k}"]
+    took = []
+    for _ in range(2):
+        begin = time.monotonic()
+        subprocess.run(argv, check=True)
+        took.append(time.monotonic() - begin)
+    return min(took)
+
+
+def first_step(d, i, attempt, deadline):
+    path = f"{d.state}/jobs/{i}/metrics.jsonl"
+    while time.monotonic() < deadline:
+        try:
+            if metrics(d, i, attempt):
+                return time.monotonic()
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.005)
+    raise AssertionError(f"no step came in {path}: {d.log()[-800:]}")
+
+
+def fresh(top, row, job, rounds):
+    """A machine's disk is gone; the next daemon has the bucket and its name."""
+    try:
+        g = s3.rgw(capacity=8 << 30)
+    except t.Skip as e:
+        print(f"skip the empty disk: {e}")
+        return
+    b = g.bucket()
+    d = daemon(f"{top}/fresh", {"stores": [g.store()],
+                                "mirror": {"prefix": f"s3://{b}/team/", "instance": "bench", "check": 1}})
+    j = job("wide", WIDE, 10**7, 100)
+    j["training"]["log_every"] = 1
+    all_s, line, i = [], [], None
+    try:
+        for n in range(1, rounds + 1):
+            if i is None:
+                d.start()
+                i = d.submit(j)
+
+            def there():
+                v = d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]
+                return [x["name"] for x in v if x["durability"]["state"] == "verified" and x["attempt"] == n]
+            t.wait_for(300, "a checkpoint of this attempt is in the bucket", there)
+            end(d)
+            keys = [k for k in g.keys_of(b, f"team/jobs/{i}/checkpoints/") if k.endswith(".safetensors")]
+            newest = max(os.path.dirname(k) for k in keys if f"{os.path.dirname(k)}/checkpoint.json" in
+                         g.keys_of(b, f"{os.path.dirname(k)}/"))
+            keys = [k for k in keys if os.path.dirname(k) == newest]
+            line.append(line_s(g, b, keys))
+            shutil.rmtree(d.state)
+            os.sync()
+            begin = time.monotonic()
+            d.start()
+            all_s.append(first_step(d, i, n + 1, begin + 120) - begin)
+    finally:
+        end(d)
+        g.stop()
+    own = [a - x for a, x in zip(all_s, line)]
+    size = 243
+    row("an empty disk to the first new step, less the download", med(own), "s", "< 2", med(own) < 2,
+        f"784-25600-10, Adam, {size} MB in a RADOS Gateway on loopback, mirror with the same instance name: from the "
+        f"start of the daemon, over taking over, download, and reading Fashion-MNIST, to the first metric line; "
+        f"{med(all_s):.2f} s in all, curl gets the same objects in {med(line):.2f} s; median of {rounds}, "
+        f"{min(own):.2f} to {max(own):.2f}")
