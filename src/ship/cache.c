@@ -26,7 +26,7 @@ cache_path(const struct ship *h, const char *hex)
 	return xasprintf("%s/sha256/%s", h->cache_dir, hex);
 }
 
-/* --- what is there --------------------------------------------------------------- */
+/* --- what is there ------------------------------------------------------- */
 
 static bool
 is_hex(const char *s)
@@ -183,7 +183,7 @@ cache_fini(struct ship *h)
 	h->cache_dir = NULL;
 }
 
-/* --- use --------------------------------------------------------------------------- */
+/* --- use ----------------------------------------------------------------- */
 
 static bool
 touch_row(void *ctx, const struct cache_row *c)
@@ -272,7 +272,7 @@ in_use(const struct ship *h, const char *hex)
 	return false;
 }
 
-/* --- room --------------------------------------------------------------------------- */
+/* --- room ---------------------------------------------------------------- */
 
 void
 cache_forget(struct ship *h, const char *hex)

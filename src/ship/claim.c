@@ -28,7 +28,7 @@ get(struct push *p, const char *name, size_t max, remote_done_fn *fn)
 	free(uri);
 }
 
-/* --- another folder ------------------------------------------------------------- */
+/* --- another folder ------------------------------------------------------ */
 
 static bool
 uri_taken(struct push *p, const char *uri)
@@ -81,7 +81,7 @@ push_elsewhere(struct push *p)
 		    "written");
 }
 
-/* --- is it free? ------------------------------------------------------------------ */
+/* --- is it free? --------------------------------------------------------- */
 
 /* Where its files are is said by its remote.json, whatever we had in mind. */
 static void
@@ -137,7 +137,7 @@ push_check(struct push *p)
 	get(p, "checkpoint.json", CKPT_JSON_MAX, checked);
 }
 
-/* --- files elsewhere ----------------------------------------------------------------- */
+/* --- files elsewhere ----------------------------------------------------- */
 
 /* Checkpoints that refer to a file that is not there are not whole. */
 void
@@ -200,7 +200,7 @@ check_refs(struct push *p, int from)
 	claim(p);
 }
 
-/* --- the claim ------------------------------------------------------------------------ */
+/* --- the claim ----------------------------------------------------------- */
 
 static void
 own_seen(void *ctx, const struct remote_result *r)

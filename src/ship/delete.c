@@ -31,7 +31,7 @@ struct deletion {
 static void next_row(struct deletion *d);
 static void next_object(struct deletion *d);
 
-/* --- uploads that we know --------------------------------------------------------- */
+/* --- uploads that we know ------------------------------------------------ */
 
 static bool
 take_upload(void *ctx, const struct upload_row *u)
@@ -70,7 +70,7 @@ uploads_fini(struct uploads *u)
 	*u = (struct uploads){0};
 }
 
-/* --- the batch -------------------------------------------------------------------- */
+/* --- the batch ----------------------------------------------------------- */
 
 static void
 free_uris(struct deletion *d)
@@ -167,7 +167,7 @@ row_done(struct deletion *d)
 	next_row(d);
 }
 
-/* --- one row ----------------------------------------------------------------------- */
+/* --- one row ------------------------------------------------------------- */
 
 static void
 add_uri(struct deletion *d, char *uri)

@@ -78,7 +78,7 @@ job_of(struct drain *d, const char *id)
 	return &d->jobs[d->njobs++];
 }
 
-/* --- the plan -------------------------------------------------------------------- */
+/* --- the plan ------------------------------------------------------------ */
 
 /* Bytes of a row that nobody has sent yet. */
 uint64_t
@@ -180,7 +180,7 @@ make_plan(struct ship *h, const struct rows *rows, struct plan_item *v)
 	return n;
 }
 
-/* --- start and hold ---------------------------------------------------------------- */
+/* --- start and hold ------------------------------------------------------ */
 
 /* A newer one of the same job is under way, before it in the plan. */
 static bool
@@ -231,7 +231,7 @@ ship_drain_look(struct ship *h)
 	rows_fini(&rows);
 }
 
-/* --- the end ------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------- */
 
 struct hope {
 	struct ship *h;
@@ -393,7 +393,7 @@ ship_drain_timer_fn(void *ctx)
 	    h->drain->deadline_ms));
 }
 
-/* --- the beginning ------------------------------------------------------------------ */
+/* --- the beginning ------------------------------------------------------- */
 
 static bool
 see_running(void *ctx, const char *id, int64_t version)

@@ -24,7 +24,7 @@
 
 static void begin(struct fetch *f);
 
-/* --- the end ------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------- */
 
 static void
 free_fetch(struct fetch *f)
@@ -142,7 +142,7 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 	}
 }
 
-/* --- the download ------------------------------------------------------------------- */
+/* --- the download -------------------------------------------------------- */
 
 /* Room for what is still to come. */
 static bool
@@ -290,7 +290,7 @@ begin(struct fetch *f)
 	f->op = remote_head(f->h->remote, f->bare, &pt, headed, f);
 }
 
-/* --- who waits ---------------------------------------------------------------------- */
+/* --- who waits ----------------------------------------------------------- */
 
 static void
 add_job(struct fetch *f, const char *job)
@@ -349,7 +349,7 @@ fetch_timer_fn(void *ctx)
 		loop_timer_at(h->fetch_timer, at);
 }
 
-/* --- asking ------------------------------------------------------------------------- */
+/* --- asking -------------------------------------------------------------- */
 
 static struct fetch *
 fetch_new(struct ship *h, const char *uri, const char *bare, const char *want,

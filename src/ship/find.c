@@ -58,7 +58,7 @@ struct look {
 static void go_on(struct find *f);
 static void list(struct find *f);
 
-/* --- ending --------------------------------------------------------------------------- */
+/* --- ending -------------------------------------------------------------- */
 
 static void
 free_look(struct look *k)
@@ -140,7 +140,7 @@ fail(struct find *f, const char *error)
 		f->error = xstrdup(error);
 }
 
-/* --- one folder ------------------------------------------------------------------------ */
+/* --- one folder ---------------------------------------------------------- */
 
 static const struct object *
 find_object(const struct find *f, const char *folder, const char *file)
@@ -337,7 +337,7 @@ note_got(void *ctx, const struct remote_result *r)
 	}
 }
 
-/* --- all of them ------------------------------------------------------------------------ */
+/* --- all of them --------------------------------------------------------- */
 
 /* Begin with the next folder that could be one. */
 static bool

@@ -44,7 +44,7 @@
 #define RS_THERE   (RS_BIT(RS_REMOTE) | RS_BIT(RS_VERIFIED))
 #define RS_TO_DO   (RS_BIT(RS_QUEUED) | RS_BIT(RS_UPLOADING))
 
-/* --- rows.c: lists of files and rows ---------------------------------------- */
+/* --- rows.c: lists of files and rows ------------------------------------- */
 
 struct rfile {
 	char name[64];
@@ -95,7 +95,7 @@ bool starts_with(const char *s, const char *prefix);
 void ship_event(struct ship *h, const char *job, const char *kind,
     const json_t *data, const char *fmt, ...) RK_PRINTF(5, 6);
 
-/* --- job.c --------------------------------------------------------------------- */
+/* --- job.c --------------------------------------------------------------- */
 
 struct jobinfo {
 	char *prefix;                   /* "" for none, else ends in '/' */
@@ -117,7 +117,7 @@ char *folder_uri(const char *base, const char *dir, int64_t epoch, int n);
 /* "step-000001200-b2-e3-r2": the parts; false: not one of ours. */
 bool folder_parse(const char *name, char dir[CKPT_DIR_MAX], int64_t *epoch);
 
-/* --- note.c -------------------------------------------------------------------- */
+/* --- note.c -------------------------------------------------------------- */
 
 /* remote.json.  `folder` of a file: a checkpoint's beside this one. */
 struct note_file {
@@ -149,7 +149,7 @@ bool rnote_same(const char *a, size_t alen, const char *b);
 char *names_text(char *const *names);
 char **names_parse(const char *text, size_t len);       /* NULL: none good */
 
-/* --- queue.c --------------------------------------------------------------------- */
+/* --- queue.c ------------------------------------------------------------- */
 
 /* Trouble with a destination or a row, by key. */
 struct trouble {
@@ -173,7 +173,7 @@ void store_works(struct ship *h, const char *prefix, const char *job);
 void queue_kick(struct ship *h);        /* look, soon */
 void queue_timer_fn(void *ctx);
 
-/* --- push.c, claim.c, verify.c ------------------------------------------------------ */
+/* --- push.c, claim.c, verify.c ------------------------------------------- */
 
 /*
  * An older epoch's folder may be on its way out by the owner before us: only the
@@ -227,7 +227,7 @@ void push_files(struct push *p);        /* push.c: the next that is not there */
 void push_remote(struct push *p);       /* verify.c: checkpoint.json is there */
 void push_gone(struct push *p);         /* the local files are not there */
 
-/* --- the others ------------------------------------------------------------------------ */
+/* --- the others ---------------------------------------------------------- */
 
 void scan_job(struct ship *h, const char *job);
 void scan_later(struct ship *h, const char *job);

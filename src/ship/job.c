@@ -97,7 +97,7 @@ jobinfo_fini(struct jobinfo *j)
 	*j = (struct jobinfo){0};
 }
 
-/* --- folders -------------------------------------------------------------------- */
+/* --- folders ------------------------------------------------------------- */
 
 char *
 folder_uri(const char *base, const char *dir, int64_t epoch, int n)

@@ -98,7 +98,7 @@ ship_uris_free(char **uris, size_t n)
 	free(uris);
 }
 
-/* --- numbers ----------------------------------------------------------------------- */
+/* --- numbers ------------------------------------------------------------- */
 
 static bool
 take_newest(void *ctx, const struct remote_row *r)

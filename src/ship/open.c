@@ -66,7 +66,7 @@ push_open(struct push *p)
 	return p->opened;
 }
 
-/* --- where each file is to be ---------------------------------------------------- */
+/* --- where each file is to be -------------------------------------------- */
 
 static int
 by_job(const void *a, const void *b)

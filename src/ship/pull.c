@@ -106,7 +106,7 @@ pull_fini(struct ship *h)
 		free_pull(h->pulls);
 }
 
-/* --- metrics ------------------------------------------------------------------------ */
+/* --- metrics ------------------------------------------------------------- */
 
 /* History from the machine before, if there is none here. */
 static void
@@ -149,7 +149,7 @@ get_metrics(struct pull *p)
 	free(path);
 }
 
-/* --- into place: a worker's part ---------------------------------------------------- */
+/* --- into place: a worker's part ----------------------------------------- */
 
 static enum rk_err
 copy_file(const char *from, int to_dir, const char *name)
@@ -314,7 +314,7 @@ admit(struct pull *p)
 	loop_work(p->h->loop, admit_work, admit_done, a);
 }
 
-/* --- driven by sup ------------------------------------------------------------------- */
+/* --- driven by sup ------------------------------------------------------- */
 
 static struct pull *
 pull_new(struct ship *h, const struct remote_row *r)

@@ -101,7 +101,7 @@ push_save(struct push *p, enum remote_state state)
 	return false;
 }
 
-/* --- the end ----------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
 void
 push_free(struct push *p)
@@ -175,7 +175,7 @@ push_gone(struct push *p)
 	queue_kick(h);
 }
 
-/* --- files ------------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 static void push_metrics(struct push *p);
 
@@ -279,7 +279,7 @@ push_files(struct push *p)
 	push_metrics(p);
 }
 
-/* --- metrics, and the last object --------------------------------------------- */
+/* --- metrics, and the last object ---------------------------------------- */
 
 static void
 committed_other(void *ctx, const struct remote_result *r)
@@ -389,7 +389,7 @@ push_metrics(struct push *p)
 	free(buf);
 }
 
-/* --- the beginning -------------------------------------------------------------- */
+/* --- the beginning ------------------------------------------------------- */
 
 void
 push_start(struct ship *h, const struct remote_row *r)

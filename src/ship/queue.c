@@ -12,7 +12,7 @@
 
 #define TRY_DRAINING_MS 1000    /* there is no later */
 
-/* --- trouble --------------------------------------------------------------- */
+/* --- trouble ------------------------------------------------------------- */
 
 struct trouble *
 trouble_of(struct ship *h, const char *key, bool make)
@@ -121,7 +121,7 @@ store_works(struct ship *h, const char *prefix, const char *job)
 	free(key);
 }
 
-/* --- the next --------------------------------------------------------------- */
+/* --- the next ------------------------------------------------------------ */
 
 struct candidate {
 	const struct remote_row *row;

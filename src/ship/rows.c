@@ -4,7 +4,7 @@
 
 #include "impl.h"
 
-/* --- names ---------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------- */
 
 static size_t
 names_count(char *const *names)
@@ -49,7 +49,7 @@ names_same(char *const *a, char *const *b)
 	return true;
 }
 
-/* --- files ---------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 void
 rfiles_fini(struct rfiles *f)
@@ -135,7 +135,7 @@ rfiles_text(const struct rfiles *f)
 	return text;
 }
 
-/* --- rows ------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------- */
 
 void
 row_set(char **field, const char *text)
@@ -292,7 +292,7 @@ rows_infos(const struct rows *r, struct ckpt_info **v, size_t **at, size_t *n)
 	free(p);
 }
 
-/* --- small things --------------------------------------------------------------- */
+/* --- small things -------------------------------------------------------- */
 
 bool
 starts_with(const char *s, const char *prefix)

@@ -95,7 +95,7 @@ scan_timer_fn(void *ctx)
 		loop_timer_at(h->scan_timer, mono_ms());
 }
 
-/* --- one job --------------------------------------------------------------- */
+/* --- one job ------------------------------------------------------------- */
 
 struct scan {
 	struct ship *h;

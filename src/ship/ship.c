@@ -10,7 +10,7 @@
 #define RETRY_MS     5000
 #define RETRY_MAX_MS (5 * 60 * 1000)
 
-/* --- what sup tells ------------------------------------------------------------------ */
+/* --- what sup tells ------------------------------------------------------ */
 
 static bool
 concerns(const struct ship *h, const char *job)
@@ -55,7 +55,7 @@ hear(void *ctx, const char *job, char what)
 		look_state(h, job);
 }
 
-/* --- open and close -------------------------------------------------------------------- */
+/* --- open and close ------------------------------------------------------ */
 
 static void
 take_config(struct ship *h, const struct ship_config *c)
@@ -158,7 +158,7 @@ ship_close(struct ship **hp)
 	free(h);
 }
 
-/* --- going ---------------------------------------------------------------------------- */
+/* --- going --------------------------------------------------------------- */
 
 static int
 by_job(const void *a, const void *b)

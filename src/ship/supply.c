@@ -64,7 +64,7 @@ supply_address(struct ship *h, const struct job_row *r, const char *field,
 	return rc;
 }
 
-/* --- a model of another job ------------------------------------------------------------ */
+/* --- a model of another job ---------------------------------------------- */
 
 /* The model's file of a row: by its digest, from the cache. */
 static enum rk_err
@@ -133,7 +133,7 @@ supply_job(struct ship *h, const struct job_row *r, const char *uri,
 	return rc;
 }
 
-/* --- supply ----------------------------------------------------------------------------- */
+/* --- supply -------------------------------------------------------------- */
 
 /* The model does not matter any more once there is a checkpoint to go on
  * from. */

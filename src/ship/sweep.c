@@ -57,7 +57,7 @@ sweep_fini(struct ship *h)
 		free_sweep(h->sweep);
 }
 
-/* --- what is stale --------------------------------------------------------------- */
+/* --- what is stale ------------------------------------------------------- */
 
 static void
 add(struct uploads *u, const char *uri, const char *upload_id)
@@ -124,7 +124,7 @@ listed(void *ctx, const struct remote_result *r)
 	next_prefix(s);
 }
 
-/* --- abort them ------------------------------------------------------------------- */
+/* --- abort them ---------------------------------------------------------- */
 
 static void
 answer(void *ctx, bool yes)
@@ -193,7 +193,7 @@ next_prefix(struct sweep *s)
 		next_abort(s);
 }
 
-/* --- where to look ---------------------------------------------------------------- */
+/* --- where to look ------------------------------------------------------- */
 
 static void
 add_prefix(struct sweep *s, char *prefix)

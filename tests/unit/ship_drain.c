@@ -70,7 +70,7 @@ T_CASE(without_a_rate_everything_is_believed_to_fit)
 	t_check(v[0].fits);
 }
 
-/* --- drains ------------------------------------------------------------------------- */
+/* --- drains -------------------------------------------------------------- */
 
 static int drained;
 

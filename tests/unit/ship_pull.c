@@ -221,7 +221,7 @@ T_CASE(a_job_has_succeeded_when_its_last_checkpoint_is_verified)
 	s_close();
 }
 
-/* --- find ------------------------------------------------------------------------ */
+/* --- find ---------------------------------------------------------------- */
 
 static int found_n = -2;
 static char found_why[300];
@@ -341,7 +341,7 @@ T_CASE(a_job_that_the_bucket_does_not_know_has_nothing_there)
 	s_close();
 }
 
-/* --- the cache --------------------------------------------------------------------- */
+/* --- the cache ----------------------------------------------------------- */
 
 static char uri_of[3][700];
 static char hex_of[3][RK_SHA256_HEX];
