@@ -2,10 +2,10 @@
  * One download for all who wait.
  *
  * An address that is pinned by a digest, or whose object is still the one that
- * the cache has (same ETag), is not fetched again.  A download goes to a partial
- * file, beside it a note of the ranges that are done, so that it is gone on with
- * after a restart; a file that does not have its digest is thrown away and
- * fetched anew, twice, before that is believed.
+ * the cache has (same ETag), is not fetched again.  A download goes to a
+ * partial file, beside it a note of the ranges that are done, so that it is
+ * gone on with after a restart; a file that does not have its digest is thrown
+ * away and fetched anew, twice, before that is believed.
  *
  *	ASK ──► HEAD ──► GET ──► DONE          kept for a minute
  *	         │        │
@@ -116,7 +116,8 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 		loop_timer_at(f->h->fetch_timer, mono_ms());
 		break;
 	case REMOTE_LOCAL:
-		fetch_failed(f, r->err == RK_ENOSPC ? RK_ENOSPC : RK_EIO, r->error);
+		fetch_failed(f, r->err == RK_ENOSPC ? RK_ENOSPC : RK_EIO,
+		    r->error);
 		break;
 	case REMOTE_DAMAGED:
 		part_forget(f);

@@ -176,8 +176,8 @@ void queue_timer_fn(void *ctx);
 /* --- push.c, claim.c, verify.c ------------------------------------------- */
 
 /*
- * An older epoch's folder may be on its way out by the owner before us: only the
- * newest of them, and what that one refers to, is sure to stay.
+ * An older epoch's folder may be on its way out by the owner before us: only
+ * the newest of them, and what that one refers to, is sure to stay.
  */
 struct heir {
 	char job[RK_ID];
@@ -284,18 +284,19 @@ void cache_forget(struct ship *h, const char *hex);     /* it is damaged */
 /* fetch.c */
 struct fetch;
 struct fetch_ask {
-	const char *uri, *sha256;       /* sha256 NULL: what its #sha256= says */
+	const char *uri;
+	const char *sha256;             /* NULL: what its #sha256= says */
 	uint64_t size;                  /* 0: not known */
 	const char *job;
 	bool known;                     /* what we have of it will do */
-	bool model;                     /* a checkpoint's address means its model */
+	bool model;                     /* a checkpoint's means its model */
 	bool patient;                   /* keys may come yet: a no is no end */
 };
 /*
  * RK_OK: *hex is the digest under which the cache has it.  RK_EBUSY: on its
  * way; RK_EINVAL: not to be had, RK_ECORRUPT: it does not have its digest;
- * RK_ENOENT: there is none; or what our disk says.  A refusal is told once; asked
- * again, it is tried again.
+ * RK_ENOENT: there is none; or what our disk says.  A refusal is told once;
+ * asked again, it is tried again.
  */
 enum rk_err fetch_want(struct ship *h, const struct fetch_ask *a,
     char hex[RK_SHA256_HEX], struct rk_why *why) RK_MUSTCHECK;
@@ -337,7 +338,8 @@ void plan_fit(struct plan_item *v, size_t n, double rate, double seconds);
 /* drain.c */
 struct drain;
 bool ship_drain_on(const struct ship *h);
-void ship_drain_look(struct ship *h);        /* start and hold, in place of queue */
+/* Start and hold, in place of the queue. */
+void ship_drain_look(struct ship *h);
 void ship_drain_timer_fn(void *ctx);
 void ship_drain_fini(struct ship *h);
 double ship_rate(const struct ship *h);

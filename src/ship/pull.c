@@ -7,8 +7,8 @@
  * place.  Nothing is kept of a pull but what is in the cache: it is driven by
  * sup's asking, and asked again it goes on.
  *
- * One that turns out damaged is passed over from then on, and the choice is made
- * anew: so the next older whole one is taken.
+ * One that turns out damaged is passed over from then on, and the choice is
+ * made anew: so the next older whole one is taken.
  */
 #include <errno.h>
 #include <fcntl.h>

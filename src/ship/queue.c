@@ -1,9 +1,9 @@
 /*
  * What goes up next, and what to do about trouble.
  *
- * Of each job one checkpoint at a time, so that a file that two of them share is
- * sent once: the newest that is not there.  Among jobs those whose newest one is
- * missing come first, by priority, then by how long it has been waiting.
+ * Of each job one checkpoint at a time, so that a file that two of them share
+ * is sent once: the newest that is not there.  Among jobs those whose newest
+ * one is missing come first, by priority, then by how long it has been waiting.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -203,7 +203,7 @@ T_CASE(what_was_committed_while_no_daemon_was_there_is_pushed)
 	s_close();
 }
 
-/* Killed at every few hundred microseconds of a push, and at last let finish. */
+/* Killed at every few hundred microseconds, and at last let finish. */
 T_CASE(a_push_that_was_killed_goes_on)
 {
 	s_begin();
