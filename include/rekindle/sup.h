@@ -215,6 +215,9 @@ void sup_stats(const struct sup *s, int *running, int64_t *queued,
     int64_t *threads_used, uint64_t *memory_used);
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
+/* Does a trainer hold the lock of the job's folder, ours or one that an earlier
+ * daemon left behind? */
+bool sup_job_locked(struct sup *s, const char *id);
 /* Sums since the daemon's start, for /metrics. */
 struct sup_totals {
 	int64_t attempts, crashes, stalls, checkpoints, checkpoint_bytes;

@@ -4,10 +4,8 @@
  * must be gone, as they commit before they leave.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "impl.h"
@@ -20,28 +18,13 @@ static void step_slice(struct mirror *m);
 
 /* --- trainers of an earlier daemon --------------------------------------------------- */
 
-static bool
-is_held(struct mirror *m, const char *id)
-{
-	char *path = xasprintf("%s/lock", sup_job_dir(m->sup, id));
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	bool held;
-
-	free(path);
-	if (fd < 0)
-		return false;
-	held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-	rk_close(&fd);
-	return held;
-}
-
 /* Goes on where it stopped: those before m->at have gone. */
 static void
 step_wait(struct mirror *m)
 {
 	for (; m->at < m->base.n; m->at++) {
 		const struct bjob *j = &m->base.v[m->at];
-		if (!j->take || !j->here || !is_held(m, j->id))
+		if (!j->take || !j->here || !sup_job_locked(m->sup, j->id))
 			continue;
 		if (m->waits_since_ms == 0)
 			m->waits_since_ms = mono_ms();

@@ -62,9 +62,8 @@ find_trainer(const char *id)
 	return pid;
 }
 
-/* Somebody holds the lock of the job's folder. */
-static bool
-lock_held(struct sup *s, const char *id)
+bool
+sup_job_locked(struct sup *s, const char *id)
 {
 	char *path = xasprintf("%s/lock", sup_job_dir(s, id));
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -81,7 +80,7 @@ lock_held(struct sup *s, const char *id)
 static bool
 is_there(struct sup *s, const struct orphan *o)
 {
-	return lock_held(s, o->id) || is_trainer(o->pid, o->id);
+	return sup_job_locked(s, o->id) || is_trainer(o->pid, o->id);
 }
 
 bool
