@@ -338,6 +338,7 @@ noted(struct req *q, char *sentence)
 		log_warn("api: job=%s the event \"%s\" is lost: %s", q->arg[0],
 		    sentence, rk_strerror(rc));
 	free(sentence);
+	ship_look(q->api->ship, q->arg[0]);
 	api_changed(q->api, q->arg[0], 'e');
 	api_changed(q->api, q->arg[0], 'c');
 }
