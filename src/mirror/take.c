@@ -4,6 +4,7 @@
  * must be gone, as they commit before they leave.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
