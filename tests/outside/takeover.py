@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""A machine vanishes, or freezes and comes back: another goes on with its jobs
+from the bucket, and they end with the bytes of undisturbed runs.
+
+ROUNDS=3 SEED=1 by default, any number by variable.  The bucket is a real object
+store's where one is installed, else a folder (file://); BUCKET=file for that.
+"""
+import glob
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import s3
+from t import BUILD, SLOW, Daemon, Skip, case, csv, eq, has, run, wait_for
+
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+SEED = int(os.environ.get("SEED", "1"))
+TAKEN = 7                       # what a daemon ends with whose jobs another has
+
+
+class Folder:
+    """A folder as a bucket."""
+
+    def __init__(self, root):
+        self.root = f"{root}/bucket"
+        self.uri = f"file://{self.root}/"
+        self.stores = []
+
+    def get(self, key):
+        with open(f"{self.root}/{key}", "rb") as f:
+            return f.read()
+
+    def keys(self, prefix):
+        return sorted(os.path.relpath(p, self.root) for p in glob.glob(f"{self.root}/{prefix}**", recursive=True)
+                      if os.path.isfile(p))
+
+
+class Gateway:
+    """A prefix of a bucket in a real object store."""
+
+    def __init__(self, root):
+        self.g = s3.rgw()
+        self.b = self.g.bucket()
+        self.uri = f"s3://{self.b}/team/"
+        self.stores = [self.g.store()]
+
+    def get(self, key):
+        return self.g.get(self.b, f"team/{key}")
+
+    def keys(self, prefix):
+        return sorted(k[len("team/"):] for k in self.g.keys_of(self.b, f"team/{prefix}"))
+
+
+def bucket(root):
+    if os.environ.get("BUCKET") != "file":
+        try:
+            return Gateway(root)
+        except Skip:
+            pass
+    return Folder(root)
+
+
+def jobs(data):
+    """Three that last some seconds, with different optimisers and cadences."""
+    def job(name, model, optimizer, every, epochs, **training):
+        return {"name": name, "model": model, "retries": 100, "resources": {"threads": 1, "memory": "128MiB"},
+                "data": {"train": {"type": "csv", "path": data, "label": "class"}, "validation_split": 0.1},
+                "training": dict(epochs=epochs, batch_size=32, optimizer=optimizer, **training),
+                "checkpoint": {"every": every, "keep": {"last": 2, "best": 1}}}
+
+    mlp = {"arch": "mlp", "sizes": [4, 320, 320, 3]}
+    stack = {"layers": [{"type": "linear", "out": 2000}, {"type": "batch_norm"}, {"type": "relu"},
+                        {"type": "dropout", "p": 0.2}, {"type": "linear", "out": 3}]}
+    return [job("adam", mlp, {"type": "adam", "learning_rate": 0.002}, {"steps": 150}, 100,
+                schedule={"type": "cosine", "warmup_steps": 100}),
+            job("nesterov", mlp, {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
+                {"steps": 100}, 130),
+            job("dropout", stack, {"type": "adamw", "learning_rate": 0.002}, {"steps": 130}, 90)]
+
+
+class World:
+    def __init__(self, d):
+        self.root, self.n, self.all = d.root, 0, []
+        self.bucket = bucket(d.root)
+        self.data = csv(f"{d.root}/data.csv", rows=1200)
+
+    def daemon(self, name=None, mirror=True, **more):
+        """Started; on a directory of that name, or on a new one."""
+        self.n += 1
+        root = f"{self.root}/{name or f'm{self.n}'}"
+        os.makedirs(root, exist_ok=True)
+        config = {"stores": self.bucket.stores, "ship": {"retry_base": 0.2, "retry_max": 1}}
+        if mirror:
+            config["mirror"] = {"prefix": self.bucket.uri, "instance": "gpu-a", "check": 0.5, **more}
+        with open(f"{root}/rekindled.yaml", "w") as f:
+            json.dump(config, f)
+        d = Daemon(root, "--config", f"{root}/rekindled.yaml", "--threads", "3")
+        self.all.append(d)
+        return d.start()
+
+    def owner(self, *a, **kw):
+        d = self.daemon(*a, **kw)
+        wait_for(60, "the jobs are its own", lambda: mirror(d)["state"] == "owner")
+        return d
+
+    def end(self):
+        for d in self.all:
+            vanish(d)
+
+
+def mirror(d):
+    return d.get("/v1/status").json["mirror"]
+
+
+def vanish(d, remove=False):
+    """As a machine does: daemon and trainers at once, perhaps the disk."""
+    if d.proc and d.alive():
+        d.proc.send_signal(signal.SIGSTOP)      # starts no more
+    for p in d.trainers():
+        try:
+            os.kill(p, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    d.kill()
+    if remove:
+        shutil.rmtree(d.state)
+
+
+def weights(w, d, job):
+    """Step and digests of the last checkpoint; from the bucket, if the job had
+    ended before this machine got it."""
+    here = sorted(glob.glob(f"{d.state}/jobs/{job}/checkpoints/step-*"))
+    if here:
+        return os.path.basename(here[-1])[:14], tuple(
+            hashlib.sha256(open(p, "rb").read()).hexdigest() for p in sorted(glob.glob(f"{here[-1]}/*.safetensors")))
+    at = f"jobs/{job}/checkpoints/"
+    note = [k for k in w.bucket.keys(at) if k.endswith("/remote.json")][-1]
+    files = sorted((f["name"], f["folder"]) for f in json.loads(w.bucket.get(note))["files"])
+    return note[len(at):][:14], tuple(
+        hashlib.sha256(w.bucket.get(f"{at}{folder}/{name}")).hexdigest() for name, folder in files)
+
+
+_undisturbed = {}
+
+
+def undisturbed(w):
+    if not _undisturbed:
+        d = w.daemon(mirror=False)
+        ids = {j["name"]: d.submit(j) for j in jobs(w.data)}
+        for name, i in ids.items():
+            eq(d.wait_state(i, "succeeded", "failed", seconds=120)["state"], "succeeded")
+            _undisturbed[name] = weights(w, d, i)
+        vanish(d)
+    return _undisturbed
+
+
+def submit(w, d):
+    return {j["name"]: d.submit(j) for j in jobs(w.data)}
+
+
+def known(d, ids):
+    """Every record and a checkpoint of each job is in the bucket."""
+    def there():
+        return mirror(d)["unwritten"] == 0 and all(
+            any(c["durability"]["state"] in ("remote", "verified")
+                for c in d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]) for i in ids.values())
+    wait_for(60, "records and checkpoints are in the bucket", there)
+
+
+def finish(w, d, ids):
+    want = undisturbed(w)
+    for name, i in ids.items():
+        j = d.wait_state(i, "succeeded", "failed", seconds=180)
+        eq(j["state"], "succeeded", f"{name} ({j['message']})")
+        eq(weights(w, d, i), want[name], f"the last checkpoint of {name}")
+
+
+def each_round(name, fn):
+    @case(name, "stopped")
+    def _(d):
+        rng = random.Random(f"{SEED} {name}")
+        for n in range(ROUNDS):
+            os.makedirs(f"{d.root}/{n}")
+            d2 = Daemon(f"{d.root}/{n}")
+            w = World(d2)
+            try:
+                fn(w, rng)
+            except BaseException:
+                print(f"    round {n} of SEED={SEED}")
+                for x in w.all:
+                    print(f"    --- {x.root}\n" + x.log()[-1800:])
+                raise
+            finally:
+                w.end()
+            if not os.environ.get("T_KEEP"):
+                shutil.rmtree(d2.root)
+
+
+def lineage(d, ids):
+    """Which checkpoints each job has gone on from, and how far each got."""
+    return {name: [(a["from"], a["start_step"]) for a in d.get(f"/v1/jobs/{i}/attempts").json["attempts"]]
+            for name, i in ids.items()}
+
+
+def machine_is_gone(w, rng):
+    undisturbed(w)
+    a = w.owner()
+    ids = submit(w, a)
+    known(a, ids)
+    time.sleep(rng.uniform(0, 2.5) * SLOW)
+    vanish(a, remove=True)
+    b = w.owner()
+    eq(mirror(b)["epoch"], 2)
+    has(str(b.events(ids["adam"])), "taken over")
+    finish(w, b, ids)
+    for name, steps in lineage(b, ids).items():
+        assert len(steps) == 1 or steps[-1][1] > 0, f"{name} began anew: {steps}"
+
+
+def base(w, n):
+    """{job: folders that count} of base n."""
+    lines = [json.loads(x) for x in w.bucket.get(f"instances/gpu-a/base/{n:010d}.jsonl").decode().splitlines()]
+    eq(lines[-1]["end"], len(lines) - 2)
+    return {x["record"]["row"]["id"]: set(x["checkpoints"]) for x in lines if "record" in x}
+
+
+def machine_comes_back(w, rng):
+    undisturbed(w)
+    a = w.owner()
+    ids = submit(w, a)
+    known(a, ids)
+    time.sleep(rng.uniform(0, 1.5) * SLOW)
+    a.proc.send_signal(signal.SIGSTOP)          # its trainers go on
+    b = w.owner()
+    time.sleep(rng.uniform(0, 1.5) * SLOW)
+    a.proc.send_signal(signal.SIGCONT)
+    eq(a.proc.wait(30 * SLOW), TAKEN, "exit status of the one that came back")
+    has(a.log(), "were taken over: epoch 2")
+    wait_for(20, "its trainers leave", lambda: not a.trainers())
+    finish(w, b, ids)
+    wait_for(60, "all is in the bucket", lambda: mirror(b)["unwritten"] == 0)
+    vanish(b, remove=True)
+    # What the frozen one wrote late counts for nobody after it.
+    c = w.owner()
+    before, after = base(w, 2), base(w, 3)
+    for i in ids.values():
+        late = {u for u in after[i] if "-e1/" in u} - before[i]
+        assert not late, f"late checkpoints count: {late}"
+        eq(c.job(i)["state"], "succeeded")
+
+
+def older_directory_comes_back(w, rng):
+    undisturbed(w)
+    a = w.owner("first")
+    ids = submit(w, a)
+    known(a, ids)
+    vanish(a)
+    b = w.owner("second")
+    known(b, ids)
+    time.sleep(rng.uniform(0, 1.5) * SLOW)
+    vanish(b)
+    a = w.owner("first")
+    eq(mirror(a)["epoch"], 3)
+    finish(w, a, ids)
+    for name, steps in lineage(a, ids).items():
+        eq(sorted(s for _, s in steps), [s for _, s in steps], f"steps that {name} went on from")
+
+
+def killed_while_it_takes_over(w, rng):
+    undisturbed(w)
+    a = w.owner()
+    ids = submit(w, a)
+    known(a, ids)
+    vanish(a, remove=True)
+    for _ in range(4):
+        b = w.daemon(rng.choice(["half", "other", None]))
+        time.sleep(rng.uniform(0, 0.4) * SLOW)
+        vanish(b)
+    c = w.owner()
+    for i in ids.values():
+        has(str(c.events(i)), "taken over")
+    finish(w, c, ids)
+
+
+each_round("a machine that is gone is replaced and all jobs end with the same bytes", machine_is_gone)
+each_round("a machine that was frozen stops by itself and nothing of it counts", machine_comes_back)
+each_round("a directory that was replaced and comes back goes on from the bucket", older_directory_comes_back)
+each_round("a daemon killed while it takes over leaves everything to the next", killed_while_it_takes_over)
+
+
+@case("a daemon that is replaced while it runs says by whom and is not started again by systemd", "stopped")
+def _(d):
+    w = World(d)
+    try:
+        a = w.owner()
+        b = w.owner()
+        eq(a.proc.wait(30 * SLOW), TAKEN)
+        has(a.log(), f"by {os.uname().nodename}")
+        eq(mirror(b)["epoch"], 2)
+        here = os.path.dirname(os.path.abspath(__file__))
+        unit = open(f"{here}/../../systemd/rekindled.service").read()
+        assert re.search(rf"^RestartPreventExitStatus=.*\b{TAKEN}\b", unit, re.M), unit
+    finally:
+        w.end()
+
+
+@case("an empty machine that cannot reach the bucket is not ready and says why", "stopped")
+def _(d):
+    w = World(d)
+    w.bucket.uri = "s3://nobody/here/"
+    w.bucket.stores = [{"match": "s3://", "endpoint": "http://127.0.0.1:1", "region": "us-east-1",
+                        "access_key_id": "x", "secret_access_key": "y"}]
+    try:
+        a = w.daemon(start_wait=1)
+        wait_for(60, "an error", lambda: mirror(a)["error"])
+        eq(mirror(a)["state"], "claiming")
+        r = a.call("GET", "/readyz")
+        eq(r.status, 503, r.text)
+        has(r.text, "127.0.0.1")
+        assert "\"y\"" not in r.text + a.log()
+    finally:
+        w.end()
+
+
+run()
