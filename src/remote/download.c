@@ -45,38 +45,24 @@ drop(struct remote_op *op)
 void
 download_end(struct download *d, const struct remote_result *res)
 {
-	struct remote_result copy = *res;
-
-	copy.tries = d->tries;
-	drop(&d->op);
-	op_end(&d->op, &copy);
+	large_end(&d->op, d->tries, res);
 }
 
 void
 download_fault(struct download *d, const struct req_result *q)
 {
-	struct remote_result res = { 0 };
-	char etag[ETAG_MAX];
-
-	op_result(q, &res, etag);
-	download_end(d, &res);
+	large_fault(&d->op, d->tries, q);
 }
 
 void
 download_fail(struct download *d, enum remote_end end, enum rk_err err,
     const char *fmt, ...)
 {
-	struct remote_result res = { .end = end, .err = err, .code = "",
-	    .etag = "", .sha256 = "", .body = "" };
-	struct strbuf b = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
-	sb_vaddf(&b, fmt, ap);
+	large_fail(&d->op, d->tries, end, err, fmt, ap);
 	va_end(ap);
-	res.error = sb_str(&b);
-	download_end(d, &res);
-	sb_fini(&b);
 }
 
 void

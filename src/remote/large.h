@@ -30,6 +30,13 @@ void sum_cancel(struct sum_job **j);
 /* CRC-32C (Castagnoli, reflected); begin with 0. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 
+/* --- large_end.c: the ends of both; parts are freed by op->cancel ------- */
+
+void large_end(struct remote_op *op, int tries, const struct remote_result *r);
+void large_fault(struct remote_op *op, int tries, const struct req_result *q);
+void large_fail(struct remote_op *op, int tries, enum remote_end end,
+    enum rk_err err, const char *fmt, va_list ap);
+
 /* --- upload_plan.c: how an object is cut, and what stores say of it ----- */
 
 #define PARTS_MAX   10000u

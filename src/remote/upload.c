@@ -56,38 +56,24 @@ drop(struct remote_op *op)
 void
 upload_end(struct upload *u, const struct remote_result *res)
 {
-	struct remote_result copy = *res;
-
-	copy.tries = u->tries;
-	drop(&u->op);
-	op_end(&u->op, &copy);
+	large_end(&u->op, u->tries, res);
 }
 
 void
 upload_fault(struct upload *u, const struct req_result *q)
 {
-	struct remote_result res = { 0 };
-	char etag[ETAG_MAX];
-
-	op_result(q, &res, etag);
-	upload_end(u, &res);
+	large_fault(&u->op, u->tries, q);
 }
 
 void
 upload_fail(struct upload *u, enum remote_end end, enum rk_err err,
     const char *fmt, ...)
 {
-	struct remote_result res = { .end = end, .err = err, .code = "",
-	    .etag = "", .sha256 = "", .body = "" };
-	struct strbuf b = { 0 };
 	va_list ap;
 
 	va_start(ap, fmt);
-	sb_vaddf(&b, fmt, ap);
+	large_fail(&u->op, u->tries, end, err, fmt, ap);
 	va_end(ap);
-	res.error = sb_str(&b);
-	upload_end(u, &res);
-	sb_fini(&b);
 }
 
 /* --- the file ----------------------------------------------------------- */
