@@ -21,6 +21,7 @@ a_job_runs() {
 	eq "$(status)" 201
 	succeeds "$id"
 	eq "$(field "$id" .progress.step)" "$(field "$id" .progress.steps_total)"
+	eq "$(field "$id" .progress.epoch)" "$(field "$id" .progress.epochs_total)"
 	eq "$(field "$id" .attempt)" 1
 	eq "$(weights "$id")" "$(undisturbed tiny)" "weights"
 	has "$(api GET "/v1/jobs/$id/metrics?split=validation" | jq -c '.metrics[-1]')" accuracy
