@@ -7,6 +7,7 @@
 #define ATTEMPTS      100               /* of a job, in a base */
 #define ATTEMPTS_MANY 10                /* where there are many jobs */
 #define MANY_JOBS     1000
+#define STALE_MS      2000
 
 static void step_put(struct mirror *m);
 
@@ -162,6 +163,8 @@ begin(struct mirror *m)
 	search_later(m);
 }
 
+static void step_look(struct mirror *m);
+
 static void
 looked(void *ctx, const struct remote_result *r)
 {
@@ -174,6 +177,8 @@ looked(void *ctx, const struct remote_result *r)
 	top = numbers_top(&m->list);
 	if (top > m->epoch)
 		mirror_lose(m, top);
+	else if (watch_clock() - m->asked_ms > STALE_MS)
+		go_to(m, step_look);    /* frozen meanwhile: an old answer */
 	else
 		begin(m);
 }
@@ -181,6 +186,7 @@ looked(void *ctx, const struct remote_result *r)
 static void
 step_look(struct mirror *m)
 {
+	m->asked_ms = watch_clock();
 	step_list(m, "epochs/", ".json", looked);
 }
 

@@ -177,7 +177,7 @@ struct mirror {
 	int under_way;
 	struct fetch *fetches;
 	struct search *searches;
-	int64_t waits_since_ms;
+	int64_t waits_since_ms, asked_ms;
 
 	/* our base */
 	struct strbuf out;
@@ -247,6 +247,7 @@ void watch_begin(struct mirror *m);
 void watch_look(struct mirror *m, look_fn *fn, void *ctx);
 void watch_guard(void *ctx, ship_answer_fn *answer, void *actx);
 void watch_ask(struct mirror *m);       /* questions that may be ripe */
+int64_t watch_clock(void);              /* ms; goes on in sleep, too */
 void watch_fini(struct mirror *m);
 
 /* records.c */

@@ -94,8 +94,8 @@ nobody(void *ctx, enum look found)
 }
 
 /* CLOCK_BOOTTIME goes on while the machine sleeps. */
-static int64_t
-boot_ms(void)
+int64_t
+watch_clock(void)
 {
 	struct timespec ts;
 
@@ -107,7 +107,7 @@ static void
 tick_fn(void *ctx)
 {
 	struct mirror *m = ctx;
-	int64_t now = mono_ms(), boot = boot_ms();
+	int64_t now = mono_ms(), boot = watch_clock();
 	bool frozen = m->boot_ms != 0 && boot - m->boot_ms > TICK_MS +
 	    FROZEN_MS;
 

@@ -382,6 +382,51 @@ T_CASE(a_crash_at_any_step_of_a_take_over_leaves_all_to_the_next)
 	w_world_end();
 }
 
+/* An answer that was on its way when it froze may let it begin; then its next look
+ * ends it. */
+T_CASE(a_freeze_at_any_step_of_a_take_over_ends_in_being_lost)
+{
+	struct node a, b, c;
+	char dir[CKPT_DIR_MAX];
+	bool through = false;
+	int freezes = 0, began = 0;
+
+	w_world();
+	w_start(&a, "a");
+	w_wait_mirror(&a, MIRROR_OWNER);
+	w_use(&a);
+	char *id = w_submit("run");
+	w_wait_step(id, 5);
+	snprintf(dir, sizeof(dir), "%s", w_save(id));
+	w_wait_shipped(&a, id, 1);
+	w_wait_written(&a);
+	w_kill(&a);
+	for (int n = 1; !through; n += 1 + n / 8) {
+		through = die_after(&b, n);
+		if (through) {
+			w_kill(&b);
+			break;
+		}
+		bool claimed = b.mirror->epoch > 0;
+		b.frozen = true;
+		w_start(&c, "c");
+		w_wait_mirror(&c, MIRROR_OWNER);
+		b.frozen = false;
+		if (claimed && b.mirror->epoch < c.mirror->epoch) {
+			w_node = &b;
+			w_until(w_is_lost, "b has lost");
+			began += b.mirror->began;
+			t_eq_int(mirror_state(c.mirror), MIRROR_OWNER);
+			freezes++;
+		}
+		w_kill(&b);
+		w_kill(&c);
+	}
+	t_check(freezes > 5 && began <= 2);
+	free(id);
+	w_world_end();
+}
+
 static bool answered, said;
 static void
 answer(void *ctx, bool yes)
