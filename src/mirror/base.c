@@ -20,7 +20,7 @@
 #define FORMAT   1
 #define URI_MAX  4096
 
-/* --- jobs by id ------------------------------------------------------------ */
+/* --- jobs by id ----------------------------------------------------------- */
 
 static int
 by_id(const void *a, const void *b)
@@ -86,7 +86,7 @@ base_fini(struct base *b)
 	*b = (struct base){ 0 };
 }
 
-/* --- reading --------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 static void
 bad_line(struct base *b, size_t n, const char *why)
@@ -293,7 +293,7 @@ bjob_names(const struct bjob *j, const char *folder)
 	return false;
 }
 
-/* --- writing --------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------- */
 
 void
 base_put_line(struct strbuf *b, const char *line, size_t len)

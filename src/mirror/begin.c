@@ -11,7 +11,7 @@
 
 static void step_put(struct mirror *m);
 
-/* --- lines ------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------- */
 
 static bool
 see_row(void *ctx, const struct remote_row *r)
@@ -144,7 +144,7 @@ step_begin(struct mirror *m)
 	step_build(m);
 }
 
-/* --- off -------------------------------------------------------------------------- */
+/* --- off ------------------------------------------------------------------ */
 
 static void
 begin(struct mirror *m)
@@ -190,7 +190,7 @@ step_look(struct mirror *m)
 	step_list(m, "epochs/", ".json", looked);
 }
 
-/* --- the base ------------------------------------------------------------------------ */
+/* --- the base ------------------------------------------------------------- */
 
 /* There is one: ours, if the answer to an earlier try was lost. */
 static void

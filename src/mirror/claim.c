@@ -17,7 +17,7 @@
 #define COLLISIONS 200                  /* others were quicker */
 #define HOST_MAX   256
 
-/* --- mine ------------------------------------------------------------------- */
+/* --- mine ----------------------------------------------------------------- */
 
 bool
 mine_has(const struct mirror *m, int64_t epoch, const char *claim)
@@ -115,7 +115,7 @@ mine_save(struct mirror *m, bool anew)
 	return rc;
 }
 
-/* --- the newest base ---------------------------------------------------------- */
+/* --- the newest base ------------------------------------------------------ */
 
 static void
 base_got(void *ctx, const struct remote_result *r)
@@ -188,7 +188,7 @@ step_bases(struct mirror *m)
 	step_list(m, "base/", ".jsonl", bases_listed);
 }
 
-/* --- the claim ------------------------------------------------------------------ */
+/* --- the claim ------------------------------------------------------------ */
 
 static char *
 boot_id(void)

@@ -42,7 +42,7 @@ accept(void *ctx, const char *folder, int64_t epoch)
 	    bjob_names(&s->m->base.v[s->i], folder);
 }
 
-/* --- rows ------------------------------------------------------------------------ */
+/* --- rows ----------------------------------------------------------------- */
 
 struct keys {
 	char *v[64];                    /* "dir\0uri" */
@@ -81,7 +81,7 @@ drop_rows(struct mirror *m, const char *job)
 	return rc;
 }
 
-/* --- one job ----------------------------------------------------------------------- */
+/* --- one job -------------------------------------------------------------- */
 
 static void
 found(void *ctx, int n, const char *why)

@@ -37,7 +37,7 @@
 #define BASES_KEPT   3
 #define SLICE        100                /* jobs a turn of the loop */
 
-/* --- base.c ---------------------------------------------------------------- */
+/* --- base.c --------------------------------------------------------------- */
 
 /* A job as the bucket has it. */
 struct bjob {
@@ -84,7 +84,7 @@ void base_put_gone(struct strbuf *b, const char *id, int64_t at_ms);
 void base_put_line(struct strbuf *b, const char *line, size_t len);
 void base_put_end(struct strbuf *b, size_t lines);
 
-/* --- names.c --------------------------------------------------------------- */
+/* --- names.c -------------------------------------------------------------- */
 
 struct numbers {
 	int64_t *v;
@@ -103,7 +103,7 @@ char *record_key(const struct mirror *m, int64_t epoch, const char *id,
 bool record_name(const char *key, char id[RK_ID], int64_t *version);
 struct remote_patience patience(int64_t ms);
 
-/* --- table.c --------------------------------------------------------------- */
+/* --- table.c -------------------------------------------------------------- */
 
 struct rec {
 	struct rec *next;               /* in the list of those to be written */
@@ -122,7 +122,7 @@ struct rec *table_get(struct mirror *m, const char *id);        /* or NULL */
 struct rec *table_need(struct mirror *m, const char *id);
 void table_fini(struct mirror *m);
 
-/* --- the whole --------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------ */
 
 typedef void step_fn(struct mirror *m);
 enum look { LOOK_FINE, LOOK_HIGHER, LOOK_UNKNOWN };

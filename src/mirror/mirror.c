@@ -31,7 +31,7 @@ mirror_move(struct mirror *m, enum mirror_state to, const char *cause)
 	m->since_ms = now_ms();
 }
 
-/* --- steps ------------------------------------------------------------------- */
+/* --- steps ---------------------------------------------------------------- */
 
 static void
 step_timer_fn(void *ctx)
@@ -116,7 +116,7 @@ step_list(struct mirror *m, const char *kind, const char *suffix,
 	free(dir);
 }
 
-/* --- lost ---------------------------------------------------------------------- */
+/* --- lost ----------------------------------------------------------------- */
 
 /* Who it was, as far as its claim can be read. */
 static void
@@ -176,7 +176,7 @@ mirror_lose(struct mirror *m, int64_t higher)
 	free(key);
 }
 
-/* --- alone ----------------------------------------------------------------------- */
+/* --- alone ---------------------------------------------------------------- */
 
 static bool
 has_jobs(const struct mirror *m)
@@ -208,7 +208,7 @@ alone_timer_fn(void *ctx)
 	sup_go(m->sup, mine_top(m));
 }
 
-/* --- opening and closing ------------------------------------------------------------ */
+/* --- opening and closing -------------------------------------------------- */
 
 static enum rk_err
 check_config(struct mirror *m, struct rk_why *why)
@@ -318,7 +318,7 @@ mirror_close(struct mirror **mp)
 	*mp = NULL;
 }
 
-/* --- looks --------------------------------------------------------------------------- */
+/* --- looks ---------------------------------------------------------------- */
 
 enum mirror_state
 mirror_state(const struct mirror *m)

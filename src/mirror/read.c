@@ -34,7 +34,7 @@ read_fini(struct mirror *m)
 	m->under_way = 0;
 }
 
-/* --- the records themselves ------------------------------------------------------- */
+/* --- the records themselves ----------------------------------------------- */
 
 static bool
 wanted(const struct bjob *j)
@@ -113,7 +113,7 @@ fetch_more(struct mirror *m)
 	}
 }
 
-/* --- whose are they ------------------------------------------------------------------ */
+/* --- whose are they ------------------------------------------------------- */
 
 static bool
 see_here(void *ctx, const char *id, int64_t version)
@@ -204,7 +204,7 @@ judge_all(struct mirror *m)
 	fetch_more(m);
 }
 
-/* --- listings --------------------------------------------------------------------------- */
+/* --- listings ------------------------------------------------------------- */
 
 static bool
 see_records(void *ctx, const struct remote_entry *v, size_t n)

@@ -17,7 +17,7 @@
 static void pump(struct mirror *m);
 static void flush_look(struct mirror *m);
 
-/* --- the list ---------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------- */
 
 static void
 enlist(struct mirror *m, struct rec *r, int64_t mark)
@@ -110,7 +110,7 @@ records_listen(void *ctx, const char *job, char what)
 	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
 }
 
-/* --- one record ---------------------------------------------------------------------- */
+/* --- one record ----------------------------------------------------------- */
 
 static void
 ignored(void *ctx, const struct remote_result *r)
@@ -225,10 +225,10 @@ write_one(struct mirror *m, struct rec *r)
 	json_decref(o);
 }
 
-/* --- batches --------------------------------------------------------------------------- */
+/* --- batches -------------------------------------------------------------- */
 
-/* Those that waited when the batch was looked for.  What fails ends it; its timer
- * begins the next. */
+/* Those that waited when the batch was looked for.  What fails ends it; its
+ * timer begins the next. */
 static void
 pump(struct mirror *m)
 {
@@ -270,7 +270,7 @@ batch_timer_fn(void *ctx)
 	watch_look(m, batch_looked, m);
 }
 
-/* --- the last word ------------------------------------------------------------------------ */
+/* --- the last word -------------------------------------------------------- */
 
 static void
 flush_end(struct mirror *m, bool all)

@@ -17,7 +17,7 @@
 
 static void step_slice(struct mirror *m);
 
-/* --- trainers of an earlier daemon --------------------------------------------------- */
+/* --- trainers of an earlier daemon ---------------------------------------- */
 
 /* Goes on where it stopped: those before m->at have gone. */
 static void
@@ -44,7 +44,7 @@ step_wait(struct mirror *m)
 	go_to(m, step_slice);
 }
 
-/* --- checkpoints ----------------------------------------------------------------------- */
+/* --- checkpoints ---------------------------------------------------------- */
 
 struct counted {
 	struct mirror *m;
@@ -128,7 +128,7 @@ set_aside(struct mirror *m, const char *id)
 	return rc;
 }
 
-/* --- jobs -------------------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------- */
 
 /* Out of the database, in whatever state it is. */
 static enum rk_err

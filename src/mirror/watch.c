@@ -14,7 +14,7 @@
 
 static void start_look(struct mirror *m);
 
-/* --- looks ---------------------------------------------------------------------- */
+/* --- looks ---------------------------------------------------------------- */
 
 static void
 tell(struct waiter *all, enum look found)
@@ -122,7 +122,7 @@ tick_fn(void *ctx)
 	loop_timer_at(m->tick, now + RK_MIN(TICK_MS, m->c.check_ms));
 }
 
-/* --- the guard --------------------------------------------------------------------- */
+/* --- the guard ------------------------------------------------------------ */
 
 static void
 answer(struct question *q, bool yes)

@@ -92,7 +92,7 @@ T_CASE(who_sees_a_higher_epoch_stops_its_trainers_and_says_who_has_the_jobs)
 	w_world_end();
 }
 
-T_CASE(a_directory_that_is_started_again_goes_on_with_what_never_got_to_the_bucket)
+T_CASE(a_directory_that_starts_again_goes_on_with_what_never_got_to_the_bucket)
 {
 	struct node a;
 

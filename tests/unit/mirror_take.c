@@ -382,8 +382,8 @@ T_CASE(a_crash_at_any_step_of_a_take_over_leaves_all_to_the_next)
 	w_world_end();
 }
 
-/* An answer that was on its way when it froze may let it begin; then its next look
- * ends it. */
+/* An answer that was on its way when it froze may let it begin; then its next
+ * look ends it. */
 T_CASE(a_freeze_at_any_step_of_a_take_over_ends_in_being_lost)
 {
 	struct node a, b, c;
@@ -544,9 +544,11 @@ T_CASE(a_flush_that_cannot_end_ends_at_its_deadline)
 	w_world_end();
 }
 
-/* --- what may lie in a bucket ------------------------------------------------------- */
+/* --- what may lie in a bucket --------------------------------------------- */
 
 #define ID1 "01m84mmyytsgv1qwmhja2wsjzr"
+#define HEAD(format, epoch) "{\"base\":" #format ",\"epoch\":" #epoch \
+	",\"claim\":\"" ID1 "\"}\n"
 static bool
 has_error(struct world *w)
 {
@@ -560,13 +562,13 @@ T_CASE(a_base_that_is_cut_off_damaged_or_newer_is_refused_and_nothing_begins)
 		const char *text, *error;
 	} bad[] = {
 		{ "", "cut off" },
-		{ "{\"base\":1,\"epoch\":1,\"claim\":\"" ID1 "\"}\n",
+		{ HEAD(1, 1),
 		    "cut off" },
-		{ "{\"base\":1,\"epoch\":1,\"claim\":\"" ID1 "\"}\n{\"end\":1}\n",
+		{ HEAD(1, 1) "{\"end\":1}\n",
 		    "cut off" },
-		{ "{\"base\":2,\"epoch\":1,\"claim\":\"" ID1 "\"}\n{\"end\":0}\n",
+		{ HEAD(2, 1) "{\"end\":0}\n",
 		    "newer rekindled" },
-		{ "{\"base\":1,\"epoch\":7,\"claim\":\"" ID1 "\"}\n{\"end\":0}\n",
+		{ HEAD(1, 7) "{\"end\":0}\n",
 		    "another epoch" },
 		{ "[1]\n{\"end\":0}\n", "no JSON object" },
 		{ "{\"base\":1,\"epoch\":1,\"claim\":\"../x\"}\n{\"end\":0}\n",
@@ -630,7 +632,7 @@ T_CASE(hostile_lines_and_records_are_passed_over_and_the_others_taken)
 	    "{\"base\":1,\"epoch\":2,\"claim\":\"" ID1 "\"}\n"
 	    "garbage\n"
 	    "{\"deleted\":\"../../../etc/passwd\",\"at\":1}\n"
-	    "{\"record\":{\"record\":1,\"row\":{\"id\":\"..\",\"version\":1}}}\n"
+	    "{\"record\":{\"row\":{\"id\":\"..\",\"version\":1}}}\n"
 	    "{\"record\":{\"record\":9,\"row\":{\"id\":\"" ID1 "\","
 	    "\"version\":3,\"state\":\"queued\"}},"
 	    "\"checkpoints\":[7,\"\",\"s3://b/k/\"]}\n"
@@ -676,8 +678,8 @@ T_CASE(old_epochs_bases_and_records_go_and_the_newest_three_stay)
 		snprintf(path, sizeof(path), "instances/gpu-a/base/%010d.jsonl",
 		    i);
 		t_eq_int(w_there(path), i >= 4);
-		snprintf(path, sizeof(path), "instances/gpu-a/epochs/%010d.json",
-		    i);
+		snprintf(path, sizeof(path),
+		    "instances/gpu-a/epochs/%010d.json", i);
 		t_eq_int(w_there(path), i >= 4);
 	}
 	snprintf(path, sizeof(path), "%s/instances/gpu-a/records/0000000001",
