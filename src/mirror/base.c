@@ -3,14 +3,16 @@
  *
  *	{"base": 1, "epoch": 8, "claim": "..."}
  *	{"record": {...}, "checkpoints": ["s3://.../step-000000100-e7/", ...],
- *	 "found": true}
+ *	 "found": true, "epochs": [7]}
  *	{"deleted": ID, "at": 1795000000000}
  *	{"end": 2}
  *
  * `found` false: the list is that of an earlier base, and nobody has looked
- * since whether they are there.  The last line counts those between: a base
- * that was cut is none.  A line that cannot be read is passed over; one whose
- * record cannot be used is kept for a program that can.
+ * since whether they are there.  `epochs`: checkpoints of these count as well;
+ * of a job that was left aside, because its record could not be used or its
+ * checkpoints not be looked for; it is tried again at the next start.  The last
+ * line counts those between: a base that was cut is none.  A line that cannot
+ * be read is passed over.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,7 @@
 
 #define FORMAT   1
 #define URI_MAX  4096
+#define EPOCHS_MAX 1000
 
 /* --- jobs by id ----------------------------------------------------------- */
 
@@ -72,6 +75,7 @@ static void
 bjob_fini(struct bjob *j)
 {
 	json_decref(j->ckpts);
+	json_decref(j->epochs);
 	free(j->rec);
 	free(j->refused);
 }
@@ -150,6 +154,8 @@ take_line(struct base *b, const json_t *o, size_t at, size_t len)
 	j->ended = has_ended(row);
 	j->unfound = json_is_false(json_object_get(o, "found"));
 	j->ckpts = ckpts_of(json_object_get(o, "checkpoints"));
+	if (json_array_size(json_object_get(o, "epochs")) <= EPOCHS_MAX)
+		j->epochs = json_deep_copy(json_object_get(o, "epochs"));
 	return NULL;
 }
 
@@ -293,21 +299,34 @@ bjob_names(const struct bjob *j, const char *folder)
 	return false;
 }
 
-/* --- writing -------------------------------------------------------------- */
-
 void
-base_put_line(struct strbuf *b, const char *line, size_t len)
+bjob_add(struct bjob *j, const char *folder)
 {
-	sb_add(b, line, len);
-	sb_addc(b, '\n');
+	if (j->ckpts == NULL)
+		j->ckpts = json_array();
+	if (!bjob_names(j, folder) && json_array_size(j->ckpts) < CKPTS_MAX)
+		json_array_append_new(j->ckpts, json_string(folder));
 }
+
+bool
+bjob_epoch(const struct bjob *j, int64_t epoch)
+{
+	for (size_t i = 0; i < json_array_size(j->epochs); i++) {
+		if (json_integer_value(json_array_get(j->epochs, i)) == epoch)
+			return true;
+	}
+	return false;
+}
+
+/* --- writing -------------------------------------------------------------- */
 
 static void
 put(struct strbuf *b, json_t *o)
 {
 	must(o != NULL);
 	char *s = rkj_text(o);
-	base_put_line(b, s, strlen(s));
+	sb_adds(b, s);
+	sb_addc(b, '\n');
 	free(s);
 	json_decref(o);
 }
@@ -338,4 +357,33 @@ void
 base_put_end(struct strbuf *b, size_t lines)
 {
 	put(b, json_pack("{s:I}", "end", (json_int_t)lines));
+}
+
+bool
+base_put_aside(struct strbuf *b, const struct bjob *j, const char *text,
+    int64_t epoch)
+{
+	struct bjob old = *j;
+	json_t *record = j->rec != NULL || j->len > 0 ? bjob_record(j, text,
+	    NULL) : NULL, *epochs;
+	const json_t *row;
+
+	if (record == NULL && j->rec != NULL && j->len > 0) {
+		old.rec = NULL;                 /* the older one will do */
+		record = bjob_record(&old, text, NULL);
+	}
+	/* As base_parse() wants to have it. */
+	row = json_object_get(record, "row");
+	if (json_integer_value(json_object_get(row, "version")) < 1) {
+		json_decref(record);
+		return false;
+	}
+	epochs = j->epochs != NULL ? json_copy(j->epochs) : json_array();
+	if (epoch > 0 && !bjob_epoch(j, epoch) &&
+	    json_array_size(epochs) < EPOCHS_MAX)
+		json_array_append_new(epochs, json_integer(epoch));
+	put(b, json_pack("{s:o, s:o, s:b, s:o}", "record", record,
+	    "checkpoints", j->ckpts != NULL ? json_copy(j->ckpts) :
+	    json_array(), "found", false, "epochs", epochs));
+	return true;
 }

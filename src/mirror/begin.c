@@ -103,8 +103,8 @@ put_others(struct mirror *m)
 			base_put_gone(&m->out, j->id, j->gone_ms);
 			m->gone++;
 			m->lines++;
-		} else if (!j->gone && j->refused != NULL && j->len > 0) {
-			base_put_line(&m->out, m->text + j->at, j->len);
+		} else if (!j->gone && j->refused != NULL &&
+		    base_put_aside(&m->out, j, m->text, m->b)) {
 			m->lines++;
 		}
 	}

@@ -38,8 +38,10 @@ accept(void *ctx, const char *folder, int64_t epoch)
 {
 	struct search *s = ctx;
 
-	return (s->b > 0 && epoch == s->b) ||
-	    bjob_names(&s->m->base.v[s->i], folder);
+	const struct bjob *j = &s->m->base.v[s->i];
+
+	return (s->b > 0 && epoch == s->b) || bjob_epoch(j, epoch) ||
+	    bjob_names(j, folder);
 }
 
 /* --- rows ----------------------------------------------------------------- */
@@ -202,13 +204,103 @@ step_find_on(struct mirror *m)
 	find_more(m);
 }
 
+/* --- many ended ones -------------------------------------------------------- */
+
+/* "ID/checkpoints/FOLDER/checkpoint.json" of this epoch: the job and the length
+ * of what leads to the folder. */
+static bool
+folder_of(const char *key, int64_t epoch, char id[RK_ID], size_t *len)
+{
+	static const char mid[] = "/checkpoints/", end[] = "/checkpoint.json";
+	char want[40];
+	const char *p = key + RK_ID_LEN, *slash, *at;
+
+	if (strlen(key) < RK_ID_LEN + sizeof(mid) + sizeof(end) ||
+	    strncmp(p, mid, strlen(mid)) != 0)
+		return false;
+	memcpy(id, key, RK_ID_LEN);
+	id[RK_ID_LEN] = '\0';
+	p += strlen(mid);
+	slash = strchr(p, '/');
+	snprintf(want, sizeof(want), "-e%lld", (long long)epoch);
+	at = strstr(p, want);
+	if (!rk_id_ok(id) || slash == NULL || strcmp(slash, end) != 0 ||
+	    at == NULL || at > slash)
+		return false;
+	at += strlen(want);             /* -e8 or -e8-r2, and no -e80 */
+	*len = (size_t)(slash + 1 - key);
+	return at == slash || *at == '-';
+}
+
+static bool
+see_folders(void *ctx, const struct remote_entry *v, size_t n)
+{
+	struct mirror *m = ctx;
+	char id[RK_ID];
+	size_t len;
+
+	for (size_t i = 0; i < n; i++) {
+		struct bjob *j = folder_of(v[i].key, m->b, id, &len) ?
+		    base_find(&m->base, id) : NULL;
+		if (j == NULL || !j->take || j->search)
+			continue;
+		char *dir = remote_join(m->c.prefix, "jobs/");
+		char *uri = xasprintf("%s%.*s", dir, (int)len, v[i].key);
+		bjob_add(j, uri);
+		free(uri);
+		free(dir);
+	}
+	return true;
+}
+
+static void
+folders_seen(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (step_good(m, r, "list the checkpoints"))
+		go_to(m, step_find_on);
+}
+
+static void
+step_folders(struct mirror *m)
+{
+	struct remote_patience pt = patience(600000);
+	char *dir = remote_join(m->c.prefix, "jobs/");
+
+	m->op = remote_list(m->remote, dir, false, see_folders, &pt,
+	    folders_seen, m);
+	free(dir);
+}
+
+/*
+ * Some jobs that have ended are looked for like the others.  Where there are
+ * many, one listing says what was pushed of them under the base's epoch, and
+ * their checkpoints are read behind the beginning.
+ */
 void
 step_find(struct mirror *m)
 {
-	for (size_t i = 0; i < m->base.n; i++)
-		m->base.v[i].done = false;
-	m->step = step_find_on;
-	step_find_on(m);
+	size_t ended = 0;
+
+	for (size_t i = 0; i < m->base.n; i++) {
+		struct bjob *j = &m->base.v[i];
+		j->done = false;
+		ended += j->take && !j->gone && !j->search;
+	}
+	for (size_t i = 0; i < m->base.n; i++) {
+		struct bjob *j = &m->base.v[i];
+		struct rk_why why = { 0 };
+		bool own = false;
+		if (!j->take || j->gone || j->search)
+			continue;
+		if (ended > MANY_ENDED)
+			free(prefix_of(m, j, &own, &why));
+		j->search = ended <= MANY_ENDED || own;
+		rk_why_fini(&why);
+	}
+	go_to(m, ended > MANY_ENDED ? step_folders : step_find_on);
 }
 
 void
@@ -220,7 +312,7 @@ search_later(struct mirror *m)
 		    (j->take || j->unfound);
 		j->done = false;
 	}
-	/* What was pushed under that epoch is named by now, or late. */
+	/* What was pushed under that epoch is named, or late. */
 	m->b = 0;
 	go_to(m, step_find_on);
 }

@@ -35,6 +35,7 @@
 #define FINDS        8                  /* jobs being looked for */
 #define PUTS         8                  /* records being written */
 #define BASES_KEPT   3
+#define MANY_ENDED   200                /* jobs: looked for behind the start */
 #define SLICE        100                /* jobs a turn of the loop */
 
 /* --- base.c --------------------------------------------------------------- */
@@ -45,6 +46,7 @@ struct bjob {
 	int64_t version;                /* of the line; 0: it has no record */
 	size_t at, len;                 /* the line in the base's text */
 	json_t *ckpts;                  /* list of addresses, or NULL */
+	json_t *epochs;                 /* whose checkpoints count as well */
 	bool ended, unfound;            /* what the line says */
 	bool gone;
 	int64_t gone_ms;
@@ -76,12 +78,16 @@ struct bjob *base_add(struct base *b, const char *id);  /* keeps the order */
 json_t *bjob_record(const struct bjob *j, const char *text,
     struct rk_why *why);
 bool bjob_names(const struct bjob *j, const char *folder);
+void bjob_add(struct bjob *j, const char *folder);
+bool bjob_epoch(const struct bjob *j, int64_t epoch);
 /* Lines: */
 void base_put_head(struct strbuf *b, int64_t epoch, const char *claim);
 void base_put_job(struct strbuf *b, const json_t *record, json_t *ckpts,
     bool found);
 void base_put_gone(struct strbuf *b, const char *id, int64_t at_ms);
-void base_put_line(struct strbuf *b, const char *line, size_t len);
+/* One that is left aside, as it was read; false: there is nothing to keep. */
+bool base_put_aside(struct strbuf *b, const struct bjob *j, const char *text,
+    int64_t epoch);
 void base_put_end(struct strbuf *b, size_t lines);
 
 /* --- names.c -------------------------------------------------------------- */

@@ -166,10 +166,10 @@ judge(struct mirror *m, struct bjob *j)
 		j->gone = true;
 		j->gone_ms = now_ms();
 	}
-	/* One that had ended when the base was made, and has not changed since,
-	 * can be looked for later. */
+	/* Whose checkpoints must be known before it begins; the others had ended
+	 * when the base was made, and have not changed since. */
 	j->search = j->take && !j->gone && (!j->ended || j->here ||
-	    j->listed > j->version);
+	    j->epochs != NULL || j->listed > j->version);
 }
 
 static void

@@ -611,7 +611,7 @@ slurp(const char *path)
 	char *p = xasprintf("%s/instances/gpu-a/%s", w_bucket, path), *text;
 	size_t n;
 
-	t_eq_int(rk_read_file(AT_FDCWD, p, 1 << 20, &text, &n), RK_OK);
+	t_eq_int(rk_read_file(AT_FDCWD, p, 64 << 20, &text, &n), RK_OK);
 	free(p);
 	return text;
 }
@@ -655,6 +655,75 @@ T_CASE(hostile_lines_and_records_are_passed_over_and_the_others_taken)
 	t_has(text, ID1);
 	free(text);
 	free(id);
+	w_kill(&b);
+	w_world_end();
+}
+
+T_CASE(a_job_whose_own_store_does_not_answer_is_left_aside_until_the_next_start)
+{
+	struct job_row r;
+	struct node a, b;
+	char other[700], uri[720];
+
+	w_world();
+	snprintf(other, sizeof(other), "%s.other", w_bucket);
+	snprintf(uri, sizeof(uri), "file://%s/", other);
+	w_start(&a, "a");
+	w_wait_mirror(&a, MIRROR_OWNER);
+	w_use(&a);
+	json_t *tree = w_job("run");
+	json_object_set_new(tree, "checkpoint", json_pack("{s:s}", "push",
+	    uri));
+	char *away = w_submit_tree(tree), *near = w_submit("run");
+	w_wait_step(away, 5);
+	char *dir = xstrdup(w_save(away));
+	w_wait_shipped(&a, away, 1);
+	w_wait_step(near, 5);
+	w_wait_written(&a);
+	w_kill(&a);
+	t_eq_int(rename(other, "kept"), 0);
+	t_eq_int(symlink(other, other), 0);     /* leads nowhere: an error */
+
+	w_start(&b, "b");
+	w_wait_mirror(&b, MIRROR_OWNER);
+	t_eq_int(store_job_get(b.store, away, &r), RK_ENOENT);
+	t_has(w_events_of(&b, ""), "its checkpoints cannot be looked for");
+	w_wait(near, JOB_RUNNING);      /* the others go on */
+	w_kill(&b);
+	t_eq_int(unlink(other), 0);
+	t_eq_int(rename("kept", other), 0);
+	w_start(&b, "b");
+	w_wait_mirror(&b, MIRROR_OWNER);
+	w_use(&b);
+	w_wait(away, JOB_RUNNING);
+	t_has(w_attempts(away), dir);
+	free(dir);
+	free(away);
+	free(near);
+	w_kill(&b);
+	w_world_end();
+}
+
+T_CASE(another_instance_below_the_same_prefix_has_its_own_jobs)
+{
+	struct node a, b;
+	struct job_row r;
+
+	w_world();
+	w_start(&a, "a");
+	w_wait_mirror(&a, MIRROR_OWNER);
+	w_use(&a);
+	char *id = w_submit("run");
+	w_wait_written(&a);
+	w_instance = "gpu-b";
+	w_start(&b, "b");
+	w_wait_mirror(&b, MIRROR_OWNER);
+	t_eq_int(b.mirror->epoch, 1);
+	t_eq_int(store_job_get(b.store, id, &r), RK_ENOENT);
+	w_spin(150);
+	t_eq_int(mirror_state(a.mirror), MIRROR_OWNER);
+	free(id);
+	w_kill(&a);
 	w_kill(&b);
 	w_world_end();
 }
@@ -732,6 +801,12 @@ T_CASE(two_thousand_jobs_are_taken_over)
 	w_start(&a, "a");
 	w_wait_mirror(&a, MIRROR_OWNER);
 	w_kill(&a);
+	/* One had ended, and its last checkpoint came just behind the base. */
+	char *name = xasprintf("../../jobs/%s/checkpoints/step-000000007-e2/"
+	    "checkpoint.json", id);
+	w_put(name, "{}");
+	strcpy(strstr(name, "-e2"), "-e20/checkpoint.json");
+	w_put(name, "{}");
 	w_start(&b, "b");
 	w_node = &b;
 	W.want = 2000;
@@ -739,6 +814,11 @@ T_CASE(two_thousand_jobs_are_taken_over)
 	w_until(all_here, "all jobs");
 	fprintf(stderr, "2,000 jobs in %lld ms\n", (long long)(mono_ms() -
 	    from));
+	char *base = slurp("base/0000000003.jsonl");
+	t_has(base, "step-000000007-e2/");
+	t_check(strstr(base, "step-000000007-e20/") == NULL);
+	free(base);
+	free(name);
 	json_decref(record);
 	free(id);
 	w_kill(&b);
