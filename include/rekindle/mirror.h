@@ -41,6 +41,7 @@ enum rk_err mirror_open(struct mirror **mp, struct loop *l, struct remote *r,
     struct store *st, struct sup *su, struct ship *h,
     const struct mirror_config *c, mirror_lost_fn *lost, void *ctx,
     struct rk_why *why) RK_MUSTCHECK;
+/* Before ship and sup are closed.  Nothing is written any more. */
 void mirror_close(struct mirror **mp);
 
 /* Every change so far into the bucket, then fn(ctx, all_written), at the latest
@@ -56,7 +57,8 @@ extern const char *const mirror_state_words[];
 /* ALONE: going on without the bucket, which cannot be reached. */
 enum mirror_state mirror_state(const struct mirror *m);
 /* {state, prefix, instance, epoch, since, unwritten: records not yet in the
- * bucket, error}; a new reference. */
+ * bucket, error: a sentence or null: what holds it up, or who has the jobs}; a
+ * new reference. */
 json_t *mirror_json(const struct mirror *m);
 
 #endif
