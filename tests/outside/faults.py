@@ -257,8 +257,8 @@ def token_expires(d, dialect):
 
     def before(seen):
         if "partNumber=3" in seen.target and first.expires > time.time():
+            write(second)       # first: a part beside this one asks at once
             st.expire(first)
-            write(second)
     st.before = before
     write(first)
     env = {"AWS_SHARED_CREDENTIALS_FILE": f"{home}/credentials", "ALIBABA_CLOUD_CONFIG_FILE": f"{home}/credentials",
