@@ -18,7 +18,8 @@
  *	{"id", "do": "upload", "uri", "file", "sha256", "upload_id",
  *	 "part_size", "began": true (what to answer to began)}
  *	{"id", "do": "download", "uri", "file", "sha256", "max", "etag",
- *	 "have": [[at, n], ...], "room": true (what to answer to sized)}
+ *	 "have": [[at, n], ...], "room": true (what to answer to sized),
+ *	 "sync": true (ranges are synced, and told as `got`)}
  *	{"id", "do": "moved" | "hold" | "go" | "cancel"}        of operation id
  *	{"id", "do": "check", "uri"}   {"do": "totals"}
  *	{"do": "rates", "up": N, "down": N}

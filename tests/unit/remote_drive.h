@@ -256,7 +256,8 @@ do_download(struct job *j, const json_t *v, const char *uri,
 	struct remote_download a = { .fd = fd, .sha256 = text_of(v, "sha256"),
 		.max = (uint64_t)number_of(v, "max", 0),
 		.etag = text_of(v, "etag"), .have = j->have,
-		.nhave = json_array_size(have), .sized = sized, .got = got,
+		.nhave = json_array_size(have), .sized = sized,
+		.got = bool_of(v, "sync", true) ? got : NULL,
 		.done = done, .ctx = j, .patience = *p };
 	struct remote_op *op = remote_download(j->d->r, uri, &a);
 	close(fd);
