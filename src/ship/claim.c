@@ -202,19 +202,26 @@ check_refs(struct push *p, int from)
 
 /* --- the claim ----------------------------------------------------------- */
 
+bool
+push_seen(struct push *p, const struct remote_result *r)
+{
+	p->op = NULL;
+	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
+		push_fail(p, r);
+		return false;
+	}
+	p->there[p->at] = result_agrees(r, &p->files.v[p->at]);
+	return true;
+}
+
 static void
 own_seen(void *ctx, const struct remote_result *r)
 {
 	struct push *p = ctx;
 
 	must_be(p, PUSH_TAG);
-	p->op = NULL;
-	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
-		push_fail(p, r);
-		return;
-	}
-	p->there[p->at] = result_agrees(r, &p->files.v[p->at]);
-	look_own(p, p->at + 1);
+	if (push_seen(p, r))
+		look_own(p, p->at + 1);
 }
 
 /* What a push before this one has sent. */

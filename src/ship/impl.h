@@ -212,6 +212,9 @@ void push_hold(struct push *p, bool hold);
 uint64_t push_moved(const struct push *p);
 /* It ends: the row keeps its state for another time. */
 void push_fail(struct push *p, const struct remote_result *r);
+/* A HEAD of file p->at was answered: there[at] says whether what is there
+ * agrees.  false: trouble, and the push has ended. */
+bool push_seen(struct push *p, const struct remote_result *r);
 void push_fail_text(struct push *p, enum remote_end end, const char *text);
 bool push_save(struct push *p, enum remote_state state);
 struct remote_patience push_patience(void);

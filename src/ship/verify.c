@@ -140,13 +140,8 @@ file_seen(void *ctx, const struct remote_result *r)
 	struct push *p = ctx;
 
 	must_be(p, PUSH_TAG);
-	p->op = NULL;
-	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
-		push_fail(p, r);
-		return;
-	}
-	p->there[p->at] = result_agrees(r, &p->files.v[p->at]);
-	ask(p, p->at + 1);
+	if (push_seen(p, r))
+		ask(p, p->at + 1);
 }
 
 static void
