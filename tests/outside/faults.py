@@ -376,6 +376,18 @@ def _(s):
     assert came < len(s.data) + 2 * MIB, f"{came} bytes came for {len(s.data)}: what was there was fetched again"
 
 
+@fault("every range is asked for on condition that it is still of the same object")
+def _(s):
+    s.stored()
+    etag = s.g.request("HEAD", f"/{s.bucket}/models/big").headers["ETag"].strip('"')
+    s.downloaded()
+    asked = [{k.lower(): v for k, v in x.headers.items()} for x in s.p.seen if x.method == "GET"]
+    ranges = [h for h in asked if h.get("range")]
+    assert len(ranges) >= 3, f"{len(ranges)} ranges"
+    for h in ranges:
+        eq(h.get("if-match", "").strip('"'), etag, f"If-Match of {h['range']}")
+
+
 @fault("the answer lost to each kind of request changes nothing")
 def _(s):
     for method, match in (("POST", "uploads"), ("PUT", "partNumber=1"), ("PUT", "partNumber=3"),
