@@ -182,6 +182,7 @@ void queue_timer_fn(void *ctx);
 struct heir {
 	char job[RK_ID];
 	char *uri;
+	size_t rank;                    /* place in the list that was read */
 };
 bool heir_is(const struct ship *h, const struct remote_row *r);
 

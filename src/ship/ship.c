@@ -163,24 +163,47 @@ ship_close(struct ship **hp)
 static int
 by_job(const void *a, const void *b)
 {
-	return strcmp(((const struct heir *)a)->job,
-	    ((const struct heir *)b)->job);
+	const struct heir *x = a, *y = b;
+	int c = strcmp(x->job, y->job);
+
+	if (c != 0)
+		return c;
+	return x->rank < y->rank ? -1 : x->rank > y->rank;
 }
 
-/* Rows come newest first, so the first of a job is the one. */
 static bool
 take_heir(void *ctx, const struct remote_row *r)
 {
 	struct ship *h = ctx;
+	size_t n = h->nheirs;
 
-	for (size_t i = h->nheirs; i-- > 0;) {
-		if (strcmp(h->heirs[i].job, r->job) == 0)
-			return true;
-	}
-	h->heirs = xrealloc(h->heirs, (h->nheirs + 1) * sizeof(*h->heirs));
-	memcpy(h->heirs[h->nheirs].job, r->job, RK_ID);
-	h->heirs[h->nheirs++].uri = xstrdup(r->uri);
+	/* Room doubles: 1, 2, 4, ... */
+	if ((n & (n - 1)) == 0)
+		h->heirs = xrealloc(h->heirs, (n > 0 ? 2 * n : 1) *
+		    sizeof(*h->heirs));
+	memcpy(h->heirs[n].job, r->job, RK_ID);
+	h->heirs[n].uri = xstrdup(r->uri);
+	h->heirs[n].rank = n;
+	h->nheirs++;
 	return true;
+}
+
+/* Rows come newest first, so the first of a job is the one. */
+static void
+keep_heirs(struct ship *h)
+{
+	size_t kept = 0;
+
+	if (h->nheirs > 0)
+		qsort(h->heirs, h->nheirs, sizeof(*h->heirs), by_job);
+	for (size_t i = 0; i < h->nheirs; i++) {
+		if (kept > 0 && strcmp(h->heirs[kept - 1].job,
+		    h->heirs[i].job) == 0)
+			free(h->heirs[i].uri);
+		else
+			h->heirs[kept++] = h->heirs[i];
+	}
+	h->nheirs = kept;
 }
 
 void
@@ -193,8 +216,7 @@ ship_go(struct ship *h, int64_t epoch)
 	h->epoch = epoch;
 	if (store_remotes(h->store, NULL, RS_THERE, take_heir, h) != RK_OK)
 		log_error("ship: cannot read what is remote");
-	if (h->nheirs > 0)
-		qsort(h->heirs, h->nheirs, sizeof(*h->heirs), by_job);
+	keep_heirs(h);
 	scan_all(h);
 	queue_kick(h);
 	loop_timer_at(h->sweep_timer, mono_ms());
