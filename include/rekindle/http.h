@@ -8,7 +8,9 @@
  * call of this page comes from the loop's thread, and `done` runs there, so
  * callers need no locks.  Nothing is retried, followed, signed or decoded here:
  * the URL goes out as it is written (no dot segments removed), redirects come
- * back as answers, and only http and https are spoken.
+ * back as answers, and only http and https are spoken.  One exception: when a
+ * kept connection ends before a byte of an answer, the request goes out once
+ * more over a fresh one, as HTTP clients do (RFC 9112, section 9.3.1).
  *
  * Proxies are those of the environment (http_proxy, https_proxy, no_proxy)
  * unless a request says `no_proxy`.

@@ -219,6 +219,26 @@ end_of(const struct http_call *c, CURLcode rc)
 	}
 }
 
+bool
+call_again(struct http_call *c, CURLcode rc)
+{
+	long fresh = 1, got = 1;
+
+	if ((rc != CURLE_SEND_ERROR && rc != CURLE_RECV_ERROR) || c->again ||
+	    c->failed || call_cancelled(c))
+		return false;
+	curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &fresh);
+	curl_easy_getinfo(c->easy, CURLINFO_HEADER_SIZE, &got);
+	if (fresh > 0 || got > 0)
+		return false;
+	c->again = true;
+	c->read_at = 0;
+	c->status = 0;
+	c->wants_up = c->wants_down = false;
+	c->curl_says[0] = '\0';
+	return true;
+}
+
 void
 call_end(struct http_call *c, CURLcode rc)
 {

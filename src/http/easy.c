@@ -376,10 +376,10 @@ set_connection(struct http_call *c)
 		OPT(c, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
 	if (r->no_proxy)
 		OPT(c, CURLOPT_NOPROXY, "*");
-	if (r->fresh) {
+	if (r->fresh || c->again)
 		OPT(c, CURLOPT_FRESH_CONNECT, 1L);
+	if (r->fresh)
 		OPT(c, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
-	}
 }
 
 bool
@@ -390,7 +390,9 @@ easy_open(struct http_call *c, CURL *handle)
 	c->easy = handle != NULL ? handle : curl_easy_init();
 	must(c->easy != NULL);
 	curl_easy_reset(c->easy);
-	c->begun_ms = c->brisk_ms = c->looked_ms = mono_ms();
+	c->brisk_ms = c->looked_ms = mono_ms();
+	if (!c->again)
+		c->begun_ms = c->brisk_ms;
 	OPT(c, CURLOPT_PRIVATE, c);
 	OPT(c, CURLOPT_NOSIGNAL, 1L);
 	OPT(c, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -117,6 +117,14 @@ begin_waiting(struct http *h)
 	}
 }
 
+static void
+restart(struct http *h, struct http_call *c)
+{
+	curl_multi_remove_handle(h->multi, c->easy);
+	must(easy_open(c, c->easy));
+	must(curl_multi_add_handle(h->multi, c->easy) == CURLM_OK);
+}
+
 static bool
 end_ended(struct http *h)
 {
@@ -133,7 +141,10 @@ end_ended(struct http *h)
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
 		c = (struct http_call *)(void *)private;
 		must_be(c, HTTP_CALL_TAG);
-		stop(h, c, rc);
+		if (call_again(c, rc))
+			restart(h, c);
+		else
+			stop(h, c, rc);
 		any = true;
 	}
 	return any;
@@ -226,7 +237,7 @@ engine(void *ctx)
 			must(curl_multi_perform(h->multi, &running) ==
 			    CURLM_OK);
 			more = end_ended(h);
-		} while (more && !TAILQ_EMPTY(&h->waiting));
+		} while (more);
 		int64_t wait = look_at_speed(h);
 		if (unpause(h)) {
 			wait = sooner(wait, bucket_wait_ms(&h->up));

@@ -77,6 +77,7 @@ struct http_call {
 	int status;
 	bool body_begun, connected, failed;
 	bool wants_up, wants_down;      /* paused by the rate */
+	bool again;                     /* for the second time */
 	int64_t begun_ms;
 	int64_t brisk_ms;               /* when it was last fast enough */
 	int64_t looked_ms;              /* when that was last looked at, */
@@ -96,6 +97,10 @@ void call_free(struct http_call *c);
 /* It ended so, which stands if it is the first to say so. */
 void call_fail(struct http_call *c, enum http_end end, enum rk_err err,
     const char *fmt, ...) RK_PRINTF(4, 5);
+/* A kept connection was closed by the peer before a byte of the answer came:
+ * the request goes out once more, over a fresh one.  libcurl does so itself
+ * unless it was sending. */
+bool call_again(struct http_call *c, CURLcode rc);
 /* libcurl is through with it: fill in the answer. */
 void call_end(struct http_call *c, CURLcode rc);
 bool call_cancelled(const struct http_call *c);

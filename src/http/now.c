@@ -16,6 +16,8 @@ http_now(const struct http_request *r, http_chunk_fn *chunk, void *cctx)
 	must(kept != NULL);
 	if (easy_open(c, kept))
 		rc = curl_easy_perform(c->easy);
+	if (call_again(c, rc) && easy_open(c, kept))
+		rc = curl_easy_perform(c->easy);
 	call_end(c, rc);
 	easy_close(c, true);
 	c->done(c->ctx, &c->answer);

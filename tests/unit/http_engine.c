@@ -538,7 +538,9 @@ T_CASE(a_body_is_sent_again_when_a_kept_connection_was_closed)
 {
 	open_all(&(struct http_config){0});
 	int fd = file_of("f", 700000);
-	for (int i = 0; i < 2; i++) {
+	/* Whether reading or writing notices it first is up to chance. */
+	for (int round = 0; round < 30; round++) {
+		int i = round == 29;
 		int before = NOW(server.connections);
 		free(perform_get("/fickle").body);
 		struct http_request r = get("/put", NULL);
@@ -553,7 +555,7 @@ T_CASE(a_body_is_sent_again_when_a_kept_connection_was_closed)
 		struct got g = perform(&r);
 		t_eq_int(g.end, HTTP_ANSWERED);
 		t_check(begins(g.body, i == 0 ? "700000 " : "1000 "));
-		t_eq_int(NOW(server.connections), before + 2 - i);
+		t_eq_int(NOW(server.connections), before + 1 + (round == 0));
 		if (i == 0) {
 			char *want = sum_of(0, 700000);
 			t_eq_str(g.body, want);
