@@ -1,38 +1,5 @@
 /* Jobs in the store: written, read, listed, queued, deleted. */
-#include "t.h"
-
-#include "rekindle/store.h"
-
-static struct store *
-open_store(void)
-{
-	struct rk_why why = { 0 };
-	struct store *s;
-
-	if (store_open(&s, "test.db", &why) != RK_OK)
-		t_fail("%s", rk_why_first(&why));
-	return s;
-}
-
-static struct job_row
-blank(const char *name)
-{
-	return (struct job_row){
-		.name = xstrdup(name), .reason = xstrdup(""),
-		.message = xstrdup(""), .spec = xstrdup("{}"),
-		.labels = xstrdup("{}"), .resume_from = xstrdup("latest"),
-		.progress = xstrdup("{}"), .plan = xstrdup(""),
-		.plan_summary = xstrdup(""), .state = JOB_QUEUED,
-		.threads = 1, .memory = 1 << 20,
-	};
-}
-
-static void
-put_str(char **p, const char *v)
-{
-	free(*p);
-	*p = xstrdup(v);
-}
+#include "store_help.h"
 
 static struct job_row
 add(struct store *s, const char *name, int64_t priority, enum job_state state,
@@ -48,32 +15,12 @@ add(struct store *s, const char *name, int64_t priority, enum job_state state,
 }
 
 static bool
-collect(void *ctx, const struct job_row *r)
-{
-	struct strbuf *b = ctx;
-
-	sb_addf(b, "%s ", r->name);
-	return true;
-}
-
-static bool
 collect_id(void *ctx, const char *id, int64_t version)
 {
 	struct strbuf *b = ctx;
 
 	sb_addf(b, "%s:%lld ", id, (long long)version);
 	return true;
-}
-
-/* The names of a page, each followed by a space. */
-static const char *
-page(struct store *s, struct store_filter f, const char *before, int limit)
-{
-	static struct strbuf b;
-
-	sb_reset(&b);
-	t_eq_int(store_jobs(s, &f, before, limit, collect, &b), RK_OK);
-	return sb_str(&b);
 }
 
 T_CASE(every_field_of_a_job_comes_back_after_reopening)
@@ -102,8 +49,7 @@ T_CASE(every_field_of_a_job_comes_back_after_reopening)
 	t_eq_int(store_job_add(s, &r, NULL), RK_OK);
 	t_check(rk_id_ok(r.id));
 	t_check(r.created_ms > 0 && r.version == 1);
-	store_close(&s);
-	s = open_store();
+	s = reopened(s);
 	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
 	t_eq_str(got.id, r.id);
 	t_eq_str(got.name, "defects");
@@ -286,18 +232,13 @@ T_CASE(the_queue_is_by_priority_then_by_age)
 	struct job_row b = add(s, "b", 5, JOB_QUEUED, "{}");
 	struct job_row c = add(s, "c", 0, JOB_QUEUED, "{}");
 	struct job_row d = add(s, "d", 9, JOB_PAUSED, "{}");
-	struct strbuf q = { 0 };
 
-	t_eq_int(store_queue(s, 9, collect, &q), RK_OK);
-	t_eq_str(sb_str(&q), "b a c ");
+	t_eq_str(queue(s, 9), "b a c ");
 	d.state = JOB_QUEUED;
 	c.priority = 7;
 	t_eq_int(store_job_put(s, &d, NULL), RK_OK);
 	t_eq_int(store_job_put(s, &c, NULL), RK_OK);
-	sb_reset(&q);
-	t_eq_int(store_queue(s, 3, collect, &q), RK_OK);
-	t_eq_str(sb_str(&q), "d c b ");
-	sb_fini(&q);
+	t_eq_str(queue(s, 3), "d c b ");
 	store_job_fini(&a);
 	store_job_fini(&b);
 	store_job_fini(&c);
@@ -308,7 +249,6 @@ T_CASE(the_queue_is_by_priority_then_by_age)
 T_CASE(counts_follow_every_write_and_are_the_same_after_reopening)
 {
 	struct store *s = open_store();
-	int64_t n[JOB_STATES];
 	struct job_row a = add(s, "a", 0, JOB_QUEUED, "{}");
 	struct job_row b = add(s, "b", 0, JOB_QUEUED, "{}");
 
@@ -317,33 +257,16 @@ T_CASE(counts_follow_every_write_and_are_the_same_after_reopening)
 	b.state = JOB_CANCELLED;
 	t_eq_int(store_job_put(s, &b, NULL), RK_OK);
 	for (int round = 0; round < 2; round++) {
-		t_eq_int(store_counts(s, n), RK_OK);
-		t_eq_int(n[JOB_QUEUED], 0);
-		t_eq_int(n[JOB_STARTING], 1);
-		t_eq_int(n[JOB_CANCELLED], 1);
-		store_close(&s);
-		s = open_store();
+		t_eq_int(count(s, JOB_QUEUED), 0);
+		t_eq_int(count(s, JOB_STARTING), 1);
+		t_eq_int(count(s, JOB_CANCELLED), 1);
+		s = reopened(s);
 	}
 	t_eq_int(store_job_delete(s, b.id, NULL), RK_OK);
-	t_eq_int(store_counts(s, n), RK_OK);
-	t_eq_int(n[JOB_CANCELLED], 0);
+	t_eq_int(count(s, JOB_CANCELLED), 0);
 	store_job_fini(&a);
 	store_job_fini(&b);
 	store_close(&s);
-}
-
-static bool
-see_attempt(void *ctx, const struct attempt_row *a)
-{
-	sb_addf(ctx, "%lld:%s:%s ", (long long)a->n, a->from, a->outcome);
-	return true;
-}
-
-static bool
-see_event(void *ctx, const struct event_row *e)
-{
-	sb_addf(ctx, "%s(%s)%s ", e->kind, e->message, e->data);
-	return true;
 }
 
 T_CASE(a_job_that_still_lives_cannot_be_deleted_and_an_ended_one_goes_whole)
@@ -352,17 +275,13 @@ T_CASE(a_job_that_still_lives_cannot_be_deleted_and_an_ended_one_goes_whole)
 	struct job_row r = add(s, "a", 0, JOB_PAUSED, "{\"k\":\"v\"}");
 	struct attempt_row a = { .n = 1 };
 	struct store_note note = { .kind = "deleted", .message = "gone" };
-	struct strbuf b = { 0 };
 
 	t_eq_int(store_job_delete(s, r.id, NULL), RK_ECONFLICT);
 	r.state = JOB_FAILED;
 	t_eq_int(store_job_step(s, &r, &a, &note), RK_OK);
 	t_eq_int(store_job_delete(s, r.id, &note), RK_OK);
-	t_eq_int(store_attempts(s, r.id, 0, 9, see_attempt, &b), RK_OK);
-	t_eq_str(sb_str(&b), "");
-	t_eq_int(store_events(s, r.id, 0, 9, see_event, &b), RK_OK);
-	t_eq_str(sb_str(&b), "deleted(gone) ");
-	sb_fini(&b);
+	t_eq_str(attempts(s, r.id), "");
+	t_eq_str(events(s, r.id, 0), "deleted(gone) ");
 	store_job_fini(&r);
 	store_close(&s);
 }
@@ -374,24 +293,19 @@ T_CASE(a_step_writes_job_attempt_and_event_or_none_of_them)
 	json_t *data = json_pack("{s:i}", "attempt", 1);
 	struct store_note note = { "state", "starts", data, NULL, NULL };
 	struct attempt_row a = { .n = 1, .pid = 77,
-		.from = (char *)(uintptr_t)"step-000000001" };
-	struct strbuf b = { 0 };
+		.from = text("step-000000001") };
 
 	r.version = 3;          /* somebody else's */
 	t_eq_int(store_job_step(s, &r, &a, &note), RK_ECONFLICT);
-	t_eq_int(store_attempts(s, r.id, 0, 9, see_attempt, &b), RK_OK);
-	t_eq_int(store_events(s, r.id, 0, 9, see_event, &b), RK_OK);
-	t_eq_str(sb_str(&b), "");
+	t_eq_str(attempts(s, r.id), "");
+	t_eq_str(events(s, r.id, 0), "");
 	r.version = 1;
 	t_eq_int(store_job_step(s, &r, &a, &note), RK_OK);
-	a.outcome = (char *)(uintptr_t)"crashed";
+	a.outcome = text("crashed");
 	t_eq_int(store_attempt_put(s, r.id, &a), RK_OK);
-	t_eq_int(store_attempts(s, r.id, 0, 9, see_attempt, &b), RK_OK);
-	t_eq_int(store_events(s, r.id, 0, 9, see_event, &b), RK_OK);
-	t_eq_str(sb_str(&b),
-	    "1:step-000000001:crashed state(starts){\"attempt\":1} ");
+	t_eq_str(attempts(s, r.id), "1:step-000000001:crashed::0 ");
+	t_eq_str(events(s, r.id, 0), "state(starts){\"attempt\":1} ");
 	json_decref(data);
-	sb_fini(&b);
 	store_job_fini(&r);
 	store_close(&s);
 }
@@ -401,26 +315,20 @@ T_CASE(numbers_of_events_grow_over_all_jobs_and_are_never_used_twice)
 	struct store *s = open_store();
 	struct store_note note = { .kind = "k", .message = "m" };
 	struct job_row a = add(s, "a", 0, JOB_FAILED, "{}");
-	struct strbuf b = { 0 };
 
 	t_eq_int(store_last_seq(s), 0);
 	t_eq_int(store_event_add(s, a.id, &note), RK_OK);
 	t_eq_int(store_event_add(s, "", &note), RK_OK);
 	t_eq_int(store_event_add(s, a.id, &note), RK_OK);
 	t_eq_int(store_last_seq(s), 3);
-	t_eq_int(store_events(s, NULL, 1, 9, see_event, &b), RK_OK);
-	t_eq_str(sb_str(&b), "k(m) k(m) ");
+	t_eq_str(events(s, NULL, 1), "k(m) k(m) ");
 	t_eq_int(store_job_delete(s, a.id, NULL), RK_OK);
-	store_close(&s);
-	s = open_store();
+	s = reopened(s);
 	t_eq_int(store_last_seq(s), 3);
 	t_eq_int(store_event_add(s, "", &note), RK_OK);
 	t_eq_int(store_last_seq(s), 4);
 	t_eq_int(store_sweep(s, 1), RK_OK);
-	sb_reset(&b);
-	t_eq_int(store_events(s, NULL, 0, 9, see_event, &b), RK_OK);
-	t_eq_str(sb_str(&b), "k(m) ");
-	sb_fini(&b);
+	t_eq_str(events(s, NULL, 0), "k(m) ");
 	store_job_fini(&a);
 	store_close(&s);
 }
@@ -431,13 +339,11 @@ T_CASE(a_key_is_kept_with_the_write_it_belongs_to_and_taken_once)
 	struct store_note note = { "submitted", "m", NULL, "key-1", "d1" };
 	struct job_row a = blank("a"), b = blank("b");
 	struct idem_row k;
-	int64_t n[JOB_STATES];
 
 	t_eq_int(store_idem_get(s, "key-1", &k), RK_ENOENT);
 	t_eq_int(store_job_add(s, &a, &note), RK_OK);
 	t_eq_int(store_job_add(s, &b, &note), RK_EEXIST);
-	t_eq_int(store_counts(s, n), RK_OK);
-	t_eq_int(n[JOB_QUEUED], 1);
+	t_eq_int(count(s, JOB_QUEUED), 1);
 	t_eq_int(store_idem_get(s, "key-1", &k), RK_OK);
 	t_eq_str(k.digest, "d1");
 	t_eq_str(k.job, a.id);
@@ -445,8 +351,7 @@ T_CASE(a_key_is_kept_with_the_write_it_belongs_to_and_taken_once)
 	store_idem_fini(&k);
 	t_eq_int(store_idem_answer(s, "key-1", 201, "{}"), RK_OK);
 	t_eq_int(store_idem_answer(s, "key-2", 201, "{}"), RK_ENOENT);
-	store_close(&s);
-	s = open_store();
+	s = reopened(s);
 	t_eq_int(store_idem_get(s, "key-1", &k), RK_OK);
 	t_eq_int(k.status, 201);
 	t_eq_str(k.body, "{}");
