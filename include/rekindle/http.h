@@ -56,6 +56,9 @@ struct http_answer {
 	enum rk_err err;        /* of HTTP_DISK: RK_ENOSPC, RK_EIO */
 	const char *error;      /* a sentence for people, "" when answered */
 	int status;             /* 0 if no status line came */
+	bool resent;            /* a kept connection ended without an answer:
+	                           it went out twice, and may have had its
+	                           effect the first time */
 	const char *body;       /* what was kept in memory, NUL behind it */
 	size_t len;
 	uint64_t sent;          /* bytes of our body that went out */

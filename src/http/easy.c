@@ -269,6 +269,8 @@ on_connected(void *ctx, char *ip, char *own_ip, int port, int own_port)
 	struct http_call *c = ctx;
 
 	(void)ip, (void)own_ip, (void)port, (void)own_port;
+	/* Before each sending: libcurl repeats some of its own accord. */
+	c->answer.resent = c->connected;
 	c->connected = true;
 	return CURL_PREREQFUNC_OK;
 }

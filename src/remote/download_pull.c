@@ -83,9 +83,11 @@ static void pull_send(struct pull *p);
 static void
 to_stream(struct download *d)
 {
+	/* Of a plain address the bucket is the host; its key may end in a
+	 * secret. */
 	log_info("remote: %s answers without ranges",
 	    d->op.place.store->host != NULL ? d->op.place.store->host :
-	    d->op.place.key);
+	    d->op.place.bucket);
 	pulls_drop(d);
 	behind_drop(d);
 	ranges_fini(&d->done);
@@ -136,16 +138,15 @@ pulled(void *ctx, const struct req_result *q)
 	    (q->a != NULL && q->a->status == 416))
 		download_fail(d, REMOTE_CHANGED, RK_OK,
 		    "the object was replaced while it was fetched");
-	else if (q->fault == F_NONE && p->at == p->end)
-		pull_done(p);
+	else if (p->at == p->end && (q->fault == F_NONE ||
+	    q->fault == F_TRANSPORT))
+		pull_done(p);   /* an answer that breaks behind it is whole */
 	else if (q->fault == F_NONE && b == BROUGHT_WRONG)
 		wrong(p);
 	else if (p->progress && (q->fault == F_NONE ||
-	    q->fault == F_TRANSPORT)) {
-		if (p->at == p->end)
-			p->at--;
+	    q->fault == F_TRANSPORT))
 		pull_send(p);
-	} else if (q->fault == F_NONE)
+	else if (q->fault == F_NONE)
 		wrong(p);
 	else
 		download_fault(d, q);

@@ -198,8 +198,9 @@ judge(struct req *q, struct req_result *res)
 		req_finish(q, res);
 		return;
 	}
-	log_debug("remote: %s %s: %s %s; again in %lld ms", q->s.method,
-	    q->s.place->key, res->code, res->message, (long long)wait);
+	/* A plain address may have a secret behind its question mark. */
+	log_debug("remote: %s %.*s: %s %s; again in %lld ms", q->s.method,
+	    (int)strcspn(q->s.place->key, "?"), q->s.place->key, res->code, res->message, (long long)wait);
 	try_again(q, res->a, wait);
 }
 
@@ -234,6 +235,7 @@ req_answered(void *ctx, const struct http_answer *a)
 	    st->kind == STORE_HTTPS ? BODY_OBJECT : body_kind(q), &res);
 	if (res.fault == F_CHANGED && !get)
 		res.fault = F_EXISTS;
+	q->ambiguous |= a->resent;
 	learn_window(q, res.fault);
 	judge(q, &res);
 }

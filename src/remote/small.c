@@ -110,6 +110,13 @@ answered(void *ctx, const struct req_result *q)
 	return s;
 }
 
+/* A plain address may have a secret behind its question mark. */
+static const char *
+shown(const struct place *p)
+{
+	return p->store->kind == STORE_HTTPS ? p->bucket : p->key;
+}
+
 /* --- head and get --------------------------------------------------------- */
 
 /* Where a plain URL has moved to, if that is one that we may follow. */
@@ -131,6 +138,7 @@ follow(struct small *s, const struct req_result *q)
 		    old->bucket, where);
 	else
 		uri = xstrdup(where);
+	uri[strcspn(uri, "#")] = '\0';  /* the digest is ours to say */
 	bool ok = place_of(s->op.r, uri, &to, NULL) == RK_OK;
 	free(uri);
 	if (ok && (to.store->kind != STORE_HTTPS ||
@@ -155,8 +163,13 @@ got(void *ctx, const struct req_result *q)
 	if (follow(s, q)) {
 		ask(s, "GET", got);
 	} else if (q->fault == F_NONE && q->a->len > s->max) {
-		char *text = xasprintf("%s is %zu bytes long, want at most %zu",
-		    s->op.place.key, q->a->len, s->max);
+		char *text = xasprintf("%s has %zu bytes, want at most %zu",
+		    shown(&s->op.place), q->a->len, s->max);
+		end_as(s, REMOTE_REFUSED, text);
+		free(text);
+	} else if (q->fault == F_NONE && q->a->status == 206) {
+		char *text = xasprintf("all of %s was asked for, and a part "
+		    "came", shown(&s->op.place));
 		end_as(s, REMOTE_REFUSED, text);
 		free(text);
 	} else {
