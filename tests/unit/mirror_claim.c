@@ -18,7 +18,6 @@ T_CASE(the_first_daemon_gets_epoch_1_and_begins)
 	t_eq_str(json_string_value(json_object_get(j, "state")), "owner");
 	t_eq_int(json_integer_value(json_object_get(j, "epoch")), 1);
 	json_decref(j);
-	w_kill(&a);
 	w_world_end();
 }
 
@@ -65,15 +64,12 @@ T_CASE(who_sees_a_higher_epoch_stops_its_trainers_and_says_who_has_the_jobs)
 	struct node a, b;
 
 	w_world();
-	w_start(&a, "a");
-	w_wait_mirror(&a, MIRROR_OWNER);
-	w_use(&a);
+	w_own(&a, "a");
 	char *id = w_submit("run");
 	w_wait_step(id, 5);
 	w_wait_written(&a);
 	w_start(&b, "b");
-	w_node = &a;
-	w_until(w_is_lost, "a has lost");
+	w_wait_lost(&a);
 	t_has(a.who, "epoch 2");
 	t_has(a.who, "gpu-a");
 	w_wait(id, JOB_QUEUED);
@@ -87,8 +83,6 @@ T_CASE(who_sees_a_higher_epoch_stops_its_trainers_and_says_who_has_the_jobs)
 	w_use(&b);
 	w_wait(id, JOB_RUNNING);
 	free(id);
-	w_kill(&a);
-	w_kill(&b);
 	w_world_end();
 }
 
@@ -97,19 +91,14 @@ T_CASE(a_directory_that_starts_again_goes_on_with_what_never_got_to_the_bucket)
 	struct node a;
 
 	w_world();
-	w_start(&a, "a");
-	w_wait_mirror(&a, MIRROR_OWNER);
-	w_use(&a);
+	w_own(&a, "a");
 	char *id = w_submit("run");     /* acknowledged; no round of the loop */
 	w_kill(&a);
-	w_start(&a, "a");
-	w_wait_mirror(&a, MIRROR_OWNER);
+	w_own(&a, "a");
 	t_eq_int(a.mirror->epoch, 2);
 	t_check(!a.mirror->foreign);
-	w_use(&a);
 	w_wait(id, JOB_RUNNING);
 	free(id);
-	w_kill(&a);
 	w_world_end();
 }
 
@@ -132,13 +121,6 @@ cut_off(bool cut)
 	}
 }
 
-static bool
-has_error(struct world *w)
-{
-	(void)w;
-	return w_node->mirror->error != NULL;
-}
-
 T_CASE(an_empty_directory_waits_for_the_bucket_and_says_so)
 {
 	struct node a;
@@ -147,8 +129,7 @@ T_CASE(an_empty_directory_waits_for_the_bucket_and_says_so)
 	w_start_wait_ms = 50;
 	cut_off(true);
 	w_start(&a, "a");
-	w_node = &a;
-	w_until(has_error, "an error");
+	w_wait_error(&a, "cannot");
 	w_spin(150);
 	t_eq_int(mirror_state(a.mirror), MIRROR_CLAIMING);
 	t_check(sup_held(a.sup));
@@ -158,7 +139,6 @@ T_CASE(an_empty_directory_waits_for_the_bucket_and_says_so)
 	cut_off(false);
 	w_wait_mirror(&a, MIRROR_OWNER);
 	t_check(a.mirror->error == NULL);
-	w_kill(&a);
 	w_world_end();
 }
 
@@ -168,9 +148,7 @@ T_CASE(a_directory_with_jobs_goes_on_alone_and_claims_when_the_bucket_is_back)
 
 	w_world();
 	w_start_wait_ms = 50;
-	w_start(&a, "a");
-	w_wait_mirror(&a, MIRROR_OWNER);
-	w_use(&a);
+	w_own(&a, "a");
 	char *id = w_submit("run");
 	w_wait_step(id, 3);
 	w_kill(&a);
@@ -179,8 +157,7 @@ T_CASE(a_directory_with_jobs_goes_on_alone_and_claims_when_the_bucket_is_back)
 	w_wait_mirror(&a, MIRROR_ALONE);
 	w_use(&a);
 	w_wait(id, JOB_RUNNING);
-	char *other = w_submit("run");
-	w_wait(other, JOB_RUNNING);
+	char *other = w_submit_until("run", JOB_RUNNING);
 	cut_off(false);
 	w_wait_mirror(&a, MIRROR_OWNER);
 	t_eq_int(w_state(id), JOB_RUNNING);
@@ -188,7 +165,6 @@ T_CASE(a_directory_with_jobs_goes_on_alone_and_claims_when_the_bucket_is_back)
 	w_wait_shipped(&a, other, 1);
 	free(id);
 	free(other);
-	w_kill(&a);
 	w_world_end();
 }
 
@@ -198,9 +174,7 @@ T_CASE(who_went_on_alone_and_was_replaced_is_lost_and_leaves_the_owner_alone)
 
 	w_world();
 	w_start_wait_ms = 50;
-	w_start(&a, "a");
-	w_wait_mirror(&a, MIRROR_OWNER);
-	w_use(&a);
+	w_own(&a, "a");
 	char *id = w_submit("run");
 	w_wait_step(id, 3);
 	w_wait_written(&a);
@@ -211,15 +185,12 @@ T_CASE(who_went_on_alone_and_was_replaced_is_lost_and_leaves_the_owner_alone)
 	cut_off(false);
 	/* b is quicker: a tries again a second later at most */
 	w_start(&b, "b");
-	w_node = &a;
-	w_until(w_is_lost, "a has lost");
+	w_wait_lost(&a);
 	w_wait_mirror(&b, MIRROR_OWNER);
 	w_spin(200);
 	t_eq_int(mirror_state(b.mirror), MIRROR_OWNER);
 	t_eq_int(b.mirror->epoch, 2);
 	free(id);
-	w_kill(&a);
-	w_kill(&b);
 	w_world_end();
 }
 
@@ -237,7 +208,6 @@ T_CASE(a_name_that_is_none_is_refused_with_its_path)
 	    w_on_lost, &a, &why), RK_EINVAL);
 	t_has(rk_why_first(&why), "mirror.instance");
 	rk_why_fini(&why);
-	w_kill(&a);
 	w_world_end();
 }
 
@@ -250,10 +220,7 @@ T_CASE(epochs_that_are_used_up_are_said_and_never_go_round)
 	w_put("epochs/0000000002.json.tmp", "{}");
 	w_put("epochs/../epochs/x.json", "{}");
 	w_start(&a, "a");
-	w_node = &a;
-	w_until(has_error, "an error");
-	t_has(a.mirror->error, "no epoch left");
-	w_kill(&a);
+	w_wait_error(&a, "no epoch left");
 	w_world_end();
 }
 

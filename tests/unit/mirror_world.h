@@ -2,10 +2,12 @@
  * Some daemons in one process, without their API: each a node with a state
  * directory and a loop of its own, and one bucket (a folder).  The test's own
  * loop (sup_fake.h's) gives each node's a millisecond a round; one that is
- * `frozen` gets none.  Trainers are sup_fake.h's.
+ * `frozen` gets none.  Trainers are sup_trainer.h's.
  */
 #ifndef MIRROR_WORLD_H
 #define MIRROR_WORLD_H
+
+#include <stdarg.h>
 
 #include "impl.h"
 #include "rekindle/ckpt.h"
@@ -71,13 +73,6 @@ w_world(void)
 	t_eq_int(loop_open(&W.loop), RK_OK);
 	W.look = loop_timer_add(W.loop, w_look, &W);
 	loop_hook(W.loop, w_round, NULL);
-}
-
-static inline void
-w_world_end(void)
-{
-	loop_timer_del(&W.look);
-	loop_close(&W.loop);
 }
 
 static inline void
@@ -152,6 +147,18 @@ w_kill(struct node *n)
 	n->who = NULL;
 }
 
+/* With those that are left in it. */
+static inline void
+w_world_end(void)
+{
+	for (int i = 0; i < NODES; i++) {
+		if (w_nodes[i] != NULL)
+			w_kill(w_nodes[i]);
+	}
+	loop_timer_del(&W.look);
+	loop_close(&W.loop);
+}
+
 /* The verbs of sup_fake.h are about this one. */
 static inline void
 w_use(struct node *n)
@@ -160,7 +167,9 @@ w_use(struct node *n)
 	W.sup = n->sup;
 }
 
-static struct node *w_node;
+/* --- waiting -------------------------------------------------------------- */
+
+static struct node *w_node;             /* for the conditions */
 static enum mirror_state w_state_want;
 
 static inline bool
@@ -178,11 +187,45 @@ w_wait_mirror(struct node *n, enum mirror_state s)
 	w_until(w_is_mirror, mirror_state_words[s]);
 }
 
+/* It starts, becomes the owner, and the verbs are about it. */
+static inline void
+w_own(struct node *n, const char *name)
+{
+	w_start(n, name);
+	w_use(n);
+	w_wait_mirror(n, MIRROR_OWNER);
+}
+
 static inline bool
 w_is_lost(struct world *w)
 {
 	(void)w;
 	return w_node->lost;
+}
+
+/* It has seen a higher epoch than its own. */
+static inline void
+w_wait_lost(struct node *n)
+{
+	w_node = n;
+	w_until(w_is_lost, "a higher epoch");
+}
+
+static inline bool
+w_has_error(struct world *w)
+{
+	(void)w;
+	return w_node->mirror->error != NULL;
+}
+
+/* It says what keeps it from beginning. */
+static inline void
+w_wait_error(struct node *n, const char *part)
+{
+	w_node = n;
+	w_until(w_has_error, "an error");
+	t_has(n->mirror->error, part);
+	t_check(sup_held(n->sup));
 }
 
 static inline bool
@@ -260,21 +303,45 @@ w_save(const char *id)
 	return w_saved_dir;
 }
 
-static inline bool
-w_there(const char *path)
+/* A job that runs, and whose checkpoint `dir` is in the bucket. */
+static inline char *
+w_run_shipped(struct node *n, char dir[CKPT_DIR_MAX])
 {
-	char *p = xasprintf("%s/%s", w_bucket, path);
+	char *id = w_submit("run");
+
+	w_wait_step(id, 5);
+	snprintf(dir, CKPT_DIR_MAX, "%s", w_save(id));
+	w_wait_shipped(n, id, 1);
+	return id;
+}
+
+/* --- what lies there ------------------------------------------------------ */
+
+/* A checkpoint, on the node's own disk. */
+static inline bool
+w_has_local(const struct node *n, const char *job, const char *name)
+{
+	char *p = xasprintf("%s/jobs/%s/checkpoints/%s", n->dir, job, name);
 	bool yes = access(p, F_OK) == 0;
 
 	free(p);
 	return yes;
 }
 
-static inline const char *
-w_events_of(struct node *n, const char *job)
+/* An object, in the bucket. */
+__attribute__((format(printf, 1, 2))) static inline bool
+w_there(const char *fmt, ...)
 {
-	w_use(n);
-	return w_events(job);
+	char path[300], *p;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	p = xasprintf("%s/%s", w_bucket, path);
+	bool yes = access(p, F_OK) == 0;
+	free(p);
+	return yes;
 }
 
 /* An object of the instance, as somebody else would put it. */
@@ -292,6 +359,19 @@ w_put(const char *path, const char *text)
 	fputs(text, f);
 	fclose(f);
 	free(p);
+}
+
+/* The text of one. */
+static inline char *
+w_get(const char *path)
+{
+	char *p = xasprintf("%s/instances/%s/%s", w_bucket, w_instance, path);
+	char *text;
+	size_t n;
+
+	t_eq_int(rk_read_file(AT_FDCWD, p, 64 << 20, &text, &n), RK_OK);
+	free(p);
+	return text;
 }
 
 #endif
