@@ -15,6 +15,7 @@
 #define MINUTE_MS  60000
 #define EARLY_MS   (15 * MINUTE_MS)     /* before the end, at most */
 #define LOOK_MS    10000                /* at files */
+#define SOON_MS    1000                 /* unasked, not sooner than this */
 #define FAILED_MS  2000                 /* a failure is believed so long */
 #define TRY_MIN_MS 5000
 #define TRY_MAX_MS (5 * MINUTE_MS)
@@ -154,7 +155,8 @@ took(struct creds *cs)
 	if (left == INT64_MAX)
 		return;
 	if (left > 0) {
-		refresh_in(cs, left - jitter(RK_MIN(EARLY_MS, left / 5)));
+		left -= jitter(RK_MIN(EARLY_MS, left / 5));
+		refresh_in(cs, RK_MAX(left, SOON_MS));
 		return;
 	}
 	int64_t wait = jitter(10 * MINUTE_MS);
@@ -180,7 +182,7 @@ failed(struct creds *cs, char *why)
 		int64_t wait = RK_MIN(RK_MAX(left / 5, TRY_MIN_MS),
 		    TRY_MAX_MS);
 		log_warn("remote: cannot renew credentials that are good for "
-		    "%d s more: %s", (int)(left / 1000), why);
+		    "%lld s more: %s", (long long)(left / 1000), why);
 		refresh_in(cs, jitter(wait));
 	}
 	answer_all(cs, true, "");

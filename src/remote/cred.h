@@ -180,7 +180,9 @@ const char *profile_name(const struct creds *cs, bool *said);
 /* Read at the start what files and environment say of region and endpoint. */
 void profile_places(struct creds *cs);
 
-/* Run a command line; the keys it prints, then as fetch_take(). */
+/* Run a command line; the keys it prints, then as fetch_take().  It has so many
+ * milliseconds: a minute, but tests have less patience. */
+extern int64_t cred_process_ms;
 void process_run(struct fetch *f, const char *line);
 void process_free(struct cred_process **pp);
 

@@ -3,7 +3,8 @@
  *
  * It is started without a shell, in a process group of its own, with nothing to
  * read and its complaints thrown away, which may hold what must not be in our
- * log.  It has a minute and 64 KiB.
+ * log.  It has a minute and 64 KiB.  Then it is killed, and not waited for: it
+ * may have become another user's, or have left its group.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,11 @@
 
 #include "cred.h"
 
-#define LIMIT_MS 60000
 #define OUT_MAX  CRED_ANSWER_MAX
 
 extern char **environ;
+
+int64_t cred_process_ms = 60000;
 
 /* It lives until its child is reaped, which may be after the fetch; all of them
  * are on a list, for a loop that closes forgets its children. */
@@ -31,9 +33,17 @@ struct cred_process {
 	struct loop_fd *watch;
 	struct loop_timer *limit;
 	struct strbuf out;
-	bool late, too_long;
+	bool too_long;
 };
 static struct cred_process *all;
+
+/* Its group, and itself, should it be in another. */
+static void
+end_it(const struct cred_process *p)
+{
+	kill(-p->pid, SIGKILL);
+	kill(p->pid, SIGKILL);
+}
 
 static void
 stop_listening(struct cred_process *p)
@@ -64,7 +74,7 @@ process_free(struct cred_process **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
-	kill(-p->pid, SIGKILL);
+	end_it(p);
 	stop_listening(p);
 	p->f = NULL;
 }
@@ -81,7 +91,7 @@ drain(struct cred_process *p)
 			break;
 		if (n > 0 && p->out.len + (size_t)n > OUT_MAX) {
 			p->too_long = true;
-			kill(-p->pid, SIGKILL);
+			end_it(p);
 			n = 0;
 			break;
 		}
@@ -106,9 +116,12 @@ static void
 on_limit(void *ctx)
 {
 	struct cred_process *p = ctx;
+	struct fetch *f = p->f;
 
-	p->late = true;
-	kill(-p->pid, SIGKILL);
+	must_be(f, FETCH_TAG);
+	process_free(&f->process);
+	fetch_fail(f, "credential_process: it took longer than %lld s",
+	    (long long)(cred_process_ms / 1000));
 }
 
 static void
@@ -127,9 +140,7 @@ on_end(void *ctx, pid_t pid, int status)
 	must_be(f, FETCH_TAG);
 	f->process = NULL;
 	struct cred *c = NULL;
-	if (p->late)
-		why = xstrdup("it took longer than a minute");
-	else if (p->too_long)
+	if (p->too_long)
 		why = xstrdup("it printed more than 64 KiB");
 	else if (WIFSIGNALED(status))
 		why = xasprintf("it was ended by signal %d", WTERMSIG(status));
@@ -208,7 +219,7 @@ watch(struct fetch *f, pid_t pid, int fd)
 	f->process = p;
 	p->watch = loop_fd_add(f->cs->loop, fd, LOOP_IN, on_output, p);
 	p->limit = loop_timer_add(f->cs->loop, on_limit, p);
-	loop_timer_at(p->limit, mono_ms() + LIMIT_MS);
+	loop_timer_at(p->limit, mono_ms() + cred_process_ms);
 	if (loop_child(f->cs->loop, pid, on_end, p) != RK_OK) {
 		kill(-pid, SIGKILL);
 		(void)waitpid(pid, NULL, 0);
