@@ -99,6 +99,9 @@ struct http_request {
 	const char *resolve;            /* "host:port:address" or NULL */
 	const char *unix_socket;        /* or NULL */
 	bool no_proxy, fresh, metered;  /* fresh: a new connection */
+	bool strange;                   /* a stranger's URL: not to a metadata
+	                                   service, however it is written; ends
+	                                   as HTTP_BAD_REQUEST */
 	http_done_fn *done;
 	void *ctx;
 };
@@ -110,6 +113,10 @@ struct http_call *http_send(struct http *h, const struct http_request *r);
 void http_cancel(struct http_call **c);
 /* Bytes moved so far, either way. */
 void http_moved(const struct http_call *c, uint64_t *sent, uint64_t *sunk);
+
+/* Is this numeric address, as it was connected to, one where a cloud hands out
+ * secrets to whoever asks?  Link-local ones, and those that it has besides. */
+bool http_is_metadata(const char *ip);
 
 /* --- for the command line: no engine, no loop ----------------------------- */
 

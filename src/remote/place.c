@@ -109,7 +109,7 @@ place_https(struct remote *r, const char *uri, struct place *p,
 			return rk_refuse(why, "has a blank, a # or a character "
 			    "that is not ASCII: percent-encode it");
 	}
-	p->bucket = xstrdup(u->host);
+	p->bucket = xstrndup(u->host, strcspn(u->host, "?"));
 	p->key = xstrdup(uri);
 	return RK_OK;
 }

@@ -109,6 +109,7 @@ put_on_wire(struct req *q, const char *url, const char *const *lines)
 		.sink_size = q->s.sink_size, .max = q->probe ? 0 : q->s.max,
 		.ca_file = q->s.place->store->ca_file,
 		.fresh = q->transport >= 2, .metered = q->s.metered,
+		.strange = q->s.place->store->kind == STORE_HTTPS,
 		.done = req_answered, .ctx = q };
 
 	set_times(q, &h);
