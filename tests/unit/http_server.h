@@ -5,12 +5,13 @@
  *	/status/N        answers N, with the body "status N"
  *	/bytes/N         N bytes of server_byte(), or the Range of them (206)
  *	/chunked/N       the same in chunks
- *	/echo            the request's body
+ *	/echo/M          the request's body, if its method is M
  *	/head            the request's head, as it came
  *	/put             swallows the body, answers its length and sum
  *	/early           answers 403 at the head and closes
  *	/cut/N           announces 1000 bytes and closes after N
  *	/stall/N         announces 1000 bytes and stops after N
+ *	/drip/N          announces 1000 bytes and sends one every N ms
  *	/deaf            reads the head of a PUT, and never the body
  *	/silent          never answers
  *	/close           closes without an answer
@@ -23,6 +24,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
@@ -107,7 +109,7 @@ answer_bytes(int fd, const char *head, uint64_t all, bool chunked)
 			says(fd, "\r\n");
 	}
 	if (chunked)
-		says(fd, "0\r\nX-Trailer: late\r\n\r\n");
+		says(fd, "0\r\nX-Test: late\r\n\r\n");
 }
 
 /* The body: what came with the head, then the rest.  Echoed or summed. */
@@ -158,6 +160,13 @@ begins(const char *s, const char *with)
 	return strncmp(s, with, strlen(with)) == 0;
 }
 
+static void
+drip(int fd, uint64_t ms)
+{
+	for (int i = 0; i < 1000 && send(fd, "", 1, MSG_NOSIGNAL) == 1; i++)
+		usleep((useconds_t)ms * 1000);
+}
+
 /* Days that end the connection. */
 static bool
 bad_day(int fd, const char *path)
@@ -175,6 +184,9 @@ bad_day(int fd, const char *path)
 		says(fd, head);
 		say(fd, zeros, number(path));
 		sleep(8);
+	} else if (begins(path, "/drip/")) {
+		says(fd, head);
+		drip(fd, number(path));
 	} else if (begins(path, "/silent") || begins(path, "/deaf")) {
 		sleep(8);
 	} else if (begins(path, "/junk")) {
@@ -215,6 +227,8 @@ serve_one(int fd, const char *head, const char *body, size_t have)
 	}
 	sscanf(head, "%15s %255s", method, path);
 	if (bad_day(fd, path))
+		return false;
+	if (begins(path, "/echo/") && strcmp(path + 6, method) != 0)
 		return false;
 	if (begins(path, "/bytes/") || begins(path, "/chunked/"))
 		answer_bytes(fd, head, number(path), path[1] == 'c');
@@ -277,12 +291,16 @@ serve(void *ctx)
 static void *
 take_connections(void *ctx)
 {
+	const int yes = 1;
+
 	(void)ctx;
 	for (;;) {
 		pthread_t t;
 		int fd = accept(server.fd, NULL, NULL);
 		if (fd < 0)
 			continue;
+		/* A head is on its way before its body is written. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 		ADD(server.connections, 1);
 		if (pthread_create(&t, NULL, serve, (void *)(intptr_t)fd) == 0)
 			pthread_detach(t);
