@@ -6,8 +6,7 @@ T_CASE(a_committed_checkpoint_is_pushed_and_verified)
 {
 	s_begin();
 	char *id = s_job(3);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	t_check(s_there(id, "step-000000100/model.safetensors"));
 	t_check(s_there(id, "step-000000100/optimizer.safetensors"));
 	t_check(s_there(id, "step-000000100/remote.json"));
@@ -49,8 +48,7 @@ T_CASE(the_prefix_of_a_job_wins)
 	json_object_set_new(t, "hold", json_true());
 	json_object_set_new(t, "checkpoint", json_pack("{s:s}", "push", own));
 	char *id = w_submit_tree(t);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	char *path = xasprintf("bucket/own/jobs/%s/checkpoints/step-000000100/"
 	    "checkpoint.json", id);
 	t_check(access(path, F_OK) == 0);
@@ -65,12 +63,10 @@ T_CASE(a_file_that_did_not_change_is_sent_once)
 
 	s_begin();
 	char *id = s_job(5);
-	s_save_as(id, 100, 7, NULL);
-	s_wait(id, "step-000000100", "verified");
+	s_push_as(id, 100, 7);
 	ship_stats(S.ship, &st);
 	uint64_t before = st.pushed_bytes;
-	s_save_as(id, 200, 7, NULL);
-	s_wait(id, "step-000000200", "verified");
+	s_push_as(id, 200, 7);
 	t_check(s_there(id, "step-000000200/model.safetensors"));
 	t_check(!s_there(id, "step-000000200/optimizer.safetensors"));
 	char *note = s_read(s_path(id, "step-000000200/remote.json"));
@@ -86,18 +82,15 @@ T_CASE(a_file_that_others_refer_to_outlives_its_checkpoint)
 {
 	s_begin();
 	char *id = s_job(1);
-	s_save_as(id, 100, 7, NULL);
-	s_wait(id, "step-000000100", "verified");
-	s_save_as(id, 200, 7, NULL);
-	s_wait(id, "step-000000200", "verified");
+	s_push_as(id, 100, 7);
+	s_push_as(id, 200, 7);
 	s_wait_gone(id, "step-000000100");
 	t_check(!s_there(id, "step-000000100/checkpoint.json"));
 	t_check(!s_there(id, "step-000000100/model.safetensors"));
 	t_check(!s_there(id, "step-000000100/remote.json"));
 	t_check(s_there(id, "step-000000100/optimizer.safetensors"));
 	/* And goes with the last that needs it. */
-	s_save_as(id, 300, 8, NULL);
-	s_wait(id, "step-000000300", "verified");
+	s_push_as(id, 300, 8);
 	s_wait_gone(id, "step-000000200");
 	t_check(!s_there(id, "step-000000100/optimizer.safetensors"));
 	s_close();
@@ -108,13 +101,10 @@ T_CASE(a_folder_with_something_else_in_it_is_left_alone)
 	s_begin();
 	char *id = s_job(3);
 	s_write(s_path(id, "step-000000100/checkpoint.json"), "of another");
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	t_check(s_there(id, "step-000000100-r2/checkpoint.json"));
-	char *text = s_read(s_path(id, "step-000000100/checkpoint.json"));
-	t_eq_str(text, "of another");
+	s_holds(s_path(id, "step-000000100/checkpoint.json"), "of another");
 	t_check(!s_there(id, "step-000000100/model.safetensors"));
-	free(text);
 	s_close();
 }
 
@@ -124,12 +114,9 @@ T_CASE(a_folder_that_somebody_has_claimed_is_left_alone)
 	char *id = s_job(3);
 	s_write(s_path(id, "step-000000100/remote.json"), "{\"version\": 1}");
 	s_write(s_path(id, "step-000000100/model.safetensors"), "theirs");
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	t_check(s_there(id, "step-000000100-r2/checkpoint.json"));
-	char *text = s_read(s_path(id, "step-000000100/model.safetensors"));
-	t_eq_str(text, "theirs");
-	free(text);
+	s_holds(s_path(id, "step-000000100/model.safetensors"), "theirs");
 	s_close();
 }
 
@@ -139,8 +126,7 @@ T_CASE(an_epoch_is_in_the_name_of_the_folder)
 	S.epoch = 3;
 	s_open();
 	char *id = s_job(3);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	t_check(s_there(id, "step-000000100-e3/checkpoint.json"));
 	s_close();
 }
@@ -152,18 +138,14 @@ T_CASE(across_epochs_only_the_newest_is_referred_to)
 	S.epoch = 1;
 	s_open();
 	char *id = s_job(9);
-	s_save_as(id, 100, 7, NULL);
-	s_wait(id, "step-000000100", "verified");
-	s_save_as(id, 200, 8, NULL);
-	s_wait(id, "step-000000200", "verified");
+	s_push_as(id, 100, 7);
+	s_push_as(id, 200, 8);
 	s_close();
 	S.epoch = 2;
 	s_open();
-	s_save_as(id, 300, 7, NULL);
-	s_wait(id, "step-000000300", "verified");
+	s_push_as(id, 300, 7);
 	t_check(s_there(id, "step-000000300-e2/optimizer.safetensors"));
-	s_save_as(id, 400, 8, NULL);
-	s_wait(id, "step-000000400", "verified");
+	s_push_as(id, 400, 8);
 	t_check(!s_there(id, "step-000000400-e2/optimizer.safetensors"));
 	s_close();
 }
@@ -210,7 +192,7 @@ T_CASE(a_push_that_was_killed_goes_on)
 	char *id = s_job(20);
 	s_close();
 	for (int k = 1; k <= 8; k++) {
-		char *dir = xasprintf("step-%09d", k * 100);
+		const char *dir = s_dir(k * 100);
 		char *json = xasprintf("%s/checkpoint.json", dir);
 		char *again = xasprintf("%s-r2", dir);
 		s_save(id, k * 100);
@@ -223,7 +205,6 @@ T_CASE(a_push_that_was_killed_goes_on)
 		s_close();
 		free(again);
 		free(json);
-		free(dir);
 	}
 }
 
@@ -234,21 +215,17 @@ T_CASE(a_deletion_that_was_killed_is_finished)
 	char *id = s_job(1);
 	s_close();
 	for (int k = 1; k <= 8; k++) {
-		char *dir = xasprintf("step-%09d", k * 100);
 		s_save_as(id, k * 100, 7, NULL);
 		for (int n = 0; n < 6; n++)
 			s_killed((useconds_t)(k * 500 + n * 4000));
-		free(dir);
 	}
 	s_open();
 	s_wait(id, "step-000000800", "verified");
 	for (int k = 1; k <= 7; k++) {
-		char *dir = xasprintf("step-%09d", k * 100);
-		char *json = xasprintf("%s/checkpoint.json", dir);
-		s_wait_gone(id, dir);
+		char *json = xasprintf("%s/checkpoint.json", s_dir(k * 100));
+		s_wait_gone(id, s_dir(k * 100));
 		t_check(!s_there(id, json));
 		free(json);
-		free(dir);
 	}
 	struct rows rows;
 	rows_load(S.ship, id, 0, &rows);
@@ -266,15 +243,12 @@ T_CASE(trouble_is_told_once_and_its_end_once)
 {
 	s_begin();
 	char *id = s_job(3);
-	/* A file is where the bucket should be. */
-	t_eq_int(rename("bucket", "away"), 0);
-	write_file("bucket", "");
+	s_bucket_goes();
 	s_save(id, 100);
 	s_wait_event(id, "[push_failing]");
 	w_spin(150);
 	t_eq_int(s_count(w_events(id), "[push_failing]"), 1);
-	t_eq_int(remove("bucket"), 0);
-	t_eq_int(rename("away", "bucket"), 0);
+	s_bucket_is_back();
 	s_wait(id, "step-000000100", "verified");
 	t_eq_int(s_count(w_events(id), "[push_works]"), 1);
 	s_close();
@@ -289,10 +263,7 @@ T_CASE(local_retention_does_not_take_files_from_a_push)
 	s_want_dir = "step-000000100";
 	s_want_state = "uploading";
 	w_until(s_is_state, "uploading");
-	char *path = xasprintf("%s/jobs/%s/checkpoints/step-000000100",
-	    S.state, id);
-	t_eq_int(rk_remove_tree(AT_FDCWD, path), RK_OK);
-	free(path);
+	s_lose(id, "checkpoints/step-000000100");
 	s_wait(id, "step-000000100", "verified");
 	s_close();
 }
@@ -301,16 +272,11 @@ T_CASE(what_is_gone_before_it_was_begun_is_forgotten)
 {
 	s_begin();
 	char *id = s_job(3);
-	t_eq_int(rename("bucket", "away"), 0);
-	write_file("bucket", "");
+	s_bucket_goes();
 	s_save(id, 100);
 	s_wait_event(id, "[push_failing]");
-	char *path = xasprintf("%s/jobs/%s/checkpoints/step-000000100",
-	    S.state, id);
-	t_eq_int(rk_remove_tree(AT_FDCWD, path), RK_OK);
-	free(path);
-	t_eq_int(remove("bucket"), 0);
-	t_eq_int(rename("away", "bucket"), 0);
+	s_lose(id, "checkpoints/step-000000100");
+	s_bucket_is_back();
 	s_wait_gone(id, "step-000000100");
 	s_close();
 }
@@ -321,12 +287,8 @@ T_CASE(remote_retention_follows_the_local_rules)
 	char *id = s_job(2);
 	s_save_as(id, 100, 1, "keep-me");
 	s_wait(id, "step-000000100", "verified");
-	for (int k = 2; k <= 5; k++) {
-		char *dir = xasprintf("step-%09d", k * 100);
-		s_save(id, k * 100);
-		s_wait(id, dir, "verified");
-		free(dir);
-	}
+	for (int k = 2; k <= 5; k++)
+		s_push(id, k * 100);
 	s_wait_gone(id, "step-000000200");
 	s_wait_gone(id, "step-000000300");
 	t_check(!s_there(id, "step-000000200/checkpoint.json"));
@@ -366,10 +328,8 @@ T_CASE(nothing_is_deleted_without_the_word_of_the_guard)
 	ship_guard_set(S.ship, guard, NULL);
 	ship_go(S.ship, 0);
 	char *id = s_job(1);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
-	s_save(id, 200);
-	s_wait(id, "step-000000200", "verified");
+	s_push(id, 100);
+	s_push(id, 200);
 	w_until(was_asked, "a question");
 	w_spin(50);
 	t_check(s_there(id, "step-000000100/checkpoint.json"));
@@ -391,12 +351,10 @@ T_CASE(what_is_not_ours_is_not_deleted)
 {
 	s_begin();
 	char *id = s_job(1);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	/* Somebody else has it now. */
 	s_write(s_path(id, "step-000000100/remote.json"), "{\"version\": 1}");
-	s_save(id, 200);
-	s_wait(id, "step-000000200", "verified");
+	s_push(id, 200);
 	s_wait_gone(id, "step-000000100");
 	t_check(s_there(id, "step-000000100/checkpoint.json"));
 	s_close();
@@ -406,8 +364,7 @@ T_CASE(the_objects_of_a_deleted_job_go)
 {
 	s_begin();
 	char *id = s_job(3);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	struct rk_why why = {0};
 	t_eq_int(sup_cancel(W.sup, id, NULL, &why), RK_OK);
 	w_wait(id, JOB_CANCELLED);
@@ -422,8 +379,7 @@ T_CASE(a_name_given_later_is_sent)
 {
 	s_begin();
 	char *id = s_job(3);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	struct ckpt *c = s_folder(id);
 	t_eq_int(ckpt_name(c, "step-000000100", "good-one"), RK_OK);
 	ckpt_close(&c);
@@ -431,9 +387,8 @@ T_CASE(a_name_given_later_is_sent)
 	for (int i = 0; i < 100 && !s_there(id, "step-000000100/names.json");
 	    i++)
 		w_spin(10);
-	char *text = s_read(s_path(id, "step-000000100/names.json"));
-	t_eq_str(text, "{\"names\":[\"good-one\"]}");
-	free(text);
+	s_holds(s_path(id, "step-000000100/names.json"),
+	    "{\"names\":[\"good-one\"]}");
 	s_close();
 }
 
@@ -441,8 +396,7 @@ T_CASE(a_damaged_file_in_the_bucket_is_sent_again_while_it_is_here)
 {
 	s_begin();
 	char *id = s_job(3);
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
+	s_push(id, 100);
 	s_close();
 	t_eq_int(truncate(s_path(id, "step-000000100/model.safetensors"), 9),
 	    0);
@@ -469,11 +423,9 @@ T_CASE(metrics_go_along)
 	char *id = s_job(3);
 	char *path = xasprintf("%s/jobs/%s/metrics.jsonl", S.state, id);
 	s_write(path, "{\"step\": 1}\n{\"step\": 2}\n{\"st");
-	s_save(id, 100);
-	s_wait(id, "step-000000100", "verified");
-	char *text = s_read(s_path(id, "step-000000100/metrics.jsonl"));
-	t_eq_str(text, "{\"step\": 1}\n{\"step\": 2}\n");
-	free(text);
+	s_push(id, 100);
+	s_holds(s_path(id, "step-000000100/metrics.jsonl"),
+	    "{\"step\": 1}\n{\"step\": 2}\n");
 	free(path);
 	s_close();
 }

@@ -179,6 +179,15 @@ s_read(const char *path)
 }
 
 static U_UNUSED void
+s_holds(const char *path, const char *want)
+{
+	char *text = s_read(path);
+
+	t_eq_str(text, want);
+	free(text);
+}
+
+static U_UNUSED void
 s_write(const char *path, const char *text)
 {
 	char *dir = xstrdup(path);
@@ -187,6 +196,31 @@ s_write(const char *path, const char *text)
 	t_eq_int(rk_mkdirs(dir, 0755), RK_OK);
 	write_file(path, text);
 	free(dir);
+}
+
+/* A path below the job's folder, on our own disk, is not there any more. */
+static U_UNUSED void
+s_lose(const char *job, const char *rest)
+{
+	char *path = xasprintf("%s/jobs/%s/%s", S.state, job, rest);
+
+	t_eq_int(rk_remove_tree(AT_FDCWD, path), RK_OK);
+	free(path);
+}
+
+/* A file is where the bucket should be: nothing works. */
+static U_UNUSED void
+s_bucket_goes(void)
+{
+	t_eq_int(rename("bucket", "away"), 0);
+	write_file("bucket", "");
+}
+
+static U_UNUSED void
+s_bucket_is_back(void)
+{
+	t_eq_int(remove("bucket"), 0);
+	t_eq_int(rename("away", "bucket"), 0);
 }
 
 /* One byte of a file is another one. */
@@ -230,6 +264,32 @@ s_wait(const char *job, const char *dir, const char *state)
 	s_want_dir = dir;
 	s_want_state = state;
 	w_until(s_is_state, state);
+}
+
+/* "step-000000100": valid for a while. */
+static U_UNUSED const char *
+s_dir(int64_t step)
+{
+	static char v[8][CKPT_DIR_MAX];
+	static int k;
+
+	k = (k + 1) % 8;
+	snprintf(v[k], sizeof(v[k]), "step-%09lld", (long long)step);
+	return v[k];
+}
+
+/* A checkpoint is made and comes to the bucket. */
+static U_UNUSED void
+s_push_as(const char *job, int64_t step, uint64_t optim)
+{
+	s_save_as(job, step, optim, NULL);
+	s_wait(job, s_dir(step), "verified");
+}
+
+static U_UNUSED void
+s_push(const char *job, int64_t step)
+{
+	s_push_as(job, step, (uint64_t)step + 1000);
 }
 
 static U_UNUSED bool
