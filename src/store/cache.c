@@ -15,18 +15,15 @@ store_cache_fini(struct cache_row *c)
 enum rk_err
 store_cache_put(struct store *s, const struct cache_row *c)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
-	must(c->size <= INT64_MAX);
 	sqlite3_stmt *st = db_st(s, ST_CACHE_PUT);
+
+	must(c->size <= INT64_MAX);
 	db_text(st, 1, c->uri);
 	db_text(st, 2, c->etag);
 	db_text(st, 3, c->digest);
 	sqlite3_bind_int64(st, 4, (int64_t)c->size);
 	sqlite3_bind_int64(st, 5, c->used_ms);
-	return db_end(s, db_do(s, ST_CACHE_PUT, "write a cached file"));
+	return db_write(s, ST_CACHE_PUT, "write a cached file");
 }
 
 static void
@@ -46,20 +43,16 @@ store_cache_get(struct store *s, const char *uri, const char *etag,
 {
 	sqlite3_stmt *st = db_st(s, etag != NULL ? ST_CACHE_GET :
 	    ST_CACHE_LAST);
-	enum rk_err rc = RK_OK;
 
 	memset(out, 0, sizeof(*out));
 	db_text(st, 1, uri);
 	if (etag != NULL)
 		db_text(st, 2, etag);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_ROW) {
+	enum rk_err rc = db_one(s, st, "read a cached file");
+	if (rc == RK_OK) {
 		cache_read(st, out);
 		out->uri = xstrdup(out->uri);
 		out->etag = xstrdup(out->etag);
-	} else {
-		rc = got == SQLITE_DONE ? RK_ENOENT :
-		    db_err(s, got, "read a cached file");
 	}
 	sqlite3_reset(st);
 	return rc;
@@ -68,12 +61,8 @@ store_cache_get(struct store *s, const char *uri, const char *etag,
 enum rk_err
 store_cache_drop(struct store *s, const char *digest)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
 	db_text(db_st(s, ST_CACHE_DROP), 1, digest);
-	return db_end(s, db_do(s, ST_CACHE_DROP, "drop a cached file"));
+	return db_write(s, ST_CACHE_DROP, "drop a cached file");
 }
 
 enum rk_err
@@ -96,30 +85,23 @@ store_caches(struct store *s, store_cache_fn *fn, void *ctx)
 enum rk_err
 store_fact_put(struct store *s, const char *key, const char *text)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
 	sqlite3_stmt *st = db_st(s, ST_FACT_PUT);
+
 	db_text(st, 1, key);
 	db_text(st, 2, text);
-	return db_end(s, db_do(s, ST_FACT_PUT, "write a fact"));
+	return db_write(s, ST_FACT_PUT, "write a fact");
 }
 
 enum rk_err
 store_fact_get(struct store *s, const char *key, char **text)
 {
 	sqlite3_stmt *st = db_st(s, ST_FACT_GET);
-	enum rk_err rc = RK_OK;
 
 	*text = NULL;
 	db_text(st, 1, key);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_ROW)
+	enum rk_err rc = db_one(s, st, "read a fact");
+	if (rc == RK_OK)
 		*text = xstrdup(db_col(st, 0));
-	else
-		rc = got == SQLITE_DONE ? RK_ENOENT :
-		    db_err(s, got, "read a fact");
 	sqlite3_reset(st);
 	return rc;
 }

@@ -154,6 +154,22 @@ db_do(struct store *s, enum st which, const char *what)
 }
 
 enum rk_err
+db_write(struct store *s, enum st which, const char *what)
+{
+	enum rk_err rc = db_begin(s);
+
+	return rc == RK_OK ? db_end(s, db_do(s, which, what)) : rc;
+}
+
+enum rk_err
+db_one(struct store *s, sqlite3_stmt *st, const char *what)
+{
+	int rc = sqlite3_step(st);
+
+	return rc == SQLITE_DONE ? RK_ENOENT : db_err(s, rc, what);
+}
+
+enum rk_err
 db_prepare_all(struct store *s)
 {
 	for (int i = 0; i < ST_COUNT; i++) {

@@ -68,6 +68,11 @@ enum rk_err db_err(struct store *s, int rc, const char *what);
 sqlite3_stmt *db_st(struct store *s, enum st which);
 /* Step a statement that gives no rows, and reset it. */
 enum rk_err db_do(struct store *s, enum st which, const char *what);
+/* The same, bound already, in a transaction of its own. */
+enum rk_err db_write(struct store *s, enum st which, const char *what);
+/* Step a statement that gives a row at most, which is there until the caller
+ * resets it; RK_ENOENT if there is none. */
+enum rk_err db_one(struct store *s, sqlite3_stmt *st, const char *what);
 /* Any SQL, without results. */
 enum rk_err db_run(struct store *s, const char *text, const char *what);
 enum rk_err db_prepare_all(struct store *s);

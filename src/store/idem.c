@@ -48,18 +48,14 @@ enum rk_err
 store_idem_get(struct store *s, const char *key, struct idem_row *out)
 {
 	sqlite3_stmt *st = db_st(s, ST_IDEM_GET);
-	enum rk_err rc = RK_OK;
 
 	memset(out, 0, sizeof(*out));
 	db_text(st, 1, key);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_DONE) {
+	enum rk_err rc = db_one(s, st, "read an idempotency key");
+	if (rc == RK_OK && sqlite3_column_int64(st, 4) <
+	    now_ms() - STORE_IDEM_MS)
 		rc = RK_ENOENT;
-	} else if (got != SQLITE_ROW) {
-		rc = db_err(s, got, "read an idempotency key");
-	} else if (sqlite3_column_int64(st, 4) < now_ms() - STORE_IDEM_MS) {
-		rc = RK_ENOENT;
-	} else {
+	if (rc == RK_OK) {
 		out->digest = xstrdup(db_col(st, 0));
 		out->job = xstrdup(db_col(st, 1));
 		out->body = xstrdup(db_col(st, 2));

@@ -136,17 +136,12 @@ static enum rk_err
 read_old(struct store *s, const struct job_row *r, struct old *o)
 {
 	sqlite3_stmt *st = db_st(s, ST_JOB_OLD);
-	enum rk_err rc = RK_OK;
 
 	db_text(st, 1, r->id);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_DONE) {
-		rc = RK_ENOENT;
-	} else if (got != SQLITE_ROW) {
-		rc = db_err(s, got, "read a job");
-	} else if (sqlite3_column_int64(st, 0) != r->version) {
+	enum rk_err rc = db_one(s, st, "read a job");
+	if (rc == RK_OK && sqlite3_column_int64(st, 0) != r->version)
 		rc = RK_ECONFLICT;
-	} else {
+	if (rc == RK_OK) {
 		int64_t state = sqlite3_column_int64(st, 1);
 		if (state < 0 || state >= JOB_STATES)
 			rc = RK_ECORRUPT;
@@ -254,12 +249,11 @@ enum rk_err
 store_job_get(struct store *s, const char *id, struct job_row *out)
 {
 	sqlite3_stmt *st = db_st(s, ST_JOB_GET);
-	enum rk_err rc = RK_OK;
 
 	memset(out, 0, sizeof(*out));
 	db_text(st, 1, id);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_ROW) {
+	enum rk_err rc = db_one(s, st, "read a job");
+	if (rc == RK_OK) {
 		row_read(st, out);
 		own(&out->name);
 		own(&out->reason);
@@ -270,9 +264,6 @@ store_job_get(struct store *s, const char *id, struct job_row *out)
 		own(&out->progress);
 		own(&out->plan);
 		own(&out->plan_summary);
-	} else {
-		rc = got == SQLITE_DONE ? RK_ENOENT :
-		    db_err(s, got, "read a job");
 	}
 	sqlite3_reset(st);
 	return rc;

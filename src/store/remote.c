@@ -71,15 +71,12 @@ store_remote_put(struct store *s, const struct remote_row *r,
 enum rk_err
 store_remote_drop(struct store *s, const struct remote_row *r)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
 	sqlite3_stmt *st = db_st(s, ST_REMOTE_DROP);
+
 	db_text(st, 1, r->job);
 	db_text(st, 2, r->dir);
 	db_text(st, 3, r->uri);
-	return db_end(s, db_do(s, ST_REMOTE_DROP, "drop a remote checkpoint"));
+	return db_write(s, ST_REMOTE_DROP, "drop a remote checkpoint");
 }
 
 static void
@@ -135,12 +132,9 @@ store_remotes(struct store *s, const char *job, unsigned states,
 enum rk_err
 store_upload_put(struct store *s, const struct upload_row *u)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
-	must(u->size <= INT64_MAX && u->part_size <= INT64_MAX);
 	sqlite3_stmt *st = db_st(s, ST_UPLOAD_PUT);
+
+	must(u->size <= INT64_MAX && u->part_size <= INT64_MAX);
 	db_text(st, 1, u->uri);
 	db_text(st, 2, u->upload_id);
 	db_text(st, 3, u->job);
@@ -151,7 +145,7 @@ store_upload_put(struct store *s, const struct upload_row *u)
 	sqlite3_bind_int64(st, 8, u->mtime_ns);
 	sqlite3_bind_int64(st, 9, u->inode);
 	sqlite3_bind_int64(st, 10, u->created_ms);
-	return db_end(s, db_do(s, ST_UPLOAD_PUT, "write an upload"));
+	return db_write(s, ST_UPLOAD_PUT, "write an upload");
 }
 
 static void
@@ -174,20 +168,16 @@ enum rk_err
 store_upload_get(struct store *s, const char *uri, struct upload_row *out)
 {
 	sqlite3_stmt *st = db_st(s, ST_UPLOAD_GET);
-	enum rk_err rc = RK_OK;
 
 	memset(out, 0, sizeof(*out));
 	db_text(st, 1, uri);
-	int got = sqlite3_step(st);
-	if (got == SQLITE_ROW) {
+	enum rk_err rc = db_one(s, st, "read an upload");
+	if (rc == RK_OK) {
 		upload_read(st, out);
 		out->uri = xstrdup(out->uri);
 		out->upload_id = xstrdup(out->upload_id);
 		out->dir = xstrdup(out->dir);
 		out->file = xstrdup(out->file);
-	} else {
-		rc = got == SQLITE_DONE ? RK_ENOENT :
-		    db_err(s, got, "read an upload");
 	}
 	sqlite3_reset(st);
 	return rc;
@@ -196,12 +186,8 @@ store_upload_get(struct store *s, const char *uri, struct upload_row *out)
 enum rk_err
 store_upload_drop(struct store *s, const char *uri)
 {
-	enum rk_err rc = db_begin(s);
-
-	if (rc != RK_OK)
-		return rc;
 	db_text(db_st(s, ST_UPLOAD_DROP), 1, uri);
-	return db_end(s, db_do(s, ST_UPLOAD_DROP, "drop an upload"));
+	return db_write(s, ST_UPLOAD_DROP, "drop an upload");
 }
 
 enum rk_err
