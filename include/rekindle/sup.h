@@ -118,7 +118,7 @@ void sup_supplier_set(struct sup *s, const struct sup_supplier *p);
 void sup_supplied(struct sup *s);
 /* A supervisor that was opened `held` settles what the last daemon left (and
  * what was imported meanwhile) and begins to start jobs.  epoch: of attempts.
- * Fine if it was not held. */
+ * One that was not held settles what was imported since. */
 void sup_go(struct sup *s, int64_t epoch);
 bool sup_held(const struct sup *s);
 

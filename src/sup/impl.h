@@ -112,6 +112,7 @@ struct fetching {
 struct uploading {
 	struct uploading *next;
 	char id[RK_ID];
+	bool moved;                     /* another machine trained it */
 };
 
 struct trash;

@@ -147,22 +147,26 @@ recover(struct sup *s)
 	struct store_filter f = { .states = 1u << JOB_STARTING |
 	    1u << JOB_RUNNING };
 	struct ids ids;
+	char last[RK_ID] = "";
 	enum rk_err rc;
 
 	do {
 		ids.n = 0;
-		rc = store_job_ids(s->store, &f, NULL, INTERRUPTED_MAX, see_id,
-		    &ids);
-		for (int i = 0; rc == RK_OK && i < ids.n; i++)
-			rc = interrupted(s, ids.v[i]);
+		rc = store_job_ids(s->store, &f, last[0] != '\0' ? last : NULL,
+		    INTERRUPTED_MAX, see_id, &ids);
+		for (int i = 0; rc == RK_OK && i < ids.n; i++) {
+			memcpy(last, ids.v[i], RK_ID);
+			if (run_find(s, last) == NULL)
+				rc = interrupted(s, last);
+		}
 	} while (rc == RK_OK && ids.n > 0);
 	s->recovered = rc == RK_OK;
 	if (rc != RK_OK)
 		return rc;
+	shipped_find(s);
 	keep_epoch(s);
 	/* The first look says whether any job waits for it. */
 	disk_wait(s);
-	shipped_find(s);
 	sched_kick(s);
 	return RK_OK;
 }
@@ -187,12 +191,9 @@ sup_go(struct sup *s, int64_t epoch)
 {
 	must_be(s, SUP_TAG);
 	s->epoch = epoch;
-	if (!s->held) {
-		keep_epoch(s);
-		return;
-	}
 	s->held = false;
-	/* One that leaves before it had begun leaves the rows to the next. */
+	/* One that leaves before it had begun leaves the rows to the next.  One
+	 * that went on alone may have been given jobs since. */
 	if (!s->draining)
 		recover_timer_fn(s);
 }

@@ -3,9 +3,13 @@
  * checkpoint is verified in the bucket (checkpoint.require_remote).  They are
  * PAUSED, reason `uploading`, with `desired` RUN, and go on to SUCCEEDED by
  * themselves; a person may resume or cancel them as any that is paused.
+ *
+ * One that was taken over may have left that checkpoint on a machine that is
+ * gone: it is QUEUED again, and trained to its end from the newest there is.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "impl.h"
 
@@ -96,10 +100,31 @@ shipped_wait(struct sup *s, const char *id)
 }
 
 static bool
+see_epoch(void *ctx, const struct attempt_row *a)
+{
+	*(int64_t *)ctx = a->epoch;
+	return false;
+}
+
+/* Before keep_epoch(): its last attempt was not of this directory's daemons. */
+static bool
+has_moved(struct sup *s, const struct job_row *r)
+{
+	int64_t epoch = s->epoch_before;
+
+	return store_attempts(s->store, r->id, r->attempt - 1, 1, see_epoch,
+	    &epoch) == RK_OK && epoch != s->epoch_before;
+}
+
+static bool
 collect(void *ctx, const struct job_row *r)
 {
-	if (waits(r))
-		shipped_wait(ctx, r->id);
+	struct sup *s = ctx;
+
+	if (waits(r)) {
+		shipped_wait(s, r->id);
+		s->uploading->moved = has_moved(s, r);
+	}
 	return true;
 }
 
@@ -121,13 +146,42 @@ shipped_look(struct sup *s)
 		    s->shipped_ms + GAP_MS));
 }
 
+/* It is not here, and the bucket has not got it. */
+static bool
+is_lost(struct sup *s, const struct uploading *u, const char *checkpoint)
+{
+	if (!u->moved || checkpoint[0] == '\0' || s->up.has == NULL)
+		return false;
+	char *path = xasprintf("%s/checkpoints/%s/checkpoint.json",
+	    sup_job_dir(s, u->id), checkpoint);
+	bool here = access(path, F_OK) == 0;
+	free(path);
+	return !here && !s->up.has(s->up.ctx, u->id, checkpoint);
+}
+
+static enum rk_err
+train_again(struct sup *s, struct job_row *r, const char *checkpoint)
+{
+	char *text = xasprintf("%s never got to the bucket, and its machine is "
+	    "gone; the job goes on from the newest that is there", checkpoint);
+	struct cause c = { "lost", "interrupted", text, NULL, NULL, NULL };
+
+	requeue(r);
+	set_str(&r->resume_from, "latest");
+	enum rk_err rc = sup_move(s, r, JOB_QUEUED, NULL, &c);
+	if (rc == RK_OK)
+		sched_kick(s);
+	free(text);
+	return rc;
+}
+
 /* True: it waits no more; or its end could not be written, and it does. */
 static bool
-settle(struct sup *s, const char *id)
+settle(struct sup *s, const struct uploading *u)
 {
 	struct job_row r;
 	char *text = NULL, *checkpoint;
-	enum rk_err rc = store_job_get(s->store, id, &r);
+	enum rk_err rc = store_job_get(s->store, u->id, &r);
 
 	if (rc != RK_OK)
 		return rc == RK_ENOENT;
@@ -143,6 +197,8 @@ settle(struct sup *s, const char *id)
 		struct cause c = { "shipped", "", text, NULL, NULL, NULL };
 		r.ended_ms = now_ms();
 		yes = sup_move(s, &r, JOB_SUCCEEDED, NULL, &c) == RK_OK;
+	} else if (is_lost(s, u, checkpoint)) {
+		yes = train_again(s, &r, checkpoint) == RK_OK;
 	}
 	free(text);
 	free(checkpoint);
@@ -158,7 +214,7 @@ shipped_timer_fn(void *ctx)
 
 	must_be(s, SUP_TAG);
 	for (p = &s->uploading; (u = *p) != NULL;) {
-		if (!settle(s, u->id)) {
+		if (!settle(s, u)) {
 			p = &u->next;
 			continue;
 		}
