@@ -146,8 +146,9 @@ take_line(struct base *b, const json_t *o, size_t at, size_t len)
 	j->at = at;
 	j->len = len;
 	if (gone != NULL) {
+		json_int_t ms = json_integer_value(json_object_get(o, "at"));
 		j->gone = true;
-		j->gone_ms = json_integer_value(json_object_get(o, "at"));
+		j->gone_ms = RK_MIN(RK_MAX(ms, 0), now_ms());
 		return NULL;
 	}
 	j->version = version;
@@ -281,6 +282,12 @@ bjob_record(const struct bjob *j, const char *text, struct rk_why *why)
 
 	if (o != NULL && (id == NULL || strcmp(id, j->id) != 0)) {
 		rk_refuse(why, "is not the record of job %s", j->id);
+		json_decref(record);
+		record = NULL;
+	} else if (j->rec != NULL && record != NULL && json_integer_value(
+	    json_object_get(json_object_get(record, "row"), "version")) !=
+	    j->listed) {
+		rk_refuse(why, "is of another version than its name says");
 		json_decref(record);
 		record = NULL;
 	}

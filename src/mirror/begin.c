@@ -150,6 +150,7 @@ static void
 begin(struct mirror *m)
 {
 	m->began = true;
+	went_well(m);
 	loop_timer_off(m->alone_timer);
 	sb_fini(&m->out);
 	mirror_move(m, MIRROR_OWNER, m->foreign ? "taken over" :
@@ -201,8 +202,8 @@ theirs_got(void *ctx, const struct remote_result *r)
 
 	must_be(m, MIRROR_TAG);
 	if (r->end == REMOTE_MISSING) {
-		m->op = NULL;
-		go_to(m, step_put);
+		go_back(m, step_put, "our base is said to be there, and cannot "
+		    "be read");
 		return;
 	}
 	if (!step_good(m, r, "read our base"))

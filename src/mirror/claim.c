@@ -126,8 +126,10 @@ base_got(void *ctx, const struct remote_result *r)
 
 	must_be(m, MIRROR_TAG);
 	if (r->end == REMOTE_MISSING) {         /* cleaned behind a newer one */
-		m->op = NULL;
-		go_to(m, step_claim);
+		text = xasprintf("base/%010lld.jsonl is listed and cannot be "
+		    "read: %s", (long long)m->b, r->error);
+		go_back(m, step_claim, text);
+		free(text);
 		return;
 	}
 	if (!step_good(m, r, "read the newest base"))
@@ -147,6 +149,7 @@ base_got(void *ctx, const struct remote_result *r)
 		go_again(m, text);
 		free(text);
 	} else {
+		m->misses = 0;
 		m->foreign = !mine_has(m, m->b, m->base.claim);
 		go_to(m, step_read);
 	}

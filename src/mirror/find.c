@@ -61,7 +61,7 @@ see_row(void *ctx, const struct remote_row *r)
 	return k->n + 1 < RK_ARRAY_LEN(k->v);
 }
 
-static enum rk_err
+enum rk_err
 drop_rows(struct mirror *m, const char *job)
 {
 	struct keys k;

@@ -166,7 +166,8 @@ struct mirror {
 	/* starting */
 	step_fn *step;                  /* the one to be done (again) */
 	struct loop_timer *step_timer, *alone_timer;
-	int fails, collisions;
+	int fails, collisions, misses;
+	bool unanswered;                /* what failed last was a request */
 	bool began, alone, foreign;     /* foreign: the newest base */
 	struct remote_op *op;           /* the step's */
 	struct numbers list;
@@ -221,6 +222,9 @@ struct mirror {
 void mirror_move(struct mirror *m, enum mirror_state to, const char *cause);
 void go_to(struct mirror *m, step_fn *step);            /* in the next round */
 void go_again(struct mirror *m, const char *error);     /* after a while */
+/* What was listed is not there: taken away just now, or the store contradicts
+ * itself. */
+void go_back(struct mirror *m, step_fn *step, const char *error);
 void went_well(struct mirror *m);                       /* trouble is over */
 void mirror_lose(struct mirror *m, int64_t higher);
 /* A listing of numbers for the step; fn gets the result. */
@@ -243,6 +247,8 @@ void read_fini(struct mirror *m);
 void step_find(struct mirror *m);
 void search_later(struct mirror *m);      /* ended jobs, behind the beginning */
 void search_fini(struct mirror *m);
+/* Of a job's remote checkpoints nothing is known any more. */
+enum rk_err drop_rows(struct mirror *m, const char *job) RK_MUSTCHECK;
 void step_take(struct mirror *m);
 void step_begin(struct mirror *m);
 void clean_begin(struct mirror *m);

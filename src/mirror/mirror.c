@@ -7,6 +7,7 @@
 
 #define AGAIN_MS     1000               /* after a step that failed: doubled */
 #define AGAIN_MAX_MS 30000
+#define MISSES       3                  /* that may be chance */
 #define LEAVE_MS     10000              /* for trainers of jobs that are lost */
 #define WHO_MS       2000
 #define CLAIM_MAX    65536
@@ -60,10 +61,20 @@ go_again(struct mirror *m, const char *error)
 	ms = RK_MIN(ms, AGAIN_MAX_MS);
 	if (m->fails++ == 0)
 		log_warn("mirror: %s; tries again until it works", error);
+	m->unanswered = false;
 	free(m->error);
 	m->error = rk_text_clean(xstrdup(error));
 	loop_timer_at(m->step_timer, mono_ms() + ms / 2 +
 	    (int64_t)(jitter % (uint32_t)ms) / 2);
+}
+
+void
+go_back(struct mirror *m, step_fn *step, const char *error)
+{
+	m->op = NULL;
+	go_to(m, step);
+	if (++m->misses > MISSES)
+		go_again(m, error);
 }
 
 void
@@ -72,6 +83,7 @@ went_well(struct mirror *m)
 	if (m->fails > 0)
 		log_info("mirror: it works again");
 	m->fails = 0;
+	m->unanswered = false;
 	free(m->error);
 	m->error = NULL;
 }
@@ -83,12 +95,15 @@ step_good(struct mirror *m, const struct remote_result *r, const char *doing)
 
 	m->op = NULL;
 	if (r->end == REMOTE_OK) {
-		went_well(m);
+		/* A base that is damaged stays so, however well it is read. */
+		if (m->unanswered)
+			went_well(m);
 		return true;
 	}
 	text = xasprintf("cannot %s: %s", doing, r->error[0] != '\0' ?
 	    r->error : remote_end_words[r->end]);
 	go_again(m, text);
+	m->unanswered = true;
 	free(text);
 	return false;
 }

@@ -67,7 +67,7 @@ fetched(void *ctx, const struct remote_result *r)
 		j->rec_len = r->len;
 	} else if (r->end == REMOTE_MISSING) {
 		m->vanished = true;     /* a newer one was put just now */
-	} else if (r->end == REMOTE_REFUSED) {
+	} else if (r->too_large) {
 		j->done = true;
 		j->refused = xstrdup(r->error);
 	} else {
@@ -279,11 +279,10 @@ folders_listed(void *ctx, const struct remote_result *r)
 		m->step = step_claim;
 		go_again(m, text);
 		free(text);
-	} else if (m->b > 0) {
-		m->listings = 0;
-		go_to(m, step_records);
 	} else {
-		go_to(m, step_find);
+		went_well(m);
+		m->listings = 0;
+		go_to(m, m->b > 0 ? step_records : step_find);
 	}
 }
 

@@ -41,16 +41,20 @@ changed(struct mirror *m, struct rec *r)
 		r->again = ++m->marks;
 }
 
-/* It could not be written: first again, and as old as it was. */
+/* It could not be written, and is as old as it was: the list is by age. */
 static void
 relist(struct mirror *m, struct rec *r)
 {
+	struct rec **p = &m->first;
+
+	while (*p != NULL && (*p)->mark < r->mark)
+		p = &(*p)->next;
 	r->dirty = true;
 	r->again = 0;                   /* the next time says all */
-	r->next = m->first;
-	if (m->first == NULL)
+	r->next = *p;
+	*p = r;
+	if (r->next == NULL)
 		m->last = &r->next;
-	m->first = r;
 }
 
 static struct rec *

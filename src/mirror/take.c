@@ -130,13 +130,16 @@ set_aside(struct mirror *m, const char *id)
 
 /* --- jobs ----------------------------------------------------------------- */
 
-/* Out of the database, in whatever state it is. */
+/* Out of the database, in whatever state it is; with what was to be sent of
+ * it. */
 static enum rk_err
 remove_row(struct mirror *m, const struct bjob *j, const struct store_note *n)
 {
 	json_t *record = NULL;
-	enum rk_err rc = store_job_export(m->store, j->id, &record);
+	enum rk_err rc = drop_rows(m, j->id);
 
+	if (rc == RK_OK)
+		rc = store_job_export(m->store, j->id, &record);
 	if (rc != RK_OK)
 		return rc == RK_ENOENT ? RK_OK : rc;
 	json_object_set_new(json_object_get(record, "row"), "state",
