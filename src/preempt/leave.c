@@ -226,9 +226,11 @@ deadline_of(const struct preempt *p, const struct notice *n)
 void
 leave_notice(struct preempt *p, const struct notice *n)
 {
+	/* One that is put off, or says "now" each time, tells nothing new. */
 	bool same = n->kind == p->notice.kind &&
-	    n->when_ms == p->notice.when_ms &&
-	    strcmp(n->id, p->notice.id) == 0;
+	    strcmp(n->id, p->notice.id) == 0 &&
+	    (n->when_ms == p->notice.when_ms || (p->notice.when_ms != 0 &&
+	    n->when_ms > p->notice.when_ms));
 
 	if (n->kind == NOTICE_NONE || same || n->kind < p->notice.kind)
 		return;

@@ -18,6 +18,7 @@
 #define BODY_MAX     65536
 #define TOKEN_MAX    2048
 #define NAME_MAX_    256
+#define SKEW_MS      60000      /* clocks that differ by less are right */
 
 struct ask {
 	struct watch *w;
@@ -40,6 +41,7 @@ struct watch {
 	bool no_token;                  /* the service knows none */
 	char name[NAME_MAX_];
 	int silent;                     /* failures in a row */
+	int64_t skew_ms;                /* their clock less ours */
 };
 
 static void send_ask(void *ctx);
@@ -158,6 +160,41 @@ have_token(struct watch *w)
 	return false;
 }
 
+/* --- their clock ---------------------------------------------------------- */
+
+/*
+ * What a notice says is a time by the cloud's clock, which their Date tells.
+ * Were ours ahead, a notice would look like one that is long over.  It is
+ * learned once, so that one notice keeps its time.
+ */
+static void
+learn_clock(struct watch *w, const struct http_answer *a)
+{
+	const char *date = http_header(a, "Date");
+	int64_t at, skew;
+
+	if (date == NULL || !rk_time_parse(date, &at))
+		return;
+	skew = at - now_ms();
+	if (llabs(skew - w->skew_ms) < SKEW_MS)
+		return;
+	w->skew_ms = llabs(skew) < SKEW_MS ? 0 : skew;
+	log_warn("preempt: the clock of the metadata service is %+lld s from "
+	    "ours; notices count by theirs", (long long)(w->skew_ms / 1000));
+}
+
+static void
+read_answer(struct ask *k, const struct http_answer *a, struct notice *n)
+{
+	struct watch *w = k->w;
+
+	learn_clock(w, a);
+	w->cloud->read(k->i, a->status, a->body, a->len, w->name, now_ms() +
+	    w->skew_ms, n);
+	if (n->when_ms != 0)
+		n->when_ms -= w->skew_ms;
+}
+
 /* --- questions ------------------------------------------------------------ */
 
 static void
@@ -185,8 +222,7 @@ on_answer(void *ctx, const struct http_answer *a)
 	if (a->end != HTTP_ANSWERED)
 		return;
 	k->answered = true;
-	w->cloud->read(k->i, a->status, a->body, a->len, w->name, now_ms(),
-	    &n);
+	read_answer(k, a, &n);
 	if (n.kind == NOTICE_LEAVE && n.when_ms == 0 &&
 	    w->p->cloud == CLOUD_GCP && w->p->notice.kind != NOTICE_LEAVE)
 		n.when_ms = now_ms() +

@@ -7,9 +7,10 @@
     c.config(margin=0)          # a `preempt` section for the daemon
     c.close()
 
-Knobs: c.hang (seconds before each answer), c.slow_first, c.tokens (False: a
-service that knows none), c.status (an answer for everything), c.body (bytes in
-place of a notice), c.acks (what was POSTed).  Not a test itself.
+Knobs: c.clock (seconds that its clock is ahead of ours), c.hang (seconds before
+each answer), c.slow_first, c.tokens (False: a service that knows none), c.status
+(an answer for everything), c.body (bytes in place of a notice), c.acks (what was
+POSTed).  Not a test itself.
 """
 import datetime
 import http.server
@@ -27,7 +28,7 @@ class Cloud:
         self.kind, self.name = kind, name
         self.at = None                  # the notice's time, seconds since the epoch
         self.extra = {}                 # path part: body, in place of "no notice"
-        self.hang = self.slow_first = 0
+        self.clock = self.hang = self.slow_first = 0
         self.tokens, self.status, self.body = True, None, None
         self.acks, self.log, self.issued = [], [], set()
         self.change = threading.Condition()
@@ -38,6 +39,9 @@ class Cloud:
 
             def log_message(self, *a):
                 pass
+
+            def date_time_string(self, timestamp=None):
+                return utc(time.time() + outer.clock, "%a, %d %b %Y %H:%M:%S GMT")
 
             def go(self):
                 n = int(self.headers.get("Content-Length") or 0)
@@ -76,7 +80,7 @@ class Cloud:
 
     def notice(self, seconds=120):
         with self.change:
-            self.at = time.time() + seconds
+            self.at = time.time() + self.clock + seconds
             self.change.notify_all()
 
     def asked(self, part):
@@ -158,7 +162,7 @@ class Cloud:
             self.acks.append(json.loads(body))
             return 200, "", {}
         events = [{"EventId": "E-other", "EventType": "Preempt", "Resources": ["vm-8"], "EventStatus": "Scheduled",
-                   "NotBefore": utc(time.time() + 20, "%a, %d %b %Y %H:%M:%S GMT")}]
+                   "NotBefore": utc(time.time() + self.clock + 20, "%a, %d %b %Y %H:%M:%S GMT")}]
         if self.at:
             events.append({"EventId": "E-mine", "EventType": "Preempt", "ResourceType": "VirtualMachine",
                            "Resources": [self.name], "EventStatus": "Scheduled",
