@@ -77,7 +77,8 @@ enum remote_end {
 	REMOTE_MISSING,         /* no such object, bucket, or upload */
 	REMOTE_EXISTS,          /* put if absent: it is there */
 	REMOTE_CHANGED,         /* If-Match: it is another one by now */
-	REMOTE_DENIED,          /* credentials, permission, signature, quota */
+	REMOTE_DENIED,          /* credentials, permission, signature, quota;
+	                           or we do not trust the store (TLS) */
 	REMOTE_REFUSED,         /* any other permanent no */
 	REMOTE_UNAVAILABLE,     /* tries or time used up; may work later */
 	REMOTE_DAMAGED,         /* bytes do not agree with their digest */
@@ -89,6 +90,8 @@ extern const char *const remote_end_words[];
 struct remote_result {
 	enum remote_end end;
 	enum rk_err err;        /* of REMOTE_LOCAL */
+	bool too_large;         /* of REMOTE_REFUSED: get was answered, with
+	                           more than `max` bytes */
 	const char *error;      /* a sentence: host, status, code, message,
 	                           request id; "" on RK_OK */
 	const char *code;       /* of the store, "SlowDown", or "" */
@@ -117,7 +120,7 @@ struct remote_patience {
 
 struct remote_op *remote_head(struct remote *r, const char *uri,
     const struct remote_patience *p, remote_done_fn *fn, void *ctx);
-/* At most max bytes, else REMOTE_REFUSED. */
+/* At most max bytes, else REMOTE_REFUSED, too_large. */
 struct remote_op *remote_get(struct remote *r, const char *uri, size_t max,
     const struct remote_patience *p, remote_done_fn *fn, void *ctx);
 /*

@@ -159,6 +159,7 @@ static const struct {
 	{ "UserSuspended", F_DENIED },
 	{ "UserDisable", F_DENIED },
 	{ "AuthorizationHeaderMalformed", F_DENIED },
+	{ "PublicEndpointForbidden", F_DENIED },
 };
 
 static enum fault
@@ -213,6 +214,8 @@ of_end(const struct http_answer *a)
 	case HTTP_STALLED:
 	case HTTP_CANCELLED:
 		return F_TRANSPORT;
+	case HTTP_NO_TRUST:
+		return F_DENIED;
 	case HTTP_DISK:
 		return F_DISK;
 	default:
@@ -297,7 +300,9 @@ fault_of(const struct rstore *s, const struct http_answer *a, bool head,
 	q->code[0] = q->message[0] = q->request_id[0] = '\0';
 	if (a->end != HTTP_ANSWERED) {
 		keep(q->message, sizeof(q->message), a->error);
-		return of_end(a);
+		/* An error's page may be long. */
+		return a->end == HTTP_TOO_LONG && a->status >= 300 ?
+		    of_status(a->status) : of_end(a);
 	}
 	if (a->status >= 200 && a->status < 300) {
 		f = of_success(a, body, q, &d);

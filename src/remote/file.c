@@ -56,9 +56,10 @@ answer(struct file_job *j)
 
 	op->file = NULL;
 	op_end(op, &(struct remote_result){ .end = j->end, .err = j->err,
-	    .error = sb_str(&j->error), .tries = 1, .etag = j->etag,
-	    .size = j->size, .modified_ms = j->modified_ms,
-	    .sha256 = j->sha256, .body = sb_str(&j->got), .len = j->got.len });
+	    .too_large = j->too_large, .error = sb_str(&j->error),
+	    .tries = 1, .etag = j->etag, .size = j->size,
+	    .modified_ms = j->modified_ms, .sha256 = j->sha256,
+	    .body = sb_str(&j->got), .len = j->got.len });
 	job_free(j);
 }
 
@@ -205,6 +206,7 @@ get_work(struct file_job *j)
 		return;
 	enum rk_err rc = rk_read_file(AT_FDCWD, j->path, j->max_len, &bytes,
 	    &n);
+	j->too_large = rc == RK_ELIMIT;
 	if (rc == RK_ELIMIT)
 		file_said(j, REMOTE_REFUSED, "%s is %llu bytes long, want at "
 		    "most %zu", j->path, (unsigned long long)j->size,

@@ -41,6 +41,7 @@ struct file_job {
 	struct remote_download get;     /* its callbacks alone */
 	/* what came of it */
 	enum remote_end end;
+	bool too_large;
 	enum rk_err err;
 	struct strbuf error, got;
 	char etag[64], sha256[RK_SHA256_HEX];

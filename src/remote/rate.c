@@ -39,14 +39,12 @@ rate_idle(struct remote_rate *r, bool up, int64_t at_ms)
 	r->way[up].since = at_ms;
 }
 
-void
-rate_note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms)
+static void
+note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms)
 {
 	struct way *w = &r->way[up];
 	int64_t ms;
 
-	if (n == 0)
-		return;
 	ms = w->since == 0 ? 0 : RK_MAX(at_ms - w->since, 0);
 	ms = RK_MIN(ms, SILENCE_MS);
 	if (w->slot[w->at].ms >= SLOT_MS) {
@@ -57,6 +55,13 @@ rate_note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms)
 	w->slot[w->at].bytes += n;
 	w->slot[w->at].ms += ms;
 	w->since = at_ms;
+}
+
+void
+rate_note(struct remote_rate *r, bool up, uint64_t n, int64_t at_ms)
+{
+	if (n > 0)
+		note(r, up, n, at_ms);
 }
 
 static double
@@ -166,7 +171,10 @@ rate_end(struct rate_watch *w, uint64_t bytes)
 
 	if (r == NULL)
 		return;
-	rate_note(r, w->up, more(w, bytes), mono_ms());
+	/* The last bytes moved into buffers of the kernel: until the answer they
+	 * were on the line, and that is time, too. */
+	if (bytes > 0)
+		note(r, w->up, more(w, bytes), mono_ms());
 	*w->prev = w->next;
 	if (w->next != NULL)
 		w->next->prev = w->prev;

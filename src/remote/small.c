@@ -165,7 +165,9 @@ got(void *ctx, const struct req_result *q)
 	} else if (q->fault == F_NONE && q->a->len > s->max) {
 		char *text = xasprintf("%s has %zu bytes, want at most %zu",
 		    shown(&s->op.place), q->a->len, s->max);
-		end_as(s, REMOTE_REFUSED, text);
+		op_end(&s->op, &(struct remote_result){
+		    .end = REMOTE_REFUSED, .error = text, .tries = s->tries,
+		    .too_large = true });
 		free(text);
 	} else if (q->fault == F_NONE && q->a->status == 206) {
 		char *text = xasprintf("all of %s was asked for, and a part "
@@ -232,7 +234,7 @@ compared(void *ctx, const struct req_result *q)
 			end_as(s, REMOTE_EXISTS, "it is there, with other "
 			    "bytes");
 	} else if (q->fault == F_PERMANENT && q->a != NULL &&
-	    q->a->end == HTTP_TOO_LONG) {
+	    q->a->end == HTTP_TOO_LONG && q->a->status == 200) {
 		end_as(s, REMOTE_EXISTS, "it is there, with more bytes");
 	} else {
 		end(s, q);

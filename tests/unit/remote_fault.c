@@ -104,7 +104,7 @@ T_CASE(what_happens_on_the_way_passes_but_for_trust_and_disk)
 	static const enum fault want[] = {
 		[HTTP_NO_HOST] = F_TRANSPORT,
 		[HTTP_NO_CONNECTION] = F_TRANSPORT,
-		[HTTP_NO_TRUST] = F_PERMANENT,
+		[HTTP_NO_TRUST] = F_DENIED,
 		[HTTP_NO_TLS] = F_TRANSPORT,
 		[HTTP_BROKEN] = F_TRANSPORT,
 		[HTTP_STALLED] = F_TRANSPORT,
@@ -119,6 +119,18 @@ T_CASE(what_happens_on_the_way_passes_but_for_trust_and_disk)
 		t_eq_int(fault_of(&s3, &a, false, BODY_ANSWER, &said), want[i]);
 		t_eq_str(said.message, "it broke");
 	}
+}
+
+T_CASE(an_error_whose_page_is_long_is_what_its_status_says)
+{
+	struct http_answer a = { .end = HTTP_TOO_LONG, .status = 503,
+		.error = "the answer is longer than 9 bytes", .body = "" };
+
+	t_eq_int(fault_of(&s3, &a, false, BODY_OBJECT, &said), F_THROTTLE);
+	a.status = 404;
+	t_eq_int(fault_of(&s3, &a, false, BODY_OBJECT, &said), F_MISSING);
+	a.status = 200;
+	t_eq_int(fault_of(&s3, &a, false, BODY_OBJECT, &said), F_PERMANENT);
 }
 
 T_CASE(a_200_that_holds_an_error_is_one_but_for_an_object)
@@ -170,7 +182,7 @@ T_CASE(a_forbidden_public_endpoint_comes_with_what_to_do)
 {
 	t_eq_int(answer(&oss, 400, "<Error><Code>PublicEndpointForbidden</Code>"
 	    "<Message>no</Message></Error>", false, BODY_ANSWER, NULL),
-	    F_PERMANENT);
+	    F_DENIED);
 	t_has(said.message, "oss-REGION-internal.aliyuncs.com");
 	answer(&oss, 403, "<Error><Code>AccessDenied</Code><Message>must be "
 	    "addressed using the specified endpoint</Message><Endpoint>"

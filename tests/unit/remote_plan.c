@@ -238,6 +238,31 @@ T_CASE(a_steady_line_gives_its_rate)
 	loop_close(&l);
 }
 
+T_CASE(bytes_in_the_kernels_buffers_are_not_across_before_the_answer)
+{
+	struct rate_watch w;
+	struct remote_rate *r;
+	struct loop *l;
+
+	t_check(loop_open(&l) == RK_OK);
+	r = rate_new(l);
+	rate_begin(r, &w, NULL, true);
+	usleep(20000);
+	rate_note(r, true, 100000, mono_ms());
+	w.seen = 100000;
+	usleep(200000);
+	rate_end(&w, 100000);
+	t_check(up_rate(r) > 0 && up_rate(r) < 100000 / 0.21);
+	/* Nothing was sent: a store that is away is no slow line. */
+	double was = up_rate(r);
+	rate_begin(r, &w, NULL, true);
+	usleep(50000);
+	rate_end(&w, 0);
+	t_near(up_rate(r), was, 1e-6);
+	rate_free(&r);
+	loop_close(&l);
+}
+
 T_CASE(a_rate_forgets_what_is_older_than_half_a_minute)
 {
 	struct loop *l;
