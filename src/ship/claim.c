@@ -83,6 +83,14 @@ push_elsewhere(struct push *p)
 
 /* --- is it free? --------------------------------------------------------- */
 
+/* The store has answered what is there: nothing, that, or something too large
+ * to be ours.  Any other end is trouble, and says nothing of the folder. */
+bool
+result_known(const struct remote_result *r)
+{
+	return r->end == REMOTE_OK || r->end == REMOTE_MISSING || r->too_large;
+}
+
 /* Where its files are is said by its remote.json, whatever we had in mind. */
 static void
 adopt(void *ctx, const struct remote_result *r)
@@ -93,8 +101,7 @@ adopt(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING &&
-	    r->end != REMOTE_REFUSED) {
+	if (!result_known(r)) {
 		push_fail(p, r);
 		return;
 	}
@@ -125,7 +132,7 @@ checked(void *ctx, const struct remote_result *r)
 	else if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
 	    memcmp(r->body, p->row.info, r->len) == 0)
 		get(p, "remote.json", NOTE_MAX, adopt);
-	else if (r->end == REMOTE_OK || r->end == REMOTE_REFUSED)
+	else if (result_known(r))
 		push_elsewhere(p);
 	else
 		push_fail(p, r);
@@ -250,10 +257,10 @@ claim_seen(void *ctx, const struct remote_result *r)
 	p->op = NULL;
 	if (r->end == REMOTE_OK && rnote_same(r->body, r->len, p->note))
 		look_own(p, 0);
-	else if (r->end == REMOTE_OK || r->end == REMOTE_REFUSED)
-		push_elsewhere(p);
 	else if (r->end == REMOTE_MISSING)
 		claim(p);
+	else if (result_known(r))
+		push_elsewhere(p);
 	else
 		push_fail(p, r);
 }

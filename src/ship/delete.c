@@ -300,7 +300,7 @@ whose(void *ctx, const struct remote_result *r)
 		if (row->remote_ms > 0)
 			gather(d);
 		next_object(d);
-	} else if (r->end == REMOTE_OK || r->end == REMOTE_REFUSED) {
+	} else if (result_known(r)) {
 		log_warn("job=%s ship: %s is not ours and is left alone",
 		    row->job, row->uri);
 		row_done(d);

@@ -174,7 +174,7 @@ bad_end(struct look *k, const struct remote_result *r)
 		return false;
 	if (r->end == REMOTE_MISSING) {
 		f->vanished = true;
-	} else if (r->end == REMOTE_REFUSED) {
+	} else if (r->too_large) {
 		skip(k, r->error);
 		return true;
 	} else {

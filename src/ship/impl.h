@@ -220,6 +220,7 @@ void push_fail_text(struct push *p, enum remote_end end, const char *text);
 bool push_save(struct push *p, enum remote_state state);
 struct remote_patience push_patience(void);
 bool result_agrees(const struct remote_result *r, const struct rfile *f);
+bool result_known(const struct remote_result *r);
 bool push_own(const struct push *p, int i);     /* is file i in its folder? */
 char *push_uri(const struct push *p, const char *name);
 bool push_open(struct push *p);         /* open.c: the local files */

@@ -291,7 +291,7 @@ committed_other(void *ctx, const struct remote_result *r)
 	if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
 	    memcmp(r->body, p->row.info, r->len) == 0)
 		push_remote(p);
-	else if (r->end == REMOTE_OK || r->end == REMOTE_REFUSED)
+	else if (r->end == REMOTE_OK || r->too_large)
 		push_elsewhere(p);
 	else
 		push_fail(p, r);

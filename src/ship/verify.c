@@ -93,8 +93,7 @@ last_seen(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING &&
-	    r->end != REMOTE_REFUSED) {
+	if (!result_known(r)) {
 		push_fail(p, r);
 		return;
 	}
