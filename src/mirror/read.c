@@ -67,7 +67,7 @@ fetched(void *ctx, const struct remote_result *r)
 		j->rec_len = r->len;
 	} else if (r->end == REMOTE_MISSING) {
 		m->vanished = true;     /* a newer one was put just now */
-	} else if (r->end == REMOTE_REFUSED) {
+	} else if (r->too_large) {
 		j->done = true;
 		j->refused = xstrdup(r->error);
 	} else {
