@@ -50,10 +50,16 @@ head(struct strbuf *b, const char *name, const char *type, const char *help)
 }
 
 static void
-one(struct strbuf *b, const char *name, const char *type, const char *help,
-    double v)
+gauge(struct strbuf *b, const char *name, const char *help, double v)
 {
-	head(b, name, type, help);
+	head(b, name, "gauge", help);
+	sb_addf(b, "%s %.15g\n", name, v);
+}
+
+static void
+counter(struct strbuf *b, const char *name, const char *help, double v)
+{
+	head(b, name, "counter", help);
 	sb_addf(b, "%s %.15g\n", name, v);
 }
 
@@ -107,7 +113,7 @@ write_doors(struct strbuf *b, struct api *a)
 			sb_addf(b, "rekindle_http_connections{socket=\"%s\"} "
 			    "%u\n", words[i], d->num_connections);
 	}
-	one(b, "rekindle_http_streams", "gauge",
+	gauge(b, "rekindle_http_streams",
 	    "Clients that follow events, metrics or a log.", a->nstreams);
 }
 
@@ -195,13 +201,12 @@ write_jobs(struct strbuf *b, struct api *a)
 			    job_state_words[i], (long long)count[i]);
 	}
 	sup_stats(a->sup, &running, &queued, &threads, &memory);
-	one(b, "rekindle_trainers", "gauge", "Trainer processes alive.",
-	    running);
-	one(b, "rekindle_threads_used", "gauge",
-	    "Threads of the capacity that running jobs hold.", (double)threads);
-	one(b, "rekindle_memory_used_bytes", "gauge",
-	    "Memory of the capacity that running jobs hold.", (double)memory);
-	one(b, "rekindle_draining", "gauge", "1 while no new work is taken.",
+	gauge(b, "rekindle_trainers", "Trainer processes alive.", running);
+	gauge(b, "rekindle_threads_used",
+	    "Threads of the capacity that running jobs hold.", threads);
+	gauge(b, "rekindle_memory_used_bytes",
+	    "Memory of the capacity that running jobs hold.", memory);
+	gauge(b, "rekindle_draining", "1 while no new work is taken.",
 	    sup_draining(a->sup));
 	write_running(b, a);
 }
@@ -212,19 +217,19 @@ write_totals(struct strbuf *b, struct api *a)
 	struct sup_totals t = { 0 };
 
 	sup_totals(a->sup, &t);
-	one(b, "rekindle_attempts_total", "counter",
-	    "Attempts at jobs since the daemon began.", (double)t.attempts);
-	one(b, "rekindle_crashes_total", "counter",
-	    "Attempts that ended in a crash.", (double)t.crashes);
-	one(b, "rekindle_stalls_total", "counter",
-	    "Trainers killed because they said nothing.", (double)t.stalls);
-	one(b, "rekindle_checkpoints_total", "counter",
-	    "Checkpoints committed.", (double)t.checkpoints);
-	one(b, "rekindle_checkpoint_bytes_total", "counter",
-	    "Bytes of the checkpoints committed.", (double)t.checkpoint_bytes);
-	one(b, "rekindle_checkpoint_stall_seconds_total", "counter",
+	counter(b, "rekindle_attempts_total",
+	    "Attempts at jobs since the daemon began.", t.attempts);
+	counter(b, "rekindle_crashes_total", "Attempts that ended in a crash.",
+	    t.crashes);
+	counter(b, "rekindle_stalls_total",
+	    "Trainers killed because they said nothing.", t.stalls);
+	counter(b, "rekindle_checkpoints_total", "Checkpoints committed.",
+	    t.checkpoints);
+	counter(b, "rekindle_checkpoint_bytes_total",
+	    "Bytes of the checkpoints committed.", t.checkpoint_bytes);
+	counter(b, "rekindle_checkpoint_stall_seconds_total",
 	    "Time that training waited for checkpoints.", t.stall_seconds);
-	one(b, "rekindle_checkpoint_write_seconds_total", "counter",
+	counter(b, "rekindle_checkpoint_write_seconds_total",
 	    "Time that checkpoints took to be written.", t.write_seconds);
 }
 
@@ -236,24 +241,22 @@ write_remote(struct strbuf *b, struct api *a)
 	struct remote_totals t = { 0 };
 
 	remote_totals(a->remote, &t);
-	one(b, "rekindle_remote_sent_bytes_total", "counter",
-	    "Bytes of bodies sent to object stores.", (double)t.sent);
-	one(b, "rekindle_remote_received_bytes_total", "counter",
-	    "Bytes of bodies received from object stores.",
-	    (double)t.received);
-	one(b, "rekindle_remote_requests_total", "counter",
-	    "Requests made to object stores.", (double)t.requests);
-	one(b, "rekindle_remote_retries_total", "counter",
-	    "Requests that were made again.", (double)t.retries);
-	one(b, "rekindle_remote_throttled_total", "counter",
-	    "Answers that asked us to slow down.", (double)t.throttled);
-	one(b, "rekindle_remote_failures_total", "counter",
-	    "Operations on object stores that failed for good.",
-	    (double)t.failures);
-	one(b, "rekindle_remote_upload_bytes_per_second", "gauge",
+	counter(b, "rekindle_remote_sent_bytes_total",
+	    "Bytes of bodies sent to object stores.", t.sent);
+	counter(b, "rekindle_remote_received_bytes_total",
+	    "Bytes of bodies received from object stores.", t.received);
+	counter(b, "rekindle_remote_requests_total",
+	    "Requests made to object stores.", t.requests);
+	counter(b, "rekindle_remote_retries_total",
+	    "Requests that were made again.", t.retries);
+	counter(b, "rekindle_remote_throttled_total",
+	    "Answers that asked us to slow down.", t.throttled);
+	counter(b, "rekindle_remote_failures_total",
+	    "Operations on object stores that failed for good.", t.failures);
+	gauge(b, "rekindle_remote_upload_bytes_per_second",
 	    "Measured over the last half minute in which something moved.",
 	    t.up_rate);
-	one(b, "rekindle_remote_download_bytes_per_second", "gauge",
+	gauge(b, "rekindle_remote_download_bytes_per_second",
 	    "Measured over the last half minute in which something moved.",
 	    t.down_rate);
 }
@@ -270,23 +273,20 @@ write_ship(struct strbuf *b, struct api *a)
 	    "rekindle_ship_checkpoints{state=\"uploading\"} %lld\n"
 	    "rekindle_ship_checkpoints{state=\"failing\"} %lld\n",
 	    (long long)s.queued, (long long)s.uploading, (long long)s.failed);
-	one(b, "rekindle_ship_pushed_total", "counter",
-	    "Checkpoints that became remote.", (double)s.pushed);
-	one(b, "rekindle_ship_verified_total", "counter",
-	    "Checkpoints that became verified.", (double)s.verified);
-	one(b, "rekindle_ship_pushed_bytes_total", "counter",
-	    "Bytes of checkpoints that became remote.",
-	    (double)s.pushed_bytes);
-	one(b, "rekindle_ship_pulled_total", "counter",
-	    "Checkpoints that came from a bucket.", (double)s.pulled);
-	one(b, "rekindle_ship_pulled_bytes_total", "counter",
-	    "Bytes of what was fetched.", (double)s.pulled_bytes);
-	one(b, "rekindle_cache_bytes", "gauge", "Bytes in the cache.",
-	    (double)s.cache_bytes);
-	one(b, "rekindle_cache_files", "gauge", "Files in the cache.",
-	    (double)s.cache_files);
+	counter(b, "rekindle_ship_pushed_total",
+	    "Checkpoints that became remote.", s.pushed);
+	counter(b, "rekindle_ship_verified_total",
+	    "Checkpoints that became verified.", s.verified);
+	counter(b, "rekindle_ship_pushed_bytes_total",
+	    "Bytes of checkpoints that became remote.", s.pushed_bytes);
+	counter(b, "rekindle_ship_pulled_total",
+	    "Checkpoints that came from a bucket.", s.pulled);
+	counter(b, "rekindle_ship_pulled_bytes_total",
+	    "Bytes of what was fetched.", s.pulled_bytes);
+	gauge(b, "rekindle_cache_bytes", "Bytes in the cache.", s.cache_bytes);
+	gauge(b, "rekindle_cache_files", "Files in the cache.", s.cache_files);
 	if (s.remote_age_seconds >= 0)
-		one(b, "rekindle_remote_checkpoint_age_seconds", "gauge",
+		gauge(b, "rekindle_remote_checkpoint_age_seconds",
 		    "Since the newest remote checkpoint was committed; of the "
 		    "running job where that is longest.",
 		    s.remote_age_seconds);
@@ -330,19 +330,18 @@ write_process(struct strbuf *b, const struct stats *s)
 
 	head(b, "rekindle_build_info", "gauge", "1, with the version.");
 	sb_adds(b, "rekindle_build_info{version=\"" REKINDLE_VERSION "\"} 1\n");
-	one(b, "process_resident_memory_bytes", "gauge",
+	gauge(b, "process_resident_memory_bytes",
 	    "Resident memory of the daemon.", resident_bytes());
-	one(b, "process_open_fds", "gauge", "Open file descriptors.",
-	    open_files());
+	gauge(b, "process_open_fds", "Open file descriptors.", open_files());
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0)
-		one(b, "process_max_fds", "gauge",
+		gauge(b, "process_max_fds",
 		    "Most file descriptors it may open.", (double)lim.rlim_cur);
 	if (getrusage(RUSAGE_SELF, &u) == 0)
-		one(b, "process_cpu_seconds_total", "counter",
+		counter(b, "process_cpu_seconds_total",
 		    "User and system time of the daemon.",
 		    (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
 		    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
-	one(b, "process_start_time_seconds", "gauge",
+	gauge(b, "process_start_time_seconds",
 	    "When the daemon began to serve, since the epoch.",
 	    (double)s->began_ms / 1e3);
 }
