@@ -72,6 +72,9 @@ push_elsewhere(struct push *p)
 		    "have is there already with something else in it");
 		return;
 	}
+	/* Nothing of it is in the new one. */
+	p->row.state = RS_QUEUED;
+	p->row.remote_ms = 0;
 	bool good = push_plan(p) && row_drop(p->h, &old);
 	store_remote_fini(&old);
 	if (good)

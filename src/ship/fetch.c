@@ -101,6 +101,21 @@ fetch_done(struct fetch *f, const char *hex)
 	sup_supplied(f->h->sup);
 }
 
+/* Once may be the line, or a store that is not of one mind. */
+static void
+damaged(struct fetch *f, const char *error)
+{
+	part_forget(f);
+	if (++f->damaged >= DAMAGED_TRIES) {
+		fetch_failed(f, RK_ECORRUPT, error);
+		return;
+	}
+	log_warn("ship: %s: %s; fetched again", f->bare, error);
+	f->state = FETCH_WAIT;
+	f->at_ms = mono_ms();
+	loop_timer_at(f->h->fetch_timer, mono_ms());
+}
+
 /* Trouble of the store: does waiting help? */
 void
 fetch_trouble(struct fetch *f, const struct remote_result *r)
@@ -120,16 +135,7 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 		    r->error);
 		break;
 	case REMOTE_DAMAGED:
-		part_forget(f);
-		if (++f->damaged < DAMAGED_TRIES) {
-			log_warn("ship: %s: %s; fetched again", f->bare,
-			    r->error);
-			f->state = FETCH_WAIT;
-			f->at_ms = mono_ms();
-			loop_timer_at(f->h->fetch_timer, mono_ms());
-		} else {
-			fetch_failed(f, RK_ECORRUPT, r->error);
-		}
+		damaged(f, r->error);
 		break;
 	case REMOTE_MISSING:
 		fetch_failed(f, RK_ENOENT, r->error);
@@ -145,7 +151,8 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 
 /* --- the download -------------------------------------------------------- */
 
-/* Room for what is still to come. */
+/* Is it what was said to be there (0: the store does not say), and is there
+ * room for what is still to come? */
 static bool
 sized(void *ctx, uint64_t size, const char *etag)
 {
@@ -153,6 +160,15 @@ sized(void *ctx, uint64_t size, const char *etag)
 	struct rk_why why = {0};
 
 	must_be(f, FETCH_TAG);
+	if (f->max > 0 && size > 0 && size != f->max) {
+		char has[RK_HUMAN], want[RK_HUMAN], *text = xasprintf("it has "
+		    "%s bytes, want %s", rk_group_digits(has, (int64_t)size),
+		    rk_group_digits(want, (int64_t)f->max));
+		row_set(&f->error, text);
+		free(text);
+		f->err = RK_ECORRUPT;
+		return false;
+	}
 	if (f->etag == NULL || strcmp(f->etag, etag) != 0) {
 		free(f->have);
 		f->have = NULL;
@@ -194,10 +210,13 @@ downloaded(void *ctx, const struct remote_result *r)
 
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
-	if (f->err == RK_ENOSPC) {              /* sized() said no */
+	if (f->err != RK_OK) {                  /* sized() said no */
 		char *text = xstrdup(f->error);
 		part_forget(f);
-		fetch_failed(f, RK_ENOSPC, text);
+		if (f->err == RK_ECORRUPT)
+			damaged(f, text);
+		else
+			fetch_failed(f, f->err, text);
 		free(text);
 		return;
 	}
@@ -238,7 +257,6 @@ fetch_download(struct fetch *f)
 	f->state = FETCH_GET;
 	f->err = RK_OK;
 	a.fd = f->fd;
-	a.max = f->max;
 	a.etag = f->nhave > 0 ? f->etag : NULL;
 	a.have = f->nhave > 0 ? f->have : NULL;
 	a.nhave = f->nhave;
@@ -353,11 +371,10 @@ fetch_timer_fn(void *ctx)
 /* --- asking -------------------------------------------------------------- */
 
 static struct fetch *
-fetch_new(struct ship *h, const char *uri, const char *bare, const char *want,
-    uint64_t size)
+fetch_new(struct ship *h, const char *bare, const char *want, uint64_t size)
 {
 	struct fetch *f = xcalloc(1, sizeof(*f));
-	char name[RK_SHA256_HEX];
+	char name[RK_SHA256_HEX], *key = xasprintf("%s#%s", bare, want);
 
 	f->tag = FETCH_TAG;
 	f->h = h;
@@ -367,7 +384,9 @@ fetch_new(struct ship *h, const char *uri, const char *bare, const char *want,
 	memcpy(f->need, f->want, sizeof(f->need));
 	f->size = f->max = size;
 	f->fd = -1;
-	rk_sha256_of(uri, strlen(uri), name);
+	/* With a digest and without are two downloads. */
+	rk_sha256_of(key, strlen(key), name);
+	free(key);
 	snprintf(f->part, sizeof(f->part), "%s", name);
 	snprintf(f->note, sizeof(f->note), "%s.json", name);
 	f->next = h->fetches;
@@ -460,7 +479,7 @@ fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 	    strcmp(f->want, want) != 0); f = f->next)
 		;
 	if (f == NULL) {
-		f = fetch_new(h, a->uri, bare, want, a->size);
+		f = fetch_new(h, bare, want, a->size);
 		f->patient = a->patient;
 		f->model = a->model;
 		add_job(f, a->job);

@@ -22,7 +22,8 @@ struct fetch {
 	                                   of that folder */
 	char need[RK_SHA256_HEX];       /* its digest, "" if not known */
 	char hex[RK_SHA256_HEX];        /* DONE: that of the file */
-	uint64_t size, max;             /* 0: not known yet; no limit */
+	uint64_t size, max;             /* 0: not known yet; what it must have,
+	                                   0: any */
 	bool patient, begun;            /* begun: the part was looked into */
 	char (*jobs)[RK_ID];            /* who waits */
 	size_t njobs;

@@ -142,15 +142,23 @@ fail(struct find *f, const char *error)
 
 /* --- one folder ---------------------------------------------------------- */
 
+static int
+by_folder(const void *a, const void *b)
+{
+	const struct object *x = a, *y = b;
+	int c = strcmp(x->folder, y->folder);
+
+	return c != 0 ? c : strcmp(x->file, y->file);
+}
+
 static const struct object *
 find_object(const struct find *f, const char *folder, const char *file)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		if (strcmp(f->v[i].folder, folder) == 0 &&
-		    strcmp(f->v[i].file, file) == 0)
-			return &f->v[i];
-	}
-	return NULL;
+	struct object key = { (char *)(uintptr_t)folder,
+		(char *)(uintptr_t)file, 0 };
+
+	return f->n == 0 ? NULL : bsearch(&key, f->v, f->n, sizeof(*f->v),
+	    by_folder);
 }
 
 static void
@@ -211,6 +219,19 @@ see_row(void *ctx, const struct remote_row *r)
 	return false;
 }
 
+/* Somebody deleted it since: what is left of it goes, too.  Before ship_go()
+ * jobs are not in the database yet. */
+static bool
+was_deleted(const struct find *f)
+{
+	struct job_row r;
+	enum rk_err rc = store_job_get(f->h->store, f->job, &r);
+
+	if (rc == RK_OK)
+		store_job_fini(&r);
+	return f->h->going && rc == RK_ENOENT;
+}
+
 /* What a row knows already stays: verified, or on its way out. */
 static bool
 put_row(struct look *k, const struct ckpt_info *i)
@@ -235,7 +256,8 @@ put_row(struct look *k, const struct ckpt_info *i)
 		.verified_ms = old.verified_ms };
 	memcpy(r.job, f->job, sizeof(r.job));
 	r.files = rfiles_text(&files);
-	bool good = row_save(f->h, &r);
+	bool good = was_deleted(f) ? delete_row(f->h, &r, "its job was "
+	    "deleted") : row_save(f->h, &r);
 	free(r.files);
 	rfiles_fini(&files);
 	if (good)
@@ -407,15 +429,6 @@ see_page(void *ctx, const struct remote_entry *v, size_t n)
 		    v[i].size };
 	}
 	return true;
-}
-
-static int
-by_folder(const void *a, const void *b)
-{
-	const struct object *x = a, *y = b;
-	int c = strcmp(x->folder, y->folder);
-
-	return c != 0 ? c : strcmp(x->file, y->file);
 }
 
 static void

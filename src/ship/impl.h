@@ -243,7 +243,10 @@ void scan_fini(struct ship *h);
 struct naming;
 void naming_start(struct ship *h, const struct remote_row *r,
     char *const *names);
+void naming_gone(struct ship *h, const char *job);
 void naming_fini(struct ship *h);
+/* Those that the local checkpoint has now; the caller frees. */
+char **names_here(struct ship *h, const char *job, const char *dir);
 
 void retain_job(struct ship *h, const char *job, const struct jobinfo *j);
 struct deletion;

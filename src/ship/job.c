@@ -56,9 +56,10 @@ take_spec(struct ship *h, const struct job_row *r, struct jobinfo *out)
 	} else {
 		log_warn("job=%s ship: its specification cannot be read: %s",
 		    r->id, rk_why_first(&why));
+		/* It goes nowhere, and nothing of it goes. */
 		out->prefix = xstrdup("");
 		out->metric = xstrdup("loss");
-		out->keep_last = 1;
+		out->keep_last = INT64_MAX;
 	}
 	rk_why_fini(&why);
 	json_decref(tree);

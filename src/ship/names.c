@@ -1,6 +1,7 @@
 /* Names that were given, or taken, after a checkpoint was pushed. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "impl.h"
 
@@ -10,6 +11,7 @@ struct naming {
 	struct remote_row row;
 	char **names;
 	struct remote_op *op;
+	bool found;                     /* the row is still there */
 };
 
 static void
@@ -35,10 +37,11 @@ take(void *ctx, const struct remote_row *r)
 		return true;
 	store_remote_fini(&g->row);
 	row_copy(&g->row, r);
+	g->found = true;
 	return false;
 }
 
-/* The row as it is now gets them: it may have moved on meanwhile. */
+/* The row as it is now gets them: it may have moved on meanwhile, or gone. */
 static void
 put(void *ctx, const struct remote_result *r)
 {
@@ -50,15 +53,14 @@ put(void *ctx, const struct remote_result *r)
 		log_info("job=%s ship: names of %s were not sent: %s",
 		    g->row.job, g->row.dir, r->error);
 	} else if (store_remotes(g->h->store, g->row.job, RS_THERE, take, g) ==
-	    RK_OK) {
+	    RK_OK && g->found) {
 		rfiles_parse(&f, g->row.files);
 		names_free(f.names);
 		f.names = names_copy(g->names);
 		free(g->row.files);
 		g->row.files = rfiles_text(&f);
 		rfiles_fini(&f);
-		if (RS_BIT(g->row.state) & RS_THERE)
-			(void)row_save(g->h, &g->row);
+		(void)row_save(g->h, &g->row);
 	}
 	free_naming(g);
 }
@@ -88,6 +90,38 @@ naming_start(struct ship *h, const struct remote_row *r, char *const *names)
 	    g);
 	free(uri);
 	free(text);
+}
+
+char **
+names_here(struct ship *h, const char *job, const char *dir)
+{
+	char *path = job_folder(h, job);
+	struct ckpt_info i = {0};
+	struct ckpt *c = NULL;
+	char **names = NULL;
+
+	/* ckpt_open() would make the folder. */
+	if (access(path, F_OK) == 0 && ckpt_open(&c, path, false) == RK_OK &&
+	    ckpt_read(c, dir, &i) == RK_OK) {
+		names = i.names;
+		i.names = NULL;
+		ckpt_info_fini(&i);
+	}
+	ckpt_close(&c);
+	free(path);
+	return names;
+}
+
+void
+naming_gone(struct ship *h, const char *job)
+{
+	struct naming *g, *next;
+
+	for (g = h->namings; g != NULL; g = next) {
+		next = g->next;
+		if (strcmp(g->row.job, job) == 0)
+			free_naming(g);
+	}
 }
 
 void

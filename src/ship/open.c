@@ -30,7 +30,7 @@ open_files(struct push *p, const struct ckpt_info *i)
 
 	for (int k = 0; k < i->nfiles; k++) {
 		p->fd[k] = openat(p->dirfd, i->files[k].name, O_RDONLY |
-		    O_CLOEXEC | O_NOFOLLOW);
+		    O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		if (p->fd[k] < 0 || fstat(p->fd[k], &st) != 0 ||
 		    !S_ISREG(st.st_mode) ||
 		    (uint64_t)st.st_size != i->files[k].size) {
@@ -121,25 +121,6 @@ plan_file(struct push *p, const struct rows *rows, const struct ckpt_file *f)
 	rfiles_fini(&other);
 }
 
-static char **
-local_names(struct push *p)
-{
-	char *path = job_folder(p->h, p->row.job);
-	struct ckpt_info i = {0};
-	struct ckpt *c = NULL;
-	char **names = NULL;
-
-	if (ckpt_open(&c, path, false) == RK_OK &&
-	    ckpt_read(c, p->row.dir, &i) == RK_OK) {
-		names = i.names;
-		i.names = NULL;
-		ckpt_info_fini(&i);
-	}
-	ckpt_close(&c);
-	free(path);
-	return names;
-}
-
 bool
 push_plan(struct push *p)
 {
@@ -154,7 +135,7 @@ push_plan(struct push *p)
 	for (int k = 0; k < i.nfiles; k++)
 		plan_file(p, &rows, &i.files[k]);
 	p->row.bytes = i.bytes;
-	p->files.names = local_names(p);
+	p->files.names = names_here(p->h, p->row.job, p->row.dir);
 	rows_fini(&rows);
 	ckpt_info_fini(&i);
 	return push_save(p, p->row.state);

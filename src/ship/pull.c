@@ -33,6 +33,7 @@ struct admit {
 	int n;
 	int branch;
 	char parent[CKPT_DIR_MAX];
+	bool bad[CKPT_MAX_FILES];       /* not what the cache says it is */
 	enum rk_err rc;
 	struct rk_why why;
 };
@@ -198,6 +199,21 @@ fill(const struct admit *a, const char *tmp)
 	return rc;
 }
 
+/* Which of them are to be fetched anew? */
+static void
+find_bad(struct admit *a)
+{
+	char hex[RK_SHA256_HEX];
+
+	for (int i = 0; i < a->n; i++) {
+		const char *slash = strrchr(a->from[i], '/');
+		int fd = open(a->from[i], O_RDONLY | O_CLOEXEC);
+		a->bad[i] = fd < 0 || rk_sha256_of_fd(fd, hex, NULL) !=
+		    RK_OK || strcmp(hex, slash + 1) != 0;
+		rk_close(&fd);
+	}
+}
+
 static void
 admit_work(void *ctx)
 {
@@ -214,6 +230,8 @@ admit_work(void *ctx)
 			a->rc = ckpt_admit(c, tmp, a->dir, &a->why);
 		if (a->rc != RK_OK)
 			ckpt_admit_drop(c, tmp);
+		if (a->rc == RK_ECORRUPT)
+			find_bad(a);
 	}
 	if (a->rc == RK_OK)
 		a->rc = ckpt_branch_set(c, a->branch, a->parent);
@@ -281,6 +299,10 @@ admit_done(void *ctx)
 	free(p->error);
 	p->error = a->why.n > 0 ? rk_why_text(&a->why) :
 	    xstrdup(rk_strerror(a->rc));
+	for (int i = 0; i < a->n; i++) {
+		if (a->bad[i])
+			cache_forget(p->h, p->hex[i]);
+	}
 	if (a->rc == RK_OK)
 		pulled(p);
 	free_admit(a);
@@ -352,23 +374,6 @@ ask_files(struct pull *p, struct rk_why *why)
 	return rc;
 }
 
-/* Something in the cache is not what its name says. */
-static void
-forget_files(struct pull *p)
-{
-	char hex[RK_SHA256_HEX];
-
-	for (int i = 0; i < p->files.n; i++) {
-		char *path = cache_path(p->h, p->hex[i]);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || rk_sha256_of_fd(fd, hex, NULL) != RK_OK ||
-		    strcmp(hex, p->hex[i]) != 0)
-			cache_forget(p->h, p->hex[i]);
-		rk_close(&fd);
-		free(path);
-	}
-}
-
 /* RK_OK: it is here, or another choice is to be made; RK_ECORRUPT: it is
  * damaged. */
 static enum rk_err
@@ -378,7 +383,6 @@ finish(struct pull *p, struct rk_why *why)
 
 	if ((rc == RK_ECORRUPT || rc == RK_ENOENT) && !p->again) {
 		p->again = true;
-		forget_files(p);
 		p->state = PULL_FILES;
 		return RK_EBUSY;
 	}
@@ -443,6 +447,11 @@ pull_step(struct ship *h, const struct job_row *r, const struct spec *spec,
 	for (int k = 0; k < CHOICES; k++) {
 		struct remote_row row;
 		struct pull *p = find(h, r->id);
+		if (p != NULL && p->state == PULL_ADMIT) {
+			/* It may be seen already, but is not through. */
+			*own = true;
+			return go_on(p, why);
+		}
 		enum chosen what = choose(h, r->id, spec, r->resume_from,
 		    &row);
 		*own = what != CHOSE_NOTHING;

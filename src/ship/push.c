@@ -348,7 +348,7 @@ read_metrics(struct push *p, size_t *len)
 {
 	char *path = xasprintf("%s/metrics.jsonl", sup_job_dir(p->h->sup,
 	    p->row.job));
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
 	char *buf = NULL;
 

@@ -210,14 +210,15 @@ start_some(struct ship *h)
 	}
 }
 
-/* When the next trouble may be over. */
+/* When the next trouble may be over, of those that were not at `since`: one
+ * that ended while we looked may have been passed over. */
 static void
-set_clock(struct ship *h)
+set_clock(struct ship *h, int64_t since)
 {
-	int64_t now = mono_ms(), at = INT64_MAX;
+	int64_t at = INT64_MAX;
 
 	for (const struct trouble *t = h->troubles; t != NULL; t = t->next) {
-		if (t->at_ms > now)
+		if (t->at_ms > since)
 			at = RK_MIN(at, t->at_ms);
 	}
 	if (at != INT64_MAX)
@@ -228,6 +229,7 @@ void
 queue_timer_fn(void *ctx)
 {
 	struct ship *h = ctx;
+	int64_t since = mono_ms();
 
 	must_be(h, SHIP_TAG);
 	if (!h->going || h->stopped)
@@ -239,7 +241,7 @@ queue_timer_fn(void *ctx)
 	else
 		start_some(h);
 	if (!h->kicked)
-		set_clock(h);
+		set_clock(h, since);
 }
 
 void

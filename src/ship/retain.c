@@ -3,7 +3,8 @@
  *
  * The same rule as in the local folder.  One goes only when a newer one is
  * verified that stays; of two of one name (pushed again under a later epoch, or
- * into another folder) the older goes.
+ * into another folder) the older goes.  A name that was given here counts from
+ * then on, also when the bucket has not been told yet.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +34,32 @@ behind_verified(const struct rows *rows, const bool *stays, size_t i)
 	return false;
 }
 
+/* Another of the same name stays. */
+static bool
+is_twin(const struct rows *rows, const bool *stays, size_t i)
+{
+	for (size_t k = 0; k < rows->n; k++) {
+		if (stays[k] && rows->v[k].state == RS_VERIFIED &&
+		    strcmp(rows->v[k].dir, rows->v[i].dir) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 in_use(const struct ship *h, const struct remote_row *r)
 {
 	return push_find(h, r) != NULL || pull_uses(h, r);
+}
+
+static bool
+is_named(struct ship *h, const struct remote_row *r)
+{
+	char **names = names_here(h, r->job, r->dir);
+	bool yes = names != NULL && names[0] != NULL;
+
+	names_free(names);
+	return yes;
 }
 
 static bool
@@ -68,9 +91,12 @@ retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 	for (size_t k = 0; k < n; k++)
 		stays[at[k]] = keep[k];
 	for (size_t i = 0; i < rows.n; i++) {
-		if (!stays[i] && !in_use(h, &rows.v[i]) &&
-		    behind_verified(&rows, stays, i))
-			(void)delete_row(h, &rows.v[i], "retention");
+		struct remote_row *r = &rows.v[i];
+		if (stays[i] || in_use(h, r) || !behind_verified(&rows, stays,
+		    i))
+			continue;
+		if (is_twin(&rows, stays, i) || !is_named(h, r))
+			(void)delete_row(h, r, "retention");
 	}
 	free(keep);
 	free(stays);

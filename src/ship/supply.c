@@ -251,10 +251,11 @@ shipped(void *ctx, const struct job_row *r, const struct spec *spec,
 	must_be(h, SHIP_TAG);
 	char *prefix = ship_prefix(h, spec);
 	char *base = job_base(prefix, r->id);
-	struct sought s = { checkpoint, base, prefix[0] == '\0' };
+	struct sought s = { checkpoint, base, false };
 
-	if (!s.found && store_remotes(h->store, r->id, RS_BIT(RS_VERIFIED),
-	    is_sought, &s) != RK_OK)
+	/* Without a prefix it is nowhere. */
+	if (prefix[0] != '\0' && store_remotes(h->store, r->id,
+	    RS_BIT(RS_VERIFIED), is_sought, &s) != RK_OK)
 		s.found = false;
 	if (!s.found)
 		scan_later(h, r->id);
@@ -276,6 +277,7 @@ gone(void *ctx, const char *job)
 		if (strcmp(p->row.job, job) == 0)
 			push_free(p);
 	}
+	naming_gone(h, job);
 	pull_gone(h, job);
 	fetch_unwait(h, job);
 	cache_unuse(h, job);
