@@ -61,6 +61,11 @@ T_CASE(old_keys_serve_while_they_are_good_and_no_new_ones_come)
 	run_until(l, (hurry(cs), cs->failed_ms != 0));
 	t_eq_int(count("GET /ecs"), 4); /* three tries */
 	expect(cs, "AKID1", "HUSH", "TOKEN1");
+	/* As if half a minute were left: others are asked for first. */
+	cs->now->expires_ms = now_ms() + 30000;
+	cs->failed_ms = 0;
+	expect(cs, "AKID1", "HUSH", "TOKEN1");
+	t_eq_int(count("GET /ecs"), 7);
 	/* As if their time had come. */
 	cs->now->expires_ms = now_ms();
 	cs->failed_ms = 0;
