@@ -39,8 +39,8 @@ struct cli_reply {
 void cli_reply_fini(struct cli_reply *r);
 
 /* Say where the daemon is: a URL or a socket's path; NULL: look for it (--help
- * says where). */
-void cli_server_set(const char *server);
+ * says where).  False: it is neither, which has been printed. */
+bool cli_server_set(const char *server);
 const char *cli_server_text(void);
 
 /*

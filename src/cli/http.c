@@ -35,17 +35,24 @@ use_socket(const char *path)
 	base_url = xstrdup("http://localhost");
 }
 
-static void
+static bool
 use_url(const char *url)
 {
+	const char *scheme = strstr(url, "://");
+
+	if (scheme != NULL && strncmp(url, "http://", 7) != 0 &&
+	    strncmp(url, "https://", 8) != 0) {
+		fprintf(stderr, "rekindle: the server is \"%s\", want "
+		    "http://HOST:PORT or a socket's path\n", url);
+		return false;
+	}
 	free(socket_path);
 	free(base_url);
 	socket_path = NULL;
-	base_url = strncmp(url, "http://", 7) == 0 ||
-	    strncmp(url, "https://", 8) == 0 ? xstrdup(url) :
-	    xasprintf("http://%s", url);
+	base_url = scheme != NULL ? xstrdup(url) : xasprintf("http://%s", url);
 	for (size_t n = strlen(base_url); n > 0 && base_url[n - 1] == '/'; n--)
 		base_url[n - 1] = '\0';
+	return true;
 }
 
 static bool
@@ -63,7 +70,7 @@ try_state_dir(const char *dir)
  * --server, then REKINDLE_SERVER, then the socket under REKINDLE_STATE_DIR,
  * then the one that the service makes, then the default port.
  */
-void
+bool
 cli_server_set(const char *server)
 {
 	const char *dir = getenv("REKINDLE_STATE_DIR");
@@ -76,15 +83,15 @@ cli_server_set(const char *server)
 		else if (*server == '/' || *server == '.')
 			use_socket(server);
 		else
-			use_url(server);
-		return;
+			return use_url(server);
+		return true;
 	}
 	if (dir != NULL && *dir != '\0' && try_state_dir(dir))
-		return;
-	if (access(DEFAULT_SOCKET, F_OK) == 0)
-		use_socket(DEFAULT_SOCKET);
-	else
-		use_url(DEFAULT_URL);
+		return true;
+	if (access(DEFAULT_SOCKET, F_OK) != 0)
+		return use_url(DEFAULT_URL);
+	use_socket(DEFAULT_SOCKET);
+	return true;
 }
 
 const char *
@@ -146,9 +153,28 @@ worth_another_try(const struct ended *e)
 static enum cli_exit
 unreachable(const struct ended *e)
 {
+	const char *why = e->error;
+
+	/* libcurl speaks of a port, also where there is none. */
+	if (socket_path != NULL && e->end == HTTP_NO_CONNECTION)
+		why = access(socket_path, F_OK) != 0 ?
+		    "there is no such socket" :
+		    access(socket_path, R_OK | W_OK) != 0 ?
+		    "you may not use this socket" :
+		    "nobody listens on this socket";
 	fprintf(stderr, "rekindle: cannot reach rekindled at %s: %s\n"
 	    "Is it running?  Say where with --server or REKINDLE_SERVER.\n",
-	    cli_server_text(), e->error);
+	    cli_server_text(), why);
+	return CLI_NO_SERVER;
+}
+
+/* Each answer of the daemon is JSON, but for empty ones and a job's log. */
+static enum cli_exit
+stranger(const struct cli_reply *r)
+{
+	fprintf(stderr, "rekindle: what answers at %s is no rekindled: %ld, and "
+	    "no JSON\nSay where with --server or REKINDLE_SERVER.\n",
+	    cli_server_text(), r->status);
 	return CLI_NO_SERVER;
 }
 
@@ -169,8 +195,10 @@ print_problem(const struct cli_reply *r)
 }
 
 static enum cli_exit
-finish(struct cli_reply *r, struct strbuf *b)
+finish(struct cli_reply *r, struct strbuf *b, bool plain)
 {
+	bool good = r->status >= 200 && r->status < 300;
+
 	r->len = b->len;
 	r->text = b->len > 0 ? sb_detach(b) : xstrdup("");
 	sb_fini(b);
@@ -178,7 +206,9 @@ finish(struct cli_reply *r, struct strbuf *b)
 		/* Our own daemon's words, of any size: no limits of ours. */
 		r->json = json_loadb(r->text, r->len, 0, NULL);
 	}
-	if (r->status >= 200 && r->status < 300)
+	if (r->json == NULL && (!good || (r->len > 0 && !plain)))
+		return stranger(r);
+	if (good)
 		return CLI_OK;
 	print_problem(r);
 	return r->status == 404 ? CLI_NO_JOB : CLI_REFUSED;
@@ -220,7 +250,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 		return unreachable(&e);
 	}
 	r->status = e.status;
-	return finish(r, &b);
+	return finish(r, &b, strstr(path, "/log") != NULL);
 }
 
 /* --- server-sent events -------------------------------------------------- */
@@ -308,7 +338,7 @@ cli_stream(const char *path, cli_event_fn *fn, void *ctx)
 		 * one goes on. */
 		if (answered && e.status != 200) {
 			struct cli_reply r = { .status = e.status };
-			ret = finish(&r, &s.all);
+			ret = finish(&r, &s.all, false);
 			cli_reply_fini(&r);
 			break;
 		}

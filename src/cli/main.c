@@ -136,6 +136,21 @@ whole_number(const char *opt, const char *text, int64_t *out)
 	return true;
 }
 
+static bool
+drain_seconds(const char *text, int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoll(text, &end, 10);
+	if (errno == 0 && *end == '\0' && end != text && *out >= 1 &&
+	    *out <= 86400)
+		return true;
+	fprintf(stderr, "rekindle: --in \"%s\": want whole seconds, 1 to "
+	    "86400\n", text);
+	return false;
+}
+
 /* Whether this command's usage names the option (help and the global ones go
  * with all). */
 static bool
@@ -175,7 +190,7 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_REHEARSE: return a->rehearse = true;
 	case O_LIMIT: return whole_number("limit", arg, &a->limit);
 	case O_TAIL: return whole_number("tail", arg, &a->tail);
-	case O_IN: return whole_number("in", arg, &a->deadline);
+	case O_IN: return drain_seconds(arg, &a->deadline);
 	case O_SET:
 		a->set = xrealloc(a->set,
 		    (size_t)(a->nset + 1) * sizeof(char *));
@@ -262,8 +277,7 @@ main(int argc, char **argv)
 	if (ret < 0) {
 		for (int i = 0; i < a.npos; i++)
 			a.pos[i] = argv[optind + 1 + i];
-		cli_server_set(server);
-		ret = c->fn(&a);
+		ret = cli_server_set(server) ? (int)c->fn(&a) : CLI_USAGE;
 	}
 	for (int i = 0; i < a.nset; i++)
 		free(a.set[i]);
