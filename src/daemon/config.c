@@ -78,6 +78,22 @@ seconds(struct rkj_obj *o, const char *key, double *out, double min)
 	rkj_real(o, key, out, min, 86400, RKJ_OPTIONAL);
 }
 
+/* A mirror wants both; one that is there and wrong has been refused. */
+static void
+check_both(const struct config *c, struct rkj_obj *o)
+{
+	const json_t *prefix = rkj_any(o, "prefix"),
+	    *instance = rkj_any(o, "instance");
+	bool has_prefix = c->mirror.prefix != NULL ||
+	    (prefix != NULL && !json_is_null(prefix));
+	bool has_instance = c->mirror.instance != NULL ||
+	    (instance != NULL && !json_is_null(instance));
+
+	if (has_prefix != has_instance)
+		rkj_fault(o, has_prefix ? "instance" : "prefix",
+		    "is not said, and the other one is: a mirror wants both");
+}
+
 /* Object stores, and what goes there. */
 static void
 read_stores(struct config *c, struct rkj_obj *top)
@@ -87,7 +103,8 @@ read_stores(struct config *c, struct rkj_obj *top)
 
 	if (list != NULL && !json_is_null(list)) {
 		if (!json_is_array(list))
-			rkj_fault(top, "stores", "is no list of stores");
+			rkj_fault(top, "stores", "is %s, want a list of stores",
+			    json_is_object(list) ? "an object" : "one value");
 		json_decref(c->stores);
 		c->stores = json_deep_copy(list);
 	}
@@ -110,6 +127,7 @@ read_stores(struct config *c, struct rkj_obj *top)
 	rkj_str(&o, "prefix", &c->mirror.prefix, 1024, RKJ_OPTIONAL);
 	rkj_str(&o, "instance", &c->mirror.instance, RK_NAME_MAX,
 	    RKJ_OPTIONAL);
+	check_both(c, &o);
 	seconds(&o, "check", &c->mirror.check, 0.1);
 	seconds(&o, "start_wait", &c->mirror.start_wait, 0);
 	rkj_close(&o);
@@ -193,14 +211,11 @@ check(const struct config *c, struct rk_why *why)
 	if (*end != '\0' || end == c->socket_mode || mode < 0 || mode > 0777)
 		rk_refuse_at(why, "socket_mode", "is \"%s\", want an octal "
 		    "mode in quotes, such as \"0660\"", c->socket_mode);
-	if ((c->mirror.prefix != NULL) != (c->mirror.instance != NULL))
-		rk_refuse_at(why, c->mirror.prefix != NULL ? "mirror.instance" :
-		    "mirror.prefix", "is not said, and the other one is: a "
-		    "mirror wants both");
 	if (c->mirror.instance != NULL && !rk_name_ok(c->mirror.instance))
 		rk_refuse_at(why, "mirror.instance", "is \"%s\", want 1 to 64 "
 		    "of [A-Za-z0-9._-], the first no . and no -",
 		    c->mirror.instance);
+	where_check(c, why);
 	if (strcmp(c->listen, "none") != 0) {
 		struct rk_why w = { 0 };
 		if (listen_parse(c->listen, &a, &w) != RK_OK)

@@ -89,6 +89,11 @@ bool config_args(struct config *c, int argc, char **argv, int *code);
 /* Fill in what depends on the machine. */
 enum rk_err config_settle(struct config *c, struct rk_why *why) RK_MUSTCHECK;
 
+/* --- where.c ------------------------------------------------------------- */
+
+/* Refuses addresses that could never be asked. */
+void where_check(const struct config *c, struct rk_why *why);
+
 /* --- help.c -------------------------------------------------------------- */
 
 void help_print(void);

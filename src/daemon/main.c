@@ -269,7 +269,9 @@ open_mirror(struct daemon *d)
 		.prefix = c->mirror.prefix, .instance = c->mirror.instance,
 		.check_ms = (int64_t)(c->mirror.check * 1000),
 		.batch_ms = BATCH_MS,
-		.start_wait_ms = (int64_t)(c->mirror.start_wait * 1000),
+		/* 0 is mirror's word for its default. */
+		.start_wait_ms = RK_MAX((int64_t)1,
+		    (int64_t)(c->mirror.start_wait * 1000)),
 	};
 
 	if (c->mirror.prefix != NULL)
