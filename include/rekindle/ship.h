@@ -94,6 +94,9 @@ void ship_hurry(struct ship *h, const char *why);
 typedef void ship_drained_fn(void *ctx);
 void ship_drain(struct ship *h, int64_t deadline_ms, ship_drained_fn *fn,
     void *ctx);
+/* The same for the bucket: "NAME: step 1,200 is in the bucket; ...", "" before
+ * the end of a drain; ship's. */
+const char *ship_drain_story(const struct ship *h);
 /* What a drain of so many seconds would get done: {rate_bytes_per_second (null
  * when not known), jobs: [{id, name, priority, bytes, seconds, remote: bool
  * (would make it), have: the newest checkpoint that is remote already}]}; a new
@@ -106,8 +109,10 @@ struct ship_stats {
 	uint64_t pushed_bytes, pulled_bytes, cache_bytes;
 	int64_t cache_files;
 	double remote_age_seconds;              /* of the oldest of: for each
-	                                   job that runs, since its last remote
-	                                   checkpoint was committed; -1: none */
+	                                   job that runs and ships, since its
+	                                   last remote checkpoint was committed,
+	                                   or since it began to run, if it has
+	                                   none yet; -1: none runs */
 };
 void ship_stats(struct ship *h, struct ship_stats *out);
 /* Seconds since the newest remote checkpoint of a job was committed, -1. */

@@ -287,9 +287,9 @@ write_ship(struct strbuf *b, struct api *a)
 	gauge(b, "rekindle_cache_files", "Files in the cache.", s.cache_files);
 	if (s.remote_age_seconds >= 0)
 		gauge(b, "rekindle_remote_checkpoint_age_seconds",
-		    "Since the newest remote checkpoint was committed; of the "
-		    "running job where that is longest.",
-		    s.remote_age_seconds);
+		    "Since the newest remote checkpoint was committed (or, "
+		    "without one, since the job began); of the running job "
+		    "where that is longest.", s.remote_age_seconds);
 }
 
 /* --- this process -------------------------------------------------------- */

@@ -122,19 +122,37 @@ ship_remote_age(struct ship *h, const char *job)
 }
 
 struct ids {
-	char (*v)[RK_ID];
+	struct running {
+		char id[RK_ID];
+		int64_t started_ms;
+	} *v;
 	size_t n;
 };
 
 static bool
-take_id(void *ctx, const char *id, int64_t version)
+take_job(void *ctx, const struct job_row *r)
 {
 	struct ids *ids = ctx;
 
-	(void)version;
 	ids->v = xrealloc(ids->v, (ids->n + 1) * sizeof(*ids->v));
-	snprintf(ids->v[ids->n++], RK_ID, "%s", id);
+	ids->v[ids->n].started_ms = r->started_ms;
+	memcpy(ids->v[ids->n++].id, r->id, RK_ID);
 	return true;
+}
+
+/* How far the bucket is behind a running job; -1: it goes to none. */
+static double
+age_of(struct ship *h, const struct running *r)
+{
+	double age = ship_remote_age(h, r->id);
+	struct jobinfo j;
+
+	if (age >= 0 || r->started_ms == 0 || !job_look(h, r->id, &j))
+		return age;
+	if (j.prefix[0] != '\0')
+		age = (double)RK_MAX(now_ms() - r->started_ms, 0) / 1000;
+	jobinfo_fini(&j);
+	return age;
 }
 
 static bool
@@ -165,9 +183,9 @@ ship_stats(struct ship *h, struct ship_stats *out)
 		.cache_bytes = h->cache_bytes, .cache_files = h->cache_files,
 		.remote_age_seconds = -1 };
 	(void)!store_remotes(h->store, NULL, RS_TO_DO, count_row, out);
-	(void)!store_job_ids(h->store, &f, NULL, 10000, take_id, &ids);
+	(void)!store_jobs(h->store, &f, NULL, 10000, take_job, &ids);
 	for (size_t i = 0; i < ids.n; i++)
 		out->remote_age_seconds = RK_MAX(out->remote_age_seconds,
-		    ship_remote_age(h, ids.v[i]));
+		    age_of(h, &ids.v[i]));
 	free(ids.v);
 }
