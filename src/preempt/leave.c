@@ -93,6 +93,19 @@ outcome(const struct preempt *p)
 	    (long long)s.pushed, (long long)(s.queued + s.uploading));
 }
 
+/* The last words: who finds them on another machine has no events. */
+static void
+flush(struct preempt *p, const char *text)
+{
+	const char *story = p->ship != NULL ? ship_drain_story(p->ship) : "";
+	char *all = xasprintf("%s%s%s", text, story[0] != '\0' ? "; " : "",
+	    story);
+
+	mirror_flush(p->mirror, all, RK_MAX(p->by_ms, mono_ms() + FLUSH_MS),
+	    on_flushed, p);
+	free(all);
+}
+
 static void
 saved(struct preempt *p)
 {
@@ -105,8 +118,7 @@ saved(struct preempt *p)
 	log_info("preempt: %s", text);
 	loop_timer_at(p->limit, RK_MAX(p->by_ms, mono_ms() + FLUSH_MS));
 	if (p->mirror != NULL && strcmp(p->reason, "taken_over") != 0)
-		mirror_flush(p->mirror, text, RK_MAX(p->by_ms,
-		    mono_ms() + FLUSH_MS), on_flushed, p);
+		flush(p, text);
 	else
 		loop_timer_at(p->limit, mono_ms());
 	free(text);

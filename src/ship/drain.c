@@ -13,6 +13,7 @@
 
 #define LOOK_MS 250
 #define DENIED_ENOUGH 2
+#define STORY_MAX (64u << 10)
 
 struct drain_fn {
 	struct drain_fn *next;
@@ -32,6 +33,7 @@ struct drain {
 	struct drain_fn *fns;
 	struct drain_job *jobs;
 	size_t njobs;
+	struct strbuf story;
 };
 
 bool
@@ -60,6 +62,7 @@ ship_drain_fini(struct ship *h)
 		h->drain->fns = f->next;
 		free(f);
 	}
+	sb_fini(&h->drain->story);
 	free(h->drain->jobs);
 	free(h->drain);
 	h->drain = NULL;
@@ -195,11 +198,19 @@ behind_own(const struct rows *rows, const struct plan_item *v, size_t i,
 	return false;
 }
 
+/* Side by side they share the line.  What is more important has it alone,
+ * unless there is time for both twice over. */
+static bool
+may_share(const struct ship *h, const struct plan_item *v)
+{
+	return v->fits && v->end * 2 <= seconds_left(h->drain);
+}
+
 static void
 follow(struct ship *h, const struct rows *rows, const struct plan_item *v,
     size_t n)
 {
-	bool any_fits = false;
+	bool any_fits = false, alone = true;
 	int slots = h->c.uploads;
 
 	for (size_t i = 0; i < n; i++)
@@ -208,9 +219,12 @@ follow(struct ship *h, const struct rows *rows, const struct plan_item *v,
 		const struct remote_row *r = &rows->v[v[i].tag];
 		struct push *p = push_find(h, r);
 		bool run = slots > 0 && (v[i].fits || !any_fits) &&
-		    !behind_own(rows, v, i, any_fits);
-		if (run)
+		    !behind_own(rows, v, i, any_fits) &&
+		    (alone || may_share(h, &v[i]));
+		if (run) {
 			slots--;
+			alone = false;
+		}
 		if (p != NULL)
 			push_hold(p, !run);
 		else if (run)
@@ -315,11 +329,19 @@ tell_stays(struct strbuf *b, const struct drain_job *j,
 	rk_human_bytes(bytes, i->bytes);
 	sb_addf(b, "step %s stays on this machine: ", step);
 	if (j->need >= 0 && strcmp(j->dir, i->dir) == 0)
-		sb_addf(b, "%s would take %.3g s, %.3g s were left; ", bytes,
+		sb_addf(b, "%s would take %.3g s, %.3g s were left, ", bytes,
 		    j->need, RK_MAX(j->had, 0));
 	else
-		sb_addf(b, "%s could not be sent in time; ", bytes);
+		sb_addf(b, "%s could not be sent in time, ", bytes);
 	add_have(b, there);
+}
+
+static void
+add_story(struct drain *d, const char *name, const char *text)
+{
+	if (d->story.len < STORY_MAX)
+		sb_addf(&d->story, "%s%s: %s", d->story.len > 0 ? "; " : "",
+		    name, text);
 }
 
 static void
@@ -334,10 +356,10 @@ tell_job(struct ship *h, const struct drain_job *j)
 
 	if (!job_look(h, j->id, &info))
 		return;
-	bool ships = info.prefix[0] != '\0';
-	jobinfo_fini(&info);
-	if (!ships || !newest_local(h, j->id, &i))
+	if (info.prefix[0] == '\0' || !newest_local(h, j->id, &i)) {
+		jobinfo_fini(&info);
 		return;
+	}
 	rows_load(h, j->id, RS_THERE, &there);
 	for (size_t k = 0; k < there.n; k++)
 		made_it = made_it || strcmp(there.v[k].dir, i.dir) == 0;
@@ -348,9 +370,12 @@ tell_job(struct ship *h, const struct drain_job *j)
 		tell_stays(&b, j, &i, &there);
 	log_info("job=%s ship: %s", j->id, sb_str(&b));
 	ship_event(h, j->id, "drain", NULL, "%s", sb_str(&b));
+	add_story(h->drain, info.name[0] != '\0' ? info.name : j->id,
+	    sb_str(&b));
 	sb_fini(&b);
 	rows_fini(&there);
 	ckpt_info_fini(&i);
+	jobinfo_fini(&info);
 }
 
 static void
@@ -391,6 +416,13 @@ ship_drain_timer_fn(void *ctx)
 	queue_kick(h);
 	loop_timer_at(h->drain_timer, RK_MIN(mono_ms() + LOOK_MS,
 	    h->drain->deadline_ms));
+}
+
+const char *
+ship_drain_story(const struct ship *h)
+{
+	must_be(h, SHIP_TAG);
+	return h->drain != NULL ? sb_str(&h->drain->story) : "";
 }
 
 /* --- the beginning ------------------------------------------------------- */
