@@ -63,13 +63,14 @@ is(const json_t *o, const char *key, const char *text)
 }
 
 enum rk_err
-mine_load(struct mirror *m)
+mine_load(struct mirror *m, char **other)
 {
 	char *text = NULL;
 	json_t *o = NULL;
 	enum rk_err rc = store_fact_get(m->store, FACT, &text);
 	const char *name;
 
+	*other = NULL;
 	m->mine = json_array();
 	rk_id_new(m->dirname);
 	if (rc == RK_ENOENT)
@@ -84,6 +85,10 @@ mine_load(struct mirror *m)
 		    json_is_array(json_object_get(o, "mine"))) {
 			json_decref(m->mine);
 			m->mine = json_incref(json_object_get(o, "mine"));
+		} else if (is(o, "prefix", m->c.prefix) &&
+		    (name = json_string_value(json_object_get(o, "instance")))
+		    != NULL && strcmp(name, m->c.instance) != 0) {
+			*other = xstrdup(name);
 		}
 	}
 	json_decref(o);

@@ -167,7 +167,8 @@ struct mirror {
 	step_fn *step;                  /* the one to be done (again) */
 	struct loop_timer *step_timer, *alone_timer;
 	int fails, collisions, misses;
-	bool unanswered;                /* what failed last was a request */
+	const char *failing;            /* the request that failed last, or
+	                                   NULL: it was no request */
 	bool began, alone, foreign;     /* foreign: the newest base */
 	struct remote_op *op;           /* the step's */
 	struct numbers list;
@@ -237,7 +238,9 @@ bool step_good(struct mirror *m, const struct remote_result *r,
 /* claim.c */
 void step_claim(struct mirror *m);
 bool mine_has(const struct mirror *m, int64_t epoch, const char *claim);
-enum rk_err mine_load(struct mirror *m) RK_MUSTCHECK;
+/* *other: the name under which the directory has been the same prefix's, if that
+ * is another one; the caller frees. */
+enum rk_err mine_load(struct mirror *m, char **other) RK_MUSTCHECK;
 enum rk_err mine_save(struct mirror *m, bool anew) RK_MUSTCHECK;
 int64_t mine_top(const struct mirror *m);
 

@@ -61,7 +61,7 @@ go_again(struct mirror *m, const char *error)
 	ms = RK_MIN(ms, AGAIN_MAX_MS);
 	if (m->fails++ == 0)
 		log_warn("mirror: %s; tries again until it works", error);
-	m->unanswered = false;
+	m->failing = NULL;
 	free(m->error);
 	m->error = rk_text_clean(xstrdup(error));
 	loop_timer_at(m->step_timer, mono_ms() + ms / 2 +
@@ -83,7 +83,7 @@ went_well(struct mirror *m)
 	if (m->fails > 0)
 		log_info("mirror: it works again");
 	m->fails = 0;
-	m->unanswered = false;
+	m->failing = NULL;
 	free(m->error);
 	m->error = NULL;
 }
@@ -95,15 +95,16 @@ step_good(struct mirror *m, const struct remote_result *r, const char *doing)
 
 	m->op = NULL;
 	if (r->end == REMOTE_OK) {
-		/* A base that is damaged stays so, however well it is read. */
-		if (m->unanswered)
+		/* A base that is damaged stays so, however well it is read; a
+		 * bucket that can be listed may yet not be written. */
+		if (m->failing != NULL && strcmp(m->failing, doing) == 0)
 			went_well(m);
 		return true;
 	}
 	text = xasprintf("cannot %s: %s", doing, r->error[0] != '\0' ?
 	    r->error : remote_end_words[r->end]);
 	go_again(m, text);
-	m->unanswered = true;
+	m->failing = doing;
 	free(text);
 	return false;
 }
@@ -241,7 +242,10 @@ static void
 copy_config(struct mirror *m, const struct mirror_config *c)
 {
 	m->c = *c;
-	m->c.prefix = c->prefix != NULL ? xstrdup(c->prefix) : NULL;
+	/* Said with its slash or without, it is the same place. */
+	if (c->prefix != NULL)
+		m->c.prefix = xasprintf("%s%s", c->prefix, c->prefix[0] == '\0'
+		    || c->prefix[strlen(c->prefix) - 1] == '/' ? "" : "/");
 	m->c.instance = c->instance != NULL ? xstrdup(c->instance) : NULL;
 	if (m->c.check_ms <= 0)
 		m->c.check_ms = 10000;
@@ -249,6 +253,30 @@ copy_config(struct mirror *m, const struct mirror_config *c)
 		m->c.batch_ms = 500;
 	if (m->c.start_wait_ms <= 0)
 		m->c.start_wait_ms = 30000;
+}
+
+/*
+ * Below one prefix a job's checkpoints have one folder, and epochs are counted
+ * by name: if what `a` left there went on as `b`, and `a` came again, both
+ * would train the same jobs, and take each other's checkpoints away.
+ */
+static enum rk_err
+open_mine(struct mirror *m, struct rk_why *why)
+{
+	char *other = NULL;
+	enum rk_err rc = mine_load(m, &other);
+
+	if (rc != RK_OK)
+		(void)rk_refuse(why, "cannot read what this directory knows of "
+		    "its mirror: %s", rk_strerror(rc));
+	else if (other != NULL && has_jobs(m))
+		rc = rk_refuse_at(why, "mirror.instance", "is \"%s\", and the "
+		    "jobs of this directory are those of \"%s\" below the "
+		    "same prefix, where they would be two machines' jobs: say "
+		    "\"%s\", or a prefix of its own", m->c.instance, other,
+		    other);
+	free(other);
+	return rc;
 }
 
 enum rk_err
@@ -277,12 +305,9 @@ mirror_open(struct mirror **mp, struct loop *l, struct remote *r,
 	watch_begin(m);
 	rc = check_config(m, why);
 	if (rc == RK_OK) {
-		size_t n = strlen(c->prefix);
-		m->dir = xasprintf("%s%sinstances/%s/", c->prefix,
-		    c->prefix[n - 1] == '/' ? "" : "/", c->instance);
-		if ((rc = mine_load(m)) != RK_OK)
-			(void)rk_refuse(why, "cannot read what this directory "
-			    "knows of its mirror: %s", rk_strerror(rc));
+		m->dir = xasprintf("%sinstances/%s/", m->c.prefix,
+		    m->c.instance);
+		rc = open_mine(m, why);
 	}
 	if (rc != RK_OK) {
 		mirror_close(&m);
