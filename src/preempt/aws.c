@@ -85,7 +85,8 @@ read_scheduled(const json_t *list, int64_t now, struct notice *n)
 		    text_of(e, "EventId"));
 		rk_text_clean(one.text);
 		rk_text_clean(one.id);
-		if (one.kind > n->kind)
+		if (one.kind > n->kind || (one.kind == n->kind &&
+		    one.when_ms < n->when_ms))
 			*n = one;
 	}
 }
@@ -116,6 +117,9 @@ read_aws(int i, int status, const char *body, size_t len, const char *me,
 		n->kind = NOTICE_EARLY;
 		snprintf(n->text, sizeof(n->text), "AWS recommends to leave "
 		    "this spot instance: it may be taken back");
+		snprintf(n->id, sizeof(n->id), "%.100s",
+		    text_of(v, "noticeTime"));
+		rk_text_clean(n->id);
 	}
 	json_decref(v);
 }

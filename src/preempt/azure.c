@@ -2,7 +2,8 @@
  * Azure Scheduled Events.  The list is of all machines of a set: only events
  * that name ours count.  The first request switches the service on and may take
  * two minutes; who does not ask for a day has it switched off.  When all is
- * saved the event is acknowledged (watch.c), and Azure need not wait.
+ * saved the event is acknowledged (watch.c), and Azure need not wait; but not
+ * one that names others, too, for Azure would go on with them as well.
  *
  * Azure documentation, "Azure Metadata Service: Scheduled Events for Linux
  * VMs", api-version 2020-07-01.
@@ -40,7 +41,7 @@ names_me(const json_t *e, const char *me)
 }
 
 static void
-read_event(const json_t *e, int64_t now, struct notice *n)
+read_event(const json_t *e, const char *me, int64_t now, struct notice *n)
 {
 	const char *type = text_of(e, "EventType");
 	const char *before = text_of(e, "NotBefore");
@@ -60,6 +61,8 @@ read_event(const json_t *e, int64_t now, struct notice *n)
 		    type);
 		when_notice(n, who, when, now);
 	}
+	n->alone = me[0] != '\0' &&
+	    json_array_size(json_object_get(e, "Resources")) == 1;
 	snprintf(n->id, sizeof(n->id), "%.100s", text_of(e, "EventId"));
 	rk_text_clean(n->id);
 }
@@ -81,7 +84,7 @@ read_azure(int i, int status, const char *body, size_t len, const char *me,
 		if (k >= EVENTS_MAX)
 			break;
 		if (names_me(e, me))
-			read_event(e, now, &one);
+			read_event(e, me, now, &one);
 		if (one.kind > n->kind || (one.kind == n->kind &&
 		    one.when_ms != 0 && one.when_ms < n->when_ms))
 			*n = one;

@@ -32,6 +32,7 @@ struct notice {
 	int64_t when_ms;        /* wall clock; 0: not said */
 	char text[256];         /* a sentence: who says what */
 	char id[128];           /* of the event, for an acknowledgement; "" */
+	bool alone;             /* it is of no other machine */
 };
 
 /* What the path out has come to. */
@@ -75,8 +76,8 @@ struct preempt {
 void leave_init(struct preempt *p);
 void leave_fini(struct preempt *p);
 void leave_tell(struct preempt *p);     /* the caller: this process may end */
-/* A notice was read: an early one is passed on, one that says leave is
- * followed; the same one again changes nothing. */
+/* A question has a new answer: an early notice is passed on, one that says
+ * leave is followed, if it leaves less time than what is known. */
 void leave_notice(struct preempt *p, const struct notice *n);
 
 /* watch.c: asks p->cloud, or finds out which one it is first. */

@@ -235,18 +235,21 @@ deadline_of(const struct preempt *p, const struct notice *n)
 	return mono_ms() + RK_MAX(left - margin, 1000);
 }
 
+/* Of two that say leave, the one that leaves less time. */
+static bool
+nearer(const struct preempt *p, const struct notice *n)
+{
+	return n->kind > p->notice.kind || (n->kind == p->notice.kind &&
+	    deadline_of(p, n) < deadline_of(p, &p->notice));
+}
+
 void
 leave_notice(struct preempt *p, const struct notice *n)
 {
-	/* One that is put off, or says "now" each time, tells nothing new. */
-	bool same = n->kind == p->notice.kind &&
-	    strcmp(n->id, p->notice.id) == 0 &&
-	    (n->when_ms == p->notice.when_ms || (p->notice.when_ms != 0 &&
-	    n->when_ms > p->notice.when_ms));
-
-	if (n->kind == NOTICE_NONE || same || n->kind < p->notice.kind)
+	if (n->kind == NOTICE_NONE || n->kind < p->notice.kind)
 		return;
-	p->notice = *n;
+	if (n->kind == NOTICE_EARLY || nearer(p, n))
+		p->notice = *n;
 	log_warn("preempt: %s", n->text);
 	sup_event(p->sup, "", "notice", n->text, NULL);
 	if (n->kind == NOTICE_EARLY) {

@@ -14,7 +14,9 @@
 #define TOTAL_MS     2000
 #define HANG_S       60         /* of a hanging question */
 #define TOKEN_EARLY_MS 15000    /* renewed so long before it expires */
-#define SLOW_MS      30000      /* between tries while nobody answers */
+#define SLOW_MS      10000      /* between tries while nobody answers: a
+                                   notice may be of thirty seconds */
+#define NAME_MS      5000       /* between tries to learn our name */
 #define BODY_MAX     65536
 #define TOKEN_MAX    2048
 #define NAME_MAX_    256
@@ -27,6 +29,8 @@ struct ask {
 	struct http_call *call;
 	bool answered;                  /* at least once */
 	char etag[128];                 /* of a hanging question's last answer */
+	int64_t begun_ms;               /* mono: when it was asked */
+	struct notice last;             /* what it said, and was passed on */
 };
 
 struct watch {
@@ -39,7 +43,10 @@ struct watch {
 	char token[TOKEN_MAX];
 	int64_t token_until_ms;         /* mono */
 	bool no_token;                  /* the service knows none */
-	char name[NAME_MAX_];
+	char name[NAME_MAX_];           /* "": not known (yet) */
+	int64_t name_ms;                /* mono: when it was asked for */
+	bool nameless;                  /* that was said */
+	bool asking;                    /* the questions have begun */
 	int silent;                     /* failures in a row */
 	int64_t skew_ms;                /* their clock less ours */
 };
@@ -197,6 +204,56 @@ read_answer(struct ask *k, const struct http_answer *a, struct notice *n)
 
 /* --- questions ------------------------------------------------------------ */
 
+static bool ask_name(struct watch *w);
+
+/* A hanging question goes on at once; one that does not hang after all, like
+ * any other. */
+static void
+go_on(struct ask *k)
+{
+	int64_t ms = pace(k->w, k);
+
+	if (k->etag[0] != '\0')
+		ms = RK_MAX(k->begun_ms + ms - mono_ms(), 0);
+	again(k, ms);
+}
+
+/* Google does not say when: from the first word of it on. */
+static void
+give_time(const struct ask *k, struct notice *n)
+{
+	const struct preempt *p = k->w->p;
+
+	if (p->cloud != CLOUD_GCP || n->kind != NOTICE_LEAVE)
+		return;
+	if (k->last.kind == NOTICE_LEAVE)
+		n->when_ms = k->last.when_ms;
+	else if (n->when_ms == 0)
+		n->when_ms = now_ms() + (int64_t)(p->c.gcp_notice_seconds *
+		    1000);
+}
+
+/* Questions are answered over and over: what is new of this one's is passed on.
+ * An event with a name is not new because it was gone for a moment; one that is
+ * put off, or says "now" each time, tells nothing new. */
+static void
+pass_on(struct ask *k, const struct notice *n)
+{
+	const struct notice *old = &k->last;
+
+	if (n->kind == NOTICE_NONE) {
+		if (k->last.id[0] == '\0')
+			k->last.kind = NOTICE_NONE;
+		return;
+	}
+	if (n->kind == old->kind && strcmp(n->id, old->id) == 0 &&
+	    (n->when_ms == old->when_ms ||
+	    (old->when_ms != 0 && n->when_ms > old->when_ms)))
+		return;
+	k->last = *n;
+	leave_notice(k->w->p, n);
+}
+
 static void
 on_answer(void *ctx, const struct http_answer *a)
 {
@@ -218,18 +275,16 @@ on_answer(void *ctx, const struct http_answer *a)
 	    sizeof(k->etag) && strspn(etag, "0123456789abcdefABCDEF") ==
 	    strlen(etag))
 		memcpy(k->etag, etag, strlen(etag) + 1);
-	again(k, k->etag[0] != '\0' ? 0 : pace(w, k));
+	go_on(k);
 	if (a->end != HTTP_ANSWERED)
 		return;
 	k->answered = true;
+	if (w->name[0] == '\0' && w->name_call == NULL &&
+	    mono_ms() - w->name_ms >= NAME_MS)
+		(void)ask_name(w);
 	read_answer(k, a, &n);
-	if (n.kind == NOTICE_LEAVE && n.when_ms == 0 &&
-	    w->p->cloud == CLOUD_GCP && w->p->notice.kind != NOTICE_LEAVE)
-		n.when_ms = now_ms() +
-		    (int64_t)(w->p->c.gcp_notice_seconds * 1000);
-	else if (w->p->cloud == CLOUD_GCP && n.kind == NOTICE_LEAVE)
-		n.when_ms = w->p->notice.when_ms;
-	leave_notice(w->p, &n);
+	give_time(k, &n);
+	pass_on(k, &n);
 }
 
 static void
@@ -257,8 +312,11 @@ send_ask(void *ctx)
 		r.total_ms = (HANG_S + 5) * 1000;
 	else if (q->first_ms > 0 && !k->answered)
 		r.total_ms = q->first_ms;
+	k->begun_ms = mono_ms();
 	k->call = http_send(w->p->http, &r);
 	free(url);
+	if (token != NULL)
+		rk_wipe(token, strlen(token));
 	free(token);
 }
 
@@ -268,7 +326,9 @@ static void
 on_name(void *ctx, const struct http_answer *a)
 {
 	struct watch *w = ctx;
+	bool first = !w->asking;
 
+	w->asking = true;
 	w->name_call = NULL;
 	count(w, a);
 	if (a->end == HTTP_ANSWERED && a->status == 200 && a->len > 0 &&
@@ -276,12 +336,14 @@ on_name(void *ctx, const struct http_answer *a)
 		memcpy(w->name, a->body, a->len);
 		w->name[a->len] = '\0';
 		w->name[strcspn(w->name, "\r\n")] = '\0';
-	} else {
+	}
+	if (w->name[0] == '\0' && !w->nameless)
 		log_warn("preempt: the name of this machine is not known: "
 		    "events of others may be taken for its own; set "
 		    "preempt.azure_name");
-	}
-	ask_all(w);
+	w->nameless = w->name[0] == '\0';
+	if (first)
+		ask_all(w);
 }
 
 static bool
@@ -296,6 +358,7 @@ ask_name(struct watch *w)
 	char *url = xasprintf("%s%s", w->base, w->cloud->name_path);
 	const char *h[] = { w->cloud->header, NULL };
 	struct http_request r = request(w, "GET", url, h, on_name, w);
+	w->name_ms = mono_ms();
 	w->name_call = http_send(w->p->http, &r);
 	free(url);
 	return w->name_call != NULL;
@@ -353,7 +416,8 @@ watch_acknowledge(struct preempt *p)
 	json_t *v;
 
 	if (w == NULL || p->cloud != CLOUD_AZURE || w->ack_call != NULL ||
-	    p->notice.kind != NOTICE_LEAVE || p->notice.id[0] == '\0')
+	    p->notice.kind != NOTICE_LEAVE || !p->notice.alone ||
+	    p->notice.id[0] == '\0')
 		return false;
 	v = json_pack("{s:[{s:s}]}", "StartRequests", "EventId", p->notice.id);
 	char *text = rkj_text(v);
@@ -389,6 +453,7 @@ watch_close(struct preempt *p)
 		http_cancel(&w->name_call);
 	if (w->ack_call != NULL)
 		http_cancel(&w->ack_call);
+	rk_wipe(w->token, sizeof(w->token));
 	free(w->base);
 	free(w);
 }

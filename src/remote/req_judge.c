@@ -200,7 +200,8 @@ judge(struct req *q, struct req_result *res)
 	}
 	/* A plain address may have a secret behind its question mark. */
 	log_debug("remote: %s %.*s: %s %s; again in %lld ms", q->s.method,
-	    (int)strcspn(q->s.place->key, "?"), q->s.place->key, res->code, res->message, (long long)wait);
+	    (int)strcspn(q->s.place->key, "?"), q->s.place->key, res->code,
+	    res->message, (long long)wait);
 	try_again(q, res->a, wait);
 }
 
