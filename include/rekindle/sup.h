@@ -28,8 +28,9 @@
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
  * whose training has ended is PAUSED, reason `uploading`, until its last
- * checkpoint is verified elsewhere, and then SUCCEEDED.  struct sup_supplier are
- * those who know about either.
+ * checkpoint is verified elsewhere, and then SUCCEEDED; if that was left on a
+ * machine that is gone, it is QUEUED again.  struct sup_supplier are those who
+ * know about either.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:

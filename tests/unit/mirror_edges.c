@@ -58,6 +58,7 @@ T_CASE(a_job_whose_last_checkpoint_died_with_its_machine_is_trained_again)
 	t_has(w_events(id), "never got to the bucket");
 	w_wait_shipped(&b, id, 1);
 	w_kill(&b);
+	free(id);
 	w_world_end();
 }
 
@@ -92,6 +93,7 @@ T_CASE(a_job_whose_last_checkpoint_is_in_the_bucket_ends_without_a_trainer)
 	w_wait(id, JOB_SUCCEEDED);
 	t_check(strstr(w_attempts(id), "2:") == NULL);
 	w_kill(&b);
+	free(id);
 	w_world_end();
 }
 
@@ -188,6 +190,9 @@ T_CASE(the_guard_waits_for_the_oldest_of_records_that_failed_together)
 	w_spin(50);
 	t_eq_int(answered, 1);
 	w_kill(&a);
+	free(one);
+	free(two);
+	free(three);
 	w_world_end();
 }
 
@@ -245,6 +250,7 @@ T_CASE(what_was_to_be_sent_of_a_job_that_was_deleted_elsewhere_is_forgotten)
 	w_until(is_drained, "the end of the drain");
 	t_check(mono_ms() < now + 5000);
 	w_kill(&a);
+	free(id);
 	w_world_end();
 }
 
@@ -289,6 +295,8 @@ T_CASE(a_copy_that_went_on_alone_goes_on_with_the_jobs_that_it_missed)
 	w_use(&a);
 	w_wait_step(later, 3);
 	w_kill(&a);
+	free(early);
+	free(later);
 	w_world_end();
 }
 
@@ -357,6 +365,7 @@ T_CASE(a_record_whose_version_is_not_that_of_its_name_is_passed_over)
 	w_use(&b);
 	t_has(w_events(""), "is not taken over");
 	w_kill(&b);
+	free(id);
 	w_world_end();
 }
 
