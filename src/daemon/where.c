@@ -22,7 +22,7 @@ port_ok(const char *s)
 static bool
 host_ok(const char *s, size_t n)
 {
-	char host[256], *port;
+	char host[256], *port = host;
 
 	if (n == 0 || n >= sizeof(host))
 		return false;
@@ -32,10 +32,10 @@ host_ok(const char *s, size_t n)
 		if (!isalnum((unsigned char)*p) && strchr("-._:[]", *p) == NULL)
 			return false;
 	}
-	port = host[0] == '[' ? strchr(host, ']') : host - 1;
-	if (port == NULL || port == host + 1)
+	if (host[0] == '[' && ((port = strchr(host, ']')) == NULL ||
+	    port == host + 1))
 		return false;
-	port = strchr(port + 1, ':');
+	port = strchr(port, ':');
 	return port == NULL || (port != host && port_ok(port + 1));
 }
 
