@@ -21,7 +21,7 @@ from clouds import Cloud
 from metadata import Metadata
 from proxy import answer, call, call_after, cut_up
 from s3 import Proxy, Store
-from t import BUILD, Skip, case, csv, eq, has, run, tiny, wait_for
+from t import BUILD, SLOW, Skip, case, csv, eq, has, run, tiny, wait_for
 
 LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
@@ -154,9 +154,7 @@ def token_expires(d, dialect):
     job = bucket.big(d, epochs=1, every=100000, push=f"{dialect}://b/runs/", require=True)
     job["model"]["sizes"] = [4, 820, 820, 3]        # two parts of the optimizer's
     id = d.submit(job)
-    while d.job(id)["state"] not in ("succeeded", "failed"):
-        looks(d, secrets, seen)
-        time.sleep(0.05)
+    wait_for(60, "it has ended", lambda: looks(d, secrets, seen) or d.job(id)["state"] in ("succeeded", "failed"))
     eq(d.job(id)["state"], "succeeded", d.job(id)["message"])
     eq(m.keys[0], second.id, "the keys in use")
     expired = [s for s in st.seen if s.code in ("ExpiredToken", "SecurityTokenExpired")]
@@ -312,8 +310,8 @@ def _(s):
     s.d.wait_state(id, "running")
     eq(s.gauge("rekindle_ship_verified_total"), 0)
     s.d.post(f"/v1/jobs/{id}/checkpoints", {"name": "now"}, want=201)
-    seen, cli, state = [], None, ""
-    while state != "verified":
+    seen, cli, state, end = [], None, "", time.monotonic() + 60 * SLOW
+    while state != "verified" and time.monotonic() < end:
         v = list(bucket.durability(s.d, id).values())
         state = v[0]["state"] if v else "local"
         if not v or seen[-1:] != [(state, v[0]["percent"])]:
