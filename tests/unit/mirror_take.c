@@ -287,6 +287,7 @@ T_CASE(two_thousand_jobs_are_taken_over)
 	strcpy(strstr(name, "-e2"), "-e20/checkpoint.json");
 	w_put(name, "{}");
 	w_start(&b, "b");
+	w_use(&b);
 	w_node = &b;
 	int64_t from = mono_ms();
 	w_until(all_here, "all jobs");

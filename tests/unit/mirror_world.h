@@ -135,6 +135,10 @@ w_kill(struct node *n)
 		if (w_nodes[i] == n)
 			w_nodes[i] = NULL;
 	}
+	if (W.store == n->store) {
+		W.store = NULL;
+		W.sup = NULL;
+	}
 	mirror_close(&n->mirror);
 	ship_close(&n->ship);
 	sup_close(&n->sup);

@@ -35,18 +35,22 @@ w_look(void *ctx)
 		loop_timer_at(w->look, mono_ms() + 2);
 }
 
-/* Run the loop until the condition holds, or fail after 20 s. */
+/* Run the loop until the condition holds, or fail after 20 s, or after as many
+ * times that as $T_SLOW says. */
 static inline void
 w_until(bool (*fn)(struct world *), const char *what)
 {
+	const char *slow = getenv("T_SLOW");
+
 	W.until = fn;
 	W.came = false;
-	W.deadline_ms = mono_ms() + 20000;
+	W.deadline_ms = mono_ms() + 20000 * (slow != NULL ? atoi(slow) : 1);
 	loop_timer_at(W.look, mono_ms());
 	loop_run(W.loop);
 	if (!W.came) {
 		struct job_row r;
-		if (W.id != NULL && store_job_get(W.store, W.id, &r) == RK_OK)
+		if (W.id != NULL && W.store != NULL &&
+		    store_job_get(W.store, W.id, &r) == RK_OK)
 			fprintf(stderr, "%s, attempt %lld: %s (%s)\n",
 			    job_state_words[r.state], (long long)r.attempt,
 			    r.message, r.reason);
