@@ -25,6 +25,7 @@ enum pull_state { PULL_METRICS, PULL_FILES, PULL_ADMIT, PULL_DONE };
 
 /* What a worker needs to put it in place; its own copies. */
 struct admit {
+	struct admit *next, **prev;     /* of admits */
 	struct pull *pull;              /* NULL: nobody waits any more */
 	struct ship *h;
 	char *folder, *dir, *info;
@@ -37,6 +38,9 @@ struct admit {
 	enum rk_err rc;
 	struct rk_why why;
 };
+
+/* All that a worker may still hold; the loop's close may drop some of them. */
+static struct admit *admits;
 
 struct pull {
 	unsigned tag;
@@ -250,6 +254,9 @@ admit_work(void *ctx)
 static void
 free_admit(struct admit *a)
 {
+	*a->prev = a->next;
+	if (a->next != NULL)
+		a->next->prev = a->prev;
 	for (int i = 0; i < a->n; i++)
 		free(a->from[i]);
 	free(a->from);
@@ -315,6 +322,11 @@ admit(struct pull *p)
 	struct admit *a = p->admit = xcalloc(1, sizeof(*a));
 	struct ckpt_info i = {0};
 
+	a->next = admits;
+	a->prev = &admits;
+	if (a->next != NULL)
+		a->next->prev = &a->next;
+	admits = a;
 	a->pull = p;
 	a->h = p->h;
 	a->folder = job_folder(p->h, p->row.job);
