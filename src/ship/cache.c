@@ -151,10 +151,9 @@ open_dir(struct ship *h, const char *name, int *fd, struct rk_why *why)
 	return rc;
 }
 
-enum rk_err
-cache_open(struct ship *h, struct rk_why *why)
+static enum rk_err
+open_folders(struct ship *h, struct rk_why *why)
 {
-	h->cache_dir = xasprintf("%s/cache", h->c.state_dir);
 	enum rk_err rc = open_dir(h, "sha256", &h->cache_fd, why);
 
 	if (rc == RK_OK)
@@ -164,6 +163,43 @@ cache_open(struct ship *h, struct rk_why *why)
 		sweep_parts(h);
 	}
 	return rc;
+}
+
+enum rk_err
+cache_open(struct ship *h, struct rk_why *why)
+{
+	h->cache_dir = xasprintf("%s/cache", h->c.state_dir);
+	return open_folders(h, why);
+}
+
+static bool
+is_there(const struct ship *h, const char *name, int fd)
+{
+	char *path = xasprintf("%s/%s", h->cache_dir, name);
+	struct stat want, st;
+	bool yes = fstat(fd, &want) == 0 && stat(path, &st) == 0 &&
+	    st.st_dev == want.st_dev && st.st_ino == want.st_ino;
+
+	free(path);
+	return yes;
+}
+
+void
+cache_again(struct ship *h)
+{
+	struct rk_why why = {0};
+
+	if (is_there(h, "sha256", h->cache_fd) &&
+	    is_there(h, "partial", h->part_fd))
+		return;
+	log_warn("ship: the cache's folder has gone; it is made anew");
+	while (h->entries != NULL)
+		drop_entry(h, h->entries);
+	rk_close(&h->cache_fd);
+	rk_close(&h->part_fd);
+	if (open_folders(h, &why) != RK_OK)
+		log_warn("ship: %s", rk_why_first(&why));
+	rk_why_fini(&why);
 }
 
 void
@@ -217,6 +253,8 @@ touch(struct ship *h, struct centry *e)
 bool
 cache_has(struct ship *h, const char *hex, uint64_t size)
 {
+	cache_again(h);
+
 	struct centry *e = find_entry(h, hex);
 	struct stat st;
 

@@ -177,7 +177,8 @@ sized(void *ctx, uint64_t size, const char *etag)
 	}
 	f->size = size;
 	uint64_t have = RK_MIN(part_bytes(f), size);
-	if (cache_room(f->h, f->bare, size - have, &why) == RK_OK) {
+	f->room = size - have;
+	if (cache_room(f->h, f->bare, f->room, &why) == RK_OK) {
 		/* Several at once: each takes its room now.  A file system
 		 * that cannot is told by the writes. */
 		if (size > 0 && fallocate(f->fd, 0, 0, (off_t)size) == 0)
@@ -230,6 +231,8 @@ downloaded(void *ctx, const struct remote_result *r)
 	part_forget(f);
 	if (rc == RK_OK)
 		fetch_done(f, r->sha256);
+	else if (rc == RK_ENOENT)
+		damaged(f, "the cache's folder was taken away");
 	else
 		fetch_failed(f, rc, "the cache cannot be written");
 }
@@ -241,6 +244,8 @@ fetch_download(struct fetch *f)
 		.sized = sized, .got = got, .done = downloaded, .ctx = f,
 		.patience = push_patience() };
 
+	cache_again(f->h);
+	f->room = 0;
 	f->fd = openat(f->h->part_fd, f->part, O_RDWR | O_CREAT | O_CLOEXEC |
 	    O_NOFOLLOW, 0640);
 	if (f->fd < 0) {
@@ -431,7 +436,13 @@ answer(struct fetch *f, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 	if (f->state != FETCH_FAILED)
 		return say_busy(f, why);
 	rk_refuse(why, "cannot fetch %s: %s", f->bare, f->error);
-	free_fetch(f);
+	/* A disk that is full stays so without the store being asked, and
+	 * without a word of it in the log, each time that somebody looks. */
+	if (rc == RK_ENOSPC && f->room > 0 && cache_room(f->h, f->bare,
+	    f->room, NULL) != RK_OK)
+		f->at_ms = mono_ms();
+	else
+		free_fetch(f);
 	return rc;
 }
 

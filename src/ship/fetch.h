@@ -22,6 +22,7 @@ struct fetch {
 	                                   of that folder */
 	char need[RK_SHA256_HEX];       /* its digest, "" if not known */
 	char hex[RK_SHA256_HEX];        /* DONE: that of the file */
+	uint64_t room;                  /* FAILED for want of it, else 0 */
 	uint64_t size, max;             /* 0: not known yet; what it must have,
 	                                   0: any */
 	bool patient, begun;            /* begun: the part was looked into */

@@ -275,6 +275,8 @@ struct cuse {
 	char job[RK_ID], hex[RK_SHA256_HEX];
 };
 enum rk_err cache_open(struct ship *h, struct rk_why *why) RK_MUSTCHECK;
+/* Who frees a disk by hand takes the folder away: made again, and empty. */
+void cache_again(struct ship *h);
 void cache_fini(struct ship *h);
 char *cache_path(const struct ship *h, const char *hex);
 /* Is it here, with this size (0: any)?  Then it was used now. */

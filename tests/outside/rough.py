@@ -6,12 +6,13 @@ and what was wanted."""
 import glob
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from t import BUILD, Daemon, case, eq, has, run, tiny, wait_for
+from t import BUILD, Daemon, Skip, case, csv, eq, has, run, tiny, wait_for
 
 
 def configured(d, config):
@@ -162,6 +163,84 @@ def _(d):
     d.wait_state(i, "succeeded")
 
 
+# --- the cache --------------------------------------------------------------------------------
+
+def data_job(d, name, uri):
+    job = tiny(d, name, epochs=1)
+    job["data"]["train"]["path"] = uri
+    return job
+
+
+def served(d, name):
+    path = f"{d.root}/{name}"
+    with open(path, "wb") as f:
+        f.write(os.urandom(30 << 20) if name.endswith("bin") else open(csv(f"{d.root}/rows.csv"), "rb").read())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shelf)
+    server.root, server.asked = d.root, []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"http://127.0.0.1:{server.server_address[1]}/{name}"
+
+
+class Shelf(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append(self.command)
+        with open(self.server.root + self.path, "rb") as f:
+            body = f.read()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"one"')
+        self.end_headers()
+        if self.command == "GET":
+            try:
+                self.wfile.write(body)
+            except OSError:
+                pass
+
+    do_HEAD = do_GET
+
+    def log_message(self, *a):
+        pass
+
+
+@case("the cache may be taken away by hand, and what is wanted next is fetched anew")
+def _(d):
+    server, uri = served(d, "data.csv")
+    for n, take in enumerate((None, shutil.rmtree, lambda p: os.rename(p, f"{d.root}/moved"))):
+        if take:
+            take(f"{d.state}/cache")
+        i = d.submit(data_job(d, f"job{n}", uri))
+        eq(d.wait_state(i, "succeeded", "failed")["state"], "succeeded", d.job(i)["message"])
+        eq(len(os.listdir(f"{d.state}/cache/sha256")), 1, "files in the cache")
+    server.shutdown()
+
+
+@case("while there is no room for what it wants a job waits without a word", "stopped")
+def _(d):
+    os.mkdir(d.state)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=750", "none", d.state],
+                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip("no right to mount")
+    server, uri = served(d, "large.bin")
+    begin(d, {"disk": {"reserve": "1MiB", "check": 0.1}})
+    i = d.submit(data_job(d, "large", uri))
+    d.wait_state(i, "paused")
+    has(d.job(i)["message"], "needs 30 MiB")
+    asked, lines = len(server.asked), d.log().count(i)
+    events = len(d.events(i))
+    before = d.job(i)["updated"]
+    try:
+        wait_for(2, "never", lambda: d.job(i)["updated"] != before)
+        raise AssertionError("it was woken for nothing")
+    except AssertionError as e:
+        has(str(e), "still not: never")
+    eq((len(server.asked), d.log().count(i), len(d.events(i))), (asked, lines, events), "requests, lines, events")
+    subprocess.run(["mount", "-o", "remount,size=100m", d.state], check=True)
+    d.wait_state(i, "failed")               # 30 MiB of noise, and no CSV
+    server.shutdown()
+
+
 # --- the command line -------------------------------------------------------------------------
 
 @case("a job that is named by nothing is no job, also if there is only one")
@@ -217,7 +296,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 @case("a server that is no daemon of ours is not taken for one", "stopped")
 def _(d):
-    server = HTTPServer(("127.0.0.1", 0), Stranger)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     for args in (("status",), ("drain", "--rehearse"), ("list",), ("checkpoints", "x")):
