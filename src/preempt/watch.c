@@ -182,7 +182,8 @@ learn_clock(struct watch *w, const struct http_answer *a)
 
 	if (date == NULL || !rk_time_parse(date, &at))
 		return;
-	skew = at - now_ms();
+	/* A date has no fractions: rather a second too early than too late. */
+	skew = at + 999 - now_ms();
 	if (llabs(skew - w->skew_ms) < SKEW_MS)
 		return;
 	w->skew_ms = llabs(skew) < SKEW_MS ? 0 : skew;
