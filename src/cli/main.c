@@ -48,7 +48,7 @@ static const struct command {
 	{ "delete", 1, 1, "JOB", "remove an ended job and its checkpoints",
 	    cmd_delete },
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
-	    "save every job and take no more work", cmd_drain },
+	    "save every job, and take no work until started anew", cmd_drain },
 	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
 	    cmd_status },
 };

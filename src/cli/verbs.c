@@ -148,6 +148,10 @@ print_rehearsal(const json_t *v)
 	char size[RK_HUMAN], step[32], commit[32], upload[32];
 	size_t i;
 
+	if (json_array_size(json_object_get(v, "jobs")) == 0) {
+		printf("no job is running: there is nothing to save\n");
+		return;
+	}
 	cli_table_row(&t, RK_ARRAY_LEN(head), head);
 	json_array_foreach(json_object_get(v, "jobs"), i, j) {
 		seconds_text(commit, sizeof(commit), j, "commit_seconds");

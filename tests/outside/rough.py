@@ -260,6 +260,7 @@ def _(d):
         eq(r.returncode, 2, bad)
         eq(r.stderr.strip(), f"rekindle: --in \"{bad}\": want whole seconds, 1 to 86400")
     eq(d.get("/v1/status").json["draining"], False)
+    has(rekindle(d, "drain", "--in", "30", "--rehearse").stdout, "no job is running")
 
 
 @case("a socket that is not there is called a socket", "stopped")
