@@ -86,6 +86,13 @@ read_keys(struct rkj_obj *o, struct entry *e)
 	    credential_words, RKJ_OPTIONAL);
 
 	for (size_t i = 0; i < 3; i++) {
+		const json_t *v = rkj_any(o, names[i]);
+
+		/* A value that is refused is not shown. */
+		if (v != NULL && !json_is_string(v) && !json_is_null(v)) {
+			rkj_fault(o, names[i], "is no text: put it in quotes");
+			return;
+		}
 		rkj_str(o, names[i], out[i], 8192, RKJ_OPTIONAL);
 		if (*out[i] != NULL && !key_ok(*out[i]))
 			rkj_fault(o, names[i], "has a blank or a character "
@@ -249,9 +256,10 @@ place_store(struct rstore *s, const struct entry *e, struct rkj_obj *o)
 	if (!endpoint_split(s, text)) {
 		s->missing = xstrdup("its endpoint is no https://HOST[:PORT]");
 		if (o != NULL)
+			/* What stands before an @ may be a password. */
 			rkj_fault(o, "endpoint", "is \"%s\", want "
 			    "https://HOST[:PORT][/PATH] or http://...",
-			    text);
+			    strchr(text, '@') != NULL ? "...@..." : text);
 	}
 	free(text);
 }

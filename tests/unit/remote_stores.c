@@ -281,16 +281,26 @@ T_CASE(a_configuration_that_is_wrong_is_refused_by_path)
 
 T_CASE(a_refused_secret_is_not_repeated)
 {
-	struct rk_why why = {0};
+	static const char *const yaml[] = {
+		"access_key_id: a, secret_access_key: 'top secret'",
+		"access_key_id: a, secret_access_key: 7777",
+		"access_key_id: a, secret_access_key: [7777]",
+		"endpoint: 'http://user:top@host'",
+	};
 
-	t_eq_int(open_with("- {match: 's3://', access_key_id: a, "
-	    "secret_access_key: 'top secret'}", &why), RK_EINVAL);
-	char *all = rk_why_text(&why);
-	t_check(strstr(all, "top") == NULL);
-	free(all);
-	rk_why_fini(&why);
-	http_close(&http);
-	loop_close(&loop);
+	for (size_t i = 0; i < RK_ARRAY_LEN(yaml); i++) {
+		struct rk_why why = {0};
+		char *text = xasprintf("- {match: 's3://', %s}", yaml[i]);
+		t_eq_int(open_with(text, &why), RK_EINVAL);
+		char *all = rk_why_text(&why);
+		t_check(strstr(all, "top") == NULL &&
+		    strstr(all, "7777") == NULL);
+		free(all);
+		free(text);
+		rk_why_fini(&why);
+		http_close(&http);
+		loop_close(&loop);
+	}
 }
 
 T_MAIN
