@@ -229,6 +229,20 @@ def base(w, n):
     return {x["record"]["row"]["id"]: set(x["checkpoints"]) for x in lines if "record" in x}
 
 
+def ends_without_the_first(w, b, ids):
+    """b, the second owner, ends the jobs; what the first wrote late counts for
+    nobody after it."""
+    finish(w, b, ids)
+    wait_for(60, "all is in the bucket", lambda: mirror(b)["unwritten"] == 0)
+    vanish(b, remove=True)
+    c = w.owner()
+    before, after = base(w, 2), base(w, 3)
+    for i in ids.values():
+        late = {u for u in after[i] if "-e1/" in u} - before[i]
+        assert not late, f"late checkpoints count: {late}"
+        eq(c.job(i)["state"], "succeeded")
+
+
 def machine_comes_back(w, rng):
     undisturbed(w)
     a = w.owner()
@@ -242,16 +256,7 @@ def machine_comes_back(w, rng):
     eq(a.proc.wait(30 * SLOW), TAKEN, "exit status of the one that came back")
     has(a.log(), "were taken over: epoch 2")
     wait_for(20, "its trainers leave", lambda: not a.trainers())
-    finish(w, b, ids)
-    wait_for(60, "all is in the bucket", lambda: mirror(b)["unwritten"] == 0)
-    vanish(b, remove=True)
-    # What the frozen one wrote late counts for nobody after it.
-    c = w.owner()
-    before, after = base(w, 2), base(w, 3)
-    for i in ids.values():
-        late = {u for u in after[i] if "-e1/" in u} - before[i]
-        assert not late, f"late checkpoints count: {late}"
-        eq(c.job(i)["state"], "succeeded")
+    ends_without_the_first(w, b, ids)
 
 
 def older_directory_comes_back(w, rng):
@@ -305,14 +310,7 @@ def cut_off(w, rng):
         eq(a.proc.wait(60 * SLOW), TAKEN, "exit status of the one that was cut off")
         has(a.log(), "were taken over: epoch 2")
         wait_for(20, "its trainers leave", lambda: not a.trainers())
-        finish(w, b, ids)
-        wait_for(60, "all is in the bucket", lambda: mirror(b)["unwritten"] == 0)
-        vanish(b, remove=True)
-        c = w.owner()
-        for i in ids.values():
-            late = {u for u in base(w, 3)[i] if "-e1/" in u} - base(w, 2)[i]
-            assert not late, f"late checkpoints count: {late}"
-            eq(c.job(i)["state"], "succeeded")
+        ends_without_the_first(w, b, ids)
     finally:
         p.stop()
 
