@@ -131,6 +131,7 @@ help:
 	@echo 'make deps-test  also what the tests use, among it an object store'
 	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
 	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
+	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
 	@echo 'make bench      measure, and write $(B)/bench.json'
 	@echo 'make fuzz T=spec SECONDS=60   libFuzzer on one target'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'

@@ -70,8 +70,9 @@ export UBSAN_OPTIONS := print_stacktrace=1
 endif
 JOBS ?= 2
 
-# make check: everything.  check-unit, check-outside: a part.
-.PHONY: check check-unit check-outside
+# make check: everything that a quarter of an hour or two is enough for.
+# check-unit, check-outside: a part.
+.PHONY: check check-unit check-outside check-long
 check: check-deps
 	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(REPLAYS)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
@@ -81,6 +82,18 @@ check-unit: $(UNIT) $(REPLAYS)
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS))
 check-outside: all $(DRIVE)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
+
+# make check-long: hours.  The tests of tests/long (machines that boot), the ones
+# that choose moments at random with many more of them, and every fuzz target.
+LONG_OWN  := $(sort $(shell grep -ls '^\#!/' tests/long/*.sh tests/long/*.py))
+LONG_MANY := crash.py takeover.py ship.py faults.py shipfaults.py
+check-long: check-deps
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT)
+	@BUILD=$(abspath $(B)) T_LIMIT=14400 LONG=1 KILLS=200 ROUNDS=30 \
+	    RK_KILLS=1000 RK_KILL_STRIDE=3 tests/run.sh -j 1 $(LONG_OWN) \
+	    $(addprefix tests/outside/,$(LONG_MANY)) $(abspath $(B))/unit/ckpt_crash
+	@set -e; for t in $(FUZZ); do \
+	    $(MAKE) --no-print-directory fuzz T=$$t SECONDS=$(SECONDS); done
 
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS
 # Gateway); make deps is all that building and running takes.

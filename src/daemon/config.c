@@ -289,7 +289,7 @@ config_load(struct config *c, const char *path, struct rk_why *why)
 /* --- the flags ----------------------------------------------------------- */
 
 enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_MODE, F_TRAINER, F_THREADS,
-	F_MEMORY, F_LOG, F_CONFIG, F_HELP, F_VERSION };
+	F_NICE, F_MEMORY, F_LOG, F_CONFIG, F_HELP, F_VERSION };
 
 static const struct option flags[] = {
 	{ "state-dir", required_argument, NULL, F_STATE },
@@ -298,6 +298,7 @@ static const struct option flags[] = {
 	{ "socket-mode", required_argument, NULL, F_MODE },
 	{ "trainer", required_argument, NULL, F_TRAINER },
 	{ "threads", required_argument, NULL, F_THREADS },
+	{ "nice", required_argument, NULL, F_NICE },
 	{ "memory", required_argument, NULL, F_MEMORY },
 	{ "log-level", required_argument, NULL, F_LOG },
 	{ "config", required_argument, NULL, F_CONFIG },
@@ -317,6 +318,7 @@ flag_path(int f)
 	case F_MODE:    return "socket_mode";
 	case F_TRAINER: return "trainer";
 	case F_THREADS: return "capacity.threads";
+	case F_NICE:    return "nice";
 	case F_MEMORY:  return "capacity.memory";
 	case F_LOG:     return "log_level";
 	default:        return NULL;
@@ -357,7 +359,8 @@ flag_value(int f, const char *text)
 {
 	/* Only a number may be anything but text: a directory may be called
 	 * 7, or true. */
-	return f == F_THREADS ? rkj_scalar(text) : json_string(text);
+	return f == F_THREADS || f == F_NICE ? rkj_scalar(text) :
+	    json_string(text);
 }
 
 bool

@@ -23,6 +23,7 @@ help_print(void)
 	    "../libexec/rekindle,\n"
 	    "                      or in PATH\n"
 	    "  --threads N         threads that jobs may take; all cores\n"
+	    "  --nice N            niceness of trainers; 10\n"
 	    "  --memory BYTES      memory that jobs may take (such as 8GiB);\n"
 	    "                      80 % of the machine's\n"
 	    "  --log-level LEVEL   debug, info, warn or error; info\n"

@@ -24,11 +24,14 @@ import tempfile
 import time
 import traceback
 
+from patience import SLOW, Patience, crowd, limit    # noqa: F401: also for those who import us
+
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
 SHARED = os.path.abspath(os.environ.get("RK_SHARED", "../shared"))
-SLOW = int(os.environ.get("T_SLOW", "1"))
 SANITIZED = bool(os.environ.get("SAN"))
 CASES = []
+# Trainers are tested as fast as what else runs here, not behind it.
+NICE = ("--nice", "0")
 
 
 class Skip(Exception):
@@ -51,14 +54,14 @@ def has(text, part):
 
 
 def wait_for(seconds, what, fn):
-    """Poll until fn() is true; its value."""
-    end = time.time() + seconds * SLOW
+    """Poll until fn() is true; its value.  `seconds` of a quiet machine."""
+    p = Patience(seconds)
     while True:
         v = fn()
         if v:
             return v
-        if time.time() > end:
-            raise AssertionError(f"after {seconds * SLOW} s still not: {what}")
+        if p.spent():
+            raise AssertionError(f"after {p.waited():.0f} s still not: {what}")
         time.sleep(0.03)
 
 
@@ -83,7 +86,7 @@ class Daemon:
     def start(self, *flags, prefix=()):
         self.proc = subprocess.Popen(
             [*prefix, f"{BUILD}/rekindled", "--state-dir", self.state, "--listen", "127.0.0.1:0", "--socket",
-             f"{self.root}/sock", "--trainer", f"{BUILD}/rekindle-train", *self.flags, *flags],
+             f"{self.root}/sock", "--trainer", f"{BUILD}/rekindle-train", *NICE, *self.flags, *flags],
             stdout=subprocess.PIPE, stderr=open(f"{self.root}/daemon.log", "ab"))
         line = self.proc.stdout.readline().decode()
         m = re.search(r"http://([0-9.]+):([0-9]+)", line)
@@ -108,7 +111,7 @@ class Daemon:
 
     def stop(self):
         self.proc.send_signal(signal.SIGTERM)
-        rc = self.proc.wait(60 * SLOW)
+        rc = self.proc.wait(limit(60))
         self.proc.stdout.close()
         return rc
 
@@ -117,7 +120,7 @@ class Daemon:
                                                capture_output=True, text=True).stdout.split()]
 
     def connect(self, timeout=20):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout * SLOW)
+        return http.client.HTTPConnection(self.host, self.port, timeout=limit(timeout))
 
     def call(self, method, path, body=None, headers=None, timeout=60):
         """body: a dict goes out as JSON, bytes or text as they are."""
@@ -264,7 +267,7 @@ def run():
 
 def raw(d, data, timeout=10):
     """Bytes over a connection of our own; what came back until it closed."""
-    s = socket.create_connection((d.host, d.port), timeout=timeout * SLOW)
+    s = socket.create_connection((d.host, d.port), timeout=limit(timeout))
     s.sendall(data)
     out = b""
     try:

@@ -130,7 +130,7 @@ T_CASE(a_flood_of_yaml_directives_is_refused_at_once)
 	struct strbuf b = {0};
 	for (int i = 0; i < 100000; i++)
 		sb_addf(&b, "%%TAG !a%d! b\n", i);
-	alarm(10);
+	alarm(t_limit(10));
 	refuses(rkj_parse_yaml, sb_str(&b), "%TAG more than 64 times");
 	sb_fini(&b);
 	gives(rkj_parse_yaml, "%TAG !e! x\n--- {a: 1}", "{\"a\":1}");

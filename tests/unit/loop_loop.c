@@ -23,7 +23,7 @@ stop(void *ctx)
 static void
 run(struct loop *l)
 {
-	alarm(10);
+	alarm(t_limit(10));
 	loop_run(l);
 	alarm(0);
 }

@@ -16,7 +16,7 @@ open_loop(void)
 static void
 run(struct loop *l)
 {
-	alarm(10);
+	alarm(t_limit(10));
 	loop_run(l);
 	alarm(0);
 }

@@ -246,9 +246,10 @@ T_CASE(what_was_to_be_sent_of_a_job_that_was_deleted_elsewhere_is_forgotten)
 	w_start(&a, "a");
 	w_wait_mirror(&a, MIRROR_OWNER);
 	int64_t now = mono_ms();
-	ship_drain(a.ship, now + 10000, on_drained, NULL);
+	ship_drain(a.ship, now + 1000 * (int64_t)t_limit(10), on_drained,
+	    NULL);
 	w_until(is_drained, "the end of the drain");
-	t_check(mono_ms() < now + 5000);
+	t_check(mono_ms() < now + 1000 * (int64_t)t_limit(10) / 2);
 	w_kill(&a);
 	free(id);
 	w_world_end();

@@ -38,7 +38,7 @@ run(const char *fmt)
 	the.over = false;
 	on_line(&the, line, strlen(line));
 	the.over = true;
-	alarm(20);
+	alarm(t_limit(20));
 	if (the.jobs != NULL)
 		loop_run(the.loop);
 	alarm(0);

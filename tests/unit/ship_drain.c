@@ -95,10 +95,11 @@ T_CASE(a_drain_ends_when_all_is_in_the_bucket)
 	s_save(id, 100);
 	s_save(id, 200);
 	int64_t now = mono_ms();
-	ship_drain(S.ship, now + 15000, on_drained, NULL);
+	ship_drain(S.ship, now + 1000 * (int64_t)t_limit(15), on_drained,
+	    NULL);
 	t_eq_int(drained, 0);
 	w_until(is_drained, "the end of the drain");
-	t_check(mono_ms() < now + 10000);
+	t_check(mono_ms() < now + 1000 * (int64_t)t_limit(15) / 2);
 	t_eq_str(s_state(id, "step-000000100"), "verified");
 	t_eq_str(s_state(id, "step-000000200"), "verified");
 	t_has(w_events(id), "[drain] step 200 is in the bucket");
@@ -111,7 +112,8 @@ T_CASE(a_drain_with_nothing_to_do_ends_at_once)
 	s_prepare();
 	S.c.prefix = NULL;
 	s_open();
-	ship_drain(S.ship, mono_ms() + 15000, on_drained, NULL);
+	ship_drain(S.ship, mono_ms() + 1000 * (int64_t)t_limit(15), on_drained,
+	    NULL);
 	w_until(is_drained, "the end of the drain");
 	s_close();
 }
@@ -150,9 +152,10 @@ T_CASE(a_drain_that_is_refused_ends_before_its_deadline)
 	write_file("bucket", "");
 	s_save(id, 200);
 	int64_t now = mono_ms();
-	ship_drain(S.ship, now + 15000, on_drained, NULL);
+	ship_drain(S.ship, now + 1000 * (int64_t)t_limit(15), on_drained,
+	    NULL);
 	w_until(is_drained, "the end of the drain");
-	t_check(mono_ms() < now + 10000);
+	t_check(mono_ms() < now + 1000 * (int64_t)t_limit(15) / 2);
 	t_has(w_events(id), "the bucket has none of it");
 	s_close();
 }
@@ -162,7 +165,7 @@ T_CASE(what_trainers_commit_in_a_drain_goes_up)
 	s_begin();
 	char *id = w_submit("run");
 	w_wait_step(id, 5);
-	int64_t by = mono_ms() + 15000;
+	int64_t by = mono_ms() + 1000 * (int64_t)t_limit(15);
 	sup_drain(W.sup, by, "drain", NULL, NULL);
 	ship_drain(S.ship, by, on_drained, NULL);
 	w_until(is_drained, "the end of the drain");

@@ -31,7 +31,8 @@ T_CASE(a_drain_saves_everything_takes_no_more_and_the_next_daemon_goes_on)
 	w_wait_step(c, 3);
 	w_wait(b, JOB_STARTING);
 	t_eq_int(sup_pause(W.sup, c, NULL, NULL), RK_OK);
-	sup_drain(W.sup, mono_ms() + 10000, "shutdown", on_drained, NULL);
+	sup_drain(W.sup, mono_ms() + 1000 * (int64_t)t_limit(10),
+	    "shutdown", on_drained, NULL);
 	t_eq_int(drained, 0);
 	t_check(sup_draining(W.sup));
 	t_eq_int(w_try_submit(w_job("ok"), id, &why), RK_EBUSY);
@@ -47,7 +48,8 @@ T_CASE(a_drain_saves_everything_takes_no_more_and_the_next_daemon_goes_on)
 	w_spin(50);
 	t_eq_int(w_state(a), JOB_QUEUED);
 	t_eq_int(drained, 1);
-	sup_drain(W.sup, mono_ms() + 10000, "again", on_drained, NULL);
+	sup_drain(W.sup, mono_ms() + 1000 * (int64_t)t_limit(10),
+	    "again", on_drained, NULL);
 	w_spin(20);
 	t_eq_int(drained, 2);
 	w_close();
@@ -165,8 +167,10 @@ T_CASE(a_daemon_that_is_taken_over_says_so_whatever_it_was_draining_for)
 	w_begin();
 	char *a = w_submit("run");
 	w_wait_step(a, 3);
-	sup_drain(W.sup, mono_ms() + 9000, "shutdown", NULL, NULL);
-	sup_drain(W.sup, mono_ms() + 9000, "taken_over", on_drained, NULL);
+	sup_drain(W.sup, mono_ms() + 1000 * (int64_t)t_limit(9),
+	    "shutdown", NULL, NULL);
+	sup_drain(W.sup, mono_ms() + 1000 * (int64_t)t_limit(9),
+	    "taken_over", on_drained, NULL);
 	w_until(is_drained, "the end of the drain");
 	t_eq_str(w_reason(a), "taken_over");
 	message_has(a, "another daemon has taken the jobs over; the job goes on "

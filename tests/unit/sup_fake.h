@@ -35,16 +35,14 @@ w_look(void *ctx)
 		loop_timer_at(w->look, mono_ms() + 2);
 }
 
-/* Run the loop until the condition holds, or fail after 20 s, or after as many
- * times that as $T_SLOW says. */
+/* Run the loop until the condition holds, or fail when that should long have
+ * been so. */
 static inline void
 w_until(bool (*fn)(struct world *), const char *what)
 {
-	const char *slow = getenv("T_SLOW");
-
 	W.until = fn;
 	W.came = false;
-	W.deadline_ms = mono_ms() + 20000 * (slow != NULL ? atoi(slow) : 1);
+	W.deadline_ms = mono_ms() + 1000 * (int64_t)t_limit(20);
 	loop_timer_at(W.look, mono_ms());
 	loop_run(W.loop);
 	if (!W.came) {
@@ -101,8 +99,8 @@ w_prepare(void)
 	 * waits for it. */
 	W.c = (struct sup_config){ .state_dir = W.state_dir,
 		.trainer = W.trainer, .threads = 4, .memory = 4ull << 30,
-		.stall_timeout_ms = 10000, .start_timeout_ms = 10000,
-		.stop_timeout_ms = 10000, .retry_base_ms = 20,
+		.stall_timeout_ms = 30000, .start_timeout_ms = 30000,
+		.stop_timeout_ms = 30000, .retry_base_ms = 20,
 		.retry_max_ms = 100, .disk_check_ms = 20, .disk_reserve = 1,
 		.nice = 1 };
 }

@@ -283,7 +283,7 @@ fake_main(int argc, char **argv)
 
 	if (argc < 2 || strcmp(argv[1], "--wire") != 0)
 		return;
-	alarm(60);              /* whatever a test does, none stays behind */
+	alarm(300);              /* whatever a test does, none stays behind */
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 2; i + 1 < argc; i += 2) {
 		const char *v = argv[i + 1];

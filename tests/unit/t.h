@@ -122,6 +122,29 @@ t_shared(const char *rel)
 	return path;
 }
 
+/*
+ * For a limit that guards against hanging: seconds in which what takes `s` on a
+ * machine that has nothing else to do is done for sure.  The more threads want
+ * to run than there are cores, the longer; outside/patience.py has the same.
+ */
+static inline unsigned
+t_limit(unsigned s)
+{
+	const char *slow = getenv("T_SLOW");
+	long cores = sysconf(_SC_NPROCESSORS_ONLN), run = 0;
+	FILE *f = fopen("/proc/loadavg", "re");
+
+	if (f != NULL) {
+		if (fscanf(f, "%*s %*s %*s %ld", &run) != 1)
+			run = 0;
+		fclose(f);
+	}
+	if (cores < 1 || run < cores)
+		run = cores = 1;
+	return s * 3 * (unsigned)(slow != NULL ? atoi(slow) : 1) *
+	    (unsigned)((run + cores - 1) / cores);
+}
+
 static inline int
 t_rm(const char *p, const struct stat *s, int f, struct FTW *w)
 {

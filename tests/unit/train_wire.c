@@ -40,7 +40,7 @@ say(struct daemon *d, enum wire_type type, json_t *m)
 static bool
 hear(struct daemon *d, enum wire_type want, struct wire_msg *m)
 {
-	const int64_t end = mono_ms() + 30000;
+	const int64_t end = mono_ms() + 1000 * (int64_t)t_limit(30);
 	struct rk_why why = {0};
 	enum rk_err rc;
 	bool gone = false;
