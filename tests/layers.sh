@@ -2,6 +2,7 @@
 # src/LAYERS and the code agree: every #include of our own headers and of the
 # outside headers that have an owner is allowed by the page, every outside
 # library header has one owner, and the page names no module that is not there.
+# Beside that, who may start a thread and take a signal.
 # Prints `ok` or `FAILED` lines as the unit tests do.  An argument is the tree.
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
@@ -62,6 +63,22 @@ if [ $bad = 0 ]; then
 	echo "ok the_code_includes_what_LAYERS_allows"
 else
 	echo "FAILED the_code_includes_what_LAYERS_allows"
+fi
+
+# kernel.h and base.h say why: a thread begins with its signals blocked, and no
+# program has a handler.
+faults=$({
+	grep -rnE '\<(pthread_create|thrd_create)\(' src include | grep -v '^src/base/thread.c:'
+	grep -rnE '\<(sigvec|sigset|bsd_signal|sysv_signal|sigaltstack)\(' src include
+	grep -rnE '\<signal\([A-Z]' src include | grep -vE 'SIG_(IGN|DFL)\)'
+	grep -rnE '\<sa_(sigaction|handler) = |\<sigaction\([^,]*, *[^N ]' src include
+} | grep -vE ':[0-9]+: \*|/\*.*pthread_create')
+if [ -z "$faults" ]; then
+	echo "ok no_thread_takes_signals_and_no_program_has_a_handler"
+else
+	printf '%s\n' "$faults" >&2
+	echo "FAILED no_thread_takes_signals_and_no_program_has_a_handler"
+	bad=1
 fi
 
 # The check itself: an include that LAYERS forbids must be found.

@@ -1,6 +1,6 @@
 /*
- * base - what every module stands on: errors, log, strings, time, files that
- * stay, digests, names and random numbers.
+ * base - what every module stands on: errors, log, strings, time, threads,
+ * files that stay, digests, names and random numbers.
  *
  * Nothing here keeps state but the log's level and the newest id.  Everything
  * may be called from any thread.  Times are milliseconds: `now_ms` since the epoch
@@ -9,6 +9,8 @@
 #ifndef REKINDLE_BASE_H
 #define REKINDLE_BASE_H
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -156,6 +158,29 @@ int64_t mono_ns(void);
 /* "2026-11-23T12:00:00.123Z"; out holds at least RK_TIME bytes. */
 #define RK_TIME 32
 char *rk_time_text(char *out, int64_t ms);
+
+/* --- threads and signals --------------------------------------------------- */
+
+/*
+ * No program of ours has a signal handler, and every thread but the one that a
+ * program waits for signals with has the signals blocked that can be.  A
+ * handler would run on the stack of whatever thread was interrupted, and that
+ * stack may be foreign code's (kernel.h).  rekindled reads its signals from a
+ * descriptor (loop_signal), rekindle-train from a thread of its own
+ * (src/train/signals.c); rekindle leaves them as they are.
+ *
+ * `that_wait`: all signals but those by which a thread is told of its own
+ * fault (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS): blocking them would
+ * only keep a debugger's or a sanitizer's handler from them.
+ */
+void rk_signals_that_wait(sigset_t *set);
+/* Block them in the calling thread, and in those that it starts; *old is the
+ * mask before (NULL: not wanted). */
+void rk_signals_block(sigset_t *old);
+/* pthread_create() of a thread that has them blocked; an errno, 0 for none.  All
+ * our threads are started by this call. */
+int rk_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
+    RK_MUSTCHECK;
 
 /* --- files ---------------------------------------------------------------- */
 

@@ -12,6 +12,28 @@
  *
  * Matrices are row-major; [M,N] has M rows.  Buffers are 64-byte aligned when
  * they come from kernel_alloc().
+ *
+ * Signals.  The code that oneDNN compiles for a matrix product takes the stack
+ * pointer for a register of its own while it runs: what the kernel of the
+ * system puts on the "stack" of a thread that it interrupts there lands in the
+ * heap.  So the rule for every thread that may come into this module: no signal
+ * handler, whoever installed it, runs on the thread's own stack.
+ *  - kernel_init() blocks all signals that can be blocked in the calling
+ *    thread, for good; the team's threads, and any that a library starts from
+ *    them, begin so (rk_signals_block).  A program waits for its signals in a
+ *    thread that stays out of this module.  Blocking is preferred to
+ *    sigaltstack(2), which each thread needs for itself, also those that
+ *    libraries start, and which a handler that was installed by others without
+ *    SA_ONSTACK does not use.
+ *  - What a library does by signals in this process follows from that.  A
+ *    profiler that samples by SIGPROF (gprof, gperftools) sees the waiting
+ *    thread alone; perf(1), which needs no signals, sees all.  A debugger stops
+ *    threads by ptrace(2), which needs none of the stack (calling a function
+ *    from the debugger does); to interrupt from gdb send SIGSTOP, for SIGINT
+ *    goes to the waiting thread.
+ *  - Faults (SIGSEGV and its like) cannot be blocked.  A crash handler has to be
+ *    installed with SA_ONSTACK and needs an alternate stack in each thread, as
+ *    the sanitizers do it; we install none.
  */
 #ifndef REKINDLE_KERNEL_H
 #define REKINDLE_KERNEL_H
@@ -20,8 +42,8 @@
 
 /*
  * Start the process's team: the calling thread and threads-1 more, denormals
- * flushed to zero on each.  Once a process; kernel_fini() joins them.  Idle
- * threads spin briefly, then sleep.
+ * flushed to zero and signals blocked on each.  Once a process; kernel_fini()
+ * joins them.  Idle threads spin briefly, then sleep.
  */
 enum rk_err kernel_init(int threads) RK_MUSTCHECK;
 void kernel_fini(void);

@@ -54,13 +54,22 @@ extern const char train_usage[];
 
 /*
  * The program behind the options; returns its exit code.  Once a process: it
- * starts the kernel's team and takes SIGTERM, SIGINT and SIGHUP.
+ * starts the kernel's team and takes SIGTERM, SIGINT and SIGHUP: the first has
+ * a checkpoint committed, one more than half a second after it ends the process
+ * at once.
  */
 #define TRAIN_FINISHED 0
 #define TRAIN_FAILED   1
 #define TRAIN_USAGE    2
 #define TRAIN_REFUSED  3
 int train_main(const struct train_options *o);
+
+/*
+ * Block the signals that can be, in the calling thread and all that begin after
+ * that (kernel.h says why).  main.c has it called before the first constructor
+ * of a library; train_main() calls it, too.
+ */
+void train_hold_signals(void);
 
 /*
  * A warm start's plan, one row a tensor:

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,15 +94,9 @@ plan(struct load *l, const struct spec_source *s)
 static void
 load_all(struct load *l, int n)
 {
-	sigset_t all, old;
-
-	/* Signals are for the program's own threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (int i = 1; i < n; i++)
-		l[i].threaded = pthread_create(&l[i].thread, NULL, load_main,
+		l[i].threaded = rk_thread_start(&l[i].thread, load_main,
 		    &l[i]) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	for (int i = 0; i < n; i++)
 		if (!l[i].threaded)
 			load_main(&l[i]);

@@ -282,8 +282,6 @@ deliver(void *ctx, unsigned events)
 static enum rk_err
 start(struct http *h)
 {
-	sigset_t all, old;
-
 	h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->eventfd < 0) {
 		log_errno("http: eventfd");
@@ -296,11 +294,7 @@ start(struct http *h)
 	    (long)h->connections);
 	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING,
 	    (long)CURLPIPE_NOTHING);
-	/* Signals are the loop's own: the thread is born without any. */
-	sigfillset(&all);
-	must(pthread_sigmask(SIG_SETMASK, &all, &old) == 0);
-	int rc = pthread_create(&h->thread, NULL, engine, h);
-	must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+	int rc = rk_thread_start(&h->thread, engine, h);
 	h->started = rc == 0;
 	if (rc != 0)
 		log_error("http: no thread: %s", strerror(rc));

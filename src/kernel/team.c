@@ -23,7 +23,6 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -185,24 +184,19 @@ stop_workers(int n)
 enum rk_err
 kernel_init(int threads)
 {
-	sigset_t all, old;
-
 	must(threads >= 1 && threads <= MAX_THREADS && team.threads == 0);
+	rk_signals_block(NULL);
 	kernel_gemm_init();
 	seat = 1;
 	set_up_thread();
 	team.workers = xcalloc((size_t)threads, sizeof(*team.workers));
-	/* Signals are for the program's own threads, not for the team. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int started = 0, e = 0;
 	while (started < threads - 1 && e == 0) {
-		e = pthread_create(&team.workers[started], NULL, worker_main,
+		e = rk_thread_start(&team.workers[started], worker_main,
 		    (void *)(intptr_t)(started + 2));
 		if (e == 0)
 			started++;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (e != 0) {
 		errno = e;
 		log_errno("kernel: cannot start %d threads", threads);

@@ -149,18 +149,12 @@ worker(void *ctx)
 	return NULL;
 }
 
-/* Signals are the loop's own: a worker is born with all of them blocked. */
 static void
 start_workers(struct loop *l)
 {
-	sigset_t all, old;
-
-	sigfillset(&all);
-	must(pthread_sigmask(SIG_SETMASK, &all, &old) == 0);
-	while (l->nworkers < LOOP_WORKERS && pthread_create(
-	    &l->workers[l->nworkers], NULL, worker, l) == 0)
+	while (l->nworkers < LOOP_WORKERS && rk_thread_start(
+	    &l->workers[l->nworkers], worker, l) == 0)
 		l->nworkers++;
-	must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
 }
 
 void

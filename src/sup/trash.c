@@ -60,7 +60,7 @@ trash_remove(struct sup *s, const char *name)
 		t = xcalloc(1, sizeof(*t));
 		t->dirfd = s->jobs_fd;
 		t->name = xstrdup(name);
-		if (pthread_create(&t->thread, NULL, remove_it, t) == 0) {
+		if (rk_thread_start(&t->thread, remove_it, t) == 0) {
 			t->next = s->trash;
 			s->trash = t;
 			return;

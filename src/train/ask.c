@@ -1,44 +1,7 @@
 /* What the daemon, a signal or a closed socket ask of the run. */
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "run.h"
-
-static volatile sig_atomic_t signals;
-
-/* Somebody who asks twice does not want to wait for the checkpoint. */
-static void
-on_signal(int sig)
-{
-	(void)sig;
-	if (signals++ > 0)
-		_exit(TRAIN_FAILED);
-}
-
-void
-ask_signals(void)
-{
-	static const int ours[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal }, old;
-
-	sigemptyset(&a.sa_mask);
-	a.sa_flags = SA_RESTART;
-	for (size_t i = 0; i < RK_ARRAY_LEN(ours); i++) {
-		/* nohup and shells that put a job aside ignore some. */
-		if (sigaction(ours[i], NULL, &old) == 0 &&
-		    old.sa_handler == SIG_IGN)
-			continue;
-		sigaction(ours[i], &a, NULL);
-	}
-	signal(SIGPIPE, SIG_IGN);
-}
-
-bool
-ask_signalled(void)
-{
-	return signals > 0;
-}
 
 static void
 leave(struct ask *a, enum wire_outcome outcome, double deadline_s)
@@ -109,7 +72,7 @@ listen_to(struct wire *w, struct run *r)
 void
 ask_poll(struct run *r)
 {
-	if (signals > 0)
+	if (signals_came())
 		leave(&r->ask, WIRE_STOPPED, 0);
 	if (r->rep.wire != NULL && !r->rep.gone)
 		listen_to(r->rep.wire, r);

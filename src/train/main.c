@@ -3,6 +3,22 @@
 
 #include "rekindle/train.h"
 
+/*
+ * A library may start threads in its constructor (OpenBLAS with pthreads does),
+ * and these would take signals that are not theirs.  What is in this section
+ * runs before any constructor.
+ */
+static void
+first_of_all(int argc, char **argv, char **envp)
+{
+	(void)argc;
+	(void)argv;
+	(void)envp;
+	train_hold_signals();
+}
+static void (*const before_constructors)(int, char **, char **)
+    __attribute__((section(".preinit_array"), used)) = first_of_all;
+
 int
 main(int argc, char **argv)
 {

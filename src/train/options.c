@@ -31,8 +31,8 @@ const char train_usage[] =
     "                    what checkpoints and metrics say they belong to\n"
     "  --version, --help\n"
     "\n"
-    "SIGTERM and SIGINT commit a checkpoint and end; a second one ends at\n"
-    "once.\n"
+    "SIGTERM, SIGINT and SIGHUP commit a checkpoint and end; a second one, half\n"
+    "a second later or more, ends at once.\n"
     "\n"
     "exit: 0 finished, or stopped with a checkpoint; 1 failed; 2 wrong usage;\n"
     "3 the job, its data or its model are wrong and trying again cannot help\n";

@@ -67,7 +67,7 @@ take_lock(struct run *r)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return run_fail_rc(r, rk_from_errno(errno),
 			    "cannot lock the run");
-		if (mono_ms() >= end_ms || ask_signalled())
+		if (mono_ms() >= end_ms || signals_came())
 			return run_fail(r, "io", false, "another trainer has "
 			    "this run: %s", r->dir);
 		usleep(LOCK_LOOK_MS * 1000);
@@ -248,10 +248,9 @@ train_main(const struct train_options *o)
 		    "%d is no socket\n", WIRE_FD);
 		return TRAIN_USAGE;
 	}
-	ask_signals();
 	report_open(&r.rep, o->wire && !asks ? WIRE_FD : -1);
 	r.rep.quiet = asks;
-	bool ok = run_load_spec(&r);
+	bool ok = signals_start(&r) && run_load_spec(&r);
 	if (ok)
 		ok = asks ? start_team(&r) && summary_print(&r) : train(&r);
 	int code = TRAIN_FINISHED;

@@ -15,6 +15,7 @@
  *	due.c      when a checkpoint is due, and taking it
  *	writer.c   the thread that writes it
  *	ask.c      what the daemon, a signal or a closed socket ask for
+ *	signals.c  the thread that waits for signals
  *	report.c   events, progress and ends, to the wire or to people
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
@@ -196,8 +197,10 @@ bool at_limit(const struct run *r);
 double stall_ratio(const struct run *r);
 
 /* ask.c */
-void ask_signals(void);
-bool ask_signalled(void);
 void ask_poll(struct run *r);
+
+/* signals.c: take SIGTERM, SIGINT and SIGHUP from here on.  Has one come? */
+bool signals_start(struct run *r);
+bool signals_came(void);
 
 #endif

@@ -1,6 +1,5 @@
 /* What a run goes on from: see start.h. */
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +29,6 @@ start_main(void *arg)
 void
 start_begin(struct start *s, const struct run *r)
 {
-	sigset_t all, old;
-
 	*s = (struct start){
 		.selector = r->o->from != NULL ? r->o->from :
 		    r->spec->training.resume_from,
@@ -42,10 +39,7 @@ start_begin(struct start *s, const struct run *r)
 	};
 	if (strcmp(s->selector, "none") == 0)
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	s->running = pthread_create(&s->thread, NULL, start_main, s) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->running = rk_thread_start(&s->thread, start_main, s) == 0;
 	if (!s->running)
 		start_main(s);
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -278,19 +277,13 @@ static int
 start_thread(struct writer *w)
 {
 	pthread_condattr_t a;
-	sigset_t all, old;
 
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&a);
 	pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->changed, &a);
 	pthread_condattr_destroy(&a);
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int e = pthread_create(&w->thread, NULL, writer_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return e;
+	return rk_thread_start(&w->thread, writer_main, w);
 }
 
 static void
