@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 
-from t import BUILD, SLOW, Skip, case, eq, has, run, tiny, wait_for
+from t import BUILD, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
 # --- a small disk ---------------------------------------------------------------------------
@@ -99,7 +99,7 @@ def _(d):
     with open(f"{d.root}/job.json", "w") as f:
         json.dump(job, f)
     subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/alone", f"{d.root}/job.json"], check=True,
-                   capture_output=True, timeout=120 * SLOW)
+                   capture_output=True, timeout=limit(120))
     mount(d, "12m")
     d.start(*config(d, "disk: {reserve: 1MiB, check: 0.2}\n"))
     i = d.submit(job)
@@ -137,7 +137,7 @@ def refusal(d, *flags, state=None):
     """The exit code and the words of a daemon that does not start."""
     r = subprocess.run([f"{BUILD}/rekindled", "--state-dir", state or d.state, "--listen", "127.0.0.1:0", "--socket",
                         f"{d.root}/sock", "--trainer", f"{BUILD}/rekindle-train", *flags],
-                       capture_output=True, text=True, timeout=30 * SLOW)
+                       capture_output=True, text=True, timeout=limit(30))
     eq(r.stdout, "", "stdout")
     return r.returncode, r.stderr
 

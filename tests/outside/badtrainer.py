@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from t import BUILD, SLOW, case, eq, has, run, tiny, wait_for
+from t import BUILD, SLOW, case, eq, has, limit, run, tiny, wait_for
 
 # What stands in for rekindle-train.  What it does is the job's name; all jobs
 # with another name are trained.
@@ -160,7 +160,7 @@ def _(d):
         f.write("just text")
     for path in ("/nowhere/rekindle-train", d.root, f"{d.root}/text"):
         r = subprocess.run([f"{BUILD}/rekindled", "--state-dir", f"{d.root}/s", "--listen", "none", "--socket",
-                            f"{d.root}/sock", "--trainer", path], capture_output=True, text=True, timeout=20 * SLOW)
+                            f"{d.root}/sock", "--trainer", path], capture_output=True, text=True, timeout=limit(20))
         assert r.returncode not in (0, -6, -11), f"{path}: exit {r.returncode}"
         has(r.stderr, path)
 

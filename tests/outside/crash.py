@@ -20,10 +20,11 @@ import time
 import urllib.error
 import urllib.request
 
+from patience import SLOW, Patience, limit
+
 BUILD = os.environ.get("BUILD", "build")
 KILLS = int(os.environ.get("KILLS", "40"))
 SEED = int(os.environ.get("SEED", "1"))
-SLOW = int(os.environ.get("T_SLOW", "1"))
 rng = random.Random(SEED)
 
 
@@ -94,7 +95,7 @@ class Daemon:
         req.add_header("Content-Type", "application/json")
         if key:
             req.add_header("Idempotency-Key", key)
-        with urllib.request.urlopen(req, timeout=20) as r:
+        with urllib.request.urlopen(req, timeout=limit(20)) as r:
             return json.load(r)
 
     def trainers(self):
@@ -136,8 +137,8 @@ def weights(state, job):
 
 
 def wait_all(d, ids, seconds):
-    end = time.time() + seconds * SLOW
-    while time.time() < end:
+    p = Patience(seconds)
+    while not p.spent():
         states = {i: d.call("GET", f"/v1/jobs/{i}") for i in ids}
         if all(s["state"] in ("succeeded", "failed", "cancelled") for s in states.values()):
             return states

@@ -28,7 +28,7 @@ import time
 import uuid
 
 from stub import No
-from t import BUILD, SLOW, eq
+from t import BUILD, eq, limit
 
 PROGRAM = f"{BUILD}/unit/remote_drive"
 
@@ -63,7 +63,7 @@ class Drive:
             self.proc = subprocess.Popen([PROGRAM, "--drive"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=err, env=self.env)
         self.say(self.config)
-        r = self.line(20)
+        r = self.line(limit(20))
         assert r.get("ok"), f"the configuration is refused: {r}"
 
     def kill(self):
@@ -80,7 +80,7 @@ class Drive:
         except BrokenPipeError:
             pass
         try:
-            rc = p.wait(30 * SLOW)
+            rc = p.wait(limit(30))
         except subprocess.TimeoutExpired:
             p.kill()
             p.wait()
@@ -102,13 +102,13 @@ class Drive:
 
     def line(self, seconds):
         """The next one; the program is killed if there is none in time."""
-        late = threading.Timer(seconds * SLOW, self.kill)
+        late = threading.Timer(seconds, self.kill)
         late.start()
         try:
             raw = self.proc.stdout.readline()
         finally:
             if not late.is_alive() and not raw:
-                raise AssertionError(f"remote_drive said nothing for {seconds * SLOW} s: {self.said()}")
+                raise AssertionError(f"remote_drive said nothing for {seconds:.0f} s: {self.said()}")
             late.cancel()
         if not raw:
             raise Dead(self.said())
@@ -122,7 +122,7 @@ class Drive:
         self.say({"id": self.current, "do": do, "uri": uri, **{k: v for k, v in args.items() if v is not None}})
 
     def wait(self, seconds=60):
-        entries, end = [], time.monotonic() + seconds * SLOW
+        entries, end = [], time.monotonic() + limit(seconds)
         while True:
             v = self.line(max(0.1, end - time.monotonic()))
             if v.get("id") != self.current:

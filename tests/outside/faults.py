@@ -15,7 +15,7 @@ from drive import Drive, refused
 from proxy import (after, answer, call, call_after, cut_down, cut_up, delay, drop, edit, flip_down, flip_up,
                    stall_down, stall_up)
 from s3 import Proxy, Store
-from t import SLOW, case, eq, has, run, wait_for
+from t import case, eq, has, limit, run, wait_for
 
 LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
@@ -131,7 +131,7 @@ def _(s):
     took = time.monotonic() - t
     s.g.cont_osd()
     refused(r, "unavailable")
-    assert took < 4 * SLOW, f"took {took:.1f} s"
+    assert took < limit(4), f"took {took:.1f} s"
     s.absent()
 
 
@@ -347,9 +347,8 @@ def _(d):
             s.uploaded(dr.upload(s.uri, s.path, sha256=s.sha))
         for ca in (other, None):
             with Drive(d.root, s.g.store(door.url, **({"ca_file": ca} if ca else {}))) as dr:
-                t = time.monotonic()
                 r = dr.put(f"s3://{s.bucket}/other", b"secret")
-                assert time.monotonic() - t < 2 * SLOW, "it was tried again and again"
+                eq(r.get("tries"), 1, "how often it was tried")
                 assert r["end"] not in ("ok", "missing"), r
                 has(r["error"].lower(), "certificate")
         eq(s.there("other"), None)
@@ -415,14 +414,14 @@ def _(s):
     s.p.rule(stall_up(MIB), "PUT", "partNumber=", times=None)
     t = time.monotonic()
     refused(s.upload(deadline_ms=2000), "unavailable")
-    assert time.monotonic() - t < 5 * SLOW
+    assert time.monotonic() - t < limit(5)
     s.absent()
     s.p.clear()
     s.stored()
     s.p.rule(stall_down(MIB), "GET", times=None)
     t = time.monotonic()
     refused(s.download(deadline_ms=2000), "unavailable")
-    assert time.monotonic() - t < 5 * SLOW
+    assert time.monotonic() - t < limit(5)
 
 
 @fault("connections that stall are made anew after a while", stall_ms=30000 if LONG else 1500)

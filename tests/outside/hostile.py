@@ -5,7 +5,6 @@ object, or learn what is not its own."""
 import re
 import socket
 import threading
-import time
 
 from drive import Drive, refused
 from t import case, eq, has, run

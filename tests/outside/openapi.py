@@ -8,7 +8,7 @@ import json
 import os
 import re
 
-from t import SLOW, Reply, case, eq, has, run, tiny, wait_for
+from t import Reply, case, eq, has, limit, run, tiny, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -135,7 +135,7 @@ class Caller:
         """As Daemon.call(), but of a stream only the beginning is read."""
         h = {"Content-Type": "application/json"} if method in ("POST", "PATCH") else {}
         h.update(headers or {})
-        c = http.client.HTTPConnection(self.d.host, self.d.port, timeout=20 * SLOW)
+        c = http.client.HTTPConnection(self.d.host, self.d.port, timeout=limit(20))
         try:
             c.request(method, path, json.dumps(body) if isinstance(body, (dict, list)) else body,
                       {k: v for k, v in h.items() if v is not None})

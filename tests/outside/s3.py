@@ -50,7 +50,7 @@ import xml.sax.saxutils
 from proxy import Proxy     # noqa: F401
 from signed import send, sign   # noqa: F401
 from stub import Store      # noqa: F401
-from t import SLOW, Skip, wait_for
+from t import Skip, limit, wait_for
 
 
 # --- Ceph RADOS Gateway -------------------------------------------------------------------
@@ -270,7 +270,7 @@ class Rgw:
 
     def ceph(self, *argv):
         r = subprocess.run(argv, env=self.ceph_env(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                           timeout=60 * SLOW, cwd=self.root)
+                           timeout=limit(60), cwd=self.root)
         assert r.returncode == 0, f"{' '.join(argv[:3])}: {r.stderr[-500:]}"
         return r.stdout
 

@@ -19,7 +19,7 @@ import bucket
 import s3
 from proxy import after, answer, call, call_after, cut_down, cut_up, drop, edit, flip_down, flip_up
 from s3 import Proxy, Store
-from t import SLOW, Skip, case, eq, has, run, tiny, wait_for
+from t import Skip, case, eq, has, limit, run, tiny, wait_for
 
 LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
@@ -286,7 +286,7 @@ def _(d):
                  lambda: "SignatureDoesNotMatch" in str(s.newest(id)[1]))
         eq(said(d, "SignatureDoesNotMatch"), 1, "how often the log says it")
         d.proc.send_signal(signal.SIGTERM)
-        d.proc.wait(15 * SLOW)          # it does not wait for what is refused
+        d.proc.wait(limit(15))          # it does not wait for what is refused
         for root, _, names in os.walk(d.root):
             for name in names:
                 if name == "rekindled.yaml":
@@ -335,7 +335,7 @@ def _(s):
                 hit.set()
                 s.d.proc.kill()
         s.p.rule(call(die) if rng.random() < 0.5 else call_after(die), skip=n)
-        if not hit.wait(40 * SLOW):
+        if not hit.wait(limit(40)):
             break
         s.d.proc.wait()
         s.d.kill()

@@ -21,7 +21,7 @@ from clouds import Cloud
 from metadata import Metadata
 from proxy import answer, call, call_after, cut_up
 from s3 import Proxy, Store
-from t import BUILD, SLOW, Skip, case, csv, eq, has, run, tiny, wait_for
+from t import BUILD, Patience, Skip, case, crowd, csv, eq, has, limit, run, tiny, wait_for
 
 LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
@@ -215,7 +215,7 @@ def _(d):
     eq(said(d, "(?i)cannot send.*certificate"), 1, "how often the log says it")
     t = time.monotonic()
     eq(d.stop(), 0)
-    assert time.monotonic() - t < 10, "it waited for what is refused"
+    assert time.monotonic() - t < limit(10), "it waited for what is refused"
     eq(g.keys_of(b), [])
     config["stores"] = [g.store(door.url, ca_file=door.ca)]
     bucket.rekindled(d, config)
@@ -310,8 +310,8 @@ def _(s):
     s.d.wait_state(id, "running")
     eq(s.gauge("rekindle_ship_verified_total"), 0)
     s.d.post(f"/v1/jobs/{id}/checkpoints", {"name": "now"}, want=201)
-    seen, cli, state, end = [], None, "", time.monotonic() + 60 * SLOW
-    while state != "verified" and time.monotonic() < end:
+    seen, cli, state, end = [], None, "", Patience(60)
+    while state != "verified" and not end.spent():
         v = list(bucket.durability(s.d, id).values())
         state = v[0]["state"] if v else "local"
         if not v or seen[-1:] != [(state, v[0]["percent"])]:
@@ -359,7 +359,8 @@ def _(s):
 def _(s):
     s.start("--threads", "3")
     owner(s.d)
-    s.p.rate = 6e6
+    slower = crowd()
+    s.p.rate = 6e6 / slower
     ids = {}
     for name, priority in (("low", 1), ("high", 9), ("middle", 5)):
         job = once(s.d, name)
@@ -371,10 +372,10 @@ def _(s):
     wait_for(30, "the line's rate is known", lambda: [
         v for v in bucket.durability(s.d, ids["low"]).values() if v["state"] == "verified"])
     t = time.monotonic()
-    s.d.post("/v1/drain", {"deadline_seconds": 6}, want=202)
+    s.d.post("/v1/drain", {"deadline_seconds": 6 * slower}, want=202)
     wait_for(20, "it has decided", lambda: "preempt: left after" in s.d.log())
     took = time.monotonic() - t
-    assert took < 7.5, f"{took:.1f} s of 6"
+    assert took < 7.5 * slower, f"{took:.1f} s of {6 * slower:.1f}"
     newest = {n: os.path.basename(sorted(glob.glob(f"{s.d.state}/jobs/{i}/checkpoints/step-*"))[-1])
               for n, i in ids.items()}
     there = bucket.checkpoints(s.g, s.b, "team/")
@@ -467,6 +468,8 @@ def _(s):
     id = d.submit(job("taken"))
     wait_for(20, "a checkpoint is in the bucket", lambda: [
         v for v in bucket.durability(d, id).values() if v["state"] == "verified"])
+    # Records follow half a second behind; without the job's own nobody takes it over.
+    wait_for(20, "so is the job's record", lambda: d.get("/v1/status").json["mirror"]["unwritten"] == 0)
     vanish(d, disk=True)
     had = max(bucket.checkpoints(s.g, s.b, "team/")[id])
     n, kills = 0, 0

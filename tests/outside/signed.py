@@ -14,7 +14,7 @@ import ssl
 import time
 import urllib.parse
 
-from t import SLOW
+from t import limit
 
 
 def quote(s, safe=""):
@@ -80,10 +80,10 @@ def send(url, method, path, query=None, headers=None, body=b"", ca=None, timeout
     if keys.get("id"):
         h = sign(method, u.netloc, wire, q, h, body, **keys)
     if u.scheme == "https":
-        c = http.client.HTTPSConnection(u.hostname, u.port, timeout=timeout * SLOW,
+        c = http.client.HTTPSConnection(u.hostname, u.port, timeout=limit(timeout),
                                         context=ssl.create_default_context(cafile=ca))
     else:
-        c = http.client.HTTPConnection(u.hostname, u.port, timeout=timeout * SLOW)
+        c = http.client.HTTPConnection(u.hostname, u.port, timeout=limit(timeout))
     try:
         c.putrequest(method, wire + ("?" + q if q else ""), skip_host="Host" in h, skip_accept_encoding=True)
         if "Content-Length" not in h and (body or method in ("PUT", "POST")):

@@ -65,6 +65,24 @@ def wait_for(seconds, what, fn):
         time.sleep(0.03)
 
 
+def cpu_of(pid):
+    """Seconds of CPU that a process has used: what a deed costs, however crowded the machine is."""
+    with open(f"/proc/{pid}/stat") as f:
+        v = f.read().rpartition(")")[2].split()
+    return (int(v[11]) + int(v[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def still_open(s):
+    """Has the other side of this socket said nothing and not closed it?"""
+    s.setblocking(False)
+    try:
+        return s.recv(1) != b""
+    except BlockingIOError:
+        return True
+    finally:
+        s.setblocking(True)
+
+
 class Reply:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body

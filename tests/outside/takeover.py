@@ -16,7 +16,7 @@ import signal
 import time
 
 import s3
-from t import BUILD, SLOW, Daemon, Skip, case, csv, eq, has, run, wait_for
+from t import SLOW, Daemon, Skip, case, csv, eq, has, limit, run, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = int(os.environ.get("SEED", "1"))
@@ -253,7 +253,7 @@ def machine_comes_back(w, rng):
     b = w.owner()
     time.sleep(rng.uniform(0, 1.5) * SLOW)
     a.proc.send_signal(signal.SIGCONT)
-    eq(a.proc.wait(30 * SLOW), TAKEN, "exit status of the one that came back")
+    eq(a.proc.wait(limit(30)), TAKEN, "exit status of the one that came back")
     has(a.log(), "were taken over: epoch 2")
     wait_for(20, "its trainers leave", lambda: not a.trainers())
     ends_without_the_first(w, b, ids)
@@ -307,7 +307,7 @@ def cut_off(w, rng):
         time.sleep(rng.uniform(0.5, 2) * SLOW)
         assert a.alive(), "it cannot know yet"
         p.heal()
-        eq(a.proc.wait(60 * SLOW), TAKEN, "exit status of the one that was cut off")
+        eq(a.proc.wait(limit(60)), TAKEN, "exit status of the one that was cut off")
         has(a.log(), "were taken over: epoch 2")
         wait_for(20, "its trainers leave", lambda: not a.trainers())
         ends_without_the_first(w, b, ids)
@@ -328,7 +328,7 @@ def _(d):
     try:
         a = w.owner()
         b = w.owner()
-        eq(a.proc.wait(30 * SLOW), TAKEN)
+        eq(a.proc.wait(limit(30)), TAKEN)
         has(a.log(), f"by {os.uname().nodename}")
         eq(mirror(b)["epoch"], 2)
         here = os.path.dirname(os.path.abspath(__file__))

@@ -20,7 +20,7 @@ import time
 import s3
 from drive import Drive, refused
 from proxy import Proxy, call, call_after, edit
-from t import SANITIZED, Skip, case, eq, has, run, wait_for
+from t import SANITIZED, Patience, Skip, case, eq, has, limit, run, wait_for
 
 MIB = 1 << 20
 PART = 5 * MIB                          # the least that S3 takes
@@ -128,7 +128,7 @@ def _(s):
     if not SANITIZED:
         assert peak < 40 << 10, f"{peak} kB of memory"
     s.drive.say({"do": "totals"})
-    t = s.drive.line(10)
+    t = s.drive.line(limit(10))
     assert t["up_rate"] > 1e6 and t["down_rate"] > 1e6, f"rates are not known: {t}"
 
 
@@ -371,18 +371,18 @@ def _(s):
     s.p.rate = 20e6
     s.begin_upload()
     ident, last = s.drive.current, 0
-    end = time.monotonic() + 30
+    end = Patience(30)
     while last < len(s.data) // 2:
-        assert time.monotonic() < end, "it does not move"
+        assert not end.spent(), "it does not move"
         s.drive.say({"id": ident, "do": "moved"})
-        v = s.drive.line(10)
+        v = s.drive.line(limit(10))
         if v.get("event") == "moved":
             eq(v["total"], len(s.data))
             assert last <= v["done"] <= v["total"], f"from {last} to {v['done']}"
             last = v["done"]
         time.sleep(0.02)
     s.drive.say({"id": ident, "do": "cancel"})
-    while s.drive.line(10).get("event") != "cancelled":
+    while s.drive.line(limit(10)).get("event") != "cancelled":
         pass
     s.p.rate = None
     r = s.drive.head(s.uri)
@@ -500,7 +500,7 @@ def _(s):
     s.drive.begin("download", s.uri, file=s.back)
     wait_for(20, "it is under way", lambda: s.p.count("GET") > 8)
     s.drive.say({"id": s.drive.current, "do": "cancel"})
-    while s.drive.line(10).get("event") != "cancelled":
+    while s.drive.line(limit(10)).get("event") != "cancelled":
         pass
     s.p.rate = None
     eq(s.drive.head(s.uri)["end"], "ok")
