@@ -47,6 +47,22 @@ void loop_fd_del(struct loop_fd **w);           /* NULL inside is fine */
  * in the order in which they were set. */
 struct loop_timer *loop_timer_add(struct loop *l, loop_timer_fn *fn, void *ctx);
 void loop_timer_at(struct loop_timer *t, int64_t at_ms);
+
+/*
+ * The clock to judge others by: milliseconds of mono_ms() without those in
+ * which this loop saw nothing - the process was stopped, its container paused,
+ * its machine frozen, or a callback took long.  What a trainer or a server said
+ * in a gap still lies in a buffer, and in most freezes it stood still itself; so
+ * "silent for so long" is counted on this clock.  Gaps of less than half a
+ * second are not noticed.
+ *
+ * A timer set by loop_timer_seen() is on this clock, and does not run before
+ * all that was ready has been delivered: read first, judge later.  While one is
+ * set, the loop wakes each half second, or a freeze could hide in a long sleep.
+ */
+int64_t loop_seen_ms(struct loop *l);
+void loop_timer_seen(struct loop_timer *t, int64_t at_seen_ms);
+
 void loop_timer_off(struct loop_timer *t);
 void loop_timer_del(struct loop_timer **t);
 

@@ -108,7 +108,8 @@ struct remote_result {
 typedef void remote_done_fn(void *ctx, const struct remote_result *r);
 
 /* How long to try: until deadline_ms on mono_ms()'s clock (0: 10 min without
- * progress), at most `tries` (0: 10) requests for each part. */
+ * progress), and longer by the time in which our own process or machine stood
+ * still; at most `tries` (0: 10) requests for each part. */
 struct remote_patience {
 	int64_t deadline_ms;
 	int tries;

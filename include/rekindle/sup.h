@@ -35,8 +35,8 @@
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
  * {path: [old, new]}), changed, pause, cancel, priority, checkpoint,
- * checkpoint_named, warm_start, orphan, too_large, drain, deleted, and those of
- * the trainer's own.
+ * checkpoint_named, warm_start, orphan, stopped (its trainer is, by a signal or
+ * the like), too_large, drain, deleted, and those of the trainer's own.
  *
  * One thread, the loop's.
  */
@@ -54,6 +54,11 @@ struct sup_config {
 	const char *trainer;            /* path of rekindle-train */
 	int64_t threads;                /* capacity */
 	uint64_t memory;
+	/* These three count on loop_seen_ms()'s clock: a daemon or a machine
+	 * that stood still does not make a trainer silent.  A trainer that is
+	 * itself stopped (a signal, a debugger, a frozen control group) is not
+	 * silent either: the job waits, an event says so, until it goes on or
+	 * a person ends the job. */
 	int64_t stall_timeout_ms;       /* no word from it: killed; 120 s */
 	int64_t start_timeout_ms;       /* no hello; 60 s */
 	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
@@ -188,7 +193,8 @@ void sup_checkpoint_forget(struct sup *s, void *ctx);
 
 /*
  * Drain: no new work; every trainer commits and leaves before deadline_ms (on
- * mono_ms()'s clock), and its job is queued again, with this reason (a word:
+ * mono_ms()'s clock, and later by as long as nothing is seen until then:
+ * loop_seen_ms()), and its job is queued again, with this reason (a word:
  * shutdown, drain, preempted, taken_over), for the next daemon.  What is still
  * there at the deadline is killed and goes on from its last checkpoint.  fn (may
  * be NULL) is called once from the loop when none runs any more.  Called again,

@@ -16,6 +16,7 @@
 
 #define CONNECTIONS 32
 #define PER_HOST    16
+#define FROZEN_MS   1000        /* a look that comes so late saw nothing */
 #define LOOK_MS     1000        /* at slow calls; sooner for short patience */
 
 /* --- in the engine's thread -------------------------------------------- */
@@ -199,6 +200,11 @@ look_at_speed(struct http *h)
 		int64_t ms = now - c->looked_ms;
 		if (ms < step)
 			continue;
+		/* We, or the machine, stood still: that was not the server. */
+		if (ms > step + FROZEN_MS) {
+			c->brisk_ms += ms - step;
+			ms = step;
+		}
 		uint64_t moved = c->moved;
 		/* It starts from nothing when a body is sent again. */
 		uint64_t by = moved > c->looked_at ? moved - c->looked_at : 0;

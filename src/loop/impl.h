@@ -28,6 +28,8 @@ struct loop_timer {
 	int64_t at_ms;
 	uint64_t order;         /* of two at the same time, the first set first */
 	size_t place;           /* in the heap, from 1; 0 when off */
+	bool seen;              /* set on the clock of what was seen */
+	int64_t seen_ms;        /* ... for this time of it */
 	loop_timer_fn *fn;
 	void *ctx;
 	struct loop_timer *next, **prev;
@@ -58,6 +60,12 @@ struct loop {
 	size_t set, room;
 	uint64_t order;
 	int64_t now;            /* mono_ms() when timers were last looked at */
+
+	/* seen.c: the clock without gaps */
+	int64_t looked_ms;      /* mono_ms() at the last look; 0: none yet */
+	int64_t unseen_ms;      /* the sum of the gaps */
+	int nseen;              /* timers that are set on it */
+	size_t unread;          /* watches that may have something to deliver */
 
 	/* signal.c */
 	int signalfd;
@@ -104,6 +112,15 @@ struct loop {
 void timers_run(struct loop *l);
 int64_t timers_wait(const struct loop *l);
 void timers_fini(struct loop *l);
+
+/* A look at the clock, `ms` of which were to be slept: what is more is a gap,
+ * and true. */
+bool seen_look(struct loop *l, int64_t ms);
+/* The longest sleep in which a gap would be noticed; -1: none needs it. */
+int64_t seen_wait(const struct loop *l);
+/* n events, of at most `most`, were fetched after the last gap and delivered:
+ * may others be judged now? */
+void seen_delivered(struct loop *l, size_t n, size_t most);
 
 void signals_fini(struct loop *l);
 void children_fini(struct loop *l);

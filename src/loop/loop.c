@@ -185,10 +185,17 @@ loop_run(struct loop *l)
 		int64_t most = l->hook != NULL ? l->hook(l->hook_ctx) : -1;
 		if (l->stopping)
 			break;
-		int n = epoll_wait(l->epoll, ev, EVENTS_A_ROUND,
-		    shorter(most, timers_wait(l)));
+		int wait = shorter(shorter(most, timers_wait(l)),
+		    seen_wait(l));
+		(void)seen_look(l, 0);
+		int n = epoll_wait(l->epoll, ev, EVENTS_A_ROUND, wait);
 		must(n >= 0 || errno == EINTR);
+		bool gap = seen_look(l, wait < 0 ? INT64_MAX / 2 : wait);
 		deliver(l, ev, RK_MAX(n, 0));
+		/* Behind a gap these may be of before it. */
+		if (!gap)
+			seen_delivered(l, (size_t)RK_MAX(n, 0),
+			    EVENTS_A_ROUND);
 		timers_run(l);
 	}
 	l->running = l->stopping = false;

@@ -61,6 +61,8 @@ loop_timer_off(struct loop_timer *t)
 
 	if (place == 0)
 		return;
+	l->nseen -= t->seen;
+	t->seen = false;
 	struct loop_timer *last = l->heap[l->set--];
 	t->place = 0;
 	if (last != t)
@@ -107,6 +109,19 @@ timers_wait(const struct loop *l)
 	return RK_MAX(l->heap[1]->at_ms - mono_ms(), 0);
 }
 
+/* One on the clock without gaps is due; is it still, and was all read that was
+ * said before? */
+static bool
+waits_on(struct loop_timer *t)
+{
+	int64_t now = loop_seen_ms(t->l);
+
+	if (t->seen_ms <= now && t->l->unread == 0)
+		return false;
+	loop_timer_seen(t, t->seen_ms);
+	return true;
+}
+
 void
 timers_run(struct loop *l)
 {
@@ -118,6 +133,8 @@ timers_run(struct loop *l)
 		struct loop_timer *t = l->heap[1];
 		if (t->at_ms > l->now || t->order >= end)
 			break;
+		if (t->seen && waits_on(t))
+			continue;
 		loop_timer_off(t);
 		t->fn(t->ctx);          /* t may be gone after this */
 	}

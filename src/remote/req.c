@@ -176,7 +176,7 @@ on_timer(void *ctx)
 		return;
 	}
 	must(q->state == REQ_WAIT);
-	if (mono_ms() >= q->deadline_ms) {
+	if (loop_seen_ms(q->r->loop) >= q->deadline_ms) {
 		finish_bare(q, F_TRANSPORT, "the deadline has passed");
 		return;
 	}
@@ -185,7 +185,7 @@ on_timer(void *ctx)
 		return;
 	}
 	q->state = REQ_KEYS;
-	loop_timer_at(q->timer, q->deadline_ms);
+	loop_timer_seen(q->timer, q->deadline_ms);
 	creds_get(creds, on_keys, q);
 }
 
@@ -202,8 +202,9 @@ req_send(struct remote *r, const struct req_spec *s)
 	q->r = r;
 	copy_spec(q, s);
 	hash_body(q);
-	q->deadline_ms = s->patience.deadline_ms != 0 ?
-	    s->patience.deadline_ms : mono_ms() + NO_PROGRESS_MS;
+	q->deadline_ms = loop_seen_ms(r->loop) +
+	    (s->patience.deadline_ms != 0 ?
+	    s->patience.deadline_ms - mono_ms() : NO_PROGRESS_MS);
 	q->timer = loop_timer_add(r->loop, on_timer, q);
 	loop_timer_at(q->timer, 0);
 	return q;

@@ -20,7 +20,7 @@ struct req {
 	struct rate_watch watch;
 	struct cred *cred;              /* of the last try */
 	char payload[RK_SHA256_HEX];
-	int64_t deadline_ms;
+	int64_t deadline_ms;            /* loop_seen_ms()'s clock */
 	int tries, transport, damaged;
 	bool clocked, refreshed, moved, ambiguous;
 	bool probe, probed;

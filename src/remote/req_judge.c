@@ -194,7 +194,7 @@ judge(struct req *q, struct req_result *res)
 		q->transport++;
 	wait = fault_wait_ms(res->fault, q->tries, res->a);
 	if (!passes(res->fault) || q->tries >= most_tries(q) ||
-	    mono_ms() + wait >= q->deadline_ms) {
+	    loop_seen_ms(q->r->loop) + wait >= q->deadline_ms) {
 		req_finish(q, res);
 		return;
 	}
@@ -230,7 +230,7 @@ req_answered(void *ctx, const struct http_answer *a)
 	q->r->totals.sent += a->sent;
 	q->r->totals.received += a->sunk + a->len;
 	if (q->s.patience.deadline_ms == 0 && a->sent + a->sunk > 0)
-		q->deadline_ms = mono_ms() + NO_PROGRESS_MS;
+		q->deadline_ms = loop_seen_ms(q->r->loop) + NO_PROGRESS_MS;
 	res.fault = fault_of(st, a, !q->probe &&
 	    strcmp(q->s.method, "HEAD") == 0,
 	    st->kind == STORE_HTTPS ? BODY_OBJECT : body_kind(q), &res);

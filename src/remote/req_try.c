@@ -84,7 +84,8 @@ sign(const struct req *q, const char *host, const char *path,
 static void
 set_times(const struct req *q, struct http_request *h)
 {
-	int64_t left = RK_MAX(q->deadline_ms - mono_ms(), 1);
+	int64_t left = RK_MAX(q->deadline_ms - loop_seen_ms(q->r->loop),
+	    1);
 	int64_t stall = q->r->c.stall_ms > 0 ? q->r->c.stall_ms : STALL_MS;
 
 	h->total_ms = q->s.complete ? RK_MIN(left, COMPLETE_MS) : left;

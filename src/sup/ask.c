@@ -15,7 +15,7 @@ clock_of(struct sup *s)
 	for (const struct asked *a = s->asked; a != NULL; a = a->next)
 		next = next == 0 ? a->until_ms : RK_MIN(next, a->until_ms);
 	if (next != 0)
-		loop_timer_at(s->ask_timer, next);
+		loop_timer_seen(s->ask_timer, next);
 	else
 		loop_timer_off(s->ask_timer);
 }
@@ -91,7 +91,7 @@ ask_timer_fn(void *ctx)
 	struct sup *s = ctx;
 
 	must_be(s, SUP_TAG);
-	answer(s, NULL, NULL, mono_ms(), NULL, "the trainer has saved none "
+	answer(s, NULL, NULL, loop_seen_ms(s->loop), NULL, "the trainer has saved none "
 	    "within 60 s");
 }
 
@@ -162,7 +162,8 @@ sup_checkpoint(struct sup *s, const char *id, const char *name,
 	} else if (rc == RK_OK) {
 		struct asked *a = xcalloc(1, sizeof(*a));
 		*a = (struct asked){ .next = s->asked, .run = run,
-		    .name = xstrdup(name), .until_ms = mono_ms() + ASK_MS,
+		    .name = xstrdup(name),
+		    .until_ms = loop_seen_ms(s->loop) + ASK_MS,
 		    .fn = fn, .ctx = ctx };
 		s->asked = a;
 		clock_of(s);

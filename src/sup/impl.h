@@ -8,6 +8,7 @@
  *	spawn.c    a process for an attempt; start.c what goes before it
  *	run.c      the life of a process: its clock, its end being asked for
  *	talk.c     what it says
+ *	proc.c     what the kernel knows of it
  *	end.c      what its end means for the job
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	disk.c     jobs that wait for room on the disk
@@ -50,8 +51,10 @@ struct run {
 	struct wire *wire;
 	struct loop_fd *watch;
 	struct loop_timer *timer;       /* the next of the clocks below */
-	int64_t begun_ms, heard_ms;     /* mono */
-	int64_t leave_by_ms;            /* mono; 0: none.  Then SIGKILL */
+	int64_t begun_ms;               /* mono */
+	int64_t heard_ms;               /* loop_seen_ms()'s clock */
+	int64_t leave_by_ms;            /* the same; 0: none.  Then SIGKILL */
+	bool stopped_told;              /* an event says that it is stopped */
 	int64_t log_from;               /* where its part of train.log begins */
 
 	bool hello, hello_saved;
@@ -79,7 +82,7 @@ struct asked {
 	struct asked *next;
 	struct run *run;
 	char *name;                     /* "" for none */
-	int64_t until_ms;               /* mono */
+	int64_t until_ms;               /* loop_seen_ms()'s clock */
 	sup_checkpoint_fn *fn;
 	void *ctx;
 };
@@ -96,7 +99,8 @@ struct orphan {
 	char id[RK_ID];
 	int64_t attempt, threads, pid;
 	uint64_t memory;
-	int64_t kill_ms;                /* mono: when it should have gone */
+	int64_t kill_ms;                /* loop_seen_ms()'s clock: when it should
+	                                   have gone */
 	bool told;
 };
 
@@ -272,6 +276,10 @@ void run_condemn(struct run *run, const char *outcome, const char *fmt, ...)
 void run_kill(struct run *run);
 void run_clock(struct run *run);        /* set its timer anew */
 void run_send(struct run *run, enum wire_type type, json_t *tree);
+
+/* proc.c: is the process stopped (by a signal, a tracer, the freezer of its
+ * control group)?  false if it is not there. */
+bool proc_stopped(pid_t pid);
 
 /* talk.c */
 void talk(struct run *run, const struct wire_msg *m);

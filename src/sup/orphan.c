@@ -97,12 +97,12 @@ orphan_look(struct sup *s, const struct job_row *r, int64_t pid)
 		free(o);
 		return orphan_has(s, r->id);
 	}
-	o->kill_ms = mono_ms() + s->c.stop_timeout_ms;
+	o->kill_ms = loop_seen_ms(s->loop) + s->c.stop_timeout_ms;
 	o->next = s->orphans;
 	s->orphans = o;
 	log_info("job=%s a trainer of an earlier daemon is still there",
 	    o->id);
-	loop_timer_at(s->orphan_timer, mono_ms() + POLL_MS);
+	loop_timer_seen(s->orphan_timer, loop_seen_ms(s->loop) + POLL_MS);
 	return true;
 }
 
@@ -148,7 +148,7 @@ orphan_timer_fn(void *ctx)
 {
 	struct sup *s = ctx;
 	struct orphan **p = &s->orphans, *o;
-	int64_t now = mono_ms(), again = POLL_SLOW_MS;
+	int64_t now = loop_seen_ms(s->loop), again = POLL_SLOW_MS;
 
 	must_be(s, SUP_TAG);
 	while ((o = *p) != NULL) {
@@ -165,7 +165,7 @@ orphan_timer_fn(void *ctx)
 		p = &o->next;
 	}
 	if (s->orphans != NULL)
-		loop_timer_at(s->orphan_timer, now + again);
+		loop_timer_seen(s->orphan_timer, now + again);
 }
 
 void

@@ -25,7 +25,8 @@ run_new(struct sup *s, const struct job_row *r)
 		.outcome = xstrdup(""), .message = xstrdup(""),
 		.instance = xstrdup(s->c.instance), .epoch = s->epoch };
 	run->commit_s = -1;
-	run->begun_ms = run->heard_ms = mono_ms();
+	run->begun_ms = mono_ms();
+	run->heard_ms = loop_seen_ms(s->loop);
 	run->timer = loop_timer_add(s->loop, on_clock, run);
 	if (rkj_parse_json(r->progress, strlen(r->progress), &run->progress,
 	    NULL) != RK_OK || !json_is_object(run->progress)) {
@@ -107,7 +108,7 @@ listen_all(struct run *run, bool last)
 		filled = wire_fill(run->wire);
 		while (run->condemned == NULL &&
 		    wire_next(run->wire, &m, &rc, &why)) {
-			run->heard_ms = mono_ms();
+			run->heard_ms = loop_seen_ms(run->s->loop);
 			if (rc != RK_OK) {
 				run_condemn(run, "crashed", "what the trainer "
 				    "said is not the protocol: %s",
@@ -127,7 +128,7 @@ listen_all(struct run *run, bool last)
 		 * as long as one that was told to leave. */
 		loop_fd_del(&run->watch);
 		if (run->leave_by_ms == 0)
-			run->leave_by_ms = mono_ms() +
+			run->leave_by_ms = loop_seen_ms(run->s->loop) +
 			    run->s->c.stop_timeout_ms;
 		run_clock(run);
 	}
@@ -195,14 +196,56 @@ run_clock(struct run *run)
 	int64_t at = silent_at(run);
 	if (run->leave_by_ms != 0)
 		at = RK_MIN(at, run->leave_by_ms);
-	loop_timer_at(run->timer, at);
+	loop_timer_seen(run->timer, at);
+}
+
+/* A stopped trainer is not a hung one: whoever stopped it may let it go on,
+ * hours later.  It is told of once, and looked at again and again. */
+static bool
+is_stopped(struct run *run)
+{
+	if (!proc_stopped(run->pid)) {
+		run->stopped_told = false;
+		return false;
+	}
+	if (!run->stopped_told) {
+		char *text = xasprintf("the trainer (pid %ld) is stopped, as by "
+		    "SIGSTOP, a debugger or a frozen control group; the job "
+		    "waits until it is let go on", (long)run->pid);
+		log_warn("job=%s %s", run->id, text);
+		sup_event(run->s, run->id, "stopped", text, NULL);
+		free(text);
+		run->stopped_told = true;
+	}
+	return true;
+}
+
+/* Silent for too long. */
+static void
+judge_silence(struct run *run, int64_t now)
+{
+	const struct sup_config *c = &run->s->c;
+	double s = (double)(run->hello ? c->stall_timeout_ms :
+	    c->start_timeout_ms) / 1000;
+
+	if (is_stopped(run)) {
+		run->heard_ms = now;    /* all its time, once it goes on */
+		return;
+	}
+	run->s->totals.stalls++;
+	if (run->hello)
+		run_condemn(run, "stalled", "the trainer was silent "
+		    "for %.3g s and was killed", s);
+	else
+		run_condemn(run, "stalled", "the trainer said no hello "
+		    "within %.3g s and was killed", s);
 }
 
 static void
 on_clock(void *ctx)
 {
 	struct run *run = ctx;
-	int64_t now = mono_ms();
+	int64_t now = loop_seen_ms(run->s->loop);
 
 	must_be(run, RUN_TAG);
 	if (run->settling) {
@@ -217,15 +260,7 @@ on_clock(void *ctx)
 		    run->id);
 		run_kill(run);
 	} else if (now >= silent_at(run)) {
-		double s = (double)(run->hello ? run->s->c.stall_timeout_ms :
-		    run->s->c.start_timeout_ms) / 1000;
-		run->s->totals.stalls++;
-		if (run->hello)
-			run_condemn(run, "stalled", "the trainer was silent "
-			    "for %.3g s and was killed", s);
-		else
-			run_condemn(run, "stalled", "the trainer said no hello "
-			    "within %.3g s and was killed", s);
+		judge_silence(run, now);
 	}
 	run_clock(run);
 }
@@ -264,10 +299,10 @@ run_condemn(struct run *run, const char *outcome, const char *fmt, ...)
 void
 run_leave(struct run *run, enum leave why, bool stop, int64_t by_ms)
 {
-	int64_t now = mono_ms();
+	int64_t now = loop_seen_ms(run->s->loop);
 
-	if (by_ms == 0)
-		by_ms = now + run->s->c.stop_timeout_ms;
+	by_ms = by_ms == 0 ? now + run->s->c.stop_timeout_ms :
+	    now + (by_ms - mono_ms());
 	bool again = run->leave != LEAVE_NO;
 	if (run->leave == LEAVE_NO || why == LEAVE_DRAIN)
 		run->leave = why;

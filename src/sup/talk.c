@@ -316,7 +316,8 @@ static void
 expect_exit(struct run *run)
 {
 	if (run->leave_by_ms == 0)
-		run->leave_by_ms = mono_ms() + run->s->c.stop_timeout_ms;
+		run->leave_by_ms = loop_seen_ms(run->s->loop) +
+		    run->s->c.stop_timeout_ms;
 	run_clock(run);
 }
 

@@ -1,4 +1,7 @@
 /* Each way in which a call can go wrong has an end of its own, in time. */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "http_calls.h"
 
 T_CASE(an_answer_that_is_cut_is_broken_and_says_how_far_it_came)
@@ -37,6 +40,28 @@ T_CASE(a_peer_that_moves_nothing_is_left)
 	    20000000);
 	r.headers = headers;
 	is_left(r);
+	close_all();
+}
+
+/* Frozen with its peer for 3 s, a call has all its patience left. */
+T_CASE(a_freeze_is_not_held_against_the_peer)
+{
+	open_plain();
+	struct http_request r = get("/silent");
+	r.slow_ms = 1500;
+	r.slow = 1024;
+	pid_t p = fork();
+	if (p == 0) {
+		usleep(200000);
+		kill(getppid(), SIGSTOP);
+		usleep(3000000);
+		kill(getppid(), SIGCONT);
+		_exit(0);
+	}
+	struct got g = perform(r);
+	t_eq_int(g.end, HTTP_STALLED);
+	t_check(g.ms >= 4200 && g.ms < 8000);
+	t_eq_int(waitpid(p, NULL, 0), p);
 	close_all();
 }
 

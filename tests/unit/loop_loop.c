@@ -331,4 +331,90 @@ T_CASE(a_stop_before_the_run_ends_it_at_once)
 	loop_close(&l);
 }
 
+static void
+wait_700(void *ctx)
+{
+	(void)ctx;
+	usleep(700000);
+}
+
+T_CASE(time_in_which_nothing_was_seen_counts_for_nobody)
+{
+	struct loop *l = open_loop();
+	struct loop_timer *busy = loop_timer_add(l, wait_700, NULL),
+	    *judge = loop_timer_add(l, stop, l);
+	int64_t t0 = mono_ms(), seen0 = loop_seen_ms(l);
+	loop_timer_at(busy, t0);
+	loop_timer_seen(judge, seen0 + 300);
+	run(l);
+	t_check(mono_ms() - t0 >= 1000);
+	t_check(loop_seen_ms(l) - seen0 >= 300);
+	t_check(mono_ms() - t0 - (loop_seen_ms(l) - seen0) >= 700);
+	loop_close(&l);
+}
+
+static int heard;
+static void
+hear(void *ctx, unsigned events)
+{
+	char c;
+	(void)events;
+	t_eq_int(read(*(int *)ctx, &c, 1), 1);
+	heard++;
+}
+
+static void
+judge_all(void *ctx)
+{
+	t_eq_int(heard, 300);
+	loop_stop(ctx);
+}
+
+/* More are ready than the kernel hands out in a round. */
+T_CASE(all_that_was_said_is_read_before_anybody_is_judged)
+{
+	struct loop *l = open_loop();
+	struct loop_timer *judge = loop_timer_add(l, judge_all, l);
+	int p[300][2];
+	for (int i = 0; i < 300; i++) {
+		t_eq_int(pipe(p[i]), 0);
+		(void)!loop_fd_add(l, p[i][0], LOOP_IN, hear, &p[i][0]);
+		t_eq_int(write(p[i][1], "x", 1), 1);
+	}
+	heard = 0;
+	loop_timer_seen(judge, loop_seen_ms(l));
+	run(l);
+	loop_close(&l);
+	for (int i = 0; i < 300; i++) {
+		close(p[i][0]);
+		close(p[i][1]);
+	}
+}
+
+/* Stopped by its own child while it sleeps, long past the time of the judge;
+ * what is said in between is heard first. */
+T_CASE(a_freeze_is_no_silence)
+{
+	for (int round = 0; round < 3; round++) {
+		struct loop *l = open_loop();
+		struct loop_timer *judge = loop_timer_add(l, stop, l);
+		int64_t t0 = mono_ms();
+		pid_t p = fork();
+		if (p == 0) {
+			usleep(100000);
+			kill(getppid(), SIGSTOP);
+			usleep(1500000);
+			kill(getppid(), SIGCONT);
+			_exit(0);
+		}
+		loop_timer_seen(judge, loop_seen_ms(l) + 1200);
+		run(l);
+		/* 1.2 s seen, 1.5 s frozen, half a second of it perhaps in a
+		 * sleep that was meant. */
+		t_check(mono_ms() - t0 >= 2190);
+		loop_close(&l);
+		t_eq_int(waitpid(p, NULL, 0), p);
+	}
+}
+
 T_MAIN
