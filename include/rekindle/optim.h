@@ -1,5 +1,5 @@
 /*
- * optim - optimisers and learning-rate schedules.
+ * optim - optimisers.
  *
  * An optimiser works on one flat array of parameters and gradients (the
  * network's arena) and keeps `slots`, each as long as the parameters.  Formulas
@@ -25,7 +25,7 @@ const char *optim_slot_name(const struct optim *o, int i);
 float *optim_slot(struct optim *o, int i);
 
 /*
- * One update, step counting from 1 for the first; lr as lr_at() gives it.
+ * One update, step counting from 1 for the first; lr as schedule_rate() gives it.
  * When shadow is not NULL, the updated parameters and slots are also written
  * there: shadow[0] parameters, shadow[1..] slots (a checkpoint taken on the
  * way, while the values are in registers).
@@ -38,22 +38,15 @@ void optim_step(struct optim *o, float *params, const float *grads,
 double optim_clip(float *grads, int64_t n, double max);
 
 /*
- * The learning rate of the update that makes step `step` (0 for the first):
+ * The learning rate is no business of an optimiser: optim_step() is given it.
+ * schedule.h has the formulas of all schedules, and those of
+ * training.schedule.on_resume, which say what becomes of a schedule r(t) where
+ * a resume at step n has changed it or the length of the training:
  *
- *   warm-up  t < W:  base * (f + (1 - f) * (t + 1) / W), f warmup_start_factor
- *   then, with u = t - W and L the length:
- *   constant    base
- *   step        base * gamma^floor(u / size)
- *   multistep   base * gamma^(milestones <= u)
- *   cosine      min + (base - min) * (1 + cos(pi * min(u, L) / L)) / 2
- *   linear      base * (1 + (end - 1) * min(u, L) / L)
- *   polynomial  min + (base - min) * (1 - min(u, L) / L)^power
- *
- * steps_per_epoch turns lengths in epochs into steps; total is the training's
- * length in steps, from which L follows when the job does not say it.  Step and
- * multistep count from the end of the warm-up.
+ *   keep      the old r(t), its length and peak; behind its end r(end - 1)
+ *   stretch   the new formula from the old one's first step, with the new
+ *             length
+ *   restart   the new formula from step n, over the steps that remain
  */
-double optim_lr_at(const struct spec_schedule *s, double base, int64_t step,
-    int64_t steps_per_epoch, int64_t total);
 
 #endif

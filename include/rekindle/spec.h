@@ -181,15 +181,25 @@ struct spec_optim {
  *	cosine           min_learning_rate 0, length | length_epochs
  *	linear           end_factor 0, length | length_epochs
  *	polynomial       power 1, min_learning_rate 0, length | length_epochs
- *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0
+ *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0,
+ *	                 on_resume keep | stretch | restart
  * length 0: to the end of the training, warm-up not counted.  gamma and power
  * are above 0, the factors 0 to 1, milestones grow strictly, and
  * min_learning_rate is at most the learning rate.  A length or warm-up of 0 is
  * in steps, whatever unit it was given in.
+ *
+ * on_resume: what becomes of the schedule where a resume has changed it or the
+ * length of the training; schedule.h has the three formulas.  Without it, the
+ * schedule is stretched, and a request that would make the rate leap is
+ * refused.  The normal form has it only where the job does.
  */
 enum spec_schedule_type {
 	SPEC_S_CONSTANT, SPEC_S_STEP, SPEC_S_MULTISTEP, SPEC_S_COSINE,
 	SPEC_S_LINEAR, SPEC_S_POLYNOMIAL
+};
+enum spec_on_resume {
+	SPEC_RESUME_UNSAID, SPEC_RESUME_KEEP, SPEC_RESUME_STRETCH,
+	SPEC_RESUME_RESTART
 };
 struct spec_schedule {
 	enum spec_schedule_type type;
@@ -202,6 +212,7 @@ struct spec_schedule {
 	bool warmup_unit_epochs;
 	int64_t warmup;
 	double warmup_start_factor;
+	enum spec_on_resume on_resume;
 };
 
 struct spec_training {
@@ -306,6 +317,12 @@ void spec_free(struct spec *s);         /* NULL is fine */
  * reference.  spec_parse() of it gives an equal spec. */
 json_t *spec_json(const struct spec *s);
 
+/* The normal form of a schedule alone (a new reference), and back; faults by
+ * their path in a job. */
+json_t *spec_schedule_json(const struct spec_schedule *s);
+enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* SHA-256 of the normal form of what decides the weights: model, training (but
  * for resume_from and log_every) and data; not name, priority, labels,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
@@ -375,5 +392,6 @@ extern const char *const spec_layer_words[SPEC_L_COUNT + 1];
 extern const char *const spec_activation_words[];
 extern const char *const spec_optim_words[];
 extern const char *const spec_schedule_words[];
+extern const char *const spec_on_resume_words[];        /* [0]: "start" */
 
 #endif

@@ -24,7 +24,7 @@
  *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and
  * the numbers in checkpoint.json.  Everything else is a function of the job and
- * the step: sample order (data_at), dropout (nn), learning rate (optim_lr_at).
+ * the step: sample order (data_at), dropout (nn), learning rate (schedule_rate).
  */
 #ifndef REKINDLE_TRAIN_H
 #define REKINDLE_TRAIN_H

@@ -171,8 +171,8 @@ json_optim(const struct spec_optim *p)
 	return o;
 }
 
-static json_t *
-json_schedule(const struct spec_schedule *s)
+json_t *
+spec_schedule_json(const struct spec_schedule *s)
 {
 	const char *length = s->unit_epochs ? "length_epochs" : "length";
 	json_t *o = json_object();
@@ -208,6 +208,8 @@ json_schedule(const struct spec_schedule *s)
 	put_int(o, s->warmup_unit_epochs ? "warmup_epochs" : "warmup_steps",
 	    s->warmup);
 	put_real(o, "warmup_start_factor", s->warmup_start_factor);
+	if (s->on_resume != SPEC_RESUME_UNSAID)
+		put_str(o, "on_resume", spec_on_resume_words[s->on_resume]);
 	return o;
 }
 
@@ -226,7 +228,7 @@ sp_json_training(const struct spec_training *t)
 	put_int(o, "seed", (int64_t)t->seed);
 	put(o, "loss", json_loss(&t->loss));
 	put(o, "optimizer", json_optim(&t->optim));
-	put(o, "schedule", json_schedule(&t->schedule));
+	put(o, "schedule", spec_schedule_json(&t->schedule));
 	put_real(o, "gradient_clip_norm", t->gradient_clip_norm);
 	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
 	put(o, "warm_start", warm);

@@ -7,6 +7,9 @@
 const char *const spec_schedule_words[] = {
 	"constant", "step", "multistep", "cosine", "linear", "polynomial", NULL
 };
+const char *const spec_on_resume_words[] = {
+	"start", "keep", "stretch", "restart", NULL
+};
 
 enum {
 	S_STEP = 1 << SPEC_S_STEP, S_MULTISTEP = 1 << SPEC_S_MULTISTEP,
@@ -89,6 +92,17 @@ read_shape(struct spec_schedule *s, struct rkj_obj *o)
 		    "a number above 0, at most 100");
 }
 
+static void
+read_on_resume(struct spec_schedule *s, struct rkj_obj *o)
+{
+	const int first = SPEC_RESUME_KEEP;
+	int k;
+
+	if (rkj_enum(o, "on_resume", &k, spec_on_resume_words + first,
+	    RKJ_OPTIONAL))
+		s->on_resume = (enum spec_on_resume)(k + first);
+}
+
 void
 sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 {
@@ -112,5 +126,17 @@ sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 	    &s->warmup_unit_epochs, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_real(o, "warmup_start_factor", &s->warmup_start_factor, 0, 1,
 	    RKJ_OPTIONAL);
+	read_on_resume(s, o);
 	sp_close(&so);
+}
+
+enum rk_err
+spec_schedule_parse(const json_t *v, struct spec_schedule *out,
+    struct rk_why *why)
+{
+	struct rk_why own = {0};
+
+	*out = (struct spec_schedule){0};
+	sp_read_schedule(out, v, &own);
+	return sp_hand_over(&own, why);
 }

@@ -74,7 +74,7 @@ log_score(struct run *r, const char *split, const struct score *s,
 	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}",
 	    "split", split, "over", "epoch",
 	    "step", (json_int_t)r->at.step, "epoch", (json_int_t)r->at.epoch,
-	    "learning_rate", run_rate(r, r->at.step - 1),
+	    "learning_rate", r->at.rate,
 	    "samples_per_second", r->samples_per_second,
 	    "stall_ratio", stall_ratio(r));
 

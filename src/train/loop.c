@@ -149,7 +149,7 @@ log_window(struct run *r)
 	    "split", "train", "over", "steps",
 	    "steps", (json_int_t)w->steps, "step", (json_int_t)r->at.step,
 	    "epoch", (json_int_t)r->at.epoch,
-	    "learning_rate", run_rate(r, r->at.step - 1),
+	    "learning_rate", r->at.rate,
 	    "samples_per_second", (double)r->window_samples * 1e3 /
 	    (double)RK_MAX(now - r->window_ms, 1),
 	    "stall_ratio", stall_ratio(r));
@@ -187,7 +187,7 @@ refuse_not_finite(struct run *r)
 	    "step %lld (epoch %lld); the step before it was %g, at learning "
 	    "rate %g; the last good checkpoint is %s", (long long)r->at.step,
 	    (long long)r->at.epoch, r->last_loss,
-	    r->at.step > 0 ? run_rate(r, r->at.step - 1) : 0,
+	    r->at.rate,
 	    r->due.dir[0] != '\0' ? r->due.dir : "none");
 }
 
@@ -202,9 +202,9 @@ update(struct run *r)
 	const bool capture = due_capture(r);
 	const int64_t t0 = mono_ns();
 
+	r->at.rate = run_rate(r, r->at.step);
 	optim_step(r->optim, params, nn_grads(r->nn), r->at.step + 1,
-	    run_rate(r, r->at.step),
-	    capture ? writer_shadow(r->writer) : NULL);
+	    r->at.rate, capture ? writer_shadow(r->writer) : NULL);
 	const double ns = (double)(mono_ns() - t0);
 	if (capture) {
 		r->due.stall_s = RK_MAX(ns - r->update_ns, 0) * 1e-9;

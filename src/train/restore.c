@@ -74,6 +74,7 @@ state_json(const struct run *r)
 
 	must(o != NULL);
 	js_put(o, "last_loss", js_number(r->last_loss));
+	js_put(o, "schedule", schedule_json(&r->schedule));
 	if (at->scored >= 0)
 		js_put(o, "valid", score_json(&at->valid));
 	if (at->epoch > 0)
@@ -92,8 +93,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.epoch = r->at.epoch,
 		.sample = r->at.sample,
 		.seed = r->spec->training.seed,
-		.learning_rate = r->at.step > 0 ?
-		    run_rate(r, r->at.step - 1) : 0,
+		.learning_rate = r->at.rate,
 		.created_ms = now_ms(),
 		.metrics = run_metrics(r, true),
 		.state = state_json(r),
@@ -155,6 +155,7 @@ read_state(struct run *r, const struct ckpt_info *i)
 	*at = (struct cursor){
 		.step = i->step, .epoch = i->epoch, .sample = i->sample,
 		.rate_scale = 1, .scored = -1,
+		.rate = isfinite(i->learning_rate) ? i->learning_rate : 0,
 	};
 	rkj_open(&o, i->state, "state", &why);
 	rkj_real(&o, "rate_scale", &at->rate_scale, 0, 1, RKJ_REQUIRED);
@@ -167,6 +168,9 @@ read_state(struct run *r, const struct ckpt_info *i)
 	    RKJ_OPTIONAL);
 	at->has_best = rkj_real(&o, "best", &at->best, -HUGE_VAL, HUGE_VAL,
 	    RKJ_OPTIONAL);
+	const json_t *schedule = rkj_any(&o, "schedule");
+	r->scheduled = schedule != NULL &&
+	    schedule_parse(schedule, &r->schedule, &why) == RK_OK;
 	rkj_close_lenient(&o);
 	bool ok = why.n == 0;
 	if (!ok)

@@ -9,6 +9,7 @@
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
+ *	rate.c     the learning rate: its schedule, and what is said of it
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
@@ -30,6 +31,7 @@
 #include "rekindle/data.h"
 #include "rekindle/kernel.h"
 #include "rekindle/optim.h"
+#include "rekindle/schedule.h"
 #include "rekindle/train.h"
 
 #include "report.h"
@@ -56,6 +58,7 @@ struct cursor {
 	int64_t epoch;          /* epochs completed */
 	int64_t sample;         /* samples of the current epoch done */
 	double rate_scale;      /* of a warm start; 1 without one */
+	double rate;            /* of the last step; 0 before the first */
 	struct tally in_epoch;  /* of the epoch so far */
 	struct tally in_window; /* since the last line in metrics.jsonl */
 	int64_t scored;         /* the step of the newest evaluation, or -1 */
@@ -102,6 +105,8 @@ struct run {
 	int64_t batch;          /* rows of a full one */
 	int64_t steps_per_epoch, steps_total;
 	int64_t epochs_limit, steps_limit;      /* INT64_MAX: none */
+	struct schedule schedule;
+	bool scheduled;         /* it came with a checkpoint, or was begun */
 	int64_t *which;
 	int32_t *classes;       /* labels of a batch, or NULL */
 	float *targets;         /* the same for mse, or NULL */
@@ -168,8 +173,6 @@ struct run_memory {
 bool run_open_data(struct run *r);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
-/* The learning rate of the update that makes step `step` (from 0). */
-double run_rate(const struct run *r, int64_t step);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
 
@@ -178,6 +181,13 @@ bool run_classifies(const struct run *r);
 bool run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim);
 void run_describe(const struct run *r, struct ckpt_info *i);
+
+/* rate.c: the learning rate of the update that makes step `step` (from 0). */
+double run_rate(const struct run *r, int64_t step);
+/* The schedule of a run that begins; of one that goes on from i, which it has
+ * restored. */
+void rate_begin(struct run *r);
+bool rate_go_on(struct run *r, const struct ckpt_info *i);
 struct score run_score(const struct run *r, const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
  * only what was measured on its own weights. */

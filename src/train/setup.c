@@ -5,8 +5,6 @@
 #include "run.h"
 #include "writer.h"
 
-#define STEPS_MAX ((int64_t)1 << 53)    /* what JSON can say */
-
 bool
 run_open_data(struct run *r)
 {
@@ -49,20 +47,8 @@ set_lengths(struct run *r)
 	    (n + r->batch - 1) / r->batch;
 	r->epochs_limit = t->epochs > 0 ? t->epochs : INT64_MAX;
 	r->steps_limit = t->steps > 0 ? t->steps : INT64_MAX;
-	r->steps_total = RK_MIN(r->steps_limit, STEPS_MAX);
-	if (r->epochs_limit <= STEPS_MAX / r->steps_per_epoch)
-		r->steps_total = RK_MIN(r->steps_total,
-		    r->epochs_limit * r->steps_per_epoch);
+	r->steps_total = schedule_total(t, r->steps_per_epoch);
 	return true;
-}
-
-double
-run_rate(const struct run *r, int64_t step)
-{
-	const struct spec_training *t = &r->spec->training;
-
-	return r->at.rate_scale * optim_lr_at(&t->schedule,
-	    t->optim.learning_rate, step, r->steps_per_epoch, r->steps_total);
 }
 
 /* --- memory --------------------------------------------------------------- */

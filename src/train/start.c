@@ -1,11 +1,8 @@
 /* What a run goes on from: see start.h. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "start.h"
-
-#define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
 
 static void
 note(void *ctx, const char *sentence)
@@ -76,42 +73,6 @@ tell_changes(struct run *r, const struct ckpt_info *i)
 		    (unsigned long long)i->seed);
 }
 
-/* The rate moves by schedule; a move beyond that is worth a line. */
-static void
-tell_rate(struct run *r, const struct ckpt_info *i)
-{
-	if (i->step < 1)
-		return;
-	const double was = i->learning_rate;
-	const double is = run_rate(r, i->step - 1);
-	if (fabs(is - was) <= 1e-9 * fabs(was))
-		return;
-	report_event(&r->rep, "learning_rate", "the learning rate jumps at "
-	    "step %lld: this job has %g where %s had %g", (long long)i->step,
-	    is, i->dir, was);
-}
-
-static void
-tell_end(struct run *r)
-{
-	const int64_t first = r->at.step, last = r->steps_total;
-
-	if (at_limit(r)) {
-		report_event(&r->rep, "nothing_left", "nothing is left to do: "
-		    "%lld of %lld steps are done; raise training.epochs to go "
-		    "on", (long long)first, (long long)last);
-		return;
-	}
-	int64_t stride = RK_MAX((last - first) / RATE_LOOKS, 1);
-	for (int64_t t = first; t < last; t += stride) {
-		if (run_rate(r, t) != 0)
-			return;
-	}
-	report_event(&r->rep, "learning_rate_zero", "the learning rate is 0 "
-	    "from step %lld to the end: nothing more will be learned",
-	    (long long)first);
-}
-
 static bool
 go_on(struct start *s, struct run *r)
 {
@@ -133,9 +94,7 @@ go_on(struct start *s, struct run *r)
 	    (long long)i->epoch, (long long)i->sample,
 	    (long long)r->train->n);
 	tell_changes(r, i);
-	tell_rate(r, i);
-	tell_end(r);
-	return true;
+	return rate_go_on(r, i);
 }
 
 /* --- or not --------------------------------------------------------------- */
@@ -161,6 +120,7 @@ begin_anew(struct run *r)
 	r->rep.branch = r->branch;
 	r->at = (struct cursor){ .rate_scale = 1, .scored = -1 };
 	r->due.taken = -1;
+	rate_begin(r);
 	if (warm_wanted(r))
 		return warm_start(r);
 	nn_init(r->nn, r->spec->training.seed);

@@ -40,7 +40,7 @@ static const char *const variants[] = {
 	    "optimizer: {type: rmsprop, learning_rate: 0.5, momentum: 0.5, "
 	    "weight_decay: 0.5, alpha: 0.5, eps: 0.5, centered: true}, "
 	    "schedule: {type: polynomial, power: 2, length_epochs: 2, "
-	    "min_learning_rate: 0.1, warmup_steps: 3, "
+	    "min_learning_rate: 0.1, warmup_steps: 3, on_resume: restart, "
 	    "warmup_start_factor: 0.5}}, checkpoint: {every: {steps: 3, "
 	    "seconds: 4, epochs: 5}, keep: {last: 7, best: 8, metric: loss, "
 	    "mode: max}}}",

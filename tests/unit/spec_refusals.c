@@ -220,6 +220,8 @@ static const struct {
 	    "training.schedule.power", "above 0" },
 	{ "training: {schedule: {warmup_steps: 1, warmup_epochs: 1}}",
 	    "training.schedule.warmup_epochs", "give one of them" },
+	{ "training: {schedule: {on_resume: start}}",
+	    "training.schedule.on_resume", "want keep, stretch or restart" },
 	{ "training: {schedule: {warmup_start_factor: 2}}",
 	    "training.schedule.warmup_start_factor", "0 to 1" },
 	/* The data. */

@@ -1,4 +1,6 @@
 /* A run that was interrupted ends where an uninterrupted one ends. */
+#include <math.h>
+
 #include "train_help.h"
 
 #define LAST "step-000000018"           /* 3 epochs of 6 steps */
@@ -168,6 +170,173 @@ T_CASE(none_begins_anew_on_a_branch_of_its_own)
 	train_ok("--run-dir", "r", "--from", "none", "job.yaml");
 	same_checkpoint("r/checkpoints/" LAST, "r/checkpoints/" LAST "-b2");
 }
+
+/* --- the schedule --------------------------------------------------------- */
+
+#define COSINE \
+	"name: tiny\n" TINY_MODEL TINY_DATA \
+	"training: {epochs: 3, batch_size: 8, log_every: 4, optimizer: " \
+	"{type: adam, learning_rate: 0.01}, schedule: {type: cosine, " \
+	"warmup_steps: 3}}\n" \
+	"checkpoint: {every: {steps: 1}, keep: {last: 100}}\n"
+
+/* The tiny job with a cosine, through its 18 steps in the folder r. */
+static void
+cosine_to_its_end(void)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_file("job.yaml", COSINE);
+	train_ok("--run-dir", "r", "job.yaml");
+}
+
+/* The rate that the step before this checkpoint was made with. */
+static double
+rate_at(const char *dir)
+{
+	char *path = xasprintf("%s/checkpoint.json", dir);
+	json_t *v = read_json(path);
+	double rate = json_number_value(json_object_get(v, "learning_rate"));
+
+	json_decref(v);
+	free(path);
+	return rate;
+}
+
+static double
+cosine_rate(double t, double length)
+{
+	return 0.01 * (1 + cos(M_PI * t / length)) / 2;
+}
+
+T_CASE(a_longer_cosine_is_kept_stretched_or_restarted)
+{
+	static const char *const how[] = { "keep", "stretch", "restart" };
+	const double want[] = { cosine_rate(14, 15), cosine_rate(15, 33),
+		0.01 / 3 };
+
+	cosine_to_its_end();
+	for (int i = 0; i < 3; i++) {
+		char *set = xasprintf("training.schedule.on_resume=%s", how[i]);
+		char *copy = xasprintf("cp -r r %s", how[i]);
+		char *dir = xasprintf("%s/checkpoints/step-000000019", how[i]);
+		char *said = xasprintf("the schedule from step 18 on, by %s: "
+		    "cosine over ", how[i]);
+		t_eq_int(system(copy), 0);
+		train_ok("--run-dir", how[i], "--set", "training.epochs=6",
+		    "--set", set, "job.yaml");
+		t_near(rate_at(dir), want[i], 1e-15);
+		file_has("out", said);
+		/* Not again where nothing has changed. */
+		train_ok("--run-dir", how[i], "--set", "training.epochs=6",
+		    "--set", set, "job.yaml");
+		t_eq_int(count_in("out", "the schedule from"), 0);
+		free(set);
+		free(copy);
+		free(dir);
+		free(said);
+	}
+}
+
+/* Run it, killed after some milliseconds over and over, until it ends. */
+static void
+run_torn(const char *dir, const char *epochs, const char *how)
+{
+	for (int i = 0;; i++) {
+		pid_t p = start(-1, (const char *const[]){ "--run-dir", dir,
+		    "--set", epochs, "--set", how, "--set",
+		    "checkpoint.every.steps=4", "job.yaml", NULL });
+		usleep((useconds_t)(5000 + 2500 * i));
+		kill(p, SIGKILL);
+		int st = 0;
+		waitpid(p, &st, 0);
+		if (WIFEXITED(st)) {
+			t_eq_int(WEXITSTATUS(st), 0);
+			break;
+		}
+		t_check(i < 400);
+	}
+}
+
+T_CASE(a_run_killed_behind_each_choice_ends_as_an_undisturbed_one)
+{
+	static const struct {
+		const char *epochs, *how, *last;
+	} resumes[] = {         /* each behind the one before it */
+		{ "training.epochs=5", "training.schedule.on_resume=restart",
+		    "step-000000030" },
+		{ "training.epochs=6", "training.schedule.on_resume=keep",
+		    "step-000000036" },
+		{ "training.epochs=8", "training.schedule.on_resume=stretch",
+		    "step-000000048" },
+		{ "training.epochs=9", "training.schedule.on_resume=restart",
+		    "step-000000054" },
+	};
+
+	cosine_to_its_end();
+	t_eq_int(system("cp -r r torn"), 0);
+	for (size_t i = 0; i < RK_ARRAY_LEN(resumes); i++) {
+		train_ok("--run-dir", "r", "--set", resumes[i].epochs, "--set",
+		    resumes[i].how, "job.yaml");
+		run_torn("torn", resumes[i].epochs, resumes[i].how);
+		char *a = xasprintf("r/checkpoints/%s", resumes[i].last);
+		char *b = xasprintf("torn/checkpoints/%s", resumes[i].last);
+		same_checkpoint(a, b);
+		free(a);
+		free(b);
+	}
+}
+
+/* A checkpoint without what this version adds to its state, as an older one
+ * has written it. */
+static void
+make_old(const char *dir)
+{
+	char *path = xasprintf("%s/checkpoint.json", dir), check[RK_SHA256_HEX];
+	json_t *v = read_json(path);
+
+	json_object_del(json_object_get(v, "state"), "schedule");
+	json_object_del(v, "check");
+	char *text = rkj_text(v);
+	rk_sha256_of(text, strlen(text), check);
+	json_object_set_new(v, "check", json_string(check));
+	free(text);
+	text = rkj_pretty(v);
+	write_file(path, text);
+	free(text);
+	json_decref(v);
+	free(path);
+}
+
+T_CASE(a_checkpoint_of_a_version_before_goes_on_as_it_did)
+{
+	cosine_to_its_end();
+	t_eq_int(system("cp -r r new; cp -r r keep"), 0);
+	make_old("r/checkpoints/" LAST);
+	make_old("keep/checkpoints/" LAST);
+	train_ok("--run-dir", "r", "--set", "training.epochs=6", "--set",
+	    "training.optimizer.learning_rate=0.005", "job.yaml");
+	t_near(rate_at("r/checkpoints/step-000000019"),
+	    cosine_rate(15, 33) / 2, 1e-15);
+	t_eq_int(train("--run-dir", "keep", "--set", "training.epochs=6",
+	    "--set", "training.schedule.on_resume=keep", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "training.schedule.on_resume: is keep, and " LAST
+	    " was written by a version that did not record its schedule");
+}
+
+T_CASE(a_warm_up_longer_than_the_run_is_said_once)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.steps=9", "--set",
+	    "training.schedule.warmup_steps=5000", "job.yaml");
+	file_has("out", "the warm-up of 5,000 steps is longer than the run of "
+	    "9");
+	train_ok("--run-dir", "r", "--set", "training.steps=9", "--set",
+	    "training.schedule.warmup_steps=5000", "job.yaml");
+	t_eq_int(count_in("out", "warm-up"), 0);
+}
+
+/* --- how it ends ---------------------------------------------------------- */
 
 T_CASE(a_finished_job_says_that_nothing_is_left)
 {

@@ -1,0 +1,158 @@
+/*
+ * schedule - the learning rate as a pure function of the step and of the
+ * schedule that a run follows.
+ *
+ * Trainer and daemon share it, so that what the daemon promises of a resume is
+ * what the trainer does.  Pure: no files, no clocks; all of it may be called
+ * from any thread.
+ *
+ * The formulas.  t counts steps from 0, W is the warm-up and L the length, both
+ * in steps, f warmup_start_factor, base the peak (learning_rate):
+ *
+ *   warm-up  t < W:  base * (f + (1 - f) * (t + 1) / W)
+ *   then, with u = t - W:
+ *   constant    base
+ *   step        base * gamma^floor(u / size)
+ *   multistep   base * gamma^(milestones <= u)
+ *   cosine      min + (base - min) * (1 + cos(pi * min(u, L) / L)) / 2
+ *   linear      base * (1 + (end - 1) * min(u, L) / L)
+ *   polynomial  min + (base - min) * (1 - min(u, L) / L)^power
+ *
+ * L follows from the training's length where the job does not say it: total -
+ * W.  Step and multistep count from the end of the warm-up.
+ *
+ * A run's schedule.  A run follows the terms of its job from step `from` on:
+ *
+ *   r(t) = formula(min(t - from, end - 1))
+ *
+ * where `end` is total, or W + L where that is later; constant, step and
+ * multistep have none.  So a run that goes on behind the end of its schedule
+ * has the last rate that was trained with, and not the formula's value behind
+ * it, which is 0 as a rule.
+ *
+ * A run that begins has from = 0.  A checkpoint carries the schedule
+ * (state.schedule), and a run that goes on from it goes on with that: rates
+ * never depend on what happened between.  Only where the job says something
+ * else than the job that the schedule was decided for - another schedule,
+ * another number of steps in all or in an epoch, another on_resume - it is
+ * decided anew, for the resume at step n (the checkpoint's), by
+ * training.schedule.on_resume:
+ *
+ *   keep      the old schedule as it is: its terms, its total, its from
+ *   stretch   the job's terms, the old from, total = the training's new total -
+ *             from: as if the run had had that length from the beginning (of
+ *             this schedule: 0, or where it was restarted last)
+ *   restart   the job's terms, from = n, total = the training's total - n; so
+ *             with the warm-up
+ *
+ * A learning_rate that is changed becomes the peak of whichever it is; where
+ * that is all that has changed, the old schedule goes on with the new peak
+ * (and min_learning_rate is cut to it).  Resumes in a row compose, since each
+ * begins with the schedule in the checkpoint.
+ *
+ * A checkpoint from before schedules were recorded has none: `stretch` and
+ * `restart` need none, and `keep` cannot be had.
+ */
+#ifndef REKINDLE_SCHEDULE_H
+#define REKINDLE_SCHEDULE_H
+
+#include "rekindle/spec.h"
+
+/* What a job says of its learning rate, with lengths in steps. */
+struct schedule_terms {
+	struct spec_schedule shape;
+	double peak;
+	int64_t steps_per_epoch;
+	int64_t total;                  /* steps of the training */
+};
+
+/* What a run follows. */
+struct schedule {
+	struct schedule_terms said;     /* by the job, when it was decided */
+	struct schedule_terms now;      /* total counts from `from` */
+	int64_t from;
+	/* The step from which it is followed, and why: UNSAID, the run began
+	 * with it; KEEP; RESTART.  One that was stretched is what it would be
+	 * had the run had its length from the beginning, in this too. */
+	int64_t since;
+	enum spec_on_resume by;
+};
+
+/* Steps of a training in all; at most 2^53, what JSON can say. */
+#define SCHEDULE_STEPS_MAX ((int64_t)1 << 53)
+int64_t schedule_total(const struct spec_training *t, int64_t steps_per_epoch);
+struct schedule_terms schedule_terms_of(const struct spec_training *t,
+    int64_t steps_per_epoch);
+
+/* The schedule of a run that begins. */
+void schedule_begin(struct schedule *s, const struct schedule_terms *m);
+/* The schedule of a run that goes on at `step`, where the checkpoint has `old`
+ * (NULL: it is from before schedules were recorded; not for keep) and its job
+ * says m; and what became of the old one. */
+enum schedule_change {
+	SCHEDULE_SAME,                  /* it goes on */
+	SCHEDULE_PEAK,                  /* it goes on with another peak */
+	SCHEDULE_ANEW                   /* decided anew, by on_resume */
+};
+enum schedule_change schedule_go_on(struct schedule *s,
+    const struct schedule *old, const struct schedule_terms *m, int64_t step);
+/* Decided anew by this word, whatever the job's on_resume is. */
+void schedule_decide(struct schedule *s, const struct schedule *old,
+    const struct schedule_terms *m, int64_t step, enum spec_on_resume how);
+
+/* The learning rate of the update that makes step `step` + 1, so 0 for the
+ * first. */
+double schedule_rate(const struct schedule *s, int64_t step);
+
+/* As it stands in checkpoint.json: {said: {schedule, learning_rate,
+ * steps_per_epoch, total}, now: {...} (left out where it is the same), from,
+ * since, by}; a new reference. */
+json_t *schedule_json(const struct schedule *s);
+enum rk_err schedule_parse(const json_t *v, struct schedule *out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* For people and the API: {type, learning_rate, from, steps, since, by}. */
+json_t *schedule_look(const struct schedule *s);
+/* "cosine over 1,200 steps from step 0, peak 0.001"; the caller frees. */
+char *schedule_text(const struct schedule *s);
+
+/*
+ * What a person may not have meant, a sentence each: a warm-up, step_size,
+ * milestone or length that is longer than the run.  None of it is an error:
+ * `steps` may be cut on purpose.
+ */
+typedef void schedule_remark_fn(void *ctx, const char *sentence);
+void schedule_remarks(const struct schedule *s, schedule_remark_fn *fn,
+    void *ctx);
+
+/*
+ * A request to go on at `step` with other terms than those of `old`.  It is
+ * refused where the rate of the next step would be more than SCHEDULE_LEAP
+ * times what the old schedule has there, unless the request itself says a
+ * learning rate or on_resume; and where it changes the schedule while on_resume
+ * is keep, which would not use it.
+ */
+#define SCHEDULE_LEAP 1.5
+struct schedule_request {
+	const struct schedule *old;
+	struct schedule_terms terms;    /* with the request */
+	int64_t step;                   /* of the checkpoint */
+	double scale;                   /* of a warm start; all rates times it */
+	const json_t *changed;          /* {path: [old, new]} of the job */
+	bool says_rate, says_on_resume;
+};
+/* RK_EINVAL with a fault at the path that makes it leap.  The rates of the next
+ * step, with and without the request, are set in any case; NULL: not wanted. */
+enum rk_err schedule_check(const struct schedule_request *q, double *was,
+    double *is, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- parts of the formulas ------------------------------------------------ */
+
+/* The formula at t = step, without from and end. */
+double schedule_lr_at(const struct schedule_terms *m, int64_t step);
+double schedule_in_steps(int64_t n, bool epochs, int64_t steps_per_epoch);
+double schedule_warmup(const struct schedule_terms *m);         /* W */
+double schedule_decay(const struct schedule_terms *m);          /* L */
+bool schedule_decays(const struct spec_schedule *s);    /* it has an L */
+
+#endif

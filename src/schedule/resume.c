@@ -1,0 +1,198 @@
+/* What becomes of a schedule on a resume. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/schedule.h"
+
+int64_t
+schedule_total(const struct spec_training *t, int64_t steps_per_epoch)
+{
+	int64_t total = t->steps > 0 ?
+	    RK_MIN(t->steps, SCHEDULE_STEPS_MAX) : SCHEDULE_STEPS_MAX;
+
+	if (t->epochs > 0 && t->epochs <= SCHEDULE_STEPS_MAX / steps_per_epoch)
+		total = RK_MIN(total, t->epochs * steps_per_epoch);
+	return total;
+}
+
+struct schedule_terms
+schedule_terms_of(const struct spec_training *t, int64_t steps_per_epoch)
+{
+	return (struct schedule_terms){
+		.shape = t->schedule, .peak = t->optim.learning_rate,
+		.steps_per_epoch = steps_per_epoch,
+		.total = schedule_total(t, steps_per_epoch),
+	};
+}
+
+void
+schedule_begin(struct schedule *s, const struct schedule_terms *m)
+{
+	*s = (struct schedule){ .said = *m, .now = *m };
+}
+
+/* By their normal form: a struct has room between its fields. */
+static bool
+same_shape(const struct spec_schedule *a, const struct spec_schedule *b)
+{
+	json_t *x = spec_schedule_json(a), *y = spec_schedule_json(b);
+	bool same = json_equal(x, y);
+
+	json_decref(x);
+	json_decref(y);
+	return same;
+}
+
+static void
+set_peak(struct schedule *s, double peak)
+{
+	s->now.peak = peak;
+	s->now.shape.min_learning_rate =
+	    RK_MIN(s->now.shape.min_learning_rate, peak);
+}
+
+void
+schedule_decide(struct schedule *s, const struct schedule *old,
+    const struct schedule_terms *m, int64_t step, enum spec_on_resume how)
+{
+	struct schedule n = { .said = *m, .now = *m };
+
+	switch (how) {
+	case SPEC_RESUME_KEEP:
+		must(old != NULL);
+		n.now = old->now;
+		n.from = old->from;
+		n.since = step;
+		n.by = SPEC_RESUME_KEEP;
+		if (m->peak != old->said.peak)
+			set_peak(&n, m->peak);
+		*s = n;
+		return;
+	case SPEC_RESUME_RESTART:
+		n.from = step;
+		break;
+	case SPEC_RESUME_STRETCH:
+	case SPEC_RESUME_UNSAID:
+		n.from = old != NULL ? old->from : 0;
+		break;
+	}
+	n.now.total = RK_MAX(m->total - n.from, 1);
+	n.since = n.from;
+	n.by = n.from > 0 ? SPEC_RESUME_RESTART : SPEC_RESUME_UNSAID;
+	*s = n;
+}
+
+enum schedule_change
+schedule_go_on(struct schedule *s, const struct schedule *old,
+    const struct schedule_terms *m, int64_t step)
+{
+	struct schedule was;
+
+	if (old == NULL) {
+		schedule_decide(s, NULL, m, step, m->shape.on_resume);
+		return SCHEDULE_ANEW;
+	}
+	was = *old;                     /* s may be the same */
+	bool same = same_shape(&m->shape, &was.said.shape) &&
+	    m->total == was.said.total &&
+	    m->steps_per_epoch == was.said.steps_per_epoch;
+	if (same && m->peak == was.said.peak) {
+		*s = was;
+		return SCHEDULE_SAME;
+	}
+	if (!same) {
+		schedule_decide(s, &was, m, step, m->shape.on_resume);
+		return SCHEDULE_ANEW;
+	}
+	*s = was;
+	s->said = *m;
+	set_peak(s, m->peak);
+	return SCHEDULE_PEAK;
+}
+
+/* --- a request ------------------------------------------------------------ */
+
+static bool
+is_shape(const char *path)
+{
+	static const char in[] = "training.schedule.";
+
+	return strncmp(path, in, sizeof(in) - 1) == 0 &&
+	    strcmp(path, "training.schedule.on_resume") != 0;
+}
+
+static bool
+is_length(const char *path)
+{
+	return strcmp(path, "training.epochs") == 0 ||
+	    strcmp(path, "training.steps") == 0;
+}
+
+/* The first of the request's changes that decides rates: one of the schedule
+ * if `shape`, of the length too if not; NULL: there is none. */
+static const char *
+first_change(const json_t *changed, bool shape)
+{
+	json_t *tree = (json_t *)(uintptr_t)changed, *v;
+	const char *path, *found = NULL;
+
+	json_object_foreach(tree, path, v) {
+		if (is_shape(path) || (!shape && (is_length(path) ||
+		    strcmp(path, "training.schedule.on_resume") == 0)))
+			found = found == NULL || strcmp(path, found) < 0 ?
+			    path : found;
+	}
+	return found;
+}
+
+static double
+rate_by(const struct schedule_request *q, enum spec_on_resume how)
+{
+	struct schedule s;
+
+	schedule_decide(&s, q->old, &q->terms, q->step, how);
+	return q->scale * schedule_rate(&s, q->step);
+}
+
+static enum rk_err
+refuse_leap(const struct schedule_request *q, const char *path, double was,
+    double is, struct rk_why *why)
+{
+	char step[RK_HUMAN];
+
+	return rk_refuse_at(why, path, "makes the learning rate leap from %.3g "
+	    "to %.3g at step %s: say training.schedule.on_resume: keep (the "
+	    "old schedule goes on, with %.3g there), stretch (the new one as "
+	    "if it had been so from the beginning, %.3g) or restart (the new "
+	    "one begins here, %.3g); or set training.optimizer.learning_rate",
+	    was, is, rk_group_digits(step, q->step),
+	    rate_by(q, SPEC_RESUME_KEEP), rate_by(q, SPEC_RESUME_STRETCH),
+	    rate_by(q, SPEC_RESUME_RESTART));
+}
+
+enum rk_err
+schedule_check(const struct schedule_request *q, double *was, double *is,
+    struct rk_why *why)
+{
+	const char *shape = first_change(q->changed, true);
+	const char *path = first_change(q->changed, false);
+	struct schedule s;
+
+	(void)schedule_go_on(&s, q->old, &q->terms, q->step);
+	const double old = q->scale * schedule_rate(q->old, q->step);
+	const double new = q->scale * schedule_rate(&s, q->step);
+	if (was != NULL)
+		*was = old;
+	if (is != NULL)
+		*is = new;
+	if (shape != NULL && q->terms.shape.on_resume == SPEC_RESUME_KEEP)
+		return rk_refuse_at(why, shape, "would not be used: "
+		    "training.schedule.on_resume is keep, and the old schedule "
+		    "goes on; say stretch or restart, or leave the schedule as "
+		    "it is");
+	if (path == NULL || q->says_rate || q->says_on_resume ||
+	    q->step >= q->terms.total || !(new > SCHEDULE_LEAP * old))
+		return RK_OK;
+	return refuse_leap(q, path, old, new, why);
+}

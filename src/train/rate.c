@@ -1,0 +1,107 @@
+/* The learning rate: the schedule that a run follows, and what is said of it. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "run.h"
+
+#define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
+
+double
+run_rate(const struct run *r, int64_t step)
+{
+	return r->at.rate_scale * schedule_rate(&r->schedule, step);
+}
+
+static void
+say(void *ctx, const char *sentence)
+{
+	struct run *r = ctx;
+
+	report_event(&r->rep, "schedule_warning", "%s", sentence);
+}
+
+void
+rate_begin(struct run *r)
+{
+	const struct schedule_terms m = schedule_terms_of(&r->spec->training,
+	    r->steps_per_epoch);
+
+	schedule_begin(&r->schedule, &m);
+	r->scheduled = true;
+	schedule_remarks(&r->schedule, say, r);
+}
+
+/* The rate moves by schedule; a move beyond that is worth a line.  was: of the
+ * schedule in the checkpoint, at step at. */
+static void
+tell_rate(struct run *r, const struct ckpt_info *i, double was, int64_t at)
+{
+	const double is = run_rate(r, at);
+
+	if (fabs(is - was) <= 1e-9 * fabs(was))
+		return;
+	report_event(&r->rep, "learning_rate", "the learning rate jumps at "
+	    "step %lld: this job has %g where %s had %g", (long long)i->step,
+	    is, i->dir, was);
+}
+
+static void
+tell_end(struct run *r)
+{
+	const int64_t first = r->at.step, last = r->steps_total;
+
+	if (at_limit(r)) {
+		report_event(&r->rep, "nothing_left", "nothing is left to do: "
+		    "%lld of %lld steps are done; raise training.epochs to go "
+		    "on", (long long)first, (long long)last);
+		return;
+	}
+	int64_t stride = RK_MAX((last - first) / RATE_LOOKS, 1);
+	for (int64_t t = first; t < last; t += stride) {
+		if (run_rate(r, t) != 0)
+			return;
+	}
+	report_event(&r->rep, "learning_rate_zero", "the learning rate is 0 "
+	    "from step %lld to the end: nothing more will be learned",
+	    (long long)first);
+}
+
+static void
+tell_schedule(struct run *r)
+{
+	const enum spec_on_resume how = r->spec->training.schedule.on_resume;
+	char *text = schedule_text(&r->schedule);
+
+	report_event(&r->rep, "schedule", "the schedule from step %lld on, by "
+	    "%s: %s", (long long)r->at.step, spec_on_resume_words[
+	    how != SPEC_RESUME_UNSAID ? how : SPEC_RESUME_STRETCH], text);
+	free(text);
+	schedule_remarks(&r->schedule, say, r);
+}
+
+bool
+rate_go_on(struct run *r, const struct ckpt_info *i)
+{
+	const struct schedule_terms m = schedule_terms_of(&r->spec->training,
+	    r->steps_per_epoch);
+	const struct schedule old = r->schedule;
+	const bool had = r->scheduled;
+
+	if (!had && m.shape.on_resume == SPEC_RESUME_KEEP)
+		return run_fail(r, "bad_spec", true, "training.schedule."
+		    "on_resume: is keep, and %s was written by a version that "
+		    "did not record its schedule: say stretch or restart",
+		    i->dir);
+	bool anew = schedule_go_on(&r->schedule, had ? &old : NULL, &m,
+	    i->step) == SCHEDULE_ANEW;
+	r->scheduled = true;
+	if (had)
+		tell_rate(r, i, r->at.rate_scale * schedule_rate(&old,
+		    i->step), i->step);
+	else if (i->step > 0)
+		tell_rate(r, i, i->learning_rate, i->step - 1);
+	if (anew && (had || m.shape.on_resume != SPEC_RESUME_UNSAID))
+		tell_schedule(r);
+	tell_end(r);
+	return true;
+}

@@ -1,0 +1,75 @@
+/* module: schedule */
+/*
+ * A schedule as a checkpoint has it.  Whatever is taken has a finite rate at
+ * every step, is written as it was read, and is decided anew without trouble.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/schedule.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+static const int64_t steps[] = { 0, 1, 100, 1 << 20, (int64_t)1 << 40,
+	SCHEDULE_STEPS_MAX, INT64_MAX };
+
+static void
+check_rates(const struct schedule *s)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(steps); i++) {
+		double rate = schedule_rate(s, steps[i]);
+		must(isfinite(rate) && rate >= 0);
+	}
+}
+
+static void
+count(void *ctx, const char *sentence)
+{
+	must(sentence[0] != '\0');
+	++*(int *)ctx;
+}
+
+static void
+check(const struct schedule *s)
+{
+	const struct spec_training t = { .epochs = 3, .steps = 70,
+		.optim = { .learning_rate = 0.5 }, .schedule = s->said.shape };
+	const struct schedule_terms m = schedule_terms_of(&t, 10);
+	json_t *v = schedule_json(s), *w, *look = schedule_look(s);
+	struct schedule again;
+	int remarks = 0;
+
+	must(schedule_parse(v, &again, NULL) == RK_OK);
+	w = schedule_json(&again);
+	must(json_equal(v, w));
+	check_rates(s);
+	schedule_remarks(s, count, &remarks);
+	must(remarks <= 2);
+	free(schedule_text(s));
+	for (int how = 0; how <= SPEC_RESUME_RESTART; how++) {
+		schedule_decide(&again, s, &m, 20, (enum spec_on_resume)how);
+		check_rates(&again);
+	}
+	json_decref(v);
+	json_decref(w);
+	json_decref(look);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct rk_why why = {0};
+	struct schedule s;
+	json_t *v;
+
+	if (rkj_parse_json((const char *)p, n, &v, NULL) != RK_OK)
+		return 0;
+	if (schedule_parse(v, &s, &why) == RK_OK)
+		check(&s);
+	else
+		must(why.n > 0);
+	rk_why_fini(&why);
+	json_decref(v);
+	return 0;
+}
