@@ -39,7 +39,7 @@ _rekindle() {
 		    -- "$cur")
 		return
 		;;
-	--server | --name | --label | --limit | --tail | --in | --set)
+	--server | --name | --label | --limit | --tail | --in | --patience | --set)
 		return
 		;;
 	esac

@@ -211,6 +211,8 @@ void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
  * order of the queue; a new reference. */
 json_t *sup_drain_rehearse(struct sup *s);
 bool sup_draining(const struct sup *s);
+/* The reason of the drain, "" where there is none. */
+const char *sup_drain_reason(const struct sup *s);
 
 /* --- looks ---------------------------------------------------------------- */
 

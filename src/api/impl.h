@@ -245,6 +245,7 @@ struct req {
 	char etag[48];
 	char *location;
 	char *allow;
+	const char *draining;   /* sup_drain_reason(), of a job; or NULL */
 	bool replayed, retry_later;
 	bool shared;            /* resp is somebody else's */
 };

@@ -93,6 +93,7 @@ reply_job(struct req *q, int status, const char *id)
 	sb_reset(&q->out);
 	job_write(&q->out, q->api, &r, true);
 	sb_addc(&q->out, '\n');
+	q->draining = sup_drain_reason(q->api->sup);
 	store_job_fini(&r);
 	reply_json(q, status);
 }

@@ -142,7 +142,7 @@ request_body(const struct route *r)
 }
 
 static void
-put_header(json_t *answer, const char *name, const char *text)
+put_header(json_t *answer, const char *name, bool always, const char *text)
 {
 	json_t *headers = json_object_get(answer, "headers"), *h;
 
@@ -152,6 +152,7 @@ put_header(json_t *answer, const char *name, const char *text)
 	}
 	h = json_object();
 	put_text(h, "description", text);
+	put(h, "required", json_boolean(always));
 	put(h, "schema", yaml("{type: string}"));
 	put(headers, name, h);
 }
@@ -211,11 +212,15 @@ answer(const struct route *r, int status, const char *schema)
 		put(a, "content", content_of(schema, r->flags));
 	}
 	if (status == 201)
-		put_header(a, "Location", "Where it is");
+		put_header(a, "Location", true, "Where it is");
 	if ((r->flags & ROUTE_ETAG) && status < 300)
-		put_header(a, "ETag", "Of the job as it is here");
+		put_header(a, "ETag", true, "Of the job as it is here");
+	if ((r->flags & ROUTE_ETAG) && status == 200)
+		put_header(a, "Rekindle-Draining", false, "Why the daemon "
+		    "takes no work: shutdown, drain, preempted, taken_over; "
+		    "absent where it does");
 	if (status == 405)
-		put_header(a, "Allow", "The methods that it takes");
+		put_header(a, "Allow", true, "The methods that it takes");
 	return a;
 }
 

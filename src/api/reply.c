@@ -177,6 +177,8 @@ make_response(struct req *q)
 		add(r, "Allow", q->allow);
 	if (q->replayed)
 		add(r, "Idempotent-Replayed", "true");
+	if (q->draining != NULL && q->draining[0] != '\0')
+		add(r, "Rekindle-Draining", q->draining);
 	if (q->retry_later)
 		add(r, "Retry-After", "5");
 	add(r, "Cache-Control", "no-cache");

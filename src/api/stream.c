@@ -35,6 +35,7 @@ struct stream {
 	size_t sent;            /* of out */
 	int64_t last_ms;        /* something was sent */
 	bool asleep, over;
+	bool place;             /* the client is to be told where it begins */
 };
 
 static bool
@@ -151,6 +152,11 @@ fill(struct stream *s)
 
 	sb_reset(&s->out);
 	s->sent = 0;
+	/* An id without data: one that follows the tail of a log, and loses us
+	 * before a line has come, goes on from here. */
+	if (s->place)
+		sb_addf(&s->out, "id: %lld\n\n", (long long)s->pos);
+	s->place = false;
 	fill_on(s, over && s->kind == STREAM_LOG);
 	if (s->out.len > 0 || !over)
 		return;
@@ -247,6 +253,8 @@ stream_new(struct req *q, const struct stream_want *w)
 	s->split = w->split != NULL ? xstrdup(w->split) : NULL;
 	s->fd = -1;
 	s->last_ms = mono_ms();
+	s->place = w->kind == STREAM_LOG && w->after > 0 &&
+	    req_header(q, "Last-Event-ID") == NULL;
 	s->next = a->streams;
 	if (a->streams != NULL)
 		a->streams->prev = s;

@@ -6,6 +6,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include "rekindle/http.h"
 #include "rekindle/json.h"
 
 enum cli_exit {
@@ -15,6 +16,9 @@ enum cli_exit {
 	CLI_NO_SERVER = 3,      /* no daemon could be reached */
 	CLI_NO_JOB = 4,         /* no such job, or more than one */
 	CLI_JOB_FAILED = 5,     /* watched, and it ended failed or cancelled */
+	CLI_PERSON = 6,         /* watched, and it waits for a person */
+	CLI_MACHINE = 7,        /* watched, and its machine was drained or taken
+	                           away: it is saved and queued */
 };
 
 /* A command's words, taken apart by cli_args(). */
@@ -23,7 +27,7 @@ struct cli_args {
 	int npos;
 	bool json, follow, watch, hold, rehearse, plan, all;
 	const char *name, *from, *state, *label, *split;
-	int64_t limit, tail, deadline;  /* -1: not given */
+	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */
 	int nset;
 };
@@ -35,6 +39,7 @@ struct cli_reply {
 	char *text;             /* body, NUL-terminated; never NULL */
 	size_t len;
 	json_t *json;           /* when the body is JSON; else NULL */
+	char draining[24];      /* why the daemon takes no work, "" if it does */
 };
 void cli_reply_fini(struct cli_reply *r);
 
@@ -46,18 +51,74 @@ const char *cli_server_text(void);
 /*
  * One request.  body may be NULL; it goes out as JSON.  A POST carries an
  * Idempotency-Key and is tried again when the connection breaks.  CLI_OK for
- * 2xx; else what was wrong has been printed.
+ * 2xx; else what was wrong has been printed.  With patience (below) a daemon
+ * that answers but is not ready is waited for.
  */
 enum cli_exit cli_call(const char *method, const char *path,
     const json_t *body, struct cli_reply *r);
 
-/* A stream of server-sent events: fn gets each `data`, until the daemon ends
- * the stream or fn returns false.  Reconnects with Last-Event-ID. */
+/* One GET of a thing, tried once, without a word.  why: a sentence, unless it
+ * is there or gone.  r is to be freed in any case. */
+#define CLI_WHY 256
+enum cli_look {
+	CLI_LOOK_OK,
+	CLI_LOOK_GONE,          /* 404 */
+	CLI_LOOK_NOT_READY,     /* another answer, or a stranger's */
+	CLI_LOOK_NOBODY,
+};
+enum cli_look cli_look(const char *path, struct cli_reply *r,
+    char why[CLI_WHY]);
+
+/* How a call ended, kept behind its answer: for http.c and stream.c. */
+struct cli_ended {
+	enum http_end end;
+	int status;
+	int64_t ms;
+	char error[256], draining[24];
+	struct strbuf *body;    /* where the body goes, or NULL */
+};
+void cli_perform(const char *method, const char *path,
+    const char *const *headers, const char *body, http_chunk_fn *chunk,
+    void *cctx, int64_t total_ms, struct cli_ended *e);
+const char *cli_why_unreachable(const struct cli_ended *e);
+enum cli_exit cli_unreachable(const char *why);         /* printed */
+/* Into r, and printed unless it is 2xx.  plain: it need not be JSON. */
+enum cli_exit cli_judge(struct cli_reply *r, const struct cli_ended *e,
+    bool plain);
+
+/* --- stream.c ------------------------------------------------------------ */
+
+/* A stream of server-sent events: fn gets each `data` once, until the daemon
+ * ends the stream or fn returns false.  Over a restart of the daemon it goes on
+ * behind the last one (Last-Event-ID). */
 typedef bool cli_event_fn(void *ctx, const char *data, size_t len);
 enum cli_exit cli_stream(const char *path, cli_event_fn *fn, void *ctx);
 
+/* --- away.c -------------------------------------------------------------- */
+
+/* How long a daemon that is away is waited for; 0 until this is called. */
+#define CLI_PATIENCE_S 300
+void cli_patience_set(int64_t seconds);
+
+struct cli_away {               /* {0}: it is there */
+	bool on, said;
+	int64_t since_ms;       /* mono */
+};
+/* It is away, since now or longer: true when that is long enough. */
+bool cli_away_spent(struct cli_away *a);
+void cli_away_over(struct cli_away *a);
+/* Once, after a moment: is it time to say so? */
+bool cli_away_say(struct cli_away *a);
+/* "waiting for the daemon, 12 s of 300"; the caller frees. */
+char *cli_away_text(const struct cli_away *a);
+/* All of it: say so on stderr, sleep, true; or false when it is spent. */
+bool cli_away_wait(struct cli_away *a, const char *why);
+/* Does a new daemon still read its jobs from the bucket?  A job that it does
+ * not know may come. */
+bool cli_daemon_held(void);
+
 /* Percent-encode for a path or a query; the caller frees. */
-char *cli_escape(const char *s);
+char *cli_escape(const char *s);        /* http.c */
 
 /* --- find.c -------------------------------------------------------------- */
 
@@ -81,8 +142,48 @@ void cli_table_print(struct cli_table *t);      /* and frees it */
 void cli_print_json(const json_t *v);
 /* "3 min ago" from an RFC 3339 time, "-" when there is none. */
 char *cli_age(char *out, size_t n, const char *rfc3339);
-/* One line of a job's progress with a bar of `width` characters. */
-void cli_progress_line(struct strbuf *b, const json_t *job, int width);
+
+/* --- progress.c ---------------------------------------------------------- */
+
+/* A job's progress with a bar of `bar` characters, in `room` columns (0: any):
+ * what matters least is left out, but the percentage stays.  False: there was no
+ * room for the figure that says how good it is. */
+bool cli_progress_line(struct strbuf *b, const json_t *job, int bar,
+    size_t room);
+/* Its loss, accuracy, val_loss, val_accuracy, a line each without the last
+ * newline. */
+void cli_figures(struct strbuf *b, const json_t *job);
+
+/* --- width.c ------------------------------------------------------------- */
+
+/* Of the terminal; of COLUMNS where it does not know; else 80. */
+size_t cli_columns(int fd);
+/* The columns that a text takes, as UTF-8; cut it to so many. */
+size_t cli_width(const char *s);
+void cli_cut(char *s, size_t columns);
+
+/* --- verdict.c ----------------------------------------------------------- */
+
+/* What a watcher sees of a job; the words of the API. */
+struct cli_seen {
+	const char *state, *desired, *reason;
+	const char *draining;   /* why the daemon takes no work, or "" */
+};
+
+enum cli_verdict {
+	CLI_GOES_ON,            /* it runs, or waits for what passes by itself */
+	CLI_UNTIL_LIMIT,        /* the daemon is about to go: as if it had */
+	CLI_SUCCEEDED,
+	CLI_ENDED_BADLY,        /* failed, cancelled */
+	CLI_NEEDS_PERSON,
+	CLI_MACHINE_GONE,       /* nothing goes on on this machine */
+	CLI_VERDICTS
+};
+extern const struct cli_verdict_def {
+	bool over;              /* watching ends */
+	enum cli_exit code;     /* with this; else when the limit is reached */
+} cli_verdicts[CLI_VERDICTS];
+enum cli_verdict cli_judge_job(const struct cli_seen *s);
 
 /* --- submit.c ---------------------------------------------------------------- */
 
@@ -97,7 +198,8 @@ cli_command_fn cmd_submit, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
     cmd_checkpoints, cmd_metrics, cmd_log, cmd_events, cmd_attempts,
     cmd_status;
 
-/* Watch a job to its end. */
-enum cli_exit cli_watch(const char *id);
+/* Watch a job until it has ended, or will not go on by itself.  met: the daemon
+ * has answered before, so it is waited for. */
+enum cli_exit cli_watch(const char *id, bool met);
 
 #endif

@@ -1,5 +1,6 @@
 /*
  * The daemon's client: to a URL or over a Unix socket, one call at a time.
+ * stream.c follows what it sends on and on; away.c is for when it is not there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #define REPLY_MAX       (256u << 20)
 #define TRIES           4
 #define CALL_MS         150000
+#define LOOK_MS         30000   /* one look of a watch */
 #define SOON_MS         9000
 
 static char *base_url;          /* "http://127.0.0.1:7450" */
@@ -100,24 +102,18 @@ cli_server_text(void)
 	return socket_path != NULL ? socket_path : base_url;
 }
 
-/* How the last call ended, kept behind its answer. */
-struct ended {
-	enum http_end end;
-	int status;
-	int64_t ms;
-	char error[256];
-	struct strbuf *body;    /* where the body goes, or NULL */
-};
-
 static void
 take(void *ctx, const struct http_answer *a)
 {
-	struct ended *e = ctx;
+	struct cli_ended *e = ctx;
+	const char *draining = http_header(a, "Rekindle-Draining");
 
 	e->end = a->end;
 	e->status = a->status;
 	e->ms = a->ms;
 	snprintf(e->error, sizeof(e->error), "%s", a->error);
+	snprintf(e->draining, sizeof(e->draining), "%s",
+	    draining != NULL ? draining : "");
 	if (e->body != NULL) {
 		sb_reset(e->body);
 		sb_add(e->body, a->body, a->len);
@@ -125,10 +121,10 @@ take(void *ctx, const struct http_answer *a)
 }
 
 /* The daemon is on this machine: a proxy would only be in the way. */
-static void
-perform(const char *method, const char *path, const char *const *headers,
+void
+cli_perform(const char *method, const char *path, const char *const *headers,
     const char *body, http_chunk_fn *chunk, void *cctx, int64_t total_ms,
-    struct ended *e)
+    struct cli_ended *e)
 {
 	char *url = xasprintf("%s%s", base_url, path);
 	const struct http_request r = { .method = method, .url = url,
@@ -144,24 +140,28 @@ perform(const char *method, const char *path, const char *const *headers,
 
 /* Not so when the time to connect ran out. */
 static bool
-worth_another_try(const struct ended *e)
+worth_another_try(const struct cli_ended *e)
 {
 	return e->end == HTTP_BROKEN ||
 	    (e->end == HTTP_NO_CONNECTION && e->ms < SOON_MS);
 }
 
-static enum cli_exit
-unreachable(const struct ended *e)
+const char *
+cli_why_unreachable(const struct cli_ended *e)
 {
-	const char *why = e->error;
-
 	/* libcurl speaks of a port, also where there is none. */
 	if (socket_path != NULL && e->end == HTTP_NO_CONNECTION)
-		why = access(socket_path, F_OK) != 0 ?
+		return access(socket_path, F_OK) != 0 ?
 		    "there is no such socket" :
 		    access(socket_path, R_OK | W_OK) != 0 ?
 		    "you may not use this socket" :
 		    "nobody listens on this socket";
+	return e->error;
+}
+
+enum cli_exit
+cli_unreachable(const char *why)
+{
 	fprintf(stderr, "rekindle: cannot reach rekindled at %s: %s\n"
 	    "Is it running?  Say where with --server or REKINDLE_SERVER.\n",
 	    cli_server_text(), why);
@@ -194,24 +194,80 @@ print_problem(const struct cli_reply *r)
 		    *cli_str(e, "path") ? ": " : "", cli_str(e, "message"));
 }
 
-static enum cli_exit
-finish(struct cli_reply *r, struct strbuf *b, bool plain)
+/* The body becomes r's. */
+static void
+fill(struct cli_reply *r, const struct cli_ended *e)
 {
-	bool good = r->status >= 200 && r->status < 300;
-
-	r->len = b->len;
-	r->text = b->len > 0 ? sb_detach(b) : xstrdup("");
-	sb_fini(b);
+	r->status = e->status;
+	memcpy(r->draining, e->draining, sizeof(r->draining));
+	r->len = e->body->len;
+	r->text = r->len > 0 ? sb_detach(e->body) : xstrdup("");
+	sb_fini(e->body);
 	if (r->len > 0 && (*r->text == '{' || *r->text == '[')) {
 		/* Our own daemon's words, of any size: no limits of ours. */
 		r->json = json_loadb(r->text, r->len, 0, NULL);
 	}
-	if (r->json == NULL && (!good || (r->len > 0 && !plain)))
+}
+
+static bool
+is_good(const struct cli_reply *r)
+{
+	return r->status >= 200 && r->status < 300;
+}
+
+/* Some other program, or a proxy without a daemon behind it. */
+static bool
+is_strange(const struct cli_reply *r, bool plain)
+{
+	return r->json == NULL && (!is_good(r) || (r->len > 0 && !plain));
+}
+
+enum cli_exit
+cli_judge(struct cli_reply *r, const struct cli_ended *e, bool plain)
+{
+	fill(r, e);
+	if (is_strange(r, plain))
 		return stranger(r);
-	if (good)
+	if (is_good(r))
 		return CLI_OK;
 	print_problem(r);
 	return r->status == 404 ? CLI_NO_JOB : CLI_REFUSED;
+}
+
+/* Says why it is worth waiting for another answer than this, or NULL: it is
+ * final.  A daemon that drains, or has too many followers, has said no. */
+static const char *
+not_yet(const struct cli_ended *e)
+{
+	static const char *const finals[] = { "/problems/draining",
+	    "/problems/too-many-streams" };
+
+	if (e->end != HTTP_ANSWERED || e->status < 502 || e->status > 504)
+		return NULL;
+	for (size_t i = 0; i < RK_ARRAY_LEN(finals); i++) {
+		if (strstr(sb_str(e->body), finals[i]) != NULL)
+			return NULL;
+	}
+	return "it answers, and is not ready";
+}
+
+/* A few tries, for a connection that breaks. */
+static void
+ask(const char *method, const char *path, const char *const *headers,
+    const char *text, struct cli_ended *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		if (i > 0)
+			usleep(150000u << i);
+		cli_perform(method, path, headers, text, NULL, NULL, CALL_MS,
+		    e);
+		if (!worth_another_try(e))
+			break;
+		/* A daemon that is not there at all is not waited for. */
+		if (e->end == HTTP_NO_CONNECTION && i == 0 &&
+		    socket_path != NULL && access(socket_path, F_OK) != 0)
+			break;
+	}
 }
 
 enum cli_exit
@@ -221,9 +277,10 @@ cli_call(const char *method, const char *path, const json_t *body,
 	char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
 	char key[RK_ID], line[64 + RK_ID];
 	const char *headers[] = { "Content-Type: application/json", "Expect:",
-	    NULL, NULL };
+	    NULL, NULL }, *why;
+	struct cli_away away = {0};
 	struct strbuf b = {0};
-	struct ended e = { .body = &b };
+	struct cli_ended e = { .body = &b };
 
 	*r = (struct cli_reply){0};
 	/* One key for all tries of a POST: it is done once. */
@@ -232,130 +289,42 @@ cli_call(const char *method, const char *path, const json_t *body,
 		snprintf(line, sizeof(line), "Idempotency-Key: %s", key);
 		headers[2] = line;
 	}
-	for (int i = 0; i < TRIES; i++) {
-		if (i > 0)
-			usleep(150000u << i);
-		perform(method, path, headers, text, NULL, NULL, CALL_MS, &e);
-		if (!worth_another_try(&e))
-			break;
-		/* A daemon that is not there at all is not waited for. */
-		if (e.end == HTTP_NO_CONNECTION && i == 0 &&
-		    socket_path != NULL && access(socket_path, F_OK) != 0)
-			break;
-	}
+	do {
+		ask(method, path, headers, text, &e);
+		why = not_yet(&e);
+	} while (why != NULL && cli_away_wait(&away, why));
 	free(text);
 	if (e.end != HTTP_ANSWERED) {
 		sb_fini(&b);
 		r->text = xstrdup("");
-		return unreachable(&e);
+		return cli_unreachable(cli_why_unreachable(&e));
 	}
-	r->status = e.status;
-	return finish(r, &b, strstr(path, "/log") != NULL);
+	return cli_judge(r, &e, strstr(path, "/log") != NULL);
 }
 
-/* --- server-sent events -------------------------------------------------- */
-
-struct stream {
-	struct strbuf in, data, all;
-	char id[64];
-	cli_event_fn *fn;
-	void *ctx;
-	bool stopped, got;
-	bool end;               /* the daemon has said that this is all */
-};
-
-static void
-stream_line(struct stream *s, const char *p, size_t n)
+enum cli_look
+cli_look(const char *path, struct cli_reply *r, char why[CLI_WHY])
 {
-	if (n == 0) {
-		if (s->data.len > 0 && !s->stopped) {
-			/* The newline behind the last data line is not part. */
-			s->stopped = !s->fn(s->ctx, s->data.s, s->data.len - 1);
-			s->got = true;
-		}
-		sb_reset(&s->data);
-	} else if (n >= 5 && memcmp(p, "data:", 5) == 0) {
-		size_t skip = n > 5 && p[5] == ' ' ? 6 : 5;
-		sb_add(&s->data, p + skip, n - skip);
-		sb_addc(&s->data, '\n');
-	} else if (n >= 3 && memcmp(p, "id:", 3) == 0) {
-		size_t skip = n > 3 && p[3] == ' ' ? 4 : 3;
-		snprintf(s->id, sizeof(s->id), "%.*s", (int)(n - skip),
-		    p + skip);
-	} else if (n >= 9 && memcmp(p, ": the end", 9) == 0) {
-		s->end = true;
+	static const char *const headers[] = { NULL };
+	struct strbuf b = {0};
+	struct cli_ended e = { .body = &b };
+
+	*r = (struct cli_reply){0};
+	cli_perform("GET", path, headers, NULL, NULL, NULL, LOOK_MS, &e);
+	if (e.end != HTTP_ANSWERED) {
+		snprintf(why, CLI_WHY, "%s", cli_why_unreachable(&e));
+		sb_fini(&b);
+		return CLI_LOOK_NOBODY;
 	}
-}
-
-static bool
-stream_take(void *ctx, const char *p, size_t n)
-{
-	struct stream *s = ctx;
-	char *nl;
-
-	sb_add(&s->in, p, n);
-	while (!s->stopped && s->in.len > 0 &&
-	    (nl = memchr(s->in.s, '\n', s->in.len)) != NULL) {
-		size_t len = (size_t)(nl - s->in.s);
-		bool cr = len > 0 && s->in.s[len - 1] == '\r';
-		stream_line(s, s->in.s, cr ? len - 1 : len);
-		sb_cut(&s->in, len + 1);
-	}
-	return !s->stopped;
-}
-
-/* Connect, from where we are, and take what comes until it ends. */
-static void
-stream_once(struct stream *s, const char *path, struct ended *e)
-{
-	const char *headers[] = { "Accept: text/event-stream", NULL, NULL };
-	char line[96];
-
-	if (*s->id != '\0') {
-		snprintf(line, sizeof(line), "Last-Event-ID: %s", s->id);
-		headers[1] = line;
-	}
-	s->got = false;
-	sb_reset(&s->in);
-	sb_reset(&s->data);
-	perform("GET", path, headers, NULL, stream_take, s, 0, e);
-}
-
-enum cli_exit
-cli_stream(const char *path, cli_event_fn *fn, void *ctx)
-{
-	struct stream s = { .fn = fn, .ctx = ctx };
-	enum cli_exit ret = CLI_OK;
-	int failures = 0;
-
-	for (;;) {
-		struct ended e = { .body = &s.all };
-		stream_once(&s, path, &e);
-		bool answered = e.end == HTTP_ANSWERED;
-		if (s.stopped || s.end || (answered && e.status == 204))
-			break;
-		/* Without those words it was the daemon that ended: the next
-		 * one goes on. */
-		if (answered && e.status != 200) {
-			struct cli_reply r = { .status = e.status };
-			ret = finish(&r, &s.all, false);
-			cli_reply_fini(&r);
-			break;
-		}
-		failures = s.got ? 1 : failures + 1;
-		if (failures > 20) {
-			if (answered)
-				snprintf(e.error, sizeof(e.error),
-				    "the stream ends without a word");
-			ret = unreachable(&e);
-			break;
-		}
-		usleep(500000);
-	}
-	sb_fini(&s.in);
-	sb_fini(&s.data);
-	sb_fini(&s.all);
-	return ret;
+	fill(r, &e);
+	if (r->status == 404 && r->json != NULL)
+		return CLI_LOOK_GONE;
+	if (r->status == 200 && json_is_object(r->json))
+		return CLI_LOOK_OK;
+	const char *detail = cli_str(r->json, "detail");
+	snprintf(why, CLI_WHY, "it answers with %ld%s%s", r->status,
+	    *detail != '\0' ? ": " : "", detail);
+	return CLI_LOOK_NOT_READY;
 }
 
 char *

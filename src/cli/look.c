@@ -198,7 +198,7 @@ show_job(const json_t *job)
 	printf("%-12s %.0f\n", "attempt", cli_num(job, "attempt", 0));
 	if (json_object_size(json_object_get(job, "progress")) > 0) {
 		sb_reset(&b);
-		cli_progress_line(&b, job, 0);
+		cli_progress_line(&b, job, 0, 0);
 		line("progress", sb_str(&b));
 	}
 	line("warm start", cli_str(job, "plan_summary"));

@@ -16,34 +16,35 @@ static const struct command {
 	cli_command_fn *fn;
 } commands[] = {
 	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
-	    "[--watch]", "queue a job; FILE is YAML or JSON, - for stdin",
-	    cmd_submit },
+	    "[--watch] [--patience SECONDS]",
+	    "queue a job; FILE is YAML or JSON, - for stdin", cmd_submit },
 	{ "list", 0, 0, "[--state STATE,...] [--label KEY=VALUE] [--limit N] "
 	    "[--all]", "the jobs, newest first", cmd_list },
 	{ "show", 1, 1, "JOB", "all about a job, its warm start too",
 	    cmd_show },
-	{ "watch", 1, 1, "JOB", "a live progress line until the job has ended",
-	    cmd_watch },
+	{ "watch", 1, 1, "JOB [--patience SECONDS]",
+	    "a live progress line until the job has ended", cmd_watch },
 	{ "start", 1, 1, "JOB", "let a held job into the queue", cmd_start },
 	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now",
 	    cmd_pause },
 	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME] "
-	    "[--set PATH=VALUE]... [--watch]",
+	    "[--set PATH=VALUE]... [--watch] [--patience SECONDS]",
 	    "go on, from a checkpoint you name", cmd_resume },
 	{ "cancel", 1, 1, "JOB", "stop for good; its checkpoints stay",
 	    cmd_cancel },
-	{ "retry", 1, 1, "JOB [--watch]", "queue a failed job again",
-	    cmd_retry },
+	{ "retry", 1, 1, "JOB [--watch] [--patience SECONDS]",
+	    "queue a failed job again", cmd_retry },
 	{ "checkpoint", 1, 1, "JOB [--name NAME]",
 	    "save one now; a named one is kept for good", cmd_checkpoint },
 	{ "checkpoints", 1, 1, "JOB", "what there is to go on from",
 	    cmd_checkpoints },
-	{ "metrics", 1, 1, "JOB [--split train|validation] [-f]",
+	{ "metrics", 1, 1, "JOB [--split train|validation] [-f] "
+	    "[--patience SECONDS]",
 	    "loss, accuracy, learning rate by step", cmd_metrics },
-	{ "log", 1, 1, "JOB [-f] [--tail LINES]", "what its trainer said",
-	    cmd_log },
-	{ "events", 1, 1, "JOB [-f]", "what happened to it, and why",
-	    cmd_events },
+	{ "log", 1, 1, "JOB [-f] [--tail LINES] [--patience SECONDS]",
+	    "what its trainer said", cmd_log },
+	{ "events", 1, 1, "JOB [-f] [--patience SECONDS]",
+	    "what happened to it, and why", cmd_events },
 	{ "attempts", 1, 1, "JOB", "each run of its trainer", cmd_attempts },
 	{ "delete", 1, 1, "JOB", "remove an ended job and its checkpoints",
 	    cmd_delete },
@@ -69,8 +70,14 @@ help(FILE *f)
 	    "/run/rekindle/rekindled.sock, or http://127.0.0.1:7450.\n\n"
 	    "exit status: 0 done; 1 the daemon refused or could not; 2 wrong\n"
 	    "usage or a job file that cannot be read; 3 no daemon reached;\n"
-	    "4 no such job; 5 the job that was watched failed or was\n"
-	    "cancelled\n");
+	    "4 no such job.  Of what was watched (submit, resume and retry\n"
+	    "--watch, watch): 5 it failed or was cancelled; 6 it waits for a\n"
+	    "person: paused, held, too large for the machine, or its data\n"
+	    "(data_changed), checkpoints (checkpoints_missing) or arithmetic\n"
+	    "(arithmetic_changed) are not what they were; 7 the machine was\n"
+	    "drained or preempted: the job is saved, and goes on with the next\n"
+	    "daemon.  A job that waits for what passes by itself is watched on,\n"
+	    "and a daemon that is restarted is waited for, --patience long.\n");
 }
 
 static void
@@ -80,6 +87,11 @@ command_help(FILE *f, const struct command *c)
 	if (strstr(c->usage, "--set") != NULL)
 		fprintf(f, "\n--set PATH=VALUE changes a field, as "
 		    "training.epochs=3; it may be repeated.\n");
+	if (strstr(c->usage, "--patience") != NULL)
+		fprintf(f, "\n--patience SECONDS is how long to wait for a "
+		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
+		    "\n", CLI_PATIENCE_S, strstr(c->usage, "-f") != NULL ?
+		    ", while following" : ", while watching");
 	fprintf(f, "\n--json prints JSON.  --server WHERE says which "
 	    "daemon.\n");
 }
@@ -96,7 +108,7 @@ find_command(const char *name)
 enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
-	O_VERSION
+	O_PATIENCE, O_VERSION
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -117,6 +129,7 @@ static const struct option options[] = {
 	{ "tail", required_argument, NULL, O_TAIL },
 	{ "in", required_argument, NULL, O_IN },
 	{ "rehearse", no_argument, NULL, O_REHEARSE },
+	{ "patience", required_argument, NULL, O_PATIENCE },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -137,17 +150,18 @@ whole_number(const char *opt, const char *text, int64_t *out)
 }
 
 static bool
-drain_seconds(const char *text, int64_t *out)
+whole_seconds(const char *opt, const char *text, int64_t min, int64_t max,
+    int64_t *out)
 {
 	char *end;
 
 	errno = 0;
 	*out = strtoll(text, &end, 10);
-	if (errno == 0 && *end == '\0' && end != text && *out >= 1 &&
-	    *out <= 86400)
+	if (errno == 0 && *end == '\0' && end != text && *out >= min &&
+	    *out <= max)
 		return true;
-	fprintf(stderr, "rekindle: --in \"%s\": want whole seconds, 1 to "
-	    "86400\n", text);
+	fprintf(stderr, "rekindle: --%s \"%s\": want whole seconds, %lld to "
+	    "%lld\n", opt, text, (long long)min, (long long)max);
 	return false;
 }
 
@@ -190,7 +204,9 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_REHEARSE: return a->rehearse = true;
 	case O_LIMIT: return whole_number("limit", arg, &a->limit);
 	case O_TAIL: return whole_number("tail", arg, &a->tail);
-	case O_IN: return drain_seconds(arg, &a->deadline);
+	case O_IN: return whole_seconds("in", arg, 1, 86400, &a->deadline);
+	case O_PATIENCE:
+		return whole_seconds("patience", arg, 0, 604800, &a->patience);
 	case O_SET:
 		a->set = xrealloc(a->set,
 		    (size_t)(a->nset + 1) * sizeof(char *));
@@ -252,7 +268,8 @@ read_options(int argc, char **argv, const struct command *c,
 int
 main(int argc, char **argv)
 {
-	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1 };
+	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1,
+		.patience = -1 };
 	const char *server = NULL;
 	int at, ret;
 	const struct command *c = command_of(argc, argv, &at);
@@ -277,6 +294,9 @@ main(int argc, char **argv)
 	if (ret < 0) {
 		for (int i = 0; i < a.npos; i++)
 			a.pos[i] = argv[optind + 1 + i];
+		if (a.watch || a.follow || c->fn == cmd_watch)
+			cli_patience_set(a.patience >= 0 ? a.patience :
+			    CLI_PATIENCE_S);
 		ret = cli_server_set(server) ? (int)c->fn(&a) : CLI_USAGE;
 	}
 	for (int i = 0; i < a.nset; i++)

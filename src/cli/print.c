@@ -1,7 +1,6 @@
 /*
  * Words and tables for people.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -84,38 +83,4 @@ cli_age(char *out, size_t n, const char *rfc3339)
 	else
 		snprintf(out, n, "%ld d ago", s / 86400);
 	return out;
-}
-
-void
-cli_progress_line(struct strbuf *b, const json_t *job, int width)
-{
-	const json_t *p = json_object_get(job, "progress");
-	double step = cli_num(p, "step", 0);
-	double total = cli_num(p, "steps_total", 0);
-	double part = total > 0 ? RK_MIN(step / total, 1.0) : 0;
-	double v;
-	char a[RK_HUMAN], c[RK_HUMAN];
-
-	if (width > 0) {
-		int full = (int)(part * width);
-		sb_addc(b, '[');
-		for (int i = 0; i < width; i++)
-			sb_addc(b, i < full ? '#' : '-');
-		sb_adds(b, "] ");
-	}
-	sb_addf(b, "%3.0f%%", floor(part * 100));
-	sb_addf(b, "  epoch %.0f/%.0f", cli_num(p, "epoch", 0),
-	    cli_num(p, "epochs_total", 0));
-	sb_addf(b, "  step %s/%s", rk_group_digits(a, (int64_t)step),
-	    rk_group_digits(c, (int64_t)total));
-	if (!isnan(v = cli_num(p, "loss", NAN)))
-		sb_addf(b, "  loss %.4f", v);
-	if (!isnan(v = cli_num(p, "accuracy", NAN)))
-		sb_addf(b, "  acc %.3f", v);
-	if ((v = cli_num(p, "samples_per_second", 0)) > 0)
-		sb_addf(b, "  %s samples/s", rk_group_digits(a, (int64_t)v));
-	v = cli_num(p, "eta_seconds", -1);
-	if (v >= 0 && part < 1)
-		sb_addf(b, "  %ld:%02ld:%02ld left", (long)v / 3600,
-		    (long)v / 60 % 60, (long)v % 60);
 }

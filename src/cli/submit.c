@@ -160,5 +160,5 @@ cmd_submit(const struct cli_args *a)
 		printf("%s  %s  %s\n", id, cli_str(r.json, "name"),
 		    cli_str(r.json, "state"));
 	cli_reply_fini(&r);
-	return a->watch ? cli_watch(id) : CLI_OK;
+	return a->watch ? cli_watch(id, true) : CLI_OK;
 }

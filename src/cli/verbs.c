@@ -36,7 +36,7 @@ verb(const struct cli_args *a, const char *what, const json_t *body)
 	if (rc == CLI_OK)
 		print_job(a, r.json);
 	cli_reply_fini(&r);
-	return rc == CLI_OK && a->watch ? cli_watch(id) : rc;
+	return rc == CLI_OK && a->watch ? cli_watch(id, true) : rc;
 }
 
 enum cli_exit

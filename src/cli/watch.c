@@ -1,9 +1,12 @@
 /*
- * A live progress line until the job has ended, or waits for a person.
+ * A live progress line until the job has ended, or will not go on by itself.
+ *
+ * The daemon may go and come back meanwhile.  What it said last decides what
+ * its staying away means: one that was leaving has saved the job for the next
+ * (7), one that vanished without a word cannot be reached (3).
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -11,94 +14,219 @@
 #define POLL_US         300000
 #define PLAIN_EVERY_MS  5000    /* not on a terminal: a line so often */
 
+struct watch {
+	char *path;             /* /v1/jobs/ID */
+	bool tty, met;
+	bool whole;             /* the line had room for the outcome */
+	struct cli_away away;
+	char head[400];         /* "NAME STATE (REASON)", as it was last */
+	char said[32];          /* the state of the last line that was printed */
+	char draining[24];
+	int64_t next_ms;
+};
+
+/* On a terminal that can go back to the beginning of a line. */
+static bool
+is_live(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) &&
+	    (term == NULL || strcmp(term, "dumb") != 0);
+}
+
+/* One column is kept free: a terminal whose last one is written to may have
+ * gone to the next line. */
+static size_t
+room(void)
+{
+	size_t n = cli_columns(STDOUT_FILENO);
+
+	return n > 1 ? n - 1 : 1;
+}
+
 static int
-bar_width(void)
+bar_width(size_t columns)
 {
-	struct winsize w;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
-		return 20;
-	return w.ws_col >= 130 ? 30 : w.ws_col >= 110 ? 16 :
-	    w.ws_col >= 95 ? 8 : 0;
+	return columns >= 130 ? 30 : columns >= 110 ? 16 : columns >= 95 ? 8 :
+	    0;
 }
 
-static bool
-ended(const char *state)
+/* In place of the line before, cut to what the terminal has by now. */
+static void
+draw(const struct watch *w, const char *rest)
 {
-	return strcmp(state, "succeeded") == 0 ||
-	    strcmp(state, "failed") == 0 || strcmp(state, "cancelled") == 0;
-}
+	char *line = xasprintf("%s  %s", w->head, rest);
 
-/* Paused or held by a person: it will not move by itself. */
-static bool
-waits_for_a_person(const json_t *job)
-{
-	const char *state = cli_str(job, "state");
-
-	return strcmp(state, "held") == 0 || (strcmp(state, "paused") == 0 &&
-	    strcmp(cli_str(job, "desired"), "pause") == 0);
+	cli_cut(line, room());
+	printf("\r\033[K%s", line);
+	fflush(stdout);
+	free(line);
 }
 
 static void
-status_line(struct strbuf *b, const json_t *job)
+read_head(struct watch *w, const json_t *job)
 {
 	const char *reason = cli_str(job, "reason");
 
-	sb_addf(b, "%s %s", cli_str(job, "name"), cli_str(job, "state"));
-	if (*reason != '\0')
-		sb_addf(b, " (%s)", reason);
-	sb_adds(b, "  ");
-	cli_progress_line(b, job, isatty(STDOUT_FILENO) ? bar_width() : 0);
+	snprintf(w->head, sizeof(w->head), *reason != '\0' ? "%s %s (%s)" :
+	    "%s %s%s", cli_str(job, "name"), cli_str(job, "state"), reason);
+	rk_text_clean(w->head);
+}
+
+static void
+show_live(struct watch *w, const json_t *job)
+{
+	size_t columns = room(), head = cli_width(w->head) + 2;
+	struct strbuf b = {0};
+
+	w->whole = cli_progress_line(&b, job, bar_width(columns),
+	    columns > head ? columns - head : 1);
+	draw(w, sb_str(&b));
+	sb_fini(&b);
+}
+
+static void
+show_plain(struct watch *w, const json_t *job, bool over)
+{
+	const char *state = cli_str(job, "state");
+	struct strbuf b = {0};
+
+	if (strcmp(state, w->said) == 0 && !over && mono_ms() < w->next_ms)
+		return;
+	cli_progress_line(&b, job, 0, 0);
+	printf("%s  %s\n", w->head, sb_str(&b));
+	fflush(stdout);
+	sb_fini(&b);
+	snprintf(w->said, sizeof(w->said), "%s", state);
+	w->next_ms = mono_ms() + PLAIN_EVERY_MS;
+}
+
+static enum cli_exit
+finish(struct watch *w, const json_t *job, enum cli_verdict v)
+{
+	struct strbuf b = {0};
+
+	if (w->tty) {
+		putchar('\n');
+		/* A narrow terminal's line had no room for the outcome. */
+		cli_figures(&b, job);
+		if (!w->whole && b.len > 0)
+			printf("%s\n", sb_str(&b));
+		sb_fini(&b);
+	}
+	if (*cli_str(job, "message") != '\0')
+		printf("%s\n", cli_str(job, "message"));
+	fflush(stdout);
+	if (cli_verdicts[v].code == CLI_MACHINE)
+		fprintf(stderr, "rekindle: the daemon takes no more work (%s); "
+		    "the job goes on with the next one\n", w->draining);
+	return cli_verdicts[v].code;
+}
+
+/* False: it has been away for long enough. */
+static bool
+wait_for_daemon(struct watch *w, const char *why)
+{
+	char *text;
+
+	if (!w->tty)
+		return cli_away_wait(&w->away, why);
+	if (cli_away_spent(&w->away))
+		return false;
+	text = cli_away_text(&w->away);
+	if (w->head[0] == '\0')
+		snprintf(w->head, sizeof(w->head), "rekindle");
+	draw(w, text);
+	free(text);
+	usleep(POLL_US);
+	return true;
+}
+
+static enum cli_exit
+gave_up(const struct watch *w, const char *why)
+{
+	if (w->tty && w->head[0] != '\0')
+		putchar('\n');
+	fflush(stdout);
+	if (w->draining[0] == '\0')
+		return cli_unreachable(why);
+	fprintf(stderr, "rekindle: the daemon at %s left (%s) and has not come "
+	    "back: %s\n", cli_server_text(), w->draining, why);
+	return CLI_MACHINE;
+}
+
+/* The job was read: show it.  False: *rc is how watching ends. */
+static bool
+seen(struct watch *w, const struct cli_reply *r, enum cli_exit *rc)
+{
+	const struct cli_seen s = { cli_str(r->json, "state"),
+	    cli_str(r->json, "desired"), cli_str(r->json, "reason"),
+	    r->draining };
+	enum cli_verdict v = cli_judge_job(&s);
+	bool over = cli_verdicts[v].over;
+
+	w->met = true;
+	memcpy(w->draining, r->draining, sizeof(w->draining));
+	if (v != CLI_UNTIL_LIMIT)
+		cli_away_over(&w->away);
+	else if (cli_away_spent(&w->away))
+		over = true;
+	read_head(w, r->json);
+	if (w->tty)
+		show_live(w, r->json);
+	else
+		show_plain(w, r->json, over);
+	if (over)
+		*rc = finish(w, r->json, v);
+	else
+		usleep(POLL_US);
+	return !over;
+}
+
+/* One look; false: *rc is how watching ends. */
+static bool
+look(struct watch *w, enum cli_exit *rc)
+{
+	char why[CLI_WHY] = "";
+	struct cli_reply r;
+	enum cli_look l = cli_look(w->path, &r, why);
+	bool on;
+
+	if (l == CLI_LOOK_OK) {
+		on = seen(w, &r, rc);
+		cli_reply_fini(&r);
+		return on;
+	}
+	cli_reply_fini(&r);
+	/* Nobody is there, and never was; or there is no such job: say that as
+	 * any command does. */
+	bool gone = l == CLI_LOOK_GONE && !(w->met && cli_daemon_held());
+	if (gone || (l == CLI_LOOK_NOBODY && !w->met)) {
+		if (w->tty && w->head[0] != '\0')
+			putchar('\n');
+		*rc = cli_call("GET", w->path, NULL, &r);
+		cli_reply_fini(&r);
+		return *rc == CLI_OK;
+	}
+	if (l == CLI_LOOK_GONE)
+		snprintf(why, sizeof(why), "it takes its jobs over");
+	on = wait_for_daemon(w, why);
+	if (!on)
+		*rc = gave_up(w, why);
+	return on;
 }
 
 enum cli_exit
-cli_watch(const char *id)
+cli_watch(const char *id, bool met)
 {
-	bool tty = isatty(STDOUT_FILENO);
-	char *path = xasprintf("/v1/jobs/%s", id);
-	char last_state[32] = "";
-	int64_t next_ms = 0;
-	enum cli_exit rc;
+	struct watch w = { .path = xasprintf("/v1/jobs/%s", id),
+	    .tty = is_live(), .met = met };
+	enum cli_exit rc = CLI_OK;
 
-	for (;;) {
-		struct cli_reply r;
-		struct strbuf b = {0};
-
-		rc = cli_call("GET", path, NULL, &r);
-		if (rc != CLI_OK) {
-			cli_reply_fini(&r);
-			break;
-		}
-		const char *state = cli_str(r.json, "state");
-		bool over = ended(state) || waits_for_a_person(r.json);
-		bool moved = strcmp(state, last_state) != 0;
-
-		status_line(&b, r.json);
-		if (tty) {
-			printf("\r\033[K%s", sb_str(&b));
-			fflush(stdout);
-		} else if (moved || over || mono_ms() >= next_ms) {
-			printf("%s\n", sb_str(&b));
-			fflush(stdout);
-			next_ms = mono_ms() + PLAIN_EVERY_MS;
-		}
-		snprintf(last_state, sizeof(last_state), "%s", state);
-		sb_fini(&b);
-		if (over) {
-			if (tty)
-				putchar('\n');
-			if (*cli_str(r.json, "message") != '\0')
-				printf("%s\n", cli_str(r.json, "message"));
-			rc = strcmp(state, "failed") == 0 ||
-			    strcmp(state, "cancelled") == 0 ? CLI_JOB_FAILED :
-			    CLI_OK;
-			cli_reply_fini(&r);
-			break;
-		}
-		cli_reply_fini(&r);
-		usleep(POLL_US);
-	}
-	free(path);
+	while (look(&w, &rc))
+		;
+	free(w.path);
 	return rc;
 }
 
@@ -108,5 +236,5 @@ cmd_watch(const struct cli_args *a)
 	char id[RK_ID];
 	enum cli_exit rc = cli_find_job(a->pos[0], id);
 
-	return rc == CLI_OK ? cli_watch(id) : rc;
+	return rc == CLI_OK ? cli_watch(id, false) : rc;
 }

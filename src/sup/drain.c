@@ -207,3 +207,9 @@ sup_draining(const struct sup *s)
 {
 	return s->draining;
 }
+
+const char *
+sup_drain_reason(const struct sup *s)
+{
+	return s->draining ? s->drain_reason : "";
+}

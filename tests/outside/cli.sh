@@ -21,7 +21,7 @@ says() {
 
 t_case "the exit codes are those that --help documents"
 exit_codes() {
-	for n in "0 done" "1 the daemon refused" "2 wrong" "3 no daemon" "4 no such job" "5 the job"; do
+	for n in "0 done" "1 the daemon refused" "2 wrong" "3 no daemon" "4 no such job" "5 it failed" "6 it waits" "7 the machine"; do
 		has "$(rk --help | tr '\n' ' ' | sed 's/  */ /g')" "$n"
 	done
 	EPOCHS=1 tiny_job
@@ -239,7 +239,7 @@ watch() {
 	id=$(rk retry "$id" | cut -d' ' -f1)
 	wait_for 20 job_is "$id" running
 	rk pause "$id" >/dev/null
-	exits 0 rk watch "$id"
+	exits 6 rk watch "$id"
 	says paused
 }
 
