@@ -30,10 +30,14 @@ _rekindle() {
 		mapfile -t COMPREPLY < <(compgen -W "train validation" -- "$cur")
 		return
 		;;
+	--accept)
+		mapfile -t COMPREPLY < <(compgen -W data -- "$cur")
+		return
+		;;
 	--from)
 		# The selectors, and the checkpoints of the job on the line.
 		local job=${COMP_WORDS[i + 1]:-}
-		mapfile -t COMPREPLY < <(compgen -W "latest best $(_rekindle_ask \
+		mapfile -t COMPREPLY < <(compgen -W "latest best none $(_rekindle_ask \
 		    checkpoints "$job" |
 		    awk 'NR > 1 {print $1; if ($2 != "-") {gsub(",", " ", $2); print $2}}')" \
 		    -- "$cur")

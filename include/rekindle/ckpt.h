@@ -139,8 +139,11 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
  * good one is taken: on its branch, then from where the branch began, and so
  * on; for `best` the next best.  A named one, step:N or a folder that fails is
  * an error (RK_ECORRUPT) and stays where it is: a person meant that one.
+ * One that cannot be read (an error of the disk, no permission) is passed over
+ * and stays.
  * On RK_OK *model and *optim (NULL if it has none) are the caller's.
- * RK_ENOENT: there is none (any more).  note may be NULL.
+ * RK_ENOENT: there is none (any more).  RK_EIO: there is none but those that
+ * cannot be read.  note may be NULL.
  */
 typedef void ckpt_note_fn(void *ctx, const char *sentence);
 enum rk_err ckpt_load(struct ckpt *c, const char *selector,
@@ -149,9 +152,31 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
     ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
 
 /*
+ * What `latest` could mean, without reading more than checkpoint.json of each.
+ * Of what was set aside that counts which the current branch goes back to.
+ */
+struct ckpt_left {
+	bool usable;            /* latest is one of those that can be seen */
+	int others;             /* seen, but of other branches */
+	int damaged;            /* step-* whose checkpoint.json is no good */
+	int unreadable;         /* ... or that gave an error: it may pass */
+	int aside;              /* bad-* and late-* */
+};
+/* why (may be NULL) has a sentence when nothing is usable. */
+enum rk_err ckpt_left(struct ckpt *c, struct ckpt_left *out,
+    struct rk_why *why) RK_MUSTCHECK;
+/*
+ * Put back the newest of those set aside that is whole, when no other is left
+ * to go on from; `note` is told.  RK_ENOENT: there is none.  The writer's.
+ */
+enum rk_err ckpt_put_back(struct ckpt *c, ckpt_note_fn *note, void *ctx)
+    RK_MUSTCHECK;
+
+/*
  * Say from which checkpoint a run goes on; NULL or "" for a run that begins
  * with nothing.  When that is what `latest` gives, the branch stays; else the
- * next one is opened, durably.  *branch is the current one after the call.
+ * next one is opened, durably, as it is by a run that begins with nothing where
+ * something was set aside.  *branch is the current one after the call.
  * RK_ENOENT: there is no such checkpoint.
  */
 enum rk_err ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)

@@ -47,7 +47,8 @@ struct job_row {
 	enum job_desired desired;
 	char *reason;           /* "", user, hold, crashed, stalled, preempted,
 	                           shutdown, priority, disk_full, fetching,
-	                           uploading, ... */
+	                           uploading, checkpoints_missing,
+	                           data_changed, ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */
@@ -61,6 +62,12 @@ struct job_row {
 	char *progress;         /* JSON object: see sup.h; or "{}" */
 	char *plan;             /* JSON of the warm start, or "" */
 	char *plan_summary;     /* its sentence, or "" */
+	/* The newest checkpoint that it has ever had since a person last let it
+	 * begin from nothing; "": none.  It may be gone. */
+	char *known_dir;
+	int64_t known_step, known_ms;   /* of it, and when it was made */
+	int64_t lost_steps;     /* sum of what was trained and then gone */
+	char *accept;           /* words for the next attempt: see sup.h */
 	int64_t version;        /* grows with every change: the ETag */
 };
 void store_job_fini(struct job_row *r);

@@ -32,11 +32,27 @@
  * machine that is gone, it is QUEUED again.  struct sup_supplier are those who
  * know about either.
  *
+ * A job that has had a checkpoint never begins anew by itself.  The row keeps
+ * the newest that it has had (known_dir, known_step, known_ms); when none is
+ * left that can be used - here, in a bucket, set aside - the job is PAUSED with
+ * `desired` RUN and the reason `checkpoints_missing`, or, where errors are what
+ * stands between, `checkpoints_unreadable`.  It goes on by itself when one can
+ * be seen again, and begins anew only when a person resumes it from none.  If
+ * an older one is left the job goes on from that; the event `steps_lost`
+ * {lost_steps, newest, from, attempt}, the row's lost_steps and sup_totals() say
+ * how many steps were lost.
+ *
+ * A job whose data have changed since its checkpoint was taken (content, count
+ * or shape) is PAUSED with the reason `data_changed`; the event's data have both
+ * digests.  A person goes on with sup_resume_accept(), or puts the data back and
+ * resumes.  A path may change freely: what counts is the digest.
+ *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
  * {path: [old, new]}), changed, pause, cancel, priority, checkpoint,
- * checkpoint_named, warm_start, orphan, stopped (its trainer is, by a signal or
- * the like), too_large, drain, deleted, and those of the trainer's own.
+ * steps_lost, checkpoint_named, warm_start, orphan, stopped (its trainer is, by
+ * a signal or the like), too_large, drain, deleted, and those of the trainer's
+ * own.
  *
  * One thread, the loop's.
  */
@@ -166,6 +182,13 @@ enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
 enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;
+/* The same, and a list of what the person accepts (NULL: nothing): words of
+ * sup_accept_words.  It counts until the next checkpoint is made.  An unknown
+ * word is RK_EINVAL at "accept[N]". */
+extern const char *const sup_accept_words[];    /* data; then NULL */
+enum rk_err sup_resume_accept(struct sup *s, const char *id, const char *from,
+    const json_t *overrides, const json_t *accept, struct store_note *note,
+    struct rk_why *why) RK_MUSTCHECK;
 enum rk_err sup_cancel(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;
 enum rk_err sup_retry(struct sup *s, const char *id, struct store_note *note,
@@ -230,8 +253,11 @@ bool sup_job_locked(struct sup *s, const char *id);
 /* Sums since the daemon's start, for /metrics. */
 struct sup_totals {
 	int64_t attempts, crashes, stalls, checkpoints, checkpoint_bytes;
+	int64_t lost_steps;     /* gone on from older than the newest known */
 	double stall_seconds, write_seconds;
 };
+/* Jobs that are PAUSED until one of their checkpoints can be used again. */
+int64_t sup_checkpoints_missing(const struct sup *s);
 void sup_totals(const struct sup *s, struct sup_totals *out);
 
 #endif

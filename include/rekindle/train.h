@@ -14,13 +14,25 @@
  *	                      start also for a job that has none
  *	    --threads N       instead of resources.threads
  *	    --set PATH=VALUE  override a field of the job; may be repeated
+ *	    --accept data     go on although the data has changed since the
+ *	                      checkpoint was taken
+ *	    --known STEP      there has been a checkpoint at this step: if none
+ *	                      can be used, wait and do not begin anew
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
  *	    --summary         print network, data and the memory it takes as JSON
  *	                      and end;  --plan: the plan of the warm start
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
- *	trying again cannot help
+ *	trying again cannot help; 4 nothing is wrong with the job, but going on
+ *	would lose what it knew, and a person decides: its checkpoints are gone or
+ *	damaged (--from none begins anew), or its data has changed (--accept data
+ *	goes on)
+ *
+ * A run never begins anew when it has had a checkpoint, unless the selector is
+ * none.  It has had one when --known says so, or when one that was set aside
+ * (bad-..., late-...) lies in its folder.  Of these the newest whole one is put
+ * back when there is no other; without one the run ends with code 4.
  *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and
  * the numbers in checkpoint.json.  Everything else is a function of the job and
@@ -45,6 +57,8 @@ struct train_options {
 	int nset, nfile;
 	int64_t threads;                /* -1: as the job says; 0: all cores */
 	int64_t attempt;                /* 0: not said */
+	int64_t known;                  /* -1: not said */
+	bool accept_data;
 	bool wire, summary, plan, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,
@@ -62,6 +76,7 @@ extern const char train_usage[];
 #define TRAIN_FAILED   1
 #define TRAIN_USAGE    2
 #define TRAIN_REFUSED  3
+#define TRAIN_WAITS    4
 int train_main(const struct train_options *o);
 
 /*

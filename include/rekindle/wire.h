@@ -11,7 +11,9 @@
  * Trainer to daemon
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
- *	            epochs_total, parameters, branch
+ *	            epochs_total, parameters, branch, refused (true: nothing is
+ *	            begun, `failed` follows, and of the other fields only pid
+ *	            counts)
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
@@ -26,8 +28,10 @@
  *	            metrics
  *	failed      reason (a word: non_finite_loss, bad_spec, bad_data,
  *	            bad_checkpoint, warm_start, no_memory, disk_full, read_only,
- *	            io, internal), message, permanent (true: trying again cannot
- *	            help)
+ *	            io, internal, and those that pause the job: data_changed,
+ *	            checkpoints_missing, checkpoints_unreadable), message,
+ *	            permanent (true: trying again cannot help), details (an
+ *	            object for the event, or none)
  * Daemon to trainer
  *	hello       version
  *	checkpoint  name ("" for none): commit one at the next step boundary
@@ -70,10 +74,10 @@ struct wire_msg {
 	double stall_ratio, stall_seconds, write_seconds, deadline_seconds;
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;
 	const char *name, *digest, *reason;
-	const json_t *plan, *metric, *metrics;
+	const json_t *plan, *metric, *metrics, *details;
 	enum log_level level;
 	enum wire_outcome outcome;
-	bool permanent, has_loss, has_accuracy;
+	bool permanent, refused, has_loss, has_accuracy;
 	json_t *tree;
 };
 void wire_msg_fini(struct wire_msg *m);

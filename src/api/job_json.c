@@ -40,6 +40,22 @@ put_when(struct strbuf *b, const char *key, int64_t ms)
 	put_time(b, ms);
 }
 
+/* The newest checkpoint that the job has ever had, also when it is gone. */
+static void
+put_known(struct strbuf *b, const struct job_row *r)
+{
+	put_key(b, "newest_known");
+	if (r->known_dir[0] == '\0') {
+		sb_adds(b, "null");
+		return;
+	}
+	sb_adds(b, "{\"checkpoint\":");
+	put_str(b, r->known_dir);
+	put_int(b, "step", r->known_step);
+	put_when(b, "time", r->known_ms);
+	sb_addc(b, '}');
+}
+
 void
 job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 {
@@ -66,6 +82,8 @@ job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 	put_int(b, "failures", r->failures);
 	put_field(b, "resume_from", r->resume_from);
 	put_progress(b, a, r);
+	put_known(b, r);
+	put_int(b, "lost_steps", r->lost_steps);
 	put_key(b, "plan_summary");
 	put_or_null(b, r->plan_summary);
 	put_int(b, "version", r->version);

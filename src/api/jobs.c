@@ -252,7 +252,7 @@ void
 h_resume(struct req *q)
 {
 	struct store_note note = req_note(q);
-	const json_t *overrides;
+	const json_t *overrides, *accept;
 	struct job_row r;
 	struct rkj_obj o;
 	char *from = NULL;
@@ -269,10 +269,11 @@ h_resume(struct req *q)
 	if (overrides != NULL && !json_is_object(overrides))
 		rkj_fault(&o, "overrides", "want an object of fields of the "
 		    "job");
+	accept = rkj_any(&o, "accept");
 	rkj_close(&o);
 	if (!req_refused(q, P_INVALID_FIELDS)) {
-		enum rk_err rc = sup_resume(q->api->sup, q->arg[0], from,
-		    overrides, &note, &q->why);
+		enum rk_err rc = sup_resume_accept(q->api->sup, q->arg[0],
+		    from, overrides, accept, &note, &q->why);
 		/* The job is there: what is missing is what `from` selects. */
 		verb_done(q, rc == RK_ENOENT ? RK_EINVAL : rc);
 	}

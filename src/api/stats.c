@@ -206,6 +206,9 @@ write_jobs(struct strbuf *b, struct api *a)
 	    "Threads of the capacity that running jobs hold.", threads);
 	gauge(b, "rekindle_memory_used_bytes",
 	    "Memory of the capacity that running jobs hold.", memory);
+	gauge(b, "rekindle_jobs_checkpoints_missing",
+	    "Jobs that have had a checkpoint and wait until one can be used.",
+	    (double)sup_checkpoints_missing(a->sup));
 	gauge(b, "rekindle_draining", "1 while no new work is taken.",
 	    sup_draining(a->sup));
 	write_running(b, a);
@@ -227,6 +230,9 @@ write_totals(struct strbuf *b, struct api *a)
 	    t.checkpoints);
 	counter(b, "rekindle_checkpoint_bytes_total",
 	    "Bytes of the checkpoints committed.", t.checkpoint_bytes);
+	counter(b, "rekindle_lost_steps_total",
+	    "Steps done again because the newest checkpoint was gone.",
+	    (double)t.lost_steps);
 	counter(b, "rekindle_checkpoint_stall_seconds_total",
 	    "Time that training waited for checkpoints.", t.stall_seconds);
 	counter(b, "rekindle_checkpoint_write_seconds_total",

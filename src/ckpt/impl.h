@@ -53,10 +53,12 @@ enum rk_err branches_write(struct ckpt *c, const struct branches *b)
 void branches_extend(struct branches *b, int next, const char *from);
 void branches_fini(struct branches *b);
 
-/* A step-* folder that is no checkpoint, and why not. */
+/* A step-* folder that is no checkpoint, and why not; or one that gave an
+ * error of the disk or of permissions, which is no word on what it holds. */
 struct broken {
 	char dir[CKPT_DIR_MAX];
 	char *reason;
+	bool unreadable;
 };
 
 /* A moment's sight of a folder, or of infos from elsewhere (among.c). */
@@ -73,9 +75,11 @@ void view_fini(struct view *w);
 void view_take(struct view *w, size_t i, struct ckpt_info *out);
 
 /* checkpoint.json of a folder, without names.  RK_ENOENT when there is no such
- * folder, RK_ECORRUPT with a sentence. */
+ * folder, RK_ECORRUPT with a sentence; RK_EIO, RK_EROFS with one: it cannot be
+ * read. */
 enum rk_err read_dir_info(struct ckpt *c, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
+bool is_unreadable(int e);
 bool dir_exists(struct ckpt *c, const char *dir);
 /* The names of i->dir, which has none yet. */
 enum rk_err read_names(struct ckpt *c, struct ckpt_info *i) RK_MUSTCHECK;
@@ -105,6 +109,9 @@ bool *view_keep(const struct view *w, int64_t last, int64_t best,
  * (load.c). */
 enum rk_err verify_file(int dirfd, const struct ckpt_file *f,
     struct rk_why *why) RK_MUSTCHECK;
+
+/* left.c: was something set aside that the current branch goes back to? */
+bool asides_any(struct ckpt *c, const struct branches *br);
 
 /* --- changing (change.c) -------------------------------------------------- */
 

@@ -26,6 +26,12 @@ verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
 	    O_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return rk_from_errno(errno);
+	if (fd < 0 && is_unreadable(errno)) {
+		int e = errno;
+		rk_refuse(why, "%s cannot be opened: %s", f->name,
+		    strerror(e));
+		return rk_from_errno(e);
+	}
 	if (fd < 0)
 		return damaged(why, f, errno == ENOENT ? "is missing" :
 		    "cannot be opened");
@@ -142,7 +148,20 @@ struct walk {
 	void *ctx;
 	bool one;               /* a person meant this one and no other */
 	int passed;             /* how many were no good */
+	int unreadable;         /* ... of them gave an error that may pass */
 };
+
+static void
+pass_unreadable(struct walk *k, const char *dir, const char *reason)
+{
+	char *s = xasprintf("checkpoint %s is passed over: %s", dir, reason);
+
+	log_warn("ckpt: %s", s);
+	if (k->note != NULL)
+		k->note(k->ctx, s);
+	free(s);
+	k->unreadable++;
+}
 
 /* Entry `at` has failed with rc: RK_OK to go on without it. */
 static enum rk_err
@@ -161,11 +180,7 @@ pass_over(struct walk *k, size_t at, enum rk_err rc, struct rk_why *own,
 	if (rc == RK_ECORRUPT) {
 		aside(k->c, dir, rk_why_first(own), k->note, k->ctx);
 	} else if (rc != RK_ENOENT) {
-		char *s = xasprintf("checkpoint %s is passed over: %s", dir,
-		    rk_why_first(own));
-		if (k->note != NULL)
-			k->note(k->ctx, s);
-		free(s);
+		pass_unreadable(k, dir, rk_why_first(own));
 	}
 	k->passed += rc != RK_ENOENT;
 	view_take(&k->w, at, NULL);
@@ -185,6 +200,8 @@ walk(struct walk *k, const char *selector, const char *metric, bool mode_max,
 		if (rc == RK_ENOENT && k->passed > 0)
 			rk_refuse(why, "no checkpoint is good any more; %d "
 			    "passed over", k->passed);
+		if (rc == RK_ENOENT && k->unreadable > 0)
+			rc = RK_EIO;
 		if (rc != RK_OK)
 			return rc;
 		rc = load_one(k->c, &k->w.v[at], model, optim, &own);
@@ -216,7 +233,11 @@ ckpt_load(struct ckpt *c, const char *selector, const char *metric,
 	if (rc != RK_OK)
 		return rc;
 	for (size_t i = 0; i < k.w.nbroken && !k.one; i++) {
-		aside(c, k.w.broken[i].dir, k.w.broken[i].reason, note, ctx);
+		const struct broken *b = &k.w.broken[i];
+		if (b->unreadable)
+			pass_unreadable(&k, b->dir, b->reason);
+		else
+			aside(c, b->dir, b->reason, note, ctx);
 		k.passed++;
 	}
 	rc = walk(&k, selector, metric, mode_max, out, model, optim, why);

@@ -202,6 +202,13 @@ dir_exists(struct ckpt *c, const char *dir)
 	    S_ISDIR(st.st_mode);
 }
 
+/* The disk or its permissions say no; that says nothing of what is there. */
+bool
+is_unreadable(int e)
+{
+	return e == EIO || e == EACCES || e == EPERM;
+}
+
 enum rk_err
 read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
     struct rk_why *why)
@@ -212,12 +219,22 @@ read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
 	*out = (struct ckpt_info){0};
 	int fd = openat(c->dirfd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
 	    O_CLOEXEC);
+	if (fd < 0 && is_unreadable(errno)) {
+		rk_refuse(why, "%s", strerror(errno));
+		return rk_from_errno(errno);
+	}
 	if (fd < 0)
 		return rk_from_errno(errno);
+	errno = 0;
 	enum rk_err rc = rk_read_file(fd, CKPT_JSON, CKPT_JSON_MAX, &s, &len);
+	bool unreadable = rc != RK_OK && is_unreadable(errno);
 	rk_close(&fd);
 	if (rc == RK_ENOMEM || (rc != RK_OK && !dir_exists(c, dir)))
 		return rc;              /* deleted under our hands */
+	if (unreadable) {
+		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
+		return rc;
+	}
 	if (rc != RK_OK) {
 		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
 		return RK_ECORRUPT;
@@ -251,12 +268,14 @@ by_place(const void *a, const void *b)
 }
 
 static void
-add_broken(struct view *w, const char *dir, const char *reason)
+add_broken(struct view *w, const char *dir, const char *reason,
+    bool unreadable)
 {
 	w->broken = xrealloc(w->broken, (w->nbroken + 1) * sizeof(*w->broken));
 	struct broken *b = &w->broken[w->nbroken++];
 	snprintf(b->dir, sizeof(b->dir), "%s", dir);
 	b->reason = xstrdup(reason);
+	b->unreadable = unreadable;
 }
 
 static enum rk_err
@@ -270,8 +289,9 @@ add_info(struct ckpt *c, struct view *w, const struct entries *e,
 	if (rc == RK_OK) {
 		set_names(i, e);
 		w->n++;
-	} else if (rc == RK_ECORRUPT) {
-		add_broken(w, dir, rk_why_first(&why));
+	} else if (rc == RK_ECORRUPT || why.n > 0) {
+		add_broken(w, dir, rk_why_first(&why), rc != RK_ECORRUPT);
+		rc = RK_ECORRUPT;
 		log_warn("ckpt: %s/%s is left out: %s", c->path, dir,
 		    rk_why_first(&why));
 	} else if (rc == RK_ENOENT) {

@@ -30,6 +30,8 @@ struct cli_args {
 	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */
 	int nset;
+	const char **accept;    /* naccept words */
+	int naccept;
 };
 
 /* --- http.c -------------------------------------------------------------- */

@@ -171,6 +171,23 @@ show_plan(const json_t *plan)
 	cli_table_print(&t);
 }
 
+/* What it has known, where that is more than what it is at. */
+static void
+show_known(const json_t *job)
+{
+	const json_t *k = json_object_get(job, "newest_known");
+	double lost = cli_num(job, "lost_steps", 0);
+	char age[32];
+
+	if (json_is_object(k))
+		printf("%-12s %s, step %.0f, %s\n", "newest known",
+		    cli_str(k, "checkpoint"), cli_num(k, "step", 0),
+		    cli_age(age, sizeof(age), cli_str(k, "time")));
+	if (lost > 0)
+		printf("%-12s %.0f steps, whose checkpoints were gone\n",
+		    "lost", lost);
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -201,6 +218,7 @@ show_job(const json_t *job)
 		cli_progress_line(&b, job, 0, 0);
 		line("progress", sb_str(&b));
 	}
+	show_known(job);
 	line("warm start", cli_str(job, "plan_summary"));
 	show_plan(json_object_get(job, "plan"));
 	text = rkj_pretty(json_object_get(job, "spec"));

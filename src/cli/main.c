@@ -27,8 +27,9 @@ static const struct command {
 	{ "start", 1, 1, "JOB", "let a held job into the queue", cmd_start },
 	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now",
 	    cmd_pause },
-	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME] "
-	    "[--set PATH=VALUE]... [--watch] [--patience SECONDS]",
+	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME|none] "
+	    "[--set PATH=VALUE]... [--accept data] [--watch] "
+	    "[--patience SECONDS]",
 	    "go on, from a checkpoint you name", cmd_resume },
 	{ "cancel", 1, 1, "JOB", "stop for good; its checkpoints stay",
 	    cmd_cancel },
@@ -92,6 +93,10 @@ command_help(FILE *f, const struct command *c)
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
 		    "\n", CLI_PATIENCE_S, strstr(c->usage, "-f") != NULL ?
 		    ", while following" : ", while watching");
+	if (strstr(c->usage, "--accept") != NULL)
+		fprintf(f, "\n--from none begins anew.  --accept data goes on "
+		    "although the data has changed\nsince the checkpoint was "
+		    "taken.\n");
 	fprintf(f, "\n--json prints JSON.  --server WHERE says which "
 	    "daemon.\n");
 }
@@ -108,7 +113,7 @@ find_command(const char *name)
 enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
-	O_PATIENCE, O_VERSION
+	O_PATIENCE, O_VERSION, O_ACCEPT
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -124,6 +129,7 @@ static const struct option options[] = {
 	{ "limit", required_argument, NULL, O_LIMIT },
 	{ "all", no_argument, NULL, O_ALL },
 	{ "from", required_argument, NULL, O_FROM },
+	{ "accept", required_argument, NULL, O_ACCEPT },
 	{ "split", required_argument, NULL, O_SPLIT },
 	{ "follow", no_argument, NULL, 'f' },
 	{ "tail", required_argument, NULL, O_TAIL },
@@ -199,6 +205,11 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_LABEL: a->label = arg; return true;
 	case O_ALL: return a->all = true;
 	case O_FROM: a->from = arg; return true;
+	case O_ACCEPT:
+		a->accept = xrealloc(a->accept,
+		    (size_t)(a->naccept + 1) * sizeof(*a->accept));
+		a->accept[a->naccept++] = arg;
+		return true;
 	case O_SPLIT: a->split = arg; return true;
 	case 'f': return a->follow = true;
 	case O_REHEARSE: return a->rehearse = true;
@@ -302,5 +313,6 @@ main(int argc, char **argv)
 	for (int i = 0; i < a.nset; i++)
 		free(a.set[i]);
 	free(a.set);
+	free(a.accept);
 	return ret;
 }

@@ -74,6 +74,13 @@ cmd_resume(const struct cli_args *a)
 			json_object_set_new(body, "from", json_string(a->from));
 		if (json_object_size(overrides) > 0)
 			json_object_set(body, "overrides", overrides);
+		json_t *accept = json_array();
+		for (int i = 0; i < a->naccept; i++)
+			json_array_append_new(accept,
+			    json_string(a->accept[i]));
+		if (a->naccept > 0)
+			json_object_set(body, "accept", accept);
+		json_decref(accept);
 		rc = verb(a, "resume", body);
 	}
 	json_decref(overrides);

@@ -33,6 +33,11 @@ bind_job(sqlite3_stmt *st, const struct job_row *r, bool all)
 	db_text(st, 19, r->progress);
 	db_text(st, 20, r->plan_summary);
 	sqlite3_bind_int64(st, 21, r->version);
+	db_text(st, 22, r->known_dir);
+	sqlite3_bind_int64(st, 23, r->known_step);
+	sqlite3_bind_int64(st, 24, r->known_ms);
+	sqlite3_bind_int64(st, 25, r->lost_steps);
+	db_text(st, 26, r->accept);
 }
 
 static enum rk_err
@@ -264,6 +269,8 @@ store_job_get(struct store *s, const char *id, struct job_row *out)
 		own(&out->progress);
 		own(&out->plan);
 		own(&out->plan_summary);
+		own(&out->known_dir);
+		own(&out->accept);
 	}
 	sqlite3_reset(st);
 	return rc;

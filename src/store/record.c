@@ -29,8 +29,12 @@ struct text_field {
 	const char *key;
 	size_t at, max;
 	char json;              /* 'o' an object, 'v' any value or "" */
+	bool newer;             /* older records are without it */
 };
-#define JOB_TEXT(f, max, json) { #f, offsetof(struct job_row, f), max, json }
+#define JOB_TEXT(f, max, json) \
+	{ #f, offsetof(struct job_row, f), max, json, false }
+#define JOB_TEXT_NEWER(f, max) \
+	{ #f, offsetof(struct job_row, f), max, 0, true }
 static const struct text_field job_texts[] = {
 	JOB_TEXT(name, 4096, 0), JOB_TEXT(reason, WORD_MAX, 0),
 	JOB_TEXT(message, SENTENCE_MAX, 0), JOB_TEXT(spec, RKJ_MAX_BYTES, 'o'),
@@ -38,8 +42,9 @@ static const struct text_field job_texts[] = {
 	JOB_TEXT(progress, RKJ_MAX_BYTES, 'o'),
 	JOB_TEXT(plan, RKJ_MAX_BYTES, 'v'),
 	JOB_TEXT(plan_summary, SENTENCE_MAX, 0),
+	JOB_TEXT_NEWER(known_dir, WORD_MAX), JOB_TEXT_NEWER(accept, WORD_MAX),
 };
-#define AT_TEXT(f, max) { #f, offsetof(struct attempt_row, f), max, 0 }
+#define AT_TEXT(f, max) { #f, offsetof(struct attempt_row, f), max, 0, false }
 static const struct text_field attempt_texts[] = {
 	AT_TEXT(from, WORD_MAX), AT_TEXT(outcome, WORD_MAX),
 	AT_TEXT(message, SENTENCE_MAX), AT_TEXT(instance, WORD_MAX),
@@ -49,15 +54,22 @@ struct int_field {
 	const char *key;
 	size_t at;
 	int64_t min, max;
+	bool newer;
 };
-#define JOB_INT(f, min) { #f, offsetof(struct job_row, f), min, NUMBER_MAX }
+#define JOB_INT(f, min) \
+	{ #f, offsetof(struct job_row, f), min, NUMBER_MAX, false }
+#define JOB_INT_NEWER(f) \
+	{ #f, offsetof(struct job_row, f), 0, NUMBER_MAX, true }
 static const struct int_field job_ints[] = {
 	JOB_INT(priority, -NUMBER_MAX), JOB_INT(threads, 0),
 	JOB_INT(created_ms, 0), JOB_INT(updated_ms, 0), JOB_INT(started_ms, 0),
 	JOB_INT(ended_ms, 0), JOB_INT(attempt, 0), JOB_INT(failures, 0),
 	JOB_INT(not_before_ms, 0), JOB_INT(version, 1),
+	JOB_INT_NEWER(known_step), JOB_INT_NEWER(known_ms),
+	JOB_INT_NEWER(lost_steps),
 };
-#define AT_INT(f, min) { #f, offsetof(struct attempt_row, f), min, NUMBER_MAX }
+#define AT_INT(f, min) \
+	{ #f, offsetof(struct attempt_row, f), min, NUMBER_MAX, false }
 static const struct int_field attempt_ints[] = {
 	AT_INT(n, 1), AT_INT(pid, 0), AT_INT(started_ms, 0),
 	AT_INT(hello_ms, 0), AT_INT(ended_ms, 0), AT_INT(branch, 0),
@@ -164,7 +176,8 @@ check_json(struct rkj_obj *o, const struct text_field *f, const char *s)
 	rk_why_fini(&own);
 }
 
-/* Every field is asked for, and every text is there afterwards. */
+/* Every field is asked for but the newer ones, and every text is there
+ * afterwards. */
 static void
 get_fields(struct rkj_obj *o, void *row, const struct text_field *t, size_t nt,
     const struct int_field *n, size_t nn)
@@ -173,14 +186,17 @@ get_fields(struct rkj_obj *o, void *row, const struct text_field *t, size_t nt,
 
 	for (size_t i = 0; i < nt; i++) {
 		char *s = NULL;
-		if (rkj_str(o, t[i].key, &s, t[i].max, RKJ_REQUIRED) &&
-		    t[i].json != 0)
+		if (rkj_str(o, t[i].key, &s, t[i].max, t[i].newer ?
+		    RKJ_OPTIONAL : RKJ_REQUIRED) && t[i].json != 0)
 			check_json(o, &t[i], s);
+		if (s == NULL && t[i].newer)
+			s = xstrdup("");
 		memcpy(p + t[i].at, &s, sizeof(s));
 	}
 	for (size_t i = 0; i < nn; i++) {
 		int64_t x = 0;
-		rkj_int(o, n[i].key, &x, n[i].min, n[i].max, RKJ_REQUIRED);
+		rkj_int(o, n[i].key, &x, n[i].min, n[i].max, n[i].newer ?
+		    RKJ_OPTIONAL : RKJ_REQUIRED);
 		memcpy(p + n[i].at, &x, sizeof(x));
 	}
 }
@@ -201,6 +217,27 @@ check_labels(struct rkj_obj *o, const char *labels)
 		}
 	}
 	json_decref(tree);
+}
+
+/* A record of a rekindled that did not keep this apart. */
+static void
+known_of_progress(struct job_row *r)
+{
+	json_t *p = NULL;
+	const char *dir;
+
+	if (r->progress == NULL || rkj_parse_json(r->progress,
+	    strlen(r->progress), &p, NULL) != RK_OK)
+		return;
+	dir = json_string_value(json_object_get(p, "checkpoint"));
+	if (dir != NULL && strlen(dir) <= WORD_MAX) {
+		free(r->known_dir);
+		r->known_dir = xstrdup(dir);
+		r->known_step = RK_MAX(json_integer_value(json_object_get(p,
+		    "checkpoint_step")), 0);
+		r->known_ms = r->updated_ms;
+	}
+	json_decref(p);
 }
 
 static void
@@ -228,6 +265,8 @@ get_row(struct job_row *r, const json_t *v, struct rk_why *why)
 	    RK_ARRAY_LEN(job_ints));
 	if (r->labels != NULL)
 		check_labels(&o, r->labels);
+	if (json_object_get(v, "known_dir") == NULL)
+		known_of_progress(r);
 	rkj_close_lenient(&o);
 }
 

@@ -28,6 +28,8 @@ store_job_fini(struct job_row *r)
 	free(r->progress);
 	free(r->plan);
 	free(r->plan_summary);
+	free(r->known_dir);
+	free(r->accept);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -82,6 +84,11 @@ row_read(sqlite3_stmt *st, struct job_row *r)
 	r->progress = db_lend(st, 18);
 	r->plan_summary = db_lend(st, 19);
 	r->version = sqlite3_column_int64(st, 20);
-	r->spec = db_lend(st, 21);
-	r->plan = db_lend(st, 22);
+	r->known_dir = db_lend(st, 21);
+	r->known_step = sqlite3_column_int64(st, 22);
+	r->known_ms = sqlite3_column_int64(st, 23);
+	r->lost_steps = sqlite3_column_int64(st, 24);
+	r->accept = db_lend(st, 25);
+	r->spec = db_lend(st, 26);
+	r->plan = db_lend(st, 27);
 }

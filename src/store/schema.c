@@ -86,8 +86,26 @@ static const char schema_2[] =
 " key TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL)"
 " STRICT, WITHOUT ROWID;";
 
+/*
+ * What a job has known: its newest checkpoint ever, which is more than those
+ * that are left; and what a person has accepted for the next attempt.  An older
+ * file says so in the progress.
+ */
+static const char schema_3[] =
+"ALTER TABLE jobs ADD COLUMN known_dir TEXT NOT NULL DEFAULT '';"
+"ALTER TABLE jobs ADD COLUMN known_step INTEGER NOT NULL DEFAULT 0;"
+"ALTER TABLE jobs ADD COLUMN known_ms INTEGER NOT NULL DEFAULT 0;"
+"ALTER TABLE jobs ADD COLUMN lost_steps INTEGER NOT NULL DEFAULT 0;"
+"ALTER TABLE jobs ADD COLUMN accept TEXT NOT NULL DEFAULT '';"
+"UPDATE jobs SET known_dir = json_extract(progress, '$.checkpoint'),"
+" known_step = coalesce(CAST(json_extract(progress, '$.checkpoint_step')"
+" AS INTEGER), 0), known_ms = updated_ms"
+" WHERE CASE WHEN json_valid(progress) THEN"
+" json_type(progress, '$.checkpoint') = 'text' ELSE 0 END;";
+
 /* steps[n] leads from schema n to n + 1; a new file goes all the way. */
-static const char *const steps[STORE_SCHEMA] = { schema_1, schema_2 };
+static const char *const steps[STORE_SCHEMA] = { schema_1, schema_2,
+	schema_3 };
 
 enum rk_err
 schema_bring(struct store *s, int64_t version)

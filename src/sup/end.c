@@ -22,9 +22,27 @@ struct verdict {
 	const char *outcome;            /* the attempt's */
 	const char *word;               /* the log's */
 	char *reason, *message;         /* the row's */
+	json_t *data;                   /* for the event, or NULL */
 	bool crash;                     /* counts as a failure */
 	bool again;                     /* without a fault: but not at once */
 	bool uploading;                 /* trained, not verified in the bucket */
+	bool later;                     /* not to be looked at again at once */
+};
+
+#define LATER_MS 60000
+
+/*
+ * What a trainer found that is no fault of the job and no crash: the job is
+ * PAUSED with that reason, and nothing is counted against it.  A person decides
+ * (accept: the word for a resume), or what is missing may come back.
+ */
+static const struct pausing {
+	const char *reason, *accept;    /* accept: NULL, none helps */
+	enum known known;
+} pausings[] = {
+	{ "data_changed", "data", KNOWN_THERE },
+	{ "checkpoints_missing", NULL, KNOWN_MISSING },
+	{ "checkpoints_unreadable", NULL, KNOWN_UNREADABLE },
 };
 
 /* The last line of this attempt in train.log, or NULL. */
@@ -113,7 +131,8 @@ say(struct verdict *v, enum job_state to, const char *outcome, const char *word,
 	v->message = message;
 }
 
-/* The wish of a person, or ours; false if there was none. */
+/* The wish of a person, or ours; false if there was none.  A run that saves to
+ * where nobody sees it has none of ours. */
 static bool
 judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
 {
@@ -145,6 +164,61 @@ judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
 		return false;
 	}
 	return true;
+}
+
+static const struct pausing *
+pausing_of(const struct run *run)
+{
+	for (size_t i = 0; run->failed && i < RK_ARRAY_LEN(pausings); i++) {
+		if (strcmp(run->fail_reason, pausings[i].reason) == 0)
+			return &pausings[i];
+	}
+	return NULL;
+}
+
+static void
+say_known(struct verdict *v, const struct job_row *r, enum known k,
+    const char *outcome, const char *detail)
+{
+	say(v, JOB_PAUSED, outcome, known_word(k), known_word(k),
+	    known_sentence(r, k, detail));
+	v->data = known_json(r);
+}
+
+/* As things are it cannot go on: the trainer says so, or it is seen. */
+static bool
+judge_waits(const struct run *run, const struct job_row *r, struct verdict *v)
+{
+	const struct pausing *p = pausing_of(run);
+	struct rk_why why = { 0 };
+	enum known k = KNOWN_THERE;
+
+	if (run->leave == LEAVE_KNOWN) {
+		say_known(v, r, KNOWN_MISSING, left_as(run), run->sentence);
+		return true;
+	}
+	if (p != NULL && p->known != KNOWN_THERE) {
+		say_known(v, r, p->known, "failed", run->fail_message);
+		v->later = true;
+	} else if (p != NULL) {
+		say(v, JOB_PAUSED, "failed", p->reason, p->reason,
+		    p->accept == NULL ? xstrdup(run->fail_message) :
+		    xasprintf("%s; to go on all the same: rekindle resume %s "
+		    "--accept %s", run->fail_message, r->id, p->accept));
+		v->data = json_incref(run->fail_details);
+	} else if (!run->done && !run->no_means &&
+	    !(run->failed && disk_reason(run->fail_reason)) &&
+	    !(run->failed && run->permanent) && !exit_is_permanent(run) &&
+	    (k = known_before_start(run->s, r, false, &why)) != KNOWN_THERE) {
+		char *how = how_it_died(run), *text;
+		text = xasprintf("%s%s%s", how, why.n > 0 ? "; " : "",
+		    why.n > 0 ? rk_why_first(&why) : "");
+		say_known(v, r, k, left_as(run), text);
+		free(text);
+		free(how);
+	}
+	rk_why_fini(&why);
+	return v->reason != NULL;
 }
 
 /* Training is done; is the job? */
@@ -179,7 +253,7 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 	char step[RK_HUMAN];
 
 	rk_group_digits(step, run->at.end_step);
-	if (finished) {
+	if (finished && run->leave != LEAVE_KNOWN) {
 		judge_finished(run, r, v);
 	} else if (r->desired != JOB_CANCEL && !run->done &&
 	    ((run->failed && run->permanent) || exit_is_permanent(run))) {
@@ -187,7 +261,7 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 		say(v, JOB_FAILED, "failed", "permanent",
 		    run->failed ? run->fail_reason : "bad_spec",
 		    how != NULL ? how : xstrdup("the trainer refused the job"));
-	} else if (judge_asked(run, r, v)) {
+	} else if (judge_asked(run, r, v) || judge_waits(run, r, v)) {
 		return;
 	} else if (run->failed && disk_reason(run->fail_reason)) {
 		say(v, JOB_PAUSED, "failed", run->fail_reason,
@@ -267,7 +341,8 @@ fill_row(struct run *run, struct job_row *r, struct verdict *v)
 	json_object_del(run->progress, "eta_seconds");
 	free(r->progress);
 	r->progress = rkj_text(run->progress);
-	r->not_before_ms = v->again ? now + run->s->c.retry_base_ms : 0;
+	r->not_before_ms = v->again ? now + run->s->c.retry_base_ms :
+	    v->later ? now + RK_MIN(run->s->c.retry_max_ms, LATER_MS) : 0;
 	if (v->crash)
 		judge_crash(run, r, v);
 	else if (run->checkpoints > 0 || v->to == JOB_SUCCEEDED || v->uploading)
@@ -298,16 +373,20 @@ record(struct run *run)
 	enum rk_err rc = store_job_get(s->store, run->id, &r);
 	if (rc != RK_OK)
 		return rc;
+	known_to_row(run, &r);
 	judge(run, &r, &v);
 	fill_row(run, &r, &v);
-	struct cause c = { v.word, v.reason, v.message, NULL, NULL, NULL };
+	struct cause c = { v.word, v.reason, v.message, NULL, v.data, NULL };
 	rc = sup_move(s, &r, v.to, &run->at, &c);
 	if (rc == RK_OK && v.crash)
 		s->totals.crashes++;
 	if (rc == RK_OK && v.to == JOB_PAUSED && disk_reason(v.reason))
 		disk_wait(s);
+	if (rc == RK_OK && v.to == JOB_PAUSED && known_reason(v.reason))
+		known_timer_set(s);
 	if (rc == RK_OK && v.uploading)
 		shipped_wait(s, run->id);
+	json_decref(v.data);
 	free(v.reason);
 	free(v.message);
 	store_job_fini(&r);

@@ -12,6 +12,7 @@
  *	end.c      what its end means for the job
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	disk.c     jobs that wait for room on the disk
+ *	known.c    what a job has known; those that wait for their checkpoints
  *	shipped.c  jobs that wait until their last checkpoint is elsewhere
  *	orphan.c   processes of a daemon that was killed
  *	trash.c    folders of deleted jobs
@@ -34,7 +35,10 @@
 #define SETTLE_AGAIN_MS 1000    /* an end that could not be written: again */
 
 /* Why a run was asked to leave; the job's `desired` says the rest. */
-enum leave { LEAVE_NO, LEAVE_WISH, LEAVE_PRIORITY, LEAVE_DRAIN };
+enum leave {
+	LEAVE_NO, LEAVE_WISH, LEAVE_PRIORITY, LEAVE_DRAIN,
+	LEAVE_KNOWN             /* what it saves cannot be seen: known.c */
+};
 
 struct run {
 	unsigned tag;
@@ -61,6 +65,14 @@ struct run {
 	bool done, failed, permanent;   /* what it said of its end */
 	enum wire_outcome outcome;
 	char *fail_reason, *fail_message;
+	json_t *fail_details;           /* for the event, or NULL */
+	bool refused;                   /* it has begun nothing: hello said so */
+	struct {                        /* the row's, as this run makes it */
+		char dir[CKPT_DIR_MAX], was[CKPT_DIR_MAX];
+		int64_t step, ms;
+		int64_t lost;           /* steps, told by its hello */
+		bool anew, latest;      /* it may begin anew; from the latest */
+	} known;
 
 	enum leave leave;
 	bool killed;                    /* by us */
@@ -138,7 +150,8 @@ struct sup {
 	int64_t supply_ask_ms, supply_say_ms;
 	int64_t shipped_ms;             /* mono: the last look */
 	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
-	    *recover_timer, *drain_timer, *shipped_timer;
+	    *recover_timer, *drain_timer, *shipped_timer, *known_timer;
+	size_t known_waiting;           /* jobs that wait: known.c */
 	int64_t sched_hold_ms;          /* mono: nothing starts before */
 	bool held;                      /* sup_go() has not been called */
 	int64_t epoch, epoch_before;    /* of attempts; of those that the last
@@ -256,9 +269,13 @@ enum rk_err respec(struct sup *s, struct job_row *r, const json_t *overrides,
     json_t **changed, struct rk_why *why) RK_MUSTCHECK;
 char *changes_text(const json_t *changed);      /* the caller frees */
 
+/* resume.c: is the word one of those? */
+bool accepts(const char *words, const char *word);
+
 /* spawn.c: fork and exec; run->pid, wire and log_from are set on RK_OK. */
 struct spawn_args {
 	const char *job_dir, *job_file, *from;
+	const char *accept;             /* the row's */
 	const json_t *files;            /* {address: path} */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
@@ -273,6 +290,7 @@ void run_leave(struct run *run, enum leave why, bool stop, int64_t by_ms);
 /* It misbehaves: kill it.  outcome is static; the sentence is copied. */
 void run_condemn(struct run *run, const char *outcome, const char *fmt, ...)
     RK_PRINTF(3, 4);
+void run_lose(struct run *run, const char *sentence);
 void run_kill(struct run *run);
 void run_clock(struct run *run);        /* set its timer anew */
 void run_send(struct run *run, enum wire_type type, json_t *tree);
@@ -306,6 +324,36 @@ char *drain_sentence(const struct run *run);
 void disk_wait(struct sup *s);          /* some job is paused for it */
 void disk_timer_fn(void *ctx);
 bool disk_reason(const char *reason);   /* disk_full, read_only */
+
+/* known.c: can one of the job's checkpoints be used, as far as can be seen
+ * without reading them?  what: those set aside count, for a trainer may look
+ * into them; those of other branches count, for it need not be the latest.  why
+ * says what is there instead. */
+enum known { KNOWN_THERE, KNOWN_MISSING, KNOWN_UNREADABLE };
+#define KNOWN_ASIDE    1u
+#define KNOWN_BRANCHES 2u
+enum known known_look(struct sup *s, const char *id, unsigned what,
+    struct rk_why *why);
+/* May the job start?  supplied: what a bucket has was fetched already. */
+enum known known_before_start(struct sup *s, const struct job_row *r,
+    bool supplied, struct rk_why *why);
+enum rk_err known_wait(struct sup *s, struct job_row *r, enum known k,
+    const char *detail) RK_MUSTCHECK;           /* into PAUSED */
+bool known_any(const struct job_row *r);        /* it has had one */
+bool known_reason(const char *reason);
+const char *known_word(enum known k);
+char *known_sentence(const struct job_row *r, enum known k,
+    const char *detail);                        /* the caller frees */
+json_t *known_json(const struct job_row *r);    /* for an event */
+void known_timer_set(struct sup *s);            /* some job waits */
+void known_timer_fn(void *ctx);
+/* After a move or a write: the gauge. */
+void known_count(struct sup *s, const struct job_row *r, enum job_state was,
+    const char *was_reason);
+void known_of_row(struct run *run, const struct job_row *r);
+void known_to_row(const struct run *run, struct job_row *r);
+void known_begins(struct run *run, const char *dir, int64_t step);
+void known_saved(struct run *run, const char *dir, int64_t step);
 
 /* orphan.c: is a trainer of the job still there (pid: 0 if not known)?  Then it
  * is watched, and the job not started, until it has gone. */

@@ -69,6 +69,12 @@ sup_job_dir(struct sup *s, const char *id)
 	return s->dir_buf;
 }
 
+int64_t
+sup_checkpoints_missing(const struct sup *s)
+{
+	return (int64_t)s->known_waiting;
+}
+
 void
 sup_totals(const struct sup *s, struct sup_totals *out)
 {

@@ -21,14 +21,16 @@ static const struct edge {
 	{ JOB_HELD, JOB_CANCELLED },    /* a person cancelled it             */
 	{ JOB_QUEUED, JOB_STARTING },   /* the scheduler found a slot        */
 	{ JOB_QUEUED, JOB_PAUSED },     /* a person; no room for its folder, or
-	                                   for what it needs                 */
+	                                   for what it needs; its checkpoints
+	                                   are gone                          */
 	{ JOB_QUEUED, JOB_FAILED },     /* what it starts from has gone, or
 	                                   cannot be fetched                 */
 	{ JOB_QUEUED, JOB_CANCELLED },
 	{ JOB_STARTING, JOB_RUNNING },  /* the trainer said hello            */
 	{ JOB_STARTING, JOB_QUEUED },   /* crash, stall, interrupted, room
 	                                   made for a higher priority, drain */
-	{ JOB_STARTING, JOB_PAUSED },   /* a person; the disk is full        */
+	{ JOB_STARTING, JOB_PAUSED },   /* a person; the disk is full; what its
+	                                   trainer found waits for a person  */
 	{ JOB_STARTING, JOB_FAILED },   /* bad job; crashed too often        */
 	{ JOB_STARTING, JOB_CANCELLED },
 	{ JOB_RUNNING, JOB_SUCCEEDED }, /* the trainer said done             */
@@ -117,6 +119,7 @@ sup_move(struct sup *s, struct job_row *r, enum job_state to,
 		r->message = old_message;
 		return rc;
 	}
+	known_count(s, r, from, old_reason);
 	free(old_reason);
 	free(old_message);
 	log_info("job=%s %s -> %s (%s)", r->id, job_state_words[from],

@@ -167,6 +167,7 @@ recover(struct sup *s)
 	keep_epoch(s);
 	/* The first look says whether any job waits for it. */
 	disk_wait(s);
+	loop_timer_at(s->known_timer, mono_ms());
 	sched_kick(s);
 	return RK_OK;
 }
@@ -307,6 +308,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->recover_timer = loop_timer_add(l, recover_timer_fn, s);
 	s->drain_timer = loop_timer_add(l, drain_timer_fn, s);
 	s->shipped_timer = loop_timer_add(l, shipped_timer_fn, s);
+	s->known_timer = loop_timer_add(l, known_timer_fn, s);
 	if ((rc = open_dirs(s, why)) != RK_OK)
 		goto fail;
 	sweep(s);
@@ -358,6 +360,7 @@ sup_close(struct sup **sp)
 	supply_fini(s);
 	shipped_fini(s);
 	loop_timer_del(&s->shipped_timer);
+	loop_timer_del(&s->known_timer);
 	loop_timer_del(&s->sched_timer);
 	loop_timer_del(&s->orphan_timer);
 	loop_timer_del(&s->disk_timer);

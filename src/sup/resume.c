@@ -5,6 +5,61 @@
 
 #include "impl.h"
 
+const char *const sup_accept_words[] = { "data", NULL };
+
+bool
+accepts(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = words; (p = strstr(p, word)) != NULL; p += n) {
+		if ((p == words || p[-1] == ' ') &&
+		    (p[n] == '\0' || p[n] == ' '))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_accept_word(const char *s)
+{
+	for (size_t i = 0; sup_accept_words[i] != NULL; i++) {
+		if (s != NULL && strcmp(s, sup_accept_words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ["data"] to the row's words. */
+static enum rk_err
+take_accept(struct job_row *r, const json_t *accept, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+	struct strbuf b = { 0 };
+	const json_t *v;
+	size_t i;
+
+	if (!json_is_array(accept))
+		return rk_refuse_at(why, "accept", "want a list of words: "
+		    "data");
+	json_array_foreach((json_t *)(uintptr_t)accept, i, v) {
+		const char *word = json_string_value(v);
+		char path[40];
+		if (!is_accept_word(word)) {
+			snprintf(path, sizeof(path), "accept[%zu]", i);
+			rc = rk_refuse_at(why, path, "is \"%.*s\", want data",
+			    word != NULL ? (int)rk_text_fit(word, 40) : 0,
+			    word != NULL ? word : "");
+		} else if (!accepts(sb_str(&b), word)) {
+			sb_addf(&b, "%s%s", b.len > 0 ? " " : "", word);
+		}
+	}
+	if (rc == RK_OK)
+		set_str(&r->accept, sb_str(&b));
+	sb_fini(&b);
+	return rc;
+}
+
 /* Is there such a checkpoint?  What there is, if not. */
 static enum rk_err
 check_from(struct sup *s, const struct job_row *r, const char *from,
@@ -35,6 +90,8 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 	else if (s->up.has != NULL && sel_ok &&
 	    s->up.has(s->up.ctx, r->id, from))
 		rc = RK_OK;             /* fetched before it starts */
+	else if (sel_ok && sel.kind == SPEC_SEL_LATEST && known_any(r))
+		rc = RK_OK;             /* it waits for it: known.c */
 	else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
 		rc = rk_refuse_at(why, "from", "%s", rk_why_first(&own));
 out:
@@ -65,13 +122,19 @@ override(struct sup *s, struct job_row *r, const json_t *overrides,
 
 static enum rk_err
 go_on(struct sup *s, struct job_row *r, const char *from,
-    const json_t *overrides, const struct store_note *note, struct rk_why *why)
+    const json_t *overrides, const json_t *accept,
+    const struct store_note *note, struct rk_why *why)
 {
 	json_t *changed = NULL, *data = json_object();
 	enum rk_err rc = RK_OK;
 
-	if (from != NULL)
-		rc = check_from(s, r, from, why);
+	set_str(&r->accept, "");
+	if (accept != NULL)
+		rc = take_accept(r, accept, why);
+	if (from != NULL) {
+		enum rk_err e = check_from(s, r, from, why);
+		rc = rc == RK_OK ? e : rc;
+	}
 	if (overrides != NULL) {
 		enum rk_err e = override(s, r, overrides, &changed, why);
 		rc = rc == RK_OK ? e : rc;
@@ -80,13 +143,17 @@ go_on(struct sup *s, struct job_row *r, const char *from,
 		if (from != NULL)
 			set_str(&r->resume_from, from);
 		char *what = changed != NULL ? changes_text(changed) : NULL;
-		char *text = xasprintf("resumed by a person from %s%s%s",
+		char *text = xasprintf("resumed by a person from %s%s%s%s%s",
 		    r->resume_from, what != NULL ? ", with " : "",
-		    what != NULL ? what : "");
+		    what != NULL ? what : "", r->accept[0] != '\0' ?
+		    ", accepting changed " : "", r->accept);
 		json_object_set_new(data, "resume_from",
 		    json_string(r->resume_from));
 		if (changed != NULL)
 			json_object_set(data, "changed", changed);
+		if (accept != NULL)
+			json_object_set(data, "accept", (json_t *)
+			    (uintptr_t)accept);
 		struct cause c = { "resume", "", text, "resumed", data, note };
 		requeue(r);
 		rc = sup_move(s, r, JOB_QUEUED, NULL, &c);
@@ -116,6 +183,14 @@ enum rk_err
 sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
 {
+	return sup_resume_accept(s, id, from, overrides, NULL, note, why);
+}
+
+enum rk_err
+sup_resume_accept(struct sup *s, const char *id, const char *from,
+    const json_t *overrides, const json_t *accept, struct store_note *note,
+    struct rk_why *why)
+{
 	struct job_row r;
 
 	must_be(s, SUP_TAG);
@@ -123,10 +198,11 @@ sup_resume(struct sup *s, const char *id, const char *from,
 	if (rc != RK_OK)
 		return rc;
 	if (r.state == JOB_PAUSED || job_ended(r.state))
-		rc = go_on(s, &r, from, overrides, note, why);
+		rc = go_on(s, &r, from, overrides, accept, note, why);
 	else if (r.state == JOB_HELD)
 		rc = refuse_state(&r, "resumed", "start it", why);
-	else if (r.desired == JOB_PAUSE && from == NULL && overrides == NULL)
+	else if (r.desired == JOB_PAUSE && from == NULL && overrides == NULL &&
+	    accept == NULL)
 		rc = change_of_mind(s, &r, note);
 	else
 		rc = refuse_state(&r, "resumed", r.desired == JOB_RUN ?

@@ -33,6 +33,7 @@ run_new(struct sup *s, const struct job_row *r)
 		json_decref(run->progress);
 		run->progress = json_object();
 	}
+	known_of_row(run, r);
 	run->step = json_integer_value(json_object_get(run->progress, "step"));
 	run->at.start_step = run->at.end_step = run->step;
 	run->next = s->runs;
@@ -57,6 +58,7 @@ run_free(struct run *run)
 	json_decref(run->progress);
 	free(run->fail_reason);
 	free(run->fail_message);
+	json_decref(run->fail_details);
 	free(run->sentence);
 	run->tag = 0;
 	free(run);
@@ -296,6 +298,16 @@ run_condemn(struct run *run, const char *outcome, const char *fmt, ...)
 	run_kill(run);
 }
 
+/* Where it saves nobody can see: it is asked to go, and its job waits. */
+void
+run_lose(struct run *run, const char *sentence)
+{
+	free(run->sentence);
+	run->sentence = xstrdup(sentence);
+	log_warn("job=%s %s", run->id, sentence);
+	run_leave(run, LEAVE_KNOWN, false, 0);
+}
+
 void
 run_leave(struct run *run, enum leave why, bool stop, int64_t by_ms)
 {
@@ -304,7 +316,8 @@ run_leave(struct run *run, enum leave why, bool stop, int64_t by_ms)
 	by_ms = by_ms == 0 ? now + run->s->c.stop_timeout_ms :
 	    now + (by_ms - mono_ms());
 	bool again = run->leave != LEAVE_NO;
-	if (run->leave == LEAVE_NO || why == LEAVE_DRAIN)
+	if (run->leave != LEAVE_KNOWN && (run->leave == LEAVE_NO ||
+	    why == LEAVE_DRAIN || why == LEAVE_KNOWN))
 		run->leave = why;
 	if (run->exited || run->killed)
 		return;

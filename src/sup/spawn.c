@@ -133,7 +133,8 @@ file_args(const struct spawn_args *a, char *out[FILES_MAX])
 static int
 launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 {
-	char attempt[24], threads[24], *env[ENV_MAX], *files[FILES_MAX];
+	char attempt[24], threads[24], known[24], *env[ENV_MAX];
+	char *files[FILES_MAX];
 	const char *argv[ARGS_MAX];
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
@@ -153,6 +154,18 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 	argv[n++] = threads;
 	argv[n++] = "--from";
 	argv[n++] = a->from;
+	if (!run->known.anew) {
+		snprintf(known, sizeof(known), "%lld",
+		    (long long)run->known.step);
+		argv[n++] = "--known";
+		argv[n++] = known;
+	}
+	for (int i = 0; sup_accept_words[i] != NULL; i++) {
+		if (accepts(a->accept, sup_accept_words[i])) {
+			argv[n++] = "--accept";
+			argv[n++] = sup_accept_words[i];
+		}
+	}
 	for (int i = 0; i < nfiles; i++) {
 		argv[n++] = "--file";
 		argv[n++] = files[i];

@@ -104,6 +104,7 @@ struct prepared {
 	char *dir, *file;
 	json_t *files;
 	const char *reason;             /* of a failure */
+	enum known known;               /* not THERE: it waits for them */
 };
 
 static enum rk_err
@@ -119,9 +120,17 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 	p->files = json_object();
 	p->reason = "bad_spec";
 	if (rc == RK_OK) {
+		/* Before its model is asked for, which it should not need. */
+		p->known = known_before_start(s, r, false, why);
 		p->reason = "fetch";
-		rc = supply_ask(s, r, spec, p->files, why);
+		if (p->known == KNOWN_THERE)
+			rc = supply_ask(s, r, spec, p->files, why);
 	}
+	/* What the bucket had may have been no good. */
+	if (rc == RK_OK && p->known == KNOWN_THERE)
+		p->known = known_before_start(s, r, true, why);
+	if (rc == RK_OK && p->known != KNOWN_THERE)
+		goto out;
 	if (rc == RK_OK)
 		rc = rk_mkdirs(p->dir, 0750);
 	if (rc == RK_OK)
@@ -130,6 +139,7 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 		p->reason = "warm_start";
 		rc = find_model(s, r, spec, p->files, why);
 	}
+out:
 	json_decref(tree);
 	spec_free(spec);
 	return rc;
@@ -178,7 +188,8 @@ static void
 begin(struct sup *s, struct job_row *r, const struct prepared *p)
 {
 	struct run *run = run_new(s, r);
-	struct spawn_args a = { p->dir, p->file, r->resume_from, p->files };
+	struct spawn_args a = { p->dir, p->file, r->resume_from, r->accept,
+		p->files };
 
 	s->totals.attempts++;
 	if (spawn(run, &a) == RK_OK)
@@ -216,6 +227,11 @@ start_job(struct sup *s, const char *id)
 	}
 	if (rc != RK_OK) {
 		rc = not_startable(s, &r, rc, &why, p.reason);
+		goto out;
+	}
+	if (p.known != KNOWN_THERE) {
+		rc = known_wait(s, &r, p.known, why.n > 0 ?
+		    rk_why_first(&why) : "");
 		goto out;
 	}
 	r.attempt++;

@@ -206,6 +206,8 @@ fill_row(const struct sup *s, struct job_row *r, const struct spec *spec,
 		.progress = xstrdup("{}"),
 		.plan = xstrdup(""),
 		.plan_summary = xstrdup(""),
+		.known_dir = xstrdup(""),
+		.accept = xstrdup(""),
 	};
 }
 

@@ -45,10 +45,36 @@ fresh_row(struct run *run, struct job_row *r)
 	}
 	free(r->progress);
 	r->progress = rkj_text(run->progress);
+	known_to_row(run, r);
 	return RK_OK;
 }
 
 /* --- hello ---------------------------------------------------------------- */
+
+/* NULL when it goes on from the newest that the job has had. */
+static char *
+lost_sentence(const struct run *run)
+{
+	char digits[RK_HUMAN];
+
+	if (run->known.lost == 0)
+		return NULL;
+	return xasprintf("%s steps are lost: %s was the newest, and is gone",
+	    rk_group_digits(digits, run->known.lost), run->known.was);
+}
+
+static void
+tell_lost(struct run *run, const char *sentence)
+{
+	json_t *data = json_pack("{s:I, s:s, s:s, s:I}", "lost_steps",
+	    (json_int_t)run->known.lost, "newest", run->known.was, "from",
+	    run->at.from, "attempt", (json_int_t)run->at.n);
+
+	run->s->totals.lost_steps += run->known.lost;
+	log_warn("job=%s %s", run->id, sentence);
+	sup_event(run->s, run->id, "steps_lost", sentence, data);
+	json_decref(data);
+}
 
 /*
  * STARTING to RUNNING, with what was said of the attempt's start.  The pending
@@ -65,15 +91,21 @@ talk_save_hello(struct run *run)
 	set_str(&r.resume_from, "latest");
 	if (r.started_ms == 0)
 		r.started_ms = run->at.hello_ms;
+	r.lost_steps += run->known.lost;
+	char *lost = lost_sentence(run);
 	char *message = run->at.from[0] != '\0' ?
-	    xasprintf("attempt %lld goes on from %s at step %s",
+	    xasprintf("attempt %lld goes on from %s at step %s%s%s",
 	    (long long)run->at.n, run->at.from,
-	    rk_group_digits(digits, run->at.start_step)) :
+	    rk_group_digits(digits, run->at.start_step),
+	    lost != NULL ? "; " : "", lost != NULL ? lost : "") :
 	    xasprintf("attempt %lld runs from the start",
 	    (long long)run->at.n);
 	struct cause c = { "hello", "", message, NULL, NULL, NULL };
 	run->hello_saved = sup_move(run->s, &r, JOB_RUNNING, &run->at, &c) ==
 	    RK_OK;
+	if (run->hello_saved && lost != NULL)
+		tell_lost(run, lost);
+	free(lost);
 	free(message);
 	store_job_fini(&r);
 }
@@ -91,11 +123,26 @@ on_hello(struct run *run, const struct wire_msg *m)
 	run->hello = true;
 	run->at.hello_ms = now_ms();
 	run->at.pid = run->pid;
+	if (m->refused) {
+		/* Of what the job was and wants nothing has changed. */
+		run->refused = run->hello_saved = true;
+		run_send(run, WIRE_HELLO, json_pack("{s:i}", "version",
+		    WIRE_VERSION));
+		return;
+	}
+	if (m->from[0] == '\0' && !run->known.anew) {
+		run->hello_saved = true;
+		run_lose(run, "its trainer began anew without being asked to, "
+		    "and was ended");
+		run_kill(run);
+		return;
+	}
+	known_begins(run, m->from, m->step);
 	set_str(&run->at.from, m->from);
 	run->at.branch = m->branch;
 	run->at.start_step = run->at.end_step = run->step = m->step;
 	run->steps_total = m->steps_total;
-	if (m->step == 0)
+	if (m->from[0] == '\0')
 		json_object_clear(p);
 	set(p, "step", json_integer(m->step));
 	set(p, "epoch", json_integer(m->epoch));
@@ -169,6 +216,15 @@ is_saved(struct run *run, const struct wire_msg *m)
 	return ok;
 }
 
+/* Not even the folder is there that it was begun in. */
+static bool
+has_moved(struct run *run)
+{
+	return access(sup_job_dir(run->s, run->id), F_OK) != 0 ||
+	    (run->known.dir[0] != '\0' && known_look(run->s, run->id, 0,
+	    NULL) != KNOWN_THERE);
+}
+
 static void
 on_checkpoint(struct run *run, const struct wire_msg *m)
 {
@@ -178,6 +234,13 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 
 	if (m->checkpoint == NULL || m->checkpoint[0] == '\0')
 		return;
+	if (run->leave == LEAVE_KNOWN)
+		return;                 /* it goes to where nobody sees it */
+	if (!is_saved(run, m) && has_moved(run)) {
+		known_saved(run, m->checkpoint, m->step);
+		run_lose(run, "its folder went away while it ran");
+		return;
+	}
 	if (!is_saved(run, m)) {
 		run_condemn(run, "crashed", "the trainer said that it has "
 		    "saved %s, which is not there", m->checkpoint);
@@ -193,6 +256,7 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	run->commit_s = m->write_seconds;
 	run->commit_bytes = m->bytes;
 	run->at.end_step = RK_MAX(run->at.end_step, m->step);
+	known_saved(run, m->checkpoint, m->step);
 	set(p, "checkpoint", json_string(m->checkpoint));
 	set(p, "checkpoint_step", json_integer(m->step));
 	if (m->step >= run->step)
@@ -209,8 +273,10 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	struct store_note note = { .kind = "checkpoint", .message = message,
 		.data = data };
 	if (run->hello_saved && fresh_row(run, &r) == RK_OK) {
-		if (further)
+		if (further) {
 			r.failures = 0;
+			set_str(&r.accept, "");
+		}
 		if (sup_put(s, &r, NULL, &note) != RK_OK)
 			log_warn("job=%s %s, which its row does not say yet",
 			    run->id, message);
@@ -309,6 +375,8 @@ on_failed(struct run *run, const struct wire_msg *m)
 	run->permanent = m->permanent;
 	run->fail_reason = xstrdup(m->reason);
 	run->fail_message = clean(m->message);
+	run->fail_details = m->details != NULL ? json_deep_copy(m->details) :
+	    NULL;
 }
 
 /* Said good-bye: it has as long as one that was told to leave. */

@@ -66,6 +66,7 @@ wish(struct sup *s, struct job_row *r, enum job_desired what,
 {
 	struct store_note n = note != NULL ? *note : (struct store_note){ 0 };
 	struct run *run = run_find(s, r->id);
+	char *was = xstrdup(r->reason);
 
 	r->desired = what;
 	n.kind = what == JOB_CANCEL ? "cancel" : "pause";
@@ -73,6 +74,9 @@ wish(struct sup *s, struct job_row *r, enum job_desired what,
 	set_str(&r->reason, "user");
 	set_str(&r->message, message);
 	enum rk_err rc = sup_put(s, r, NULL, &n);
+	if (rc == RK_OK)
+		known_count(s, r, r->state, was);
+	free(was);
 	if (rc == RK_OK && run != NULL)
 		run_leave(run, LEAVE_WISH, what == JOB_CANCEL, 0);
 	return rc;

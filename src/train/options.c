@@ -22,6 +22,10 @@ const char train_usage[] =
     "                    where the bytes of an address in the job are: of a\n"
     "                    data file or model.checkpoint; may be repeated\n"
     "  --model PATH      the file that model.checkpoint stands for\n"
+    "  --accept data     go on although the data has changed since the\n"
+    "                    checkpoint was taken\n"
+    "  --known STEP      there has been a checkpoint at this step: without one\n"
+    "                    that can be used, do not begin anew\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
     "  --summary         print network, data and memory as JSON and end\n"
@@ -35,11 +39,13 @@ const char train_usage[] =
     "a second later or more, ends at once.\n"
     "\n"
     "exit: 0 finished, or stopped with a checkpoint; 1 failed; 2 wrong usage;\n"
-    "3 the job, its data or its model are wrong and trying again cannot help\n";
+    "3 the job, its data or its model are wrong and trying again cannot help;\n"
+    "4 a person decides: the checkpoints are gone or damaged (--from none begins\n"
+    "anew), or the data has changed (--accept data goes on)\n";
 
 enum {
-	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET, OPT_WIRE,
-	OPT_JOB, OPT_ATTEMPT, OPT_SUMMARY, OPT_PLAN, OPT_HELP, OPT_VERSION
+	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
+	OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY, OPT_PLAN, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -51,6 +57,8 @@ static const struct option options[] = {
 	{ "wire", no_argument, NULL, OPT_WIRE },
 	{ "job", required_argument, NULL, OPT_JOB },
 	{ "attempt", required_argument, NULL, OPT_ATTEMPT },
+	{ "accept", required_argument, NULL, OPT_ACCEPT },
+	{ "known", required_argument, NULL, OPT_KNOWN },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "plan", no_argument, NULL, OPT_PLAN },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -117,6 +125,14 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 		break;
 	case OPT_ATTEMPT:
 		return number(&o->attempt, "attempt", arg, 1, INT32_MAX, why);
+	case OPT_ACCEPT:
+		if (strcmp(arg, "data") != 0)
+			return rk_refuse(why, "--accept is \"%s\", want data",
+			    arg);
+		o->accept_data = true;
+		break;
+	case OPT_KNOWN:
+		return number(&o->known, "known", arg, 0, INT64_MAX, why);
 	case OPT_WIRE:
 		o->wire = true;
 		break;
@@ -142,7 +158,8 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 {
 	int c;
 
-	*o = (struct train_options){ .threads = -1 };
+	*o = (struct train_options){ .threads = -1,
+		.known = -1 };
 	opterr = 0;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {

@@ -338,20 +338,24 @@ report_done(struct report *p, enum wire_outcome outcome, int64_t step,
 
 void
 report_failed(struct report *p, const char *reason, const char *message,
-    bool permanent)
+    bool permanent, json_t *details)
 {
 	if (p->wire == NULL) {
 		end_line(p);
 		fflush(stdout);
+		json_decref(details);
 		return;
 	}
 	/* The wire begins with hello, also when that is all there is to say. */
 	if (!p->greeted && !p->gone) {
-		json_t *hello = json_pack("{s:i, s:i}", "version", WIRE_VERSION,
-		    "pid", (int)getpid());
+		json_t *hello = json_pack("{s:i, s:i, s:b}", "version",
+		    WIRE_VERSION, "pid", (int)getpid(), "refused", 1);
 		p->gone = wire_send(p->wire, WIRE_HELLO, hello) != RK_OK;
 		say_held(p);
 	}
-	say(p, WIRE_FAILED, json_pack("{s:s, s:o, s:b}", "reason", reason,
-	    "message", js_text(message), "permanent", (int)permanent));
+	json_t *m = json_pack("{s:s, s:o, s:b}", "reason", reason,
+	    "message", js_text(message), "permanent", (int)permanent);
+	if (details != NULL)
+		js_put(m, "details", details);
+	say(p, WIRE_FAILED, m);
 }

@@ -52,7 +52,7 @@ void report_checkpoint(struct report *p, json_t *message);
 void report_done(struct report *p, enum wire_outcome outcome, int64_t step,
     const char *dir, json_t *metrics);
 void report_failed(struct report *p, const char *reason, const char *message,
-    bool permanent);
+    bool permanent, json_t *details);        /* takes details; NULL: none */
 
 /* Seconds between two progress messages, for who asks often. */
 int64_t report_progress_ms(const struct report *p);

@@ -19,24 +19,45 @@
 
 /* --- how it ends badly ---------------------------------------------------- */
 
+/* The first reason stays. */
+static void
+fail_with(struct run *r, struct failure f, const char *fmt, va_list ap)
+{
+	struct strbuf b = {0};
+
+	sb_vaddf(&b, fmt, ap);
+	if (r->fail.reason != NULL) {
+		sb_fini(&b);
+		json_decref(f.details);
+		return;
+	}
+	f.message = rk_text_clean(sb_detach(&b));
+	r->fail = f;
+}
+
 bool
 run_fail(struct run *r, const char *reason, bool permanent, const char *fmt,
     ...)
 {
-	struct strbuf b = {0};
 	va_list ap;
 
 	va_start(ap, fmt);
-	sb_vaddf(&b, fmt, ap);
+	fail_with(r, (struct failure){ .reason = reason,
+	    .permanent = permanent }, fmt, ap);
 	va_end(ap);
-	if (r->fail.reason != NULL) {
-		sb_fini(&b);
-		return false;
-	}
-	r->fail = (struct failure){
-		.reason = reason, .permanent = permanent,
-		.message = rk_text_clean(sb_detach(&b)),
-	};
+	return false;
+}
+
+bool
+run_fail_waits(struct run *r, const char *reason, json_t *details,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail_with(r, (struct failure){ .reason = reason, .waits = true,
+	    .details = details }, fmt, ap);
+	va_end(ap);
 	return false;
 }
 
@@ -220,6 +241,7 @@ close_run(struct run *r)
 	spec_free(r->spec);
 	free(r->dir);
 	free(r->fail.message);
+	json_decref(r->fail.details);
 	rk_close(&r->lock_fd);
 	rk_close(&r->dir_fd);
 	kernel_fini();
@@ -255,9 +277,11 @@ train_main(const struct train_options *o)
 		ok = asks ? start_team(&r) && summary_print(&r) : train(&r);
 	int code = TRAIN_FINISHED;
 	if (!ok) {
-		code = r.fail.permanent ? TRAIN_REFUSED : TRAIN_FAILED;
+		code = r.fail.waits ? TRAIN_WAITS :
+		    r.fail.permanent ? TRAIN_REFUSED : TRAIN_FAILED;
 		report_failed(&r.rep, r.fail.reason, r.fail.message,
-		    r.fail.permanent);
+		    r.fail.permanent, r.fail.details);
+		r.fail.details = NULL;
 		fprintf(stderr, "rekindle-train: %s\n", r.fail.message);
 	}
 	close_run(&r);

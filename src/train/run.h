@@ -73,6 +73,8 @@ struct failure {
 	const char *reason;     /* NULL: it does not */
 	char *message;
 	bool permanent;
+	bool waits;             /* for a person, or for what may come back */
+	json_t *details;        /* for the event; owned, or NULL */
 };
 
 /* What others ask for; ask.c fills it, loop.c does it. */
@@ -143,6 +145,10 @@ struct run {
 
 /* Keep the first reason, log the sentence; always false. */
 bool run_fail(struct run *r, const char *reason, bool permanent,
+    const char *fmt, ...) RK_PRINTF(4, 5);
+/* The run cannot begin or go on as things are, and nothing is wrong with the
+ * job: it waits.  Takes details, which may be NULL. */
+bool run_fail_waits(struct run *r, const char *reason, json_t *details,
     const char *fmt, ...) RK_PRINTF(4, 5);
 /* The same from an rk_err of the world and what was being done. */
 bool run_fail_rc(struct run *r, enum rk_err rc, const char *doing);

@@ -12,14 +12,43 @@ note(void *ctx, const char *sentence)
 	must(json_array_append_new(s->notes, js_text(sentence)) == 0);
 }
 
+static bool
+any_will_do(const struct start *s)
+{
+	return strcmp(s->selector, "latest") == 0 ||
+	    strcmp(s->selector, "best") == 0;
+}
+
+/* Before anything is decided: has there been one? */
+static void
+see_what_is_left(struct start *s)
+{
+	struct ckpt_left left;
+
+	rk_why_fini(&s->why);
+	s->why = (struct rk_why){0};
+	if (ckpt_left(s->ckpt, &left, &s->why) == RK_OK)
+		s->had = left.aside > 0 || left.damaged > 0;
+}
+
 static void *
 start_main(void *arg)
 {
 	struct start *s = arg;
 	const struct spec_checkpoint *c = &s->spec->checkpoint;
 
-	s->rc = ckpt_load(s->ckpt, s->selector, c->metric, c->mode_max,
-	    &s->info, &s->model, &s->optim, note, s, &s->why);
+	for (bool again = true; again;) {
+		again = false;
+		s->rc = ckpt_load(s->ckpt, s->selector, c->metric, c->mode_max,
+		    &s->info, &s->model, &s->optim, note, s, &s->why);
+		if (s->rc != RK_ENOENT || !any_will_do(s))
+			break;
+		again = ckpt_put_back(s->ckpt, note, s) == RK_OK;
+		if (again)
+			rk_why_fini(&s->why);
+	}
+	if (s->rc == RK_ENOENT && any_will_do(s))
+		see_what_is_left(s);
 	return NULL;
 }
 
@@ -129,6 +158,20 @@ begin_anew(struct run *r)
 	return true;
 }
 
+/* There has been one and none can be used: never cold unless a person says
+ * so. */
+static bool
+refuse_cold(struct start *s, struct run *r, const char *reason)
+{
+	const char *detail = rk_why_first(&s->why);
+
+	if (r->rep.wire != NULL)        /* the daemon has words of its own */
+		return run_fail_waits(r, reason, NULL, "%s", detail);
+	return run_fail_waits(r, reason, NULL, "this run has had a checkpoint, "
+	    "and none can be used: %s; put one back, or begin anew with --from "
+	    "none", detail);
+}
+
 bool
 start_decide(struct start *s, struct run *r)
 {
@@ -145,6 +188,8 @@ start_decide(struct start *s, struct run *r)
 	case RK_OK:
 		return go_on(s, r);
 	case RK_ENOENT:
+		if (any_will_do(s) && (s->had || r->o->known >= 0))
+			return refuse_cold(s, r, "checkpoints_missing");
 		if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
 			return begin_anew(r);
 		return run_fail(r, "bad_checkpoint", true,
@@ -154,6 +199,11 @@ start_decide(struct start *s, struct run *r)
 	case RK_ECORRUPT:
 		return run_fail(r, "bad_checkpoint", true, "%s: %s",
 		    s->selector, rk_why_first(&s->why));
+	case RK_EIO:
+	case RK_EROFS:
+		if (any_will_do(s))
+			return refuse_cold(s, r, "checkpoints_unreadable");
+		/* FALLTHROUGH */
 	default:
 		return run_fail_rc(r, s->rc, "cannot read the checkpoint");
 	}

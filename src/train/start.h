@@ -20,6 +20,7 @@ struct start {
 	bool running;
 
 	enum rk_err rc;                 /* of ckpt_load */
+	bool had;                       /* after RK_ENOENT: there has been one */
 	struct rk_why why;
 	struct ckpt_info info;
 	struct tensor_set *model, *optim;

@@ -83,6 +83,8 @@ static const struct field {
 	{ "outcome", K_OUTCOME, T(DONE), T(DONE), F(outcome), NO_HAS },
 	{ "reason", K_WORD, T(FAILED), T(FAILED), F(reason), NO_HAS },
 	{ "permanent", K_BOOL, T(FAILED), 0, F(permanent), NO_HAS },
+	{ "refused", K_BOOL, T(HELLO), 0, F(refused), NO_HAS },
+	{ "details", K_OBJECT, T(FAILED), 0, F(details), NO_HAS },
 	{ "deadline_seconds", K_AMOUNT, T(PAUSE) | T(STOP), T(PAUSE) | T(STOP),
 	    F(deadline_seconds), NO_HAS },
 };

@@ -104,6 +104,40 @@ T_CASE(a_file_of_schema_1_is_brought_up_to_date_with_its_jobs)
 	run_sql("SELECT state FROM remotes; SELECT key FROM facts");
 }
 
+T_CASE(what_an_old_job_has_known_is_taken_from_its_progress)
+{
+	static const struct {
+		const char *progress, *dir;
+		int64_t step;
+	} v[] = {
+		{ "{\"checkpoint\":\"step-000000040\",\"checkpoint_step\":40}",
+		    "step-000000040", 40 },
+		{ "{\"checkpoint\":\"step-000000040\"}", "step-000000040", 0 },
+		{ "{\"checkpoint\":\"a\",\"checkpoint_step\":\"x\"}", "a", 0 },
+		{ "{\"checkpoint\":7,\"checkpoint_step\":40}", "", 0 },
+		{ "{\"step\":7}", "", 0 }, { "no JSON", "", 0 },
+	};
+	struct job_row r;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++) {
+		(void)!system("rm -f " DB "*");
+		make_old();
+		char *sql = xasprintf("UPDATE jobs SET progress = '%s'",
+		    v[i].progress);
+		run_sql(sql);
+		free(sql);
+		struct store *s = open_store();
+		t_eq_int(store_job_get(s, OLD_ID, &r), RK_OK);
+		t_eq_str(r.known_dir, v[i].dir);
+		t_eq_int(r.known_step, v[i].step);
+		t_eq_int(r.known_ms, v[i].dir[0] != '\0' ? 12 : 0);
+		t_eq_int(r.lost_steps, 0);
+		t_eq_str(r.accept, "");
+		store_job_fini(&r);
+		store_close(&s);
+	}
+}
+
 T_CASE(a_file_that_cannot_be_brought_up_to_date_stays_as_it_was)
 {
 	struct rk_why why = { 0 };

@@ -225,6 +225,17 @@ w_wait_step(const char *id, int64_t step)
 	w_until(w_has_step, "a step");
 }
 
+/* Its row knows a checkpoint. */
+static inline bool
+w_has_known(struct world *w)
+{
+	struct job_row r = w_row(w->id);
+	bool yes = r.known_dir[0] != '\0';
+
+	store_job_fini(&r);
+	return yes;
+}
+
 static inline bool
 w_has_attempt(struct world *w)
 {

@@ -13,6 +13,8 @@
  *	bad       failed, permanent: bad_data
  *	soft      failed, not permanent: io
  *	full      failed: disk_full
+ *	changed   failed: data_changed, before anything was begun
+ *	cold      begins with nothing, whatever there is
  *	mute      no hello
  *	stall     hello, then silence
  *	deaf      as run, but does not hear what it is told
@@ -38,7 +40,7 @@
 struct fake {
 	struct wire *w;
 	struct ckpt *ckpt;
-	const char *from, *dir, *job;
+	const char *from, *dir, *job, *accept;
 	const char *file[8];            /* ADDRESS=PATH */
 	int nfile;
 	int64_t attempt, step;
@@ -227,6 +229,18 @@ fake_act(struct fake *f, const char *word)
 			fake_die("a file is not there");
 		fprintf(stderr, "--file %s\n", f->file[i]);
 	}
+	if (f->accept != NULL)
+		fprintf(stderr, "--accept %s\n", f->accept);
+	if (strcmp(word, "changed") == 0) {
+		fake_say(f, WIRE_HELLO, json_pack("{s:i, s:b}", "version",
+		    WIRE_VERSION, "refused", 1));
+		fake_say(f, WIRE_FAILED, json_pack("{s:s, s:s, s:{s:s}}",
+		    "reason", "data_changed", "message",
+		    "the samples are others", "details", "was", "x"));
+		_exit(4);
+	}
+	if (strcmp(word, "cold") == 0)
+		f->from = "none";
 	fake_hello(f);
 	if (strcmp(word, "crash") == 0)
 		raise(SIGKILL);
@@ -295,6 +309,8 @@ fake_main(int argc, char **argv)
 			f.from = v;
 		else if (strcmp(argv[i], "--file") == 0)
 			f.file[f.nfile++] = v;
+		else if (strcmp(argv[i], "--accept") == 0)
+			f.accept = v;
 		else if (strcmp(argv[i], "--job") == 0)
 			f.job = v;
 	}

@@ -1,0 +1,88 @@
+/* A run that has had a checkpoint does not begin anew unless it is told to. */
+#include "train_help.h"
+
+static void
+spoil(const char *dir)
+{
+	char *path = xasprintf("%s/" CKPT_MODEL_FILE, dir);
+	FILE *f = fopen(path, "r+");
+
+	t_check(f != NULL);
+	fseek(f, -1, SEEK_END);
+	int c = fgetc(f);
+	fseek(f, -1, SEEK_END);
+	fputc(c ^ 1, f);
+	fclose(f);
+	free(path);
+}
+
+static void
+two_steps(void)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.steps=2", "job.yaml");
+}
+
+T_CASE(with_all_of_them_damaged_it_refuses_and_goes_on_when_one_is_back)
+{
+	two_steps();
+	(void)!system("cp -r r/checkpoints/step-000000002 kept");
+	spoil("r/checkpoints/step-000000001");
+	spoil("r/checkpoints/step-000000002");
+	for (int k = 0; k < 2; k++) {
+		t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_WAITS);
+		file_has("err", "has had a checkpoint, and none can be used");
+		file_has("err", "bad-step-000000002 is set aside");
+		file_has("err", "--from none");
+	}
+	(void)!system("mv kept r/checkpoints/step-000000002");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "goes on from step-000000002");
+}
+
+T_CASE(told_to_it_begins_anew_and_does_so_again_after_a_crash)
+{
+	two_steps();
+	spoil("r/checkpoints/step-000000001");
+	spoil("r/checkpoints/step-000000002");
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_WAITS);
+	/* ends before it has a checkpoint */
+	t_check(train("--run-dir", "r", "--from", "none", "--set",
+	    "training.optimizer={type: sgd, learning_rate: 1000000}", "--set",
+	    "checkpoint.every.steps=1000", "job.yaml") != 0);
+	file_has("out", "starts cold");
+	train_ok("--run-dir", "r", "--set", "training.steps=3", "job.yaml");
+	file_has("out", "starts cold");
+	(void)!system("rm -r r");
+	two_steps();
+	spoil("r/checkpoints/step-000000001");
+	spoil("r/checkpoints/step-000000002");
+	train_ok("--run-dir", "r", "--set", "training.resume_from=none",
+	    "job.yaml");
+}
+
+T_CASE(one_that_was_set_aside_and_is_whole_is_used_when_no_other_is_left)
+{
+	two_steps();
+	t_eq_int(rename("r/checkpoints/step-000000002",
+	    "r/checkpoints/bad-step-000000002"), 0);
+	(void)!system("rm -r r/checkpoints/step-000000001");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "bad-step-000000002 is whole and is step-000000002 "
+	    "again");
+	file_has("out", "goes on from step-000000002");
+}
+
+T_CASE(told_that_there_was_one_it_refuses_an_empty_folder)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--run-dir", "r", "--known", "40", "job.yaml"),
+	    TRAIN_WAITS);
+	file_has("err", "there is none to go on from");
+	t_eq_int(train("--run-dir", "r", "--known", "40", "--from", "best",
+	    "job.yaml"), TRAIN_WAITS);
+	train_ok("--run-dir", "r", "--known", "40", "--from", "none",
+	    "job.yaml");
+}
+
+T_MAIN
