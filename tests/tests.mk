@@ -109,5 +109,5 @@ check-deps:
 $(B)/bench/%: tests/bench/%.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
 .PHONY: bench
-bench: all $(B)/bench/load $(B)/bench/sink $(B)/unit/remote_drive
+bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/unit/remote_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)

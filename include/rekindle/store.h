@@ -85,6 +85,9 @@ struct store;
 enum rk_err store_open(struct store **sp, const char *path,
     struct rk_why *why) RK_MUSTCHECK;
 void store_close(struct store **sp);
+/* Give back the memory of pages that were read and are not in use; what is read
+ * next comes from the file.  For a daemon that is idle. */
+void store_forget_pages(struct store *s);
 /* Can a transaction be written now?  For /readyz.  Writes only when the last
  * write failed. */
 enum rk_err store_ready(struct store *s) RK_MUSTCHECK;

@@ -16,6 +16,7 @@
 #define HURRY_MS 3000           /* after a second signal */
 #define BATCH_MS 500            /* changes of jobs are gathered for so long */
 #define TRIM_MS  60000          /* give memory back to the kernel */
+#define FIRST_TRIM_MS 300       /* of what the start took */
 
 struct daemon {
 	struct config cfg;
@@ -121,6 +122,7 @@ on_trim(void *ctx)
 {
 	struct daemon *d = ctx;
 
+	store_forget_pages(d->store);
 	malloc_trim(0);
 	loop_timer_at(d->trim, mono_ms() + TRIM_MS);
 }
@@ -416,7 +418,7 @@ run(struct daemon *d)
 	if (code == EXIT_LEFT) {
 		d->notify = notify_new(d->loop, d->sup);
 		loop_timer_at(d->sweep, mono_ms() + TRIM_MS);
-		loop_timer_at(d->trim, mono_ms() + 1000);
+		loop_timer_at(d->trim, mono_ms() + FIRST_TRIM_MS);
 		say_where(d);
 		notify_ready();
 		loop_run(d->loop);

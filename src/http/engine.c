@@ -21,6 +21,31 @@
 
 /* --- in the engine's thread -------------------------------------------- */
 
+/*
+ * Sleep until the first call, or the end, before libcurl is set up: with the TLS
+ * library that it brings it takes megabytes, which a daemon that has nothing to
+ * fetch or to send shall not have.
+ */
+static void
+sleep_first(struct http *h)
+{
+	must(pthread_mutex_lock(&h->lock) == 0);
+	while (TAILQ_EMPTY(&h->incoming) && !h->quit)
+		must(pthread_cond_wait(&h->first, &h->lock) == 0);
+	bool quit = h->quit;
+	must(pthread_mutex_unlock(&h->lock) == 0);
+	if (quit)
+		return;
+	easy_global();
+	CURLM *multi = curl_multi_init();
+	must(multi != NULL);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)h->connections);
+	curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+	must(pthread_mutex_lock(&h->lock) == 0);
+	h->multi = multi;
+	must(pthread_mutex_unlock(&h->lock) == 0);
+}
+
 static void
 finish(struct http *h, struct http_call *c, CURLcode rc)
 {
@@ -236,6 +261,7 @@ engine(void *ctx)
 	struct http *h = ctx;
 	int running;
 
+	sleep_first(h);
 	while (take_news(h)) {
 		bool more;
 		do {
@@ -285,6 +311,19 @@ deliver(void *ctx, unsigned events)
 	h->gone = NULL;
 }
 
+/* The lock is held, and let go: the engine looks at what is new. */
+static void
+unlock_and_wake(struct http *h)
+{
+	CURLM *multi = h->multi;
+
+	if (multi == NULL)
+		must(pthread_cond_signal(&h->first) == 0);
+	must(pthread_mutex_unlock(&h->lock) == 0);
+	if (multi != NULL)
+		curl_multi_wakeup(multi);
+}
+
 static enum rk_err
 start(struct http *h)
 {
@@ -294,12 +333,6 @@ start(struct http *h)
 		return RK_EIO;
 	}
 	h->watch = loop_fd_add(h->loop, h->eventfd, LOOP_IN, deliver, h);
-	h->multi = curl_multi_init();
-	must(h->multi != NULL);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
-	    (long)h->connections);
-	curl_multi_setopt(h->multi, CURLMOPT_PIPELINING,
-	    (long)CURLPIPE_NOTHING);
 	int rc = rk_thread_start(&h->thread, engine, h);
 	h->started = rc == 0;
 	if (rc != 0)
@@ -312,7 +345,6 @@ http_open(struct http **hp, struct loop *l, const struct http_config *c)
 {
 	struct http *h = xcalloc(1, sizeof(*h));
 
-	easy_global();
 	h->tag = HTTP_TAG;
 	h->loop = l;
 	h->connections = c->connections > 0 ? c->connections : CONNECTIONS;
@@ -326,6 +358,7 @@ http_open(struct http **hp, struct loop *l, const struct http_config *c)
 	TAILQ_INIT(&h->active);
 	TAILQ_INIT(&h->delivering);
 	must(pthread_mutex_init(&h->lock, NULL) == 0);
+	must(pthread_cond_init(&h->first, NULL) == 0);
 	enum rk_err rc = start(h);
 	*hp = h;
 	if (rc != RK_OK)
@@ -358,11 +391,9 @@ http_close(struct http **hp)
 	*hp = NULL;
 	must(pthread_mutex_lock(&h->lock) == 0);
 	h->quit = true;
-	must(pthread_mutex_unlock(&h->lock) == 0);
-	if (h->started) {
-		curl_multi_wakeup(h->multi);
+	unlock_and_wake(h);
+	if (h->started)
 		must(pthread_join(h->thread, NULL) == 0);
-	}
 	free_all(h, &h->incoming);
 	free_all(h, &h->waiting);
 	free_all(h, &h->active);
@@ -373,6 +404,7 @@ http_close(struct http **hp)
 	loop_fd_del(&h->watch);
 	rk_close(&h->eventfd);
 	pthread_mutex_destroy(&h->lock);
+	pthread_cond_destroy(&h->first);
 	if (h->gone != NULL)
 		*h->gone = true;
 	h->tag = 0;
@@ -387,8 +419,7 @@ http_rates(struct http *h, uint64_t up, uint64_t down)
 	h->up_rate = up;
 	h->down_rate = down;
 	h->rates = true;
-	must(pthread_mutex_unlock(&h->lock) == 0);
-	curl_multi_wakeup(h->multi);
+	unlock_and_wake(h);
 }
 
 struct http_call *
@@ -399,8 +430,7 @@ http_send(struct http *h, const struct http_request *r)
 	c->h = h;
 	must(pthread_mutex_lock(&h->lock) == 0);
 	TAILQ_INSERT_TAIL(&h->incoming, c, link);
-	must(pthread_mutex_unlock(&h->lock) == 0);
-	curl_multi_wakeup(h->multi);
+	unlock_and_wake(h);
 	return c;
 }
 
@@ -422,8 +452,7 @@ http_cancel(struct http_call **cp)
 	must(pthread_mutex_unlock(&c->io) == 0);
 	must(pthread_mutex_lock(&h->lock) == 0);
 	h->cancels = true;
-	must(pthread_mutex_unlock(&h->lock) == 0);
-	curl_multi_wakeup(h->multi);
+	unlock_and_wake(h);
 }
 
 void

@@ -121,10 +121,12 @@ struct http {
 	int eventfd;
 	pthread_t thread;
 	bool started;
-	CURLM *multi;
 	int connections, per_host;
 
 	pthread_mutex_t lock;
+	pthread_cond_t first;           /* a call, or the end, while multi is NULL */
+	CURLM *multi;                   /* NULL until the first call; then the
+	                                   engine's, and others wake it */
 	struct calls incoming, finished;
 	uint64_t up_rate, down_rate;
 	bool rates, cancels, quit;      /* look: something is new */

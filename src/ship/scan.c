@@ -93,6 +93,8 @@ scan_timer_fn(void *ctx)
 	}
 	if (h->ndirty > 0)
 		loop_timer_at(h->scan_timer, mono_ms());
+	else
+		scan_fini(h);           /* of many jobs, after ship_go() */
 }
 
 /* --- one job ------------------------------------------------------------- */
@@ -240,10 +242,16 @@ scan_job(struct ship *h, const char *job)
 {
 	struct scan s = { .h = h, .job = job };
 
-	if (!h->going || h->stopped || !job_look(h, job, &s.j))
+	if (!h->going || h->stopped)
 		return;
+	/* Most jobs of a long queue have nothing yet: the folder is asked for
+	 * before the row. */
 	char *path = job_folder(h, job);
-	if (s.j.prefix[0] != '\0' && access(path, F_OK) == 0 &&
+	if (access(path, F_OK) != 0 || !job_look(h, job, &s.j)) {
+		free(path);
+		return;
+	}
+	if (s.j.prefix[0] != '\0' &&
 	    ckpt_open(&s.c, path, false) == RK_OK &&
 	    ckpt_list(s.c, &s.v, &s.n) == RK_OK) {
 		rows_load(h, job, 0, &s.rows);

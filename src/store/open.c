@@ -209,6 +209,12 @@ fail:
 }
 
 void
+store_forget_pages(struct store *s)
+{
+	(void)sqlite3_db_release_memory(s->db);
+}
+
+void
 store_close(struct store **sp)
 {
 	struct store *s = *sp;

@@ -385,7 +385,7 @@ def _(s):
         has(" ".join(s.d.events(ids[name])), "is in the bucket" if yes else "stays on this machine")
     has(" ".join(s.d.events(ids["low"])), "the bucket has step")
     left = json.loads(s.g.get(s.b, "team/instances/gpu-a/left/0000000001.json"))["text"]
-    for words in ("high: step [0-9]+ is in the bucket", "low: step [0-9]+ stays on this machine"):
+    for words in ("high: step [0-9,]+ is in the bucket", "low: step [0-9,]+ stays on this machine"):
         assert re.search(words, left), f"{words!r} is not in {left!r}"
 
 
@@ -459,7 +459,7 @@ def _(s):
     d = s.d
 
     def job(name):
-        return tiny(d, name, epochs=900, checkpoint={"every": {"steps": 500}, "keep": {"last": 2, "best": 0}})
+        return tiny(d, name, epochs=4000, checkpoint={"every": {"steps": 5000}, "keep": {"last": 2, "best": 0}})
     s.start()
     owner(d)
     alone = d.submit(job("undisturbed"))
