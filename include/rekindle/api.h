@@ -35,6 +35,10 @@ struct api_config {
 	                           connection may take of memory */
 	int connections;        /* on each socket; more wait in the backlog */
 	int streams;            /* of these at most so many follow something */
+	int descriptors;        /* connections on both sockets together; one
+	                           socket leaves an eighth to the other.  16 or
+	                           more.  A stream of a file takes one more,
+	                           which is not counted here */
 	int64_t idle_timeout_ms;        /* of a connection, half a request */
 	int64_t heartbeat_ms;   /* a comment on a stream that has been silent */
 };

@@ -59,6 +59,7 @@ api_hook(void *ctx)
 			continue;
 		MHD_run(a->door[i].mhd);
 		guests_thin(&a->door[i]);
+		accept_look(&a->door[i]);
 		if (MHD_get_timeout(a->door[i].mhd, &ms) != MHD_YES)
 			continue;
 		if (sleep_ms < 0 || (int64_t)ms < sleep_ms)
@@ -99,12 +100,15 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 
 	d->api = a;
 	d->local = which == DOOR_UNIX;
+	d->listen_fd = fd;
 	if (fd < 0)
 		return RK_OK;
+	/* We accept ourselves: the library stops listening where descriptors are
+	 * short, and would not listen again before something else wakes it. */
 	d->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+	    MHD_USE_NO_LISTEN_SOCKET |
 	    MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL, NULL, req_handle, d,
 	    MHD_OPTION_EXTERNAL_LOGGER, mhd_says, NULL,
-	    MHD_OPTION_LISTEN_SOCKET, fd,
 	    MHD_OPTION_URI_LOG_CALLBACK, req_uri, d,
 	    MHD_OPTION_NOTIFY_COMPLETED, req_completed, d,
 	    MHD_OPTION_NOTIFY_CONNECTION, guest_notify, d,
@@ -121,20 +125,25 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 	info = MHD_get_daemon_info(d->mhd, MHD_DAEMON_INFO_EPOLL_FD);
 	must(info != NULL);
 	d->watch = loop_fd_add(a->loop, info->epoll_fd, LOOP_IN, door_ready, d);
-	return RK_OK;
+	return accept_open(d, fd);
 }
 
 static void
 door_close(struct door *d)
 {
+	int fd = d->listen_fd;
+
+	accept_close(d);
 	loop_fd_del(&d->watch);
 	if (d->mhd == NULL)
 		return;
 	/* Requests that waited were woken with an answer; libmicrohttpd wants
 	 * them resumed before it stops. */
 	MHD_run(d->mhd);
-	MHD_stop_daemon(d->mhd);        /* closes the listening socket */
+	MHD_stop_daemon(d->mhd);
 	d->mhd = NULL;
+	if (d->api->opened)
+		close(fd);
 }
 
 enum rk_err
@@ -157,21 +166,21 @@ api_open(struct api **ap, struct loop *l, const struct api_parts *p,
 	a->cfg.tcp_host = a->tcp_host;
 	a->idle_seconds = (unsigned)((c->idle_timeout_ms + 999) / 1000);
 	stats_init(&a->stats);
+	for (int i = 0; i < DOORS; i++)
+		a->door[i] = (struct door){ .api = a, .listen_fd = -1 };
 	rc = door_open(a, DOOR_TCP, c->tcp_fd, why);
 	if (rc == RK_OK)
 		rc = door_open(a, DOOR_UNIX, c->unix_fd, why);
 	if (rc != RK_OK) {
 		/* The caller keeps both sockets when we fail. */
-		loop_fd_del(&a->door[DOOR_TCP].watch);
-		if (a->door[DOOR_TCP].mhd != NULL) {
-			(void)MHD_quiesce_daemon(a->door[DOOR_TCP].mhd);
-			MHD_stop_daemon(a->door[DOOR_TCP].mhd);
-		}
+		for (int i = 0; i < DOORS; i++)
+			door_close(&a->door[i]);
 		stats_fini(&a->stats);
 		free(a->tcp_host);
 		free(a);
 		return rc;
 	}
+	a->opened = true;
 	a->tick = loop_timer_add(l, stream_tick, a);
 	a->linger_timer = loop_timer_add(l, linger_tick, a);
 	loop_hook(l, api_hook, a);

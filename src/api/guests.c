@@ -124,7 +124,7 @@ guest_notify(void *door, struct MHD_Connection *c, void **ctx,
 void
 guests_thin(struct door *d)
 {
-	int most = NEARLY_FULL(d->api->cfg.connections);
+	int most = NEARLY_FULL(accept_limit(d));
 
 	while (d->nguests - d->ncut > most && d->idle_first != NULL) {
 		struct guest *g = d->idle_first;

@@ -146,7 +146,12 @@ struct door {
 	struct api *api;
 	bool local;             /* the Unix socket: any Host will do */
 	struct MHD_Daemon *mhd;
-	struct loop_fd *watch;
+	struct loop_fd *watch;  /* of its epoll set */
+	int listen_fd;          /* -1: this door is not there */
+	struct loop_fd *listen_watch;
+	struct loop_timer *again;
+	bool no_descriptor;     /* until `again` */
+	int64_t told_ms;
 	struct guest *idle_first, *idle_last;   /* the longest idle is first */
 	int nguests, ncut;
 };
@@ -204,6 +209,7 @@ struct api {
 	struct loop_timer *linger_timer;
 	unsigned idle_seconds;
 	struct MHD_Response *openapi;
+	bool opened;            /* the listening sockets are ours */
 	bool closing;
 };
 
@@ -300,6 +306,16 @@ enum MHD_Result reply_send(struct req *q);
 bool idem_begin(struct req *q);
 /* After it: keep the answer, if it is one to keep. */
 void idem_end(struct req *q);
+
+/* --- accept.c ------------------------------------------------------------ */
+
+/* Take connections from fd, which stays the caller's. */
+enum rk_err accept_open(struct door *d, int fd) RK_MUSTCHECK;
+void accept_close(struct door *d);
+/* Somebody may have left: watch for callers, or not. */
+void accept_look(struct door *d);
+/* The most connections that this door may have. */
+int accept_limit(const struct door *d);
 
 /* --- guests.c ------------------------------------------------------------ */
 

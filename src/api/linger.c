@@ -98,7 +98,8 @@ linger_keep(struct api *a, struct MHD_Connection *c)
 	const union MHD_ConnectionInfo *info;
 	int unread = 0, fd;
 
-	if (a->closing || a->nlingers >= LINGER_MAX)
+	if (a->closing || a->nlingers >= RK_MIN(LINGER_MAX,
+	    a->cfg.descriptors / 8))
 		return;
 	info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 	if (info == NULL || ioctl(info->connect_fd, FIONREAD, &unread) != 0 ||

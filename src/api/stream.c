@@ -14,6 +14,7 @@
  */
 #include "impl.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -36,6 +37,8 @@ struct stream {
 	int64_t last_ms;        /* something was sent */
 	bool asleep, over;
 	bool place;             /* the client is to be told where it begins */
+	bool half;              /* its client writes no more, and was told
+	                           something since */
 };
 
 static bool
@@ -327,6 +330,27 @@ file_grew(const struct stream *s)
 	return s->fd < 0 || (fstat(s->fd, &st) == 0 && st.st_size > s->pos);
 }
 
+/*
+ * Is a comment due?  After a silence, and once when the client has closed its
+ * side: one that has only done with writing reads on, and of one that has gone
+ * the kernel then says so.  Descriptors are too dear to wait for two silences.
+ */
+static bool
+comment_due(struct stream *s, int64_t now)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(s->conn,
+	    MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct pollfd p = { .fd = info->connect_fd, .events = POLLRDHUP };
+
+	if (poll(&p, 1, 0) == 1) {
+		if (p.revents & (POLLHUP | POLLERR))
+			return s->over = true;
+		if (!s->half)
+			return s->half = true;
+	}
+	return now - s->last_ms >= s->api->cfg.heartbeat_ms;
+}
+
 void
 stream_tick(void *ctx)
 {
@@ -337,7 +361,7 @@ stream_tick(void *ctx)
 	for (struct stream *s = a->streams; s != NULL; s = s->next) {
 		if (!s->asleep)
 			continue;
-		if (now - s->last_ms >= a->cfg.heartbeat_ms) {
+		if (comment_due(s, now)) {
 			sb_reset(&s->out);
 			sb_adds(&s->out, ": still here\n\n");
 			s->sent = 0;

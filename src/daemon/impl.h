@@ -6,6 +6,8 @@
 #ifndef REKINDLE_DAEMON_IMPL_H
 #define REKINDLE_DAEMON_IMPL_H
 
+#include <sys/types.h>
+
 #include "rekindle/api.h"
 #include "rekindle/json.h"
 #include "rekindle/loop.h"
@@ -52,6 +54,7 @@ struct config {
 	double disk_check;
 	uint64_t body_limit, header_limit;
 	int64_t connections, streams;
+	int64_t descriptors;    /* of the API; set by files_fit() */
 	double idle_timeout, heartbeat;
 	int64_t keep_events;
 	double sweep;
@@ -89,6 +92,12 @@ bool config_args(struct config *c, int argc, char **argv, int *code);
 /* Fill in what depends on the machine. */
 enum rk_err config_settle(struct config *c, struct rk_why *why) RK_MUSTCHECK;
 
+/* --- files.c ------------------------------------------------------------- */
+
+/* Raise the limit on open files as far as may be, and fit connections and
+ * streams to it. */
+enum rk_err files_fit(struct config *c, struct rk_why *why) RK_MUSTCHECK;
+
 /* --- where.c ------------------------------------------------------------- */
 
 /* Refuses addresses that could never be asked. */
@@ -125,10 +134,19 @@ enum rk_err listen_parse(const char *text, struct address *a,
 /* *fd is a listening socket; a->port is the one that it got. */
 enum rk_err listen_tcp(struct address *a, int *fd, struct rk_why *why)
     RK_MUSTCHECK;
-/* A socket left by a daemon that was killed is replaced; one that answers, or a
- * file that is no socket, is not. */
-enum rk_err listen_unix(const char *path, unsigned mode, int *fd,
-    struct rk_why *why) RK_MUSTCHECK;
+/* The file of a Unix socket that we made: its path may be another's by now. */
+struct unix_place {
+	bool made;
+	dev_t dev;
+	ino_t ino;
+};
+/* A socket left by a daemon that was killed is replaced; one that somebody
+ * listens on, or a file that is no socket, is not. */
+enum rk_err listen_unix(const char *path, unsigned mode,
+    struct unix_place *place, int *fd, struct rk_why *why) RK_MUSTCHECK;
+/* Remove the file, if it is still ours.  Before the socket is closed: as long as
+ * that is open, no other file can have its inode's number. */
+void listen_unix_remove(const char *path, struct unix_place *place);
 
 /* --- notify.c ------------------------------------------------------------ */
 

@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -107,15 +109,44 @@ fail:
 
 /* --- the Unix socket ----------------------------------------------------- */
 
-static bool
-answers(const struct sockaddr_un *un)
+#define LOCK_WAIT_MS 5000
+#define LOCK_LOOK_MS 20
+
+/*
+ * Daemons that make or remove a socket take turns: a lock on its folder, held
+ * for a moment, so that none of them removes what another has just bound.  -1:
+ * no such lock is to be had; then the checks alone have to do.
+ */
+static int
+lock_folder(const char *path)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool yes = fd >= 0 && connect(fd, (const struct sockaddr *)un,
-	    sizeof(*un)) == 0;
+	const char *slash = strrchr(path, '/');
+	char *dir = slash == NULL ? xstrdup(".") :
+	    xasprintf("%.*s", (int)RK_MAX(slash - path, 1), path);
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t end_ms = mono_ms() + LOCK_WAIT_MS;
+
+	free(dir);
+	while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || mono_ms() >= end_ms)
+			rk_close(&fd);
+		else
+			usleep(LOCK_LOOK_MS * 1000);
+	}
+	return fd;
+}
+
+/* Only a socket that refuses is nobody's: one that lets us wait (a full queue,
+ * a stopped daemon) or keeps us out is somebody's. */
+static bool
+is_dead(const struct sockaddr_un *un)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)un,
+	    sizeof(*un)) != 0 && (errno == ECONNREFUSED || errno == ENOENT);
 
 	rk_close(&fd);
-	return yes;
+	return dead;
 }
 
 /* Take away what a killed daemon left; refuse what is somebody's. */
@@ -129,40 +160,81 @@ make_room(const struct sockaddr_un *un, struct rk_why *why)
 	if (!S_ISSOCK(st.st_mode))
 		return rk_refuse(why, "%s is there and is no socket: it is not "
 		    "ours to replace", un->sun_path);
-	if (answers(un))
+	if (!is_dead(un))
 		return rk_refuse(why, "somebody listens on %s already",
 		    un->sun_path);
-	if (unlink(un->sun_path) != 0)
+	if (unlink(un->sun_path) != 0 && errno != ENOENT)
 		return rk_refuse(why, "cannot replace the old socket %s: %s",
 		    un->sun_path, strerror(errno));
 	return RK_OK;
 }
 
+static enum rk_err
+bind_at(const struct sockaddr_un *un, unsigned mode, struct unix_place *place,
+    int *fd, struct rk_why *why)
+{
+	struct stat st;
+	mode_t old = umask(0777 & ~mode);
+	bool bound = bind(*fd, (const struct sockaddr *)un, sizeof(*un)) == 0;
+	int err = errno;
+
+	umask(old);
+	if (bound && lstat(un->sun_path, &st) == 0) {
+		place->dev = st.st_dev;
+		place->ino = st.st_ino;
+		place->made = true;
+	}
+	if (bound && listen(*fd, BACKLOG) == 0)
+		return RK_OK;
+	if (bound)
+		err = errno;
+	return rk_refuse(why, "cannot listen on the socket %s: %s",
+	    un->sun_path, strerror(err));
+}
+
 enum rk_err
-listen_unix(const char *path, unsigned mode, int *fd, struct rk_why *why)
+listen_unix(const char *path, unsigned mode, struct unix_place *place, int *fd,
+    struct rk_why *why)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	mode_t old;
-	bool ok;
-	int err;
 
 	*fd = -1;
+	*place = (struct unix_place){ .made = false };
 	if (strlen(path) >= sizeof(un.sun_path))
 		return rk_refuse(why, "the path of the socket, %s, is longer "
 		    "than the %zu bytes that a socket may have; choose another "
 		    "with --socket", path, sizeof(un.sun_path) - 1);
 	memcpy(un.sun_path, path, strlen(path) + 1);
-	if (make_room(&un, why) != RK_OK)
-		return RK_EINVAL;
 	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	old = umask(0777 & ~mode);
-	ok = *fd >= 0 && bind(*fd, (struct sockaddr *)&un, sizeof(un)) == 0 &&
-	    listen(*fd, BACKLOG) == 0;
-	err = errno;
-	umask(old);
-	if (ok)
-		return RK_OK;
-	rk_close(fd);
-	return rk_refuse(why, "cannot listen on the socket %s: %s", path,
-	    strerror(err));
+	if (*fd < 0)
+		return rk_refuse(why, "cannot make a Unix socket: %s",
+		    strerror(errno));
+	int lock = lock_folder(path);
+	enum rk_err rc = make_room(&un, why);
+	if (rc == RK_OK)
+		rc = bind_at(&un, mode, place, fd, why);
+	rk_close(&lock);
+	if (rc != RK_OK) {
+		listen_unix_remove(path, place);
+		rk_close(fd);
+	}
+	return rc;
+}
+
+void
+listen_unix_remove(const char *path, struct unix_place *place)
+{
+	struct stat st;
+
+	if (!place->made)
+		return;
+	place->made = false;
+	int lock = lock_folder(path);
+	if (lstat(path, &st) == 0 && st.st_dev == place->dev &&
+	    st.st_ino == place->ino)
+		(void)unlink(path);
+	else
+		log_info("daemon: %s is no more the socket that this daemon "
+		    "made, and stays", path);
+	rk_close(&lock);
 }

@@ -9,7 +9,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,7 +33,7 @@ struct daemon {
 	struct loop_timer *sweep, *trim;
 	struct address addr;
 	int tcp_fd, unix_fd;
-	bool socket_made;       /* the file is ours to remove */
+	struct unix_place socket;       /* what unix_fd is bound to */
 	int signals;            /* TERM and INT so far */
 	int code;               /* what run() ends with */
 	struct rk_why why;
@@ -129,24 +128,6 @@ on_trim(void *ctx)
 
 /* --- opening ------------------------------------------------------------- */
 
-/* Each connection and each trainer is a descriptor or two. */
-static void
-raise_nofile(int64_t connections)
-{
-	struct rlimit lim;
-	rlim_t want = (rlim_t)(2 * connections + 512);
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_cur >= want)
-		return;
-	lim.rlim_cur = RK_MIN(want, lim.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
-		log_errno("daemon: cannot raise the limit on open files");
-	else if (lim.rlim_cur < want)
-		log_warn("daemon: at most %llu open files, want %llu for %lld "
-		    "connections", (unsigned long long)lim.rlim_cur,
-		    (unsigned long long)want, (long long)connections);
-}
-
 static enum rk_err
 open_loop(struct daemon *d)
 {
@@ -178,8 +159,7 @@ open_sockets(struct daemon *d)
 	if (rc == RK_OK && has_unix(d))
 		rc = listen_unix(d->cfg.socket,
 		    (unsigned)strtoul(d->cfg.socket_mode, NULL, 8),
-		    &d->unix_fd, &d->why);
-	d->socket_made = d->unix_fd >= 0;
+		    &d->socket, &d->unix_fd, &d->why);
 	return rc;
 }
 
@@ -311,6 +291,7 @@ open_api(struct daemon *d)
 		.body_limit = c->body_limit, .header_limit = c->header_limit,
 		.connections = (int)c->connections,
 		.streams = (int)c->streams,
+		.descriptors = (int)c->descriptors,
 		.idle_timeout_ms = (int64_t)(c->idle_timeout * 1000),
 		.heartbeat_ms = (int64_t)(c->heartbeat * 1000),
 	};
@@ -323,12 +304,19 @@ open_api(struct daemon *d)
 	return rc;
 }
 
+static enum rk_err
+fit_files(struct daemon *d)
+{
+	return files_fit(&d->cfg, &d->why);
+}
+
 /* In this order; each with the exit code of its failure, where the error does
  * not say better. */
 static const struct {
 	enum rk_err (*open)(struct daemon *d);
 	enum daemon_exit code;
 } parts[] = {
+	{ fit_files, EXIT_FAILED },
 	{ open_loop, EXIT_FAILED },
 	{ open_sockets, EXIT_LISTEN },
 	{ open_remote, EXIT_USAGE },
@@ -367,6 +355,7 @@ static void
 close_all(struct daemon *d)
 {
 	notify_free(&d->notify);
+	listen_unix_remove(d->cfg.socket, &d->socket);
 	api_close(&d->api);
 	preempt_close(&d->preempt);
 	mirror_close(&d->mirror);
@@ -379,8 +368,6 @@ close_all(struct daemon *d)
 	loop_timer_del(&d->sweep);
 	loop_timer_del(&d->trim);
 	loop_close(&d->loop);
-	if (d->socket_made)
-		(void)unlink(d->cfg.socket);
 	rk_close(&d->tcp_fd);
 	rk_close(&d->unix_fd);
 	state_close(&d->state);
@@ -413,7 +400,6 @@ run(struct daemon *d)
 
 	(void)umask(0027);
 	(void)signal(SIGPIPE, SIG_IGN);
-	raise_nofile(d->cfg.connections);
 	code = open_all(d);
 	if (code == EXIT_LEFT) {
 		d->notify = notify_new(d->loop, d->sup);

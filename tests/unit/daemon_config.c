@@ -226,26 +226,44 @@ T_CASE(a_port_that_is_taken_is_a_sentence)
 T_CASE(a_socket_left_behind_is_replaced_a_live_one_is_not)
 {
 	struct rk_why why = { 0 };
+	struct unix_place place, place2;
 	struct stat st;
 	int fd, other;
 
-	t_check(listen_unix("s", 0600, &fd, NULL) == RK_OK);
+	t_check(listen_unix("s", 0600, &place, &fd, NULL) == RK_OK);
 	t_check(stat("s", &st) == 0 && (st.st_mode & 0777) == 0600);
-	t_check(listen_unix("s", 0600, &other, &why) != RK_OK);
+	t_check(listen_unix("s", 0600, &place2, &other, &why) != RK_OK);
 	t_has(rk_why_first(&why), "already");
 	close(fd);
-	t_check(listen_unix("s", 0660, &fd, NULL) == RK_OK);
+	t_check(listen_unix("s", 0660, &place, &fd, NULL) == RK_OK);
 	close(fd);
 	rk_why_fini(&why);
+}
+
+T_CASE(only_the_socket_that_we_made_is_removed)
+{
+	struct unix_place place, place2;
+	int fd, other;
+
+	t_check(listen_unix("s", 0600, &place, &fd, NULL) == RK_OK);
+	t_eq_int(unlink("s"), 0);
+	t_check(listen_unix("s", 0600, &place2, &other, NULL) == RK_OK);
+	listen_unix_remove("s", &place);
+	t_eq_int(access("s", F_OK), 0);
+	listen_unix_remove("s", &place2);
+	t_check(access("s", F_OK) != 0);
+	close(fd);
+	close(other);
 }
 
 T_CASE(a_file_in_the_place_of_the_socket_stays)
 {
 	struct rk_why why = { 0 };
+	struct unix_place place;
 	int fd;
 
 	write_file("s", "precious");
-	t_check(listen_unix("s", 0600, &fd, &why) != RK_OK);
+	t_check(listen_unix("s", 0600, &place, &fd, &why) != RK_OK);
 	t_has(rk_why_first(&why), "no socket");
 	t_eq_int(access("s", F_OK), 0);
 	rk_why_fini(&why);
@@ -254,12 +272,13 @@ T_CASE(a_file_in_the_place_of_the_socket_stays)
 T_CASE(a_socket_with_too_long_a_path_is_a_sentence)
 {
 	struct rk_why why = { 0 };
+	struct unix_place place;
 	char path[200];
 	int fd;
 
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = '\0';
-	t_check(listen_unix(path, 0600, &fd, &why) != RK_OK);
+	t_check(listen_unix(path, 0600, &place, &fd, &why) != RK_OK);
 	t_has(rk_why_first(&why), "107");
 	rk_why_fini(&why);
 }
