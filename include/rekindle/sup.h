@@ -20,10 +20,10 @@
  * src/sup/sched.c has the details.
  *
  * A job's progress, in memory and in its row: {step, steps_total, epoch,
- * epochs_total, parameters, loss, accuracy, learning_rate, stall_ratio,
- * checkpoint, checkpoint_step, metrics: {...}}, and while it runs
- * samples_per_second and eta_seconds.  The row's is as old as the last
- * checkpoint.
+ * epochs_total, parameters, schedule: {what schedule_look() gives}, loss,
+ * accuracy, learning_rate, stall_ratio, checkpoint, checkpoint_step, metrics:
+ * {...}}, and while it runs samples_per_second and eta_seconds.  The row's is
+ * as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
@@ -49,16 +49,18 @@
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
- * {path: [old, new]}), changed, pause, cancel, priority, checkpoint,
- * steps_lost, checkpoint_named, warm_start, orphan, stopped (its trainer is, by
- * a signal or the like), too_large, drain, deleted, and those of the trainer's
- * own.
+ * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by
+ * the schedule in the checkpoint and by the job's), changed, pause, cancel,
+ * priority, checkpoint, steps_lost, checkpoint_named, warm_start, orphan,
+ * stopped (its trainer is, by a signal or the like), too_large, drain, deleted,
+ * and those of the trainer's own.
  *
  * One thread, the loop's.
  */
 #ifndef REKINDLE_SUP_H
 #define REKINDLE_SUP_H
 
+#include "rekindle/ckpt.h"
 #include "rekindle/loop.h"
 #include "rekindle/spec.h"
 #include "rekindle/store.h"
@@ -114,6 +116,10 @@ struct sup_supplier {
 	    struct rk_why *why);
 	/* Does a bucket have what this selector means, for a resume? */
 	bool (*has)(void *ctx, const char *job, const char *selector);
+	/* checkpoint.json of the one that has() means; the caller's.  false:
+	 * there is none. */
+	bool (*info)(void *ctx, const char *job, const char *selector,
+	    struct ckpt_info *out);
 	/* Training has ended: is the job's last checkpoint verified where
 	 * checkpoint.require_remote wants it?  false: the job is PAUSED, reason
 	 * `uploading`, and is asked about again after sup_supplied(). */

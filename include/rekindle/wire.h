@@ -11,9 +11,9 @@
  * Trainer to daemon
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
- *	            epochs_total, parameters, branch, refused (true: nothing is
- *	            begun, `failed` follows, and of the other fields only pid
- *	            counts)
+ *	            epochs_total, parameters, branch, schedule (object: what
+ *	            schedule_look() gives), refused (true: nothing is begun,
+ *	            `failed` follows, and of the other fields only pid counts)
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
@@ -74,7 +74,7 @@ struct wire_msg {
 	double stall_ratio, stall_seconds, write_seconds, deadline_seconds;
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;
 	const char *name, *digest, *reason;
-	const json_t *plan, *metric, *metrics, *details;
+	const json_t *plan, *metric, *metrics, *details, *schedule;
 	enum log_level level;
 	enum wire_outcome outcome;
 	bool permanent, refused, has_loss, has_accuracy;

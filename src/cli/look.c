@@ -188,6 +188,28 @@ show_known(const json_t *job)
 		    "lost", lost);
 }
 
+/* "cosine over 1,200 steps from step 0, peak 0.001; since step 600 (keep)" */
+static void
+show_schedule(const json_t *p)
+{
+	const json_t *s = json_object_get(p, "schedule");
+	const char *by = cli_str(s, "by");
+	char steps[RK_HUMAN], from[RK_HUMAN], since[RK_HUMAN];
+
+	if (!json_is_object(s))
+		return;
+	printf("%-12s %s over %s steps from step %s, peak %g", "schedule",
+	    cli_str(s, "type"),
+	    rk_group_digits(steps, (int64_t)cli_num(s, "steps", 0)),
+	    rk_group_digits(from, (int64_t)cli_num(s, "from", 0)),
+	    cli_num(s, "learning_rate", 0));
+	rk_group_digits(since, (int64_t)cli_num(s, "since", 0));
+	if (strcmp(by, "start") == 0)
+		putchar('\n');
+	else
+		printf("; since step %s (%s)\n", since, by);
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -219,6 +241,7 @@ show_job(const json_t *job)
 		line("progress", sb_str(&b));
 	}
 	show_known(job);
+	show_schedule(json_object_get(job, "progress"));
 	line("warm start", cli_str(job, "plan_summary"));
 	show_plan(json_object_get(job, "plan"));
 	text = rkj_pretty(json_object_get(job, "spec"));

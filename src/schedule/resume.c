@@ -129,14 +129,18 @@ is_length(const char *path)
 	    strcmp(path, "training.steps") == 0;
 }
 
-/* The first of the request's changes that decides rates: one of the schedule
- * if `shape`, of the length too if not; NULL: there is none. */
+/* The first of the request's changes that decides rates, by its path: one of
+ * the schedule if `shape` (its type before all that follows from it), of the
+ * length too if not; NULL: there is none. */
 static const char *
 first_change(const json_t *changed, bool shape)
 {
+	static const char type[] = "training.schedule.type";
 	json_t *tree = (json_t *)(uintptr_t)changed, *v;
 	const char *path, *found = NULL;
 
+	if (json_object_get(changed, type) != NULL)
+		return type;
 	json_object_foreach(tree, path, v) {
 		if (is_shape(path) || (!shape && (is_length(path) ||
 		    strcmp(path, "training.schedule.on_resume") == 0)))

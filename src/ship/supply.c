@@ -205,8 +205,10 @@ check(void *ctx, const struct spec *spec, struct rk_why *why)
 	return why->n + why->more > before ? RK_EINVAL : RK_OK;
 }
 
+/* What a selector means of the checkpoints that are there; out may be NULL. */
 static bool
-has(void *ctx, const char *job, const char *selector)
+select_there(void *ctx, const char *job, const char *selector,
+    struct ckpt_info *out)
 {
 	struct ship *h = ctx;
 	struct jobinfo j;
@@ -219,13 +221,22 @@ has(void *ctx, const char *job, const char *selector)
 		return false;
 	rows_load(h, job, RS_THERE, &rows);
 	rows_infos(&rows, &v, &at, &n);
-	bool found = ckpt_info_select(v, n, selector, j.metric, j.mode_max,
-	    NULL) >= 0;
+	int k = ckpt_info_select(v, n, selector, j.metric, j.mode_max, NULL);
+	if (k >= 0 && out != NULL) {
+		*out = v[k];
+		v[k] = (struct ckpt_info){ 0 };
+	}
 	free(at);
 	ckpt_list_free(v, n);
 	rows_fini(&rows);
 	jobinfo_fini(&j);
-	return found;
+	return k >= 0;
+}
+
+static bool
+has(void *ctx, const char *job, const char *selector)
+{
+	return select_there(ctx, job, selector, NULL);
 }
 
 struct sought {
@@ -302,7 +313,8 @@ void
 supply_set(struct ship *h)
 {
 	struct sup_supplier p = { .ctx = h, .supply = supply, .check = check,
-		.has = has, .shipped = shipped, .gone = gone, .where = where };
+		.has = has, .info = select_there,
+		.shipped = shipped, .gone = gone, .where = where };
 
 	sup_supplier_set(h->sup, &p);
 }

@@ -11,6 +11,7 @@
  *	proc.c     what the kernel knows of it
  *	end.c      what its end means for the job
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
+ *	rate.c     may a resume change the learning rate so?
  *	disk.c     jobs that wait for room on the disk
  *	known.c    what a job has known; those that wait for their checkpoints
  *	shipped.c  jobs that wait until their last checkpoint is elsewhere
@@ -271,6 +272,21 @@ char *changes_text(const json_t *changed);      /* the caller frees */
 
 /* resume.c: is the word one of those? */
 bool accepts(const char *words, const char *word);
+
+/* rate.c: a request to go on, as far as the learning rate is concerned. */
+struct rate_ask {
+	const char *from;               /* a selector */
+	const char *spec_before;        /* of the row, whose own is the new */
+	const json_t *overrides, *changed;      /* NULL: none */
+};
+/* RK_EINVAL: the rate would leap, or on_resume is what cannot be had; faults
+ * by the paths of the request.  *told (NULL where nothing is known) is {step,
+ * was, is}; the caller's. */
+enum rk_err rate_check(struct sup *s, const struct job_row *r,
+    const struct rate_ask *a, json_t **told, struct rk_why *why) RK_MUSTCHECK;
+/* "; the learning rate of step 19 is 0.1, where it was ..."; "" where it is as
+ * it was; the caller frees. */
+char *rate_text(const json_t *told);
 
 /* spawn.c: fork and exec; run->pid, wire and log_from are set on RK_OK. */
 struct spawn_args {

@@ -125,7 +125,8 @@ go_on(struct sup *s, struct job_row *r, const char *from,
     const json_t *overrides, const json_t *accept,
     const struct store_note *note, struct rk_why *why)
 {
-	json_t *changed = NULL, *data = json_object();
+	json_t *changed = NULL, *data = json_object(), *rates = NULL;
+	char *before = xstrdup(r->spec);
 	enum rk_err rc = RK_OK;
 
 	set_str(&r->accept, "");
@@ -139,14 +140,20 @@ go_on(struct sup *s, struct job_row *r, const char *from,
 		enum rk_err e = override(s, r, overrides, &changed, why);
 		rc = rc == RK_OK ? e : rc;
 	}
+	if (rc == RK_OK && (from != NULL || overrides != NULL)) {
+		const struct rate_ask a = { from != NULL ? from :
+		    r->resume_from, before, overrides, changed };
+		rc = rate_check(s, r, &a, &rates, why);
+	}
 	if (rc == RK_OK) {
 		if (from != NULL)
 			set_str(&r->resume_from, from);
 		char *what = changed != NULL ? changes_text(changed) : NULL;
-		char *text = xasprintf("resumed by a person from %s%s%s%s%s",
+		char *rate = rate_text(rates);
+		char *text = xasprintf("resumed by a person from %s%s%s%s%s%s",
 		    r->resume_from, what != NULL ? ", with " : "",
 		    what != NULL ? what : "", r->accept[0] != '\0' ?
-		    ", accepting changed " : "", r->accept);
+		    ", accepting changed " : "", r->accept, rate);
 		json_object_set_new(data, "resume_from",
 		    json_string(r->resume_from));
 		if (changed != NULL)
@@ -154,12 +161,17 @@ go_on(struct sup *s, struct job_row *r, const char *from,
 		if (accept != NULL)
 			json_object_set(data, "accept", (json_t *)
 			    (uintptr_t)accept);
+		if (rates != NULL)
+			json_object_set(data, "learning_rate", rates);
 		struct cause c = { "resume", "", text, "resumed", data, note };
 		requeue(r);
 		rc = sup_move(s, r, JOB_QUEUED, NULL, &c);
 		free(what);
+		free(rate);
 		free(text);
 	}
+	free(before);
+	json_decref(rates);
 	json_decref(changed);
 	json_decref(data);
 	return rc;

@@ -110,6 +110,33 @@ talk_save_hello(struct run *run)
 	store_job_fini(&r);
 }
 
+/* What schedule_look() gives, and nothing else that somebody may have put into
+ * it. */
+static void
+set_schedule(json_t *p, const json_t *said)
+{
+	static const char *const texts[] = { "type", "by" };
+	static const char *const numbers[] = { "learning_rate", "from",
+		"steps", "since" };
+	json_t *v = json_object();
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(texts); i++) {
+		const char *s = json_string_value(json_object_get(said,
+		    texts[i]));
+		if (s != NULL && rk_name_ok(s))
+			set(v, texts[i], json_string(s));
+	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(numbers); i++) {
+		const json_t *n = json_object_get(said, numbers[i]);
+		if (json_is_number(n))
+			set_copy(v, numbers[i], n);
+	}
+	if (json_object_size(v) == RK_ARRAY_LEN(texts) + RK_ARRAY_LEN(numbers))
+		set(p, "schedule", v);
+	else
+		json_decref(v);
+}
+
 static void
 on_hello(struct run *run, const struct wire_msg *m)
 {
@@ -149,6 +176,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 	set(p, "steps_total", json_integer(m->steps_total));
 	set(p, "epochs_total", json_integer(m->epochs_total));
 	set(p, "parameters", json_integer(m->parameters));
+	set_schedule(p, m->schedule);
 	if (m->from != NULL && m->from[0] != '\0') {
 		set(p, "checkpoint", json_string(m->from));
 		set(p, "checkpoint_step", json_integer(m->step));

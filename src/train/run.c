@@ -204,6 +204,7 @@ greet(struct run *r)
 	    r->epochs_limit : 0),
 	    "parameters", (json_int_t)params, "branch", (json_int_t)r->branch);
 	must(hello != NULL);
+	js_put(hello, "schedule", schedule_look(&r->schedule));
 	bool ok = report_hello(&r->rep, hello, &why);
 	if (!ok && !r->rep.gone)
 		run_fail(r, "internal", false, "%s", rk_why_first(&why));

@@ -52,6 +52,7 @@ static const struct field {
 	{ "steps_total", K_COUNT, T(HELLO), 0, F(steps_total), NO_HAS },
 	{ "epochs_total", K_COUNT, T(HELLO), 0, F(epochs_total), NO_HAS },
 	{ "parameters", K_COUNT, T(HELLO), 0, F(parameters), NO_HAS },
+	{ "schedule", K_OBJECT, T(HELLO), 0, F(schedule), NO_HAS },
 	{ "step", K_COUNT, T(HELLO) | T(PROGRESS) | T(CHECKPOINT) | T(DONE),
 	    T(PROGRESS), F(step), NO_HAS },
 	{ "epoch", K_COUNT, T(HELLO) | T(PROGRESS) | T(CHECKPOINT), 0,

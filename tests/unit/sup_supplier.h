@@ -12,6 +12,8 @@ static struct {
 	const char *text;
 	char path[600];
 	bool shipped, has, no_where;
+	struct ckpt_info info;          /* of what a bucket has; state NULL:
+	                                   nothing */
 	int asked, gone;
 	char said[200];                 /* what shipped and has were asked */
 } up;
@@ -57,6 +59,18 @@ up_has(void *ctx, const char *job, const char *selector)
 }
 
 static inline bool
+up_info(void *ctx, const char *job, const char *selector,
+    struct ckpt_info *out)
+{
+	(void)ctx;
+	(void)job;
+	(void)selector;
+	*out = up.info;
+	json_incref(out->state);
+	return up.info.state != NULL;
+}
+
+static inline bool
 up_shipped(void *ctx, const struct job_row *r, const struct spec *spec,
     const char *checkpoint)
 {
@@ -83,7 +97,9 @@ up_where(void *ctx, const struct spec *spec)
 }
 
 static const struct sup_supplier up_supplier = {
-	NULL, up_supply, up_check, up_has, up_shipped, up_gone, up_where
+	.supply = up_supply, .check = up_check, .has = up_has,
+	.info = up_info, .shipped = up_shipped, .gone = up_gone,
+	.where = up_where
 };
 
 /* w_begin(), with the supplier. */
