@@ -8,34 +8,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rekindle/cgroup.h"
+
 #define TRAINER "rekindle-train"
 
+/* What we may use, which taskset, a cpuset or a CPUQuota= may have made less. */
 static int64_t
-cores(void)
+threads(const struct cgroup *c)
 {
+	int64_t cores = RK_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
 	cpu_set_t set;
 
-	/* What we may use, which taskset or a cpuset may have made less. */
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		return CPU_COUNT(&set);
-	return RK_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1);
+		cores = CPU_COUNT(&set);
+	return cgroup_threads(c, cores);
 }
 
 /* The machine's memory, or what our control group may have of it. */
 static uint64_t
-memory(void)
+memory(const struct cgroup *c)
 {
 	uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) *
 	    (uint64_t)sysconf(_SC_PAGESIZE);
-	unsigned long long max;
-	FILE *f = fopen("/sys/fs/cgroup/memory.max", "re");
+	uint64_t max = cgroup_memory(c, NULL);
 
-	if (f == NULL)
-		return all;
-	if (fscanf(f, "%llu", &max) == 1 && max > 0 && max < all)
-		all = max;
-	fclose(f);
-	return all;
+	return max > 0 && max < all ? max : all;
+}
+
+/* Where nobody has said how much of the machine is for jobs. */
+static void
+measure(struct config *c)
+{
+	struct cgroup *g = cgroup_open("");
+
+	if (c->threads == 0)
+		c->threads = threads(g);
+	if (c->memory == 0)
+		c->memory = memory(g) / 10 * 8;
+	cgroup_close(&g);
 }
 
 static bool
@@ -113,10 +123,7 @@ config_settle(struct config *c, struct rk_why *why)
 		c->socket = xasprintf("%s/rekindled.sock", c->state_dir);
 	else if (strcmp(c->socket, "none") != 0)
 		c->socket = absolute(c->socket);
-	if (c->threads == 0)
-		c->threads = cores();
-	if (c->memory == 0)
-		c->memory = memory() / 10 * 8;
+	measure(c);
 	if (c->trainer == NULL)
 		c->trainer = find_trainer();
 	else

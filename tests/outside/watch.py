@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 
-from t import BUILD, SLOW, case, csv, eq, has, run, tiny, wait_for
+from t import BUILD, case, csv, eq, has, limit, run, tiny, wait_for
 
 RK = f"{BUILD}/rekindle"
 JOB = "01hzzzzzzzzzzzzzzzzzzzzzzz"
@@ -48,7 +48,7 @@ class Cli:
 
     def ends(self, code, seconds=60):
         try:
-            rc = self.p.wait(seconds * SLOW)
+            rc = self.p.wait(limit(seconds))
         except subprocess.TimeoutExpired:
             self.p.kill()
             raise AssertionError(f"it did not end: {self.text()}") from None
@@ -421,7 +421,7 @@ def on_terminal(columns, server, *args, resize=None, **more):
             os._exit(99)
     # The last two bytes (pixels) say that the size is set.
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 1))
-    out, end = b"", time.time() + 60 * SLOW
+    out, end = b"", time.time() + limit(60)
     try:
         while time.time() < end:
             if not select.select([fd], [], [], 0.5)[0]:

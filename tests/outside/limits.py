@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""What a control group lets the daemon have, in groups that the kernel keeps: of
+version 1 or 2, whichever of them this machine lets us make."""
+import contextlib
+import os
+import re
+
+from t import Skip, case, eq, run
+
+
+def mounts():
+    """(type, super options, mount point) of each hierarchy, as it is seen from its root."""
+    for line in open("/proc/self/mountinfo"):
+        f, _, rest = line.partition(" - ")
+        kind, _, options = rest.split()[:3]
+        if kind in ("cgroup", "cgroup2") and f.split()[3] == "/":
+            yield kind, options.split(","), f.split()[4]
+
+
+def own(controller):
+    for line in open("/proc/self/cgroup"):
+        _, names, path = line.rstrip("\n").split(":", 2)
+        if (controller in names.split(",")) if controller else names == "":
+            return path
+    return None
+
+
+def parent_of(controller):
+    """Where a group with this controller can be made, and its version."""
+    for kind, options, point in mounts():
+        if kind == "cgroup" and controller in options and own(controller) is not None:
+            return point + own(controller).rstrip("/"), 1
+        if kind == "cgroup2" and own("") is not None:
+            # Below a group with processes no controller can be handed down.
+            with contextlib.suppress(OSError):
+                if controller in open(f"{point}/cgroup.subtree_control").read().split():
+                    return point, 2
+    raise Skip(f"no group with the controller {controller} can be made here")
+
+
+FILES = {("memory", 1): lambda v: {"memory.limit_in_bytes": v}, ("memory", 2): lambda v: {"memory.max": v},
+         ("cpu", 1): lambda v: {"cpu.cfs_period_us": 100000, "cpu.cfs_quota_us": v},
+         ("cpu", 2): lambda v: {"cpu.max": f"{v} 100000"}}
+
+
+@contextlib.contextmanager
+def groups(**limits):
+    """A group with these limits and one below it without; the folders of the
+    latter, where processes go."""
+    made, into = [], []
+    try:
+        for controller, value in limits.items():
+            parent, version = parent_of(controller)
+            top = f"{parent}/rk-test-{os.getpid()}"
+            try:
+                for path in (top, f"{top}/below"):
+                    if not os.path.isdir(path):
+                        os.mkdir(path)
+                        made.append(path)
+                    if version == 2 and path == top:
+                        with open(f"{top}/cgroup.subtree_control", "w") as f:
+                            f.write(" ".join(f"+{c}" for c in limits))
+                for name, v in FILES[controller, version](value).items():
+                    with open(f"{top}/{name}", "w") as f:
+                        f.write(str(v))
+            except OSError as e:
+                raise Skip(f"no group can be made in {parent}: {e}") from None
+            into.append(f"{top}/below")
+        yield into
+    finally:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+
+
+def start_in(d, into, *flags):
+    enter = "; ".join(f"echo $$ >{g}/cgroup.procs" for g in into)
+    return d.start(*flags, prefix=("sh", "-ec", f'{enter}; exec "$@"', "-"))
+
+
+def capacity(d):
+    return re.search(r"(\d+) threads and (.*) for jobs", d.log()).groups()
+
+
+@case("memory and processors that a group above the daemon's own allows are what jobs may take", "stopped")
+def _(d):
+    with groups(memory=320 << 20, cpu=150000) as into:
+        start_in(d, into)
+        eq(capacity(d), ("1", "256 MiB"), "what jobs may take")
+        eq(d.post("/v1/jobs", {"name": "big", "resources": {"memory": "257MiB"}}).status, 422, "more than that")
+        d.kill()
+        # What a person says counts more.
+        start_in(d, into, "--threads", "2", "--memory", "1GiB")
+        assert "2 threads and 1 GiB for jobs" in d.log(), d.log()
+        d.kill()
+
+
+run()
