@@ -249,6 +249,9 @@ void rk_md5_end(struct rk_md5 *d, unsigned char out[16]);       /* frees d */
  * combine: of a followed by b, b being b_len bytes long. */
 uint64_t rk_crc64(uint64_t crc, const void *p, size_t n);
 uint64_t rk_crc64_combine(uint64_t a, uint64_t b, uint64_t b_len);
+/* XXH64: some GB/s, the same on every machine and for ever.  Not for where
+ * somebody gains by two texts of the same hash. */
+uint64_t rk_hash64(uint64_t seed, const void *p, size_t n);
 void rk_hex(char *out, const void *p, size_t n);        /* 2n digits, a NUL */
 char *rk_base64(const void *p, size_t n);               /* caller frees */
 /* *out: caller frees, NUL behind; RK_EINVAL. */

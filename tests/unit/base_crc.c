@@ -1,5 +1,5 @@
-/* MD5 and CRC-64/XZ: published values, and that pieces give what the whole
- * gives. */
+/* MD5, CRC-64/XZ and XXH64: published values, and that pieces give what the
+ * whole gives. */
 #include "rekindle/base.h"
 #include "t.h"
 
@@ -87,6 +87,25 @@ T_CASE(crc64_combines_over_lengths_that_no_memory_holds)
 	for (int i = 0; i < 14; i++)
 		zz = rk_crc64_combine(zz, zz, 1ull << (20 + i));
 	t_check(rk_crc64_combine(a, zz, 1ull << 34) == b);
+}
+
+T_CASE(the_64_bit_hash_is_xxh64)
+{
+	static const struct {
+		uint64_t seed, want;
+		const char *text;
+	} v[] = {
+		{ 0, 0xef46db3751d8e999, "" },
+		{ 0, 0x44bc2cf5ad770999, "abc" },
+		{ 0, 0x32dd38952c4bc720, "xxhash" },
+		{ 20141025, 0xb559b98d844e0635, "xxhash" },
+		{ 0, 0xfbcea83c8a378bf1,
+		    "Nobody inspects the spammish repetition" },
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++)
+		t_check(rk_hash64(v[i].seed, v[i].text, strlen(v[i].text)) ==
+		    v[i].want);
 }
 
 T_MAIN
