@@ -277,7 +277,7 @@ numbers_csv() {
 }
 
 # tiny_job [EXTRA YAML]: writes ./tiny.yaml (and ./tiny.csv): about a second of
-# training in EPOCHS (default 30) epochs of 63 steps.
+# training in EPOCHS (default 30) epochs of 57 steps.
 tiny_job() {
 	[ -f tiny.csv ] || numbers_csv 1000 >tiny.csv
 	cat >"${NAME:-tiny}.yaml" <<-EOF
@@ -292,6 +292,7 @@ tiny_job() {
 		data:
 		  train: {type: csv, path: $PWD/tiny.csv, label: class}
 		  validation_split: 0.1
+		  split: {stratify: true}    # so that it has 57 steps an epoch
 		checkpoint:
 		  every: {steps: ${EVERY:-50}}
 		  keep: {last: 3, best: 1}

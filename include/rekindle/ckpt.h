@@ -68,6 +68,9 @@ struct ckpt_info {
 	char producer[128];             /* "rekindle-train 0.1.0, oneDNN ..." */
 	int64_t created_ms;
 	json_t *metrics;                /* object of numbers; owned; NULL: {} */
+	json_t *split;                  /* what is held out for validation:
+	                                   object in the trainer's words, owned;
+	                                   NULL: from before there was one */
 	json_t *state;                  /* the trainer's own words: running
 	                                   sums, best so far; object, owned */
 	struct ckpt_file files[CKPT_MAX_FILES];

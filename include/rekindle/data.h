@@ -34,6 +34,11 @@ struct data_set {
 	                                   numbers >= 0; else NULL          */
 	const float *targets;           /* the labels as they are           */
 	int64_t nclasses;               /* 1 + the largest class; 0 without */
+	/* Of a training set that part was split off: the lowest rank in it (0
+	 * where the rule has no ranks), and a digest of the whole set as the
+	 * rule sees it. */
+	double first_rank;
+	uint64_t whole;
 	/* Normalisation: x*scale[f] + shift[f], f the feature (or channel).
 	 * `scale` divides bytes by 255; other elements are taken as they are.
 	 * `standard` divides by the population's deviation, by 1 when it is
@@ -43,20 +48,86 @@ struct data_set {
 };
 
 /*
- * The training and the validation set of a job, normalised alike (what
- * `standard` measures, it measures on the training samples).  Validation comes
- * from its own files, or is split off: sample i of the permutation keyed by the
- * seed belongs to it when i < round(n * validation_split).  *valid is NULL when
- * the job asks for neither.  Both keep the order of their file.  Files are read
- * by threads of their own, joined before it returns.  Every error leaves its
- * sentences in why: RK_EINVAL says what is wrong with which file, for CSV with
- * line and column; RK_ENOENT, RK_EIO, ... it cannot be read; RK_ENOMEM what
- * would be needed.
+ * How validation samples are split off the training samples.
+ *
+ * A sample's identity is a 64-bit hash (rk_hash64) of its content: the bytes or
+ * the floats of its features as they were read.  Its label is no part of that:
+ * a picture whose label is put right stays where it is.  (Of a source that is a
+ * list of files the identity will be the hash of the file's name in the list.)
+ * Its rank, 0 to below 1, is a draw at (seed, identity), and nothing else:
+ *
+ *	content      rank < validation_split validates.  The share holds in
+ *	             expectation; no sample moves because others come, go or
+ *	             change places
+ *	stratified   of each class the lowest ranks, round(samples of the class
+ *	             * validation_split) of them, but one at least trains.
+ *	             Samples that are added may move others at the edge.  Of
+ *	             samples that are alike none is taken where there is no
+ *	             room for all of them
+ *	permutation  sample i of the permutation keyed by the seed validates
+ *	             when i < round(n * validation_split): for checkpoints from
+ *	             before there were the other two, whose seed is
+ *	             training.seed.  Every sample moves when one is added
+ *
+ * By the first two, samples of the same content are on the same side, whatever
+ * their labels.  The hash is no secret: who makes the data can choose sides.
  */
-enum rk_err data_open(const struct spec_data *s, uint64_t seed,
+enum data_split_rule {
+	DATA_SPLIT_NONE, DATA_SPLIT_CONTENT, DATA_SPLIT_STRATIFIED,
+	DATA_SPLIT_PERMUTATION
+};
+extern const char *const data_split_words[];    /* by enum, then NULL */
+struct data_split {
+	enum data_split_rule rule;
+	uint64_t seed;
+};
+
+/*
+ * The files of a job, read by threads of their own that are joined before it
+ * returns.  Every error leaves its sentences in why: RK_EINVAL says what is
+ * wrong with which file, for CSV with line and column; RK_ENOENT, RK_EIO, ...
+ * it cannot be read; RK_ENOMEM what would be needed.  The specification is
+ * borrowed.  On RK_OK *fp is the caller's (data_files_free; NULL is fine).
+ */
+struct data_files;
+enum rk_err data_read(const struct spec_data *s, struct data_files **fp,
+    struct rk_why *why) RK_MUSTCHECK;
+void data_files_free(struct data_files *f);
+
+/*
+ * The training and the validation set out of these files, once, normalised
+ * alike (what `standard` measures, it measures on the training samples).
+ * Validation comes from its own files, or is split off as `how` says, which is
+ * used only then.  *valid is NULL when the job asks for neither.  Both keep the
+ * order of their file.  Errors as above.
+ */
+enum rk_err data_divide(struct data_files *f, const struct data_split *how,
     struct data_set **train, struct data_set **valid,
     struct rk_why *why) RK_MUSTCHECK;
+
+/* What the specification alone says of the split. */
+struct data_split data_split_of(const struct spec_data *s);
+
+/* Both in one, by data_split_of(). */
+enum rk_err data_open(const struct spec_data *s, struct data_set **train,
+    struct data_set **valid, struct rk_why *why) RK_MUSTCHECK;
 void data_close(struct data_set *d);            /* NULL is fine */
+
+/*
+ * What a model was trained on, as far as ranks can tell: among the samples with
+ * which it was trained none has a rank (by this seed) below `from`.
+ *
+ * data_count_seen: how many samples of a validation set that was split off have
+ * a rank of at least `from` by one of these.  No other of its samples was
+ * trained on, whatever the data were; those it counts were if they were among
+ * the data, so the number is an upper bound, and exact when the data are.
+ */
+struct data_seen {
+	uint64_t seed;
+	double from;
+};
+int64_t data_count_seen(const struct data_set *valid,
+    const struct data_seen *v, size_t n);
 
 /* Labels against a network of so many outputs: RK_EINVAL names the first
  * sample whose label is not 0 to outputs-1. */

@@ -55,8 +55,15 @@
  *	data             *
  *	data.train       * see struct spec_source
  *	data.validation  another source of the same type, or
- *	data.validation_split  0; to 0.9 of the training samples, chosen by the
- *	                 seed
+ *	data.validation_split  0; to 0.9 of the training samples
+ *	data.split_seed  which of them: 1, or after a warm start what its model
+ *	                 was trained with; 0 to 2^53; not with data.validation.
+ *	                 data.h says how samples are chosen
+ *	data.split       {stratify: false, or after a warm start as its model
+ *	                 was}; true: the share is exact for each class; for
+ *	                 cross_entropy and data.validation_split.  Of these two
+ *	                 the normal form of a job with model.checkpoint has what
+ *	                 the job says and nothing else
  *	data.normalize   see struct spec_normalize
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said
@@ -267,6 +274,10 @@ struct spec_data {
 	struct spec_source train, validation;
 	bool has_validation;
 	double validation_split;
+	uint64_t split_seed;
+	bool stratify;
+	bool split_seed_said, stratify_said;    /* else a warm start's model
+	                                           may know better */
 	struct spec_normalize normalize;
 };
 
@@ -326,7 +337,9 @@ enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
 /* SHA-256 of the normal form of what decides the weights: model, training (but
  * for resume_from and log_every) and data; not name, priority, labels,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
- * are, with the digest that pins them. */
+ * are, with the digest that pins them.  What data.split_seed and data.split are
+ * by themselves is left out, so that jobs from before these have their old
+ * digests. */
 void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 
 /*

@@ -18,6 +18,7 @@ void
 ckpt_info_fini(struct ckpt_info *i)
 {
 	json_decref(i->metrics);
+	json_decref(i->split);
 	json_decref(i->state);
 	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++)
 		free(i->names[k]);
@@ -89,6 +90,8 @@ common_json(const struct ckpt_info *i)
 	put_str(o, "producer", i->producer);
 	put_int(o, "created_ms", i->created_ms);
 	put(o, "metrics", object_or_empty(i->metrics));
+	put(o, "split", i->split != NULL ? json_incref(i->split) :
+	    json_null());
 	put(o, "files", files_json(i));
 	return o;
 }
@@ -251,6 +254,8 @@ get_fields(struct ckpt_info *i, const json_t *tree, struct rk_why *why)
 	rkj_int(&o, "created_ms", &i->created_ms, 0, INT64_MAX, RKJ_REQUIRED);
 	i->metrics = get_object(&o, "metrics");
 	i->state = get_object(&o, "state");
+	if (rkj_any(&o, "split") != NULL)
+		i->split = get_object(&o, "split");
 	get_files(i, json_object_get(tree, "files"), why);
 	rkj_close_lenient(&o);
 }

@@ -243,6 +243,8 @@ show_job(const json_t *job)
 	show_known(job);
 	show_schedule(json_object_get(job, "progress"));
 	line("warm start", cli_str(job, "plan_summary"));
+	line("validation", cli_str(json_object_get(json_object_get(job,
+	    "plan"), "validation"), "summary"));
 	show_plan(json_object_get(job, "plan"));
 	text = rkj_pretty(json_object_get(job, "spec"));
 	printf("spec\n%s\n", text);

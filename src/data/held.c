@@ -41,6 +41,7 @@ held_free(struct held *h)
 	free(h->classes);
 	free(h->targets);
 	free(h->origin);
+	free(h->identity);
 	free(h->pub.scale);
 	free(h->pub.shift);
 	h->tag = 0;

@@ -18,6 +18,8 @@ struct held {
 	float *targets;
 	uint32_t *origin;               /* after a split: the numbers that its
 	                                   samples have in the file, or NULL */
+	uint64_t *identity;             /* of each sample, before a split and
+	                                   of a set split off; or NULL */
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */
@@ -48,8 +50,10 @@ enum rk_err norm_find(struct held *h, const struct spec_normalize *s,
 enum rk_err norm_copy(struct held *to, const struct held *from,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* Take part of `all` away as a validation set, chosen by the seed. */
-enum rk_err split(struct held *all, double part, uint64_t seed,
+/* Hash every sample, on all threads. */
+enum rk_err split_identify(struct held *h, struct rk_why *why) RK_MUSTCHECK;
+/* Take part of `all` away as a validation set. */
+enum rk_err split(struct held *all, double part, const struct data_split *how,
     struct held **valid, struct rk_why *why) RK_MUSTCHECK;
 
 #endif

@@ -13,7 +13,7 @@
 
 /* One file on its way. */
 struct load {
-	const char *path;
+	const char *path;               /* borrowed of the specification */
 	const struct spec_source *csv;  /* NULL: an IDX file */
 	bool labels;                    /* idx: labels wanted, not samples */
 	struct held *held;
@@ -24,6 +24,13 @@ struct load {
 };
 
 #define MAX_LOADS 4
+
+struct data_files {
+	const struct spec_data *s;
+	struct load l[MAX_LOADS];
+	int n;
+	struct held *train, *valid;
+};
 
 /* --- one file ----------------------------------------------------------- */
 
@@ -178,59 +185,109 @@ check_alike(const struct held *t, const struct held *v, struct rk_why *why)
 	return RK_OK;
 }
 
-/* From files that were read to sets that can be used; takes what it keeps out
- * of the loads. */
+/* Samples with their labels; takes the loads' sets.  What is to be split is
+ * hashed. */
 static enum rk_err
-finish(const struct spec_data *s, uint64_t seed, struct load *l, int ntrain,
-    struct held **train, struct held **valid, struct rk_why *why)
+put_together(struct data_files *f, int ntrain, struct rk_why *why)
 {
-	struct load *lv = l + ntrain;
+	const struct spec_data *s = f->s;
+	struct load *lv = f->l + ntrain;
 	enum rk_err rc = RK_OK;
 
 	if (ntrain == 2)
-		rc = join(l, why);
+		rc = join(f->l, why);
 	if (rc == RK_OK && s->has_validation && s->validation.type == SPEC_IDX)
 		rc = join(lv, why);
-	*train = l[0].held;
-	l[0].held = NULL;
+	f->train = f->l[0].held;
+	f->l[0].held = NULL;
 	if (s->has_validation) {
-		*valid = lv[0].held;
+		f->valid = lv[0].held;
 		lv[0].held = NULL;
 	}
-	if (rc == RK_OK && *valid != NULL)
-		rc = check_alike(*train, *valid, why);
-	if (rc == RK_OK && *valid == NULL && s->validation_split > 0)
-		rc = split(*train, s->validation_split, seed, valid, why);
-	if (rc == RK_OK)
-		rc = norm_find(*train, &s->normalize, why);
-	if (rc == RK_OK && *valid != NULL)
-		rc = norm_copy(*valid, *train, why);
+	if (rc == RK_OK && f->valid != NULL)
+		rc = check_alike(f->train, f->valid, why);
+	if (rc == RK_OK && f->valid == NULL && s->validation_split > 0)
+		rc = split_identify(f->train, why);
 	return rc;
 }
 
 enum rk_err
-data_open(const struct spec_data *s, uint64_t seed, struct data_set **train,
+data_read(const struct spec_data *s, struct data_files **fp,
+    struct rk_why *why)
+{
+	struct data_files *f = xcalloc(1, sizeof(*f));
+	const int ntrain = plan(f->l, &s->train);
+
+	f->s = s;
+	f->n = ntrain;
+	if (s->has_validation)
+		f->n += plan(f->l + f->n, &s->validation);
+	load_all(f->l, f->n);
+	enum rk_err rc = collect(f->l, f->n, why);
+	if (rc == RK_OK)
+		rc = put_together(f, ntrain, why);
+	if (rc == RK_OK)
+		*fp = f;
+	else
+		data_files_free(f);
+	return rc;
+}
+
+void
+data_files_free(struct data_files *f)
+{
+	if (f == NULL)
+		return;
+	for (int i = 0; i < f->n; i++)
+		held_free(f->l[i].held);
+	held_free(f->train);
+	held_free(f->valid);
+	free(f);
+}
+
+enum rk_err
+data_divide(struct data_files *f, const struct data_split *how,
+    struct data_set **train, struct data_set **valid, struct rk_why *why)
+{
+	const struct spec_data *s = f->s;
+	enum rk_err rc = RK_OK;
+
+	must(f->train != NULL);
+	if (f->valid == NULL && s->validation_split > 0)
+		rc = split(f->train, s->validation_split, how, &f->valid, why);
+	if (rc == RK_OK)
+		rc = norm_find(f->train, &s->normalize, why);
+	if (rc == RK_OK && f->valid != NULL)
+		rc = norm_copy(f->valid, f->train, why);
+	if (rc != RK_OK)
+		return rc;
+	*train = &f->train->pub;
+	*valid = f->valid != NULL ? &f->valid->pub : NULL;
+	f->train = f->valid = NULL;
+	return RK_OK;
+}
+
+struct data_split
+data_split_of(const struct spec_data *s)
+{
+	return (struct data_split){
+		.rule = s->has_validation || s->validation_split <= 0 ?
+		    DATA_SPLIT_NONE : s->stratify ? DATA_SPLIT_STRATIFIED :
+		    DATA_SPLIT_CONTENT,
+		.seed = s->split_seed,
+	};
+}
+
+enum rk_err
+data_open(const struct spec_data *s, struct data_set **train,
     struct data_set **valid, struct rk_why *why)
 {
-	struct load l[MAX_LOADS] = { 0 };
-	struct held *t = NULL, *v = NULL;
-	const int ntrain = plan(l, &s->train);
-	int n = ntrain;
+	const struct data_split how = data_split_of(s);
+	struct data_files *f = NULL;
+	enum rk_err rc = data_read(s, &f, why);
 
-	if (s->has_validation)
-		n += plan(l + n, &s->validation);
-	load_all(l, n);
-	enum rk_err rc = collect(l, n, why);
 	if (rc == RK_OK)
-		rc = finish(s, seed, l, ntrain, &t, &v, why);
-	for (int i = 0; i < n; i++)
-		held_free(l[i].held);
-	if (rc != RK_OK) {
-		held_free(t);
-		held_free(v);
-		return rc;
-	}
-	*train = &t->pub;
-	*valid = v != NULL ? &v->pub : NULL;
-	return RK_OK;
+		rc = data_divide(f, &how, train, valid, why);
+	data_files_free(f);
+	return rc;
 }

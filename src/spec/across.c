@@ -67,6 +67,15 @@ check_rates(const struct spec_training *t, struct rk_why *why)
 		    t->schedule.min_learning_rate, t->optim.learning_rate);
 }
 
+/* A regression has no classes whose share could be exact. */
+static void
+check_split(const struct spec *s, struct rk_why *why)
+{
+	if (s->data.stratify && s->training.loss.type == SPEC_MSE)
+		rk_refuse_at(why, "data.split.stratify", "is true, and the "
+		    "loss mse has no classes: it is for cross_entropy");
+}
+
 void
 sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
     struct rk_why *why)
@@ -77,6 +86,8 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 		check_outputs(s, why);
 	if (sound & SP_TRAINING)
 		check_rates(&s->training, why);
+	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA))
+		check_split(s, why);
 	if ((sound & metric) == metric)
 		check_metric(s, tree, why);
 }

@@ -209,6 +209,34 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 	sp_close(&so);
 }
 
+/* How much of the training samples is held out, and which. */
+static void
+read_split(struct spec_data *d, struct rkj_obj *o, struct rk_why *why)
+{
+	const json_t *how = rkj_any(o, "split");
+	struct sp_obj so;
+	int64_t seed = 1;
+
+	rkj_real(o, "validation_split", &d->validation_split, 0, 0.9,
+	    RKJ_OPTIONAL);
+	if (d->has_validation && d->validation_split > 0)
+		rkj_fault(o, "validation_split", "and validation say the same "
+		    "thing: give one of them");
+	d->split_seed_said = rkj_any(o, "split_seed") != NULL;
+	rkj_int(o, "split_seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);
+	d->split_seed = (uint64_t)seed;
+	if (d->has_validation && d->split_seed_said)
+		rkj_fault(o, "split_seed", "is for validation_split, and "
+		    "validation has files of its own");
+	sp_open(&so, how, "data.split", why);
+	d->stratify_said = rkj_any(&so.o, "stratify") != NULL;
+	rkj_bool(&so.o, "stratify", &d->stratify, RKJ_OPTIONAL);
+	if (d->stratify && d->validation_split <= 0 && !o->bad)
+		rkj_fault(&so.o, "stratify", "is true, and there is no "
+		    "validation_split whose share it would make exact");
+	sp_close(&so);
+}
+
 void
 sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 {
@@ -232,11 +260,7 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 			    sp_source_words[d->validation.type],
 			    sp_source_words[d->train.type]);
 	}
-	rkj_real(o, "validation_split", &d->validation_split, 0, 0.9,
-	    RKJ_OPTIONAL);
-	if (d->has_validation && d->validation_split > 0)
-		rkj_fault(o, "validation_split", "and validation say the same "
-		    "thing: give one of them");
+	read_split(d, o, why);
 	read_normalize(&d->normalize, rkj_any(o, "normalize"), d->train.type,
 	    why);
 	sp_close(&so);

@@ -261,16 +261,35 @@ json_source(const struct spec_source *s)
 	return o;
 }
 
-json_t *
-sp_json_data(const struct spec_data *d)
+/* A warm start may take seed and rule from its model, so what its job does not
+ * say must stay unsaid. */
+static void
+put_split(json_t *o, const struct spec *s)
 {
+	const struct spec_data *d = &s->data;
+	const bool cold = s->model.checkpoint == NULL;
+
+	put_real(o, "validation_split", d->validation_split);
+	if (cold || d->split_seed_said)
+		put_int(o, "split_seed", (int64_t)d->split_seed);
+	if (cold || d->stratify_said) {
+		json_t *split = json_object();
+		put_bool(split, "stratify", d->stratify);
+		put(o, "split", split);
+	}
+}
+
+json_t *
+sp_json_data(const struct spec *s)
+{
+	const struct spec_data *d = &s->data;
 	json_t *o = json_object(), *norm = json_object();
 
 	put(o, "train", json_source(&d->train));
 	if (d->has_validation)
 		put(o, "validation", json_source(&d->validation));
 	else
-		put_real(o, "validation_split", d->validation_split);
+		put_split(o, s);
 	put_str(norm, "type", sp_norm_words[d->normalize.type]);
 	if (d->normalize.n > 0) {
 		put_reals(norm, "mean", d->normalize.mean, d->normalize.n);
@@ -317,7 +336,7 @@ spec_json(const struct spec *s)
 	put_int(o, "retries", s->retries);
 	put(o, "model", sp_json_model(&s->model));
 	put(o, "training", sp_json_training(&s->training));
-	put(o, "data", sp_json_data(&s->data));
+	put(o, "data", sp_json_data(s));
 	put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
 	put(o, "metadata", json_deep_copy(s->metadata));
 	return o;
@@ -327,13 +346,18 @@ void
 spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 {
 	json_t *o = json_object(), *training = sp_json_training(&s->training);
+	json_t *data = sp_json_data(s);
 
 	/* Where to go on from and how often to report change no weight. */
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	put(o, "training", training);
+	if (s->model.checkpoint == NULL && s->data.split_seed == 1)
+		json_object_del(data, "split_seed");
+	if (s->model.checkpoint == NULL && !s->data.stratify)
+		json_object_del(data, "split");
 	put(o, "model", sp_json_model(&s->model));
-	put(o, "data", sp_json_data(&s->data));
+	put(o, "data", data);
 	char *text = rkj_text(o);
 	rk_sha256_of(text, strlen(text), hex);
 	free(text);

@@ -106,6 +106,7 @@ static const struct {
 	{ "min_lr", "min_learning_rate", "min_learning_rate" },
 	{ "eta_min", "min_learning_rate", "min_learning_rate" },
 	{ "T_max", "length", "length" },
+	{ "stratify", "split", "split: {stratify: ...}" },
 };
 
 static bool

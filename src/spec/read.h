@@ -43,7 +43,7 @@ void sp_free_data(struct spec_data *d);
 
 json_t *sp_json_model(const struct spec_model *m);
 json_t *sp_json_training(const struct spec_training *t);
-json_t *sp_json_data(const struct spec_data *d);
+json_t *sp_json_data(const struct spec *s);
 json_t *sp_json_checkpoint(const struct spec_checkpoint *c);
 
 extern const char *const sp_arch_words[];

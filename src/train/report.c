@@ -182,22 +182,40 @@ print_line(struct report *p, const char *s)
 	fflush(stdout);
 }
 
-void
-report_event(struct report *p, const char *kind, const char *fmt, ...)
+static void
+event(struct report *p, bool warn, const char *kind, const char *fmt,
+    va_list ap)
 {
 	struct strbuf b = {0};
-	va_list ap;
 
-	va_start(ap, fmt);
 	sb_vaddf(&b, fmt, ap);
-	va_end(ap);
 	char *text = rk_text_clean(sb_detach(&b));
 	if (p->wire != NULL)
-		log_info("train: %s", text);
+		(warn ? log_warn : log_info)("train: %s", text);
 	print_line(p, text);
 	say(p, WIRE_EVENT, json_pack("{s:s, s:s}", "kind", kind,
 	    "message", text));
 	free(text);
+}
+
+void
+report_event(struct report *p, const char *kind, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	event(p, false, kind, fmt, ap);
+	va_end(ap);
+}
+
+void
+report_warning(struct report *p, const char *kind, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	event(p, true, kind, fmt, ap);
+	va_end(ap);
 }
 
 void

@@ -44,6 +44,9 @@ bool report_hello(struct report *p, json_t *hello, struct rk_why *why);
 
 void report_event(struct report *p, const char *kind, const char *fmt, ...)
     RK_PRINTF(3, 4);
+/* The same, and a warning in the log. */
+void report_warning(struct report *p, const char *kind, const char *fmt, ...)
+    RK_PRINTF(3, 4);
 void report_plan(struct report *p, const char *summary, json_t *plan);
 void report_progress(struct report *p, const struct progress *g);
 /* These take the tree. */

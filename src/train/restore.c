@@ -97,6 +97,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.created_ms = now_ms(),
 		.metrics = run_metrics(r, true),
 		.state = state_json(r),
+		.split = held_out_json(&r->held),
 	};
 	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
 	if (r->o->job_id != NULL)

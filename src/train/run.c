@@ -162,6 +162,24 @@ start_team(struct run *r)
 	return rc == RK_OK || run_fail_rc(r, rc, "cannot start the threads");
 }
 
+/* Files of a permutation stay as they were before there was a record. */
+static bool
+start_writer(struct run *r)
+{
+	const enum data_split_rule rule = r->held.how.rule;
+	json_t *record = held_out_json(&r->held);
+	char *text = rkj_text(record);
+
+	json_decref(record);
+	enum rk_err rc = writer_new(&r->writer, r->ckpt, r->nn, r->optim,
+	    &r->spec->checkpoint, r->rep.metrics_fd,
+	    rule == DATA_SPLIT_CONTENT || rule == DATA_SPLIT_STRATIFIED ?
+	    text : NULL);
+	free(text);
+	return rc == RK_OK || run_fail(r, "no_memory", false, "the system has "
+	    "no memory for the copy that checkpoints are written from");
+}
+
 static bool
 set_up(struct run *r)
 {
@@ -171,7 +189,8 @@ set_up(struct run *r)
 	if (!open_dir(r) || !start_team(r))
 		return false;
 	start_begin(&s, r);
-	bool ok = run_open_data(r) && run_measure(r, &m) && run_build(r, &m);
+	bool ok = run_open_data(r, &s) && run_measure(r, &m) &&
+	    run_build(r, &m);
 	if (ok) {
 		data_digest(r->train, r->data_digest);
 		ok = start_decide(&s, r);
@@ -182,10 +201,7 @@ set_up(struct run *r)
 	r->checkpoint_bytes = m.checkpoint;
 	if (!at_limit(r) && !check_space(r))
 		return false;
-	return writer_new(&r->writer, r->ckpt, r->nn, r->optim,
-	    &r->spec->checkpoint, r->rep.metrics_fd) == RK_OK ||
-	    run_fail(r, "no_memory", false, "the system has no memory for the "
-	    "copy that checkpoints are written from");
+	return start_writer(r);
 }
 
 /* False: the daemon is not there to be worked for. */
@@ -236,6 +252,7 @@ close_run(struct run *r)
 	optim_free(r->optim);
 	data_close(r->train);
 	data_close(r->valid);
+	tensor_set_free(r->warm);
 	free(r->which);
 	free(r->classes);
 	free(r->targets);

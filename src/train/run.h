@@ -10,6 +10,8 @@
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
  *	rate.c     the learning rate: its schedule, and what is said of it
+ *	held_out.c, held_out_run.c  what is validated on, and who was trained
+ *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
@@ -34,6 +36,7 @@
 #include "rekindle/schedule.h"
 #include "rekindle/train.h"
 
+#include "held_out.h"
 #include "report.h"
 
 /* Sums over some steps; `loss` of samples, in double, in step order. */
@@ -99,6 +102,9 @@ struct run {
 	struct ask ask;
 
 	struct data_set *train, *valid;
+	struct held_out held;   /* which samples are in `valid` */
+	struct tensor_set *warm;        /* the warm start's model, once open */
+	struct held_out_model warm_model;       /* ... and what it tells */
 	struct nn *nn;
 	struct optim *optim;
 	struct ckpt *ckpt;
@@ -176,7 +182,9 @@ struct run_memory {
 
 /* setup.c: data sets, lengths and sizes; then network, optimiser and a batch's
  * arrays, in the limits of the job. */
-bool run_open_data(struct run *r);
+struct start;
+/* start: as held_out_choose() takes it. */
+bool run_open_data(struct run *r, struct start *start);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
 /* There are classes, so there is an accuracy. */

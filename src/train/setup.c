@@ -2,32 +2,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run.h"
+#include "start.h"
 #include "writer.h"
 
-bool
-run_open_data(struct run *r)
+static bool
+refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 {
+	char *text = rk_why_text(why), *named = place_named(r, text);
+
+	run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
+	    rc != RK_ENOMEM, "%s", named);
+	free(text);
+	free(named);
+	rk_why_fini(why);
+	return false;
+}
+
+bool
+run_open_data(struct run *r, struct start *start)
+{
+	struct data_files *files = NULL;
 	struct rk_why why = {0};
 	struct spec_data local;
 
 	if (!place_data(r, &local))
 		return false;
-	enum rk_err rc = data_open(&local, r->spec->training.seed, &r->train,
-	    &r->valid, &why);
-	if (rc != RK_OK) {
-		char *text = rk_why_text(&why), *named = place_named(r, text);
-		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
-		    rc != RK_ENOMEM, "%s", named);
-		free(text);
-		free(named);
-	}
-	rk_why_fini(&why);
-	if (rc == RK_OK && (r->train->n < 1 ||
-	    (r->valid != NULL && r->valid->n < 1)))
+	enum rk_err rc = data_read(&local, &files, &why);
+	if (rc != RK_OK)
+		return refuse_data(r, rc, &why);
+	bool ok = held_out_choose(r, start, r->o->plan && warm_wanted(r));
+	if (ok)
+		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
+		    &why);
+	data_files_free(files);
+	if (rc != RK_OK)
+		return refuse_data(r, rc, &why);
+	if (ok && (r->train->n < 1 || (r->valid != NULL && r->valid->n < 1)))
 		return run_fail(r, "bad_data", true, "there are no %s samples",
 		    r->train->n < 1 ? "training" : "validation");
-	return rc == RK_OK;
+	if (ok)
+		held_out_measure(r);
+	return ok;
 }
 
 /* --- lengths -------------------------------------------------------------- */

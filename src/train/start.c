@@ -71,10 +71,17 @@ start_begin(struct start *s, const struct run *r)
 }
 
 void
-start_end(struct start *s)
+start_wait(struct start *s)
 {
 	if (s->running)
 		pthread_join(s->thread, NULL);
+	s->running = false;
+}
+
+void
+start_end(struct start *s)
+{
+	start_wait(s);
 	rk_why_fini(&s->why);
 	ckpt_info_fini(&s->info);
 	tensor_set_free(s->model);
@@ -123,6 +130,11 @@ go_on(struct start *s, struct run *r)
 	    (long long)i->epoch, (long long)i->sample,
 	    (long long)r->train->n);
 	tell_changes(r, i);
+	if (i->split == NULL && r->held.how.rule == DATA_SPLIT_PERMUTATION)
+		report_event(&r->rep, "split", "%s was split by a version "
+		    "before data.split_seed: the validation samples stay those "
+		    "of training.seed %llu", i->dir,
+		    (unsigned long long)r->held.how.seed);
 	return rate_go_on(r, i);
 }
 
@@ -152,6 +164,7 @@ begin_anew(struct run *r)
 	rate_begin(r);
 	if (warm_wanted(r))
 		return warm_start(r);
+	held_out_tell(r);
 	nn_init(r->nn, r->spec->training.seed);
 	report_event(&r->rep, "cold_start", "starts cold, from the values of "
 	    "seed %llu", (unsigned long long)r->spec->training.seed);
@@ -178,9 +191,7 @@ start_decide(struct start *s, struct run *r)
 	size_t k;
 	json_t *sentence;
 
-	if (s->running)
-		pthread_join(s->thread, NULL);
-	s->running = false;
+	start_wait(s);
 	json_array_foreach(s->notes, k, sentence)
 		report_event(&r->rep, "checkpoint_bad", "%s",
 		    json_string_value(sentence));

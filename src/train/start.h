@@ -29,10 +29,16 @@ struct start {
 
 /* Nothing is to be started when the selector is none. */
 void start_begin(struct start *s, const struct run *r);
+/* The thread has ended: rc and info are there. */
+void start_wait(struct start *s);
 /* Waits for the thread; weights, optimiser and cursor of the run are set. */
 bool start_decide(struct start *s, struct run *r);
 void start_end(struct start *s);
 
+/* The warm start's file, once: r->warm and what it tells, r->warm_model. */
+bool warm_open(struct run *r);
+/* What the job calls it, for lineage; else the path. */
+const char *warm_source(const struct run *r);
 /* The warm start's file, its plan and its application.  path_out: what
  * --plan prints; start_source() is what the plan says it comes from. */
 bool warm_start(struct run *r);

@@ -114,7 +114,7 @@ summary_print(struct run *r)
 {
 	struct run_memory m;
 
-	if (!run_open_data(r) || !run_measure(r, &m))
+	if (!run_open_data(r, NULL) || !run_measure(r, &m))
 		return false;
 	json_t *o = r->o->summary ? summary(r, &m) : plan(r, &m);
 	if (o == NULL)

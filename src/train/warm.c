@@ -12,9 +12,8 @@ warm_wanted(const struct run *r)
 	return r->o->model != NULL || r->spec->model.checkpoint != NULL;
 }
 
-/* What the job calls it, for lineage; else the path. */
-static const char *
-source(const struct run *r)
+const char *
+warm_source(const struct run *r)
 {
 	return r->spec->model.checkpoint != NULL ? r->spec->model.checkpoint :
 	    r->o->model;
@@ -48,34 +47,52 @@ model_path(struct run *r)
 	return path;
 }
 
-static struct tensor_set *
-load(struct run *r)
+bool
+warm_open(struct run *r)
 {
-	struct tensor_set *file = NULL;
 	struct rk_why why = {0};
-	char *path = model_path(r);
+	char *path = r->warm == NULL ? model_path(r) : NULL;
 
 	if (path == NULL)
-		return NULL;
-	enum rk_err rc = format_load(path, &file, &why);
-	if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
+		return r->warm != NULL;
+	enum rk_err rc = format_load(path, &r->warm, &why);
+	if (rc == RK_OK) {
+		held_out_of_model(&r->warm_model, r->warm, path);
+	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
 		char *text = xasprintf("%s: %s", path, why.n > 0 ?
 		    rk_why_first(&why) : rk_strerror(rc));
 		char *named = place_named(r, text);
 		run_fail(r, "warm_start", true, "cannot start from %s", named);
 		free(text);
 		free(named);
-	} else if (rc != RK_OK)
+	} else {
 		run_fail_rc(r, rc, "cannot read the model");
+	}
 	rk_why_fini(&why);
 	free(path);
-	return file;
+	return rc == RK_OK;
+}
+
+/* A warm start's plan with what it means for the validation. */
+static json_t *
+whole_plan(const struct run *r, const struct plan *p)
+{
+	json_t *tree = plan_json(p, warm_source(r));
+	char *sentence = held_out_sentence(r);
+
+	if (sentence != NULL) {
+		json_t *v = held_out_json(&r->held);
+		js_put(v, "summary", js_text(sentence));
+		js_put(tree, "validation", v);
+	}
+	free(sentence);
+	return tree;
 }
 
 static bool
 keep_plan(struct run *r, const struct plan *p)
 {
-	json_t *tree = plan_json(p, source(r));
+	json_t *tree = whole_plan(r, p);
 	char *text = rkj_pretty(tree);
 	enum rk_err rc = rk_replace_file(r->dir_fd, PLAN_FILE, text,
 	    strlen(text));
@@ -92,7 +109,7 @@ refuse(struct run *r, struct rk_why *why)
 
 	run_fail(r, "warm_start", true, "%s of %s: %s",
 	    r->spec->model.strict ? "a strict warm start refuses the file" :
-	    "nothing can be taken out", source(r), text);
+	    "nothing can be taken out", warm_source(r), text);
 	free(text);
 	return false;
 }
@@ -103,12 +120,13 @@ warm_start(struct run *r)
 	const struct spec_training *t = &r->spec->training;
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	struct tensor_set *file = load(r);
 	bool ok = false;
 
-	if (file == NULL)
+	if (!warm_open(r))
 		return false;
-	if (plan_new(&p, r->nn, file, r->spec->model.strict, &why) != RK_OK) {
+	held_out_count(r);
+	if (plan_new(&p, r->nn, r->warm, r->spec->model.strict, &why) !=
+	    RK_OK) {
 		refuse(r, &why);
 	} else if (plan_apply(p, r->nn, t->seed) != RK_OK) {
 		run_fail(r, "internal", true, "a tensor that the plan "
@@ -121,9 +139,12 @@ warm_start(struct run *r)
 			    "learning rate is scaled by %g, from %g to %g",
 			    r->at.rate_scale, t->optim.learning_rate,
 			    t->optim.learning_rate * r->at.rate_scale);
+		if (ok)
+			held_out_tell(r);
 	}
 	plan_free(p);
-	tensor_set_free(file);
+	tensor_set_free(r->warm);
+	r->warm = NULL;
 	rk_why_fini(&why);
 	return ok;
 }
@@ -133,13 +154,15 @@ warm_plan(struct run *r)
 {
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	struct tensor_set *file = load(r);
 	json_t *tree = NULL;
 
-	if (file == NULL)
+	if (!warm_open(r))
 		return NULL;
+	data_digest(r->train, r->data_digest);
+	held_out_count(r);
 	json_t *refused = json_array();
-	if (plan_new(&p, r->nn, file, r->spec->model.strict, &why) != RK_OK) {
+	if (plan_new(&p, r->nn, r->warm, r->spec->model.strict, &why) !=
+	    RK_OK) {
 		for (size_t i = 0; i < why.n; i++) {
 			char *s = xasprintf("%s%s%s", why.v[i].path,
 			    why.v[i].path[0] != '\0' ? ": " : "",
@@ -151,15 +174,14 @@ warm_plan(struct run *r)
 	}
 	/* What a plan that is refused would have been, as far as there is
 	 * one. */
-	if (p == NULL && plan_new(&p, r->nn, file, false, &why) != RK_OK)
-		tree = json_pack("{s:s}", "source", source(r));
+	if (p == NULL && plan_new(&p, r->nn, r->warm, false, &why) != RK_OK)
+		tree = json_pack("{s:s}", "source", warm_source(r));
 	else
-		tree = plan_json(p, source(r));
+		tree = whole_plan(r, p);
 	js_put(tree, "accepted", json_boolean(json_array_size(refused) == 0));
 	js_put(tree, "strict", json_boolean(r->spec->model.strict));
 	js_put(tree, "refused", refused);
 	plan_free(p);
-	tensor_set_free(file);
 	rk_why_fini(&why);
 	return tree;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "rekindle/kernel.h"
+#include "held_out.h"
 #include "writer.h"
 
 #define WRITER_TAG  0x57524954u
@@ -131,6 +132,18 @@ describe_shadow(struct writer *w)
 		}
 	}
 	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
+}
+
+/* `format` is what readers of files with metadata look for, and refuse a file
+ * without. */
+static void
+put_metadata(struct tensor_set *s, const char *split)
+{
+	s->meta = xcalloc(5, sizeof(*s->meta));
+	s->meta[0] = xstrdup("format");
+	s->meta[1] = xstrdup("pt");
+	s->meta[2] = xstrdup(HELD_OUT_META);
+	s->meta[3] = xstrdup(split);
 }
 
 float *const *
@@ -298,7 +311,7 @@ dispose(struct writer *w)
 
 enum rk_err
 writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
-    const struct spec_checkpoint *keep, int metrics_fd)
+    const struct spec_checkpoint *keep, int metrics_fd, const char *split)
 {
 	struct writer *w = xcalloc(1, sizeof(*w));
 
@@ -317,6 +330,8 @@ writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
 		return RK_ENOMEM;
 	}
 	describe_shadow(w);
+	if (split != NULL)
+		put_metadata(w->model_set, split);
 	if (start_thread(w) != 0) {
 		dispose(w);
 		return RK_ENOMEM;

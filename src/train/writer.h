@@ -30,10 +30,11 @@ struct writer_result {
 };
 
 /* Starts the thread.  metrics_fd (-1: none) is synced before each commit, so
- * that metrics are at least as durable as what they describe.  RK_ENOMEM. */
+ * that metrics are at least as durable as what they describe.  split (NULL:
+ * none) goes into the model's metadata: see held_out.h.  RK_ENOMEM. */
 enum rk_err writer_new(struct writer **wp, struct ckpt *c, struct nn *n,
-    struct optim *o, const struct spec_checkpoint *keep, int metrics_fd)
-    RK_MUSTCHECK;
+    struct optim *o, const struct spec_checkpoint *keep, int metrics_fd,
+    const char *split) RK_MUSTCHECK;
 /* Waits for a write under way.  NULL is fine. */
 void writer_stop(struct writer **wp);
 

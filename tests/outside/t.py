@@ -225,7 +225,9 @@ def tiny(d, name="tiny", epochs=10, **more):
         "name": name, "resources": {"threads": 1, "memory": "128MiB"},
         "model": {"arch": "mlp", "sizes": [4, 32, 3]},
         "training": {"epochs": epochs, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.003}},
-        "data": {"train": {"type": "csv", "path": path, "label": "class"}, "validation_split": 0.1},
+        # Stratified, so that an epoch has 57 steps.
+        "data": {"train": {"type": "csv", "path": path, "label": "class"}, "validation_split": 0.1,
+                 "split": {"stratify": True}},
         "checkpoint": {"every": {"steps": 50}},
     }
     job.update(more)

@@ -79,7 +79,8 @@ opens(struct spec_data *s, uint64_t seed, struct data_set **t,
 {
 	struct rk_why why = { 0 };
 
-	if (data_open(s, seed, t, v, &why) != RK_OK)
+	s->split_seed = seed;
+	if (data_open(s, t, v, &why) != RK_OK)
 		t_fail("refused: %s", rk_why_text(&why));
 }
 
@@ -89,7 +90,7 @@ refuses(struct spec_data *s, enum rk_err want, const char *sentences)
 	struct rk_why why = { 0 };
 	struct data_set *t = NULL, *v = NULL;
 
-	t_eq_int(data_open(s, 1, &t, &v, &why), want);
+	t_eq_int(data_open(s, &t, &v, &why), want);
 	char *text = rk_why_text(&why);
 	t_eq_str(text, sentences);
 	free(text);
@@ -130,80 +131,6 @@ T_CASE(validation_may_have_its_own_files)
 	data_close(v);
 }
 
-/* --- the split ---------------------------------------------------------- */
-
-static void
-split_of(uint64_t seed, double part, char *in_valid)
-{
-	struct spec_data s = idx_spec();
-	struct data_set *t, *v;
-
-	s.validation_split = part;
-	opens(&s, seed, &t, &v);
-	t_eq_int(t->n + v->n, 100);
-	memset(in_valid, 'x', 100);
-	for (int64_t i = 0; i < t->n; i++) {
-		int at = t->bytes[i * 4];
-		t_check(t->bytes[i * 4 + 3] == at + 3);
-		t_check(t->classes[i] == at % 10 && t->targets[i] == at % 10);
-		t_check(in_valid[at] == 'x');
-		in_valid[at] = 0;
-	}
-	for (int64_t i = 0; i < v->n; i++) {
-		int at = v->bytes[i * 4];
-		t_check(v->bytes[i * 4 + 3] == at + 3);
-		t_check(v->classes[i] == at % 10 && v->targets[i] == at % 10);
-		t_check(in_valid[at] == 'x');
-		in_valid[at] = 1;
-	}
-	data_close(t);
-	data_close(v);
-}
-
-static int
-count(const char *in_valid)
-{
-	int n = 0;
-
-	for (int i = 0; i < 100; i++)
-		n += in_valid[i];
-	return n;
-}
-
-T_CASE(a_split_parts_the_samples_by_the_seed)
-{
-	char a[100], b[100], c[100];
-
-	write_images("x", 100);
-	write_labels("y", 100, 10);
-	split_of(1, 0.25, a);
-	split_of(1, 0.25, b);
-	split_of(2, 0.25, c);
-	t_eq_int(count(a), 25);
-	t_eq_int(count(c), 25);
-	t_check(memcmp(a, b, 100) == 0 && memcmp(a, c, 100) != 0);
-	split_of(1, 0.126, a);
-	t_eq_int(count(a), 13);
-	split_of(1, 0.9, a);
-	t_eq_int(count(a), 90);
-}
-
-T_CASE(a_split_that_leaves_nothing_is_refused)
-{
-	struct spec_data s = idx_spec();
-
-	write_images("x", 4);
-	write_labels("y", 4, 2);
-	s.validation_split = 0.1;
-	refuses(&s, RK_EINVAL, "data.validation_split: is 0.1, and of the 4 "
-	    "samples in x that leaves none for validation");
-	write_images("x", 1);
-	write_labels("y", 1, 2);
-	s.validation_split = 0.9;
-	refuses(&s, RK_EINVAL, "data.validation_split: is 0.9, and of the 1 "
-	    "sample in x that leaves none for training");
-}
-
 /* --- refusals ----------------------------------------------------------- */
 
 T_CASE(missing_files_are_all_named)
@@ -217,7 +144,7 @@ T_CASE(missing_files_are_all_named)
 	s = csv_spec();
 	struct rk_why why = { 0 };
 	struct data_set *t, *v;
-	t_eq_int(data_open(&s, 1, &t, &v, &why), RK_ENOENT);
+	t_eq_int(data_open(&s, &t, &v, &why), RK_ENOENT);
 	t_has(rk_why_first(&why), "t.csv: ");
 	rk_why_fini(&why);
 }
@@ -642,7 +569,7 @@ T_CASE(fashion_mnist_is_read_whole)
 	s.train.labels = name[1];
 	s.validation.images = name[2];
 	s.validation.labels = name[3];
-	t_eq_int(data_open(&s, 1, &t, &v, &why), RK_OK);
+	t_eq_int(data_open(&s, &t, &v, &why), RK_OK);
 	t_check(t->n == 60000 && v->n == 10000 && t->width == 784);
 	for (int64_t i = 0; i < t->n; i++)
 		of[t->classes[i]]++;

@@ -112,6 +112,8 @@ T_CASE(the_metric_for_best_follows_from_loss_and_validation_data)
 	s = job_with("data: {validation: null, validation_split: 0.1}");
 	t_eq_str(s->checkpoint.metric, "val_accuracy");
 	t_near(s->data.validation_split, 0.1, 0);
+	t_check(s->data.split_seed == 1 && !s->data.split_seed_said);
+	t_check(!s->data.stratify && !s->data.stratify_said);
 	spec_free(s);
 	s = job_with("checkpoint: {keep: {metric: val_loss}}");
 	t_check(!s->checkpoint.mode_max);

@@ -44,6 +44,12 @@ static const char *const variants[] = {
 	    "warmup_start_factor: 0.5}}, checkpoint: {every: {steps: 3, "
 	    "seconds: 4, epochs: 5}, keep: {last: 7, best: 8, metric: loss, "
 	    "mode: max}}}",
+	"{data: {validation: null, validation_split: 0.25, split_seed: 7, "
+	    "split: {stratify: true}}}",
+	"{data: {validation: null, validation_split: 0.25}, model: "
+	    "{checkpoint: /m}}",
+	"{data: {validation: null, validation_split: 0.25, split_seed: 1, "
+	    "split: {stratify: false}}, model: {checkpoint: /m}}",
 	"{training: {schedule: {type: cosine, length: 7, "
 	    "min_learning_rate: 1e-4}}}",
 	"{training: {optimizer: {type: sgd, learning_rate: 0.5, "
@@ -158,6 +164,13 @@ same(const struct spec *a, const struct spec *b)
 	if (a->data.has_validation)
 		same_source(&a->data.validation, &b->data.validation);
 	SAME(a, b, data.validation_split);
+	SAME(a, b, data.split_seed);
+	SAME(a, b, data.stratify);
+	/* A cold job's says all; of a warm start only what the job says. */
+	if (a->model.checkpoint != NULL) {
+		SAME(a, b, data.split_seed_said);
+		SAME(a, b, data.stratify_said);
+	}
 	SAME(a, b, data.normalize.type);
 	SAME(a, b, data.normalize.n);
 	t_check(norm == 0 || (memcmp(a->data.normalize.mean,
@@ -264,6 +277,32 @@ T_CASE(the_digest_does_not_see_what_decides_no_weight)
 		if (strcmp(hex, base) == 0)
 			t_fail("%s leaves the digest", other[i]);
 	}
+}
+
+/* As of before, so that their old checkpoints are of the same job. */
+T_CASE(the_digest_of_a_job_from_before_split_seed_is_what_it_was)
+{
+	static const char split[] = "data: {validation: null, "
+	    "validation_split: 0.1}";
+	char hex[RK_SHA256_HEX], other[RK_SHA256_HEX];
+
+	digest_of(split, hex);
+	t_eq_str(hex, "12364193c8df4a6c2f9ebee6eb6a1b88"
+	    "708616602d8374765ed00147dc053869");
+	digest_of("{model: {checkpoint: /m}, data: {validation: null, "
+	    "validation_split: 0.1}}", hex);
+	t_eq_str(hex, "f258125177ffd82cb3689aac8c861901"
+	    "d3ec48101bcd930d4ee57a68eeb46022");
+	digest_of("{model: {checkpoint: /m}, data: {validation: null, "
+	    "validation_split: 0.1, split_seed: 1}}", other);
+	t_check(strcmp(hex, other) != 0);
+	digest_of(split, hex);
+	digest_of("data: {validation: null, validation_split: 0.1, "
+	    "split: {stratify: true}}", other);
+	t_check(strcmp(hex, other) != 0);
+	digest_of("data: {validation: null, validation_split: 0.1, "
+	    "split_seed: 2}", other);
+	t_check(strcmp(hex, other) != 0);
 }
 
 T_CASE(the_digest_is_the_same_in_any_order_of_fields)

@@ -127,6 +127,23 @@ T_CASE(what_the_state_was_made_with_may_not_change)
 	    "training.batch_size", "is 64 and cannot");
 }
 
+T_CASE(who_validates_cannot_change_on_a_resume)
+{
+	static const char split[] = "data: {validation: null, "
+	    "validation_split: 0.1}";
+
+	override_refused(split, "data: {split_seed: 2}", "data.split_seed",
+	    "is 1 and cannot be changed on a resume");
+	override_refused(split, "data: {split: {stratify: true}}",
+	    "data.split.stratify", "is false and cannot");
+	changes(split, "data: {split_seed: 1, split: {stratify: false}}",
+	    "{}");
+	/* Said now, where it was the model's to say. */
+	override_refused("{model: {checkpoint: /m}, data: {validation: null, "
+	    "validation_split: 0.1}}", "data: {split_seed: 1}",
+	    "data.split_seed", "is not set and cannot");
+}
+
 T_CASE(momentum_cannot_begin_or_end_on_a_resume)
 {
 	static const char sgd[] = "training: {optimizer: {type: sgd, "

@@ -248,6 +248,21 @@ static const struct {
 	    "give one of them" },
 	{ "data: {validation: null, validation_split: 0.95}",
 	    "data.validation_split", "0 to 0.9" },
+	{ "data: {validation: null, validation_split: 0.1, split_seed: -1}",
+	    "data.split_seed", "is -1, want an integer 0 to 90071992547409" },
+	{ "data: {split_seed: 3}", "data.split_seed",
+	    "is for validation_split" },
+	{ "data: {split: {stratify: true}}", "data.split.stratify",
+	    "there is no validation_split" },
+	{ "data: {validation: null, validation_split: 0.1, split: "
+	    "{stratify: 1}}", "data.split.stratify", "want true or false" },
+	{ "data: {validation: null, validation_split: 0.1, split: "
+	    "{seed: 1}}", "data.split.seed", "not a known field" },
+	{ "data: {validation: null, validation_split: 0.1, stratify: true}",
+	    "data.stratify", "split: {stratify: ...}" },
+	{ "{training: {loss: mse}, data: {validation: null, "
+	    "validation_split: 0.1, split: {stratify: true}}}",
+	    "data.split.stratify", "the loss mse has no classes" },
 	{ "data: {normalize: min_max}", "data.normalize.type",
 	    "none, scale or standard" },
 	{ "data: {normalize: {type: standard, mean: 0}}",
