@@ -92,6 +92,7 @@ told_to_leave() {
 	EPOCHS=300 EVERY=100000 tiny_job
 	RUN=calm exits 0 train tiny.yaml
 	for sig in TERM INT; do
+		rm out          # the last one's, in which there is an epoch
 		# A shell has what it puts behind ignore SIGINT, as nohup SIGHUP.
 		env --default-signal=INT "$BUILD/rekindle-train" \
 		    --run-dir "$PWD/run" tiny.yaml >out 2>err &
