@@ -13,6 +13,7 @@ tests="python3-minimal python3 procps util-linux iproute2 systemd jq
 	clang libclang-rt-14-dev valgrind bash-completion openssl"
 services="radosgw ceph-mon ceph-osd"
 models="spin"
+machines="systemd-container dbus"     # machines that boot: outside/machine.py
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
@@ -51,7 +52,7 @@ rc=0
 have $build || rc=1
 if [ "${1:-build}" = test ]; then
 	# One that cannot be had does not take the others with it.
-	for group in "$tests" "$services" "$models"; do
+	for group in "$tests" "$services" "$models" "$machines"; do
 		# shellcheck disable=SC2086
 		have $group || rc=1
 	done

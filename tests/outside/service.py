@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""The unit as it is shipped, under a systemd that has booted: what a job that has
+no checkpoint for hours loses when the daemon or the machine goes."""
+from machine import machine_case
+from t import eq, has, run, wait_for
+
+
+def started(m, **more):
+    """A machine with a job that has trained for a while, and its last step that
+    we know of."""
+    m.boot()
+    i = m.submit(**more)
+    m.runs_beyond(i, 200, "the job has done 200 steps")
+    eq(m.checkpoints(i), [], "checkpoints so far")
+    return i
+
+
+def went_on(m, i, at, n=2):
+    """It is in its n-th attempt, which began no earlier than at step `at`."""
+    wait_for(60, f"attempt {n} runs", lambda: m.step(i) > at and len(m.attempts(i)) == n)
+    first = m.attempts(i)[n - 1]["start_step"]
+    assert first >= at, f"attempt {n} began at step {first}; {at} had been done"
+    return first
+
+
+@machine_case("after kill -9 of the daemon the trainers save and leave, and the next daemon goes on there")
+def _(m):
+    i = started(m)
+    at = m.step(i)
+    m.sh("systemctl kill --kill-who=main -s KILL rekindled")
+    went_on(m, i, at)
+
+
+@machine_case("a daemon that hangs is ended by the watchdog, and its trainers save")
+def _(m):
+    m.drop_in("[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n")
+    i = started(m)
+    at, old = m.step(i), m.daemon()
+    m.hang(old)
+    wait_for(60, "another daemon", lambda: m.daemon() not in (0, old) and m.ready())
+    has(m.journal(), "Watchdog timeout")
+    went_on(m, i, at)
+
+
+@machine_case("stop, restart and reboot lose nothing")
+def _(m):
+    i = started(m)
+    at = m.step(i)
+    m.sh("systemctl stop rekindled")
+    eq(m.trainers(), [], "trainers after the stop")
+    eq(m.show("Result"), "success", "how it was stopped")
+    m.sh("systemctl start rekindled")
+    at = went_on(m, i, at)
+    m.sh("systemctl restart rekindled")
+    at = went_on(m, i, at, 3)
+    m.reboot()
+    m.wait_ready()
+    went_on(m, i, at, 4)
+
+
+@machine_case("a daemon that hangs at its stop is killed in the end, and its trainers save all the same")
+def _(m):
+    m.drop_in("[Service]\nTimeoutStopSec=1\n")
+    i = started(m)
+    at = m.step(i)
+    m.hang(m.daemon())
+    m.sh("systemctl stop rekindled")
+    eq(m.show("Result"), "timeout", "how it was stopped")
+    wait_for(60, "the trainer has left", lambda: not m.trainers())
+    m.sh("systemctl start rekindled")
+    went_on(m, i, at)
+
+
+run()
