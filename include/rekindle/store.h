@@ -163,7 +163,8 @@ struct attempt_row {
 	char *from;             /* checkpoint it went on from, "" fresh */
 	int64_t branch, start_step, end_step;
 	char *outcome;          /* "" while it runs; succeeded, paused, stopped,
-	                           crashed, stalled, failed, killed,
+	                           crashed, stalled, out_of_memory, failed,
+	                           killed,
 	                           interrupted, not_started */
 	char *message;
 	char *instance;         /* whose daemon ran it, "" without a mirror */

@@ -47,6 +47,11 @@
  * digests.  A person goes on with sup_resume_accept(), or puts the data back and
  * resumes.  A path may change freely: what counts is the digest.
  *
+ * A trainer that the kernel killed for memory (the control group counts that) has
+ * the outcome, and its job the reason, `out_of_memory`, with what there was and
+ * what to set; it is a crash, and tried again by the same rules.  Of several such
+ * ends in a row the first and the last one say all of it.
+ *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
  * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by
@@ -89,6 +94,8 @@ struct sup_config {
 	bool held;                      /* start nothing, settle nothing, until
 	                                   sup_go() */
 	const char *instance;           /* of attempts; "" */
+	const char *machine;            /* where /proc and control groups are;
+	                                   NULL: this one's.  For tests */
 };
 
 /*
@@ -258,7 +265,7 @@ const char *sup_job_dir(struct sup *s, const char *id);
 bool sup_job_locked(struct sup *s, const char *id);
 /* Sums since the daemon's start, for /metrics. */
 struct sup_totals {
-	int64_t attempts, crashes, stalls, checkpoints, checkpoint_bytes;
+	int64_t attempts, crashes, stalls, oom_kills, checkpoints, checkpoint_bytes;
 	int64_t lost_steps;     /* gone on from older than the newest known */
 	double stall_seconds, write_seconds;
 };

@@ -37,6 +37,7 @@ const char openapi_schemas[] =
 	"        cancel]}\n"
 	"    reason:\n"
 	"      description: a word, such as user, fetching, uploading, crashed,\n"
+	"          out_of_memory (the kernel killed the trainer for memory),\n"
 	"          disk_full, preempted, checkpoints_missing (it has had one,\n"
 	"          and none can be used; it goes on by itself when one can, and\n"
 	"          begins anew only by a resume from none),\n"

@@ -224,6 +224,8 @@ write_totals(struct strbuf *b, struct api *a)
 	    "Attempts at jobs since the daemon began.", t.attempts);
 	counter(b, "rekindle_crashes_total", "Attempts that ended in a crash.",
 	    t.crashes);
+	counter(b, "rekindle_oom_kills_total",
+	    "Trainers that the kernel killed for memory.", t.oom_kills);
 	counter(b, "rekindle_stalls_total",
 	    "Trainers killed because they said nothing.", t.stalls);
 	counter(b, "rekindle_checkpoints_total", "Checkpoints committed.",

@@ -24,6 +24,7 @@ struct verdict {
 	char *reason, *message;         /* the row's */
 	json_t *data;                   /* for the event, or NULL */
 	bool crash;                     /* counts as a failure */
+	const char *what;               /* a crash: "crashed", as people say */
 	bool again;                     /* without a fault: but not at once */
 	bool uploading;                 /* trained, not verified in the bucket */
 	bool later;                     /* not to be looked at again at once */
@@ -117,7 +118,8 @@ left_as(const struct run *run)
 		return run->outcome == WIRE_PAUSED ? "paused" : "stopped";
 	if (run->condemned != NULL)
 		return run->condemned;
-	return run->killed ? "killed" : "crashed";
+	return run->killed ? "killed" : run->out_of_memory ? OUT_OF_MEMORY :
+	    "crashed";
 }
 
 static void
@@ -246,6 +248,22 @@ judge_finished(const struct run *run, const struct job_row *r,
 	}
 }
 
+/* Nobody asked for it. */
+static void
+judge_died(const struct run *run, struct verdict *v)
+{
+	v->crash = true;
+	v->what = run->out_of_memory ? "out of memory" :
+	    run->condemned != NULL ? run->condemned : "crashed";
+	if (run->out_of_memory)
+		say(v, JOB_QUEUED, OUT_OF_MEMORY, v->what, OUT_OF_MEMORY,
+		    NULL);
+	else
+		say(v, JOB_QUEUED, run->failed ? "failed" : v->what, "crash",
+		    run->failed && run->condemned == NULL ? run->fail_reason :
+		    v->what, how_it_died(run));
+}
+
 static void
 judge(const struct run *run, const struct job_row *r, struct verdict *v)
 {
@@ -279,12 +297,7 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 		    "step %s; goes on by itself", step));
 		v->again = true;
 	} else {
-		say(v, JOB_QUEUED, run->failed ? "failed" :
-		    run->condemned != NULL ? run->condemned : "crashed",
-		    "crash", run->condemned != NULL ? run->condemned :
-		    run->failed ? run->fail_reason : "crashed",
-		    how_it_died(run));
-		v->crash = true;
+		judge_died(run, v);
 	}
 }
 
@@ -305,6 +318,9 @@ judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
 		retries = spec->retries;
 	spec_free(spec);
 	r->failures = run->checkpoints > 0 ? 1 : r->failures + 1;
+	if (run->out_of_memory)
+		how = oom_sentence(run, r->failures > retries ||
+		    !oom_again(run));
 	if (r->failures > retries) {
 		v->to = JOB_FAILED;
 		v->message = retries == 0 ?
@@ -326,8 +342,7 @@ judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
 	char *when = delay > 0 ? xasprintf("in %.3g s", (double)delay / 1000) :
 	    xstrdup("at once");
 	v->message = xasprintf("%s: %s; will try again %s (%lld of %lld)",
-	    strcmp(v->outcome, "stalled") == 0 ? "stalled" : "crashed", how,
-	    when, (long long)r->failures, (long long)retries);
+	    v->what, how, when, (long long)r->failures, (long long)retries);
 	free(when);
 	free(how);
 }

@@ -10,6 +10,7 @@
  *	talk.c     what it says
  *	proc.c     what the kernel knows of it
  *	end.c      what its end means for the job
+ *	oom.c      was it killed for memory?
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	rate.c     may a resume change the learning rate so?
  *	disk.c     jobs that wait for room on the disk
@@ -25,6 +26,7 @@
 #ifndef SUP_IMPL_H
 #define SUP_IMPL_H
 
+#include "rekindle/cgroup.h"
 #include "rekindle/ckpt.h"
 #include "rekindle/sup.h"
 #include "rekindle/wire.h"
@@ -77,6 +79,8 @@ struct run {
 
 	enum leave leave;
 	bool killed;                    /* by us */
+	bool out_of_memory;             /* killed, by the kernel */
+	int64_t oom_before;             /* kills when it began; -1: not known */
 	bool no_means;                  /* no process to be had at the moment */
 	const char *condemned;          /* outcome, when it misbehaved: stalled,
 	                                   crashed */
@@ -174,6 +178,8 @@ struct sup {
 	 * often than it must. */
 	int64_t generation[SUP_GENERATIONS], generation_last;
 	struct sup_totals totals;
+	struct cgroup *cgroup;
+	int64_t oom_told;               /* of the kernel's kills: explained */
 	char *dir_buf;                  /* of sup_job_dir() */
 };
 
@@ -321,6 +327,15 @@ void talk_save_hello(struct run *run);  /* again, if it could not be written */
 
 /* end.c: it has gone; record what that means and free it, now or later. */
 void run_settle(struct run *run);
+
+/* oom.c.  Before the fork; and when it has exited: is run->out_of_memory so?
+ * oom_again(): the attempt before ended so, too.  The sentence, the caller's:
+ * whole with what there was and what to set. */
+#define OUT_OF_MEMORY "out_of_memory"   /* outcome and reason */
+void oom_begin(struct run *run);
+void oom_end(struct run *run);
+bool oom_again(const struct run *run);
+char *oom_sentence(const struct run *run, bool whole);
 
 /* ask.c */
 void asked_before_hello(struct run *run);       /* pass them on now */

@@ -298,6 +298,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->c.trainer = xstrdup(c->trainer);
 	s->c.instance = xstrdup(c->instance != NULL ? c->instance : "");
 	s->held = c->held;
+	s->cgroup = cgroup_open(c->machine != NULL ? c->machine : "");
 	s->supply_ask_ms = SUPPLY_ASK_MS;
 	s->supply_say_ms = SUPPLY_SAY_MS;
 	s->jobs_fd = -1;
@@ -368,6 +369,7 @@ sup_close(struct sup **sp)
 	loop_timer_del(&s->recover_timer);
 	loop_timer_del(&s->drain_timer);
 	rk_close(&s->jobs_fd);
+	cgroup_close(&s->cgroup);
 	free(s->jobs_dir);
 	free(s->dir_buf);
 	free((void *)(uintptr_t)s->c.state_dir);

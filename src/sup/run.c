@@ -26,6 +26,7 @@ run_new(struct sup *s, const struct job_row *r)
 		.instance = xstrdup(s->c.instance), .epoch = s->epoch };
 	run->commit_s = -1;
 	run->begun_ms = mono_ms();
+	oom_begin(run);
 	run->heard_ms = loop_seen_ms(s->loop);
 	run->timer = loop_timer_add(s->loop, on_clock, run);
 	if (rkj_parse_json(r->progress, strlen(r->progress), &run->progress,
@@ -157,6 +158,7 @@ on_exit_of(void *ctx, pid_t pid, int status)
 	must_be(run, RUN_TAG);
 	run->exited = true;
 	run->status = status;
+	oom_end(run);
 	if (run->watch != NULL)
 		listen_all(run, true);
 	loop_fd_del(&run->watch);

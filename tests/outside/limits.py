@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 
-from t import Skip, case, eq, run
+from t import Skip, case, eq, has, run, tiny, wait_for
 
 
 def mounts():
@@ -43,10 +43,18 @@ FILES = {("memory", 1): lambda v: {"memory.limit_in_bytes": v}, ("memory", 2): l
          ("cpu", 2): lambda v: {"cpu.max": f"{v} 100000"}}
 
 
+def remove(path):
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def groups(**limits):
+def groups(d, **limits):
     """A group with these limits and one below it without; the folders of the
-    latter, where processes go."""
+    latter, where the daemon and its trainers go."""
     made, into = [], []
     try:
         for controller, value in limits.items():
@@ -68,9 +76,12 @@ def groups(**limits):
             into.append(f"{top}/below")
         yield into
     finally:
+        d.kill()
+        for p in d.trainers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(p, 9)
         for path in reversed(made):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+            wait_for(20, f"{path} is empty", lambda path=path: remove(path))
 
 
 def start_in(d, into, *flags):
@@ -84,7 +95,7 @@ def capacity(d):
 
 @case("memory and processors that a group above the daemon's own allows are what jobs may take", "stopped")
 def _(d):
-    with groups(memory=320 << 20, cpu=150000) as into:
+    with groups(d, memory=320 << 20, cpu=150000) as into:
         start_in(d, into)
         eq(capacity(d), ("1", "256 MiB"), "what jobs may take")
         eq(d.post("/v1/jobs", {"name": "big", "resources": {"memory": "257MiB"}}).status, 422, "more than that")
@@ -93,6 +104,30 @@ def _(d):
         start_in(d, into, "--threads", "2", "--memory", "1GiB")
         assert "2 threads and 1 GiB for jobs" in d.log(), d.log()
         d.kill()
+
+
+@case("a trainer that the kernel killed for memory is said to be that, with what to set", "stopped")
+def _(d):
+    with groups(d, memory=160 << 20) as into:
+        # It lets jobs have more than there is.
+        start_in(d, into, "--memory", "2GiB")
+        big = tiny(d, "big", retries=1, resources={"threads": 1, "memory": "1GiB"})
+        big["model"]["sizes"] = [4, 4000, 4000, 3]      # 256 MB with gradients and Adam's moments
+        i = d.submit(big)
+        j = d.wait_state(i, "failed")
+        eq(j["reason"], "out_of_memory", j["message"])
+        for part in ("the kernel killed the trainer after step 0", "may have 160 MiB", "raise MemoryMax=",
+                     "less than the job's resources.memory (1 GiB)", "lower capacity.memory", "that was crash 2 in a row"):
+            has(j["message"], part)
+        eq([a["outcome"] for a in d.get(f"/v1/jobs/{i}/attempts").json["attempts"]], ["out_of_memory"] * 2)
+        has(d.get("/metrics").text, "rekindle_oom_kills_total 2\n")
+        eq([m for m in d.events(i) if "raise MemoryMax=" in m][1:], [j["message"]], "how often what to set is said")
+        # One that somebody kills is not.
+        i = d.submit(tiny(d, "small", epochs=200000, retries=0))
+        d.wait_state(i, "running")
+        for p in d.trainers():
+            os.kill(p, 9)
+        eq(d.wait_state(i, "failed")["reason"], "crashed", "reason")
 
 
 run()

@@ -27,7 +27,8 @@ T_CASE(an_ended_job_ends_the_watch_with_its_own_code)
 T_CASE(what_waits_for_a_person_ends_the_watch)
 {
 	static const char *const words[] = { "data_changed",
-	    "checkpoints_missing", "arithmetic_changed", "too_large" };
+	    "checkpoints_missing", "checkpoints_unreadable",
+	    "arithmetic_changed", "too_large" };
 
 	t_eq_int(of("held", "run", "hold", ""), CLI_NEEDS_PERSON);
 	t_eq_int(of("paused", "pause", "user", ""), CLI_NEEDS_PERSON);

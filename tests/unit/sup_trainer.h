@@ -8,6 +8,7 @@
  *	late      as run, but is just through when it is told to leave
  *	save      as run, and dies by SIGKILL after the first checkpoint
  *	crash     hello, then SIGKILL
+ *	oom       the same, and the kernel, a file, counts it
  *	die       exit 1 after a sentence on stderr
  *	exit3     exit 3 after a sentence on stderr
  *	bad       failed, permanent: bad_data
@@ -203,6 +204,21 @@ fake_chat(struct fake *f)
 	fake_done(f, "succeeded");
 }
 
+/* The test says in the environment where that is. */
+static void
+fake_count_oom(void)
+{
+	const char *path = getenv("REKINDLE_TRAIN_OOM_COUNT");
+	FILE *f = path != NULL ? fopen(path, "r+") : NULL;
+	int n;
+
+	if (f == NULL || fscanf(f, "oom 0\noom_kill %d", &n) != 1)
+		fake_die("no count of kills");
+	rewind(f);
+	fprintf(f, "oom 0\noom_kill %d\n", n + 1);
+	fclose(f);
+}
+
 static void
 fake_act(struct fake *f, const char *word)
 {
@@ -242,7 +258,9 @@ fake_act(struct fake *f, const char *word)
 	if (strcmp(word, "cold") == 0)
 		f->from = "none";
 	fake_hello(f);
-	if (strcmp(word, "crash") == 0)
+	if (strcmp(word, "oom") == 0)
+		fake_count_oom();
+	if (strcmp(word, "crash") == 0 || strcmp(word, "oom") == 0)
 		raise(SIGKILL);
 	if (strcmp(word, "mum") == 0)
 		_exit(0);
