@@ -241,7 +241,7 @@ def _(d):
     d.get(f"/v1/jobs/{i}/checkpoints/latest", want=404)
     eq(d.post(f"/v1/jobs/{i}/checkpoints", {"name": "x"}).status, 409)
     eq(d.job(i)["state"], "succeeded")
-    d.post(f"/v1/jobs/{i}/resume", {}, want=202)
+    d.post(f"/v1/jobs/{i}/resume", {"from": "none"}, want=202)    # anew: only because a person says so
     wait_for(20, "the second end", lambda: d.job(i)["attempt"] == 2 and d.job(i)["state"] == "succeeded")
     shutil.rmtree(folder)
     d.get(f"/v1/jobs/{i}/log")

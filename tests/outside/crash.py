@@ -74,10 +74,13 @@ class Daemon:
     def __init__(self, root):
         self.root, self.proc, self.url = root, None, None
         self.log = open(os.path.join(root, "daemon.log"), "ab")
+        self.config = os.path.join(root, "rekindled.yaml")
+        with open(self.config, "w") as f:
+            f.write("preempt: {cloud: none}\n")     # whatever machine this is
 
     def start(self):
         self.proc = subprocess.Popen(
-            [f"{BUILD}/rekindled", "--state-dir", f"{self.root}/state", "--listen", "127.0.0.1:0",
+            [f"{BUILD}/rekindled", "--config", self.config, "--state-dir", f"{self.root}/state", "--listen", "127.0.0.1:0",
              "--socket", f"{self.root}/sock", "--trainer", f"{BUILD}/rekindle-train",
              "--threads", "2"],
             stdout=subprocess.PIPE, stderr=self.log)

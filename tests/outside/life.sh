@@ -255,7 +255,7 @@ stalled() {
 	        select.select([], [], [])
 	END
 	chmod +x relay
-	printf 'stall_timeout: 2\n' >config.yaml
+	printf 'stall_timeout: 2\npreempt: {cloud: none}\n' >config.yaml
 	daemon_start --config "$PWD/config.yaml" --trainer "$PWD/relay"
 	id=$(submit tiny.yaml)
 	wait_for 20 step_at_least "$id" 130
