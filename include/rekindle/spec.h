@@ -361,6 +361,24 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 enum rk_err spec_override(const json_t *tree, const json_t *overrides,
     struct spec **sp, json_t **changed, struct rk_why *why) RK_MUSTCHECK;
 
+/*
+ * What a checkpoint keeps of the job that made it (state.spec in
+ * checkpoint.json), so that a trainer that runs alone can hold an edited job
+ * against it: model, training (but for resume_from and log_every, and for its
+ * length, which the schedule has in steps) and data (but for its sources, which
+ * the data's digest speaks for) in their normal form.
+ * Values of more than 256 bytes, and addresses, are "sha256:HEX" of their text;
+ * a field that a job need not have is null where it has not.  A new reference.
+ */
+json_t *spec_record(const struct spec *s);
+/* By the same table and in the same sentences as spec_override(): RK_EINVAL
+ * names each field of s that is not as recorded and cannot change on a resume.
+ * Fields that the record does not know (it is of an older version) are not
+ * compared.  *changed (may be NULL; a new reference, also on RK_EINVAL) is
+ * {path: [old, new], ...}. */
+enum rk_err spec_compare(const json_t *record, const struct spec *s,
+    json_t **changed, struct rk_why *why) RK_MUSTCHECK;
+
 /* Faults for data files and a model file that are not there, are no regular
  * files or may not be read, and for relative paths when `absolute`.  Nothing is
  * opened; a checkpoint of another job is not looked for, nor what an address

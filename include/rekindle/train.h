@@ -29,6 +29,15 @@
  *	damaged (--from none begins anew), or its data has changed (--accept data
  *	goes on)
  *
+ * An edited job.  Run again with the same run directory, the job is held
+ * against what the checkpoint has recorded of the job that made it: what a
+ * daemon refuses of a resume's overrides (spec_override(), schedule_check()) is
+ * refused here, by the same table and in the same sentences, with exit code 3.
+ * A learning_rate that has changed and an on_resume that is there count as said
+ * by the request.  A checkpoint of a version that recorded no job is gone on
+ * from, and it is said that nothing was checked.  Behind --wire the daemon has
+ * asked before.
+ *
  * A run never begins anew when it has had a checkpoint, unless the selector is
  * none.  It has had one when --known says so, or when one that was set aside
  * (bad-..., late-...) lies in its folder.  Of these the newest whole one is put

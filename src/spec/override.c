@@ -64,7 +64,8 @@ differs(struct diff *d, const char *path, const json_t *a, const json_t *b)
 
 	if (because != NULL)
 		rk_refuse_at(d->why, path, "is %s and cannot be changed on a "
-		    "resume: %s", a != NULL ? sp_shown(a, was) : "not set",
+		    "resume: %s", a == NULL || json_is_null(a) ? "not set" :
+		    sp_is_shortened(a) ? "another" : sp_shown(a, was),
 		    because);
 	if (d->changed == NULL)
 		return;
@@ -107,6 +108,15 @@ compare(struct diff *d, const char *path, const json_t *a, const json_t *b)
 		if (json_object_get(a, key) == NULL)
 			compare_field(d, path, key, a, b);
 	}
+}
+
+void
+sp_compare(const json_t *before, const json_t *after, json_t *changed,
+    struct rk_why *why)
+{
+	struct diff d = { changed, why };
+
+	compare(&d, "", before, after);
 }
 
 /* --- the merge ----------------------------------------------------------- */
@@ -171,8 +181,8 @@ make_room(json_t *tree, const json_t *overrides)
 }
 
 /* State that a checkpoint has or has not, by a number of the optimiser. */
-static void
-check_state(const struct spec_optim *a, const struct spec_optim *b,
+void
+sp_check_state(const struct spec_optim *a, const struct spec_optim *b,
     struct rk_why *why)
 {
 	static const char no_state[] = "which the checkpoint has no state for";
@@ -203,8 +213,8 @@ parse_merged(const struct spec *base, const json_t *before,
 		compare(&d, "", before, after);
 		json_decref(after);
 		if (base->training.optim.type == s->training.optim.type)
-			check_state(&base->training.optim, &s->training.optim,
-			    &own);
+			sp_check_state(&base->training.optim,
+			    &s->training.optim, &own);
 	} else {
 		compare(&d, "", before, merged);        /* every fault */
 	}

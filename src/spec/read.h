@@ -53,6 +53,16 @@ extern const char *const sp_norm_words[];
 extern const char *const sp_metric_words[];
 extern const char *const sp_mode_words[];
 
+/* override.c: a fault for each field that differs and may not change on a
+ * resume; `changed` (NULL: not wanted) gets {path: [old, new]} of all. */
+void sp_compare(const json_t *before, const json_t *after, json_t *changed,
+    struct rk_why *why);
+/* The same for numbers of the optimiser that decide what state there is. */
+void sp_check_state(const struct spec_optim *a, const struct spec_optim *b,
+    struct rk_why *why);
+/* record.c: does this stand for a value that was too long? */
+bool sp_is_shortened(const json_t *v);
+
 /* Move own's faults into why (which may be NULL), and free own.  RK_EINVAL if
  * there were any. */
 enum rk_err sp_hand_over(struct rk_why *own, struct rk_why *why);

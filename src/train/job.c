@@ -46,6 +46,21 @@ folder_of(const char *path)
 	return real;
 }
 
+/* `schedule: cosine` as {type: cosine}, so that a field of it can be set. */
+static void
+spell_out(json_t *tree)
+{
+	static const char *const typed[] = { "loss", "optimizer", "schedule" };
+	json_t *training = json_object_get(tree, "training");
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(typed); i++) {
+		json_t *v = json_object_get(training, typed[i]);
+		if (json_is_string(v))
+			js_put(training, typed[i], json_pack("{s:O}", "type",
+			    v));
+	}
+}
+
 static enum rk_err
 set_fields(json_t *tree, const struct train_options *o, struct rk_why *why)
 {
@@ -88,6 +103,7 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	char *dir = folder_of(o->job);
 	resolve(tree, dir);
 	free(dir);
+	spell_out(tree);
 	rc = set_fields(tree, o, why);
 	if (rc == RK_OK)
 		rc = spec_parse(tree, sp, why);
@@ -109,6 +125,7 @@ run_load_spec(struct run *r)
 		free(text);
 	} else {
 		spec_digest(r->spec, r->spec_digest);
+		r->spec_record = spec_record(r->spec);
 	}
 	rk_why_fini(&why);
 	return rc == RK_OK && place_check(r);

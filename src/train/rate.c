@@ -31,18 +31,17 @@ rate_begin(struct run *r)
 	schedule_remarks(&r->schedule, say, r);
 }
 
-/* The rate moves by schedule; a move beyond that is worth a line.  was: of the
- * schedule in the checkpoint, at step at. */
+/* The rate moves by schedule; a move beyond that is worth a line. */
 static void
-tell_rate(struct run *r, const struct ckpt_info *i, double was, int64_t at)
+tell_rate(struct run *r, const struct ckpt_info *i, const struct rate_change *c)
 {
-	const double is = run_rate(r, at);
+	const double is = run_rate(r, c->at);
 
-	if (fabs(is - was) <= 1e-9 * fabs(was))
+	if (c->at < 0 || fabs(is - c->was) <= 1e-9 * fabs(c->was))
 		return;
 	report_event(&r->rep, "learning_rate", "the learning rate jumps at "
 	    "step %lld: this job has %g where %s had %g", (long long)i->step,
-	    is, i->dir, was);
+	    is, i->dir, c->was);
 }
 
 static void
@@ -80,7 +79,7 @@ tell_schedule(struct run *r)
 }
 
 bool
-rate_go_on(struct run *r, const struct ckpt_info *i)
+rate_go_on(struct run *r, const struct ckpt_info *i, struct rate_change *c)
 {
 	const struct schedule_terms m = schedule_terms_of(&r->spec->training,
 	    r->steps_per_epoch);
@@ -92,16 +91,23 @@ rate_go_on(struct run *r, const struct ckpt_info *i)
 		    "on_resume: is keep, and %s was written by a version that "
 		    "did not record its schedule: say stretch or restart",
 		    i->dir);
-	bool anew = schedule_go_on(&r->schedule, had ? &old : NULL, &m,
-	    i->step) == SCHEDULE_ANEW;
+	c->anew = schedule_go_on(&r->schedule, had ? &old : NULL, &m,
+	    i->step) == SCHEDULE_ANEW &&
+	    (had || m.shape.on_resume != SPEC_RESUME_UNSAID);
 	r->scheduled = true;
-	if (had)
-		tell_rate(r, i, r->at.rate_scale * schedule_rate(&old,
-		    i->step), i->step);
-	else if (i->step > 0)
-		tell_rate(r, i, i->learning_rate, i->step - 1);
-	if (anew && (had || m.shape.on_resume != SPEC_RESUME_UNSAID))
+	/* Of a checkpoint without a schedule its last rate is known. */
+	c->at = had ? i->step : i->step - 1;
+	c->was = had ? r->at.rate_scale * schedule_rate(&old, i->step) :
+	    i->learning_rate;
+	return true;
+}
+
+void
+rate_tell(struct run *r, const struct ckpt_info *i,
+    const struct rate_change *c)
+{
+	tell_rate(r, i, c);
+	if (c->anew)
 		tell_schedule(r);
 	tell_end(r);
-	return true;
 }

@@ -75,6 +75,7 @@ state_json(const struct run *r)
 	must(o != NULL);
 	js_put(o, "last_loss", js_number(r->last_loss));
 	js_put(o, "schedule", schedule_json(&r->schedule));
+	js_put(o, "spec", json_incref(r->spec_record));
 	if (at->scored >= 0)
 		js_put(o, "valid", score_json(&at->valid));
 	if (at->epoch > 0)

@@ -256,6 +256,7 @@ close_run(struct run *r)
 	free(r->which);
 	free(r->classes);
 	free(r->targets);
+	json_decref(r->spec_record);
 	spec_free(r->spec);
 	free(r->dir);
 	free(r->fail.message);

@@ -10,6 +10,7 @@
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
  *	rate.c     the learning rate: its schedule, and what is said of it
+ *	alone.c    an edited job and an old checkpoint, without a daemon
  *	held_out.c, held_out_run.c  what is validated on, and who was trained
  *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
@@ -121,6 +122,7 @@ struct run {
 	int64_t targets_width;
 
 	char spec_digest[RK_SHA256_HEX], data_digest[RK_SHA256_HEX];
+	json_t *spec_record;            /* for the checkpoints */
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
 	struct cursor at;
@@ -199,9 +201,21 @@ void run_describe(const struct run *r, struct ckpt_info *i);
 /* rate.c: the learning rate of the update that makes step `step` (from 0). */
 double run_rate(const struct run *r, int64_t step);
 /* The schedule of a run that begins; of one that goes on from i, which it has
- * restored. */
+ * restored; and what is to be said of the latter. */
+struct rate_change {
+	double was;                     /* the old rate ... */
+	int64_t at;                     /* ... of this step; -1: there is none */
+	bool anew;                      /* the schedule was decided anew */
+};
 void rate_begin(struct run *r);
-bool rate_go_on(struct run *r, const struct ckpt_info *i);
+bool rate_go_on(struct run *r, const struct ckpt_info *i,
+    struct rate_change *c);
+void rate_tell(struct run *r, const struct ckpt_info *i,
+    const struct rate_change *c);
+
+/* alone.c: may an edited job go on from i, from which it was restored or not?
+ * Without a daemon, which would have asked before. */
+bool alone_may_go_on(struct run *r, const struct ckpt_info *i);
 struct score run_score(const struct run *r, const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
  * only what was measured on its own weights. */

@@ -113,8 +113,10 @@ static bool
 go_on(struct start *s, struct run *r)
 {
 	const struct ckpt_info *i = &s->info;
+	struct rate_change rate;
 
-	if (!run_restore(r, i, s->model, s->optim))
+	bool ok = run_restore(r, i, s->model, s->optim);
+	if (!alone_may_go_on(r, i) || !ok || !rate_go_on(r, i, &rate))
 		return false;
 	enum rk_err rc = ckpt_branch_from(r->ckpt, i->dir, &r->branch);
 	if (rc != RK_OK)
@@ -135,7 +137,8 @@ go_on(struct start *s, struct run *r)
 		    "before data.split_seed: the validation samples stay those "
 		    "of training.seed %llu", i->dir,
 		    (unsigned long long)r->held.how.seed);
-	return rate_go_on(r, i);
+	rate_tell(r, i, &rate);
+	return true;
 }
 
 /* --- or not --------------------------------------------------------------- */

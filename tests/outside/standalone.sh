@@ -87,6 +87,24 @@ killed_and_run_again() {
 	eq "$(digest run)" "$(digest calm)" "weights"
 }
 
+t_case "an edited job that a daemon would not resume is refused with exit 3, and begun anew when asked to"
+edited_job() {
+	EPOCHS=2 tiny_job
+	exits 0 train tiny.yaml
+	before=$(digest run)
+	sed 's/batch_size: [0-9]*/batch_size: 30/' tiny.yaml >edited.yaml
+	exits 3 train edited.yaml
+	has "$(cat err)" "training.batch_size: is 16 and cannot be changed on a resume: the checkpoint counts batches of this size"
+	sed 's/^  seed: .*/&\n  schedule: cosine/' tiny.yaml >cosine.yaml
+	RUN=cosine exits 0 train cosine.yaml
+	RUN=cosine exits 3 train --set training.epochs=4 cosine.yaml
+	has "$(cat err)" "training.epochs: makes the learning rate leap"
+	has "$(cat err)" "keep (the old schedule goes on"
+	RUN=cosine exits 0 train --set training.epochs=4 --set training.schedule.on_resume=keep cosine.yaml
+	eq "$(digest run)" "$before" "weights"
+	exits 0 train --from none edited.yaml
+}
+
 t_case "SIGTERM and SIGINT save a checkpoint and leave with 0"
 told_to_leave() {
 	EPOCHS=300 EVERY=100000 tiny_job

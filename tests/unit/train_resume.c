@@ -295,6 +295,7 @@ make_old(const char *dir)
 	json_t *v = read_json(path);
 
 	json_object_del(json_object_get(v, "state"), "schedule");
+	json_object_del(json_object_get(v, "state"), "spec");
 	json_object_del(v, "check");
 	char *text = rkj_text(v);
 	rk_sha256_of(text, strlen(text), check);
@@ -475,6 +476,8 @@ T_CASE(another_optimizer_cannot_go_on)
 	    "training.optimizer.type=sgd", "--set", "training.epochs=4",
 	    "job.yaml"), TRAIN_REFUSED);
 	file_has("err", "has 12 optimizer tensors, the job's has 0");
+	file_has("err", "training.optimizer.type: is \"adam\" and cannot be "
+	    "changed on a resume: the checkpoint holds this optimiser's state");
 	t_eq_int(train("--run-dir", "r", "--set",
 	    "training.optimizer.type=rmsprop", "--set", "training.epochs=4",
 	    "job.yaml"), TRAIN_REFUSED);
@@ -494,6 +497,99 @@ T_CASE(another_shape_cannot_go_on)
 	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
 	file_has("err",
 	    "fc1.weight is F32 [12,5], the job's is F32 [22,5]");
+	file_has("err", "model.layers: is a list and cannot be changed on a "
+	    "resume: the checkpoint is of this network");
+}
+
+/* --- an edited job, without a daemon -------------------------------------- */
+
+T_CASE(what_a_daemon_refuses_of_a_resume_is_refused_without_one)
+{
+	static const struct {
+		const char *set, *words;
+	} no[] = {
+		{ "training.batch_size=5", "training.batch_size: is 8 and "
+		    "cannot be changed on a resume: the checkpoint counts "
+		    "batches of this size" },
+		{ "training.seed=2", "training.seed: is 1 and cannot be" },
+		{ "training.shuffle=false", "training.shuffle: is true and" },
+		{ "training.drop_last=true", "training.drop_last: is false" },
+		{ "training.loss=mse", "training.loss.type: is "
+		    "\"cross_entropy\" and cannot be" },
+		{ "training.optimizer.type=adamw", "training.optimizer.type: "
+		    "is \"adam\" and" },
+		{ "data.normalize=none", "data.normalize.type: is \"standard\" "
+		    "and cannot be" },
+		{ "model.input=[5]", "model.input: is not set and cannot be" },
+	};
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.epochs=2", "job.yaml");
+	for (size_t i = 0; i < RK_ARRAY_LEN(no); i++) {
+		t_eq_int(train("--run-dir", "r", "--set", no[i].set,
+		    "job.yaml"), TRAIN_REFUSED);
+		file_has("err", "cannot go on from step-000000012");
+		file_has("err", no[i].words);
+	}
+	/* Nothing has happened to the run. */
+	train_ok("--run-dir", "whole", "job.yaml");
+	train_ok("--run-dir", "r", "job.yaml");
+	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST);
+	/* Whoever begins anew may change what he likes. */
+	train_ok("--run-dir", "r", "--from", "none", "--set", no[0].set,
+	    "job.yaml");
+}
+
+T_CASE(every_fault_of_an_edited_job_is_named_and_what_may_change_changes)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.epochs=2", "job.yaml");
+	t_eq_int(train("--run-dir", "r", "--set", "training.seed=2", "--set",
+	    "training.batch_size=9", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.seed: is 1");
+	file_has("err", "training.batch_size: is 8");
+	train_ok("--run-dir", "r", "--set", "training.gradient_clip_norm=1",
+	    "--set", "training.log_every=2", "--set", "priority=3", "--set",
+	    "training.optimizer.weight_decay=0.1", "--set",
+	    "checkpoint.keep.last=9", "job.yaml");
+}
+
+T_CASE(momentum_cannot_begin_without_a_daemon_either)
+{
+	write_tiny("job.yaml",
+	    "  optimizer: {type: sgd, learning_rate: 0.05}\n");
+	train_ok("--run-dir", "r", "--set", "training.epochs=2", "job.yaml");
+	t_eq_int(train("--run-dir", "r", "--set",
+	    "training.optimizer.momentum=0.9", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.optimizer.momentum: cannot go from 0 to 0.9 "
+	    "on a resume, which the checkpoint has no state for");
+}
+
+T_CASE(a_leap_is_refused_without_a_daemon_too)
+{
+	cosine_to_its_end();
+	t_eq_int(train("--run-dir", "r", "--set", "training.epochs=6",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.epochs: makes the learning rate leap from "
+	    "0.000109 to 0.00571 at step 18: say training.schedule.on_resume");
+	t_eq_int(train("--run-dir", "r", "--set",
+	    "training.schedule.type=linear", "--set", "training.epochs=6",
+	    "--set", "training.schedule.on_resume=keep", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "training.schedule.type: would not be used");
+	/* A refusal opens no branch, and a rate that is said is meant. */
+	train_ok("--run-dir", "r", "--set", "training.epochs=6", "--set",
+	    "training.optimizer.learning_rate=0.002", "job.yaml");
+	t_check(access("r/checkpoints/step-000000036", F_OK) == 0);
+}
+
+T_CASE(a_checkpoint_that_recorded_no_job_is_gone_on_from_and_that_is_said)
+{
+	cosine_to_its_end();
+	make_old("r/checkpoints/" LAST);
+	train_ok("--run-dir", "r", "--set", "training.epochs=6", "job.yaml");
+	file_has("out", LAST " was written by a version that did not record "
+	    "its job: what may not change on a resume is not checked");
 }
 
 T_MAIN

@@ -1,0 +1,95 @@
+/*
+ * An edited job and an old checkpoint, without a daemon.
+ *
+ * A daemon holds a resume's overrides against the job as it was.  Here the job
+ * as it was is what the checkpoint has recorded of it, and what is asked for is
+ * whatever the job file says now.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+/* All faults, and which checkpoint they are about; behind them what has not
+ * been restored of it, which has the shapes. */
+static bool
+refuse(struct run *r, const struct ckpt_info *i, const struct rk_why *why)
+{
+	char *text = rk_why_text(why), *restored = r->fail.message;
+
+	r->fail = (struct failure){0};
+	run_fail(r, "bad_spec", true, "cannot go on from %s with the job as it "
+	    "is now (--from none begins anew): %s%s%s", i->dir, text,
+	    restored != NULL ? "; " : "", restored != NULL ? restored : "");
+	free(restored);
+	free(text);
+	return false;
+}
+
+/* The length is no part of the record, but of the schedule: the field that says
+ * it. */
+static void
+add_length(const struct spec_training *t, int64_t was, int64_t is,
+    json_t *changed)
+{
+	const bool by_steps = t->epochs == 0 || t->steps == is;
+
+	if (was != is)
+		js_put(changed, by_steps ? "training.steps" :
+		    "training.epochs", json_pack("[I, I]", (json_int_t)was,
+		    (json_int_t)is));
+}
+
+/* Would the learning rate leap?  As in the daemon, what a request says itself
+ * is meant: a rate that has changed, an on_resume that is there. */
+static enum rk_err
+check_rate(const struct run *r, const struct ckpt_info *i,
+    json_t *changed, struct rk_why *why)
+{
+	const struct spec_training *t = &r->spec->training;
+	const json_t *scale = json_object_get(i->state, "rate_scale");
+	const json_t *recorded = json_object_get(i->state, "schedule");
+	struct rk_why bad = {0};
+	struct schedule old;
+	struct schedule_request q = {
+		.old = &old, .step = i->step, .scale = 1, .changed = changed,
+		.terms = schedule_terms_of(t, r->steps_per_epoch),
+		.says_rate = json_object_get(changed,
+		    "training.optimizer.learning_rate") != NULL,
+		.says_on_resume = t->schedule.on_resume != SPEC_RESUME_UNSAID,
+	};
+
+	if (json_is_number(scale))
+		q.scale = json_number_value(scale);
+	/* What is no schedule is a fault of the checkpoint: restore.c. */
+	if (recorded == NULL || schedule_parse(recorded, &old, &bad) != RK_OK) {
+		rk_why_fini(&bad);
+		return RK_OK;
+	}
+	add_length(t, old.said.total, q.terms.total, changed);
+	return schedule_check(&q, NULL, NULL, why);
+}
+
+bool
+alone_may_go_on(struct run *r, const struct ckpt_info *i)
+{
+	const json_t *record = json_object_get(i->state, "spec");
+	struct rk_why why = {0};
+	json_t *changed = NULL;
+	bool ok = true;
+
+	if (r->rep.wire != NULL || strcmp(i->spec_digest, r->spec_digest) == 0)
+		return true;
+	if (record == NULL) {
+		report_event(&r->rep, "spec_unrecorded", "%s was written by a "
+		    "version that did not record its job: what may not change "
+		    "on a resume is not checked", i->dir);
+		return true;
+	}
+	if (spec_compare(record, r->spec, &changed, &why) != RK_OK ||
+	    check_rate(r, i, changed, &why) != RK_OK)
+		ok = refuse(r, i, &why);
+	json_decref(changed);
+	rk_why_fini(&why);
+	return ok;
+}
