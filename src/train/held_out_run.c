@@ -69,11 +69,11 @@ held_out_choose(struct run *r, struct start *start, bool ask)
 		return true;
 	if (start == NULL)
 		return !ask || ask_model(r);
-	start_wait(start);
+	if (!start_may(start, r))
+		return false;
 	if (start->rc == RK_OK)
 		return go_by_checkpoint(r, &start->info);
-	/* What cannot be gone on from is refused by start_decide(). */
-	return start->rc != RK_ENOENT || !warm_wanted(r) || ask_model(r);
+	return !warm_wanted(r) || ask_model(r);
 }
 
 void

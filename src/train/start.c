@@ -70,7 +70,7 @@ start_begin(struct start *s, const struct run *r)
 		start_main(s);
 }
 
-void
+static void
 start_wait(struct start *s)
 {
 	if (s->running)
@@ -188,8 +188,20 @@ refuse_cold(struct start *s, struct run *r, const char *reason)
 	    "none", detail);
 }
 
+static bool
+refuse_if_none(struct start *s, struct run *r)
+{
+	if (any_will_do(s) && (s->had || r->o->known >= 0))
+		return refuse_cold(s, r, "checkpoints_missing");
+	if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
+		return true;
+	return run_fail(r, "bad_checkpoint", true,
+	    "there is no checkpoint %s: %s", s->selector,
+	    rk_why_first(&s->why));
+}
+
 bool
-start_decide(struct start *s, struct run *r)
+start_may(struct start *s, struct run *r)
 {
 	size_t k;
 	json_t *sentence;
@@ -198,17 +210,12 @@ start_decide(struct start *s, struct run *r)
 	json_array_foreach(s->notes, k, sentence)
 		report_event(&r->rep, "checkpoint_bad", "%s",
 		    json_string_value(sentence));
+	json_array_clear(s->notes);
 	switch (s->rc) {
 	case RK_OK:
-		return go_on(s, r);
+		return true;
 	case RK_ENOENT:
-		if (any_will_do(s) && (s->had || r->o->known >= 0))
-			return refuse_cold(s, r, "checkpoints_missing");
-		if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
-			return begin_anew(r);
-		return run_fail(r, "bad_checkpoint", true,
-		    "there is no checkpoint %s: %s", s->selector,
-		    rk_why_first(&s->why));
+		return refuse_if_none(s, r);
 	case RK_EINVAL:
 	case RK_ECORRUPT:
 		return run_fail(r, "bad_checkpoint", true, "%s: %s",
@@ -221,4 +228,11 @@ start_decide(struct start *s, struct run *r)
 	default:
 		return run_fail_rc(r, s->rc, "cannot read the checkpoint");
 	}
+}
+
+bool
+start_decide(struct start *s, struct run *r)
+{
+	return start_may(s, r) &&
+	    (s->rc == RK_OK ? go_on(s, r) : begin_anew(r));
 }

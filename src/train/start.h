@@ -29,9 +29,10 @@ struct start {
 
 /* Nothing is to be started when the selector is none. */
 void start_begin(struct start *s, const struct run *r);
-/* The thread has ended: rc and info are there. */
-void start_wait(struct start *s);
-/* Waits for the thread; weights, optimiser and cursor of the run are set. */
+/* Waits for the thread.  True: rc is RK_OK, and info says from where the run can
+ * go on, or RK_ENOENT, and it may begin anew; else the run is refused. */
+bool start_may(struct start *s, struct run *r);
+/* The same, and weights, optimiser and cursor of the run are set. */
 bool start_decide(struct start *s, struct run *r);
 void start_end(struct start *s);
 

@@ -40,6 +40,22 @@ T_CASE(with_all_of_them_damaged_it_refuses_and_goes_on_when_one_is_back)
 	file_has("out", "goes on from step-000000002");
 }
 
+/* Its data must not be parted by the job's rule, nor its model be asked, before
+ * that is known. */
+T_CASE(with_all_of_them_damaged_it_asks_neither_split_nor_model)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_file("split.yaml", TINY_HEAD TINY_MODEL TINY_TRAINING TINY_ADAM
+	    "data: {train: {type: csv, path: train.csv, label: -1}, "
+	    "validation_split: 0.3}\n" TINY_CHECKPOINT);
+	train_ok("--run-dir", "r", "--set", "training.steps=1", "split.yaml");
+	spoil("r/checkpoints/step-000000001");
+	t_eq_int(train("--run-dir", "r", "--set", "data.validation_split=1e-9",
+	    "split.yaml"), TRAIN_WAITS);
+	t_eq_int(train("--run-dir", "r", "--set", "model.checkpoint=gone",
+	    "split.yaml"), TRAIN_WAITS);
+}
+
 T_CASE(told_to_it_begins_anew_and_does_so_again_after_a_crash)
 {
 	two_steps();
