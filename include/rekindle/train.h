@@ -119,7 +119,8 @@ void plan_free(struct plan *p);
 const char *plan_summary(const struct plan *p);
 /* {summary, strict, source, tensors_loaded, tensors_total, parameters_loaded,
  *  parameters_total, tensors: [{name, action, file_shape, file_dtype,
- *  model_shape, kind, elements}]} */
+ *  model_shape, kind, elements}]}; plan.json and what the daemon is told have
+ * `validation` too, the record in src/train/held_out.h with a `summary`. */
 json_t *plan_json(const struct plan *p, const char *source);
 /* Do it: copies go into the network, the rest is initialised from the seed. */
 enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed)

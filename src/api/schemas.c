@@ -86,6 +86,7 @@ const char openapi_schemas[] =
 	"    plan:\n"
 	"      description: the warm start's plan; of a single job only\n"
 	"      type: [object, 'null']\n"
+	"      properties: {validation: {$ref: '#/components/schemas/Split'}}\n"
 	"    spec:\n"
 	"      description: the normal form,\n"
 	"          with every default; of a single job only\n"
