@@ -78,6 +78,29 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
  * any CPU.  Either changes the last bits of results. */
 const char *kernel_backend(void);
 
+/*
+ * What decides the last bits of a step beside the job and its data: a run that
+ * goes on where one of these is another computes other bytes.
+ *
+ *	gemm      the library of the matrix product: "oneDNN 2.6.3"
+ *	gemm_isa  what that compiles for, "avx512_core" (DNNL_MAX_CPU_ISA may
+ *	          ask for less); for OpenBLAS its core, "SkylakeX"
+ *	loops     "avx2 fma" or "plain" (REKINDLE_SIMD)
+ *	updates   the same of the optimiser's updates, by the CPU alone
+ *	libm      "glibc 2.36 fma": exp, log, pow and cos in their variant for
+ *	          this CPU
+ *	compiler  of the loops: "gcc 12"
+ *
+ * All KERNEL_FACTS are set; that many is returned.
+ */
+#define KERNEL_FACTS    6
+#define KERNEL_FACT_MAX 64
+struct kernel_fact {
+	const char *key;                        /* static */
+	char value[KERNEL_FACT_MAX];
+};
+size_t kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS]);
+
 /* y[M,N] = act(x[M,K] w[N,K]^T + b[N]), act relu or none; b NULL: 0.  Bias and
  * activation are applied to each tile while it is in the cache. */
 void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,

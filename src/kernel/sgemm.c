@@ -32,7 +32,7 @@ struct product {
 };
 
 static bool use_openblas;
-static char backend[64];
+static char version[64], backend[64];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void
@@ -44,17 +44,20 @@ choose(void)
 	use_openblas = want != NULL && strcmp(want, "openblas") == 0;
 	openblas_set_num_threads(1);
 	if (use_openblas) {
-		/* OPENBLAS_VERSION is " OpenBLAS 0.3.21 ". */
-		char *words = xstrdup(OPENBLAS_VERSION), *rest = NULL;
+		/* "OpenBLAS 0.3.21 NO_LAPACKE ...": of the library that is
+		 * there, not of the one that we were built with. */
+		char *words = xstrdup(openblas_get_config()), *rest = NULL;
 		const char *name = strtok_r(words, " ", &rest);
 		const char *number = strtok_r(NULL, " ", &rest);
-		snprintf(backend, sizeof(backend), "%s %s (%s)",
-		    name ? name : "OpenBLAS", number ? number : "",
+		snprintf(version, sizeof(version), "%s %s",
+		    name ? name : "OpenBLAS", number ? number : "");
+		snprintf(backend, sizeof(backend), "%.30s (%.30s)", version,
 		    openblas_get_corename());
 		free(words);
 	} else {
-		snprintf(backend, sizeof(backend), "oneDNN %d.%d.%d", v->major,
+		snprintf(version, sizeof(version), "oneDNN %d.%d.%d", v->major,
 		    v->minor, v->patch);
+		snprintf(backend, sizeof(backend), "%s", version);
 	}
 }
 
@@ -92,6 +95,20 @@ kernel_backend(void)
 {
 	kernel_gemm_init();
 	return backend;
+}
+
+const char *
+kernel_gemm_version(void)
+{
+	kernel_gemm_init();
+	return version;
+}
+
+bool
+kernel_gemm_is_openblas(void)
+{
+	kernel_gemm_init();
+	return use_openblas;
 }
 
 static void

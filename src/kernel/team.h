@@ -12,6 +12,10 @@
 void kernel_gemm_init(void);
 void kernel_gemm_thread_init(void);
 
+/* The library behind the product: "oneDNN 2.6.3", "OpenBLAS 0.3.21". */
+const char *kernel_gemm_version(void);
+bool kernel_gemm_is_openblas(void);
+
 /* True on a thread that is working on a piece of a job of several. */
 bool kernel_inside(void);
 

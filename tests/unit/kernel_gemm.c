@@ -89,6 +89,65 @@ T_CASE(products_by_onednn_agree_too)
 	check_shapes();
 }
 
+/* A fact of kernel_arithmetic(); the caller's to free. */
+static char *
+fact(const char *key)
+{
+	struct kernel_fact v[KERNEL_FACTS];
+	const size_t n = kernel_arithmetic(v);
+	char *found = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		t_check(v[i].value[0] != '\0');
+		if (strcmp(v[i].key, key) == 0)
+			found = xstrdup(v[i].value);
+	}
+	t_check(found != NULL);
+	return found;
+}
+
+T_CASE(the_arithmetic_names_the_library_and_what_it_computes_for)
+{
+	char *gemm = fact("gemm"), *isa = fact("gemm_isa");
+	char *libm = fact("libm"), *compiler = fact("compiler");
+
+	t_eq_str(gemm, kernel_backend());
+	t_has(gemm, "oneDNN ");
+	t_check(strstr(isa, "isa 0x") == NULL);
+	t_has(libm, "glibc 2.");
+	t_check(strstr(compiler, "gcc ") || strstr(compiler, "clang "));
+	free(gemm);
+	free(isa);
+	free(libm);
+	free(compiler);
+}
+
+T_CASE(what_the_environment_chooses_is_in_the_arithmetic)
+{
+	setenv("REKINDLE_GEMM", "openblas", 1);
+	setenv("REKINDLE_SIMD", "plain", 1);
+	setenv("DNNL_MAX_CPU_ISA", "SSE41", 1);
+	char *gemm = fact("gemm"), *core = fact("gemm_isa");
+	char *loops = fact("loops");
+
+	t_has(gemm, "OpenBLAS 0.");
+	t_has(kernel_backend(), gemm);
+	t_has(kernel_backend(), core);
+	t_eq_str(loops, "plain");
+	free(gemm);
+	free(core);
+	free(loops);
+}
+
+T_CASE(less_of_the_cpu_is_another_arithmetic)
+{
+	setenv("DNNL_MAX_CPU_ISA", "SSE41", 1);
+	char *isa = fact("gemm_isa");
+
+	t_eq_str(isa, "sse41");
+	free(isa);
+}
+
 T_CASE(products_without_a_team_agree_too)
 {
 	check(false, true, 64, 256, 100, 0);

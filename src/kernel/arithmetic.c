@@ -1,0 +1,93 @@
+/* What decides the last bits of a step, beside the job and its data. */
+#include <cblas.h>
+#include <dnnl.h>
+#include <gnu/libc-version.h>
+#include <string.h>
+
+#include "rekindle/kernel.h"
+#include "loops.h"
+#include "team.h"
+#include "twice.h"
+
+/*
+ * What oneDNN's products of floats differ by.  Beyond AVX-512 for servers its
+ * families add instructions for bytes and for bfloat16 alone.
+ */
+static const struct {
+	dnnl_cpu_isa_t isa;
+	const char *word;
+} isas[] = {
+	{ dnnl_cpu_isa_sse41, "sse41" },
+	{ dnnl_cpu_isa_avx, "avx" },
+	{ dnnl_cpu_isa_avx2, "avx2" },
+	{ dnnl_cpu_isa_avx2_vnni, "avx2" },
+	{ dnnl_cpu_isa_avx512_mic, "avx512_mic" },
+	{ dnnl_cpu_isa_avx512_mic_4ops, "avx512_mic" },
+	{ dnnl_cpu_isa_avx512_core, "avx512_core" },
+	{ dnnl_cpu_isa_avx512_core_vnni, "avx512_core" },
+	{ dnnl_cpu_isa_avx512_core_bf16, "avx512_core" },
+	{ dnnl_cpu_isa_avx512_core_amx, "avx512_core" },
+};
+
+static void
+put_isa(char out[KERNEL_FACT_MAX])
+{
+	const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(isas); i++) {
+		if (isas[i].isa == isa) {
+			snprintf(out, KERNEL_FACT_MAX, "%s", isas[i].word);
+			return;
+		}
+	}
+	snprintf(out, KERNEL_FACT_MAX, "isa 0x%x", (unsigned)isa);
+}
+
+static const char *
+loops_word(bool fast)
+{
+	return fast ? "avx2 fma" : "plain";
+}
+
+/* glibc chooses among the variants of its functions by the CPU. */
+static const char *
+libm_variant(void)
+{
+#if defined(__x86_64__)
+	return __builtin_cpu_supports("fma") ? " fma" : "";
+#else
+	return "";
+#endif
+}
+
+#if defined(__clang__)
+#define COMPILER "clang"
+#define COMPILER_MAJOR __clang_major__
+#else
+#define COMPILER "gcc"
+#define COMPILER_MAJOR __GNUC__
+#endif
+
+size_t
+kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS])
+{
+	static const char *const keys[KERNEL_FACTS] = { "gemm", "gemm_isa",
+		"loops", "updates", "libm", "compiler" };
+
+	for (size_t i = 0; i < KERNEL_FACTS; i++)
+		v[i].key = keys[i];
+	snprintf(v[0].value, KERNEL_FACT_MAX, "%s", kernel_gemm_version());
+	if (kernel_gemm_is_openblas())
+		snprintf(v[1].value, KERNEL_FACT_MAX, "%s",
+		    openblas_get_corename());
+	else
+		put_isa(v[1].value);
+	snprintf(v[2].value, KERNEL_FACT_MAX, "%s",
+	    loops_word(kernel_loops() == &kernel_loops_fast));
+	snprintf(v[3].value, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
+	snprintf(v[4].value, KERNEL_FACT_MAX, "glibc %s%s",
+	    gnu_get_libc_version(), libm_variant());
+	snprintf(v[5].value, KERNEL_FACT_MAX, "%s %d", COMPILER,
+	    COMPILER_MAJOR);
+	return KERNEL_FACTS;
+}
