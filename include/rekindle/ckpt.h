@@ -73,6 +73,13 @@ struct ckpt_info {
 	                                   NULL: from before there was one */
 	json_t *state;                  /* the trainer's own words: running
 	                                   sums, best so far; object, owned */
+	json_t *arithmetic;             /* what the bits of a step depended on:
+	                                   object of texts (kernel.h), owned;
+	                                   NULL: written by a version that did
+	                                   not record it */
+	json_t *inexact;                /* why these are not the bytes of a run
+	                                   that nothing interrupted; see below;
+	                                   owned; NULL: they are */
 	struct ckpt_file files[CKPT_MAX_FILES];
 	int nfiles;
 	uint64_t bytes;                 /* of all files */
@@ -80,6 +87,14 @@ struct ckpt_info {
 	char **names;                   /* people's names for it, then NULL;
 	                                   owned; by ckpt_list, ckpt_read */
 };
+/*
+ * inexact: {reason, attempt, step, message}.  reason: arithmetic_changed, or
+ * arithmetic_unknown: an attempt went on from a checkpoint that does not say
+ * what it was computed with.  It is that of the first such attempt on the way
+ * here, and goes from checkpoint to checkpoint; a run that goes on from one that
+ * was taken before has nothing of it.
+ */
+#define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
 /* As the API shows it: all fields but state, "checkpoint" for dir, and names; a
  * new reference. */

@@ -52,6 +52,12 @@
  *	training.gradient_clip_norm  0: off; to 1e9
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
  *	training.log_every   50 steps between metric lines of the training loss
+ *	training.exact   prefer | require; prefer: an attempt that cannot compute
+ *	                 the same bytes (another instruction set, library or
+ *	                 kernel than the checkpoint's) says so and goes on;
+ *	                 require: it does not begin, and the job waits, paused
+ *	                 (arithmetic_changed), also where an older checkpoint does
+ *	                 not say what it was computed with
  *	data             *
  *	data.train       * see struct spec_source
  *	data.validation  another source of the same type, or
@@ -222,6 +228,8 @@ struct spec_schedule {
 	enum spec_on_resume on_resume;
 };
 
+enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
+
 struct spec_training {
 	char *resume_from;
 	int64_t epochs, steps;
@@ -234,6 +242,7 @@ struct spec_training {
 	double gradient_clip_norm;
 	double warm_start_lr_scale;
 	int64_t log_every;
+	enum spec_exact exact;
 };
 
 /*
@@ -335,7 +344,7 @@ enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* SHA-256 of the normal form of what decides the weights: model, training (but
- * for resume_from and log_every) and data; not name, priority, labels,
+ * for resume_from, log_every and exact) and data; not name, priority, labels,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
  * are, with the digest that pins them.  What data.split_seed and data.split are
  * by themselves is left out, so that jobs from before these have their old
@@ -424,5 +433,6 @@ extern const char *const spec_activation_words[];
 extern const char *const spec_optim_words[];
 extern const char *const spec_schedule_words[];
 extern const char *const spec_on_resume_words[];        /* [0]: "start" */
+extern const char *const spec_exact_words[];
 
 #endif

@@ -22,8 +22,10 @@
  * A job's progress, in memory and in its row: {step, steps_total, epoch,
  * epochs_total, parameters, schedule: {what schedule_look() gives}, loss,
  * accuracy, learning_rate, stall_ratio, checkpoint, checkpoint_step, metrics:
- * {...}}, and while it runs samples_per_second and eta_seconds.  The row's is
- * as old as the last checkpoint.
+ * {...}, exact (true: its bytes are those
+ * of a run that nothing interrupted; false; null: not known), inexact (where it
+ * is not true, why: ckpt.h)}, and while it runs samples_per_second and
+ * eta_seconds.  The row's is as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
@@ -51,6 +53,11 @@
  * the outcome, and its job the reason, `out_of_memory`, with what there was and
  * what to set; it is a crash, and tried again by the same rules.  Of several such
  * ends in a row the first and the last one say all of it.
+ *
+ * A job with training.exact require, whose trainer cannot compute what its
+ * checkpoint was computed with, is PAUSED with the reason `arithmetic_changed`;
+ * the event's data have {checkpoint, was, is}, facts of kernel.h by name.  It is
+ * resumed where they are the same again, or with another training.exact.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:

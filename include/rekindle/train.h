@@ -20,14 +20,16 @@
  *	                      can be used, wait and do not begin anew
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
- *	    --summary         print network, data and the memory it takes as JSON
- *	                      and end;  --plan: the plan of the warm start
+ *	    --summary         print network, data, the memory it takes and what
+ *	                      it is computed with as JSON and end;  --plan: the
+ *	                      plan of the warm start
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
  *	would lose what it knew, and a person decides: its checkpoints are gone or
- *	damaged (--from none begins anew), or its data has changed (--accept data
- *	goes on)
+ *	damaged (--from none begins anew), its data has changed (--accept data
+ *	goes on), or its bytes would not be those of an uninterrupted run and
+ *	training.exact is require (--set training.exact=prefer goes on)
  *
  * An edited job.  Run again with the same run directory, the job is held
  * against what the checkpoint has recorded of the job that made it: what a

@@ -12,8 +12,10 @@
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch, schedule (object: what
- *	            schedule_look() gives), refused (true: nothing is begun,
- *	            `failed` follows, and of the other fields only pid counts)
+ *	            schedule_look() gives), arithmetic (object of
+ *	            texts, kernel.h), inexact (see ckpt.h; left out: exact),
+ *	            refused (true: nothing is begun, `failed` follows, and of
+ *	            the other fields only pid counts)
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
@@ -29,9 +31,10 @@
  *	failed      reason (a word: non_finite_loss, bad_spec, bad_data,
  *	            bad_checkpoint, warm_start, no_memory, disk_full, read_only,
  *	            io, internal, and those that pause the job: data_changed,
- *	            checkpoints_missing, checkpoints_unreadable), message,
- *	            permanent (true: trying again cannot help), details (an
- *	            object for the event, or none)
+ *	            arithmetic_changed, checkpoints_missing,
+ *	            checkpoints_unreadable), message, permanent (true: trying
+ *	            again cannot help), details (an object for the event, or
+ *	            none)
  * Daemon to trainer
  *	hello       version
  *	checkpoint  name ("" for none): commit one at the next step boundary
@@ -75,6 +78,7 @@ struct wire_msg {
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;
 	const char *name, *digest, *reason;
 	const json_t *plan, *metric, *metrics, *details, *schedule;
+	const json_t *arithmetic, *inexact;
 	enum log_level level;
 	enum wire_outcome outcome;
 	bool permanent, refused, has_loss, has_accuracy;

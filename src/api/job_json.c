@@ -3,11 +3,23 @@
 
 #include <string.h>
 
-/* What the trainer said last, or else what was written down last. */
+static void
+put_tree(struct strbuf *b, const char *key, const json_t *v)
+{
+	char *text = v != NULL ? rkj_text(v) : NULL;
+
+	put_key(b, key);
+	sb_adds(b, text != NULL ? text : "null");
+	free(text);
+}
+
+/* What the trainer said last, or else what was written down last; and of that
+ * what is a fact of the job. */
 static void
 put_progress(struct strbuf *b, struct api *a, const struct job_row *r)
 {
 	const json_t *live = sup_progress(a->sup, r->id);
+	json_t *kept = NULL;
 
 	put_key(b, "progress");
 	if (live != NULL && json_object_size(live) > 0) {
@@ -16,7 +28,13 @@ put_progress(struct strbuf *b, struct api *a, const struct job_row *r)
 		free(text);
 	} else {
 		put_raw(b, r->progress, "{}");
+		if (rkj_parse_json(r->progress, strlen(r->progress), &kept,
+		    NULL) == RK_OK)
+			live = kept;
 	}
+	put_tree(b, "exact", json_object_get(live, "exact"));
+	put_tree(b, "inexact", json_object_get(live, "inexact"));
+	json_decref(kept);
 }
 
 static void

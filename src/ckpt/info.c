@@ -13,6 +13,8 @@
 #include "impl.h"
 
 #define SIZE_LIMIT ((int64_t)1 << 56)   /* of a file; sums don't overflow */
+#define TEXT_LIMIT      128
+#define SENTENCE_LIMIT  4096
 
 void
 ckpt_info_fini(struct ckpt_info *i)
@@ -20,6 +22,8 @@ ckpt_info_fini(struct ckpt_info *i)
 	json_decref(i->metrics);
 	json_decref(i->split);
 	json_decref(i->state);
+	json_decref(i->arithmetic);
+	json_decref(i->inexact);
 	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++)
 		free(i->names[k]);
 	free(i->names);
@@ -51,6 +55,12 @@ static json_t *
 object_or_empty(json_t *v)
 {
 	return v != NULL ? json_incref(v) : json_object();
+}
+
+static json_t *
+object_or_null(json_t *v)
+{
+	return v != NULL ? json_incref(v) : json_null();
 }
 
 static json_t *
@@ -92,6 +102,8 @@ common_json(const struct ckpt_info *i)
 	put(o, "metrics", object_or_empty(i->metrics));
 	put(o, "split", i->split != NULL ? json_incref(i->split) :
 	    json_null());
+	put(o, "arithmetic", object_or_null(i->arithmetic));
+	put(o, "inexact", object_or_null(i->inexact));
 	put(o, "files", files_json(i));
 	return o;
 }
@@ -184,6 +196,59 @@ get_object(struct rkj_obj *o, const char *key)
 	return json_incref(v);
 }
 
+/* Versions before did not write these two. */
+static json_t *
+get_object_or_null(struct rkj_obj *o, const char *key)
+{
+	json_t *v = json_object_get(o->v, key);
+
+	return v == NULL || json_is_null(v) ? NULL : get_object(o, key);
+}
+
+static json_t *
+get_arithmetic(struct rkj_obj *o)
+{
+	json_t *a = get_object_or_null(o, "arithmetic"), *v;
+	const char *key;
+
+	if (json_object_size(a) > CKPT_ARITHMETIC_MAX)
+		rkj_fault(o, "arithmetic", "has more than %d texts",
+		    CKPT_ARITHMETIC_MAX);
+	json_object_foreach(a, key, v) {
+		if (!json_is_string(v) || json_string_length(v) > TEXT_LIMIT ||
+		    strlen(key) > TEXT_LIMIT) {
+			rkj_fault(o, "arithmetic", "has more than texts of at "
+			    "most %d bytes", TEXT_LIMIT);
+			break;
+		}
+	}
+	return a;
+}
+
+static json_t *
+get_inexact(struct rkj_obj *in)
+{
+	json_t *v = get_object_or_null(in, "inexact");
+	int64_t n;
+	char *s = NULL;
+	struct rkj_obj o;
+
+	if (v == NULL)
+		return NULL;
+	rkj_open(&o, v, "inexact", in->why);
+	if (rkj_str(&o, "reason", &s, TEXT_LIMIT, RKJ_REQUIRED) &&
+	    !rk_name_ok(s))
+		rkj_fault(&o, "reason", "is no word");
+	free(s);
+	s = NULL;
+	rkj_str(&o, "message", &s, SENTENCE_LIMIT, RKJ_REQUIRED);
+	free(s);
+	rkj_int(&o, "attempt", &n, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "step", &n, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_close_lenient(&o);
+	return v;
+}
+
 static void
 get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 {
@@ -256,6 +321,8 @@ get_fields(struct ckpt_info *i, const json_t *tree, struct rk_why *why)
 	i->state = get_object(&o, "state");
 	if (rkj_any(&o, "split") != NULL)
 		i->split = get_object(&o, "split");
+	i->arithmetic = get_arithmetic(&o);
+	i->inexact = get_inexact(&o);
 	get_files(i, json_object_get(tree, "files"), why);
 	rkj_close_lenient(&o);
 }

@@ -210,6 +210,22 @@ show_schedule(const json_t *p)
 		printf("; since step %s (%s)\n", since, by);
 }
 
+/* "no, since attempt 3 from step 1,200: the arithmetic has changed since ..." */
+static void
+show_exact(const json_t *job)
+{
+	const json_t *exact = json_object_get(job, "exact");
+	const json_t *why = json_object_get(job, "inexact");
+
+	if (json_is_true(exact))
+		line("exact", "yes");
+	else if (json_is_object(why))
+		printf("%-12s %s since attempt %.0f, from step %.0f: %s\n",
+		    "exact", json_is_false(exact) ? "no," : "not known",
+		    cli_num(why, "attempt", 0), cli_num(why, "step", 0),
+		    cli_str(why, "message"));
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -242,6 +258,7 @@ show_job(const json_t *job)
 	}
 	show_known(job);
 	show_schedule(json_object_get(job, "progress"));
+	show_exact(job);
 	line("warm start", cli_str(job, "plan_summary"));
 	line("validation", cli_str(json_object_get(json_object_get(job,
 	    "plan"), "validation"), "summary"));

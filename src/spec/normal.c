@@ -233,6 +233,7 @@ sp_json_training(const struct spec_training *t)
 	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
 	put(o, "warm_start", warm);
 	put_int(o, "log_every", t->log_every);
+	put_str(o, "exact", spec_exact_words[t->exact]);
 	return o;
 }
 
@@ -348,9 +349,11 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_t *o = json_object(), *training = sp_json_training(&s->training);
 	json_t *data = sp_json_data(s);
 
-	/* Where to go on from and how often to report change no weight. */
+	/* Where to go on from, how often to report and whom to refuse change no
+	 * weight. */
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
+	json_object_del(training, "exact");
 	put(o, "training", training);
 	if (s->model.checkpoint == NULL && s->data.split_seed == 1)
 		json_object_del(data, "split_seed");

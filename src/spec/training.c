@@ -4,6 +4,8 @@
 
 #include "read.h"
 
+const char *const spec_exact_words[] = { "prefer", "require", NULL };
+
 static void
 read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
 {
@@ -48,6 +50,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	struct sp_obj s;
 	struct rkj_obj *o = &s.o;
 	int64_t seed = 1;
+	int exact = SPEC_EXACT_PREFER;
 
 	t->batch_size = 64;
 	t->shuffle = true;
@@ -64,6 +67,8 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	rkj_real(o, "gradient_clip_norm", &t->gradient_clip_norm, 0, 1e9,
 	    RKJ_OPTIONAL);
 	rkj_int(o, "log_every", &t->log_every, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
+	rkj_enum(o, "exact", &exact, spec_exact_words, RKJ_OPTIONAL);
+	t->exact = (enum spec_exact)exact;
 	sp_read_loss(&t->loss, rkj_any(o, "loss"), why);
 	sp_read_optim(&t->optim, rkj_any(o, "optimizer"), why);
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);

@@ -35,13 +35,14 @@ struct verdict {
 /*
  * What a trainer found that is no fault of the job and no crash: the job is
  * PAUSED with that reason, and nothing is counted against it.  A person decides
- * (accept: the word for a resume), or what is missing may come back.
+ * (with: the option of a resume), or what is missing may come back.
  */
 static const struct pausing {
-	const char *reason, *accept;    /* accept: NULL, none helps */
+	const char *reason, *with;      /* with: NULL, none helps */
 	enum known known;
 } pausings[] = {
-	{ "data_changed", "data", KNOWN_THERE },
+	{ "data_changed", "--accept data", KNOWN_THERE },
+	{ "arithmetic_changed", "--set training.exact=prefer", KNOWN_THERE },
 	{ "checkpoints_missing", NULL, KNOWN_MISSING },
 	{ "checkpoints_unreadable", NULL, KNOWN_UNREADABLE },
 };
@@ -204,9 +205,9 @@ judge_waits(const struct run *run, const struct job_row *r, struct verdict *v)
 		v->later = true;
 	} else if (p != NULL) {
 		say(v, JOB_PAUSED, "failed", p->reason, p->reason,
-		    p->accept == NULL ? xstrdup(run->fail_message) :
+		    p->with == NULL ? xstrdup(run->fail_message) :
 		    xasprintf("%s; to go on all the same: rekindle resume %s "
-		    "--accept %s", run->fail_message, r->id, p->accept));
+		    "%s", run->fail_message, r->id, p->with));
 		v->data = json_incref(run->fail_details);
 	} else if (!run->done && !run->no_means &&
 	    !(run->failed && disk_reason(run->fail_reason)) &&

@@ -28,7 +28,7 @@ extern char **environ;
 static const char *const env_kept[] = {
 	"PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
 	"ASAN_", "UBSAN_", "LSAN_", "OMP_", "GOMP_", "OPENBLAS_", "ONEDNN_",
-	"DNNL_", "REKINDLE_TRAIN_",
+	"DNNL_", "REKINDLE_TRAIN_", "REKINDLE_GEMM", "REKINDLE_SIMD",
 };
 
 static bool

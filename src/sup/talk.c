@@ -137,6 +137,46 @@ set_schedule(json_t *p, const json_t *said)
 		json_decref(v);
 }
 
+/* Why not, where a trainer says that its run is not exact, from a stranger's
+ * object; NULL when that makes no sense. */
+static json_t *
+why_inexact(const json_t *said)
+{
+	const char *reason = json_string_value(json_object_get(said,
+	    "reason"));
+	const json_t *attempt = json_object_get(said, "attempt");
+	const json_t *step = json_object_get(said, "step");
+
+	if (reason == NULL || !rk_name_ok(reason) ||
+	    !json_is_integer(attempt) || !json_is_integer(step))
+		return NULL;
+	char *message = clean(json_string_value(json_object_get(said,
+	    "message")));
+	json_t *v = json_pack("{s:s, s:I, s:I, s:s}", "reason", reason,
+	    "attempt", json_integer_value(attempt),
+	    "step", json_integer_value(step), "message", message);
+	free(message);
+	return v;
+}
+
+/* exact: true, false, or null for not known. */
+static void
+note_exactness(json_t *progress, const struct wire_msg *m)
+{
+	json_t *why = m->inexact != NULL ? why_inexact(m->inexact) : NULL;
+	const char *reason = json_string_value(json_object_get(why, "reason"));
+
+	json_object_del(progress, "inexact");
+	if (m->inexact == NULL)
+		set(progress, "exact", json_true());
+	else if (why == NULL || strcmp(reason, "arithmetic_unknown") == 0)
+		set(progress, "exact", json_null());
+	else
+		set(progress, "exact", json_false());
+	if (why != NULL)
+		set(progress, "inexact", why);
+}
+
 static void
 on_hello(struct run *run, const struct wire_msg *m)
 {
@@ -177,6 +217,8 @@ on_hello(struct run *run, const struct wire_msg *m)
 	set(p, "epochs_total", json_integer(m->epochs_total));
 	set(p, "parameters", json_integer(m->parameters));
 	set_schedule(p, m->schedule);
+	if (m->arithmetic != NULL)
+		note_exactness(p, m);
 	if (m->from != NULL && m->from[0] != '\0') {
 		set(p, "checkpoint", json_string(m->from));
 		set(p, "checkpoint_step", json_integer(m->step));

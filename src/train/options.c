@@ -28,7 +28,8 @@ const char train_usage[] =
     "                    that can be used, do not begin anew\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
-    "  --summary         print network, data and memory as JSON and end\n"
+    "  --summary         print network, data, memory and arithmetic as JSON\n"
+    "                    and end\n"
     "  --plan            print the plan of the warm start as JSON and end\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
@@ -41,7 +42,8 @@ const char train_usage[] =
     "exit: 0 finished, or stopped with a checkpoint; 1 failed; 2 wrong usage;\n"
     "3 the job, its data or its model are wrong and trying again cannot help;\n"
     "4 a person decides: the checkpoints are gone or damaged (--from none begins\n"
-    "anew), or the data has changed (--accept data goes on)\n";
+    "anew), the data has changed (--accept data goes on), or the arithmetic has\n"
+    "and training.exact is require (--set training.exact=prefer goes on)\n";
 
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,

@@ -99,6 +99,8 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.metrics = run_metrics(r, true),
 		.state = state_json(r),
 		.split = held_out_json(&r->held),
+		.arithmetic = exact_arithmetic(),
+		.inexact = json_incref(r->inexact),
 	};
 	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
 	if (r->o->job_id != NULL)

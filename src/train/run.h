@@ -14,6 +14,7 @@
  *	held_out.c, held_out_run.c  what is validated on, and who was trained
  *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
+ *	exact.c    is it bit for bit what a run without an interruption computes?
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	due.c      when a checkpoint is due, and taking it
@@ -125,6 +126,7 @@ struct run {
 	json_t *spec_record;            /* for the checkpoints */
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
+	json_t *inexact;                /* see ckpt.h; owned, NULL: exact */
 	struct cursor at;
 	/* Checkpoints: due.c. */
 	struct {
@@ -220,6 +222,15 @@ struct score run_score(const struct run *r, const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
  * only what was measured on its own weights. */
 json_t *run_metrics(const struct run *r, bool for_checkpoint);
+
+/*
+ * exact.c.  What a step is computed with; a new reference.  May the run go on
+ * from this checkpoint?  And when it does: say so if it was computed with
+ * something else, and keep that in r->inexact.
+ */
+json_t *exact_arithmetic(void);
+bool exact_allows(struct run *r, const struct ckpt_info *i);
+void exact_tell(struct run *r, const struct ckpt_info *i);
 
 /* loop.c: to the end, or until somebody asks the run to leave; the last
  * checkpoint is committed and ask.outcome says which. */

@@ -116,7 +116,8 @@ go_on(struct start *s, struct run *r)
 	struct rate_change rate;
 
 	bool ok = run_restore(r, i, s->model, s->optim);
-	if (!alone_may_go_on(r, i) || !ok || !rate_go_on(r, i, &rate))
+	if (!alone_may_go_on(r, i) || !ok || !exact_allows(r, i) ||
+	    !rate_go_on(r, i, &rate))
 		return false;
 	enum rk_err rc = ckpt_branch_from(r->ckpt, i->dir, &r->branch);
 	if (rc != RK_OK)
@@ -131,6 +132,7 @@ go_on(struct start *s, struct run *r)
 	    "%lld, sample %lld of %lld", i->dir, (long long)i->step,
 	    (long long)i->epoch, (long long)i->sample,
 	    (long long)r->train->n);
+	exact_tell(r, i);
 	tell_changes(r, i);
 	if (i->split == NULL && r->held.how.rule == DATA_SPLIT_PERMUTATION)
 		report_event(&r->rep, "split", "%s was split by a version "

@@ -87,10 +87,11 @@ summary(struct run *r, const struct run_memory *m)
 {
 	if (m->total <= m->limit && !run_build(r, m))
 		return NULL;
-	json_t *o = json_pack("{s:s, s:o, s:{s:o, s:o}, s:o, s:I, s:I, s:I}",
+	json_t *o = json_pack("{s:s, s:o, s:{s:o, s:o}, s:o, s:o, s:I, s:I, "
+	    "s:I}",
 	    "name", r->spec->name, "model", model_json(r, m), "data",
 	    "train", data_json(r->train), "validation", data_json(r->valid),
-	    "memory", memory_json(m),
+	    "memory", memory_json(m), "arithmetic", exact_arithmetic(),
 	    "checkpoint_bytes", (json_int_t)m->checkpoint,
 	    "steps_per_epoch", (json_int_t)r->steps_per_epoch,
 	    "steps_total", (json_int_t)r->steps_total);

@@ -53,6 +53,8 @@ static const struct field {
 	{ "epochs_total", K_COUNT, T(HELLO), 0, F(epochs_total), NO_HAS },
 	{ "parameters", K_COUNT, T(HELLO), 0, F(parameters), NO_HAS },
 	{ "schedule", K_OBJECT, T(HELLO), 0, F(schedule), NO_HAS },
+	{ "arithmetic", K_OBJECT, T(HELLO), 0, F(arithmetic), NO_HAS },
+	{ "inexact", K_OBJECT, T(HELLO), 0, F(inexact), NO_HAS },
 	{ "step", K_COUNT, T(HELLO) | T(PROGRESS) | T(CHECKPOINT) | T(DONE),
 	    T(PROGRESS), F(step), NO_HAS },
 	{ "epoch", K_COUNT, T(HELLO) | T(PROGRESS) | T(CHECKPOINT), 0,

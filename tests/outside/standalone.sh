@@ -218,7 +218,7 @@ addresses() {
 	has "$(cat err)" "names no such address"
 }
 
-t_case "--summary tells network, data and memory as JSON and begins nothing"
+t_case "--summary tells network, data, memory and arithmetic as JSON and begins nothing"
 summary() {
 	EPOCHS=2 tiny_job
 	exits 0 train --summary tiny.yaml
@@ -229,6 +229,7 @@ summary() {
 	eq "$(jq '.data.train.samples, .data.validation.samples' out | xargs)" "900 100" samples
 	eq "$(jq '.steps_per_epoch, .steps_total' out | xargs)" "57 114" steps
 	eq "$(jq '.memory.fits' out)" true "fits"
+	has "$(jq -r .arithmetic.gemm out)" "oneDNN "
 	# One that does not fit is told as such, with the numbers.
 	exits 0 train --summary --set 'model.sizes=[4, 10000, 10000, 3]' tiny.yaml
 	eq "$(jq '.memory.fits' out)" false "fits"

@@ -296,6 +296,15 @@ file_entry(const char *name)
 	    "sha256", z);
 }
 
+static json_t *
+long_text(void)
+{
+	char text[200];
+
+	memset(text, 'a', sizeof(text));
+	return json_stringn(text, sizeof(text));
+}
+
 T_CASE(a_checkpoint_json_that_lies_is_refused)
 {
 	struct ckpt *c = folder();
@@ -310,6 +319,15 @@ T_CASE(a_checkpoint_json_that_lies_is_refused)
 		{ "state", json_integer(1) },
 		{ "spec_digest", json_string("abc") },
 		{ "producer", json_integer(1) },
+		{ "arithmetic", json_string("oneDNN") },
+		{ "arithmetic", json_pack("{s:i}", "gemm", 2) },
+		{ "arithmetic", json_pack("{s:o}", "gemm", long_text()) },
+		{ "inexact", json_true() },
+		{ "inexact", json_pack("{s:s}", "reason", "x") },
+		{ "inexact", json_pack("{s:s, s:i, s:i, s:s}", "reason",
+		    "../x", "attempt", 1, "step", 1, "message", "") },
+		{ "inexact", json_pack("{s:s, s:i, s:i, s:s}", "reason",
+		    "x", "attempt", -1, "step", 1, "message", "") },
 		{ "files", json_array() },
 		{ "files", json_object() },
 		{ "files", json_pack("[o]", file_entry("../../etc/passwd")) },

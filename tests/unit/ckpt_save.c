@@ -43,6 +43,37 @@ T_CASE(what_is_saved_is_loaded)
 	ckpt_close(&c);
 }
 
+T_CASE(the_arithmetic_and_what_broke_it_are_kept_and_shown)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i = info_at(5), out;
+	struct tensor_set *m = tensors(5, 2);
+
+	i.arithmetic = json_pack("{s:s}", "gemm", "oneDNN 2.6.3");
+	i.inexact = json_pack("{s:s, s:i, s:i, s:s}", "reason",
+	    "arithmetic_changed", "attempt", 2, "step", 3, "message", "was x");
+	t_eq_int(ckpt_save(c, &i, m, NULL, NULL), RK_OK);
+	t_eq_int(ckpt_read(c, "step-000000005", &out), RK_OK);
+	t_check(json_equal(out.arithmetic, i.arithmetic));
+	t_check(json_equal(out.inexact, i.inexact));
+	json_t *shown = ckpt_info_json(&out);
+	t_check(json_equal(json_object_get(shown, "inexact"), i.inexact));
+	json_decref(shown);
+	ckpt_info_fini(&out);
+	ckpt_info_fini(&i);
+	/* One that has neither. */
+	i = save(c, 6, 0.5);
+	t_eq_int(ckpt_read(c, "step-000000006", &out), RK_OK);
+	t_check(out.arithmetic == NULL && out.inexact == NULL);
+	shown = ckpt_info_json(&out);
+	t_check(json_is_null(json_object_get(shown, "arithmetic")));
+	json_decref(shown);
+	ckpt_info_fini(&out);
+	ckpt_info_fini(&i);
+	tensor_set_free(m);
+	ckpt_close(&c);
+}
+
 T_CASE(an_optimiser_without_state_has_no_file)
 {
 	struct ckpt *c = folder();

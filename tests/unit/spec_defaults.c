@@ -33,6 +33,7 @@ T_CASE(a_short_job_gets_every_default)
 	t_near(t->gradient_clip_norm, 0, 0);
 	t_near(t->warm_start_lr_scale, 0.2, 0);
 	t_eq_int(t->log_every, 50);
+	t_eq_int(t->exact, SPEC_EXACT_PREFER);
 	t_eq_int(t->schedule.type, SPEC_S_CONSTANT);
 	t_eq_int(t->schedule.warmup, 0);
 	t_eq_int(s->data.train.type, SPEC_IDX);

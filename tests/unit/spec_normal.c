@@ -34,7 +34,7 @@ static const char *const variants[] = {
 	    "bias: false}]}}",
 	/* Nothing as it is by default, so that what is left out is missed. */
 	"{training: {epochs: 3, steps: 9, batch_size: 7, drop_last: true, "
-	    "shuffle: false, seed: 5, log_every: 3, resume_from: best, "
+	    "shuffle: false, seed: 5, log_every: 3, exact: require, resume_from: best, "
 	    "warm_start: {learning_rate_scale: 0.5}, "
 	    "loss: {type: cross_entropy, label_smoothing: 0.25}, "
 	    "optimizer: {type: rmsprop, learning_rate: 0.5, momentum: 0.5, "
@@ -142,6 +142,7 @@ same_training(const struct spec_training *a, const struct spec_training *b)
 	SAME(a, b, gradient_clip_norm);
 	SAME(a, b, warm_start_lr_scale);
 	SAME(a, b, log_every);
+	SAME(a, b, exact);
 }
 
 static void
@@ -225,7 +226,8 @@ T_CASE(the_normal_form_holds_every_field_of_a_short_job)
 	    "\"arch\":\"mlp\",\"sizes\":[4,3,2],\"strict\":true},"
 	    "\"name\":\"tiny\",\"priority\":0,\"resources\":{\"memory\":"
 	    "1073741824},\"retries\":3,\"training\":{\"batch_size\":64,"
-	    "\"drop_last\":false,\"epochs\":2,\"gradient_clip_norm\":0.0,"
+	    "\"drop_last\":false,\"epochs\":2,\"exact\":\"prefer\","
+	    "\"gradient_clip_norm\":0.0,"
 	    "\"log_every\":50,\"loss\":{\"label_smoothing\":0.0,\"type\":"
 	    "\"cross_entropy\"},\"optimizer\":{\"betas\":[0.9,0.999],"
 	    "\"eps\":1e-08,\"learning_rate\":0.001,\"type\":\"adam\","
@@ -253,6 +255,7 @@ T_CASE(the_digest_does_not_see_what_decides_no_weight)
 		"retries: 9", "resources: {threads: 7, memory: 7GB}",
 		"metadata: {a: b}", "checkpoint: {every: {steps: 9}}",
 		"training: {resume_from: none}", "training: {log_every: 1}",
+		"training: {exact: require}",
 		/* Said or not, other order, other spelling. */
 		"training: {batch_size: 64, shuffle: true}",
 		"training: {optimizer: {learning_rate: 1e-3, type: adam}}",

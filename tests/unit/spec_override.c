@@ -64,6 +64,8 @@ T_CASE(what_may_change_on_a_resume_changes_and_is_told)
 	changes("{}", "training: {gradient_clip_norm: 1, log_every: 5}",
 	    "{\"training.gradient_clip_norm\":[0.0,1.0],"
 	    "\"training.log_every\":[50,5]}");
+	changes("training: {exact: require}", "training: {exact: prefer}",
+	    "{\"training.exact\":[\"require\",\"prefer\"]}");
 	changes("checkpoint: {push: s3://b/x}", "checkpoint: {push: oss://c, "
 	    "require_remote: true}", "{\"checkpoint.push\":[\"s3://b/x/\","
 	    "\"oss://c/\"],\"checkpoint.require_remote\":[false,true]}");

@@ -468,6 +468,136 @@ T_CASE(changed_data_are_said)
 	file_has("out", "the data has changed since step-000000006");
 }
 
+/* checkpoint.json of a step in r, as a tree. */
+static json_t *
+info_of(const char *dir)
+{
+	char *path = xasprintf("r/checkpoints/%s/checkpoint.json", dir);
+	json_t *v = read_json(path);
+
+	free(path);
+	return v;
+}
+
+static const char *
+reason_in(const json_t *info)
+{
+	return json_string_value(json_object_get(json_object_get(info,
+	    "inexact"), "reason"));
+}
+
+/* A run to `step` with that library. */
+static void
+run_with(const char *gemm, const char *more, const char *steps)
+{
+	t_check(setenv("REKINDLE_GEMM", gemm, 1) == 0);
+	train_ok("--run-dir", "r", "--set", steps, "--set", more, "job.yaml");
+	unsetenv("REKINDLE_GEMM");
+}
+
+T_CASE(another_arithmetic_is_said_and_stays_known)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	json_t *v = info_of("step-000000004");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	t_has(json_string_value(json_object_get(json_object_get(v,
+	    "arithmetic"), "gemm")), "oneDNN ");
+	json_decref(v);
+	/* The same goes on without a word. */
+	run_with("onednn", "retries=3", "training.steps=6");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	/* Another names what was and what is; so does the way back, but what
+	 * was first counts. */
+	run_with("openblas", "retries=3", "training.steps=8");
+	file_has("out", "the arithmetic has changed since step-000000006 was "
+	    "taken (gemm was oneDNN ");
+	file_has("out", ", is OpenBLAS 0.");
+	run_with("onednn", "retries=3", "training.steps=10");
+	file_has("out", "gemm was OpenBLAS ");
+	v = info_of("step-000000010");
+	t_eq_str(reason_in(v), "arithmetic_changed");
+	const json_t *why = json_object_get(v, "inexact");
+	t_eq_int(json_integer_value(json_object_get(why, "attempt")), 3);
+	t_eq_int(json_integer_value(json_object_get(why, "step")), 6);
+	json_decref(v);
+}
+
+T_CASE(from_before_the_arithmetic_changed_a_run_is_exact_again)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=6");
+	run_with("openblas", "retries=3", "training.steps=8");
+	train_ok("--run-dir", "r", "--from", "step:6", "job.yaml");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	json_t *v = info_of(LAST "-b2");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+	train_ok("--run-dir", "whole", "job.yaml");
+	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST "-b2");
+}
+
+T_CASE(where_exactness_is_required_another_arithmetic_does_not_begin)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "training.exact=require", "training.steps=4");
+	t_check(setenv("REKINDLE_SIMD", "plain", 1) == 0);
+	t_check(setenv("DNNL_MAX_CPU_ISA", "SSE41", 1) == 0);
+	t_eq_int(train("--run-dir", "r", "--set", "training.exact=require",
+	    "job.yaml"), TRAIN_WAITS);
+	file_has("err", "the arithmetic has changed since step-000000004");
+	file_has("err", "training.exact is require");
+	t_check(access("r/checkpoints/step-000000005", F_OK) != 0);
+	unsetenv("REKINDLE_SIMD");
+	unsetenv("DNNL_MAX_CPU_ISA");
+	run_with("onednn", "training.exact=require", "training.steps=18");
+	json_t *v = info_of(LAST);
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+}
+
+/* As an earlier version wrote it. */
+static void
+forget_arithmetic(const char *path)
+{
+	char hex[RK_SHA256_HEX], *s;
+	json_t *v = read_json(path);
+
+	json_object_del(v, "check");
+	json_object_del(v, "arithmetic");
+	json_object_del(v, "inexact");
+	s = rkj_text(v);
+	rk_sha256_of(s, strlen(s), hex);
+	free(s);
+	json_object_set_new(v, "check", json_string(hex));
+	s = rkj_text(v);
+	write_file(path, s);
+	free(s);
+	json_decref(v);
+}
+
+T_CASE(a_checkpoint_that_does_not_say_its_arithmetic_is_not_known_to_be_exact)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	forget_arithmetic("r/checkpoints/step-000000004/checkpoint.json");
+	t_eq_int(train("--run-dir", "r", "--set", "training.exact=require",
+	    "job.yaml"), TRAIN_WAITS);
+	file_has("err", "step-000000004 does not say what arithmetic");
+	run_with("onednn", "retries=3", "training.steps=6");
+	file_has("out", "step-000000004 does not say what arithmetic");
+	json_t *v = info_of("step-000000006");
+	t_eq_str(reason_in(v), "arithmetic_unknown");
+	json_decref(v);
+	/* That is said once; that it changed later on says more. */
+	run_with("onednn", "retries=3", "training.steps=8");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	run_with("openblas", "retries=3", "training.steps=10");
+	v = info_of("step-000000010");
+	t_eq_str(reason_in(v), "arithmetic_changed");
+	json_decref(v);
+}
+
 T_CASE(another_optimizer_cannot_go_on)
 {
 	write_tiny("job.yaml", TINY_ADAM);

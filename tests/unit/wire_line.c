@@ -35,8 +35,11 @@ T_CASE(a_hello_carries_all_its_fields)
 	    "\"pid\":42,\"producer\":\"rekindle-train 0.1.0\","
 	    "\"from\":\"step-000000500\",\"step\":500,\"epoch\":2,"
 	    "\"steps_total\":9000,\"epochs_total\":5,\"parameters\":203530,"
-	    "\"branch\":2}");
+	    "\"branch\":2,\"arithmetic\":{\"gemm\":\"oneDNN 2.6.3\"},"
+	    "\"inexact\":{\"reason\":\"arithmetic_changed\"}}");
 
+	t_check(json_object_size(m.arithmetic) == 1);
+	t_check(json_object_size(m.inexact) == 1);
 	t_eq_int(m.type, WIRE_HELLO);
 	t_eq_int(m.pid, 42);
 	t_eq_str(m.from, "step-000000500");
