@@ -15,6 +15,8 @@
 #ifndef REKINDLE_DATA_H
 #define REKINDLE_DATA_H
 
+#include <stdatomic.h>
+
 #include "rekindle/spec.h"
 
 #define DATA_MAX_SAMPLES  ((int64_t)1 << 31)
@@ -159,5 +161,9 @@ enum rk_err data_parse_csv(const char *p, size_t n, const char *what,
 /* SHA-256 of all samples and labels, for lineage and for resumes that find
  * other data under the same path. */
 void data_digest(const struct data_set *d, char hex[RK_SHA256_HEX]);
+/* The same on any thread, while others read the set too; false, and hex says
+ * nothing, soon after *stop was set.  stop may be NULL. */
+bool data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
+    const atomic_bool *stop);
 
 #endif

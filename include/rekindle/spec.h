@@ -354,7 +354,9 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 /*
  * Overrides of a resume, merged into tree (a job; its normal form is taken) as
  * RFC 7396 says and then parsed like a job.  Allowed are name, priority,
- * labels, resources, retries, checkpoint, metadata and, of training, all but
+ * labels, resources, retries, checkpoint, metadata, what is in data.train and
+ * data.validation (paths, label, delimiter, ...: the digest of the content is
+ * compared when the job goes on) and, of training, all but
  * batch_size, drop_last, shuffle, seed, loss.type and optimizer.type, and
  * momentum from or to 0 and `centered`: those decide what the stored state
  * means.  RK_EINVAL

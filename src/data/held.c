@@ -1,6 +1,7 @@
 /*
  * Data sets in memory: made, freed, asked.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -227,8 +228,35 @@ data_gather(const struct data_set *d, const int64_t *which, int64_t count,
 		    gather_piece, &g);
 }
 
+#define DIGEST_CHUNK ((size_t)4 << 20)
+
+/* False: it was told to stop. */
+static bool
+digest_add(struct rk_sha256 *sha, const void *p, size_t n,
+    const atomic_bool *stop)
+{
+	const char *at = p;
+
+	while (n > 0) {
+		const size_t some = RK_MIN(n, DIGEST_CHUNK);
+		if (stop != NULL && atomic_load(stop))
+			return false;
+		rk_sha256_add(sha, at, some);
+		at += some;
+		n -= some;
+	}
+	return true;
+}
+
 void
 data_digest(const struct data_set *d, char hex[RK_SHA256_HEX])
+{
+	must(data_digest_until(d, hex, NULL));
+}
+
+bool
+data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
+    const atomic_bool *stop)
 {
 	const size_t n = (size_t)d->n, all = n * (size_t)d->width;
 	struct rk_sha256 *sha = rk_sha256_new();
@@ -239,10 +267,11 @@ data_digest(const struct data_set *d, char hex[RK_SHA256_HEX])
 	free(head);
 	for (int i = 0; i < d->ndim; i++)
 		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
-	if (d->bytes != NULL)
-		rk_sha256_add(sha, d->bytes, all);
-	else
-		rk_sha256_add(sha, d->floats, all * sizeof(*d->floats));
-	rk_sha256_add(sha, d->targets, n * sizeof(*d->targets));
+	bool all_of_it = d->bytes != NULL ?
+	    digest_add(sha, d->bytes, all, stop) :
+	    digest_add(sha, d->floats, all * sizeof(*d->floats), stop);
+	all_of_it = all_of_it && digest_add(sha, d->targets,
+	    n * sizeof(*d->targets), stop);
 	rk_sha256_end(sha, hex);
+	return all_of_it;
 }

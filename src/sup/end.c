@@ -353,6 +353,13 @@ fill_row(struct run *run, struct job_row *r, struct verdict *v)
 {
 	int64_t now = now_ms();
 
+	const json_t *saved = json_object_get(run->progress,
+	    "checkpoint_step");
+
+	/* What came after its checkpoint does not count. */
+	if (pausing_of(run) != NULL && json_is_integer(saved))
+		json_object_set_new(run->progress, "step",
+		    json_integer(json_integer_value(saved)));
 	json_object_del(run->progress, "samples_per_second");
 	json_object_del(run->progress, "eta_seconds");
 	free(r->progress);

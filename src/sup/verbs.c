@@ -229,6 +229,22 @@ check_fields(const json_t *fields, struct rk_why *why)
 	return bad ? RK_EINVAL : RK_OK;
 }
 
+/* Its data alone: the model that it once began with may be gone. */
+static void
+check_data(struct sup *s, const struct spec *spec, struct rk_why *why)
+{
+	struct rk_why own = { 0 };
+
+	(void)!spec_check_files(spec, true, &own);
+	check_remote(s, spec, &own);
+	for (size_t i = 0; i < own.n; i++) {
+		if (strncmp(own.v[i].path, "data.", 5) == 0)
+			rk_refuse_at(why, own.v[i].path, "%s",
+			    own.v[i].message);
+	}
+	rk_why_fini(&own);
+}
+
 /* What is asked only of what was said now: a machine may have become smaller,
  * a bucket another. */
 static enum rk_err
@@ -240,6 +256,8 @@ check_said(struct sup *s, const struct spec *spec, const json_t *overrides,
 
 	if (json_object_get(overrides, "resources") != NULL)
 		return check_job(s, spec, NULL, why);
+	if (json_object_get(overrides, "data") != NULL)
+		check_data(s, spec, &own);
 	if (json_object_get(c, "push") != NULL ||
 	    json_object_get(c, "require_remote") != NULL)
 		check_remote(s, spec, &own);

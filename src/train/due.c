@@ -124,7 +124,7 @@ static bool
 take_now(struct run *r, const char *name)
 {
 	const int64_t t0 = mono_ns();
-	bool ok = wait_free(r);
+	bool ok = same_wait(r) && wait_free(r);
 
 	r->stall_total_s += since(t0);
 	if (!ok)
@@ -132,6 +132,8 @@ take_now(struct run *r, const char *name)
 	r->due.best = false;
 	if (r->due.taken == r->at.step)
 		return name_taken(r, name);
+	if (!r->same.final)             /* it has to leave */
+		return true;
 	hand_over(r, name);
 	return true;
 }
@@ -176,7 +178,7 @@ due_capture(struct run *r)
 	    (last && c->every_epochs > 0 &&
 	    (r->at.epoch + 1) % c->every_epochs == 0);
 
-	return due && writer_is_free(r->writer);
+	return due && r->same.final && writer_is_free(r->writer);
 }
 
 bool
@@ -189,7 +191,7 @@ due_take(struct run *r)
 		r->due.schedule = true;
 	if (r->due.best && !take_now(r, ""))
 		return false;
-	if (r->due.schedule && r->due.taken != r->at.step &&
+	if (r->due.schedule && r->due.taken != r->at.step && r->same.final &&
 	    writer_is_free(r->writer))
 		hand_over(r, "");
 	return take_asked(r);
@@ -204,8 +206,15 @@ due_settle(struct run *r)
 bool
 due_final(struct run *r)
 {
-	if (!wait_free(r) || !take_asked(r) || !wait_free(r))
+	if (!same_wait(r) || !wait_free(r) || !take_asked(r) || !wait_free(r))
 		return false;
+	if (!r->same.final) {
+		report_event(&r->rep, "not_saved", "leaves at step %lld "
+		    "without a new checkpoint: there was no time to see "
+		    "whether the data are those of the one before",
+		    (long long)r->at.step);
+		return true;
+	}
 	if (r->due.taken != r->at.step) {
 		hand_over(r, "");
 		return wait_free(r);

@@ -183,7 +183,8 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 static bool
 refuse_not_finite(struct run *r)
 {
-	return due_settle(r) && run_fail(r, "non_finite_loss", true, "the loss is not finite at "
+	/* Other data may be why. */
+	return same_wait(r) && due_settle(r) && run_fail(r, "non_finite_loss", true, "the loss is not finite at "
 	    "step %lld (epoch %lld); the step before it was %g, at learning "
 	    "rate %g; the last good checkpoint is %s", (long long)r->at.step,
 	    (long long)r->at.epoch, r->last_loss,
@@ -269,6 +270,8 @@ run_loop(struct run *r)
 {
 	start_clocks(r);
 	for (;;) {
+		if (!same_look(r))
+			return false;
 		if (wants_scoring(r)) {
 			if (!epoch_end(r))
 				return false;

@@ -73,6 +73,7 @@ state_json(const struct run *r)
 	    "scored", (json_int_t)at->scored);
 
 	must(o != NULL);
+	js_put(o, "data", same_json(r));
 	js_put(o, "last_loss", js_number(r->last_loss));
 	js_put(o, "schedule", schedule_json(&r->schedule));
 	js_put(o, "spec", json_incref(r->spec_record));

@@ -189,12 +189,10 @@ set_up(struct run *r)
 	if (!open_dir(r) || !start_team(r))
 		return false;
 	start_begin(&s, r);
-	bool ok = run_open_data(r, &s) && run_measure(r, &m) &&
-	    run_build(r, &m);
-	if (ok) {
-		data_digest(r->train, r->data_digest);
-		ok = start_decide(&s, r);
-	}
+	/* Before the network, which other data may not fit. */
+	bool ok = same_before(r) && run_open_data(r, &s) && same_begin(r) &&
+	    start_judge_data(&s, r) && run_measure(r, &m) &&
+	    run_build(r, &m) && start_decide(&s, r);
 	start_end(&s);
 	if (!ok)
 		return false;
@@ -240,8 +238,9 @@ train(struct run *r)
 		return r->rep.gone;
 	if (!run_loop(r))
 		return false;
-	report_done(&r->rep, r->ask.outcome, r->at.step, r->due.dir,
-	    run_metrics(r, false));
+	/* One that had to leave before its data were checked has saved none. */
+	report_done(&r->rep, r->ask.outcome, r->same.final ? r->at.step :
+	    RK_MAX(r->due.taken, 0), r->due.dir, run_metrics(r, false));
 	return true;
 }
 
@@ -249,6 +248,7 @@ static void
 close_run(struct run *r)
 {
 	writer_stop(&r->writer);
+	same_end(r);
 	report_close(&r->rep);
 	ckpt_close(&r->ckpt);
 	nn_free(r->nn);

@@ -15,6 +15,7 @@
  *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
  *	exact.c    is it bit for bit what a run without an interruption computes?
+ *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	due.c      when a checkpoint is due, and taking it
@@ -40,6 +41,7 @@
 
 #include "held_out.h"
 #include "report.h"
+#include "same.h"
 
 /* Sums over some steps; `loss` of samples, in double, in step order. */
 struct tally {
@@ -124,6 +126,7 @@ struct run {
 
 	char spec_digest[RK_SHA256_HEX], data_digest[RK_SHA256_HEX];
 	json_t *spec_record;            /* for the checkpoints */
+	struct same same;
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
 	json_t *inexact;                /* see ckpt.h; owned, NULL: exact */

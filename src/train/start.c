@@ -95,13 +95,16 @@ start_end(struct start *s)
 static void
 tell_changes(struct run *r, const struct ckpt_info *i)
 {
-	if (strcmp(i->spec_digest, r->spec_digest) != 0)
+	const bool changed = strcmp(i->spec_digest, r->spec_digest) != 0;
+
+	if (changed && same_but_moved(r, i))
+		report_event(&r->rep, "data_moved", "the data have other "
+		    "paths than when %s was taken; nothing else of the job has "
+		    "changed", i->dir);
+	else if (changed)
 		report_event(&r->rep, "spec_changed", "the job has changed "
 		    "since %s was taken: what follows is not what the old one "
 		    "would have computed", i->dir);
-	if (strcmp(i->data_digest, r->data_digest) != 0)
-		report_event(&r->rep, "data_changed", "the data has changed "
-		    "since %s was taken: the files hold other samples", i->dir);
 	if (i->seed != r->spec->training.seed)
 		report_event(&r->rep, "seed_changed", "the seed is %llu, %s "
 		    "was taken with %llu: the order of samples is another",
@@ -230,6 +233,12 @@ start_may(struct start *s, struct run *r)
 	default:
 		return run_fail_rc(r, s->rc, "cannot read the checkpoint");
 	}
+}
+
+bool
+start_judge_data(struct start *s, struct run *r)
+{
+	return start_may(s, r) && (s->rc != RK_OK || same_judge(r, &s->info));
 }
 
 bool

@@ -32,6 +32,8 @@ void start_begin(struct start *s, const struct run *r);
 /* Waits for the thread.  True: rc is RK_OK, and info says from where the run can
  * go on, or RK_ENOENT, and it may begin anew; else the run is refused. */
 bool start_may(struct start *s, struct run *r);
+/* The same, and the data are those of the checkpoint, if there is one. */
+bool start_judge_data(struct start *s, struct run *r);
 /* The same, and weights, optimiser and cursor of the run are set. */
 bool start_decide(struct start *s, struct run *r);
 void start_end(struct start *s);

@@ -322,6 +322,34 @@ each_round("a directory that was replaced and comes back goes on from the bucket
 each_round("a daemon killed while it takes over leaves everything to the next", killed_while_it_takes_over)
 
 
+@case("taken over from a machine that had sent no checkpoint a job waits, and begins anew only when told to", "stopped")
+def _(d):
+    w = World(d)
+    w.bucket = Folder(d.root)
+    try:
+        a = w.owner()
+        i = a.submit(dict(jobs(w.data)[0], hold=True))
+        # nothing of its checkpoints gets through
+        os.makedirs(f"{w.bucket.root}/jobs/{i}", exist_ok=True)
+        with open(f"{w.bucket.root}/jobs/{i}/checkpoints", "w"):
+            pass
+        a.post(f"/v1/jobs/{i}/start", want=202)
+        wait_for(60, "a checkpoint", lambda: a.job(i)["newest_known"])
+        wait_for(60, "that is in the record", lambda: mirror(a)["unwritten"] == 0)
+        vanish(a, remove=True)
+        os.unlink(f"{w.bucket.root}/jobs/{i}/checkpoints")
+        b = w.owner()
+        wait_for(60, "it waits for its checkpoints", lambda: b.job(i)["reason"] == "checkpoints_missing")
+        j = b.job(i)
+        eq((j["state"], j["desired"]), ("paused", "run"))
+        assert j["newest_known"]["step"] >= 150, j["newest_known"]
+        b.post(f"/v1/jobs/{i}/resume", {"from": "none"}, want=202)
+        wait_for(60, "it trains", lambda: b.job(i)["state"] == "running" and b.job(i)["newest_known"])
+        eq(b.job(i)["lost_steps"], 0)
+    finally:
+        w.end()
+
+
 @case("a daemon that is replaced while it runs says by whom and is not started again by systemd", "stopped")
 def _(d):
     w = World(d)

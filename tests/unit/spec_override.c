@@ -110,7 +110,7 @@ T_CASE(what_the_state_was_made_with_may_not_change)
 		{ "model: {sizes: [4, 5, 2]}", "model.sizes" },
 		{ "model: {strict: false}", "model.strict" },
 		{ "model: {checkpoint: /x}", "model.checkpoint" },
-		{ "data: {train: {images: /other}}", "data.train.images" },
+		{ "data: {normalize: none}", "data.normalize.type" },
 		{ "training: {batch_size: 32}", "training.batch_size" },
 		{ "training: {drop_last: true}", "training.drop_last" },
 		{ "training: {shuffle: false}", "training.shuffle" },
@@ -144,6 +144,12 @@ T_CASE(who_validates_cannot_change_on_a_resume)
 	override_refused("{model: {checkpoint: /m}, data: {validation: null, "
 	    "validation_split: 0.1}}", "data: {split_seed: 1}",
 	    "data.split_seed", "is not set and cannot");
+}
+
+T_CASE(what_the_digest_of_the_data_checks_may_change)
+{
+	changes("{}", "data: {train: {images: /other}}",
+	    "{\"data.train.images\":[\"/d/i\",\"/other\"]}");
 }
 
 T_CASE(momentum_cannot_begin_or_end_on_a_resume)

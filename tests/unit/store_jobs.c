@@ -46,6 +46,11 @@ T_CASE(every_field_of_a_job_comes_back_after_reopening)
 	put_str(&r.progress, "{\"step\":9}");
 	put_str(&r.plan, "{\"p\":2}");
 	put_str(&r.plan_summary, "loaded 2 of 4");
+	put_str(&r.known_dir, "step-000000040");
+	put_str(&r.accept, "data");
+	r.known_step = 40;
+	r.known_ms = 17;
+	r.lost_steps = 18;
 	t_eq_int(store_job_add(s, &r, NULL), RK_OK);
 	t_check(rk_id_ok(r.id));
 	t_check(r.created_ms > 0 && r.version == 1);
@@ -73,6 +78,11 @@ T_CASE(every_field_of_a_job_comes_back_after_reopening)
 	t_eq_str(got.progress, "{\"step\":9}");
 	t_eq_str(got.plan, "{\"p\":2}");
 	t_eq_str(got.plan_summary, "loaded 2 of 4");
+	t_eq_str(got.known_dir, "step-000000040");
+	t_eq_str(got.accept, "data");
+	t_eq_int(got.known_step, 40);
+	t_eq_int(got.known_ms, 17);
+	t_eq_int(got.lost_steps, 18);
 	t_eq_int(got.version, 1);
 	store_job_fini(&got);
 	store_job_fini(&r);

@@ -63,6 +63,11 @@ full(struct store *s)
 	r.attempt = 3;
 	r.failures = 2;
 	r.not_before_ms = 15;
+	put_str(&r.known_dir, "step-000000040");
+	put_str(&r.accept, "data");
+	r.known_step = 40;
+	r.known_ms = 17;
+	r.lost_steps = 18;
 	t_eq_int(store_job_step(s, &r, &a, NULL), RK_OK);
 	a.n = 3;
 	t_eq_int(store_attempt_put(s, r.id, &a), RK_OK);
@@ -90,6 +95,37 @@ T_CASE(a_record_makes_the_same_job_on_another_machine)
 	t_eq_int(store_job_put(s, &r, NULL), RK_OK);
 	json_decref(one);
 	json_decref(two);
+	store_job_fini(&r);
+	store_close(&s);
+}
+
+T_CASE(a_record_from_before_knows_what_its_progress_says)
+{
+	struct store *s = open_store();
+	struct job_row r = full(s), got;
+	json_t *one = exported(s, r.id), *row = json_object_get(one, "row");
+	static const char *const newer[] = { "known_dir", "known_step",
+		"known_ms", "lost_steps", "accept" };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(newer); i++)
+		t_eq_int(json_object_del(row, newer[i]), 0);
+	json_object_set_new(row, "progress", json_string("{\"checkpoint\":"
+	    "\"step-000000070\",\"checkpoint_step\":70}"));
+	imports(s, one, NULL);
+	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
+	t_eq_str(got.known_dir, "step-000000070");
+	t_eq_int(got.known_step, 70);
+	t_eq_int(got.known_ms, got.updated_ms);
+	t_eq_int(got.lost_steps, 0);
+	t_eq_str(got.accept, "");
+	store_job_fini(&got);
+	/* and one that never had any */
+	json_object_set_new(row, "progress", json_string("{\"step\":7}"));
+	imports(s, one, NULL);
+	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
+	t_eq_str(got.known_dir, "");
+	store_job_fini(&got);
+	json_decref(one);
 	store_job_fini(&r);
 	store_close(&s);
 }

@@ -459,15 +459,6 @@ T_CASE(the_best_so_far_is_remembered)
 	json_decref(c[1]);
 }
 
-T_CASE(changed_data_are_said)
-{
-	write_tiny("job.yaml", TINY_ADAM);
-	train_ok("--run-dir", "r", "--set", "training.epochs=1", "job.yaml");
-	write_csv("train.csv", 60, 5, 3);
-	train_ok("--run-dir", "r", "job.yaml");
-	file_has("out", "the data has changed since step-000000006");
-}
-
 /* checkpoint.json of a step in r, as a tree. */
 static json_t *
 info_of(const char *dir)

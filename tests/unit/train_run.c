@@ -79,7 +79,7 @@ T_CASE(a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good)
 	write_file("train.csv", "3e38,-3e38,3e38,3e38,-3e38,0\n"
 	    "3e38,3e38,-3e38,3e38,3e38,1\n" "3e38,3e38,3e38,-3e38,3e38,2\n");
 	t_eq_int(train("--run-dir", "r", "--set", "data.normalize.type=none",
-	    "job.yaml"), TRAIN_REFUSED);
+	    "--accept", "data", "job.yaml"), TRAIN_REFUSED);
 	file_has("err", "the loss is not finite at step");
 	file_has("err", "the last good checkpoint is step-0000000");
 	t_check(access("r/checkpoints/step-000000005", F_OK) == 0);
