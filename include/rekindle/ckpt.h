@@ -225,6 +225,11 @@ void ckpt_admit_drop(struct ckpt *c, const char *tmp);
  * is not known.  RK_EINVAL: no number of a branch. */
 enum rk_err ckpt_branch_set(struct ckpt *c, int branch, const char *from)
     RK_MUSTCHECK;
+/*
+ * The current branch and where it began: a checkpoint's folder, or "" for
+ * nothing.  false: it began with something that is not known any more.
+ */
+bool ckpt_origin(struct ckpt *c, int *branch, char from[CKPT_DIR_MAX]);
 /* checkpoint.json's text to info; its own digest is checked, and that it is of
  * dir (NULL: any).  RK_ECORRUPT. */
 enum rk_err ckpt_info_parse(const char *text, size_t len, const char *dir,

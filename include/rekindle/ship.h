@@ -135,6 +135,18 @@ typedef void ship_answer_fn(void *actx, bool yes);
 typedef void ship_guard_fn(void *ctx, ship_answer_fn *answer, void *actx);
 void ship_guard_set(struct ship *h, ship_guard_fn *guard, void *ctx);
 
+/*
+ * What somebody who takes the job over would find of it: the checkpoints that
+ * exist in the bucket, below where its specification sends them; as
+ * ckpt_list() gives local ones, and to be freed so.
+ */
+enum rk_err ship_there(struct ship *h, const char *job,
+    const struct spec *spec, struct ckpt_info **v, size_t *n) RK_MUSTCHECK;
+/* Told when that may have become another; from within ship's own work: fn only
+ * remembers it. */
+typedef void ship_there_fn(void *ctx, const char *job);
+void ship_there_set(struct ship *h, ship_there_fn *fn, void *ctx);
+
 /* The remote checkpoint folders of a job below prefix, with epochs first to
  * last; found by listing, checkpoint.json and remote.json read and checked,
  * rows made.  accept(ctx, folder, epoch): does this one count?  done: how many

@@ -103,6 +103,7 @@ struct sup_config {
 	const char *instance;           /* of attempts; "" */
 	const char *machine;            /* where /proc and control groups are;
 	                                   NULL: this one's.  For tests */
+	bool require_remote;            /* of jobs that do not say */
 };
 
 /*
@@ -180,6 +181,9 @@ void sup_unlisten(struct sup *s, sup_listen_fn *fn, const void *ctx);
 void sup_event(struct sup *s, const char *job, const char *kind,
     const char *message, const json_t *data);
 
+/* Write the job's row again as it is, under the next version. */
+enum rk_err sup_renew(struct sup *s, const char *id) RK_MUSTCHECK;
+
 /* --- verbs ------------------------------------------------------------------
  * RK_ENOENT no such job; RK_ECONFLICT not in this state (why says which state
  * and what would be possible); RK_EINVAL (why); or the store's errors.  `note`
@@ -188,7 +192,8 @@ void sup_event(struct sup *s, const char *job, const char *kind,
 
 /* Queue (or hold) a job; id is set.  `spec` stays the caller's.  Refuses what
  * asks for more threads or memory than the machine has, an unknown job://, a
- * missing file.  RK_EBUSY: draining, no new work. */
+ * missing file.  RK_EBUSY: draining, no new work.  What the job does not say and
+ * the daemon knows better is filled in (sup_config.require_remote). */
 enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
     struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,

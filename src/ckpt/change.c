@@ -287,6 +287,35 @@ ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
 	return rc;
 }
 
+bool
+ckpt_origin(struct ckpt *c, int *branch, char from[CKPT_DIR_MAX])
+{
+	struct view w;
+	bool known = true;
+	int64_t step;
+	int older;
+
+	*branch = 1;
+	from[0] = '\0';
+	if (view_open(c, &w) != RK_OK)
+		return false;
+	*branch = w.br.current;
+	snprintf(from, CKPT_DIR_MAX, "%s", w.br.from[*branch]);
+	/* branch.json may be lost; the oldest one of the branch says from where
+	 * its run went on. */
+	for (size_t i = 0; i < w.n && from[0] == '\0'; i++) {
+		if (w.v[i].branch != *branch || w.v[i].parent[0] == '\0')
+			continue;
+		known = dir_parse(w.v[i].parent, &step, &older) &&
+		    older < *branch;
+		if (known)
+			snprintf(from, CKPT_DIR_MAX, "%s", w.v[i].parent);
+		break;
+	}
+	view_fini(&w);
+	return known;
+}
+
 enum rk_err
 ckpt_branch_set(struct ckpt *c, int branch, const char *from)
 {

@@ -59,12 +59,16 @@ put_job(struct mirror *m, const char *id)
 
 	if (rc != RK_OK)
 		return rc == RK_ENOENT ? RK_OK : rc;
+	/* Of those that nobody has looked for the old record is still true. */
+	if (!old && (rc = behind_set(m, record)) != RK_OK) {
+		json_decref(record);
+		return rc;
+	}
 	list = old && j->ckpts != NULL ? json_copy(j->ckpts) : json_array();
 	rc = store_remotes(m->store, id, 0, see_row, list);
 	if (rc == RK_OK) {
+		records_known(m, id, record);
 		cut_attempts(m, record);
-		records_known(m, id, json_integer_value(json_object_get(
-		    json_object_get(record, "row"), "version")));
 		base_put_job(&m->out, record, list, !old);
 		m->lines++;
 	} else {

@@ -32,8 +32,8 @@ mine_has(const struct mirror *m, int64_t epoch, const char *claim)
 	return false;
 }
 
-static bool
-made(const struct mirror *m, int64_t epoch)
+bool
+mine_made(const struct mirror *m, int64_t epoch)
 {
 	for (size_t i = 0; i < json_array_size(m->mine); i++) {
 		if (json_integer_value(json_array_get(json_array_get(m->mine,
@@ -282,7 +282,7 @@ claim_bases_listed(void *ctx, const struct remote_result *r)
 	m->top = RK_MAX(m->top, b);
 	m->top = RK_MAX(m->top, mine_top(m));
 	/* Who went on alone and was replaced does not disturb the owner. */
-	if (m->alone && b > 0 && !made(m, b))
+	if (m->alone && b > 0 && !mine_made(m, b))
 		mirror_lose(m, b);
 	else if (m->top >= NUMBER_TOP)
 		go_again(m, "there is no epoch left: the objects below epochs/ "

@@ -12,6 +12,7 @@
  *	clean.c    what is left to do behind that: old objects, ended jobs
  *	watch.c    looking for a higher epoch; the guard of deletions
  *	table.c    what the bucket has of each job
+ *	behind.c   what is true of a job as long as its bytes are not there
  *	records.c  changes of jobs into the bucket, and the last word
  *
  * Until it begins, the mirror is a sequence of steps, one under way at a time;
@@ -120,13 +121,22 @@ struct rec {
 	int64_t mark;                   /* since when it waits */
 	int64_t again;                  /* changed while being written: then */
 	bool dirty;                     /* in the list */
-	int64_t putting;                /* version */
+	int64_t putting;                /* version, the last that was tried */
+	uint64_t sum, putting_sum;      /* of what it says; 0: not known */
 	struct remote_op *op;
 	struct mirror *m;
 };
 struct rec *table_get(struct mirror *m, const char *id);        /* or NULL */
 struct rec *table_need(struct mirror *m, const char *id);
 void table_fini(struct mirror *m);
+
+/* --- behind.c ------------------------------------------------------------- */
+
+/*
+ * Make of the record of a job what is true of what the bucket has of it.
+ * RK_OK; or the database could not be read, and the record must not be put.
+ */
+enum rk_err behind_set(struct mirror *m, json_t *record) RK_MUSTCHECK;
 
 /* --- the whole ------------------------------------------------------------ */
 
@@ -208,6 +218,7 @@ struct mirror {
 	size_t table_n, table_cap;
 	struct rec *first, **last;      /* to be written */
 	int64_t marks, batch_mark, waiting_recs;
+	struct rec *renewing;           /* whose row we write ourselves */
 	int puts, put_fails;
 	bool batch_looks, in_batch;
 
@@ -238,6 +249,7 @@ bool step_good(struct mirror *m, const struct remote_result *r,
 /* claim.c */
 void step_claim(struct mirror *m);
 bool mine_has(const struct mirror *m, int64_t epoch, const char *claim);
+bool mine_made(const struct mirror *m, int64_t epoch);  /* by whatever claim */
 /* *other: the name under which the directory has been the same prefix's, if that
  * is another one; the caller frees. */
 enum rk_err mine_load(struct mirror *m, char **other) RK_MUSTCHECK;
@@ -268,7 +280,8 @@ void watch_fini(struct mirror *m);
 /* records.c */
 void records_listen(void *ctx, const char *job, char what);
 void records_begin(struct mirror *m);
-void records_known(struct mirror *m, const char *id, int64_t version);
+void records_there(void *ctx, const char *job);         /* ship_there_fn */
+void records_known(struct mirror *m, const char *id, const json_t *record);
 int64_t records_oldest(const struct mirror *m);         /* mark that waits */
 void records_fini(struct mirror *m);
 

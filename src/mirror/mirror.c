@@ -316,6 +316,7 @@ mirror_open(struct mirror **mp, struct loop *l, struct remote *r,
 	}
 	sup_listen(su, records_listen, m);
 	ship_guard_set(h, watch_guard, m);
+	ship_there_set(h, records_there, m);
 	loop_timer_at(m->alone_timer, mono_ms() + m->c.start_wait_ms);
 	go_to(m, step_claim);
 	*mp = m;
@@ -333,6 +334,7 @@ mirror_close(struct mirror **mp)
 	if (m->dir != NULL) {
 		sup_unlisten(m->sup, records_listen, m);
 		ship_guard_set(m->ship, NULL, NULL);
+		ship_there_set(m->ship, NULL, NULL);
 	}
 	remote_cancel(&m->op);
 	remote_cancel(&m->who_op);

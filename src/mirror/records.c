@@ -86,10 +86,37 @@ records_oldest(const struct mirror *m)
 	return oldest;
 }
 
-void
-records_known(struct mirror *m, const char *id, int64_t version)
+/* Of all that it says but its version and when that was made. */
+static uint64_t
+sum_of(const json_t *record)
 {
-	table_need(m, id)->version = version;
+	json_t *o = json_copy((json_t *)(uintptr_t)record);
+	json_t *row = json_copy(json_object_get(record, "row"));
+
+	json_object_del(row, "version");
+	json_object_del(row, "updated_ms");
+	json_object_set_new(o, "row", row);
+	char *text = rkj_text(o);
+	uint64_t sum = rk_crc64(0, text, strlen(text));
+	free(text);
+	json_decref(o);
+	return sum != 0 ? sum : 1;
+}
+
+static int64_t
+version_of(const json_t *record)
+{
+	return json_integer_value(json_object_get(json_object_get(record,
+	    "row"), "version"));
+}
+
+void
+records_known(struct mirror *m, const char *id, const json_t *record)
+{
+	struct rec *r = table_need(m, id);
+
+	r->version = version_of(record);
+	r->sum = sum_of(record);
 }
 
 /* No earlier than what is waited for already. */
@@ -109,6 +136,23 @@ records_listen(void *ctx, const char *job, char what)
 
 	must_be(m, MIRROR_TAG);
 	if (what != 's' || job[0] == '\0' || m->state == MIRROR_LOST)
+		return;
+	struct rec *r = table_need(m, job);
+	if (r == m->renewing)           /* that is being written */
+		return;
+	changed(m, r);
+	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
+}
+
+/* What is said of a job may have become true; before the beginning the base
+ * says all. */
+void
+records_there(void *ctx, const char *job)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (!m->began || m->state == MIRROR_LOST)
 		return;
 	changed(m, table_need(m, job));
 	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
@@ -171,6 +215,7 @@ put_done(void *ctx, const struct remote_result *res)
 	if (r->object != 0 && r->object != r->putting)
 		drop_older(r);
 	r->object = r->version = r->putting;
+	r->sum = r->putting_sum;
 	m->waiting_recs--;
 	if (r->again != 0) {
 		enlist(m, r, r->again);
@@ -182,13 +227,16 @@ put_done(void *ctx, const struct remote_result *res)
 }
 
 static void
-put(struct mirror *m, struct rec *r, int64_t version, const json_t *o)
+put(struct mirror *m, struct rec *r, int64_t version, uint64_t sum,
+    const json_t *o)
 {
 	struct remote_patience pt = patience(PUT_MS);
 	char *key = record_key(m, m->epoch, r->id, version), *text;
 
 	text = rkj_text(o);
 	r->putting = version;
+	r->putting_sum = sum;
+	r->sum = 0;                     /* whatever comes of it */
 	m->puts++;
 	r->op = remote_put(m->remote, key, text, strlen(text), false, &pt,
 	    put_done, r);
@@ -205,27 +253,62 @@ settled(struct mirror *m)
 }
 
 static void
+put_gone(struct mirror *m, struct rec *r)
+{
+	json_t *o = json_pack("{s:s, s:I}", "deleted", r->id, "at",
+	    (json_int_t)now_ms());
+
+	if (r->version == 0 || r->version == GONE_VERSION)
+		settled(m);             /* the bucket never knew it */
+	else
+		put(m, r, GONE_VERSION, 0, o);
+	json_decref(o);
+}
+
+/*
+ * A job as it is now, as far as the bucket has its bytes.  When these have come
+ * its record says more, and no version is ever put with two contents: the row
+ * gets the next one.
+ */
+static enum rk_err
+export(struct mirror *m, struct rec *r, json_t **out, uint64_t *sum)
+{
+	enum rk_err rc = store_job_export(m->store, r->id, out);
+
+	if (rc == RK_OK)
+		rc = behind_set(m, *out);
+	if (rc != RK_OK)
+		return rc;
+	int64_t version = version_of(*out);
+	*sum = sum_of(*out);
+	if (r->sum == *sum)
+		return RK_OK;
+	if (version == r->version || (version == r->putting &&
+	    *sum != r->putting_sum)) {
+		m->renewing = r;
+		rc = sup_renew(m->sup, r->id);
+		m->renewing = NULL;
+		json_object_set_new(json_object_get(*out, "row"), "version",
+		    json_integer(version + 1));
+	}
+	return rc;
+}
+
+static void
 write_one(struct mirror *m, struct rec *r)
 {
 	json_t *o = NULL;
-	enum rk_err rc = store_job_export(m->store, r->id, &o);
-	int64_t version = json_integer_value(json_object_get(json_object_get(o,
-	    "row"), "version"));
+	uint64_t sum = 0;
+	enum rk_err rc = export(m, r, &o, &sum);
 
-	if (rc == RK_ENOENT) {
-		o = json_pack("{s:s, s:I}", "deleted", r->id, "at",
-		    (json_int_t)now_ms());
-		if (r->version == 0 || r->version == GONE_VERSION)
-			settled(m);     /* the bucket never knew it */
-		else
-			put(m, r, GONE_VERSION, o);
-	} else if (rc != RK_OK) {
-		trouble(m, r, "the database cannot be read");
-	} else if (version == r->version) {
+	if (rc == RK_ENOENT)
+		put_gone(m, r);
+	else if (rc != RK_OK)
+		trouble(m, r, "the database cannot be read or written");
+	else if (sum == r->sum)
 		settled(m);
-	} else {
-		put(m, r, version, o);
-	}
+	else
+		put(m, r, version_of(o), sum, o);
 	json_decref(o);
 }
 

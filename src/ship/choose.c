@@ -6,7 +6,6 @@
  * a take-over.  best: of all that there is.  step:N and names: the local one,
  * if there is one.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,27 +21,6 @@ struct choice {
 	struct rows rows;
 };
 
-/* The branch that branch.json says, 1 without one. */
-static int
-current_branch(const struct choice *x)
-{
-	char *path = xasprintf("%s/branch.json", ckpt_path(x->c));
-	char *text = NULL;
-	json_t *o = NULL;
-	size_t len;
-	int branch = 1;
-
-	if (rk_read_file(AT_FDCWD, path, 1 << 20, &text, &len) == RK_OK &&
-	    rkj_parse_json(text, len, &o, NULL) == RK_OK)
-		branch = (int)json_integer_value(json_object_get(o, "branch"));
-	if (x->nlocal > 0)
-		branch = RK_MAX(branch, x->local[x->nlocal - 1].branch);
-	json_decref(o);
-	free(text);
-	free(path);
-	return RK_MAX(branch, 1);
-}
-
 static bool
 is_local(const struct choice *x, const char *dir)
 {
@@ -53,24 +31,51 @@ is_local(const struct choice *x, const char *dir)
 	return false;
 }
 
+static int
+find_remote(const struct choice *x, const char *dir)
+{
+	for (size_t i = 0; i < x->nremote; i++) {
+		if (strcmp(x->remote[i].dir, dir) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+/*
+ * The newest one there is i, of an older branch than the one that this folder is
+ * on: then that began with another, or with nothing, and so does this start.
+ */
+static int
+choose_origin(const struct choice *x, int i, const char *from, bool known)
+{
+	int origin = from[0] != '\0' ? find_remote(x, from) : -1;
+
+	if (origin >= 0)
+		return origin;
+	return known && from[0] == '\0' ? -1 : i;
+}
+
 /* Index in x->remote, or -1: the local one, or none at all. */
 static int
 choose_latest(const struct choice *x, bool *local)
 {
 	struct ckpt_info mine = {0};
-	int i = ckpt_info_select(x->remote, x->nremote, "latest", NULL, true,
-	    NULL);
+	char from[CKPT_DIR_MAX] = "";
+	int branch = 1, i = ckpt_info_select(x->remote, x->nremote, "latest",
+	    NULL, true, NULL);
+	bool known = x->c == NULL || ckpt_origin(x->c, &branch, from);
 
 	*local = x->c != NULL && ckpt_select(x->c, "latest", NULL, true, &mine,
 	    NULL) == RK_OK;
 	if (i >= 0 && *local) {
 		const struct ckpt_info *there = &x->remote[i];
-		int branch = current_branch(x);
 		bool behind = there->branch > branch ||
 		    (there->branch == branch && (mine.branch < branch ||
 		    there->step > mine.step));
 		if (!behind || is_local(x, there->dir))
 			i = -1;
+	} else if (i >= 0 && x->remote[i].branch < branch) {
+		i = choose_origin(x, i, from, known);
 	}
 	ckpt_info_fini(&mine);
 	return i;
@@ -94,16 +99,7 @@ choose_best(const struct choice *x, bool *local)
 	}
 	i = ckpt_info_select(all, n, "best", metric, max, NULL);
 	*local = i >= 0 && (size_t)i < x->nlocal;
-	if (i >= 0 && !*local) {
-		for (size_t k = 0; k < x->nremote; k++) {
-			if (strcmp(x->remote[k].dir, all[i].dir) == 0) {
-				i = (int)k;
-				break;
-			}
-		}
-	} else {
-		i = -1;
-	}
+	i = i >= 0 && !*local ? find_remote(x, all[i].dir) : -1;
 	free(all);
 	return i;
 }

@@ -72,9 +72,12 @@ struct rows {
 	struct remote_row *v;
 	size_t n;
 };
-/* Copies; newest first, as the store has them.  A failure is logged: none. */
+/* Copies; newest first, as the store has them.  A failure is logged: none, or
+ * some. */
 void rows_load(struct ship *h, const char *job, unsigned states,
     struct rows *out);
+enum rk_err rows_try(struct ship *h, const char *job, unsigned states,
+    struct rows *out) RK_MUSTCHECK;
 void rows_fini(struct rows *r);
 void row_copy(struct remote_row *to, const struct remote_row *from);
 /* Written, or logged and false. */
@@ -374,6 +377,8 @@ struct ship {
 	int64_t epoch;
 	ship_guard_fn *guard;
 	void *guard_ctx;
+	ship_there_fn *there;
+	void *there_ctx;
 	/* For each job its newest remote checkpoint at ship_go(), by job. */
 	struct heir *heirs;
 	size_t nheirs;

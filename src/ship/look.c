@@ -90,6 +90,36 @@ ship_remote_list(struct ship *h, const char *job, struct ckpt_info **v,
 	return RK_OK;
 }
 
+enum rk_err
+ship_there(struct ship *h, const char *job, const struct spec *spec,
+    struct ckpt_info **v, size_t *n)
+{
+	struct rows rows, below = {0};
+	size_t *at;
+
+	must_be(h, SHIP_TAG);
+	*v = NULL;
+	*n = 0;
+	enum rk_err rc = rows_try(h, job, RS_THERE, &rows);
+	if (rc == RK_OK) {
+		char *prefix = ship_prefix(h, spec);
+		char *base = job_base(prefix, job);
+		below.v = xcalloc(rows.n + 1, sizeof(*below.v));
+		for (size_t i = 0; i < rows.n; i++) {
+			if (prefix[0] != '\0' && starts_with(rows.v[i].uri,
+			    base))
+				below.v[below.n++] = rows.v[i];
+		}
+		rows_infos(&below, v, &at, n);
+		free(below.v);          /* borrowed from rows */
+		free(at);
+		free(base);
+		free(prefix);
+	}
+	rows_fini(&rows);
+	return rc;
+}
+
 void
 ship_uris_free(char **uris, size_t n)
 {

@@ -34,6 +34,8 @@ struct admit {
 	int n;
 	int branch;
 	char parent[CKPT_DIR_MAX];
+	int above;                      /* 0; or it is not the newest one there,
+	                                   and this branch is to be left */
 	bool bad[CKPT_MAX_FILES];       /* not what the cache says it is */
 	enum rk_err rc;
 	struct rk_why why;
@@ -52,6 +54,7 @@ struct pull {
 	char hex[CKPT_MAX_FILES][RK_SHA256_HEX];
 	struct remote_op *op;
 	struct admit *admit;
+	bool older;                     /* than the newest one there */
 	bool again;                     /* the cache was found damaged once */
 	int64_t begun_ms;
 	enum rk_err rc;                 /* of PULL_DONE */
@@ -218,6 +221,20 @@ find_bad(struct admit *a)
 	}
 }
 
+/*
+ * What follows an older one than the newest in the bucket is another branch, as
+ * it would be in a folder that has both.
+ */
+static enum rk_err
+leave_branch(struct ckpt *c, int above, const char *from)
+{
+	char origin[CKPT_DIR_MAX];
+	int branch;
+
+	(void)!ckpt_origin(c, &branch, origin);
+	return branch <= above ? ckpt_branch_set(c, above + 1, from) : RK_OK;
+}
+
 static void
 admit_work(void *ctx)
 {
@@ -239,6 +256,8 @@ admit_work(void *ctx)
 	}
 	if (a->rc == RK_OK)
 		a->rc = ckpt_branch_set(c, a->branch, a->parent);
+	if (a->rc == RK_OK && a->above > 0)
+		a->rc = leave_branch(c, a->above, a->dir);
 	/* A name that is in use here means what it means here. */
 	for (size_t i = 0; a->rc == RK_OK && a->names != NULL &&
 	    a->names[i] != NULL; i++) {
@@ -316,6 +335,27 @@ admit_done(void *ctx)
 	sup_supplied(p->h->sup);
 }
 
+static bool
+see_branch(void *ctx, const struct remote_row *r)
+{
+	int *highest = ctx;
+
+	*highest = RK_MAX(*highest, (int)r->branch);
+	return true;
+}
+
+/* Of those that are in the bucket; 0: there are none. */
+static int
+highest_branch(struct ship *h, const char *job)
+{
+	int highest = 0;
+
+	if (store_remotes(h->store, job, RS_THERE, see_branch, &highest) !=
+	    RK_OK)
+		log_error("job=%s ship: cannot read what is remote", job);
+	return highest;
+}
+
 static void
 admit(struct pull *p)
 {
@@ -337,6 +377,8 @@ admit(struct pull *p)
 	if (row_info(&p->row, &i))
 		snprintf(a->parent, sizeof(a->parent), "%s", i.parent);
 	ckpt_info_fini(&i);
+	if (p->older)
+		a->above = highest_branch(p->h, p->row.job);
 	a->n = p->files.n;
 	a->from = xcalloc((size_t)a->n + 1, sizeof(*a->from));
 	a->files = xcalloc((size_t)a->n + 1, sizeof(*a->files));
@@ -438,6 +480,49 @@ end_pull(struct pull *p, enum rk_err rc, struct rk_why *why)
 	return rc;
 }
 
+/* Is it another one than `latest` would be, if there were no folder here? */
+static bool
+is_older(struct ship *h, const struct remote_row *r)
+{
+	struct ckpt_info *v;
+	struct rows rows;
+	size_t *at, n;
+
+	rows_load(h, r->job, RS_THERE, &rows);
+	rows_infos(&rows, &v, &at, &n);
+	int i = ckpt_info_select(v, n, "latest", NULL, true, NULL);
+	bool older = i >= 0 && strcmp(v[i].dir, r->dir) != 0;
+	free(at);
+	ckpt_list_free(v, n);
+	rows_fini(&rows);
+	return older;
+}
+
+/* From nothing, where the bucket has some: that is another branch, which a
+ * folder that has none of them would not know. */
+static enum rk_err
+begin_beside(struct ship *h, const char *job, struct rk_why *why)
+{
+	int highest = highest_branch(h, job);
+	char *path = job_folder(h, job);
+	struct ckpt *c = NULL;
+	enum rk_err rc = RK_OK;
+
+	if (highest > 0) {
+		rc = rk_mkdirs(sup_job_dir(h->sup, job), 0750);
+		if (rc == RK_OK)
+			rc = ckpt_open(&c, path, false);
+		if (rc == RK_OK)
+			rc = leave_branch(c, highest, NULL);
+		if (rc != RK_OK)
+			rk_refuse(why, "cannot open a branch in %s: %s", path,
+			    rk_strerror(rc));
+	}
+	ckpt_close(&c);
+	free(path);
+	return rc;
+}
+
 /* step:N, a name, best: a person meant that one. */
 static enum rk_err
 none_left(const char *selector, struct rk_why *why)
@@ -470,6 +555,8 @@ pull_step(struct ship *h, const struct job_row *r, const struct spec *spec,
 		if (what != CHOSE_REMOTE) {
 			if (p != NULL)
 				free_pull(p);
+			if (strcmp(r->resume_from, "none") == 0)
+				return begin_beside(h, r->id, why);
 			return what == CHOSE_NOTHING && damaged ?
 			    none_left(r->resume_from, why) : RK_OK;
 		}
@@ -477,8 +564,10 @@ pull_step(struct ship *h, const struct job_row *r, const struct spec *spec,
 			free_pull(p);
 			p = NULL;
 		}
-		if (p == NULL)
+		if (p == NULL) {
 			p = pull_new(h, &row);
+			p->older = is_older(h, &row);
+		}
 		store_remote_fini(&row);
 		enum rk_err rc = go_on(p, &one);
 		if (rc != RK_EBUSY)

@@ -176,14 +176,21 @@ take_row(void *ctx, const struct remote_row *r)
 	return true;
 }
 
-void
-rows_load(struct ship *h, const char *job, unsigned states, struct rows *out)
+enum rk_err
+rows_try(struct ship *h, const char *job, unsigned states, struct rows *out)
 {
 	*out = (struct rows){0};
 	enum rk_err rc = store_remotes(h->store, job, states, take_row, out);
 	if (rc != RK_OK)
 		log_error("ship: cannot read what is remote: %s",
 		    rk_strerror(rc));
+	return rc;
+}
+
+void
+rows_load(struct ship *h, const char *job, unsigned states, struct rows *out)
+{
+	(void)!rows_try(h, job, states, out);
 }
 
 void
@@ -200,6 +207,9 @@ row_save(struct ship *h, const struct remote_row *r)
 {
 	enum rk_err rc = store_remote_put(h->store, r, NULL);
 
+	/* Those that are not there yet are no news. */
+	if (rc == RK_OK && !(RS_BIT(r->state) & RS_TO_DO) && h->there != NULL)
+		h->there(h->there_ctx, r->job);
 	if (rc == RK_OK)
 		return true;
 	log_error("job=%s ship: cannot write that %s is %s: %s", r->job,

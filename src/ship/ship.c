@@ -245,6 +245,14 @@ ship_guard_set(struct ship *h, ship_guard_fn *guard, void *ctx)
 }
 
 void
+ship_there_set(struct ship *h, ship_there_fn *fn, void *ctx)
+{
+	must_be(h, SHIP_TAG);
+	h->there = fn;
+	h->there_ctx = ctx;
+}
+
+void
 ship_look(struct ship *h, const char *job)
 {
 	must_be(h, SHIP_TAG);

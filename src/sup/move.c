@@ -143,6 +143,21 @@ sup_put(struct sup *s, struct job_row *r, const struct attempt_row *a,
 	return RK_OK;
 }
 
+enum rk_err
+sup_renew(struct sup *s, const char *id)
+{
+	struct job_row r;
+	enum rk_err rc;
+
+	must_be(s, SUP_TAG);
+	rc = store_job_get(s->store, id, &r);
+	if (rc != RK_OK)
+		return rc;
+	rc = sup_put(s, &r, NULL, NULL);
+	store_job_fini(&r);
+	return rc;
+}
+
 void
 sup_event(struct sup *s, const char *job, const char *kind,
     const char *message, const json_t *data)

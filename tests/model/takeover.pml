@@ -10,7 +10,8 @@
  * 1 changes of the record, one a daemon, and old objects removed; 2 two
  * checkpoints of the first daemon, one of the second, and retention; 3 the same
  * and files that they share; 4 changes, and a directory that two more daemons
- * come back to.
+ * come back to; 5 as 2, and the last checkpoint of a daemon ends the job, which
+ * its record says.
  *
  * tests/outside/model.sh runs each part as it is, where no assertion may fail,
  * and with a BROKEN_ rule, where one must.
@@ -37,6 +38,14 @@
 #define CHANGES(r) 0
 #define RETAINS(r) ((r) == 0)
 #define CLEANS     0
+#endif
+/* Bit 4 + i of a record: the job has ended with checkpoint i. */
+#define ENDS    (PART == 5)
+#define ENDED   112             /* bits 4 to 6 */
+#ifdef BROKEN_AHEAD
+#define SAID(rec, there) (rec)
+#else
+#define SAID(rec, there) ((rec) & (15 | ((there) << 4)))
 #endif
 #define BIT(i)  (1 << (i))
 #define HAS(m, i) (((m) >> (i)) & 1)
@@ -140,7 +149,25 @@ inline commit()                 /* a checkpoint, locally */
 	ck_step[i] = (local_ck[d] > 0 -> ck_step[local_ck[d] - 1] : 0) + 1;
 	ck_ref[i] = i;
 	local_ck[d] = i + 1;
-	unsent[d] = unsent[d] | BIT(i)
+	unsent[d] = unsent[d] | BIT(i);
+	if
+	:: ENDS && made == MAKES(r) -> local_rec[d] = local_rec[d] | BIT(4 + i)
+	:: else
+	fi
+}
+
+/* Who has ended has his last checkpoint: it counts, and it is there. */
+inline assert_ended_with_bytes()
+{
+	q = 0;
+	do
+	:: q < CKS ->
+		assert(!HAS(R, 4 + q) || (HAS(C, q) && HAS(cks, q) &&
+		    HAS(files, ck_ref[q])));
+		q++
+	:: else -> break
+	od;
+	q = 0
 }
 
 #ifdef BROKEN_SHARE
@@ -182,7 +209,8 @@ start:
 			d_step {
 				alone = true;
 				if
-				:: MAKES(r) > 0 -> commit()
+				:: MAKES(r) > 0 && (local_rec[d] & ENDED) == 0
+				    -> commit()
 				:: else
 				fi;
 				if
@@ -239,7 +267,7 @@ read:
 			/* Ours: what we have is the truth; also what is still
 			 * on its way under an older epoch counts, once it is
 			 * there. */
-			R = local_rec[d];
+			R = SAID(local_rec[d], rows[d] & cks);
 #ifdef BROKEN_UNSENT
 			C = rows[d];
 #else
@@ -275,12 +303,14 @@ read:
 		:: !HAS(bases, b) -> goto read  /* cleaned behind a newer */
 		fi
 	}
+#ifndef BROKEN_LOOK
 	atomic {
 		if
 		:: goto die
 		:: R = R | (HAS(recs, b) -> rec[b] : 0)
 		fi
 	}
+#endif
 	atomic {
 		if
 		:: goto die
@@ -302,6 +332,17 @@ read:
 				q++
 			:: else -> break
 			od;
+#ifdef BROKEN_LOOK
+			q = 0
+		}
+	}
+	atomic {
+		if
+		:: goto die
+		:: R = R | (HAS(recs, b) -> rec[b] : 0)
+		fi;
+		d_step {
+#endif
 			/* Into the directory: what it had is set aside. */
 			local_rec[d] = R;
 			rows[d] = C & cks;
@@ -345,7 +386,8 @@ base:
 			gone_ck[n] = C;
 			/* A directory that was always alone has lost nothing
 			 * that it had acknowledged. */
-			assert(base_dirs != BIT(d) || (local_rec[d] & ~R) == 0);
+			assert(base_dirs != BIT(d) ||
+			    (local_rec[d] & ~R & ~ENDED) == 0);
 			/* What was committed without an epoch gets this one. */
 			q = 0;
 			do
@@ -373,6 +415,7 @@ base:
 			:: TOP(ever) == n ->
 				i = (begun > 0 -> ck_past[begun - 1] : 0);
 				assert_all_there();
+				assert_ended_with_bytes();
 				assert(begun == 0 ||
 				    HAS(files, ck_ref[begun - 1]))
 			:: else
@@ -393,16 +436,18 @@ work:
 			local_rec[d] = local_rec[d] | BIT(r);
 			changed = 1
 		}
-	:: (HAS(recs, n) -> rec[n] : base_rec[n]) != local_rec[d] ->
+	:: (HAS(recs, n) -> rec[n] : base_rec[n]) != SAID(local_rec[d],
+	    rows[d] & cks) ->
 		d_step {
 			recs = recs | BIT(n);
-			rec[n] = local_rec[d];
+			rec[n] = SAID(local_rec[d], rows[d] & cks);
 			if
 			:: TOP(ever) == n -> sure_rec[n] = rec[n]
 			:: else
 			fi
 		}
-	:: made < MAKES(r) ->                  /* the trainer commits */
+	:: made < MAKES(r) && (local_rec[d] & ENDED) == 0 ->
+		/* the trainer commits */
 		atomic {
 			d_step {
 				commit();

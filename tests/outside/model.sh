@@ -45,6 +45,7 @@ export -f check
 xargs -P 2 -L 1 bash -c 'check "$@"' check <<'END' >"$dir/out"
 3 none checkpoints_survive_any_take-over_and_no_late_one_counts
 1 none changes_of_records_survive_any_take-over
+5 none who_takes_over_a_job_that_ended_has_its_last_checkpoint
 4 none a_directory_that_merely_claimed_is_not_believed
 1 CHECK without_a_look_behind_the_base_changes_would_be_lost
 2 CHECK without_a_look_behind_the_base_a_late_checkpoint_would_count
@@ -56,6 +57,8 @@ xargs -P 2 -L 1 bash -c 'check "$@"' check <<'END' >"$dir/out"
 2 EARLY looking_before_the_newer_one_is_there_would_lose_checkpoints
 2 UNSENT forgetting_uploads_under_way_would_lose_checkpoints
 3 SHARE sharing_any_file_across_epochs_would_lose_checkpoints
+5 AHEAD a_record_ahead_of_its_bytes_would_end_a_job_without_them
+5 LOOK looking_for_checkpoints_before_reading_records_would_end_a_job_without_them
 END
 cat "$dir/out"
 ! grep -q '^FAILED' "$dir/out"

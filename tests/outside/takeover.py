@@ -134,12 +134,13 @@ def vanish(d, remove=False):
 def weights(w, d, job):
     """Step and digests of the last checkpoint; from the bucket, if the job had
     ended before this machine got it."""
+    at = f"jobs/{job}/checkpoints/"
     here = sorted(glob.glob(f"{d.state}/jobs/{job}/checkpoints/step-*"))
-    if here:
+    there = sorted(k for k in w.bucket.keys(at) if k.endswith("/checkpoint.json"))
+    if here and not (there and there[-1][len(at):][:14] > os.path.basename(here[-1])[:14]):
         return os.path.basename(here[-1])[:14], tuple(
             hashlib.sha256(open(p, "rb").read()).hexdigest() for p in sorted(glob.glob(f"{here[-1]}/*.safetensors")))
-    at = f"jobs/{job}/checkpoints/"
-    note = [k for k in w.bucket.keys(at) if k.endswith("/remote.json")][-1]
+    note = there[-1].replace("/checkpoint.json", "/remote.json")
     files = sorted((f["name"], f["folder"]) for f in json.loads(w.bucket.get(note))["files"])
     return note[len(at):][:14], tuple(
         hashlib.sha256(w.bucket.get(f"{at}{folder}/{name}")).hexdigest() for name, folder in files)

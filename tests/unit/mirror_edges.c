@@ -32,6 +32,25 @@ submit_with(const char *script, json_t *checkpoint)
 	return w_submit_tree(t);
 }
 
+/* The record as the row says it, whatever the bucket has, behind all others. */
+static void
+put_as_it_is(struct node *n, const char *id)
+{
+	json_t *o = NULL, *row;
+
+	t_eq_int(store_job_export(n->store, id, &o), RK_OK);
+	row = json_object_get(o, "row");
+	int64_t version = json_integer_value(json_object_get(row, "version"));
+	json_object_set_new(row, "version", json_integer(version + 9));
+	char *path = xasprintf("records/%010lld/%s.%010lld.json",
+	    (long long)n->mirror->epoch, id, (long long)version + 9);
+	char *text = rkj_text(o);
+	w_put(path, text);
+	free(text);
+	free(path);
+	json_decref(o);
+}
+
 /* --- a last checkpoint that is lost --------------------------------------- */
 
 T_CASE(a_job_whose_last_checkpoint_died_with_its_machine_is_trained_again)
@@ -55,8 +74,38 @@ T_CASE(a_job_whose_last_checkpoint_died_with_its_machine_is_trained_again)
 	w_use(&b);
 	w_wait(id, JOB_SUCCEEDED);
 	t_has(w_attempts(id), "2:succeeded");
-	t_has(w_events(id), "never got to the bucket");
 	w_wait_shipped(&b, id, 1);
+	w_kill(&b);
+	free(id);
+	w_world_end();
+}
+
+static bool
+is_missing(struct world *w)
+{
+	return strcmp(w_reason(w->id), "checkpoints_missing") == 0;
+}
+
+/* A record that says so is one of a rekindled that put it too early: what the
+ * job knew is gone. */
+T_CASE(a_record_of_before_that_waits_for_a_lost_upload_says_that_it_is_lost)
+{
+	struct node a, b;
+
+	w_world();
+	w_own(&a, "a");
+	ship_stop(a.ship);
+	char *id = submit_with("ok", json_pack("{s:b}", "require_remote", 1));
+	w_wait(id, JOB_PAUSED);
+	w_wait_written(&a);
+	put_as_it_is(&a, id);
+	w_kill(&a);
+	t_eq_int(rk_remove_tree(AT_FDCWD, a.dir), RK_OK);
+
+	w_own(&b, "b");
+	W.id = id;
+	w_until(is_missing, "its checkpoints are missed");
+	t_has(w_events(id), "never got to the bucket");
 	w_kill(&b);
 	free(id);
 	w_world_end();

@@ -88,6 +88,7 @@ T_CASE(a_deleted_job_stays_deleted_also_for_an_older_directory)
 	w_world();
 	w_own(&a, "a");
 	char *id = w_submit_until("ok", JOB_SUCCEEDED);
+	w_wait_shipped(&a, id, 1);
 	w_wait_written(&a);
 	w_kill(&a);
 	w_own(&b, "b");
@@ -158,6 +159,7 @@ T_CASE(a_copy_of_the_owners_directory_takes_newer_records_and_keeps_the_rest)
 	w_own(&a, "a");
 	char *same = w_submit("ok"), *id = w_submit("run");
 	w_wait(same, JOB_SUCCEEDED);
+	w_wait_shipped(&a, same, 1);
 	w_wait_step(id, 3);
 	w_wait_written(&a);
 	copy_dir("a", "copy");          /* an image of a running machine */

@@ -248,6 +248,7 @@ multiply(struct node *n, const char *id)
 		if (i % 10 == 0)
 			json_object_set_new(row, "state", json_string(i % 20 ?
 			    "succeeded" : "held"));
+		json_object_set_new(row, "progress", json_string("{}"));
 		t_eq_int(store_job_import(n->store, record, NULL, NULL),
 		    RK_OK);
 	}
@@ -275,6 +276,7 @@ T_CASE(two_thousand_jobs_are_taken_over)
 	w_world();
 	w_own(&a, "a");
 	char *id = w_submit_until("ok", JOB_SUCCEEDED);
+	w_wait_shipped(&a, id, 1);
 	w_wait_written(&a);
 	w_kill(&a);
 	multiply(&a, id);

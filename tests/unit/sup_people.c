@@ -207,7 +207,7 @@ T_CASE(a_resume_from_a_checkpoint_is_used_once_and_opens_a_branch)
 	t_eq_str(r.resume_from, "none");
 	store_job_fini(&r);
 	w_wait(id, JOB_SUCCEEDED);
-	t_has(w_attempts(id), "2:crashed::1 3:crashed:step-000000010:1 ");
+	t_has(w_attempts(id), "2:crashed::2 3:crashed:step-000000010-b2:2 ");
 	r = w_row(id);
 	t_eq_str(r.resume_from, "latest");
 	store_job_fini(&r);
@@ -225,7 +225,7 @@ T_CASE(a_crash_before_hello_repeats_the_resume_that_was_asked_for)
 	w_wait(id, JOB_PAUSED);
 	t_eq_int(sup_resume(W.sup, id, "none", NULL, NULL, NULL), RK_OK);
 	w_wait(id, JOB_SUCCEEDED);
-	t_has(w_attempts(id), "2:crashed::0 3:succeeded::1 ");
+	t_has(w_attempts(id), "2:crashed::0 3:succeeded::2 ");
 	free(id);
 	w_close();
 }

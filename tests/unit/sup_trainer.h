@@ -124,8 +124,7 @@ fake_hello(struct fake *f)
 		f->step = i.step;
 		snprintf(f->parent, sizeof(f->parent), "%s", i.dir);
 	}
-	if (f->parent[0] != '\0' &&
-	    ckpt_branch_from(f->ckpt, f->parent, &branch) != RK_OK)
+	if (ckpt_branch_from(f->ckpt, f->parent, &branch) != RK_OK)
 		fake_die("no branch");
 	fake_say(f, WIRE_HELLO, json_pack("{s:i, s:i, s:s, s:I, s:i, s:i, s:i}",
 	    "version", WIRE_VERSION, "pid", (int)getpid(), "from", f->parent,
