@@ -80,8 +80,10 @@
  *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
  *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
  *	                 #; the normal form ends in '/'; none
- *	checkpoint.require_remote  false; true: the job has succeeded only when
- *	                 its last checkpoint is verified where it is sent
+ *	checkpoint.require_remote  false, and true where the daemon has a mirror,
+ *	                 which fills it in at submit; true: the job has
+ *	                 succeeded only when its last checkpoint is verified
+ *	                 where it is sent
  *	metadata         {}; free text by key, at most 64, keys 1 to 64 bytes,
  *	                 values at most 4096
  *
@@ -298,6 +300,7 @@ struct spec_checkpoint {
 	bool mode_max;
 	char *push;                             /* NULL: nowhere by this job */
 	bool require_remote;
+	bool require_said;                      /* it was given */
 };
 
 struct spec {

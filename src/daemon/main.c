@@ -192,6 +192,8 @@ open_sup(struct daemon *d)
 		.disk_reserve = c->disk_reserve, .nice = (int)c->nice,
 		.held = true, .instance = c->mirror.instance != NULL ?
 		    c->mirror.instance : "",
+		/* The next machine should have what this one says it has. */
+		.require_remote = c->mirror.prefix != NULL,
 	};
 
 	return sup_open(&d->sup, d->loop, d->store, &s, &d->why);

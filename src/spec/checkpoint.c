@@ -62,7 +62,8 @@ sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
 	if (rkj_str(&s.o, "push", &c->push, SP_MAX_PATH, RKJ_OPTIONAL) &&
 	    sp_prefix(&c->push, &w) != RK_OK)
 		rkj_fault(&s.o, "push", "%s", w.v[0].message);
-	rkj_bool(&s.o, "require_remote", &c->require_remote, RKJ_OPTIONAL);
+	c->require_said = rkj_bool(&s.o, "require_remote", &c->require_remote,
+	    RKJ_OPTIONAL);
 	rk_why_fini(&w);
 	sp_close(&s);
 }

@@ -225,6 +225,9 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		return RK_EBUSY;
 	}
 	json_t *tree = spec_json(spec);
+	if (!spec->checkpoint.require_said)
+		json_object_set_new(json_object_get(tree, "checkpoint"),
+		    "require_remote", json_boolean(s->c.require_remote));
 	enum rk_err rc = check_job(s, spec, tree, why);
 	if (rc == RK_OK) {
 		fill_row(s, &r, spec, tree);

@@ -211,6 +211,9 @@ T_CASE(the_guard_waits_for_the_oldest_of_records_that_failed_together)
 	w_wait(one, JOB_SUCCEEDED);
 	w_wait(two, JOB_SUCCEEDED);
 	w_wait(three, JOB_SUCCEEDED);
+	w_wait_shipped(&a, one, 1);
+	w_wait_shipped(&a, two, 1);
+	w_wait_shipped(&a, three, 1);
 	w_wait_written(&a);
 	block(one, next_version(&a, one), true);
 	block(two, next_version(&a, two), true);
@@ -326,6 +329,7 @@ T_CASE(a_copy_that_went_on_alone_goes_on_with_the_jobs_that_it_missed)
 	w_use(&a);
 	char *early = w_submit("ok");
 	w_wait(early, JOB_SUCCEEDED);
+	w_wait_shipped(&a, early, 1);
 	w_wait_written(&a);
 	a.frozen = true;
 	copy_dir("a", "copy");          /* an image of a running machine */
