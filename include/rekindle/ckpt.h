@@ -88,11 +88,13 @@ struct ckpt_info {
 	                                   owned; by ckpt_list, ckpt_read */
 };
 /*
- * inexact: {reason, attempt, step, message}.  reason: arithmetic_changed, or
- * arithmetic_unknown: an attempt went on from a checkpoint that does not say
- * what it was computed with.  It is that of the first such attempt on the way
- * here, and goes from checkpoint to checkpoint; a run that goes on from one that
- * was taken before has nothing of it.
+ * inexact: {reason, attempt, step, message}.  reason: arithmetic_changed;
+ * data_changed, where a person accepted that; or arithmetic_unknown: an attempt
+ * went on from a checkpoint that does not say what it was computed with.  It is
+ * that of the first such attempt on the way here, and goes from checkpoint to
+ * checkpoint; a run that goes on from one that was taken before has nothing of
+ * it.  What a person changed of the job (a resume's overrides) is no such break:
+ * the same changes at the same steps give the same bytes.
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */

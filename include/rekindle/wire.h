@@ -23,8 +23,9 @@
  *	            a second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
- *	            digest, bytes, metrics, stall_seconds, write_seconds; sent
- *	            after the commit
+ *	            digest, bytes, metrics, stall_seconds, write_seconds,
+ *	            arithmetic and inexact of the run (what was not known at
+ *	            hello may be by now); sent after the commit
  *	log         level (debug|info|warn|error), message
  *	done        outcome (succeeded|paused|stopped), step, checkpoint,
  *	            metrics

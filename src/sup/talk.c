@@ -327,6 +327,8 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	run->commit_bytes = m->bytes;
 	run->at.end_step = RK_MAX(run->at.end_step, m->step);
 	known_saved(run, m->checkpoint, m->step);
+	if (m->arithmetic != NULL)
+		note_exactness(p, m);
 	set(p, "checkpoint", json_string(m->checkpoint));
 	set(p, "checkpoint_step", json_integer(m->step));
 	if (m->step >= run->step)

@@ -15,12 +15,15 @@ say_checkpoint(struct run *r, const struct ckpt_info *i, const char *name,
 	json_t *metrics = i->metrics != NULL ? json_incref(i->metrics) :
 	    json_object();
 
-	report_checkpoint(&r->rep, json_pack(
+	json_t *m = json_pack(
 	    "{s:s, s:s, s:I, s:I, s:s, s:I, s:o, s:f, s:f}",
 	    "checkpoint", i->dir, "name", name, "step", (json_int_t)i->step,
 	    "epoch", (json_int_t)i->epoch, "digest", i->digest,
 	    "bytes", (json_int_t)i->bytes, "metrics", metrics,
-	    "stall_seconds", stall_s, "write_seconds", write_s));
+	    "stall_seconds", stall_s, "write_seconds", write_s);
+	must(m != NULL);
+	exact_put(r, m);
+	report_checkpoint(&r->rep, m);
 }
 
 static bool

@@ -89,38 +89,80 @@ exact_allows(struct run *r, const struct ckpt_info *i)
 	return ok;
 }
 
+static const char unknown[] = "arithmetic_unknown";
+
+static json_t *
+pack_break(const struct run *r, const char *reason, const char *message)
+{
+	json_t *v = json_pack("{s:s, s:I, s:I, s:o}", "reason", reason,
+	    "attempt", (json_int_t)r->rep.attempt, "step",
+	    (json_int_t)r->exact.from, "message", js_text(message));
+
+	must(v != NULL);
+	return v;
+}
+
+static bool
+is_known_break(const json_t *inexact)
+{
+	const char *reason = json_string_value(json_object_get(inexact,
+	    "reason"));
+
+	return reason != NULL && strcmp(reason, unknown) != 0;
+}
+
 void
 exact_tell(struct run *r, const struct ckpt_info *i)
 {
-	static const char *const reasons[] = {
-		[CHANGED] = "arithmetic_changed",
-		[UNKNOWN] = "arithmetic_unknown",
+	static const struct {
+		const char *reason, *but;
+	} words[] = {
+		[CHANGED] = { "arithmetic_changed", "what follows is not bit "
+		    "for bit what it would have computed" },
+		[UNKNOWN] = { unknown, "whether what follows is bit for bit "
+		    "the same is not known" },
 	};
 	char *what;
 	enum likeness is = compare(i->arithmetic, &what);
-	const char *before = json_string_value(json_object_get(i->inexact,
-	    "reason"));
 
-	r->inexact = json_incref(i->inexact);
-	if (is == SAME) {
-		free(what);
-		return;
+	r->exact.why_not = json_incref(i->inexact);
+	r->exact.from = i->step;
+	if (is != SAME) {
+		char *s = sentence(i->dir, is, what);
+		report_event(&r->rep, words[is].reason, "%s: %s", s,
+		    words[is].but);
+		/* The first break on the way here counts; to know that there is
+		 * one says more than not to know. */
+		if (i->inexact == NULL ||
+		    (is == CHANGED && !is_known_break(i->inexact))) {
+			json_decref(r->exact.why_not);
+			r->exact.why_not = pack_break(r, words[is].reason, s);
+		}
+		free(s);
 	}
-	char *s = sentence(i->dir, is, what);
-	report_event(&r->rep, reasons[is], is == CHANGED ? "%s: what follows "
-	    "is not bit for bit what it would have computed" : "%s: whether "
-	    "what follows is bit for bit the same is not known", s);
-	/* The first break counts; to know that there is one says more than not
-	 * to know. */
-	if (before == NULL || (is == CHANGED &&
-	    strcmp(before, reasons[UNKNOWN]) == 0)) {
-		json_decref(r->inexact);
-		r->inexact = json_pack("{s:s, s:I, s:I, s:o}",
-		    "reason", reasons[is],
-		    "attempt", (json_int_t)r->rep.attempt,
-		    "step", (json_int_t)i->step, "message", js_text(s));
-		must(r->inexact != NULL);
-	}
-	free(s);
 	free(what);
+}
+
+json_t *
+exact_why_not(const struct run *r)
+{
+	json_t *v;
+
+	if (!r->exact.other_data || is_known_break(r->exact.why_not))
+		return json_incref(r->exact.why_not);
+	char *s = xasprintf("the data has changed since %s was taken, which "
+	    "was accepted", r->parent);
+	v = pack_break(r, "data_changed", s);
+	free(s);
+	return v;
+}
+
+void
+exact_put(const struct run *r, json_t *message)
+{
+	json_t *why_not = exact_why_not(r);
+
+	js_put(message, "arithmetic", exact_arithmetic());
+	if (why_not != NULL)
+		js_put(message, "inexact", why_not);
 }

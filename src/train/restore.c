@@ -101,7 +101,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.state = state_json(r),
 		.split = held_out_json(&r->held),
 		.arithmetic = exact_arithmetic(),
-		.inexact = json_incref(r->inexact),
+		.inexact = exact_why_not(r),
 	};
 	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
 	if (r->o->job_id != NULL)

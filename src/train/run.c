@@ -219,9 +219,7 @@ greet(struct run *r)
 	    "parameters", (json_int_t)params, "branch", (json_int_t)r->branch);
 	must(hello != NULL);
 	js_put(hello, "schedule", schedule_look(&r->schedule));
-	js_put(hello, "arithmetic", exact_arithmetic());
-	if (r->inexact != NULL)
-		js_put(hello, "inexact", json_incref(r->inexact));
+	exact_put(r, hello);
 	bool ok = report_hello(&r->rep, hello, &why);
 	if (!ok && !r->rep.gone)
 		run_fail(r, "internal", false, "%s", rk_why_first(&why));
@@ -260,7 +258,7 @@ close_run(struct run *r)
 	free(r->classes);
 	free(r->targets);
 	json_decref(r->spec_record);
-	json_decref(r->inexact);
+	json_decref(r->exact.why_not);
 	spec_free(r->spec);
 	free(r->dir);
 	free(r->fail.message);

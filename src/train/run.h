@@ -129,7 +129,12 @@ struct run {
 	struct same same;
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
-	json_t *inexact;                /* see ckpt.h; owned, NULL: exact */
+	/* Is it exact: exact.c. */
+	struct {
+		json_t *why_not;        /* `inexact` of ckpt.h; owned, or NULL */
+		bool other_data;        /* than the checkpoint's, accepted */
+		int64_t from;           /* the step that it went on from */
+	} exact;
 	struct cursor at;
 	/* Checkpoints: due.c. */
 	struct {
@@ -229,11 +234,15 @@ json_t *run_metrics(const struct run *r, bool for_checkpoint);
 /*
  * exact.c.  What a step is computed with; a new reference.  May the run go on
  * from this checkpoint?  And when it does: say so if it was computed with
- * something else, and keep that in r->inexact.
+ * something else, and remember that.  `inexact` as ckpt.h has it, NULL when the
+ * run is exact; a new reference.
  */
 json_t *exact_arithmetic(void);
 bool exact_allows(struct run *r, const struct ckpt_info *i);
 void exact_tell(struct run *r, const struct ckpt_info *i);
+json_t *exact_why_not(const struct run *r);
+/* Both into a message to the daemon. */
+void exact_put(const struct run *r, json_t *message);
 
 /* loop.c: to the end, or until somebody asks the run to leave; the last
  * checkpoint is committed and ask.outcome says which. */

@@ -154,6 +154,7 @@ compare(struct run *r)
 		    "since %s was taken, which was accepted: %s", s->from,
 		    sb_str(&b));
 		s->want[0] = s->want_valid[0] = '\0';
+		r->exact.other_data = true;
 		json_decref(is);
 	} else {
 		json_t *details = json_pack("{s:s, s:O*, s:o}", "checkpoint",

@@ -85,6 +85,9 @@ def _(d):
     cli(d, "resume", i, "--accept", "data")
     eq(d.wait_state(i, "succeeded", "failed")["state"], "succeeded")
     has("\n".join(d.events(i)), "which was accepted: the training data")
+    j = d.job(i)
+    eq((j["exact"], j["inexact"]["reason"]), (False, "data_changed"), "exactness")
+    has(j["inexact"]["message"], f"since {was['newest_known']['checkpoint']} was taken")
 
 
 @case("data that were put back are gone on with by a plain resume, and end with the bytes of an undisturbed run")

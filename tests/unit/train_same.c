@@ -97,6 +97,20 @@ T_CASE(changed_validation_data_are_a_change_too)
 	refuses(digest_of("validation"));
 }
 
+/* Since when and why a checkpoint of r is not exact. */
+static void
+is_inexact(const char *dir, const char *reason, int attempt, int step)
+{
+	char *path = xasprintf("r/checkpoints/%s/checkpoint.json", dir);
+	json_t *v = read_json(path), *why = json_object_get(v, "inexact");
+
+	t_eq_str(json_string_value(json_object_get(why, "reason")), reason);
+	t_eq_int(json_integer_value(json_object_get(why, "attempt")), attempt);
+	t_eq_int(json_integer_value(json_object_get(why, "step")), step);
+	json_decref(v);
+	free(path);
+}
+
 T_CASE(what_is_accepted_is_gone_on_with_and_is_the_new_state)
 {
 	two_steps();
@@ -105,8 +119,10 @@ T_CASE(what_is_accepted_is_gone_on_with_and_is_the_new_state)
 	train_ok("--run-dir", "r", "--accept", "data", "--set",
 	    "training.steps=3", "job.yaml");
 	file_has("out", "which was accepted: the training data: digest");
+	is_inexact("step-000000003", "data_changed", 2, 2);
 	/* the next is of the new data: nothing to accept any more */
 	train_ok("--run-dir", "r", "job.yaml");
+	is_inexact("step-000000018", "data_changed", 2, 2);
 	t_eq_int(train("--run-dir", "r", "--accept", "weather", "job.yaml"),
 	    TRAIN_USAGE);
 }
