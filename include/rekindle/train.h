@@ -21,8 +21,9 @@
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
  *	    --summary         print network, data, the memory it takes and what
- *	                      it is computed with as JSON and end;  --plan: the
- *	                      plan of the warm start
+ *	                      it is computed with as JSON and end (the data
+ *	                      parted as by the job alone: a warm start's model
+ *	                      is not asked);  --plan: the plan of the warm start
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
