@@ -109,18 +109,25 @@ demo:
 	@$(MAKE) --no-print-directory -j $(CORES) all
 	@BUILD=$(abspath $(B)) tests/demo.sh
 
+CONF     := $(DESTDIR)/etc/rekindle/rekindled.yaml
+OLD_MODE := ^\# Its permissions, octal, in quotes\.  Who may write to it may do everything\.
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/rekindle/jobs $(DESTDIR)/etc/rekindle
 	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
-	sed 's|@PREFIX@|$(PREFIX)|g' systemd/rekindled.service > \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system/rekindled.service
+	for u in rekindled.service rekindled-failed.service; do \
+	    sed 's|@PREFIX@|$(PREFIX)|g' systemd/$$u > \
+	        $(DESTDIR)$(PREFIX)/lib/systemd/system/$$u || exit 1; done
 	install -m 644 etc/rekindle.bash \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rekindle
 	install -m 644 etc/jobs/*.yaml $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
-	test -e $(DESTDIR)/etc/rekindle/rekindled.yaml || \
-	    install -m 644 etc/rekindled.yaml $(DESTDIR)/etc/rekindle/rekindled.yaml
+	test -e $(CONF) || install -m 644 etc/rekindled.yaml $(CONF)
+	@! grep -A1 '$(OLD_MODE)$$' $(CONF) | grep -q '^socket_mode: "0660"$$' || { \
+	    sed -i '/$(OLD_MODE)$$/{n;s/^socket_mode: "0660"$$/# &/}' $(CONF) && \
+	    echo 'install: $(CONF): socket_mode "0660", which an earlier version' \
+	        'shipped and its unit went over, is commented out: it would count now,' \
+	        'and lock out all users but root' >&2; }
 
 clean:
 	rm -rf $(B)

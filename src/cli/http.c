@@ -2,8 +2,10 @@
  * The daemon's client: to a URL or over a Unix socket, one call at a time.
  * stream.c follows what it sends on and on; away.c is for when it is not there.
  */
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -146,6 +148,23 @@ worth_another_try(const struct cli_ended *e)
 	    (e->end == HTTP_NO_CONNECTION && e->ms < SOON_MS);
 }
 
+/* A service's socket may be one for a group alone. */
+static const char *
+kept_out(void)
+{
+	static char text[256];
+	struct stat st;
+	const struct group *g;
+
+	if (stat(socket_path, &st) != 0)
+		return "you may not enter its folder";
+	g = getgrgid(st.st_gid);
+	snprintf(text, sizeof(text), "you may not use this socket: its mode is "
+	    "%04o (socket_mode of rekindled.yaml) and its group %s",
+	    (unsigned)st.st_mode & 0777, g != NULL ? g->gr_name : "has no name");
+	return text;
+}
+
 const char *
 cli_why_unreachable(const struct cli_ended *e)
 {
@@ -154,7 +173,7 @@ cli_why_unreachable(const struct cli_ended *e)
 		return access(socket_path, F_OK) != 0 ?
 		    "there is no such socket" :
 		    access(socket_path, R_OK | W_OK) != 0 ?
-		    "you may not use this socket" :
+		    kept_out() :
 		    "nobody listens on this socket";
 	return e->error;
 }

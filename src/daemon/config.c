@@ -289,7 +289,8 @@ config_load(struct config *c, const char *path, struct rk_why *why)
 /* --- the flags ----------------------------------------------------------- */
 
 enum { F_STATE = 256, F_LISTEN, F_SOCKET, F_MODE, F_TRAINER, F_THREADS,
-	F_NICE, F_MEMORY, F_LOG, F_CONFIG, F_HELP, F_VERSION };
+	F_NICE, F_MEMORY, F_LOG, F_CONFIG, F_UNDER_SOCKET, F_UNDER_MODE,
+	F_GAVE_UP, F_HELP, F_VERSION };
 
 static const struct option flags[] = {
 	{ "state-dir", required_argument, NULL, F_STATE },
@@ -302,6 +303,9 @@ static const struct option flags[] = {
 	{ "memory", required_argument, NULL, F_MEMORY },
 	{ "log-level", required_argument, NULL, F_LOG },
 	{ "config", required_argument, NULL, F_CONFIG },
+	{ "default-socket", required_argument, NULL, F_UNDER_SOCKET },
+	{ "default-socket-mode", required_argument, NULL, F_UNDER_MODE },
+	{ "gave-up", no_argument, NULL, F_GAVE_UP },
 	{ "help", no_argument, NULL, F_HELP },
 	{ "version", no_argument, NULL, F_VERSION },
 	{ NULL, 0, NULL, 0 }
@@ -316,6 +320,8 @@ flag_path(int f)
 	case F_LISTEN:  return "listen";
 	case F_SOCKET:  return "socket";
 	case F_MODE:    return "socket_mode";
+	case F_UNDER_SOCKET: return "socket";
+	case F_UNDER_MODE: return "socket_mode";
 	case F_TRAINER: return "trainer";
 	case F_THREADS: return "capacity.threads";
 	case F_NICE:    return "nice";
@@ -325,18 +331,41 @@ flag_path(int f)
 	}
 }
 
+/* `name`: what a person calls it. */
 static bool
-load_file(struct config *c, const char *path)
+load_file(struct config *c, const char *path, const char *name)
 {
 	struct rk_why why = { 0 };
 	enum rk_err rc = config_load(c, path, &why);
 
 	for (size_t i = 0; i < why.n; i++)
-		fprintf(stderr, "rekindled: %s: %s%s%s\n", path,
+		fprintf(stderr, "rekindled: %s: %s%s%s\n", name,
 		    why.v[i].path, why.v[i].path[0] ? ": " : "",
 		    why.v[i].message);
+	if (rc == RK_EROFS)     /* no permission */
+		fprintf(stderr, "rekindled: --config names another file\n");
 	rk_why_fini(&why);
 	return rc == RK_OK;
+}
+
+/*
+ * The file where none was named.  The unit has systemd read it, as root, and
+ * pass it on as a credential: it may be one that nobody else can read.
+ */
+static bool
+load_usual_file(struct config *c)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	char *path = dir == NULL || dir[0] != '/' ? NULL :
+	    xasprintf("%s/" CONFIG_CREDENTIAL, dir);
+	bool ok = true;
+
+	if (path != NULL && access(path, F_OK) == 0)
+		ok = load_file(c, path, CONFIG_FILE);
+	else if (access(CONFIG_FILE, F_OK) == 0)
+		ok = load_file(c, CONFIG_FILE, CONFIG_FILE);
+	free(path);
+	return ok;
 }
 
 /* Flags are laid over the file as if they had been written there, so that the
@@ -363,28 +392,40 @@ flag_value(int f, const char *text)
 	    json_string(text);
 }
 
+/* What ends the program at once. */
+static bool
+is_question(int f, int *code)
+{
+	if (f == F_HELP)
+		help_print();
+	else if (f == F_VERSION)
+		puts("rekindled " REKINDLE_VERSION);
+	else if (f == F_GAVE_UP)
+		gave_up_say();
+	else
+		return false;
+	*code = EXIT_LEFT;
+	return true;
+}
+
 bool
 config_args(struct config *c, int argc, char **argv, int *code)
 {
 	const char *file = NULL;
-	json_t *over = json_object();
+	json_t *over = json_object(), *under = json_object();
 	bool ok = true;
 	int f;
 
 	*code = EXIT_USAGE;
 	while (ok && (f = getopt_long(argc, argv, "", flags, NULL)) != -1) {
-		if (f == F_HELP || f == F_VERSION) {
-			if (f == F_HELP)
-				help_print();
-			else
-				puts("rekindled " REKINDLE_VERSION);
-			*code = EXIT_LEFT;
+		if (is_question(f, code)) {
 			ok = false;
 		} else if (f == F_CONFIG) {
 			file = optarg;
 		} else if (flag_path(f) != NULL) {
 			json_t *v = flag_value(f, optarg);
-			ok = v != NULL && rkj_set_path(over, flag_path(f), v,
+			ok = v != NULL && rkj_set_path(f == F_UNDER_SOCKET ||
+			    f == F_UNDER_MODE ? under : over, flag_path(f), v,
 			    NULL) == RK_OK;
 		} else {
 			fprintf(stderr, "rekindled: --help lists the flags\n");
@@ -396,9 +437,10 @@ config_args(struct config *c, int argc, char **argv, int *code)
 		    "them\n", argv[optind]);
 		ok = false;
 	}
-	if (ok && (file != NULL || access(CONFIG_FILE, F_OK) == 0))
-		ok = load_file(c, file != NULL ? file : CONFIG_FILE);
-	ok = ok && apply_flags(c, over);
+	ok = ok && apply_flags(c, under) &&
+	    (file != NULL ? load_file(c, file, file) : load_usual_file(c)) &&
+	    apply_flags(c, over);
 	json_decref(over);
+	json_decref(under);
 	return ok;
 }

@@ -28,9 +28,11 @@ enum daemon_exit {
 	EXIT_DATABASE = 5,      /* corrupt, or of a newer rekindled */
 	EXIT_LISTEN = 6,        /* the address or the socket cannot be had */
 	EXIT_TAKEN = 7,         /* another daemon has taken the jobs over */
+	EXIT_NO_ROOM = 8,       /* the disk is full: start again later */
 };
 
 #define CONFIG_FILE    "/etc/rekindle/rekindled.yaml"
+#define CONFIG_CREDENTIAL "rekindled.yaml"      /* the same, from systemd */
 #define CONFIG_MAX     (1u << 20)
 #define DEFAULT_STATE  "/var/lib/rekindle"
 #define DEFAULT_LISTEN "127.0.0.1:7450"
@@ -85,8 +87,8 @@ enum rk_err config_load(struct config *c, const char *path,
 enum rk_err config_parse(struct config *c, const json_t *tree,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* Flags, over the file that they or the default name.  Prints help, version or
- * what is wrong; true: go on, false: end with *code. */
+/* Flags, over the file that they or the default name, over --default-flags.
+ * Prints help, version or what is wrong; true: go on, false: end with *code. */
 bool config_args(struct config *c, int argc, char **argv, int *code);
 
 /* Fill in what depends on the machine. */
@@ -106,6 +108,12 @@ void where_check(const struct config *c, struct rk_why *why);
 /* --- help.c -------------------------------------------------------------- */
 
 void help_print(void);
+
+/* --- gaveup.c ------------------------------------------------------------ */
+
+/* Say in the service's journal why systemd has given it up and what to do: the
+ * whole work of `rekindled --gave-up`, which rekindled-failed.service runs. */
+void gave_up_say(void);
 
 /* --- state.c ------------------------------------------------------------- */
 
@@ -155,6 +163,10 @@ struct notify;
 struct notify *notify_new(struct loop *l, struct sup *s);
 void notify_free(struct notify **n);
 void notify_ready(void);
+/* The start cannot go on for want of room on a disk, since since_ms.  Under
+ * systemd: say so, wait a little, and true: try again, or false: it has taken too
+ * long.  Without systemd false at once.  A signal ends the program. */
+bool notify_no_room(int64_t since_ms);
 void notify_stopping(void);
 
 #endif

@@ -6,7 +6,9 @@
  */
 #include "impl.h"
 
+#include <grp.h>
 #include <malloc.h>
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,6 +36,7 @@ struct daemon {
 	struct address addr;
 	int tcp_fd, unix_fd;
 	struct unix_place socket;       /* what unix_fd is bound to */
+	bool said_no_room;
 	int signals;            /* TERM and INT so far */
 	int code;               /* what run() ends with */
 	struct rk_why why;
@@ -346,9 +349,13 @@ open_all(struct daemon *d)
 		code = EXIT_BUSY;
 	if (rc == RK_ECORRUPT)
 		code = EXIT_DATABASE;
+	if (rc == RK_ENOSPC)
+		code = EXIT_NO_ROOM;
 	char *text = rk_why_text(&d->why);
-	log_error("rekindled cannot start: %s", d->why.n > 0 ? text :
-	    rk_strerror(rc));
+	if (code != EXIT_NO_ROOM || !d->said_no_room)
+		log_error("rekindled cannot start: %s", d->why.n > 0 ? text :
+		    rk_strerror(rc));
+	d->said_no_room = code == EXIT_NO_ROOM;
 	free(text);
 	return code;
 }
@@ -376,6 +383,21 @@ close_all(struct daemon *d)
 	rk_why_fini(&d->why);
 }
 
+/* Who is kept out of the socket finds the reason here. */
+static void
+say_to_whom(const struct daemon *d)
+{
+	const struct passwd *u = getpwuid(geteuid());
+	const struct group *g = getgrgid(getegid());
+
+	if (strtoul(d->cfg.socket_mode, NULL, 8) % 8 >= 6)
+		return;
+	log_info("daemon: with socket_mode \"%s\" only root, user %s and "
+	    "perhaps group %s may use %s", d->cfg.socket_mode,
+	    u != NULL ? u->pw_name : "(unknown)",
+	    g != NULL ? g->gr_name : "(unknown)", d->cfg.socket);
+}
+
 static void
 say_where(struct daemon *d)
 {
@@ -390,9 +412,26 @@ say_where(struct daemon *d)
 	    has_tcp(d) && has_unix(d) ? " and " : "",
 	    has_tcp(d) && has_unix(d) ? d->cfg.socket : "", d->cfg.state_dir,
 	    (long long)d->cfg.threads, rk_human_bytes(mem, d->cfg.memory));
+	if (has_unix(d))
+		say_to_whom(d);
 	printf("listening on %s\n", url);
 	fflush(stdout);
 	free(url);
+}
+
+/* A service is not given up for a disk that is full when the machine boots. */
+static int
+open_with_room(struct daemon *d)
+{
+	const int64_t since_ms = mono_ms();
+	int code;
+
+	while ((code = open_all(d)) == EXIT_NO_ROOM) {
+		close_all(d);
+		if (!notify_no_room(since_ms))
+			break;
+	}
+	return code;
 }
 
 static int
@@ -402,7 +441,7 @@ run(struct daemon *d)
 
 	(void)umask(0027);
 	(void)signal(SIGPIPE, SIG_IGN);
-	code = open_all(d);
+	code = open_with_room(d);
 	if (code == EXIT_LEFT) {
 		d->notify = notify_new(d->loop, d->sup);
 		loop_timer_at(d->sweep, mono_ms() + TRIM_MS);

@@ -1,9 +1,16 @@
 /* What systemd hears of us: ready, a status line, that we are alive. */
 #include "impl.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #define STATUS_MS 1000          /* at most one status line in so long */
+#define ROOM_LOOK_S 10          /* a full disk at the start: look again */
+/* ... and for so long, then systemd starts another daemon: StartLimitBurst= starts
+ * take longer than StartLimitIntervalSec= of the unit, so that it never gives up. */
+#define ROOM_WAIT_MS 30000
 
 struct notify {
 	struct sup *sup;
@@ -91,4 +98,24 @@ void
 notify_stopping(void)
 {
 	(void)sd_notify(0, "STOPPING=1");
+}
+
+bool
+notify_no_room(int64_t since_ms)
+{
+	const struct timespec look = { .tv_sec = ROOM_LOOK_S };
+	sigset_t leave;
+
+	if (getenv("NOTIFY_SOCKET") == NULL ||
+	    mono_ms() - since_ms > ROOM_WAIT_MS)
+		return false;
+	(void)sd_notifyf(0, "STATUS=waits for room on the disk\n"
+	    "EXTEND_TIMEOUT_USEC=%d", 4 * ROOM_LOOK_S * 1000000);
+	/* The loop that took these is closed. */
+	sigemptyset(&leave);
+	sigaddset(&leave, SIGTERM);
+	sigaddset(&leave, SIGINT);
+	must(pthread_sigmask(SIG_UNBLOCK, &leave, NULL) == 0);
+	(void)nanosleep(&look, NULL);
+	return true;
 }

@@ -99,8 +99,10 @@ class Machine:
         p = subprocess.run(["make", "-s", "-C", SOURCE, f"B={BUILD}", *args, "install", f"DESTDIR={self.root}/installed"], env=env,
                            capture_output=True, text=True)
         eq(p.returncode, 0, f"make install ({p.stderr})")
-        shutil.copytree(f"{self.root}/installed/etc", f"{self.dir}/etc", dirs_exist_ok=True)
-        return p.stdout
+        conf = "/etc/rekindle/rekindled.yaml"
+        os.makedirs(f"{self.dir}/etc/rekindle", exist_ok=True)
+        shutil.copy(f"{self.root}/installed{conf}", f"{self.dir}{conf}")
+        return p.stderr
 
     def write(self, path, text, mode=0o644):
         full = f"{self.dir}{path}"
@@ -169,7 +171,7 @@ class Machine:
     def reboot(self, meanwhile=None):
         self.try_sh("systemctl reboot")
         if meanwhile:
-            wait_for(60, "the manager has ended all units", lambda: self.try_sh("systemctl is-system-running").stdout.strip() == "")
+            wait_for(60, "the manager has ended all units", lambda: self.try_sh("systemctl is-system-running").stdout.strip() in ("", "offline", "unknown"))
             meanwhile()
         wait_for(150, "the machine has gone down", lambda: self.nspawn.poll() is not None)
         eq(self.nspawn.returncode, REBOOTS, "how systemd-nspawn ended")
@@ -218,8 +220,8 @@ class Machine:
         p = self.try_sh(f"curl -sS -m 20 --unix-socket /run/rekindle/rekindled.sock 'http://x{path}'")
         return json.loads(p.stdout) if p.returncode == 0 and p.stdout else None
 
-    def ready(self):
-        return self.try_sh("curl -sf -m 20 --unix-socket /run/rekindle/rekindled.sock http://x/readyz").returncode == 0
+    def ready(self, socket="/run/rekindle/rekindled.sock"):
+        return self.try_sh(f"curl -sf -m 20 --unix-socket {socket} http://x/readyz").returncode == 0
 
     def host_pid(self, pid):
         """A process of the machine as it is numbered here."""

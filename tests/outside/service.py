@@ -71,4 +71,32 @@ def _(m):
     went_on(m, i, at)
 
 
+@machine_case("a reboot while a trainer of a killed daemon still saves lets it save")
+def _(m):
+    # Nobody starts it again: what the machine's end finds is the trainer alone,
+    # here one that has not even seen that its daemon is gone.
+    m.drop_in("[Service]\nRestart=no\n")
+    i = started(m)
+    at = m.step(i)
+    m.hang(m.trainers()[0])
+    m.sh("systemctl kill --kill-who=main -s KILL rekindled")
+    wait_for(30, "the unit has failed", lambda: m.show("ActiveState") == "failed")
+    assert m.trainers(), "the trainer has left already"
+    m.reboot(meanwhile=m.let_go)
+    m.wait_ready()
+    went_on(m, i, at)
+
+
+@machine_case("a trainer that does not leave after its daemon was killed is killed by the next daemon")
+def _(m):
+    m.config("stop_timeout: 2\n")
+    i = started(m)
+    stuck = m.trainers()
+    m.hang(stuck[0])
+    m.sh("systemctl kill --kill-who=main -s KILL rekindled")
+    wait_for(60, "the stuck trainer is gone", lambda: m.try_sh(f"kill -0 {stuck[0]}").returncode != 0)
+    m.runs_beyond(i, 0, "the job runs again")
+    assert any("did not leave and was killed" in e for e in m.events(i)), m.events(i)
+
+
 run()

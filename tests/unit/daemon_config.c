@@ -146,6 +146,49 @@ T_CASE(flags_go_over_the_file)
 	config_fini(&c);
 }
 
+T_CASE(the_file_goes_over_default_flags)
+{
+	static const char *const v[] = { "--default-socket", "/run/x/sock",
+	    "--config", "c.yaml", "--default-socket-mode", "0666" };
+	struct config c;
+
+	write_file("c.yaml", "socket: null\n");
+	t_eq_int(args(&c, 6, v), -1);
+	t_eq_str(c.socket, "/run/x/sock");
+	t_eq_str(c.socket_mode, "0666");
+	config_fini(&c);
+	write_file("c.yaml", "socket: none\nsocket_mode: '0600'\n");
+	t_eq_int(args(&c, 6, v), -1);
+	t_eq_str(c.socket, "none");
+	t_eq_str(c.socket_mode, "0600");
+	config_fini(&c);
+	t_eq_int(args(&c, 4, (const char *[]){ "--default-socket-mode", "0666",
+	    "--socket-mode", "0640" }), -1);
+	t_eq_str(c.socket_mode, "0640");
+	config_fini(&c);
+	t_eq_int(args(&c, 2, (const char *[]){ "--default-socket-mode", "9" }),
+	    EXIT_USAGE);
+	config_fini(&c);
+}
+
+T_CASE(the_file_that_systemd_passes_on_is_the_one_read)
+{
+	struct config c;
+	char dir[4096];
+
+	t_check(getcwd(dir, sizeof(dir)) != NULL);
+	write_file(CONFIG_CREDENTIAL, "listen: 127.0.0.1:5\n");
+	write_file("c.yaml", "listen: 127.0.0.1:6\n");
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	t_eq_int(args(&c, 0, NULL), -1);
+	t_eq_str(c.listen, "127.0.0.1:5");
+	config_fini(&c);
+	t_eq_int(args(&c, 2, (const char *[]){ "--config", "c.yaml" }), -1);
+	t_eq_str(c.listen, "127.0.0.1:6");
+	config_fini(&c);
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 T_CASE(wrong_flags_are_wrong_usage)
 {
 	static const char *const bad[][2] = {
