@@ -7,7 +7,7 @@
 #include "cli.h"
 
 #define AGAIN_US     500000
-#define SAY_AFTER_MS 1000       /* most restarts are over by then */
+#define SAY_AFTER_MS 400        /* most restarts are over by then */
 
 static int64_t patience_ms;
 

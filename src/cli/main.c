@@ -91,7 +91,7 @@ command_help(FILE *f, const struct command *c)
 	if (strstr(c->usage, "--patience") != NULL)
 		fprintf(f, "\n--patience SECONDS is how long to wait for a "
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
-		    "\n", CLI_PATIENCE_S, strstr(c->usage, "-f") != NULL ?
+		    "\n", CLI_PATIENCE_S, strstr(c->usage, "[-f]") != NULL ?
 		    ", while following" : ", while watching");
 	if (strstr(c->usage, "--accept") != NULL)
 		fprintf(f, "\n--from none begins anew.  --accept data goes on "
@@ -181,7 +181,7 @@ takes(const struct command *c, int o)
 	if (o == 'h' || o == O_JSON || o == O_SERVER || o == O_VERSION)
 		return true;
 	if (o == 'f')
-		return strstr(c->usage, "-f") != NULL;
+		return strstr(c->usage, "[-f]") != NULL;
 	for (const struct option *p = options; p->name != NULL; p++) {
 		if (p->val != o)
 			continue;

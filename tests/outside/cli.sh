@@ -39,6 +39,7 @@ exit_codes() {
 	exits 2 rk show a b
 	exits 2 rk list --limit many
 	exits 2 rk list --rehearse              # an option of another command
+	exits 2 rk resume -f tiny
 	exits 2 rk submit nowhere.yaml
 	says nowhere.yaml
 	exits 2 rk submit tiny.yaml --set epochs
