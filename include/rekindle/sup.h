@@ -97,6 +97,13 @@ struct sup_config {
 	int64_t retry_max_ms;           /* 5 min */
 	int64_t disk_check_ms;          /* while disk_full: look again; 5 s */
 	uint64_t disk_reserve;          /* bytes to be free before going on */
+	uint64_t log_max;               /* bytes of a job's log, all its files;
+	                                   64 MiB */
+	int log_files;                  /* ... which are so many, 2 to 16; 4
+	                                   (0: both as said here).  At
+	                                   log_max / log_files train.log is
+	                                   copied to train.log.1, that was
+	                                   moved to .2, ..., and truncated */
 	int nice;                       /* of trainers; 10 */
 	bool held;                      /* start nothing, settle nothing, until
 	                                   sup_go() */
@@ -272,6 +279,20 @@ void sup_stats(const struct sup *s, int *running, int64_t *queued,
     int64_t *threads_used, uint64_t *memory_used);
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
+/*
+ * A job's log, its files as one.  A byte's place in it stays what it is when the
+ * files are rotated; the oldest bytes go, and extent says which there are.
+ * Bytes that were lost or left out have a line in the log that says how many.
+ *
+ * Read up to n bytes from *pos on, which becomes the first place that there
+ * still is if it is before that.  0: no more; -1 and errno: no descriptor, or
+ * the disk.
+ */
+ssize_t sup_log_read(struct sup *s, const char *id, int64_t *pos, char *buf,
+    size_t n);
+/* 0 and 0 if there is none.  false and errno: it cannot be told. */
+bool sup_log_extent(struct sup *s, const char *id, int64_t *first,
+    int64_t *end);
 /* Does a trainer hold the lock of the job's folder, ours or one that an earlier
  * daemon left behind? */
 bool sup_job_locked(struct sup *s, const char *id);
@@ -280,6 +301,7 @@ struct sup_totals {
 	int64_t attempts, crashes, stalls, oom_kills, checkpoints, checkpoint_bytes;
 	int64_t lost_steps;     /* gone on from older than the newest known */
 	double stall_seconds, write_seconds;
+	uint64_t log_lost_bytes;        /* of logs, that a line tells of */
 };
 /* Jobs that are PAUSED until one of their checkpoints can be used again. */
 int64_t sup_checkpoints_missing(const struct sup *s);

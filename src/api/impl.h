@@ -359,7 +359,6 @@ void stream_close_all(struct api *a);
 /* --- lines.c: the files that a trainer appends to ------------------------ */
 
 #define LINES_METRICS "metrics.jsonl"
-#define LINES_LOG     "train.log"
 #define LINES_CHUNK   16384
 
 /* Open <job's folder>/name for reading; -1 if it is not there. */
@@ -374,6 +373,9 @@ int lines_open(struct api *a, const char *job, const char *name);
  */
 typedef bool lines_fn(void *ctx, const char *s, size_t n, int64_t end);
 int64_t lines_read(int fd, int64_t pos, bool rest, lines_fn *fn, void *ctx);
+/* The same of a job's log; what is there no more is passed over. */
+int64_t lines_read_log(struct api *a, const char *job, int64_t pos, bool rest,
+    lines_fn *fn, void *ctx);
 
 /* Is this line a JSON object, and one of this attempt (0: any) and split
  * (NULL: any)?  A trainer that was killed may have left half a line. */

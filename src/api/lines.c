@@ -1,7 +1,9 @@
 /* Routes of what a trainer appends to: its metrics and its log. */
 #include "impl.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,24 +27,43 @@ lines_open(struct api *a, const char *job, const char *name)
 	return fd;
 }
 
-int64_t
-lines_read(int fd, int64_t pos, bool rest, lines_fn *fn, void *ctx)
+/* The lines in a chunk of n bytes that lies at pos. */
+static int64_t
+split(const char *buf, size_t n, int64_t pos, bool rest, lines_fn *fn,
+    void *ctx)
 {
-	char buf[LINES_CHUNK];
-	ssize_t got = fd < 0 ? 0 : pread(fd, buf, sizeof(buf), pos);
-	size_t n = got > 0 ? (size_t)got : 0, at = 0;
+	size_t at = 0;
 
 	while (at < n) {
 		const char *nl = memchr(buf + at, '\n', n - at);
 		size_t len = nl != NULL ? (size_t)(nl - buf) - at : n - at;
 		size_t step = len + (nl != NULL);
-		if (nl == NULL && !rest && (at > 0 || n < sizeof(buf)))
+		if (nl == NULL && !rest && (at > 0 || n < LINES_CHUNK))
 			break;          /* its end is still to come */
 		if (!fn(ctx, buf + at, len, pos + (int64_t)(at + step)))
 			break;
 		at += step;
 	}
 	return pos + (int64_t)at;
+}
+
+int64_t
+lines_read(int fd, int64_t pos, bool rest, lines_fn *fn, void *ctx)
+{
+	char buf[LINES_CHUNK];
+	ssize_t got = fd < 0 ? 0 : pread(fd, buf, sizeof(buf), pos);
+
+	return split(buf, got > 0 ? (size_t)got : 0, pos, rest, fn, ctx);
+}
+
+int64_t
+lines_read_log(struct api *a, const char *job, int64_t pos, bool rest,
+    lines_fn *fn, void *ctx)
+{
+	char buf[LINES_CHUNK];
+	ssize_t got = sup_log_read(a->sup, job, &pos, buf, sizeof(buf));
+
+	return split(buf, got > 0 ? (size_t)got : 0, pos, rest, fn, ctx);
 }
 
 bool
@@ -137,47 +158,69 @@ h_metrics_page(struct req *q)
 
 /* --- the log ------------------------------------------------------------- */
 
-/* Where the last n lines of a file of that size begin. */
+/* Where the last n lines of the log begin. */
 static int64_t
-tail_start(int fd, int64_t size, int64_t n)
+tail_start(struct req *q, int64_t first, int64_t end, int64_t n)
 {
 	char buf[LINES_CHUNK];
-	int64_t at = size, floor = RK_MAX(size - TAIL_MAX, 0);
+	int64_t at = end, floor = RK_MAX(end - TAIL_MAX, first);
 
 	if (n == 0)
-		return size;
+		return end;
 	while (at > floor) {
 		size_t want = (size_t)RK_MIN(at - floor, LINES_CHUNK);
-		ssize_t got = pread(fd, buf, want, at - (int64_t)want);
-		if (got != (ssize_t)want)
+		int64_t from = at - (int64_t)want;
+		ssize_t got = sup_log_read(q->api->sup, q->arg[0], &from, buf,
+		    want);
+		if (got != (ssize_t)want || from != at - (int64_t)want)
 			return at;
 		for (size_t i = want; i-- > 0;) {
-			int64_t here = at - (int64_t)want + (int64_t)i;
-			/* the newline that ends the file begins no line */
-			if (buf[i] == '\n' && here != size - 1 && --n == 0)
-				return here + 1;
+			/* the newline that ends the log begins no line */
+			if (buf[i] == '\n' && from + (int64_t)i != end - 1 &&
+			    --n == 0)
+				return from + (int64_t)i + 1;
 		}
-		at -= (int64_t)want;
+		at = from;
 	}
 	return floor;
 }
 
-static void
-send_log(struct req *q, int fd, int64_t from, int64_t size)
+/* A log on its way to a client. */
+struct log_send {
+	struct sup *sup;
+	char job[RK_ID];
+	int64_t from;
+};
+
+static ssize_t
+send_more(void *ctx, uint64_t at, char *buf, size_t max)
 {
-	struct MHD_Response *r = fd < 0 || from >= size ?
-	    MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT) :
-	    MHD_create_response_from_fd_at_offset64((uint64_t)(size - from),
-	    fd, (uint64_t)from);
+	struct log_send *s = ctx;
+	int64_t want = s->from + (int64_t)at, pos = want;
+	ssize_t got = sup_log_read(s->sup, s->job, &pos, buf, max);
+
+	/* A client that reads more slowly than the log is dropped must not take
+	 * what it gets for the whole. */
+	return got > 0 && pos == want ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+static void
+send_log(struct req *q, int64_t from, int64_t end)
+{
+	struct log_send *s = xcalloc(1, sizeof(*s));
 	char text[32];
 
-	if (fd >= 0 && (r == NULL || from >= size))
-		close(fd);
+	s->sup = q->api->sup;
+	s->from = from;
+	memcpy(s->job, q->arg[0], sizeof(s->job) - 1);
+	struct MHD_Response *r = MHD_create_response_from_callback(
+	    (uint64_t)(end - from), LINES_CHUNK, send_more, s, free);
 	if (r == NULL) {
+		free(s);
 		reply_err(q, RK_ENOMEM, NULL, "log");
 		return;
 	}
-	snprintf(text, sizeof(text), "%lld", (long long)size);
+	snprintf(text, sizeof(text), "%lld", (long long)end);
 	MHD_add_response_header(r, "Content-Type", "text/plain; charset=utf-8");
 	MHD_add_response_header(r, "Rekindle-Offset", text);
 	MHD_add_response_header(r, "Cache-Control", "no-cache");
@@ -189,10 +232,8 @@ void
 h_log(struct req *q)
 {
 	struct job_row r;
-	struct stat st = { 0 };
-	int64_t tail, offset, size = 0;
+	int64_t tail, offset, first, end;
 	bool follow;
-	int fd;
 
 	if (!req_job(q, &r))
 		return;
@@ -202,16 +243,17 @@ h_log(struct req *q)
 	offset = query_int(&q->query, "offset", 0, 0, INT64_MAX / 2);
 	if (req_refused(q, P_INVALID_QUERY))
 		return;
-	fd = lines_open(q->api, q->arg[0], LINES_LOG);
-	if (fd >= 0 && fstat(fd, &st) == 0)
-		size = st.st_size;
-	if (tail >= 0)
-		offset = RK_MAX(offset, tail_start(fd, size, tail));
-	if (!follow) {
-		send_log(q, fd, RK_MIN(offset, size), size);
+	if (!sup_log_extent(q->api->sup, q->arg[0], &first, &end)) {
+		reply_problem(q, P_NOT_READY, "the log cannot be read now: %s",
+		    strerror(errno));
 		return;
 	}
-	rk_close(&fd);
+	if (tail >= 0)
+		offset = RK_MAX(offset, tail_start(q, first, end, tail));
+	if (!follow) {
+		send_log(q, RK_MIN(RK_MAX(offset, first), end), end);
+		return;
+	}
 	stream_reply(q, &(struct stream_want){ .kind = STREAM_LOG,
 	    .job = q->arg[0], .after = stream_after(q, offset) });
 }

@@ -239,6 +239,9 @@ write_totals(struct strbuf *b, struct api *a)
 	    "Time that training waited for checkpoints.", t.stall_seconds);
 	counter(b, "rekindle_checkpoint_write_seconds_total",
 	    "Time that checkpoints took to be written.", t.write_seconds);
+	counter(b, "rekindle_log_lost_bytes_total",
+	    "Bytes of trainers' logs that could not be kept.",
+	    (double)t.log_lost_bytes);
 }
 
 /* --- object stores ------------------------------------------------------- */

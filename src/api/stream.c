@@ -122,7 +122,6 @@ job_over(struct stream *s, char state[16])
 static void
 fill_on(struct stream *s, bool rest)
 {
-	const char *name = s->kind == STREAM_LOG ? LINES_LOG : LINES_METRICS;
 	int64_t was, start = s->pos;
 
 	if (s->kind == STREAM_EVENTS) {
@@ -132,12 +131,13 @@ fill_on(struct stream *s, bool rest)
 			s->over = true;         /* the client will come back */
 		return;
 	}
-	if (s->fd < 0)
-		s->fd = lines_open(s->api, s->job, name);
+	if (s->fd < 0 && s->kind == STREAM_METRICS)
+		s->fd = lines_open(s->api, s->job, LINES_METRICS);
 	do {
 		was = s->pos;
-		s->pos = lines_read(s->fd, was, rest,
-		    s->kind == STREAM_LOG ? put_log : put_metric, s);
+		s->pos = s->kind == STREAM_LOG ?
+		    lines_read_log(s->api, s->job, was, rest, put_log, s) :
+		    lines_read(s->fd, was, rest, put_metric, s);
 	} while (s->pos > was && s->out.len == 0 &&
 	    s->pos - start < SCAN_ENOUGH);
 	/* Nothing of all that is wanted: let others have their turn. */
@@ -323,10 +323,14 @@ stream_told(struct api *a, const char *job, char what)
 static bool
 file_grew(const struct stream *s)
 {
+	int64_t first, end;
 	struct stat st;
 
 	if (s->kind == STREAM_EVENTS)
 		return false;
+	if (s->kind == STREAM_LOG)
+		return sup_log_extent(s->api->sup, s->job, &first, &end) &&
+		    end > s->pos;
 	return s->fd < 0 || (fstat(s->fd, &st) == 0 && st.st_size > s->pos);
 }
 

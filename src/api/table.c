@@ -123,7 +123,8 @@ const struct param query_params[] = {
 	    "Only so many of the last lines" },
 	{ "offset", "{type: integer, minimum: 0}",
 	    "From this byte on; the answer's Rekindle-Offset is where it "
-	    "ended" },
+	    "ended.  Of a log that outgrew its limit the oldest bytes are "
+	    "gone, and the others keep their offsets" },
 	{ NULL, NULL, NULL }
 };
 

@@ -19,6 +19,7 @@ config_init(struct config *c)
 		.connections = 1100, .streams = 200,
 		.idle_timeout = 30, .heartbeat = 15,
 		.keep_events = 1000000, .sweep = 3600,
+		.log_max = 64u << 20, .log_files = 4,
 		.ship = { .uploads = 2, .parts = 4, .part_size = 16u << 20,
 		    .cache = 20ull << 30, .stale_uploads = 86400,
 		    .retry_base = 5, .retry_max = 300 },
@@ -174,6 +175,10 @@ read_sections(struct config *c, struct rkj_obj *top)
 	section(top, "disk", &o);
 	rkj_bytes(&o, "reserve", &c->disk_reserve, 0, INT64_MAX, RKJ_OPTIONAL);
 	seconds(&o, "check", &c->disk_check, 0.1);
+	rkj_close(&o);
+	section(top, "log", &o);
+	rkj_bytes(&o, "max", &c->log_max, 1u << 20, 1ull << 40, RKJ_OPTIONAL);
+	rkj_int(&o, "files", &c->log_files, 2, 16, RKJ_OPTIONAL);
 	rkj_close(&o);
 	section(top, "api", &o);
 	rkj_bytes(&o, "body_limit", &c->body_limit, 1024, RKJ_MAX_BYTES,

@@ -58,6 +58,8 @@ struct config {
 	int64_t connections, streams;
 	int64_t descriptors;    /* of the API; set by files_fit() */
 	double idle_timeout, heartbeat;
+	uint64_t log_max;       /* bytes of a job's log, in log_files files */
+	int64_t log_files;
 	int64_t keep_events;
 	double sweep;
 	json_t *stores;         /* a list, as remote.h says; or NULL */

@@ -193,6 +193,7 @@ open_sup(struct daemon *d)
 		.retry_max_ms = (int64_t)(c->retry_max * 1000),
 		.disk_check_ms = (int64_t)(c->disk_check * 1000),
 		.disk_reserve = c->disk_reserve, .nice = (int)c->nice,
+		.log_max = c->log_max, .log_files = (int)c->log_files,
 		.held = true, .instance = c->mirror.instance != NULL ?
 		    c->mirror.instance : "",
 		/* The next machine should have what this one says it has. */

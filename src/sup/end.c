@@ -47,29 +47,26 @@ static const struct pausing {
 	{ "checkpoints_unreadable", NULL, KNOWN_UNREADABLE },
 };
 
-/* The last line of this attempt in train.log, or NULL. */
+/* The last line of this attempt in its log, or NULL. */
 static char *
 last_line(const struct run *run)
 {
-	char *path = xasprintf("%s/train.log", sup_job_dir(run->s, run->id));
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char buf[TAIL_BYTES], *line = NULL;
-	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
+	int64_t first, end;
 
-	free(path);
-	if (end > run->log_from) {
-		off_t from = RK_MAX(end - TAIL_BYTES, run->log_from);
-		ssize_t n = pread(fd, buf, (size_t)(end - from), from);
-		while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
-			n--;
-		ssize_t at = n;
-		while (at > 0 && buf[at - 1] != '\n')
-			at--;
-		if (n > at)
-			line = rk_text_clean(xstrndup(buf + at,
-			    (size_t)RK_MIN(n - at, LINE_CUT)));
-	}
-	rk_close(&fd);
+	if (!sup_log_extent(run->s, run->id, &first, &end) ||
+	    end <= run->log_from)
+		return NULL;
+	int64_t from = RK_MAX(end - TAIL_BYTES, run->log_from);
+	ssize_t n = sup_log_read(run->s, run->id, &from, buf, sizeof(buf));
+	while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
+		n--;
+	ssize_t at = n;
+	while (at > 0 && buf[at - 1] != '\n')
+		at--;
+	if (n > at)
+		line = rk_text_clean(xstrndup(buf + at,
+		    (size_t)RK_MIN(n - at, LINE_CUT)));
 	return line;
 }
 
@@ -422,6 +419,7 @@ run_settle(struct run *run)
 	struct sup *s = run->s;
 
 	asked_by_end(run);
+	log_end(run);
 	if (record(run) != RK_OK) {
 		/* The disk, most likely.  Nothing is lost: should we end before
 		 * it is written, the next daemon finds the job interrupted. */

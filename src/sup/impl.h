@@ -9,6 +9,7 @@
  *	run.c      the life of a process: its clock, its end being asked for
  *	talk.c     what it says
  *	proc.c     what the kernel knows of it
+ *	log*.c     its log, bounded
  *	end.c      what its end means for the job
  *	oom.c      was it killed for memory?
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
@@ -62,7 +63,9 @@ struct run {
 	int64_t heard_ms;               /* loop_seen_ms()'s clock */
 	int64_t leave_by_ms;            /* the same; 0: none.  Then SIGKILL */
 	bool stopped_told;              /* an event says that it is stopped */
-	int64_t log_from;               /* where its part of train.log begins */
+	int log_fd;                     /* its stderr, shared with it; -1 */
+	int64_t log_from;               /* where its part of the log begins */
+	int64_t log_size, log_ms;       /* at the last look; mono */
 
 	bool hello, hello_saved;
 	bool done, failed, permanent;   /* what it said of its end */
@@ -155,8 +158,9 @@ struct sup {
 	int64_t supply_ask_ms, supply_say_ms;
 	int64_t shipped_ms;             /* mono: the last look */
 	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
-	    *recover_timer, *drain_timer, *shipped_timer, *known_timer;
+	    *recover_timer, *drain_timer, *shipped_timer, *log_timer, *known_timer;
 	size_t known_waiting;           /* jobs that wait: known.c */
+	int64_t log_told_ms;            /* mono: that a log cannot be copied */
 	int64_t sched_hold_ms;          /* mono: nothing starts before */
 	bool held;                      /* sup_go() has not been called */
 	int64_t epoch, epoch_before;    /* of attempts; of those that the last
@@ -324,6 +328,13 @@ bool proc_stopped(pid_t pid);
 /* talk.c */
 void talk(struct run *run, const struct wire_msg *m);
 void talk_save_hello(struct run *run);  /* again, if it could not be written */
+
+/* log_watch.c: open the log to append to it, in order and not too large; -1 and
+ * errno. */
+int log_open(struct sup *s, const char *id);
+void log_watch(struct run *run, int fd);        /* takes fd */
+void log_timer_fn(void *ctx);
+void log_end(struct run *run);          /* nobody writes to it any more */
 
 /* end.c: it has gone; record what that means and free it, now or later. */
 void run_settle(struct run *run);

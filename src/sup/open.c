@@ -11,6 +11,8 @@
 #include "impl.h"
 
 #define INTERRUPTED_MAX 256     /* rows settled a round */
+#define LOG_MAX_DEFAULT (64u << 20)
+#define LOG_FILES_DEFAULT 4
 #define SUPPLY_ASK_MS 1000      /* a job that fetches: ask again */
 #define SUPPLY_SAY_MS 3000      /* ... and write how far it is */
 
@@ -297,6 +299,10 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->c.state_dir = xstrdup(c->state_dir);
 	s->c.trainer = xstrdup(c->trainer);
 	s->c.instance = xstrdup(c->instance != NULL ? c->instance : "");
+	if (s->c.log_files == 0) {
+		s->c.log_max = LOG_MAX_DEFAULT;
+		s->c.log_files = LOG_FILES_DEFAULT;
+	}
 	s->held = c->held;
 	s->cgroup = cgroup_open(c->machine != NULL ? c->machine : "");
 	s->supply_ask_ms = SUPPLY_ASK_MS;
@@ -309,6 +315,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->recover_timer = loop_timer_add(l, recover_timer_fn, s);
 	s->drain_timer = loop_timer_add(l, drain_timer_fn, s);
 	s->shipped_timer = loop_timer_add(l, shipped_timer_fn, s);
+	s->log_timer = loop_timer_add(l, log_timer_fn, s);
 	s->known_timer = loop_timer_add(l, known_timer_fn, s);
 	if ((rc = open_dirs(s, why)) != RK_OK)
 		goto fail;
@@ -361,6 +368,7 @@ sup_close(struct sup **sp)
 	supply_fini(s);
 	shipped_fini(s);
 	loop_timer_del(&s->shipped_timer);
+	loop_timer_del(&s->log_timer);
 	loop_timer_del(&s->known_timer);
 	loop_timer_del(&s->sched_timer);
 	loop_timer_del(&s->orphan_timer);

@@ -103,6 +103,7 @@ orphan_look(struct sup *s, const struct job_row *r, int64_t pid)
 	log_info("job=%s a trainer of an earlier daemon is still there",
 	    o->id);
 	loop_timer_seen(s->orphan_timer, loop_seen_ms(s->loop) + POLL_MS);
+	loop_timer_at(s->log_timer, mono_ms());
 	return true;
 }
 

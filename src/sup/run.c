@@ -25,6 +25,7 @@ run_new(struct sup *s, const struct job_row *r)
 		.outcome = xstrdup(""), .message = xstrdup(""),
 		.instance = xstrdup(s->c.instance), .epoch = s->epoch };
 	run->commit_s = -1;
+	run->log_fd = -1;
 	run->begun_ms = mono_ms();
 	oom_begin(run);
 	run->heard_ms = loop_seen_ms(s->loop);
@@ -52,6 +53,7 @@ run_free(struct run *run)
 			break;
 		}
 	}
+	rk_close(&run->log_fd);
 	loop_timer_del(&run->timer);
 	loop_fd_del(&run->watch);
 	wire_free(&run->wire);

@@ -57,24 +57,23 @@ make_env(char *env[ENV_MAX])
 
 /* The log, with a line that says whose words follow. */
 static enum rk_err
-open_log(struct run *run, const struct spawn_args *a, int *fd)
+open_log(struct run *run, const struct spawn_args *a)
 {
-	char *path = xasprintf("%s/train.log", a->job_dir), when[RK_TIME];
+	int fd = log_open(run->s, run->id);
+	char when[RK_TIME];
+	int64_t first;
 
-	*fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW, 0640);
-	if (*fd < 0) {
+	if (fd < 0) {
 		enum rk_err rc = rk_from_errno(errno);
-		log_errno("job=%s cannot open %s", run->id, path);
-		free(path);
+		log_errno("job=%s cannot open its log", run->id);
 		return rc;
 	}
-	free(path);
 	char *line = xasprintf("--- attempt %lld, %s, from %s\n",
 	    (long long)run->at.n, rk_time_text(when, now_ms()), a->from);
-	(void)!rk_write_all(*fd, line, strlen(line));
+	(void)!rk_write_all(fd, line, strlen(line));
 	free(line);
-	run->log_from = lseek(*fd, 0, SEEK_END);
+	(void)sup_log_extent(run->s, run->id, &first, &run->log_from);
+	log_watch(run, fd);
 	return RK_OK;
 }
 
@@ -207,19 +206,17 @@ humble(const struct run *run)
 enum rk_err
 spawn(struct run *run, const struct spawn_args *a)
 {
-	int pair[2] = { -1, -1 }, log_fd = -1;
-	enum rk_err rc = open_log(run, a, &log_fd);
+	int pair[2] = { -1, -1 };
+	enum rk_err rc = open_log(run, a);
 
 	if (rc != RK_OK)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
 		log_errno("job=%s socketpair", run->id);
 		rc = rk_from_errno(errno);
-		rk_close(&log_fd);
 		return rc;
 	}
-	int e = launch(run, a, log_fd, pair[1]);
-	rk_close(&log_fd);
+	int e = launch(run, a, run->log_fd, pair[1]);
 	rk_close(&pair[1]);
 	if (e != 0) {
 		rk_close(&pair[0]);

@@ -405,21 +405,16 @@ on_log(struct run *run, const struct wire_msg *m)
 	static const char *const levels[] = {
 		"debug", "info", "warn", "error"
 	};
-	char *path = xasprintf("%s/train.log", sup_job_dir(run->s, run->id));
 	char *text = clean(m->message), when[RK_TIME];
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW, 0640);
 
-	if (fd >= 0) {
+	if (run->log_fd >= 0) {
 		char *line = xasprintf("%s %s %s\n",
 		    rk_time_text(when, now_ms()), levels[m->level], text);
-		(void)!rk_write_all(fd, line, strlen(line));
+		(void)!rk_write_all(run->log_fd, line, strlen(line));
 		free(line);
 		sup_tell(run->s, run->id, 'l');
 	}
-	rk_close(&fd);
 	free(text);
-	free(path);
 }
 
 /* --- the end -------------------------------------------------------------- */
