@@ -94,7 +94,8 @@ void held_out_measure(struct run *r);
 void held_out_count(struct run *r);
 /* A sentence about it, the caller's; NULL where there is nothing to say. */
 char *held_out_sentence(const struct run *r);
-/* The sentence as an event of a run that begins. */
+/* The sentence as an event of a run that begins: `split`, or as a warning
+ * `split_leak` when it was trained on some, `split_unknown`. */
 void held_out_tell(struct run *r);
 
 #endif

@@ -234,6 +234,7 @@ held_out_tell(struct run *r)
 	if (h->trained_on == 0 || h->how.rule == DATA_SPLIT_NONE)
 		report_event(&r->rep, "split", "%s", text);
 	else
-		report_warning(&r->rep, "split_leak", "%s", text);
+		report_warning(&r->rep, h->trained_on < 0 ? "split_unknown" :
+		    "split_leak", "%s", text);
 	free(text);
 }

@@ -38,6 +38,10 @@ def folder(d, i):
     return f"{d.root}/state/jobs/{i}/checkpoints/{latest(d, i)['checkpoint']}"
 
 
+def kinds(d, i):
+    return {e["kind"] for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"] if e["kind"].startswith("split")}
+
+
 def validation(d, i):
     return d.job(i)["plan"]["validation"]
 
@@ -71,7 +75,8 @@ def _(d):
     shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "show", i], capture_output=True, text=True).stdout
     has(shown, said)
     has(shown, f"{v['validation']} of 1,000 samples validate (content, seed 1, the model's)")
-    assert "warn" not in log(d, i), log(d, i)
+    eq(kinds(d, i), {"split"})
+    assert " warn " not in log(d, i), log(d, i)
 
 
 @case("a split seed of its own is warned of, with how many")
@@ -84,6 +89,7 @@ def _(d):
     assert 0.75 * v["validation"] < v["trained_on"] < v["validation"], v
     said = f"was trained on {v['trained_on']} of them, and what is measured there is better"
     has("\n".join(d.events(i)), said)
+    eq(kinds(d, i), {"split_leak"})
     line = next(x for x in log(d, i).splitlines() if said in x)
     has(line, " warn ")
     # Whoever goes on from that one inherits its seed and what its own model had seen.
@@ -149,6 +155,7 @@ def _(d):
     i = done(d, job(d, "bare", model=f"{d.root}/bare.safetensors"))
     v = validation(d, i)
     eq((v["seed"], v["inherited"], v["trained_on"], v["lineage"]), (1, False, None, False))
+    eq(kinds(d, i), {"split_unknown"})
     has(log(d, i), "was trained on is not known: the file does not tell")
     # A job that held nothing out has trained on all it had.
     j = job(d, "all", validation_split=0)
