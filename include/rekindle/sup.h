@@ -210,7 +210,10 @@ enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
 /* PAUSED, or an ended job taken further: from a selector (NULL: latest), with
  * overrides (NULL: none).  A job on its way to a pause is let go on.  A
  * selector that finds nothing is RK_EINVAL at "from", with what there is;
- * faults of overrides begin with "overrides.". */
+ * faults of overrides begin with "overrides.".  Among these: a change of the
+ * schedule or the length that would make the learning rate leap
+ * (schedule_check()), judged by the checkpoint that is gone on from, here or in
+ * a bucket; without one that is known now, nothing is judged. */
 enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;

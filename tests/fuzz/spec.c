@@ -49,6 +49,28 @@ check_again(const struct spec *s)
 	free(text2);
 }
 
+/* The input as what a checkpoint says it has recorded of its job, and a job
+ * against its own record. */
+static void
+check_record(const json_t *base, const json_t *tree)
+{
+	struct rk_why why = {0};
+	json_t *changed, *record;
+	struct spec *s;
+
+	must(spec_parse(base, &s, NULL) == RK_OK);
+	if (spec_compare(tree, s, &changed, &why) != RK_OK)
+		check_faults(&why);
+	rk_why_fini(&why);
+	json_decref(changed);
+	record = spec_record(s);
+	must(spec_compare(record, s, &changed, NULL) == RK_OK);
+	must(json_object_size(changed) == 0);
+	json_decref(changed);
+	json_decref(record);
+	spec_free(s);
+}
+
 /* The input as overrides of a job, too. */
 static void
 check_override(const json_t *tree)
@@ -70,6 +92,7 @@ check_override(const json_t *tree)
 		check_faults(&why);
 	}
 	rk_why_fini(&why);
+	check_record(base, tree);
 	json_decref(base);
 }
 

@@ -234,6 +234,8 @@ T_CASE(a_rate_that_is_set_is_the_peak_of_whichever_it_is)
 	for (int t = 50; t < 200; t++)
 		t_near(schedule_rate(&lower, t), schedule_rate(&s, t) / 4,
 		    TOL);
+	struct schedule again;
+	t_eq_int(schedule_go_on(&again, &lower, &m, 75), SCHEDULE_SAME);
 	/* With keep, the old shape. */
 	m.total = 400;
 	m.shape.on_resume = SPEC_RESUME_KEEP;
