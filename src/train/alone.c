@@ -27,17 +27,20 @@ refuse(struct run *r, const struct ckpt_info *i, const struct rk_why *why)
 }
 
 /* The length is no part of the record, but of the schedule: the field that says
- * it. */
+ * it.  As many epochs of data that have grown are no other length. */
 static void
-add_length(const struct spec_training *t, int64_t was, int64_t is,
-    json_t *changed)
+add_length(const struct spec_training *t, const struct schedule_terms *was,
+    const struct schedule_terms *is, json_t *changed)
 {
-	const bool by_steps = t->epochs == 0 || t->steps == is;
+	const bool by_steps = t->epochs == 0 || t->steps == is->total;
+	const bool same_epochs = !by_steps &&
+	    was->total % was->steps_per_epoch == 0 &&
+	    was->total / was->steps_per_epoch == t->epochs;
 
-	if (was != is)
+	if (was->total != is->total && !same_epochs)
 		js_put(changed, by_steps ? "training.steps" :
-		    "training.epochs", json_pack("[I, I]", (json_int_t)was,
-		    (json_int_t)is));
+		    "training.epochs", json_pack("[I, I]",
+		    (json_int_t)was->total, (json_int_t)is->total));
 }
 
 /* Would the learning rate leap?  As in the daemon, what a request says itself
@@ -66,7 +69,7 @@ check_rate(const struct run *r, const struct ckpt_info *i,
 		rk_why_fini(&bad);
 		return RK_OK;
 	}
-	add_length(t, old.said.total, q.terms.total, changed);
+	add_length(t, &old.said, &q.terms, changed);
 	return schedule_check(&q, NULL, NULL, why);
 }
 

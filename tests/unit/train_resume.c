@@ -704,6 +704,16 @@ T_CASE(a_leap_is_refused_without_a_daemon_too)
 	t_check(access("r/checkpoints/step-000000036", F_OK) == 0);
 }
 
+T_CASE(as_many_epochs_of_more_data_are_no_longer_training)
+{
+	cosine_to_its_end();
+	write_csv("more.csv", 80, 5, 3);
+	train_ok("--run-dir", "r", "--accept", "data", "--set",
+	    "data.train.path=more.csv", "job.yaml");
+	t_check(access("r/checkpoints/step-000000030", F_OK) == 0 ||
+	    count_in("out", "nothing is left") > 0);
+}
+
 T_CASE(a_checkpoint_that_recorded_no_job_is_gone_on_from_and_that_is_said)
 {
 	cosine_to_its_end();
