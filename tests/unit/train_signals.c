@@ -27,6 +27,34 @@ write_wide(void)
 	write_csv("train.csv", 224, 5, 3);
 }
 
+/* The step of the newest checkpoint in r; 0: none. */
+static long
+newest(void)
+{
+	DIR *d = opendir("r/checkpoints");
+	long step = 0;
+
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (strncmp(e->d_name, "step-", 5) == 0)
+			step = RK_MAX(step, atol(e->d_name + 5));
+	}
+	if (d != NULL)
+		closedir(d);
+	return step;
+}
+
+static void
+wait_for_step(long step)
+{
+	const int64_t end_ms = mono_ms() + 1000 * (int64_t)t_limit(30);
+
+	while (newest() < step) {
+		if (mono_ms() > end_ms)
+			t_fail("step %ld never came", step);
+		usleep(10000);
+	}
+}
+
 static void
 foreign_handler(int sig)
 {
@@ -146,9 +174,7 @@ T_CASE(no_thread_takes_signals_but_the_one_that_waits_for_them)
 	pid_t p = start(-1, (const char *const[]){ "--run-dir", "r",
 	    "--threads", "3", "--set", "training.epochs=100000", "--set",
 	    "checkpoint.every.steps=1", "job.yaml", NULL });
-	for (int i = 0; i < 1000 && access("r/checkpoints/step-000000001",
-	    F_OK) != 0; i++)
-		usleep(10000);
+	wait_for_step(1);
 	/* Main, two of the team, the checkpoint's writer, the one that waits. */
 	t_check(look_at_threads(p, all) >= 5);
 	kill(p, SIGTERM);
@@ -161,15 +187,32 @@ T_CASE(signals_that_come_together_are_one_wish)
 	pid_t p = start(-1, (const char *const[]){ "--run-dir", "r", "--set",
 	    "training.epochs=100000", "--set", "checkpoint.every.steps=5",
 	    "job.yaml", NULL });
-	for (int i = 0; i < 1000 && access("r/checkpoints/step-000000005",
-	    F_OK) != 0; i++)
-		usleep(10000);
-	/* As timeout(1), a closing terminal and systemd do. */
+	wait_for_step(5);
+	/* As timeout(1), a closing terminal and systemd do; stopped, so that
+	 * a busy machine does not come between them. */
+	kill(p, SIGSTOP);
 	kill(p, SIGTERM);
 	kill(p, SIGHUP);
-	kill(p, SIGTERM);
+	kill(p, SIGINT);
+	kill(p, SIGCONT);
 	t_eq_int(finish(p), 0);
 	file_has("out", "stopped at step ");
+}
+
+T_CASE(a_signal_that_was_ignored_from_the_start_stays_so)
+{
+	write_wide();
+	t_check(signal(SIGHUP, SIG_IGN) != SIG_ERR);    /* nohup(1) */
+	pid_t p = start(-1, (const char *const[]){ "--run-dir", "r", "--set",
+	    "training.epochs=100000", "--set", "checkpoint.every.steps=1",
+	    "--set", "checkpoint.keep.last=1", "job.yaml", NULL });
+	wait_for_step(1);
+	kill(p, SIGHUP);
+	wait_for_step(newest() + 5);
+	t_check(kill(p, 0) == 0);
+	t_eq_int(waitpid(p, NULL, WNOHANG), 0);
+	kill(p, SIGTERM);
+	t_eq_int(finish(p), 0);
 }
 
 T_CASE(a_second_signal_ends_at_once_whatever_the_main_thread_does)
@@ -184,10 +227,13 @@ T_CASE(a_second_signal_ends_at_once_whatever_the_main_thread_does)
 	close(fd[1]);
 	t_check(read(fd[0], hello, sizeof(hello)) > 0);
 	/* The daemon's hello does not come: it waits for that. */
-	kill(p, SIGTERM);
-	usleep(800000);
-	kill(p, SIGTERM);
-	t_eq_int(finish(p), TRAIN_FAILED);
+	int st = 0;
+	while (waitpid(p, &st, WNOHANG) == 0) {
+		kill(p, SIGTERM);
+		usleep(100000);
+	}
+	t_check(WIFEXITED(st));
+	t_eq_int(WEXITSTATUS(st), TRAIN_FAILED);
 	char *err = read_text("err");
 	if (strstr(err, "no hello") != NULL)
 		t_fail("it waited to the end: %s", err);
