@@ -209,7 +209,7 @@ fake_count_oom(void)
 {
 	const char *path = getenv("REKINDLE_TRAIN_OOM_COUNT");
 	FILE *f = path != NULL ? fopen(path, "r+") : NULL;
-	int n;
+	int n = 0;
 
 	if (f == NULL || fscanf(f, "oom 0\noom_kill %d", &n) != 1)
 		fake_die("no count of kills");
