@@ -61,6 +61,14 @@ enum rk_err api_open(struct api **ap, struct loop *l,
     const struct api_parts *p, const struct api_config *c, struct rk_why *why)
     RK_MUSTCHECK;
 
+/*
+ * All jobs are where this daemon leaves them.  Who looks at a job again and again
+ * and says so (the header Rekindle-Watch) should hear of that, and may do so
+ * between two looks: api_untold() is how many have not looked since.
+ */
+void api_last_words(struct api *a);
+int api_untold(const struct api *a);
+
 /* Answer nobody any more, close the sockets; *ap becomes NULL.  NULL inside is
  * fine.  The store and the supervisor must still be open. */
 void api_close(struct api **ap);

@@ -14,6 +14,7 @@ struct guest {
 	struct MHD_Connection *conn;
 	struct guest *prev, *next;      /* in the list of the idle ones */
 	bool idle, cut;
+	bool watches, told;             /* a job; its last word has gone out */
 };
 
 static void
@@ -90,6 +91,43 @@ guest_idle(struct MHD_Connection *c)
 		idle_add(g);
 }
 
+/* Who asks with Rekindle-Watch will ask again, soon and on this connection. */
+void
+guest_watches(struct MHD_Connection *c)
+{
+	struct guest *g = guest_of(c);
+
+	if (g == NULL || g->watches)
+		return;
+	g->watches = true;
+	g->door->api->watchers++;
+}
+
+/* It was answered a question that came after the last word was written. */
+void
+guest_told(struct MHD_Connection *c)
+{
+	struct guest *g = guest_of(c);
+
+	if (g == NULL || !g->watches || g->told)
+		return;
+	g->told = true;
+	g->door->api->told++;
+}
+
+void
+api_last_words(struct api *a)
+{
+	must_be(a, API_TAG);
+	a->last_words_ns = mono_ns();
+}
+
+int
+api_untold(const struct api *a)
+{
+	return a->watchers - a->told;
+}
+
 /* A connection has come, or is about to be closed. */
 void
 guest_notify(void *door, struct MHD_Connection *c, void **ctx,
@@ -114,6 +152,8 @@ guest_notify(void *door, struct MHD_Connection *c, void **ctx,
 	idle_del(g);
 	d->nguests--;
 	d->ncut -= g->cut;
+	d->api->watchers -= g->watches;
+	d->api->told -= g->told;
 	free(g);
 }
 

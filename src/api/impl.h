@@ -211,6 +211,9 @@ struct api {
 	struct MHD_Response *openapi;
 	bool opened;            /* the listening sockets are ours */
 	bool closing;
+	int watchers, told;     /* connections that watch a job; of these, those
+	                           that have heard the last word */
+	int64_t last_words_ns;  /* mono, when that was written; 0: not yet */
 };
 
 /* A job changed through us and not through the supervisor. */
@@ -323,6 +326,8 @@ void guest_notify(void *door, struct MHD_Connection *c, void **ctx,
     enum MHD_ConnectionNotificationCode code);
 void guest_busy(struct MHD_Connection *c);      /* a request has begun */
 void guest_idle(struct MHD_Connection *c);      /* it is over */
+void guest_watches(struct MHD_Connection *c);
+void guest_told(struct MHD_Connection *c);
 void guests_thin(struct door *d);
 
 /* --- linger.c ------------------------------------------------------------ */

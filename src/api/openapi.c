@@ -117,6 +117,11 @@ parameters(const struct route *r)
 		append(a, parameter("header", "If-Match", "{type: string}",
 		    "An ETag of the job: refused with 412 if it has changed "
 		    "since"));
+	if ((r->flags & ROUTE_ETAG) && strcmp(r->method, "GET") == 0)
+		append(a, parameter("header", "Rekindle-Watch",
+		    "{type: string}", "Whatever it says: this client looks "
+		    "again within a second, and a daemon that ends waits so "
+		    "long for it"));
 	if (r->flags & (ROUTE_FOLLOW | ROUTE_STREAM))
 		append(a, parameter("header", "Last-Event-ID",
 		    "{type: string}", "Of a stream: go on behind this id"));

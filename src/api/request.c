@@ -50,6 +50,9 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 
 	(void)door;
 	(void)code;
+	if (q != NULL && q->api->last_words_ns != 0 &&
+	    q->began_ns > q->api->last_words_ns)
+		guest_told(c);
 	guest_idle(c);
 	if (q == NULL)
 		return;
@@ -175,6 +178,8 @@ req_begin(struct req *q, const char *url, const char *method)
 	snprintf(q->method, sizeof(q->method), "%s", method);
 	if (!may_come_in(q))
 		return MHD_YES;
+	if (req_header(q, "Rekindle-Watch") != NULL)
+		guest_watches(q->conn);
 	find_route(q, url);
 	if (q->status == 0 && body_may_come(q))
 		return MHD_YES;

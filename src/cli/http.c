@@ -324,7 +324,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 enum cli_look
 cli_look(const char *path, struct cli_reply *r, char why[CLI_WHY])
 {
-	static const char *const headers[] = { NULL };
+	static const char *const headers[] = { "Rekindle-Watch: 1", NULL };
 	struct strbuf b = {0};
 	struct cli_ended e = { .body = &b };
 

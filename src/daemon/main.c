@@ -16,6 +16,8 @@
 
 #define HURRY_MS 3000           /* after a second signal */
 #define BATCH_MS 500            /* changes of jobs are gathered for so long */
+#define LAST_MS  1000           /* for who watches a job to look once more */
+#define LAST_AGAIN_MS 20
 #define TRIM_MS  60000          /* give memory back to the kernel */
 #define FIRST_TRIM_MS 300       /* of what the start took */
 
@@ -32,7 +34,8 @@ struct daemon {
 	struct preempt *preempt;
 	struct api *api;
 	struct notify *notify;
-	struct loop_timer *sweep, *trim;
+	struct loop_timer *sweep, *trim, *last;
+	int64_t last_by_ms;     /* mono: watchers are not waited for longer */
 	struct address addr;
 	int tcp_fd, unix_fd;
 	struct unix_place socket;       /* what unix_fd is bound to */
@@ -63,7 +66,22 @@ on_left(void *ctx, int code)
 
 	if (d->code == EXIT_LEFT)
 		d->code = code;
-	loop_stop(d->loop);
+	d->last_by_ms = mono_ms() + LAST_MS;
+	api_last_words(d->api);
+	loop_timer_at(d->last, mono_ms());
+}
+
+/* Who watches a job learns that it waits for the next daemon, and why: a pipeline
+ * must tell that from a daemon that vanished. */
+static void
+on_last(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	if (api_untold(d->api) > 0 && mono_ms() < d->last_by_ms)
+		loop_timer_at(d->last, mono_ms() + LAST_AGAIN_MS);
+	else
+		loop_stop(d->loop);
 }
 
 /* Somebody else has the jobs.  Trainers have been told; the API answers until
@@ -146,6 +164,7 @@ open_loop(struct daemon *d)
 		return rc;
 	d->sweep = loop_timer_add(d->loop, on_sweep, d);
 	d->trim = loop_timer_add(d->loop, on_trim, d);
+	d->last = loop_timer_add(d->loop, on_last, d);
 	return RK_OK;
 }
 
@@ -377,6 +396,7 @@ close_all(struct daemon *d)
 	store_close(&d->store);
 	loop_timer_del(&d->sweep);
 	loop_timer_del(&d->trim);
+	loop_timer_del(&d->last);
 	loop_close(&d->loop);
 	rk_close(&d->tcp_fd);
 	rk_close(&d->unix_fd);

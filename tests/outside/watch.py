@@ -19,6 +19,7 @@ import termios
 import threading
 import time
 
+from clouds import Cloud
 from t import BUILD, case, csv, eq, has, limit, run, tiny, wait_for
 
 RK = f"{BUILD}/rekindle"
@@ -214,6 +215,32 @@ def _(d):
         has(b.ends(7), "takes no more work (drain)")
     has(rk(d, "watch", i, code=7), "drained")
     eq(d.call("GET", f"/v1/jobs/{i}").headers["Rekindle-Draining"], "drain", "the header")
+
+
+@case("a machine that is taken away is 7, however quickly the daemon leaves", "stopped")
+def _(d):
+    c = Cloud("aws")
+    path = f"{d.root}/rekindled.yaml"
+    with open(path, "w") as f:
+        json.dump(c.config(), f)
+    d.start("--config", path)
+    i = d.submit(long(d))
+    d.wait_state(i, "running")
+    with cli(d, "watch", i) as a, cli(d, "watch", i, server=f"{d.root}/sock") as b:
+        a.says("running")
+        b.says("running")
+        c.notice(30)
+        has(a.ends(7), "the machine is taken away")
+        has(b.ends(7), "takes no more work (preempted)")
+    eq(d.proc.wait(limit(20)), 0, "exit code of the daemon")
+    c.close()
+    # A shutdown is known as such, too, though another daemon may come.
+    d.start()
+    d.wait_state(i, "running")
+    with cli(d, "watch", i, "--patience", "1") as a:
+        a.says("running")
+        d.stop()
+        has(a.ends(7), "left (shutdown) and has not come back")
 
 
 @case("what needs a person is 6, and what passes by itself is watched on")
