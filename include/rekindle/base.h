@@ -217,6 +217,18 @@ enum rk_err rk_remove_tree(int dirfd, const char *name) RK_MUSTCHECK;
 /* Bytes free to us on the file system of fd; RK_EIO if it cannot be told. */
 enum rk_err rk_disk_free(int fd, uint64_t *bytes) RK_MUSTCHECK;
 
+/*
+ * For the person who gave a path: the reason of an errno that a call with it gave.
+ * Names the first folder that our user may not enter, and what a service does not
+ * see as its users do: a /tmp of its own, places that its unit does not let it write
+ * to.  From any thread; the caller frees.
+ */
+char *rk_why_unreadable(const char *path, int err);     /* of a file */
+char *rk_why_unwritable(const char *path, int err);     /* of a folder */
+/* Why nothing could be written below the folder `path`, which is made where it is
+ * not there: as above, or NULL where no reason is seen. */
+char *rk_folder_fault(const char *path);
+
 void rk_close(int *fd);                         /* closes if >= 0, sets -1 */
 int rk_set_cloexec(int fd, bool on);
 int rk_set_nonblock(int fd, bool on);

@@ -222,6 +222,23 @@ open_sup(struct daemon *d)
 	return sup_open(&d->sup, d->loop, d->store, &s, &d->why);
 }
 
+/* Said at the start, and no reason to end: a file system may be mounted late. */
+static void
+look_at_folder(const char *prefix)
+{
+	struct rk_uri u;
+	char *fault = NULL;
+
+	if (rk_uri_parse(&u, prefix, NULL) != RK_OK)
+		return;
+	if (u.kind == RK_URI_FILE)
+		fault = rk_folder_fault(u.path);
+	if (fault != NULL)
+		log_warn("daemon: mirror.prefix is %s: %s", prefix, fault);
+	free(fault);
+	rk_uri_fini(&u);
+}
+
 static enum rk_err
 open_remote(struct daemon *d)
 {
@@ -243,6 +260,7 @@ open_remote(struct daemon *d)
 			rk_refuse_at(&d->why, "mirror.prefix", "%s",
 			    rk_why_first(&why));
 		rk_why_fini(&why);
+		look_at_folder(c->mirror.prefix);
 	}
 	return rc;
 }

@@ -11,8 +11,11 @@
 static enum rk_err
 cannot(struct rk_why *why, const char *dir, const char *what, int err)
 {
+	char *reason = rk_why_unwritable(dir, err);
+
 	(void)rk_refuse(why, "the state directory %s cannot be used: %s: %s",
-	    dir, what, strerror(err));
+	    dir, what, reason);
+	free(reason);
 	return rk_from_errno(err);
 }
 
@@ -50,8 +53,10 @@ state_open(struct state *st, const char *dir, struct rk_why *why)
 
 	*st = (struct state){ .dirfd = -1, .lockfd = -1 };
 	if (rc != RK_OK) {
+		char *reason = rk_folder_fault(dir);
 		(void)rk_refuse(why, "the state directory %s cannot be made: "
-		    "%s", dir, rk_strerror(rc));
+		    "%s", dir, reason != NULL ? reason : rk_strerror(rc));
+		free(reason);
 		return rc;
 	}
 	st->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

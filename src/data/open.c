@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "held.h"
 #include "source.h"
@@ -54,6 +55,17 @@ load_idx(struct load *l)
 		    "labels; want images", l->path);
 }
 
+/* A file that could not be read, in words. */
+static void
+say_unread(struct load *l)
+{
+	char *reason = access(l->path, R_OK) != 0 ?
+	    rk_why_unreadable(l->path, errno) : xstrdup(rk_strerror(l->rc));
+
+	rk_refuse(&l->why, "%s: %s", l->path, reason);
+	free(reason);
+}
+
 static void
 load_csv(struct load *l)
 {
@@ -66,7 +78,7 @@ load_csv(struct load *l)
 	else if (l->rc == RK_EINVAL)
 		rk_refuse(&l->why, "%s: is no regular file", l->path);
 	else
-		rk_refuse(&l->why, "%s: %s", l->path, rk_strerror(l->rc));
+		say_unread(l);
 	free(text);
 }
 

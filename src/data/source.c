@@ -77,6 +77,17 @@ look(struct source *s, struct rk_why *why)
 	return RK_OK;
 }
 
+static enum rk_err
+open_failed(const char *path, struct rk_why *why)
+{
+	int e = errno;
+	char *reason = rk_why_unreadable(path, e);
+
+	rk_refuse(why, "%s: %s", path, reason);
+	free(reason);
+	return rk_from_errno(e);
+}
+
 enum rk_err
 source_open(struct source *s, const char *path, struct rk_why *why)
 {
@@ -85,7 +96,9 @@ source_open(struct source *s, const char *path, struct rk_why *why)
 	*s = (struct source){ .what = path };
 	/* NONBLOCK, so that a fifo does not hold us up before we refuse it. */
 	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (s->fd < 0 || fstat(s->fd, &st) != 0)
+	if (s->fd < 0)
+		return open_failed(path, why);
+	if (fstat(s->fd, &st) != 0)
 		return read_failed(s, why);
 	if (!S_ISREG(st.st_mode))
 		return rk_refuse(why, "%s: is no regular file", path);

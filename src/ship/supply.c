@@ -190,6 +190,23 @@ check_one(struct ship *h, const char *field, const char *uri,
 	rk_why_fini(&own);
 }
 
+/* A folder of this machine: could anything be written there? */
+static void
+check_folder(const char *field, const char *uri, struct rk_why *why)
+{
+	struct rk_uri u;
+	char *reason = NULL;
+
+	if (rk_uri_parse(&u, uri, NULL) != RK_OK)
+		return;
+	if (u.kind == RK_URI_FILE)
+		reason = rk_folder_fault(u.path);
+	if (reason != NULL)
+		rk_refuse_at(why, field, "is \"%s\": %s", uri, reason);
+	free(reason);
+	rk_uri_fini(&u);
+}
+
 static enum rk_err
 check(void *ctx, const struct spec *spec, struct rk_why *why)
 {
@@ -200,8 +217,10 @@ check(void *ctx, const struct spec *spec, struct rk_why *why)
 	must_be(h, SHIP_TAG);
 	for (size_t i = 0; i < n; i++)
 		check_one(h, v[i].field, v[i].uri, why);
-	if (spec->checkpoint.push != NULL && spec->checkpoint.push[0] != '\0')
+	if (spec->checkpoint.push != NULL && spec->checkpoint.push[0] != '\0') {
 		check_one(h, "checkpoint.push", spec->checkpoint.push, why);
+		check_folder("checkpoint.push", spec->checkpoint.push, why);
+	}
 	return why->n + why->more > before ? RK_EINVAL : RK_OK;
 }
 

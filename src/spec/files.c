@@ -91,24 +91,25 @@ check_file(const char *path, const char *field, bool absolute,
     struct rk_why *why)
 {
 	struct stat st;
+	bool there;
 
 	if (path == NULL || spec_is_address(path))
 		return;
-	if (absolute && path[0] != '/')
+	if (absolute && path[0] != '/') {
 		rk_refuse_at(why, field, "is \"%s\", want an absolute path",
 		    path);
-	else if (stat(path, &st) != 0)
-		rk_refuse_at(why, field, "is \"%s\": %s", path,
-		    errno == ENOENT || errno == ENOTDIR ? "there is no such "
-		    "file" : strerror(errno));
-	else if (!S_ISREG(st.st_mode))
+		return;
+	}
+	there = stat(path, &st) == 0;
+	if (there && !S_ISREG(st.st_mode)) {
 		rk_refuse_at(why, field, "is \"%s\", which is %s, want a file",
 		    path, S_ISDIR(st.st_mode) ? "a folder" :
 		    "no regular file");
-	else if (access(path, R_OK) != 0)
-		rk_refuse_at(why, field, "is \"%s\": %s", path,
-		    errno == EACCES ? "no permission to read it" :
-		    strerror(errno));
+	} else if (!there || access(path, R_OK) != 0) {
+		char *reason = rk_why_unreadable(path, errno);
+		rk_refuse_at(why, field, "is \"%s\": %s", path, reason);
+		free(reason);
+	}
 }
 
 enum rk_err

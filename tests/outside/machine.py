@@ -44,7 +44,7 @@ REBOOTS = 133                   # systemd-nspawn's word for: start me again
 ACCOUNTS = {
     "passwd": "root:x:0:0:root:/root:/bin/bash\nana:x:1001:1001::/home/ana:/bin/sh\nben:x:1002:1002::/home/ben:/bin/sh\n"
               "nobody:x:65534:65534::/:/usr/sbin/nologin\n",
-    "group": "root:x:0:\nadm:x:4:\ntty:x:5:\nana:x:1001:\nben:x:1002:\nml:x:2000:ana\nnogroup:x:65534:\n",
+    "group": "root:x:0:\nadm:x:4:\ntty:x:5:\nana:x:1001:\nben:x:1002:\nml:x:2000:ana\ndatasets:x:2001:\nnogroup:x:65534:\n",
 }
 
 
@@ -262,7 +262,7 @@ class Machine:
 
     def job_file(self, epochs=200000, **more):
         """A long job without a checkpoint for hours, in /srv of the machine."""
-        job = tiny(self, "long", epochs=epochs, checkpoint={"every": {"steps": 100000000}, "keep": {"best": 0}}, **more)
+        job = tiny(self, "long", epochs=epochs, **{"checkpoint": {"every": {"steps": 100000000}, "keep": {"best": 0}}, **more})
         shutil.copy(f"{self.root}/tiny.csv", f"{self.dir}/srv/tiny.csv")
         job["data"]["train"]["path"] = "/srv/tiny.csv"
         self.write("/srv/job.json", json.dumps(job))
@@ -270,6 +270,16 @@ class Machine:
 
     def submit(self, **more):
         return json.loads(self.sh(f"rekindle submit {self.job_file(**more)} --json"))["id"]
+
+    def refused(self, data, **more):
+        """What is said of a job with this data file."""
+        job = self.job_file(**more)
+        tree = json.loads(self.read(job))
+        tree["data"]["train"]["path"] = data
+        self.write(job, json.dumps(tree))
+        p = self.try_sh(f"rekindle submit {job}")
+        eq(p.returncode, 1, f"exit code of submit ({p.stdout})")
+        return p.stderr
 
     def job(self, i):
         return self.get(f"/v1/jobs/{i}")

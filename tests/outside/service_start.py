@@ -27,14 +27,12 @@ def status(m, user):
     return p.returncode, p.stdout + p.stderr
 
 
-def readme_drop_in():
-    """The lines of the README that let in one group."""
+def readme(kind, line):
+    """The block of the README that has this line."""
     with open(f"{SOURCE}/README.md") as f:
-        text = f.read()
-    drop_in = re.search(r"```ini\n([^`]*\nGroup=[^`]*)```", text)
-    config = re.search(r"```yaml\n([^`]*\nlisten: none\n[^`]*)```", text)
-    assert drop_in and config, "the README has no drop-in for a group"
-    return drop_in.group(1), config.group(1)
+        found = re.search(rf"```{kind}\n([^`]*\n{re.escape(line)}[^`]*)```", f.read())
+    assert found, f"the README has no block with {line}"
+    return found.group(1)
 
 
 @machine_case("the configuration goes over what the unit says, and may be root's alone")
@@ -80,11 +78,10 @@ def _(m):
 
 @machine_case("the README's drop-in lets in one group")
 def _(m):
-    drop_in, config = readme_drop_in()
     m.boot()
     i = m.submit()          # what an earlier user of the service owns stays its own
-    m.drop_in(drop_in)
-    m.config(config)
+    m.drop_in(readme("ini", "Group="))
+    m.config(readme("yaml", "listen: none\n"))
     m.sh("systemctl daemon-reload; systemctl restart rekindled")
     eq(mode(m, SOCKET), "660 ml")
     eq(m.sh("ss -Htln"), "", "what listens on TCP")
@@ -98,6 +95,43 @@ def _(m):
     wait_for(30, "a pause", lambda: m.job(i)["state"] == "paused")
     m.sh("rekindle resume long")
     m.runs_beyond(i, 0, "the job goes on")
+
+
+@machine_case("a path that only its user sees is refused with the reason and with what to do")
+def _(m):
+    m.boot()
+    m.job_file()
+    m.sh("cp /srv/tiny.csv /tmp/mine.csv; cp /srv/tiny.csv /home/ana/mine.csv; chmod 644 /tmp/mine.csv /home/ana/mine.csv")
+    has(m.refused("/tmp/mine.csv"), "the service has a /tmp of its own")
+    has(m.refused("/home/ana/mine.csv"), "user rekindle may not enter the folder /home/ana (mode 0700, ana:ana)")
+    has(m.refused("/home/ana/mine.csv"), "`chmod o+x /home/ana`")
+    m.sh("chmod o+x /home/ana; cp /srv/tiny.csv /srv/secret.csv; chmod 640 /srv/secret.csv")
+    has(m.refused("/srv/secret.csv"), "user rekindle may not read /srv/secret.csv (mode 0640, root:root)")
+    i = m.submit()
+    m.runs_beyond(i, 0, "the job runs")
+    # What went away behind the daemon's back is explained by the trainer.
+    m.sh("rekindle pause long")
+    wait_for(30, "a pause", lambda: m.job(i)["state"] == "paused")
+    m.sh("chmod 700 /srv; rekindle resume long")
+    wait_for(30, "a failure with the reason", lambda: "may not enter the folder /srv" in m.job(i)["message"])
+
+
+@machine_case("with the README's drop-in checkpoints are pushed to a folder and data of a group are read")
+def _(m):
+    more = {"epochs": 20, "checkpoint": {"push": "file:///srv/models/", "require_remote": True}}
+    m.boot()
+    has(m.refused("/srv/tiny.csv", **more), "the service may not write to /srv/models/: its unit wants ReadWritePaths=/srv/models/,")
+    m.sh("mkdir /srv/models; chgrp datasets /srv/models /srv/tiny.csv; chmod 2775 /srv/models; chmod 640 /srv/tiny.csv")
+    m.drop_in(readme("ini", "SupplementaryGroups="))
+    m.sh("systemctl daemon-reload; systemctl restart rekindled")
+    i = m.submit(**more)
+    m.sh("chgrp datasets /srv/tiny.csv; chmod 640 /srv/tiny.csv")
+    wait_for(60, "the job has succeeded", lambda: m.job(i)["state"] == "succeeded")
+    has(m.sh("find /srv/models"), "checkpoint.json")
+    # Elsewhere it may not write even so.
+    m.sh("mkdir -m 777 /srv/other")
+    more["checkpoint"]["push"] = "file:///srv/other/"
+    has(m.refused("/srv/tiny.csv", **more), "ReadWritePaths=/srv/other/,")
 
 
 @machine_case("a start that cannot help is not tried again, and systemctl status says what to do")
