@@ -235,6 +235,22 @@ file_get(struct remote_op *op, size_t max)
 
 /* --- writing -------------------------------------------------------------- */
 
+/* With the reason, where it is one of permission. */
+static void
+write_failed(struct file_job *j)
+{
+	int e = errno;
+	char *dir = xstrndup(j->path, (size_t)(strrchr(j->path, '/') - j->path));
+	char *reason = e == EACCES || e == EROFS ? rk_folder_fault(dir) : NULL;
+
+	errno = e;
+	file_failed(j, "write it");
+	if (reason != NULL)
+		file_said(j, j->end, "%s: cannot write it: %s", j->path, reason);
+	free(reason);
+	free(dir);
+}
+
 bool
 file_new_open(struct file_job *j, struct file_new *f)
 {
@@ -269,7 +285,7 @@ file_new_open(struct file_job *j, struct file_new *f)
 		return true;
 	if (errno == ENOENT || errno == ENOTDIR)
 		errno = EACCES;         /* a folder that cannot be made */
-	file_failed(j, "write it");
+	write_failed(j);
 	return false;
 }
 

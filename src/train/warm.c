@@ -1,6 +1,8 @@
 /* The warm start: another model's weights into this run. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "start.h"
 
@@ -58,10 +60,14 @@ warm_open(struct run *r)
 	enum rk_err rc = format_load(path, &r->warm, &why);
 	if (rc == RK_OK) {
 		held_out_of_model(&r->warm_model, r->warm, path);
-	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
-		char *text = xasprintf("%s: %s", path, why.n > 0 ?
-		    rk_why_first(&why) : rk_strerror(rc));
+	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT ||
+	    rc == RK_EROFS) {
+		char *reason = access(path, R_OK) != 0 ?
+		    rk_why_unreadable(path, errno) : NULL;
+		char *text = xasprintf("%s: %s", path, reason != NULL ? reason :
+		    why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
 		char *named = place_named(r, text);
+		free(reason);
 		run_fail(r, "warm_start", true, "cannot start from %s", named);
 		free(text);
 		free(named);
