@@ -1,4 +1,4 @@
-/* The learning rate: the schedule that a run follows, and what is said of it. */
+/* The learning rate: the schedule that a run follows, what is said of it. */
 #include <math.h>
 #include <stdlib.h>
 

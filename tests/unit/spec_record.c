@@ -73,8 +73,8 @@ T_CASE(what_may_change_is_told_and_what_is_no_part_of_it_is_not)
 	json_t *record = record_of("{}");
 	char *changed, *text;
 
-	text = against(record, "{training: {optimizer: {type: adam, learning_rate: 0.5}, "
-	    "schedule: {warmup_steps: 3}, epochs: 9, log_every: 3, "
+	text = against(record, "{training: {optimizer: {type: adam, "
+	    "learning_rate: 0.5}, schedule: {warmup_steps: 3}, epochs: 9, log_every: 3, "
 	    "resume_from: best}, name: b, data: {train: {images: /other}}}",
 	    &changed);
 	t_eq_str(text, "");
