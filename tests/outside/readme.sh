@@ -29,6 +29,23 @@ curl_lines() {
 	return 0
 }
 
+t_case "the line that takes a finished job further is taken, and says what becomes of its schedule"
+further() {
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
+	awk '/^build\/rekindle resume fashion-mlp/{on=1} on{print} on && !/\\$/{exit}' \
+	    "$T_ROOT/README.md" >line
+	daemon_start
+	sed 's/^  epochs: .*/  epochs: 1/' "$T_ROOT/etc/jobs/fashion-mlp.yaml" >short.yaml
+	"$BUILD/rekindle" submit short.yaml --watch >out 2>&1 || t_fail "$(cat out)"
+	ln -s "$BUILD" build
+	sed 's/--set training.schedule.on_resume=[a-z]*//' line >without
+	! . ./without >out 2>&1 || t_fail "taken without on_resume: $(cat out)"
+	has "$(cat out)" "makes the learning rate leap"
+	. ./line >out 2>&1 || t_fail "$(cat line out)"
+	has "$(cat out)" "training.epochs 1 -> 12"
+	"$BUILD/rekindle" cancel fashion-mlp >/dev/null
+}
+
 t_case "the job in the README is one that is taken"
 readme_job() {
 	awk '/^## A job/{want=1} want && /^```yaml/{on=1; next} on && /^```/{exit} on' \
