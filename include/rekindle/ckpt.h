@@ -9,6 +9,7 @@
  *	        optimizer.safetensors
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
+ *	    .pin-<id> -> step-000001200         job <id> is about to begin from it
  *	    branch.json                {"branch": 2, "from": "step-000001200"}
  *	    bad-step-000001400/        set aside: failed its digests
  *	    late-step-000001600/       set aside: no longer the job's
@@ -255,15 +256,24 @@ enum rk_err ckpt_name(struct ckpt *c, const char *dir, const char *name)
     RK_MUSTCHECK;
 enum rk_err ckpt_unname(struct ckpt *c, const char *name) RK_MUSTCHECK;
 
+/*
+ * Somebody is about to begin from this one: neither retention nor a deletion, of
+ * whatever process, takes it until ckpt_unpin().  Durable; one pin for each
+ * `who` (an id), the last one counts.  RK_ENOENT: it is not there (any more).
+ */
+enum rk_err ckpt_pin(struct ckpt *c, const char *dir, const char *who)
+    RK_MUSTCHECK;
+void ckpt_unpin(struct ckpt *c, const char *who);       /* fine if it has none */
+
 /* Delete one (by its folder's name) and its names.  RK_ECONFLICT for the one
- * that `latest` is, RK_ENOENT. */
+ * that `latest` is, or that is pinned; RK_ENOENT. */
 enum rk_err ckpt_delete(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*
  * Retention: delete all but the newest `last` (1 at least) of the current
  * branch, the one that `latest` is, the `best` best by metric over all
- * branches, the named, the one the current branch began from, and the newest of
- * every older branch.  Call after a commit.  *deleted counts.
+ * branches, the named, the pinned, the one the current branch began from, and
+ * the newest of every older branch.  Call after a commit.  *deleted counts.
  */
 enum rk_err ckpt_retain(struct ckpt *c, int64_t last, int64_t best,
     const char *metric, bool mode_max, int *deleted) RK_MUSTCHECK;

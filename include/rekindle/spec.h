@@ -89,6 +89,10 @@
  *
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
+ * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
+ * mean at submit, latest and best what they are at the job's first start; what is
+ * meant stays until the job has begun (sup.h).
+ *
  * Addresses.  model.checkpoint and the files of data.train and data.validation
  * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
  * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in

@@ -228,8 +228,10 @@ enum rk_err sup_cancel(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;
 enum rk_err sup_retry(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;   /* FAILED, CANCELLED -> QUEUED */
+/* Of one that has ended; its folder, too.  RK_ECONFLICT also where another is
+ * about to begin from it. */
 enum rk_err sup_delete(struct sup *s, const char *id, struct store_note *note,
-    struct rk_why *why) RK_MUSTCHECK;           /* ended; its folder too */
+    struct rk_why *why) RK_MUSTCHECK;
 /* priority, labels, checkpoint.keep: an object with those fields, merged as RFC
  * 7396 says.  keep counts from the next attempt on. */
 enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
@@ -271,6 +273,29 @@ json_t *sup_drain_rehearse(struct sup *s);
 bool sup_draining(const struct sup *s);
 /* The reason of the drain, "" where there is none. */
 const char *sup_drain_reason(const struct sup *s);
+
+/* --- what jobs begin from ---------------------------------------------------
+ * A job whose model.checkpoint is job://A/SELECTOR begins from what A has: from
+ * the checkpoint that step:N, a name or a folder meant when the job was
+ * submitted; latest and best are settled when it first starts, and the event of
+ * that start says which one it was.  That checkpoint stays, here and in the
+ * bucket, until the job has one of its own or has ended, and A cannot be deleted
+ * before.  Pins are in <state>/pins; they survive the daemon.
+ */
+
+/* Those who are about to begin from a job; what: a folder, or the selector while
+ * that is not settled.  fn returns false to stop. */
+typedef bool sup_pin_fn(void *ctx, const char *id, const char *what);
+void sup_pins(const struct sup *s, const char *of, sup_pin_fn *fn, void *ctx);
+/* The folder of `of` that job id begins from, once settled; NULL.  Borrowed. */
+const char *sup_pinned(const struct sup *s, const char *id, const char *of);
+/* Settle it: for who finds it in a bucket. */
+enum rk_err sup_pin(struct sup *s, const char *id, const char *of,
+    const char *dir) RK_MUSTCHECK;
+/* Is a job (perhaps itself, resumed from there) about to begin from this
+ * checkpoint?  Then it should stay; id says which. */
+bool sup_needed_by(struct sup *s, const char *job, const char *dir,
+    char id[RK_ID]);
 
 /* --- looks ---------------------------------------------------------------- */
 

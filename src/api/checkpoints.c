@@ -425,10 +425,16 @@ h_checkpoint_delete(struct req *q)
 {
 	struct ckpt_info i = { 0 };
 	struct ckpt *c;
+	char id[RK_ID];
 	enum rk_err rc;
 
 	if (!checkpoint_select(q, &c, &i))
 		return;
+	if (sup_needed_by(q->api->sup, q->arg[0], i.dir, id)) {
+		reply_problem(q, P_CONFLICT, "job %s is about to begin from "
+		    "%s, so it stays until that has begun", id, i.dir);
+		goto out;
+	}
 	rc = ckpt_delete(c, i.dir);
 	if (rc == RK_OK) {
 		noted(q, xasprintf("%s was deleted", i.dir));
@@ -439,6 +445,7 @@ h_checkpoint_delete(struct req *q)
 	} else {
 		reply_err(q, rc, NULL, "checkpoint any more");
 	}
+out:
 	ckpt_info_fini(&i);
 	ckpt_close(&c);
 }

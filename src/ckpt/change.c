@@ -177,7 +177,7 @@ delete_locked(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
 	long at = view_find(&w, dir);
 	if (at < 0)
 		rc = RK_ENOENT;
-	else if (at == view_latest(&w))
+	else if (at == view_latest(&w) || view_pinned(&w, (size_t)at))
 		rc = RK_ECONFLICT;
 	else
 		rc = take_names(c, &w.v[at]);

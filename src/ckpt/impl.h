@@ -12,6 +12,7 @@
 #define DEL_PREFIX     ".del-"
 #define BAD_PREFIX     "bad-"
 #define LATE_PREFIX    "late-"
+#define PIN_PREFIX     ".pin-"
 #define MAX_BRANCHES   10000
 
 struct ckpt {
@@ -68,7 +69,11 @@ struct view {
 	size_t n;
 	struct broken *broken;
 	size_t nbroken;
+	char (*pins)[CKPT_DIR_MAX];     /* folders that are pinned */
+	size_t npins;
 };
+/* pin.c: is somebody about to begin from entry i? */
+bool view_pinned(const struct view *w, size_t i);
 enum rk_err view_open(struct ckpt *c, struct view *w) RK_MUSTCHECK;
 void view_fini(struct view *w);
 /* Take entry i out; it is the caller's if out is not NULL. */

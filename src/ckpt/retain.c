@@ -57,7 +57,8 @@ view_keep(const struct view *w, int64_t last, int64_t best, const char *metric,
 	keep_newest(w, keep, RK_MAX(last, 1));
 	keep_best(w, keep, best, metric, mode_max);
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->v[i].names != NULL && w->v[i].names[0] != NULL)
+		if ((w->v[i].names != NULL && w->v[i].names[0] != NULL) ||
+		    view_pinned(w, i))
 			keep[i] = true;
 	}
 	if (latest >= 0)

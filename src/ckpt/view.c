@@ -18,6 +18,8 @@ struct entries {
 		char target[CKPT_DIR_MAX];
 	} *links;
 	size_t nlinks;
+	char (*pins)[CKPT_DIR_MAX];     /* targets */
+	size_t npins;
 };
 
 static void
@@ -27,17 +29,19 @@ entries_fini(struct entries *e)
 		free(e->links[i].name);
 	free(e->links);
 	free(e->dirs);
+	free(e->pins);
 }
 
 /* A person's name is a symlink to a step-* folder beside it; others are not
  * ours. */
 static bool
-read_link(struct ckpt *c, const char *name, char target[CKPT_DIR_MAX])
+read_link(struct ckpt *c, const char *name, bool pin, char target[CKPT_DIR_MAX])
 {
 	int64_t step;
 	int branch;
 
-	if (!person_name_ok(name))
+	if (pin ? strncmp(name, PIN_PREFIX, strlen(PIN_PREFIX)) != 0 :
+	    !person_name_ok(name))
 		return false;
 	ssize_t n = readlinkat(c->dirfd, name, target, CKPT_DIR_MAX - 1);
 	if (n <= 0)
@@ -56,7 +60,10 @@ add_entry(struct ckpt *c, struct entries *e, const char *name)
 	if (dir_parse(name, &step, &branch)) {
 		e->dirs = xrealloc(e->dirs, (e->ndirs + 1) * sizeof(*e->dirs));
 		dir_text(e->dirs[e->ndirs++], step, branch);
-	} else if (read_link(c, name, l.target)) {
+	} else if (read_link(c, name, true, l.target)) {
+		e->pins = xrealloc(e->pins, (e->npins + 1) * sizeof(*e->pins));
+		memcpy(e->pins[e->npins++], l.target, CKPT_DIR_MAX);
+	} else if (read_link(c, name, false, l.target)) {
 		l.name = xstrdup(name);
 		e->links = xrealloc(e->links,
 		    (e->nlinks + 1) * sizeof(*e->links));
@@ -315,6 +322,9 @@ view_open(struct ckpt *c, struct view *w)
 	w->v = xcalloc(e.ndirs + 1, sizeof(*w->v));
 	for (size_t k = 0; k < e.ndirs && rc == RK_OK; k++)
 		rc = add_info(c, w, &e, e.dirs[k]);
+	w->pins = e.pins;
+	w->npins = e.npins;
+	e.pins = NULL;
 	entries_fini(&e);
 	if (rc != RK_OK) {
 		log_error("ckpt: cannot read %s: %s", c->path,
@@ -338,6 +348,7 @@ view_fini(struct view *w)
 	for (size_t k = 0; k < w->nbroken; k++)
 		free(w->broken[k].reason);
 	free(w->broken);
+	free(w->pins);
 	branches_fini(&w->br);
 	*w = (struct view){0};
 }
@@ -405,7 +416,7 @@ ckpt_read(struct ckpt *c, const char *dir_or_name, struct ckpt_info *out)
 	*out = (struct ckpt_info){0};
 	if (dir_parse(dir_or_name, &step, &branch))
 		snprintf(dir, sizeof(dir), "%s", dir_or_name);
-	else if (!read_link(c, dir_or_name, dir))
+	else if (!read_link(c, dir_or_name, false, dir))
 		return RK_ENOENT;
 	enum rk_err rc = read_dir_info(c, dir, out, &why);
 	if (rc == RK_ECORRUPT)

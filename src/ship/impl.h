@@ -103,7 +103,7 @@ void ship_event(struct ship *h, const char *job, const char *kind,
 struct jobinfo {
 	char *prefix;                   /* "" for none, else ends in '/' */
 	char *base;                     /* PREFIX/jobs/<id>/checkpoints/ */
-	char *name, *metric;
+	char *name, *metric, *resume_from;
 	enum job_state state;
 	int64_t priority, keep_last, keep_best;
 	bool mode_max;

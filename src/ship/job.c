@@ -82,6 +82,7 @@ job_look(struct ship *h, const char *id, struct jobinfo *out)
 	take_spec(h, &r, out);
 	out->base = job_base(out->prefix, id);
 	out->name = xstrdup(r.name);
+	out->resume_from = xstrdup(r.resume_from);
 	out->priority = r.priority;
 	out->state = r.state;
 	store_job_fini(&r);
@@ -95,6 +96,7 @@ jobinfo_fini(struct jobinfo *j)
 	free(j->base);
 	free(j->name);
 	free(j->metric);
+	free(j->resume_from);
 	*j = (struct jobinfo){0};
 }
 

@@ -62,6 +62,31 @@ is_named(struct ship *h, const struct remote_row *r)
 	return yes;
 }
 
+struct pinning {
+	const struct ckpt_info *v;
+	size_t n;
+	const struct jobinfo *j;
+	bool *keep;
+};
+
+static void
+keep_selected(const struct pinning *p, const char *selector)
+{
+	int i = ckpt_info_select(p->v, p->n, selector, p->j->metric,
+	    p->j->mode_max, NULL);
+
+	if (i >= 0)
+		p->keep[i] = true;
+}
+
+static bool
+keep_pinned(void *ctx, const char *id, const char *what)
+{
+	(void)id;
+	keep_selected(ctx, what);
+	return true;
+}
+
 static bool
 is_listed(const struct ckpt_info *v, size_t n, const char *dir)
 {
@@ -85,6 +110,11 @@ retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 	bool *stays = xcalloc(rows.n + 1, sizeof(*stays));
 	ckpt_info_keep(v, n, j->keep_last, j->keep_best, j->metric,
 	    j->mode_max, keep);
+	/* What jobs are about to begin from, and this one to go on from. */
+	struct pinning p = { v, n, j, keep };
+	sup_pins(h->sup, job, keep_pinned, &p);
+	if (!job_ended(j->state))
+		keep_selected(&p, j->resume_from);
 	/* What cannot be read stays, whatever it is. */
 	for (size_t i = 0; i < rows.n; i++)
 		stays[i] = !is_listed(v, n, rows.v[i].dir);

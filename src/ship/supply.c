@@ -115,10 +115,17 @@ supply_job(struct ship *h, const struct job_row *r, const char *uri,
 		return RK_OK;
 	if (u.kind == RK_URI_JOB && rk_id_ok(u.host) &&
 	    store_job_get(h->store, u.host, &other) == RK_OK) {
+		const char *settled = sup_pinned(h->sup, r->id, other.id);
 		if (rkj_parse_json(other.spec, strlen(other.spec), &tree,
 		    NULL) == RK_OK && spec_parse(tree, &spec, NULL) == RK_OK &&
-		    choose(h, other.id, spec, u.path, &row) == CHOSE_REMOTE) {
-			rc = supply_row_model(h, r, &row, files, uri, &own);
+		    choose(h, other.id, spec, settled != NULL ? settled :
+		    u.path, &row) == CHOSE_REMOTE) {
+			rc = sup_pin(h->sup, r->id, other.id, row.dir);
+			if (rc == RK_ENOENT)    /* it is not here, but there */
+				rc = RK_OK;
+			if (rc == RK_OK)
+				rc = supply_row_model(h, r, &row, files, uri,
+				    &own);
 			store_remote_fini(&row);
 		}
 		spec_free(spec);

@@ -16,6 +16,7 @@
  *	rate.c     may a resume change the learning rate so?
  *	disk.c     jobs that wait for room on the disk
  *	known.c    what a job has known; those that wait for their checkpoints
+ *	pin.c      what jobs are about to begin from stays
  *	shipped.c  jobs that wait until their last checkpoint is elsewhere
  *	orphan.c   processes of a daemon that was killed
  *	trash.c    folders of deleted jobs
@@ -140,6 +141,7 @@ struct uploading {
 };
 
 struct trash;
+struct pin;
 
 struct sup {
 	unsigned tag;
@@ -155,6 +157,8 @@ struct sup {
 	struct sup_supplier up;
 	struct fetching *fetching;
 	struct uploading *uploading;
+	struct pin *pins;
+	int pins_fd;                    /* <state>/pins; -1: not there yet */
 	int64_t supply_ask_ms, supply_say_ms;
 	int64_t shipped_ms;             /* mono: the last look */
 	struct loop_timer *sched_timer, *orphan_timer, *disk_timer, *ask_timer,
@@ -403,6 +407,18 @@ bool orphan_look(struct sup *s, const struct job_row *r, int64_t pid);
 bool orphan_has(const struct sup *s, const char *id);
 void orphan_timer_fn(void *ctx);
 void orphan_fini(struct sup *s);
+
+/* pin.c */
+void pin_load(struct sup *s);           /* what an earlier daemon wrote */
+void pin_settle(struct sup *s);         /* those that wait, and no others */
+void pin_fini(struct sup *s);
+/* It was queued, or held: keep what it begins from, if that is another job's. */
+void pin_wait(struct sup *s, const struct job_row *r);
+void pin_drop(struct sup *s, const char *id);   /* it has begun, or has ended */
+/* At its start: the file behind job://of/selector, pinned.  RK_EINVAL: there is
+ * none; *path is NULL where only a bucket has it. */
+enum rk_err pin_resolve(struct sup *s, const struct job_row *r, const char *of,
+    const char *selector, char **path, struct rk_why *why) RK_MUSTCHECK;
 
 /* trash.c: `name` is under jobs/. */
 void trash_remove(struct sup *s, const char *name);

@@ -166,6 +166,7 @@ recover(struct sup *s)
 	if (rc != RK_OK)
 		return rc;
 	shipped_find(s);
+	pin_settle(s);
 	keep_epoch(s);
 	/* The first look says whether any job waits for it. */
 	disk_wait(s);
@@ -307,7 +308,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	s->cgroup = cgroup_open(c->machine != NULL ? c->machine : "");
 	s->supply_ask_ms = SUPPLY_ASK_MS;
 	s->supply_say_ms = SUPPLY_SAY_MS;
-	s->jobs_fd = -1;
+	s->jobs_fd = s->pins_fd = -1;
 	s->sched_timer = loop_timer_add(l, sched_timer_fn, s);
 	s->orphan_timer = loop_timer_add(l, orphan_timer_fn, s);
 	s->disk_timer = loop_timer_add(l, disk_timer_fn, s);
@@ -320,6 +321,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	if ((rc = open_dirs(s, why)) != RK_OK)
 		goto fail;
 	sweep(s);
+	pin_load(s);
 	read_epoch(s);
 	rc = s->held ? RK_OK : recover(s);
 	if (rc == RK_ENOSPC || rc == RK_EROFS || rc == RK_EIO)
@@ -367,6 +369,7 @@ sup_close(struct sup **sp)
 	trash_fini(s);
 	supply_fini(s);
 	shipped_fini(s);
+	pin_fini(s);
 	loop_timer_del(&s->shipped_timer);
 	loop_timer_del(&s->log_timer);
 	loop_timer_del(&s->known_timer);

@@ -64,6 +64,17 @@ write_job_file(const char *dir, const json_t *tree)
 	return rc;
 }
 
+static bool
+has_own(struct sup *s, const struct job_row *r)
+{
+	struct ckpt_info own = { 0 };
+	bool yes = strcmp(r->resume_from, "none") != 0 &&
+	    own_latest(s, r->id, &own) == RK_OK;
+
+	ckpt_info_fini(&own);
+	return yes;
+}
+
 /*
  * The file behind model.checkpoint: job://... .  Its job or checkpoint may have
  * gone since; that matters only as long as there is nothing of our own to go on
@@ -74,30 +85,56 @@ find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
     json_t *files, struct rk_why *why)
 {
 	const char *uri = spec->model.checkpoint;
-	struct ckpt_info own = { 0 };
 	char *path = NULL;
 	struct rk_uri u;
 
 	if (uri == NULL || json_object_get(files, uri) != NULL ||
 	    rk_uri_parse(&u, uri, NULL) != RK_OK)
 		return RK_OK;
-	bool of_job = u.kind == RK_URI_JOB;
-	rk_uri_fini(&u);
-	if (!of_job)
-		return RK_OK;
-	enum rk_err rc = job_uri_resolve(s, uri, &path, NULL, why);
-	if (rc == RK_OK && path == NULL)
+	const bool of_job = u.kind == RK_URI_JOB, own = of_job && has_own(s, r);
+	enum rk_err rc = RK_OK;
+	if (own)
+		rc = job_uri_resolve(s, uri, &path, NULL, NULL);
+	else if (of_job)
+		rc = pin_resolve(s, r, u.host, u.path, &path, why);
+	if (of_job && !own && rc == RK_OK && path == NULL)
 		rc = rk_refuse_at(why, "model.checkpoint", "is %s, which a "
 		    "bucket has and this machine has not", uri);
-	if (rc == RK_OK)
+	if (rc == RK_OK && path != NULL)
 		json_object_set_new(files, uri, json_string(path));
+	rk_uri_fini(&u);
 	free(path);
-	if (rc == RK_EINVAL && strcmp(r->resume_from, "none") != 0 &&
-	    own_latest(s, r->id, &own) == RK_OK) {
-		ckpt_info_fini(&own);
-		return RK_OK;
+	return own && rc == RK_EINVAL ? RK_OK : rc;
+}
+
+/* "attempt 1 starts, from step-000000900 of job A", and that as an address. */
+static char *
+start_text(struct sup *s, const struct job_row *r, json_t *data)
+{
+	struct spec *spec = NULL;
+	const char *dir = NULL;
+	char *text = NULL;
+	struct rk_uri u;
+
+	if (strstr(r->spec, "job:") != NULL &&
+	    row_spec(r, NULL, &spec, NULL) == RK_OK &&
+	    spec->model.checkpoint != NULL &&
+	    rk_uri_parse(&u, spec->model.checkpoint, NULL) == RK_OK) {
+		if (u.kind == RK_URI_JOB)
+			dir = sup_pinned(s, r->id, u.host);
+		if (dir != NULL) {
+			char *from = xasprintf("job://%s/%s", u.host, dir);
+			text = xasprintf("attempt %lld starts, from %s of job "
+			    "%s", (long long)r->attempt, dir, u.host);
+			json_object_set_new(data, "begins_from",
+			    json_string(from));
+			free(from);
+		}
+		rk_uri_fini(&u);
 	}
-	return rc;
+	spec_free(spec);
+	return text != NULL ? text : xasprintf("attempt %lld starts",
+	    (long long)r->attempt);
 }
 
 struct prepared {
@@ -239,9 +276,11 @@ start_job(struct sup *s, const char *id)
 	struct attempt_row a = { .n = r.attempt, .started_ms = now_ms(),
 		.instance = (char *)(uintptr_t)s->c.instance,
 		.epoch = s->epoch };
-	char *message = xasprintf("attempt %lld starts", (long long)r.attempt);
-	struct cause c = { "slot free", "", message, NULL, NULL, NULL };
+	json_t *data = json_object();
+	char *message = start_text(s, &r, data);
+	struct cause c = { "slot free", "", message, NULL, data, NULL };
 	rc = sup_move(s, &r, JOB_STARTING, &a, &c);
+	json_decref(data);
 	free(message);
 	if (rc == RK_OK)
 		begin(s, &r, &p);

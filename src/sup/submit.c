@@ -239,6 +239,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		free(text);
 		if (rc == RK_OK) {
 			memcpy(id, r.id, RK_ID);
+			pin_wait(s, &r);
 			log_info("job=%s %s (submitted)", r.id,
 			    job_state_words[r.state]);
 			sup_tell(s, r.id, 's');

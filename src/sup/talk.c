@@ -344,6 +344,7 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	char *message = checkpoint_sentence(m);
 	struct store_note note = { .kind = "checkpoint", .message = message,
 		.data = data };
+	pin_drop(s, run->id);           /* it goes on from its own now */
 	if (run->hello_saved && fresh_row(run, &r) == RK_OK) {
 		if (further) {
 			r.failures = 0;

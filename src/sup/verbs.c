@@ -368,6 +368,23 @@ sup_patch(struct sup *s, const char *id, const json_t *fields,
 
 /* --- delete --------------------------------------------------------------- */
 
+struct beginner {
+	const char *of;
+	char id[RK_ID];
+};
+
+static bool
+see_beginner(void *ctx, const char *id, const char *what)
+{
+	struct beginner *b = ctx;
+
+	(void)what;
+	if (strcmp(id, b->of) == 0)
+		return true;
+	memcpy(b->id, id, RK_ID);
+	return false;
+}
+
 /*
  * The folder is set aside under a name that the next start knows, then the row
  * goes, then the folder.  Whatever ends us between: a row without its folder
@@ -390,6 +407,15 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 		    why);
 		store_job_fini(&r);
 		return rc;
+	}
+	struct beginner b = { .of = id };
+	sup_pins(s, id, see_beginner, &b);
+	if (b.id[0] != '\0') {
+		rk_refuse(why, "job %s is to begin from it: it cannot be "
+		    "deleted before that has a checkpoint of its own, or has "
+		    "ended", b.id);
+		store_job_fini(&r);
+		return RK_ECONFLICT;
 	}
 	char *aside = xasprintf(".del-%s", id);
 	char *text = xasprintf("\"%s\" was deleted by a person", r.name);

@@ -497,7 +497,10 @@ T_CASE(a_warm_start_from_a_job_is_found_by_name_and_kept_by_id)
 	w_wait(c, JOB_PAUSED);
 	json_object_set_new(tree, "hold", json_true());
 	char *d = w_submit_tree(tree);
-	t_eq_int(sup_delete(W.sup, a, NULL, NULL), RK_OK);
+	t_eq_int(sup_delete(W.sup, a, NULL, &why), RK_ECONFLICT);
+	t_has(rk_why_first(&why), d);
+	rk_why_fini(&why);
+	t_eq_int(rk_remove_tree(AT_FDCWD, sup_job_dir(W.sup, a)), RK_OK);
 	t_eq_int(sup_resume(W.sup, c, NULL, NULL, NULL, NULL), RK_OK);
 	t_eq_int(sup_start(W.sup, d, NULL, NULL), RK_OK);
 	w_wait(c, JOB_SUCCEEDED);
