@@ -8,7 +8,7 @@
  * that was STARTING or RUNNING as interrupted (not as failed) and goes on.
  *
  * Trainers run in a process group of their own, at a nice value, with stderr
- * to <state>/jobs/<id>/train.log, the wire at fd 3, and die with the daemon in
+ * to <state>/jobs/<id>/train.log (bounded by log_max), the wire at fd 3, and die with the daemon in
  * an orderly way: they see the socket close, commit, and leave.  A new attempt
  * of a job does not start before the old attempt's process is gone, also when
  * that process belonged to a daemon that was killed: the trainer holds a lock

@@ -13,6 +13,7 @@ struct guest {
 	struct door *door;
 	struct MHD_Connection *conn;
 	struct guest *prev, *next;      /* in the list of the idle ones */
+	struct guest *all_prev, *all_next;
 	bool idle, cut;
 	bool watches, told;             /* a job; its last word has gone out */
 };
@@ -141,6 +142,10 @@ guest_notify(void *door, struct MHD_Connection *c, void **ctx,
 		g->door = d;
 		g->conn = c;
 		*ctx = g;
+		g->all_next = d->guests;
+		if (d->guests != NULL)
+			d->guests->all_prev = g;
+		d->guests = g;
 		idle_add(g);
 		d->nguests++;
 		return;
@@ -149,6 +154,12 @@ guest_notify(void *door, struct MHD_Connection *c, void **ctx,
 	if (g == NULL)
 		return;
 	*ctx = NULL;
+	if (g->all_prev != NULL)
+		g->all_prev->all_next = g->all_next;
+	else
+		d->guests = g->all_next;
+	if (g->all_next != NULL)
+		g->all_next->all_prev = g->all_prev;
 	idle_del(g);
 	d->nguests--;
 	d->ncut -= g->cut;
@@ -172,5 +183,21 @@ guests_thin(struct door *d)
 		g->cut = true;
 		d->ncut++;
 		set_patience(g, CUT_SECONDS);
+	}
+}
+
+/* We, or the machine, stood still: nobody was silent in that time.  The library
+ * counts anew where a limit comes after none. */
+void
+guests_pardon(struct door *d)
+{
+	for (struct guest *g = d->guests; g != NULL; g = g->all_next) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		    g->conn, MHD_CONNECTION_INFO_CONNECTION_SUSPENDED);
+		if (info == NULL || info->suspended == MHD_YES)
+			continue;
+		set_patience(g, 0);
+		set_patience(g, g->cut ? CUT_SECONDS :
+		    d->api->idle_seconds);
 	}
 }

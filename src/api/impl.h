@@ -152,6 +152,7 @@ struct door {
 	struct loop_timer *again;
 	bool no_descriptor;     /* until `again` */
 	int64_t told_ms;
+	struct guest *guests;   /* all */
 	struct guest *idle_first, *idle_last;   /* the longest idle is first */
 	int nguests, ncut;
 };
@@ -209,6 +210,7 @@ struct api {
 	struct loop_timer *linger_timer;
 	unsigned idle_seconds;
 	struct MHD_Response *openapi;
+	int64_t unseen_ms;      /* of mono_ms(), by the loop, so far */
 	bool opened;            /* the listening sockets are ours */
 	bool closing;
 	int watchers, told;     /* connections that watch a job; of these, those
@@ -329,6 +331,7 @@ void guest_idle(struct MHD_Connection *c);      /* it is over */
 void guest_watches(struct MHD_Connection *c);
 void guest_told(struct MHD_Connection *c);
 void guests_thin(struct door *d);
+void guests_pardon(struct door *d);
 
 /* --- linger.c ------------------------------------------------------------ */
 
@@ -366,7 +369,8 @@ void stream_close_all(struct api *a);
 #define LINES_METRICS "metrics.jsonl"
 #define LINES_CHUNK   16384
 
-/* Open <job's folder>/name for reading; -1 if it is not there. */
+/* Open <job's folder>/name for reading; -1 and errno, ENOENT if it is not there
+ * or no file. */
 int lines_open(struct api *a, const char *job, const char *name);
 
 /*

@@ -21,9 +21,13 @@ lines_open(struct api *a, const char *job, const char *name)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
+	int err = errno;
 	free(path);
-	if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)))
+	errno = err;
+	if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
 		rk_close(&fd);
+		errno = ENOENT;
+	}
 	return fd;
 }
 
@@ -120,6 +124,11 @@ write_metrics(struct metrics_page *p, int64_t after)
 	int fd = lines_open(q->api, q->arg[0], LINES_METRICS);
 	int64_t pos = after, was;
 
+	if (fd < 0 && errno != ENOENT) {
+		reply_problem(q, P_NOT_READY, "the metrics cannot be read now: "
+		    "%s", strerror(errno));
+		return;
+	}
 	sb_adds(&q->out, "{\"metrics\":[");
 	do {
 		was = pos;

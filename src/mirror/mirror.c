@@ -317,7 +317,9 @@ mirror_open(struct mirror **mp, struct loop *l, struct remote *r,
 	sup_listen(su, records_listen, m);
 	ship_guard_set(h, watch_guard, m);
 	ship_there_set(h, records_there, m);
-	loop_timer_at(m->alone_timer, mono_ms() + m->c.start_wait_ms);
+	/* A machine that stood still has not asked for so long. */
+	loop_timer_seen(m->alone_timer, loop_seen_ms(m->loop) +
+	    m->c.start_wait_ms);
 	go_to(m, step_claim);
 	*mp = m;
 	return RK_OK;

@@ -219,7 +219,8 @@ watch(struct fetch *f, pid_t pid, int fd)
 	f->process = p;
 	p->watch = loop_fd_add(f->cs->loop, fd, LOOP_IN, on_output, p);
 	p->limit = loop_timer_add(f->cs->loop, on_limit, p);
-	loop_timer_at(p->limit, mono_ms() + cred_process_ms);
+	loop_timer_seen(p->limit, loop_seen_ms(f->cs->loop) +
+	    cred_process_ms);
 	if (loop_child(f->cs->loop, pid, on_end, p) != RK_OK) {
 		kill(-pid, SIGKILL);
 		(void)waitpid(pid, NULL, 0);
