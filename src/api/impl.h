@@ -369,8 +369,8 @@ void stream_close_all(struct api *a);
 #define LINES_METRICS "metrics.jsonl"
 #define LINES_CHUNK   16384
 
-/* Open <job's folder>/name for reading; -1 and errno, ENOENT if it is not there
- * or no file. */
+/* Open <job's folder>/name for reading; -1 and errno if it is not there, or
+ * no file. */
 int lines_open(struct api *a, const char *job, const char *name);
 
 /*

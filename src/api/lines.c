@@ -124,7 +124,7 @@ write_metrics(struct metrics_page *p, int64_t after)
 	int fd = lines_open(q->api, q->arg[0], LINES_METRICS);
 	int64_t pos = after, was;
 
-	if (fd < 0 && errno != ENOENT) {
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
 		reply_problem(q, P_NOT_READY, "the metrics cannot be read now: "
 		    "%s", strerror(errno));
 		return;

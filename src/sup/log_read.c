@@ -40,8 +40,9 @@ open_pieces(struct sup *s, const char *id, struct pieces *p)
 
 	*p = (struct pieces){ .dirfd = open(sup_job_dir(s, id), O_RDONLY |
 	    O_DIRECTORY | O_CLOEXEC) };
+	/* Something else in its place has no log either. */
 	if (p->dirfd < 0)
-		return errno == ENOENT;
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
 	log_at_read(p->dirfd, &at);
 	for (int k = 0; k < LOG_FILES_MAX; k++)
 		size[k] = size_at(p->dirfd, k);
