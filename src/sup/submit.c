@@ -216,6 +216,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
     struct store_note *note, struct rk_why *why)
 {
 	struct store_note n = note != NULL ? *note : (struct store_note){ 0 };
+	char pin[RK_ID];
 	struct job_row r;
 
 	must_be(s, SUP_TAG);
@@ -235,6 +236,10 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		    spec->hold ? "is held" : "waits for its turn");
 		n.kind = "submitted";
 		n.message = text;
+		/* Until it has an id of its own. */
+		rk_id_new(r.id);
+		memcpy(pin, r.id, RK_ID);
+		pin_wait(s, &r);
 		rc = store_job_add(s->store, &r, &n);
 		free(text);
 		if (rc == RK_OK) {
@@ -246,6 +251,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 			sup_tell(s, r.id, 'e');
 			sched_kick(s);
 		}
+		pin_drop(s, pin);
 		store_job_fini(&r);
 	}
 	json_decref(tree);

@@ -384,7 +384,9 @@ def _(s):
         eq(found, yes, f"is the last checkpoint of {name} in the bucket ({took:.1f} s)")
         has(" ".join(s.d.events(ids[name])), "is in the bucket" if yes else "stays on this machine")
     has(" ".join(s.d.events(ids["low"])), "the bucket has step")
-    left = json.loads(s.g.get(s.b, "team/instances/gpu-a/left/0000000001.json"))["text"]
+    # The last word goes up behind the decision.
+    left = json.loads(wait_for(20, "how it left", lambda: s.g.get(
+        s.b, "team/instances/gpu-a/left/0000000001.json")))["text"]
     for words in ("high: step [0-9,]+ is in the bucket", "low: step [0-9,]+ stays on this machine"):
         assert re.search(words, left), f"{words!r} is not in {left!r}"
 
