@@ -49,10 +49,10 @@
  * digests.  A person goes on with sup_resume_accept(), or puts the data back and
  * resumes.  A path may change freely: what counts is the digest.
  *
- * A trainer that the kernel killed for memory (the control group counts that) has
- * the outcome, and its job the reason, `out_of_memory`, with what there was and
- * what to set; it is a crash, and tried again by the same rules.  Of several such
- * ends in a row the first and the last one say all of it.
+ * A trainer that the kernel killed for memory (the control group counts that)
+ * has the outcome, and its job the reason, `out_of_memory`, with what there was
+ * and what to set; it is a crash, and tried again by the same rules.  Of several
+ * such ends in a row the first and the last one say all of it.
  *
  * A job with training.exact require, whose trainer cannot compute what its
  * checkpoint was computed with, is PAUSED with the reason `arithmetic_changed`;

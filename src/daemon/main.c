@@ -71,8 +71,8 @@ on_left(void *ctx, int code)
 	loop_timer_at(d->last, mono_ms());
 }
 
-/* Who watches a job learns that it waits for the next daemon, and why: a pipeline
- * must tell that from a daemon that vanished. */
+/* Who watches a job learns that it waits for the next daemon, and why: a
+ * pipeline must tell that from a daemon that vanished. */
 static void
 on_last(void *ctx)
 {
