@@ -196,14 +196,14 @@ class Machine:
 
     # --- commands ----------------------------------------------------------
 
-    def try_sh(self, command, user=None, **kw):
+    def try_sh(self, command, user=None, patience=120):
         """A shell's command in the machine."""
         pid = self.leader()
         if pid is None:
             return subprocess.CompletedProcess(command, 255, "", "the machine is down")
         who = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
         return subprocess.run(["nsenter", "-t", str(pid), "-a", "-r", "-w", *who, "env", "-i", "PATH=/usr/local/bin:/usr/bin:/usr/sbin",
-                               "HOME=/root", "sh", "-c", command], capture_output=True, text=True, timeout=limit(120), **kw)
+                               "HOME=/root", "sh", "-c", command], capture_output=True, text=True, timeout=limit(patience))
 
     def sh(self, command, **kw):
         p = self.try_sh(command, **kw)
