@@ -7,12 +7,12 @@
  * crash sup_open() reads wishes and states from the store, treats every job
  * that was STARTING or RUNNING as interrupted (not as failed) and goes on.
  *
- * Trainers run in a process group of their own, at a nice value, with stderr
- * to <state>/jobs/<id>/train.log (bounded by log_max), the wire at fd 3, and die with the daemon in
- * an orderly way: they see the socket close, commit, and leave.  A new attempt
- * of a job does not start before the old attempt's process is gone, also when
- * that process belonged to a daemon that was killed: the trainer holds a lock
- * on <state>/jobs/<id>/lock as long as it lives.
+ * Trainers run in a process group of their own, at a nice value, with stderr to
+ * <state>/jobs/<id>/train.log (bounded by log_max), the wire at fd 3, and die
+ * with the daemon in an orderly way: they see the socket close, commit, and
+ * leave.  A new attempt of a job does not start before the old attempt's
+ * process is gone, also when that process belonged to a daemon that was killed:
+ * the trainer holds a lock on <state>/jobs/<id>/lock as long as it lives.
  *
  * Who runs: by priority, then by age, strictly; a job that does not fit holds
  * back those behind it, and one of higher priority makes lower ones save and

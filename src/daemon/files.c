@@ -9,7 +9,7 @@
 
 #include <sys/resource.h>
 
-#define OWN          40         /* of a daemon that does nothing, and some more */
+#define OWN          40         /* of a daemon that does nothing, and more */
 #define EACH_TRAINER 4
 #define TRANSFERS    128
 #define LEAST        64         /* below it nothing would work */

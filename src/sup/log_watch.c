@@ -1,7 +1,7 @@
 /*
  * Looks at the logs that grow: some times a second, and as often as the fastest
- * of them asks for, but not so often that the daemon does nothing else.  What a trainer
- * writes between two looks is above the bound for so long.
+ * of them asks for, but not so often that the daemon does nothing else.  What a
+ * trainer writes between two looks is above the bound for so long.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +102,8 @@ look_at(struct run *run, int64_t now)
 {
 	int64_t size = bound(run->s, run->id, run->log_fd, true);
 	int64_t grown = RK_MAX(size - run->log_size, 0);
-	int64_t left = share(run->s) / 8 * 7 - size, ms = RK_MAX(now - run->log_ms, 1);
+	int64_t left = share(run->s) / 8 * 7 - size;
+	int64_t ms = RK_MAX(now - run->log_ms, 1);
 
 	run->log_size = size;
 	run->log_ms = now;
