@@ -15,6 +15,10 @@
  * on with as he wanted: it is paused, and says so.
  *
  * What another machine trained is as its record said: its bytes will not come.
+ *
+ * What a job has known (known_dir and its like) stays as it is, for it stands
+ * for no bytes: so a successor says how many steps are lost with this machine,
+ * and does not begin anew by itself where nothing is there at all (sup.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -151,20 +155,6 @@ set_progress(struct facts *f)
 	free(s);
 }
 
-/* The newest checkpoint that the job is known to have had. */
-static void
-set_known(struct facts *f)
-{
-	const struct ckpt_info *i = f->newest >= 0 ? &f->v[f->newest] : NULL;
-	const char *dir = text(f->row, "known_dir");
-
-	if (dir[0] == '\0' || is_there(f, dir))
-		return;
-	set(f->row, "known_dir", json_string(i != NULL ? i->dir : ""));
-	set(f->row, "known_step", json_integer(i != NULL ? i->step : 0));
-	set(f->row, "known_ms", json_integer(i != NULL ? i->created_ms : 0));
-}
-
 /* Trained to its end: what stands for that is the last checkpoint. */
 static bool
 says_trained(const struct facts *f)
@@ -276,7 +266,6 @@ behind_set(struct mirror *m, json_t *record)
 		bool behind = dir[0] != '\0' && !is_there(&f, dir);
 		f.newest = ckpt_info_select(f.v, f.n, "latest", NULL, true,
 		    NULL);
-		set_known(&f);
 		if (behind && says_trained(&f))
 			set_running(&f);
 		if (behind)

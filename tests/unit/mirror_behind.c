@@ -148,7 +148,11 @@ T_CASE(a_job_that_succeeded_runs_for_the_bucket_until_its_last_checkpoint_is_the
 	json_decref(r);
 	vanish(&a);
 
+	/* Nothing of it is left, and it has known more: a person decides. */
 	w_own(&b, "b");
+	w_wait(id, JOB_PAUSED);
+	t_eq_str(w_reason(id), "checkpoints_missing");
+	resume(id, "none");
 	w_wait_attempt(id, 2);
 	w_wait(id, JOB_SUCCEEDED);
 	t_has(w_attempts(id), "1:interrupted");

@@ -53,7 +53,13 @@ put_as_it_is(struct node *n, const char *id)
 
 /* --- a last checkpoint that is lost --------------------------------------- */
 
-T_CASE(a_job_whose_last_checkpoint_died_with_its_machine_is_trained_again)
+static bool
+is_missing(struct world *w)
+{
+	return strcmp(w_reason(w->id), "checkpoints_missing") == 0;
+}
+
+T_CASE(a_job_whose_only_checkpoint_died_with_its_machine_waits_for_a_person)
 {
 	struct node a, b;
 
@@ -72,18 +78,15 @@ T_CASE(a_job_whose_last_checkpoint_died_with_its_machine_is_trained_again)
 	w_start(&b, "b");
 	w_wait_mirror(&b, MIRROR_OWNER);
 	w_use(&b);
+	W.id = id;
+	w_until(is_missing, "its checkpoints are missed");
+	t_eq_int(sup_resume(W.sup, id, "none", NULL, NULL, NULL), RK_OK);
 	w_wait(id, JOB_SUCCEEDED);
 	t_has(w_attempts(id), "2:succeeded");
 	w_wait_shipped(&b, id, 1);
 	w_kill(&b);
 	free(id);
 	w_world_end();
-}
-
-static bool
-is_missing(struct world *w)
-{
-	return strcmp(w_reason(w->id), "checkpoints_missing") == 0;
 }
 
 /* A record that says so is one of a rekindled that put it too early: what the
