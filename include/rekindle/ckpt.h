@@ -161,7 +161,7 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
  * on; for `best` the next best.  A named one, step:N or a folder that fails is
  * an error (RK_ECORRUPT) and stays where it is: a person meant that one.
  * One that cannot be read (an error of the disk, no permission) is passed over
- * and stays.
+ * and stays.  `note` hears too that branch.json is no good.
  * On RK_OK *model and *optim (NULL if it has none) are the caller's.
  * RK_ENOENT: there is none (any more).  RK_EIO: there is none but those that
  * cannot be read.  note may be NULL.

@@ -44,6 +44,7 @@ char *info_text(struct ckpt_info *i);
  * nothing; from[0] and from[1] are always "". */
 struct branches {
 	int current;
+	bool lost;              /* branch.json is there and no good */
 	char (*from)[CKPT_DIR_MAX];
 };
 void branches_init(struct branches *b);         /* one branch */

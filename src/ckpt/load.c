@@ -232,6 +232,9 @@ ckpt_load(struct ckpt *c, const char *selector, const char *metric,
 	enum rk_err rc = view_open(c, &k.w);
 	if (rc != RK_OK)
 		return rc;
+	if (k.w.br.lost && note != NULL)
+		note(ctx, CKPT_BRANCHES " cannot be read: which branch the job "
+		    "was on is told from the folders");
 	for (size_t i = 0; i < k.w.nbroken && !k.one; i++) {
 		const struct broken *b = &k.w.broken[i];
 		if (b->unreadable)

@@ -169,8 +169,9 @@ branches_read(struct ckpt *c, struct branches *b)
 	    &s, &len);
 	if (rc == RK_ENOENT)
 		return;
-	if (rc != RK_OK || rkj_parse_json(s, len, &o, &why) != RK_OK ||
-	    !branches_parse(b, o))
+	b->lost = rc != RK_OK || rkj_parse_json(s, len, &o, &why) != RK_OK ||
+	    !branches_parse(b, o);
+	if (b->lost)
 		log_warn("ckpt: %s/" CKPT_BRANCHES " cannot be read (%s); "
 		    "branches are told from the folders", c->path,
 		    rc != RK_OK ? rk_strerror(rc) :

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "impl.h"
 
@@ -295,7 +296,8 @@ newest_local(struct ship *h, const char *job, struct ckpt_info *out)
 	size_t n = 0;
 	bool found = false;
 
-	if (ckpt_open(&c, path, false) == RK_OK &&
+	/* ckpt_open() would make the folder. */
+	if (access(path, F_OK) == 0 && ckpt_open(&c, path, false) == RK_OK &&
 	    ckpt_list(c, &v, &n) == RK_OK && n > 0) {
 		*out = v[n - 1];
 		v[n - 1] = (struct ckpt_info){0};

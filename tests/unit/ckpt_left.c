@@ -94,6 +94,37 @@ T_CASE(one_that_was_set_aside_and_is_whole_is_put_back_when_no_other_is_left)
 	ckpt_close(&c);
 }
 
+static void
+count_note(void *ctx, const char *sentence)
+{
+	t_has(sentence, "branch.json cannot be read");
+	++*(int *)ctx;
+}
+
+T_CASE(a_damaged_branch_json_is_said_and_loses_no_checkpoint)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i = { 0 };
+	struct tensor_set *m, *o;
+	int branch, told = 0;
+
+	free_info(save(c, 100, 1));
+	free_info(save(c, 200, 1));
+	t_eq_int(ckpt_branch_from(c, "step-000000100", &branch), RK_OK);
+	free_info(save(c, 150, 1));
+	FILE *f = fopen("c/branch.json", "w");
+	fputs("{\"branch\": ", f);
+	fclose(f);
+	t_eq_int(ckpt_load(c, "latest", NULL, true, &i, &m, &o, count_note,
+	    &told, NULL), RK_OK);
+	t_eq_str(i.dir, "step-000000150-b2");
+	t_eq_int(told, 1);
+	tensor_set_free(m);
+	tensor_set_free(o);
+	free_info(i);
+	ckpt_close(&c);
+}
+
 T_CASE(what_cannot_be_read_is_neither_set_aside_nor_taken_for_nothing)
 {
 	struct ckpt *c = folder();
