@@ -160,7 +160,7 @@ def _(d):
 def _(d):
     st = Store()
     bucket.rekindled(d, {"stores": [st.store("s3://")], "ship": {"retry_base": 0.2, "retry_max": 1}}, "--threads", "2")
-    job = source(d, every=100000)
+    job = source(d, every=50000000)       # when it is told to, and not else
     job["checkpoint"].update(push="s3://b/runs/")
     a = d.submit(job)
     d.wait_state(a, "running")
