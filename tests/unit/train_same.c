@@ -230,6 +230,7 @@ T_CASE(kept_digests_find_a_change_before_the_first_step)
 	refuses("the training data");
 	char *after = read_text("r/metrics.jsonl");
 	t_eq_str(after, before);
+	t_eq_int(count_in("out", "goes on from"), 0);
 	free(before);
 	free(after);
 }
