@@ -119,14 +119,16 @@ records_known(struct mirror *m, const char *id, const json_t *record)
 	r->sum = sum_of(record);
 }
 
-/* No earlier than what is waited for already. */
+/* Gathered for a while, but at once when the last word waits for it; no earlier
+ * than what is waited for already. */
 static void
-batch_soon(struct mirror *m, int64_t ms)
+batch_soon(struct mirror *m)
 {
 	if (!m->began || m->in_batch)
 		return;
 	m->in_batch = true;
-	loop_timer_at(m->batch_timer, mono_ms() + ms);
+	loop_timer_at(m->batch_timer, mono_ms() + (m->flushed != NULL ? 0 :
+	    m->c.batch_ms));
 }
 
 void
@@ -141,7 +143,7 @@ records_listen(void *ctx, const char *job, char what)
 	if (r == m->renewing)           /* that is being written */
 		return;
 	changed(m, r);
-	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
+	batch_soon(m);
 }
 
 /* What is said of a job may have become true; before the beginning the base
@@ -155,7 +157,7 @@ records_there(void *ctx, const char *job)
 	if (!m->began || m->state == MIRROR_LOST)
 		return;
 	changed(m, table_need(m, job));
-	batch_soon(m, m->flushed != NULL ? 0 : m->c.batch_ms);
+	batch_soon(m);
 }
 
 /* --- one record ----------------------------------------------------------- */
@@ -220,7 +222,7 @@ put_done(void *ctx, const struct remote_result *res)
 	if (r->again != 0) {
 		enlist(m, r, r->again);
 		r->again = 0;
-		batch_soon(m, m->c.batch_ms);
+		batch_soon(m);
 	}
 	watch_ask(m);
 	pump(m);

@@ -199,7 +199,7 @@ def _(d):
     os.kill(d.proc.pid, signal.SIGCONT)
     for s in full:
         s.close()
-    assert answers(f"{d.root}/sock")
+    wait_for(20, "it is answered again", lambda: answers(f"{d.root}/sock"))
     eq(d.stop(), 0)
     assert not os.path.exists(f"{d.root}/sock")
 

@@ -139,8 +139,8 @@ T_CASE(missing_files_are_all_named)
 
 	s.has_validation = true;
 	write_images("x", 4);
-	refuses(&s, RK_ENOENT, "y: No such file or directory; vx: No such file "
-	    "or directory; vy: No such file or directory");
+	refuses(&s, RK_ENOENT, "y: there is no such file; vx: there is no such "
+	    "file; vy: there is no such file");
 	s = csv_spec();
 	struct rk_why why = { 0 };
 	struct data_set *t, *v;

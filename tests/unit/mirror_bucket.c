@@ -84,6 +84,7 @@ T_CASE(the_last_word_comes_behind_all_records)
 	w_own(&a, "a");
 	a.mirror->c.batch_ms = 60000;
 	char *id = w_submit_until("ok", JOB_SUCCEEDED);
+	w_wait_shipped(&a, id, 1);      /* else its record changes once more */
 	t_check(a.mirror->waiting_recs > 0);
 	flush(&a, 10000);
 	t_check(flushed_all);
