@@ -130,7 +130,7 @@ def _(d):
     a = saved(d, d.submit(source(d)))
     job = beginner(d, a, "latest")
     job["training"]["epochs"] = 100000
-    job["checkpoint"] = {"every": {"epochs": 100000}}
+    job["checkpoint"] = {"every": {"epochs": 100000}, "keep": {"last": 1, "best": 0}}     # nor when it is better
     b = d.submit(job)
     d.wait_state(b, "running")
     moves_on(d, a, 2)
