@@ -160,6 +160,11 @@ def _(d):
     begin(d, at(d, prefix, start_wait=0))
     wait_for(5, "alone", lambda: mirror(d)["state"] == "alone")
     d.post(f"/v1/jobs/{i}/start", {}, want=202)
+    # It trains, and has succeeded when the bucket has its last checkpoint.
+    d.wait_state(i, "paused")
+    eq(d.job(i)["reason"], "uploading", "why it waits")
+    os.unlink(f"{d.root}/bucket")
+    os.rename(f"{d.root}/away", f"{d.root}/bucket")
     d.wait_state(i, "succeeded")
 
 
