@@ -18,8 +18,10 @@ export out
 bounded() {
 	local pid run left=$((${T_LIMIT:-900} * 1000 * ${T_SLOW:-1})) at now cores
 	cores=$(nproc)
-	set -m                  # or it would be started with SIGINT ignored
-	"$@" &
+	# The shell would have it ignore SIGINT, and nohup(1) SIGHUP: tests send
+	# both.
+	set -m
+	env --default-signal "$@" &
 	pid=$!
 	set +m
 	at=$SECONDS
