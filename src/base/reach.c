@@ -177,6 +177,7 @@ rk_folder_fault(const char *path)
 {
 	char *at = xstrdup(path), *slash, *said = NULL;
 	struct statvfs fs;
+	struct stat st;
 
 	for (size_t n = strlen(at); n > 1 && at[n - 1] == '/'; n--)
 		at[n - 1] = '\0';
@@ -184,8 +185,10 @@ rk_folder_fault(const char *path)
 	while (!may(at, F_OK) && errno == ENOENT &&
 	    (slash = strrchr(at, '/')) != NULL && at[1] != '\0')
 		slash[slash == at] = '\0';
+	if (stat(at, &st) == 0 && !S_ISDIR(st.st_mode))
+		said = xasprintf("%s is no folder", at);
 	/* access(2) speaks of a read-only mount only to who has the right. */
-	if (statvfs(at, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
+	else if (statvfs(at, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0)
 		said = rk_why_unwritable(path, EROFS);
 	else if (!may(at, W_OK | X_OK) && (errno == EACCES || errno == EROFS))
 		said = rk_why_unwritable(errno == EROFS ? path : at, errno);

@@ -426,15 +426,19 @@ close_all(struct daemon *d)
 static void
 say_to_whom(const struct daemon *d)
 {
-	const struct passwd *u = getpwuid(geteuid());
-	const struct group *g = getgrgid(getegid());
+	const unsigned long mode = strtoul(d->cfg.socket_mode, NULL, 8);
+	const bool group = (mode & 060) == 060;
+	struct stat st;
 
-	if (strtoul(d->cfg.socket_mode, NULL, 8) % 8 >= 6)
+	if ((mode & 06) == 06 || stat(d->cfg.socket, &st) != 0)
 		return;
-	log_info("daemon: with socket_mode \"%s\" only root, user %s and "
-	    "perhaps group %s may use %s", d->cfg.socket_mode,
-	    u != NULL ? u->pw_name : "(unknown)",
-	    g != NULL ? g->gr_name : "(unknown)", d->cfg.socket);
+	const struct passwd *u = getpwuid(st.st_uid);
+	const struct group *g = getgrgid(st.st_gid);
+	log_info("daemon: %s may be used by root, user %s%s%s and nobody else "
+	    "(socket_mode \"%s\")", d->cfg.socket,
+	    u != NULL ? u->pw_name : "(unknown)", group ? ", group " : "",
+	    !group ? "" : g != NULL ? g->gr_name : "(unknown)",
+	    d->cfg.socket_mode);
 }
 
 static void

@@ -43,7 +43,7 @@ def _(m):
     eq(mode(m, "/run/rekindle/other.sock"), "600 rekindle")
     eq(m.sh("ls /run/rekindle").split(), ["other.sock"])
     eq(m.sh("ss -Htln"), "", "what listens on TCP")
-    has(m.journal(), 'with socket_mode "0600" only root, user rekindle')
+    has(m.journal(), '/run/rekindle/other.sock may be used by root, user rekindle and nobody else (socket_mode "0600")')
     # An edit counts from the next start on; so does that the file is gone.
     m.config("socket_mode: '0640'\n", 0o600)
     m.sh("systemctl restart rekindled")
@@ -70,7 +70,7 @@ def _(m):
     m.config(EARLIER)
     m.sh("systemctl restart rekindled")
     eq(mode(m, SOCKET), "660 rekindle")
-    has(m.journal(), 'with socket_mode "0660" only root, user rekindle and perhaps group rekindle may use ' + SOCKET)
+    has(m.journal(), f'{SOCKET} may be used by root, user rekindle, group rekindle and nobody else (socket_mode "0660")')
     code, said = status(m, "ana")
     eq(code, 3, "exit code of rekindle status")
     has(said, "its mode is 0660 (socket_mode of rekindled.yaml) and its group rekindle")

@@ -75,6 +75,9 @@ T_CASE(a_folder_that_may_not_be_written_to_is_found_above_what_is_to_be_made)
 	t_has(said, "may not enter the folder closed");
 	free(said);
 	t_check(rk_folder_fault("/dev/shm") == NULL);
+	said = rk_folder_fault("/dev/null/models/");
+	t_eq_str(said, "/dev/null is no folder");
+	free(said);
 }
 
 static bool
