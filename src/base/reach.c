@@ -182,7 +182,7 @@ rk_folder_fault(const char *path)
 	for (size_t n = strlen(at); n > 1 && at[n - 1] == '/'; n--)
 		at[n - 1] = '\0';
 	/* What is not there is made, in the nearest that is. */
-	while (!may(at, F_OK) && errno == ENOENT &&
+	while (!may(at, F_OK) && (errno == ENOENT || errno == ENOTDIR) &&
 	    (slash = strrchr(at, '/')) != NULL && at[1] != '\0')
 		slash[slash == at] = '\0';
 	if (stat(at, &st) == 0 && !S_ISDIR(st.st_mode))
