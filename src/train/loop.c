@@ -108,7 +108,8 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 		.epoch = r->at.epoch,
 		.epochs_total = r->epochs_limit < INT64_MAX ?
 		    r->epochs_limit : 0,
-		.loss = t->samples > 0 ? s.loss : r->last_loss,
+		.loss = t->samples > 0 ? s.loss : r->at.epoch > 0 ?
+		    r->at.last_epoch.loss : r->last_loss,
 		.accuracy = t->samples > 0 ? s.accuracy :
 		    r->at.last_epoch.accuracy,
 		.has_accuracy = s.has_accuracy && r->at.step > 0,
@@ -290,6 +291,8 @@ run_loop(struct run *r)
 	}
 	if (!due_final(r))
 		return false;
+	/* What stays in sight of a run that has ended is its end. */
+	say_progress(r, mono_ms(), false);
 	if (!r->ask.leave)
 		r->ask.outcome = WIRE_SUCCEEDED;
 	return true;

@@ -290,6 +290,9 @@ def _(d):
     for k in ("loss", "accuracy", "step", "attempt"):
         assert k in val[0], f"no {k} in {val[0]}"
     eq(d.get(f"/v1/jobs/{i}/metrics?split=validation").json["metrics"], val)
+    # What stays in sight of a job that has ended is its end, not what was said when it last was asked.
+    whole = [m for m in page if m["split"] == "train" and m.get("over") == "epoch"]
+    eq(d.job(i)["progress"]["loss"], whole[-1]["loss"], "the loss of the last epoch")
 
 
 @case("the log can be read, by its tail, and followed")

@@ -287,7 +287,7 @@ def _(d):
 @case("a job that gives way to another, or crashes, is watched to its end")
 def _(d):
     whole = {"threads": max(1, len(os.sched_getaffinity(0))), "memory": "128MiB"}
-    low = tiny(d, "low", epochs=400, resources=whole, priority=0)
+    low = tiny(d, "low", epochs=6000, resources=whole, priority=0)
     with cli(d, "submit", file_of(d, low), "--watch") as c:
         c.says("running")
         high = d.submit(tiny(d, "high", epochs=300, resources=whole, priority=10))
