@@ -102,16 +102,16 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 {
 	const struct tally *t = r->at.in_window.samples > 0 ?
 	    &r->at.in_window : &r->at.in_epoch;
-	struct score s = run_score(r, t);
+	/* Between two epochs, and at the end, the whole one counts. */
+	const bool whole = r->at.epoch > 0 && r->at.in_epoch.samples == 0;
+	struct score s = whole ? r->at.last_epoch : run_score(r, t);
 	struct progress g = {
 		.step = r->at.step, .steps_total = r->steps_total,
 		.epoch = r->at.epoch,
 		.epochs_total = r->epochs_limit < INT64_MAX ?
 		    r->epochs_limit : 0,
-		.loss = t->samples > 0 ? s.loss : r->at.epoch > 0 ?
-		    r->at.last_epoch.loss : r->last_loss,
-		.accuracy = t->samples > 0 ? s.accuracy :
-		    r->at.last_epoch.accuracy,
+		.loss = whole || t->samples > 0 ? s.loss : r->last_loss,
+		.accuracy = s.accuracy,
 		.has_accuracy = s.has_accuracy && r->at.step > 0,
 		.learning_rate = run_rate(r, r->at.step),
 		.evaluating = evaluating,
