@@ -232,7 +232,8 @@ struct remote_row {
 	char *files;            /* JSON: [{name, size, sha256, uri}, ...] */
 	char *info;             /* checkpoint.json's text, or "" */
 	char *error;            /* the last trouble, "" */
-	int64_t created_ms, remote_ms, verified_ms;     /* 0: not yet */
+	/* 0: not yet; of RS_DROPPED, remote_ms: it was there, and is missing */
+	int64_t created_ms, remote_ms, verified_ms;
 };
 void store_remote_fini(struct remote_row *r);
 /* Insert or replace; the note's event is of the row's job. */

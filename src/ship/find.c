@@ -34,6 +34,7 @@ struct find {
 	struct remote_op *op;           /* the listing */
 	int listings;
 	bool vanished, timed;
+	bool dropped_too;               /* what was passed over may count */
 	struct object *v;
 	size_t n, at;                   /* sorted by folder; the next one */
 	struct look *looks;
@@ -243,7 +244,8 @@ put_row(struct look *k, const struct ckpt_info *i)
 
 	if (store_remotes(f->h->store, f->job, 0, see_row, &old) != RK_OK)
 		return false;
-	if (old.sent && (old.state == RS_DELETING || old.state == RS_DROPPED))
+	if (old.sent && (old.state == RS_DELETING ||
+	    (old.state == RS_DROPPED && !f->dropped_too)))
 		return true;
 	rnote_files(&k->note, f->base, &files);
 	struct remote_row r = { .dir = k->dir, .uri = k->uri,
@@ -460,8 +462,8 @@ list(struct find *f)
 	    listed, f);
 }
 
-void
-ship_find(struct ship *h, const char *job, const char *prefix,
+static void
+begin(struct ship *h, const char *job, const char *prefix, bool dropped_too,
     ship_accept_fn *accept, ship_found_fn *done, void *ctx)
 {
 	struct find *f = xcalloc(1, sizeof(*f));
@@ -472,6 +474,7 @@ ship_find(struct ship *h, const char *job, const char *prefix,
 	f->h = h;
 	snprintf(f->job, sizeof(f->job), "%s", job);
 	f->base = job_base(prefix, job);
+	f->dropped_too = dropped_too;
 	f->accept = accept;
 	f->done = done;
 	f->ctx = ctx;
@@ -479,6 +482,20 @@ ship_find(struct ship *h, const char *job, const char *prefix,
 	f->next = h->finds;
 	h->finds = f;
 	list(f);
+}
+
+void
+ship_find(struct ship *h, const char *job, const char *prefix,
+    ship_accept_fn *accept, ship_found_fn *done, void *ctx)
+{
+	begin(h, job, prefix, false, accept, done, ctx);
+}
+
+void
+find_dropped(struct ship *h, const char *job, const char *prefix,
+    ship_accept_fn *accept, ship_found_fn *done, void *ctx)
+{
+	begin(h, job, prefix, true, accept, done, ctx);
 }
 
 void

@@ -10,7 +10,8 @@
  *	push.c open.c claim.c verify.c     one checkpoint on its way up
  *	names.c    names that were given later
  *	retain.c   which remote ones stay; delete.c takes the others away
- *	find.c     what is in a bucket that we do not know
+ *	find.c     what is in a bucket that we do not know; reappear.c: what was
+ *	           missing there, and is there again
  *	cache.c    files by digest; fetch.c part.c model.c one download for all
  *	           who wait
  *	choose.c   which checkpoint a start needs; pull.c brings it here
@@ -91,7 +92,8 @@ bool row_info(const struct remote_row *r, struct ckpt_info *out);
  * orders them; at[i] is the row of v[i].  Free both. */
 void rows_infos(const struct rows *r, struct ckpt_info **v, size_t **at,
     size_t *n);
-/* What is in the bucket is not whole: it does not count any more. */
+/* What is in the bucket is not whole: it does not count any more.  Where
+ * remote_ms is not 0 it is missing, and may be there again (reappear.c). */
 void row_damaged(struct ship *h, struct remote_row *r, const char *what);
 bool starts_with(const char *s, const char *prefix);
 /* An event of a job; data may be NULL. */
@@ -261,6 +263,16 @@ bool delete_row(struct ship *h, struct remote_row *r, const char *why);
 
 struct find;
 void find_fini(struct ship *h);
+/* ship_find(), and what was passed over (RS_DROPPED) may count again. */
+void find_dropped(struct ship *h, const char *job, const char *prefix,
+    ship_accept_fn *accept, ship_found_fn *done, void *ctx);
+
+/* reappear.c: a checkpoint of the job was asked for in vain.  Looks in the
+ * background. */
+struct reappear;
+void reappear_look(struct ship *h, const char *job, const char *prefix);
+void reappear_gone(struct ship *h, const char *job);
+void reappear_fini(struct ship *h);     /* after find_fini() */
 
 void sweep_timer_fn(void *ctx);
 void sweep_stop(struct ship *h);
@@ -389,6 +401,7 @@ struct ship {
 	struct naming *namings;
 	struct deletion *deletion;
 	struct find *finds;
+	struct reappear *reappears;
 	struct sweep *sweep;
 	struct fetch *fetches;
 	struct pull *pulls;

@@ -469,6 +469,8 @@ go_on(struct pull *p, struct rk_why *why)
 static enum rk_err
 end_pull(struct pull *p, enum rk_err rc, struct rk_why *why)
 {
+	if (rc == RK_ECORRUPT)          /* it will not get better */
+		p->row.remote_ms = 0;
 	if (rc == RK_ECORRUPT || rc == RK_ENOENT) {
 		row_damaged(p->h, &p->row, rk_why_first(why));
 		rk_why_fini(why);

@@ -137,6 +137,7 @@ ship_close(struct ship **hp)
 	delete_fini(h);
 	sweep_fini(h);
 	find_fini(h);
+	reappear_fini(h);
 	pull_fini(h);
 	fetch_fini(h);
 	ship_drain_fini(h);

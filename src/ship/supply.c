@@ -252,6 +252,8 @@ select_there(void *ctx, const char *job, const char *selector,
 		*out = v[k];
 		v[k] = (struct ckpt_info){ 0 };
 	}
+	if (k < 0)
+		reappear_look(h, job, j.prefix);
 	free(at);
 	ckpt_list_free(v, n);
 	rows_fini(&rows);
@@ -316,6 +318,7 @@ gone(void *ctx, const char *job)
 	}
 	naming_gone(h, job);
 	pull_gone(h, job);
+	reappear_gone(h, job);
 	fetch_unwait(h, job);
 	cache_unuse(h, job);
 	rows_load(h, job, 0, &rows);

@@ -189,4 +189,35 @@ def _(d):
     has(cli(d, "show", i), f"lost         {lost} steps")
 
 
+def in_the_bucket(d, i):
+    return {os.path.basename(os.path.dirname(p)) for p in glob.glob(f"{d.root}/bucket/**/{i}/**/checkpoint.json",
+                                                                    recursive=True)}
+
+
+@case("checkpoints that are gone here and missing in the bucket are gone on from when the bucket has them again")
+def _(d):
+    os.mkdir(f"{d.root}/bucket")
+    path = csv(f"{d.root}/own.csv")
+    whole = d.submit(long_job(d, path))
+    push = {"push": f"file://{d.root}/bucket/", "every": {"steps": 50}}
+    i = d.submit(long_job(d, path, checkpoint=push))
+    newest = paused(d, i)["newest_known"]["checkpoint"]
+    wait_for(30, "the newest is in the bucket", lambda: newest in in_the_bucket(d, i))
+    wait_for(30, "and verified", lambda: d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"][0]["durability"]
+             ["state"] == "verified")
+    shutil.rmtree(f"{d.state}/jobs/{i}")
+    os.rename(f"{d.root}/bucket", f"{d.root}/away")
+    os.mkdir(f"{d.root}/bucket")
+    d.post(f"/v1/jobs/{i}/resume", want=202)
+    waits(d, i, "checkpoints_missing")
+    os.rmdir(f"{d.root}/bucket")
+    os.rename(f"{d.root}/away", f"{d.root}/bucket")
+    for k in (i, whole):
+        eq(d.wait_state(k, "succeeded", "failed")["state"], "succeeded")
+    eq(len([e for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"] if e["kind"] == "cold_start"]), 1,
+       "cold starts")
+    event(d, i, "remote_again")
+    eq(weights(d, i), weights(d, whole))
+
+
 run()
