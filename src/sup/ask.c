@@ -117,8 +117,9 @@ name_latest(struct sup *s, const struct job_row *r, const char *name,
 	enum rk_err rc = own_latest(s, r->id, &info);
 
 	if (rc == RK_ENOENT || rc == RK_EINVAL) {
-		rk_refuse(why, "job %s is %s and has no checkpoint yet", r->id,
-		    job_state_words[r->state]);
+		rk_refuse(why, "job %s is %s and %s", r->id,
+		    job_state_words[r->state], known_any(r) ?
+		    "its checkpoints are gone" : "has no checkpoint yet");
 		rc = RK_ECONFLICT;
 	}
 	if (rc == RK_OK && name[0] != '\0') {

@@ -130,6 +130,18 @@ known_sentence(const struct job_row *r, enum known k, const char *detail)
 	    detail, r->id);
 }
 
+enum rk_err
+known_refuse(const struct job_row *r, const char *from, struct rk_why *why)
+{
+	char step[RK_HUMAN], when[RK_TIME];
+
+	return rk_refuse_at(why, "from", "is \"%s\", and the job's "
+	    "checkpoints are gone: the newest that it has had was %s (step %s, "
+	    "%s); latest waits until one is there again, none begins anew",
+	    from, r->known_dir, rk_group_digits(step, r->known_step),
+	    rk_time_text(when, r->known_ms));
+}
+
 json_t *
 known_json(const struct job_row *r)
 {

@@ -92,6 +92,9 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 		rc = RK_OK;             /* fetched before it starts */
 	else if (sel_ok && sel.kind == SPEC_SEL_LATEST && known_any(r))
 		rc = RK_OK;             /* it waits for it: known.c */
+	else if (sel_ok && known_any(r) && known_look(s, r->id, KNOWN_ASIDE |
+	    KNOWN_BRANCHES, NULL) != KNOWN_THERE)
+		rc = known_refuse(r, from, why);
 	else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
 		rc = rk_refuse_at(why, "from", "%s", rk_why_first(&own));
 out:

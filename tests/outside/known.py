@@ -147,6 +147,12 @@ def _(d):
     has(cli(d, "show", i), f"newest known {j['newest_known']['checkpoint']}, step {step},")
     eq(metric(d, "rekindle_jobs_checkpoints_missing"), 1)
     assert not os.path.exists(folder), "something was made where the folder was"
+    for one in ("best", "step:50", "before"):
+        r = d.post(f"/v1/jobs/{i}/resume", {"from": one}, want=422).json["errors"][0]
+        eq(r["path"], "from")
+        for part in (f'is "{one}"', f"had was {j['newest_known']['checkpoint']}", "latest waits", "none begins anew"):
+            has(r["message"], part)
+    has(d.post(f"/v1/jobs/{i}/checkpoints", {"name": "now"}, want=409).text, "its checkpoints are gone")
     # resume and a new daemon do not begin anew either
     d.post(f"/v1/jobs/{i}/resume", {"from": "latest"}, want=202)
     waits(d, i, "checkpoints_missing")
