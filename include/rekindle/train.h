@@ -3,8 +3,8 @@
  * behind the program rekindle-train.
  *
  *	rekindle-train [options] JOB.yaml
- *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json and
- *	                      lock go; ./NAME.run unless said
+ *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json,
+ *	                      known.json and lock go; ./NAME.run unless said
  *	    --from SELECTOR   instead of training.resume_from
  *	    --file ADDRESS=PATH  where the bytes of an address in the job (a
  *	                      data file, model.checkpoint; job:// too) are on
@@ -42,8 +42,9 @@
  * asked before.
  *
  * A run never begins anew when it has had a checkpoint, unless the selector is
- * none.  It has had one when --known says so, or when one that was set aside
- * (bad-..., late-...) lies in its folder.  Of these the newest whole one is put
+ * none.  It has had one when --known says so, when known.json in its directory
+ * does (written with each checkpoint of a run without a daemon), or when one that
+ * was set aside (bad-..., late-...) lies in its folder.  Of these the newest whole one is put
  * back when there is no other; without one the run ends with code 4.
  *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and

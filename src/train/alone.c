@@ -1,14 +1,22 @@
 /*
- * An edited job and an old checkpoint, without a daemon.
+ * An edited job and an old checkpoint, without a daemon; and what such a run has
+ * known.
  *
  * A daemon holds a resume's overrides against the job as it was.  Here the job
  * as it was is what the checkpoint has recorded of it, and what is asked for is
  * whatever the job file says now.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "run.h"
+#include "start.h"
+
+#define KNOWN_FILE "known.json"
+#define KNOWN_MAX  4096         /* bytes of it */
 
 /* All faults, and which checkpoint they are about; behind them what has not
  * been restored of it, which has the shapes. */
@@ -95,4 +103,74 @@ alone_may_go_on(struct run *r, const struct ckpt_info *i)
 	json_decref(changed);
 	rk_why_fini(&why);
 	return ok;
+}
+
+/* --- what this run has known ---------------------------------------------- */
+
+void
+alone_known_read(struct run *r)
+{
+	json_t *o = NULL;
+	char *text = NULL;
+	size_t len;
+	enum rk_err rc = RK_ENOENT;
+
+	r->has_known = r->o->known >= 0;
+	snprintf(r->known, sizeof(r->known), "a checkpoint");
+	if (r->rep.wire == NULL)
+		rc = rk_read_file(r->dir_fd, KNOWN_FILE, KNOWN_MAX, &text,
+		    &len);
+	if (rc == RK_ENOENT)
+		return;
+	/* One that cannot be read says as much. */
+	r->has_known = true;
+	if (rc == RK_OK && rkj_parse_json(text, len, &o, NULL) == RK_OK) {
+		const char *dir = json_string_value(json_object_get(o,
+		    "checkpoint"));
+		if (dir != NULL && strlen(dir) < sizeof(r->known))
+			snprintf(r->known, sizeof(r->known), "%s", dir);
+	}
+	json_decref(o);
+	free(text);
+}
+
+void
+alone_known_write(struct run *r, const char *dir)
+{
+	if (r->rep.wire != NULL || (r->has_known &&
+	    strcmp(r->known, dir) == 0))
+		return;
+	json_t *o = json_pack("{s:i, s:s}", "version", 1, "checkpoint", dir);
+	char *text = rkj_text(o);
+
+	if (rk_replace_file(r->dir_fd, KNOWN_FILE, text, strlen(text)) !=
+	    RK_OK)
+		log_warn("train: cannot write %s/" KNOWN_FILE, r->dir);
+	r->has_known = true;
+	snprintf(r->known, sizeof(r->known), "%s", dir);
+	free(text);
+	json_decref(o);
+}
+
+void
+alone_known_forget(struct run *r)
+{
+	if (r->rep.wire == NULL && r->has_known &&
+	    unlinkat(r->dir_fd, KNOWN_FILE, 0) != 0 && errno != ENOENT)
+		log_errno("train: cannot remove %s/" KNOWN_FILE, r->dir);
+	r->has_known = false;
+}
+
+bool
+alone_may_open(struct run *r, const char *path)
+{
+	struct stat st;
+
+	if (!r->has_known || strcmp(start_selector(r), "none") == 0 ||
+	    stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return true;
+	return run_fail_waits(r, "checkpoints_missing", NULL, "this run has "
+	    "had %s, and there is no %s%s", r->known, path,
+	    r->rep.wire != NULL ? "" : ": put it back, or begin anew with "
+	    "--from none");
 }

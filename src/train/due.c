@@ -60,6 +60,7 @@ collect(struct run *r)
 	if (res.rc == RK_OK) {
 		snprintf(r->due.dir, sizeof(r->due.dir), "%s", res.info.dir);
 		r->write_s = res.write_s;
+		alone_known_write(r, res.info.dir);
 		say_checkpoint(r, &res.info, res.name, r->due.stall_s,
 		    res.write_s);
 	} else {

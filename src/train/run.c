@@ -116,10 +116,13 @@ open_dir(struct run *r)
 		return run_fail_rc(r, rc, "cannot open metrics.jsonl");
 	r->rep.attempt = r->o->attempt > 0 ? r->o->attempt :
 	    r->rep.last_attempt + 1;
+	alone_known_read(r);
 	path = xasprintf("%s/checkpoints", r->dir);
-	rc = ckpt_open(&r->ckpt, path, true);
+	bool ok = alone_may_open(r, path);
+	if (ok && (rc = ckpt_open(&r->ckpt, path, true)) != RK_OK)
+		ok = run_fail_rc(r, rc, "cannot open the checkpoints");
 	free(path);
-	return rc == RK_OK || run_fail_rc(r, rc, "cannot open the checkpoints");
+	return ok;
 }
 
 /* A run that cannot keep its first checkpoint should not begin. */

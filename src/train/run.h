@@ -129,6 +129,8 @@ struct run {
 	struct same same;
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
+	bool has_known;                 /* there has been a checkpoint ... */
+	char known[CKPT_DIR_MAX];       /* ... this, or words for one */
 	/* Is it exact: exact.c. */
 	struct {
 		json_t *why_not;        /* `inexact` of ckpt.h; owned, or NULL */
@@ -226,6 +228,15 @@ void rate_tell(struct run *r, const struct ckpt_info *i,
 /* alone.c: may an edited job go on from i, from which it was restored or not?
  * Without a daemon, which would have asked before. */
 bool alone_may_go_on(struct run *r, const struct ckpt_info *i);
+/* RUN-DIR/known.json: the newest checkpoint that the run has had (a daemon has
+ * a row for that, and says --known): into r->known, of a checkpoint that there
+ * is now, and when it begins anew. */
+void alone_known_read(struct run *r);
+void alone_known_write(struct run *r, const char *dir);
+void alone_known_forget(struct run *r);
+/* False: it has had one, and the folder of them is gone.  Nothing is made in its
+ * place, so that it can be moved back. */
+bool alone_may_open(struct run *r, const char *path);
 struct score run_score(const struct run *r, const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
  * only what was measured on its own weights. */

@@ -52,12 +52,17 @@ start_main(void *arg)
 	return NULL;
 }
 
+const char *
+start_selector(const struct run *r)
+{
+	return r->o->from != NULL ? r->o->from : r->spec->training.resume_from;
+}
+
 void
 start_begin(struct start *s, const struct run *r)
 {
 	*s = (struct start){
-		.selector = r->o->from != NULL ? r->o->from :
-		    r->spec->training.resume_from,
+		.selector = start_selector(r),
 		.spec = r->spec,
 		.ckpt = r->ckpt,
 		.rc = RK_ENOENT,
@@ -128,6 +133,7 @@ go_on(struct start *s, struct run *r)
 	snprintf(r->parent, sizeof(r->parent), "%s", i->dir);
 	snprintf(r->due.dir, sizeof(r->due.dir), "%s", i->dir);
 	r->due.taken = i->step;
+	alone_known_write(r, i->dir);
 	r->rep.branch = r->branch;
 	if (r->o->attempt == 0)
 		r->rep.attempt = RK_MAX(r->rep.attempt, i->attempt + 1);
@@ -169,6 +175,7 @@ begin_anew(struct run *r)
 	r->rep.branch = r->branch;
 	r->at = (struct cursor){ .rate_scale = 1, .scored = -1 };
 	r->due.taken = -1;
+	alone_known_forget(r);
 	rate_begin(r);
 	if (warm_wanted(r))
 		return warm_start(r);
@@ -188,15 +195,15 @@ refuse_cold(struct start *s, struct run *r, const char *reason)
 
 	if (r->rep.wire != NULL)        /* the daemon has words of its own */
 		return run_fail_waits(r, reason, NULL, "%s", detail);
-	return run_fail_waits(r, reason, NULL, "this run has had a checkpoint, "
-	    "and none can be used: %s; put one back, or begin anew with --from "
-	    "none", detail);
+	return run_fail_waits(r, reason, NULL, "this run has had %s, and none "
+	    "can be used: %s; put one back, or begin anew with --from none",
+	    r->known, detail);
 }
 
 static bool
 refuse_if_none(struct start *s, struct run *r)
 {
-	if (any_will_do(s) && (s->had || r->o->known >= 0))
+	if (any_will_do(s) && (s->had || r->has_known))
 		return refuse_cold(s, r, "checkpoints_missing");
 	if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
 		return true;

@@ -27,6 +27,8 @@ struct start {
 	json_t *notes;                  /* what was passed over, and why */
 };
 
+/* --from, or what the job says. */
+const char *start_selector(const struct run *r);
 /* Nothing is to be started when the selector is none. */
 void start_begin(struct start *s, const struct run *r);
 /* Waits for the thread.  True: rc is RK_OK, and info says from where the run can

@@ -299,6 +299,29 @@ second_gives_up() {
 	kill -0 $first || t_fail "the first is gone: $(cat first)"
 }
 
+t_case "a run whose checkpoints were moved away waits for them, and begins anew only from none"
+moved_away() {
+	EPOCHS=6 tiny_job
+	exits 0 train tiny.yaml
+	saved=$(basename "$(newest)")
+	mv run/checkpoints away
+	exits 4 train tiny.yaml
+	has "$(cat err)" "had $saved, and there is no $PWD/run/checkpoints: put it back, or begin anew with --from none"
+	[ ! -e run/checkpoints ] || t_fail "made in their place: $(ls -a run/checkpoints)"
+	mkdir run/checkpoints
+	exits 4 train tiny.yaml
+	has "$(cat err)" "had $saved, and none can be used"
+	rm -r run/checkpoints
+	mv away run/checkpoints
+	exits 0 train tiny.yaml
+	has "$(cat out err)" "goes on from $saved"
+	mv run/checkpoints away
+	exits 0 train --from none tiny.yaml
+	has "$(cat out err)" "starts cold"
+	exits 0 train tiny.yaml
+	has "$(cat out err)" "goes on from $saved"
+}
+
 t_case "every job in etc is understood"
 jobs_of_etc() {
 	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no $FASHION"
