@@ -31,7 +31,7 @@ T_CASE(with_all_of_them_damaged_it_refuses_and_goes_on_when_one_is_back)
 	spoil("r/checkpoints/step-000000002");
 	for (int k = 0; k < 2; k++) {
 		t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_WAITS);
-		file_has("err", "has had a checkpoint, and none can be used");
+		file_has("err", "has had step-000000002, and none can be used");
 		file_has("err", "bad-step-000000002 is set aside");
 		file_has("err", "--from none");
 	}
