@@ -148,13 +148,13 @@ char *cli_age(char *out, size_t n, const char *rfc3339);
 /* --- progress.c ---------------------------------------------------------- */
 
 /* A job's progress with a bar of `bar` characters, in `room` columns (0: any):
- * what matters least is left out, but the percentage stays.  False: there was no
- * room for the figure that says how good it is. */
-bool cli_progress_line(struct strbuf *b, const json_t *job, int bar,
+ * what matters least is left out, but the percentage stays. */
+void cli_progress_line(struct strbuf *b, const json_t *job, int bar,
     size_t room);
-/* Its loss, accuracy, val_loss, val_accuracy, a line each without the last
- * newline. */
-void cli_figures(struct strbuf *b, const json_t *job);
+/* "succeeded at step 938: val_accuracy 0.883, val_loss 0.3300; accuracy 0.938,
+ * loss 0.2100 in training", in `room` columns (0: any): what matters least is
+ * left out, but the state and the best figure stay, on two lines if need be. */
+void cli_outcome(struct strbuf *b, const json_t *job, size_t room);
 
 /* --- width.c ------------------------------------------------------------- */
 

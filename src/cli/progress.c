@@ -93,18 +93,13 @@ columns_of(const struct fields *f)
 	return n;
 }
 
-bool
+void
 cli_progress_line(struct strbuf *b, const json_t *job, int bar, size_t room)
 {
 	struct fields f;
 	bool first = true;
-	int last = F_PERCENT;
 
 	fill(&f, job, bar);
-	for (int i = F_LOSS; i <= F_VAL_ACC; i++) {
-		if (f.text[i][0] != '\0')
-			last = i;
-	}
 	for (size_t i = 0; i < RK_ARRAY_LEN(leave_out); i++) {
 		if (room == 0 || columns_of(&f) <= room)
 			break;
@@ -116,18 +111,69 @@ cli_progress_line(struct strbuf *b, const json_t *job, int bar, size_t room)
 		sb_addf(b, "%s%s", first ? "" : "  ", f.text[i]);
 		first = false;
 	}
-	return f.text[last][0] != '\0' &&
-	    (room == 0 || columns_of(&f) <= room);
+}
+
+/* Two figures, or the one that is there. */
+static void
+put_pair(struct strbuf *b, const char *x, const char *y)
+{
+	sb_addf(b, "%s%s%s", x, *x != '\0' && *y != '\0' ? ", " : "", y);
+}
+
+/* The last line of what is left of f. */
+static void
+put_outcome(struct strbuf *b, const char *state, const struct fields *f,
+    const char *behind_colon)
+{
+	const char *const t[] = { f->text[F_VAL_ACC], f->text[F_VAL_LOSS],
+	    f->text[F_ACC], f->text[F_LOSS] };
+	bool validated = *t[0] != '\0' || *t[1] != '\0';
+	bool trained = *t[2] != '\0' || *t[3] != '\0';
+
+	sb_addf(b, "%s%s", state, f->text[F_STEP]);
+	if (validated || trained)
+		sb_addf(b, ":%s", behind_colon);
+	put_pair(b, t[0], t[1]);
+	if (validated && trained)
+		sb_adds(b, "; ");
+	put_pair(b, t[2], t[3]);
+	if (trained)
+		sb_adds(b, " in training");
 }
 
 void
-cli_figures(struct strbuf *b, const json_t *job)
+cli_outcome(struct strbuf *b, const json_t *job, size_t room)
 {
+	static const enum field cut[] = { F_LOSS, F_ACC, F_VAL_LOSS,
+	    F_VAL_ACC };
+	const json_t *p = json_object_get(job, "progress");
+	const char *state = cli_str(job, "state");
+	double step = cli_num(p, "step", 0);
+	char digits[RK_HUMAN];
 	struct fields f;
 
 	fill(&f, job, 0);
-	for (int i = F_LOSS; i <= F_VAL_ACC; i++) {
-		if (f.text[i][0] != '\0')
-			sb_addf(b, "%s%s", b->len > 0 ? "\n" : "", f.text[i]);
+	f.text[F_STEP][0] = '\0';
+	if (step > 0)
+		snprintf(f.text[F_STEP], 96, " at step %s",
+		    rk_group_digits(digits, (int64_t)step));
+	put(&f, F_ACC, "accuracy %.3f", p, "accuracy");
+	put_outcome(b, state, &f, " ");
+	/* The best figure that there is stays; the step goes before it. */
+	enum field best = F_VAL_ACC;
+	for (size_t i = 0; i < RK_ARRAY_LEN(cut); i++)
+		best = f.text[cut[i]][0] != '\0' ? cut[i] : best;
+	for (size_t i = 0; room > 0 && b->len > room && i <=
+	    RK_ARRAY_LEN(cut); i++) {
+		enum field left_out = i < RK_ARRAY_LEN(cut) ? cut[i] : F_STEP;
+		if (left_out == best)
+			continue;
+		f.text[left_out][0] = '\0';
+		sb_reset(b);
+		put_outcome(b, state, &f, " ");
+	}
+	if (room > 0 && b->len > room) {
+		sb_reset(b);
+		put_outcome(b, state, &f, "\n");
 	}
 }

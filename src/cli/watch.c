@@ -17,7 +17,6 @@
 struct watch {
 	char *path;             /* /v1/jobs/ID */
 	bool tty, met;
-	bool whole;             /* the line had room for the outcome */
 	struct cli_away away;
 	char head[400];         /* "NAME STATE (REASON)", as it was last */
 	char said[32];          /* the state of the last line that was printed */
@@ -80,7 +79,7 @@ show_live(struct watch *w, const json_t *job)
 	size_t columns = room(), head = cli_width(w->head) + 2;
 	struct strbuf b = {0};
 
-	w->whole = cli_progress_line(&b, job, bar_width(columns),
+	cli_progress_line(&b, job, bar_width(columns),
 	    columns > head ? columns - head : 1);
 	draw(w, sb_str(&b));
 	sb_fini(&b);
@@ -102,21 +101,20 @@ show_plain(struct watch *w, const json_t *job, bool over)
 	w->next_ms = mono_ms() + PLAIN_EVERY_MS;
 }
 
+/* The last line names state, step and figures; a message that says more than
+ * that stands before it. */
 static enum cli_exit
 finish(struct watch *w, const json_t *job, enum cli_verdict v)
 {
 	struct strbuf b = {0};
 
-	if (w->tty) {
+	if (w->tty)
 		putchar('\n');
-		/* A narrow terminal's line had no room for the outcome. */
-		cli_figures(&b, job);
-		if (!w->whole && b.len > 0)
-			printf("%s\n", sb_str(&b));
-		sb_fini(&b);
-	}
-	if (*cli_str(job, "message") != '\0')
+	if (v != CLI_SUCCEEDED && *cli_str(job, "message") != '\0')
 		printf("%s\n", cli_str(job, "message"));
+	cli_outcome(&b, job, w->tty ? room() : 0);
+	printf("%s\n", sb_str(&b));
+	sb_fini(&b);
 	fflush(stdout);
 	if (cli_verdicts[v].code == CLI_MACHINE)
 		fprintf(stderr, "rekindle: the daemon takes no more work (%s); "

@@ -156,7 +156,7 @@ T_CASE(a_line_names_validation_beside_training)
 	json_t *job = a_job();
 	struct strbuf b = { 0 };
 
-	t_check(cli_progress_line(&b, job, 4, 0));
+	cli_progress_line(&b, job, 4, 0);
 	t_eq_str(b.s, "[##--]   50%  epoch 5/10  step 500/1,000  loss 0.1734  "
 	    "acc 0.938  val_loss 0.3300  val_accuracy 0.883  "
 	    "12,345 samples/s  0:01:23 left");
@@ -170,12 +170,12 @@ T_CASE(a_narrow_line_keeps_the_validation_longest)
 
 	for (size_t room = 1; room < 140; room++) {
 		struct strbuf b = { 0 };
-		bool whole = cli_progress_line(&b, job, 8, room);
+		cli_progress_line(&b, job, 8, room);
 		t_check(strstr(b.s, "50%") != NULL);
 		if (room >= 4)
 			t_check(cli_width(b.s) <= room);
-		t_eq_int(whole, strstr(b.s, "val_accuracy 0.883") != NULL);
-		t_eq_int(whole, room >= 24);
+		t_eq_int(strstr(b.s, "val_accuracy 0.883") != NULL,
+		    room >= 24);
 		if (room >= 35)
 			t_check(strstr(b.s, "acc 0.938") != NULL);
 		sb_fini(&b);
@@ -188,13 +188,51 @@ T_CASE(a_job_without_figures_has_a_whole_line)
 	json_t *job = json_pack("{s:s, s:{}}", "name", "tiny", "progress");
 	struct strbuf b = { 0 };
 
-	t_check(cli_progress_line(&b, job, 0, 10));
+	cli_progress_line(&b, job, 0, 10);
 	t_eq_str(b.s, "  0%");
 	sb_reset(&b);
-	cli_figures(&b, job);
-	t_eq_int(b.len, 0);
+	cli_outcome(&b, job, 0);
+	t_eq_str(sb_str(&b), "");
 	sb_fini(&b);
 	json_decref(job);
+}
+
+static void
+outcome_is(const char *progress, size_t room, const char *want)
+{
+	json_t *job = json_pack("{s:s, s:o}", "state", "succeeded", "progress",
+	    json_loads(progress, 0, NULL));
+	struct strbuf b = { 0 };
+
+	cli_outcome(&b, job, room);
+	t_eq_str(b.s, want);
+	sb_fini(&b);
+	json_decref(job);
+}
+
+T_CASE(the_last_line_tells_validation_from_training)
+{
+	static const char all[] = "{\"step\": 938, \"loss\": 0.21, "
+	    "\"accuracy\": 0.938, \"metrics\": {\"val_loss\": 0.33, "
+	    "\"val_accuracy\": 0.883}}";
+
+	outcome_is(all, 0, "succeeded at step 938: val_accuracy 0.883, "
+	    "val_loss 0.3300; accuracy 0.938, loss 0.2100 in training");
+	outcome_is(all, 86, "succeeded at step 938: val_accuracy 0.883, "
+	    "val_loss 0.3300; accuracy 0.938 in training");
+	outcome_is(all, 79, "succeeded at step 938: val_accuracy 0.883, "
+	    "val_loss 0.3300");
+	outcome_is(all, 42, "succeeded at step 938: val_accuracy 0.883");
+	outcome_is(all, 30, "succeeded: val_accuracy 0.883");
+	outcome_is(all, 20, "succeeded:\nval_accuracy 0.883");
+	outcome_is("{\"step\": 938, \"loss\": 0.21, \"metrics\": "
+	    "{\"val_loss\": 0.33}}", 0, "succeeded at step 938: "
+	    "val_loss 0.3300; loss 0.2100 in training");
+	outcome_is("{\"step\": 9380, \"loss\": 0.21, \"accuracy\": 0.9}", 0,
+	    "succeeded at step 9,380: accuracy 0.900, loss 0.2100 in training");
+	outcome_is("{\"step\": 9380, \"loss\": 0.21}", 34,
+	    "succeeded: loss 0.2100 in training");
+	outcome_is("{}", 0, "succeeded");
 }
 
 T_MAIN
