@@ -94,6 +94,10 @@ T_CASE(told_that_there_was_one_it_refuses_an_empty_folder)
 	write_tiny("job.yaml", TINY_ADAM);
 	t_eq_int(train("--run-dir", "r", "--known", "40", "job.yaml"),
 	    TRAIN_WAITS);
+	file_has("err", "had a checkpoint, and there is no r/checkpoints");
+	(void)!system("mkdir r/checkpoints");
+	t_eq_int(train("--run-dir", "r", "--known", "40", "job.yaml"),
+	    TRAIN_WAITS);
 	file_has("err", "there is none to go on from");
 	t_eq_int(train("--run-dir", "r", "--known", "40", "--from", "best",
 	    "job.yaml"), TRAIN_WAITS);
