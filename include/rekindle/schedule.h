@@ -111,19 +111,22 @@ json_t *schedule_json(const struct schedule *s);
 enum rk_err schedule_parse(const json_t *v, struct schedule *out,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* For people and the API: {type, learning_rate, from, steps, since, by}. */
-json_t *schedule_look(const struct schedule *s);
-/* "cosine over 1,200 steps from step 0, peak 0.001"; the caller frees. */
-char *schedule_text(const struct schedule *s);
+/* For people and the API: {type, learning_rate, from, steps, since, by}.  scale:
+ * what a warm start multiplies every rate with (1 without one); learning_rate is
+ * the peak that the run has, scaled. */
+json_t *schedule_look(const struct schedule *s, double scale);
+/* "cosine over 1,200 steps from step 0, peak 0.001", scaled, too; the caller
+ * frees. */
+char *schedule_text(const struct schedule *s, double scale);
 
 /*
  * What a person may not have meant, a sentence each: a warm-up, step_size,
  * milestone or length that is longer than the run.  None of it is an error:
- * `steps` may be cut on purpose.
+ * `steps` may be cut on purpose.  scale: of the rates that a sentence tells.
  */
 typedef void schedule_remark_fn(void *ctx, const char *sentence);
-void schedule_remarks(const struct schedule *s, schedule_remark_fn *fn,
-    void *ctx);
+void schedule_remarks(const struct schedule *s, double scale,
+    schedule_remark_fn *fn, void *ctx);
 
 /*
  * A request to go on at `step` with other terms than those of `old`.  It is

@@ -98,11 +98,12 @@ steps_of(const struct schedule *s)
 }
 
 json_t *
-schedule_look(const struct schedule *s)
+schedule_look(const struct schedule *s, double scale)
 {
 	json_t *v = json_pack("{s:s, s:f, s:I, s:I, s:I, s:s}",
 	    "type", spec_schedule_words[s->now.shape.type],
-	    "learning_rate", s->now.peak, "from", (json_int_t)s->from,
+	    "learning_rate", scale * s->now.peak,
+	    "from", (json_int_t)s->from,
 	    "steps", (json_int_t)steps_of(s), "since", (json_int_t)s->since,
 	    "by", spec_on_resume_words[s->by]);
 
@@ -111,20 +112,21 @@ schedule_look(const struct schedule *s)
 }
 
 char *
-schedule_text(const struct schedule *s)
+schedule_text(const struct schedule *s, double scale)
 {
 	char from[RK_HUMAN], steps[RK_HUMAN];
 
 	return xasprintf("%s over %s steps from step %s, peak %g",
 	    spec_schedule_words[s->now.shape.type],
 	    rk_group_digits(steps, steps_of(s)),
-	    rk_group_digits(from, s->from), s->now.peak);
+	    rk_group_digits(from, s->from), scale * s->now.peak);
 }
 
 /* --- what may not have been meant ----------------------------------------- */
 
 struct remarks {
 	const struct schedule *s;
+	double scale;
 	schedule_remark_fn *fn;
 	void *ctx;
 };
@@ -163,7 +165,8 @@ remark_warmup(const struct remarks *r)
 		remark(r, "the warm-up of %s steps is longer than the run of "
 		    "%s: the learning rate never arrives at %g, it ends at "
 		    "%.3g", digits(a, w), digits(b, (double)s->now.total),
-		    s->now.peak, schedule_rate(s, s->from + s->now.total - 1));
+		    r->scale * s->now.peak, r->scale * schedule_rate(s,
+		    s->from + s->now.total - 1));
 }
 
 /* Something that would happen `at` steps after the warm-up; whether it lies
@@ -195,14 +198,15 @@ remark_length(const struct remarks *r)
 		remark(r, "training.schedule.length: %s steps after the "
 		    "warm-up are longer than the run of %s: the learning rate "
 		    "ends at %.3g", digits(a, l), digits(b, (double)m->total),
-		    schedule_rate(r->s, r->s->from + m->total - 1));
+		    r->scale * schedule_rate(r->s, r->s->from + m->total - 1));
 }
 
 void
-schedule_remarks(const struct schedule *s, schedule_remark_fn *fn, void *ctx)
+schedule_remarks(const struct schedule *s, double scale,
+    schedule_remark_fn *fn, void *ctx)
 {
 	const struct spec_schedule *p = &s->now.shape;
-	const struct remarks r = { s, fn, ctx };
+	const struct remarks r = { s, scale, fn, ctx };
 	const int64_t spe = s->now.steps_per_epoch;
 
 	remark_warmup(&r);

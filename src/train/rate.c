@@ -28,7 +28,7 @@ rate_begin(struct run *r)
 
 	schedule_begin(&r->schedule, &m);
 	r->scheduled = true;
-	schedule_remarks(&r->schedule, say, r);
+	schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
 }
 
 /* The rate moves by schedule; a move beyond that is worth a line. */
@@ -69,13 +69,13 @@ static void
 tell_schedule(struct run *r)
 {
 	const enum spec_on_resume how = r->spec->training.schedule.on_resume;
-	char *text = schedule_text(&r->schedule);
+	char *text = schedule_text(&r->schedule, r->at.rate_scale);
 
 	report_event(&r->rep, "schedule", "the schedule from step %lld on, by "
 	    "%s: %s", (long long)r->at.step, spec_on_resume_words[
 	    how != SPEC_RESUME_UNSAID ? how : SPEC_RESUME_STRETCH], text);
 	free(text);
-	schedule_remarks(&r->schedule, say, r);
+	schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
 }
 
 bool

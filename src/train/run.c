@@ -221,7 +221,8 @@ greet(struct run *r)
 	    r->epochs_limit : 0),
 	    "parameters", (json_int_t)params, "branch", (json_int_t)r->branch);
 	must(hello != NULL);
-	js_put(hello, "schedule", schedule_look(&r->schedule));
+	js_put(hello, "schedule", schedule_look(&r->schedule,
+	    r->at.rate_scale));
 	exact_put(r, hello);
 	bool ok = report_hello(&r->rep, hello, &why);
 	if (!ok && !r->rep.gone)

@@ -173,7 +173,8 @@ begin_anew(struct run *r)
 	if (rc != RK_OK)
 		return run_fail_rc(r, rc, "cannot open a branch");
 	r->rep.branch = r->branch;
-	r->at = (struct cursor){ .rate_scale = 1, .scored = -1 };
+	r->at = (struct cursor){ .rate_scale = warm_wanted(r) ?
+	    r->spec->training.warm_start_lr_scale : 1, .scored = -1 };
 	r->due.taken = -1;
 	alone_known_forget(r);
 	rate_begin(r);

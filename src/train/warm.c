@@ -139,7 +139,6 @@ warm_start(struct run *r)
 		    "converts could not be converted");
 	} else {
 		ok = keep_plan(r, p);
-		r->at.rate_scale = t->warm_start_lr_scale;
 		if (ok && r->at.rate_scale != 1)
 			report_event(&r->rep, "warm_start", "warm start: the "
 			    "learning rate is scaled by %g, from %g to %g",

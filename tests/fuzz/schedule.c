@@ -36,7 +36,7 @@ check(const struct schedule *s)
 	const struct spec_training t = { .epochs = 3, .steps = 70,
 		.optim = { .learning_rate = 0.5 }, .schedule = s->said.shape };
 	const struct schedule_terms m = schedule_terms_of(&t, 10);
-	json_t *v = schedule_json(s), *w, *look = schedule_look(s);
+	json_t *v = schedule_json(s), *w, *look = schedule_look(s, 0.2);
 	struct schedule again;
 	int remarks = 0;
 
@@ -44,9 +44,9 @@ check(const struct schedule *s)
 	w = schedule_json(&again);
 	must(json_equal(v, w));
 	check_rates(s);
-	schedule_remarks(s, count, &remarks);
+	schedule_remarks(s, 0.2, count, &remarks);
 	must(remarks <= 2);
-	free(schedule_text(s));
+	free(schedule_text(s, 0.2));
 	for (int how = 0; how <= SPEC_RESUME_RESTART; how++) {
 		schedule_decide(&again, s, &m, 20, (enum spec_on_resume)how);
 		check_rates(&again);

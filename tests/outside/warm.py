@@ -167,6 +167,9 @@ def _(d):
             has(lines[0], said)
         rates = {m["learning_rate"] for m in d.get(f"/v1/jobs/{job}/metrics?split=train").json["metrics"]}
         assert all(abs(r - rate) < 1e-12 for r in rates), f"{rates}, want {rate}"
+        peak = d.job(job)["progress"]["schedule"]["learning_rate"]
+        assert abs(peak - rate) < 1e-12, f"{peak}, want {rate}"
+        has(rekindle(d, "show", job), f"from step 0, peak {rate:g}\n")
 
 
 @case("after kill -9 a warm started job goes on from its own checkpoint and does not start warm again")

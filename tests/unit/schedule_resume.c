@@ -183,10 +183,23 @@ T_CASE(resumes_with_different_choices_compose)
 static void
 is_since(const struct schedule *s, int64_t step, const char *by)
 {
-	json_t *v = schedule_look(s);
+	json_t *v = schedule_look(s, 1);
 
 	t_eq_int(json_integer_value(json_object_get(v, "since")), step);
 	t_eq_str(json_string_value(json_object_get(v, "by")), by);
+	json_decref(v);
+}
+
+T_CASE(the_peak_that_is_told_is_that_of_the_run_which_a_warm_start_scales)
+{
+	const struct schedule s = begun(SPEC_S_COSINE, 100);
+	json_t *v = schedule_look(&s, 0.2);
+	char *text = schedule_text(&s, 0.2);
+
+	t_near(json_number_value(json_object_get(v, "learning_rate")), 0.02,
+	    TOL);
+	t_eq_str(text, "cosine over 100 steps from step 0, peak 0.02");
+	free(text);
 	json_decref(v);
 }
 
@@ -450,15 +463,21 @@ collect(void *ctx, const char *sentence)
 }
 
 static char *
-remarks(const struct schedule_terms *m)
+remarks_scaled(const struct schedule_terms *m, double scale)
 {
 	struct strbuf b = {0};
 	struct schedule s;
 
 	schedule_begin(&s, m);
-	schedule_remarks(&s, collect, &b);
+	schedule_remarks(&s, scale, collect, &b);
 	sb_adds(&b, "");
 	return b.s != NULL ? sb_detach(&b) : xstrdup("");
+}
+
+static char *
+remarks(const struct schedule_terms *m)
+{
+	return remarks_scaled(m, 1);
 }
 
 T_CASE(a_warm_up_longer_than_the_run_is_said)
@@ -470,6 +489,9 @@ T_CASE(a_warm_up_longer_than_the_run_is_said)
 	t_eq_str(text, "the warm-up of 5,000 steps is longer than the run of "
 	    "26: the learning rate never arrives at 0.1, it ends at "
 	    "0.00052\n");
+	free(text);
+	text = remarks_scaled(&m, 0.2);
+	t_has(text, "never arrives at 0.02, it ends at 0.000104\n");
 	free(text);
 	m.shape.warmup = 26;
 	text = remarks(&m);

@@ -68,17 +68,21 @@ hear(struct daemon *d, enum wire_type want, struct wire_msg *m)
 	}
 }
 
-static void
+/* The peak of what it says that the learning rate follows. */
+static double
 greet(struct daemon *d)
 {
 	struct wire_msg m;
 
 	t_check(hear(d, WIRE_HELLO, &m));
+	const double peak = json_number_value(json_object_get(m.schedule,
+	    "learning_rate"));
 	t_eq_int(m.version, WIRE_VERSION);
 	t_eq_int(m.parameters, 135);
 	t_eq_int(d->events, 0);
 	wire_msg_fini(&m);
 	say(d, WIRE_HELLO, json_pack("{s:i}", "version", WIRE_VERSION));
+	return peak;
 }
 
 static void
@@ -249,7 +253,7 @@ T_CASE(a_warm_start_is_told_with_its_plan)
 	train_ok("--run-dir", "a", "job.yaml");
 	struct daemon d = spawn(ARGS("--model",
 	    "a/checkpoints/step-000000018/model.safetensors"));
-	greet(&d);
+	t_near(greet(&d), 0.2 * 0.01, 1e-12);
 	t_check(hear(&d, WIRE_PLAN, &m));
 	t_has(m.summary, "loaded 8 of 8 tensors");
 	t_eq_int(json_array_size(json_object_get(m.plan, "tensors")), 8);
