@@ -213,7 +213,8 @@ enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
  * faults of overrides begin with "overrides.".  Among these: a change of the
  * schedule or the length that would make the learning rate leap
  * (schedule_check()), judged by the checkpoint that is gone on from, here or in
- * a bucket; without one that is known now, nothing is judged. */
+ * a bucket, or, while all are gone, by how far the newest one was and what the
+ * job says. */
 enum rk_err sup_resume(struct sup *s, const char *id, const char *from,
     const json_t *overrides, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;

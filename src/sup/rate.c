@@ -48,28 +48,68 @@ steps_per_epoch(const struct ckpt_info *i, const struct spec_training *t)
 	return whole / i->epoch;
 }
 
-/* What the checkpoint's run follows; of one from before schedules were recorded
- * (*recorded false), what its job says. */
-static bool
-old_schedule(const struct ckpt_info *i, const struct spec *before,
-    struct schedule *out, bool *recorded)
+/* What a resume goes on from. */
+struct past {
+	struct schedule old;
+	bool known;                     /* `old` is */
+	bool recorded;                  /* the checkpoint says it */
+	int64_t step;
+	double scale;                   /* of a warm start */
+	const char *dir;
+};
+
+/* What the checkpoint's run follows; of one from before schedules were recorded,
+ * what its job says. */
+static void
+past_of_checkpoint(const struct ckpt_info *i, const struct spec *before,
+    struct past *p)
 {
 	const json_t *v = json_object_get(i->state, "schedule");
+	const json_t *scale = json_object_get(i->state, "rate_scale");
 	struct rk_why why = { 0 };
 
-	*recorded = v != NULL;
+	*p = (struct past){ .recorded = v != NULL, .step = i->step,
+	    .scale = json_is_number(scale) ? json_number_value(scale) : 1,
+	    .dir = i->dir };
 	if (v != NULL) {
-		bool ok = schedule_parse(v, out, &why) == RK_OK;
+		/* if not, the trainer refuses it */
+		p->known = schedule_parse(v, &p->old, &why) == RK_OK;
 		rk_why_fini(&why);
-		return ok;              /* if not, the trainer refuses it */
+		return;
 	}
 	const int64_t spe = steps_per_epoch(i, &before->training);
-	if (spe < 1)
-		return false;
-	const struct schedule_terms m = schedule_terms_of(&before->training,
-	    spe);
-	schedule_begin(out, &m);
-	return true;
+	p->known = spe >= 1;
+	if (p->known) {
+		const struct schedule_terms m = schedule_terms_of(
+		    &before->training, spe);
+		schedule_begin(&p->old, &m);
+	}
+}
+
+/* All of the job's checkpoints are gone, and it will wait for them: the newest
+ * that it has had counts, and what the job says. */
+static void
+past_of_row(const struct job_row *r, const struct spec *before, struct past *p)
+{
+	json_t *progress = NULL;
+
+	if (rkj_parse_json(r->progress, strlen(r->progress), &progress,
+	    NULL) != RK_OK)
+		progress = NULL;
+	const int64_t steps = json_integer_value(json_object_get(progress,
+	    "steps_total")), epochs = json_integer_value(json_object_get(
+	    progress, "epochs_total"));
+	const int64_t spe = epochs > 0 ? steps / epochs :
+	    before->training.epochs == 0 ? 1 : 0;
+
+	*p = (struct past){ .known = spe >= 1, .recorded = true,
+	    .step = r->known_step, .scale = 1, .dir = r->known_dir };
+	if (p->known) {
+		const struct schedule_terms m = schedule_terms_of(
+		    &before->training, spe);
+		schedule_begin(&p->old, &m);
+	}
+	json_decref(progress);
 }
 
 /* Does the request itself say it? */
@@ -96,38 +136,31 @@ hand_over(struct rk_why *own, enum rk_err rc, struct rk_why *why)
 }
 
 static enum rk_err
-judge(const struct ckpt_info *i, const struct spec *before,
-    const struct spec *after, const struct rate_ask *a, json_t **told,
-    struct rk_why *why)
+judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
+    json_t **told, struct rk_why *why)
 {
 	struct schedule_request q = {
-		.step = i->step, .scale = 1, .changed = a->changed,
+		.old = &p->old, .step = p->step, .scale = p->scale,
+		.changed = a->changed,
 		.says_rate = says(a->overrides, "optimizer", "learning_rate"),
 		.says_on_resume = says(a->overrides, "schedule", "on_resume"),
 	};
-	const json_t *scale = json_object_get(i->state, "rate_scale");
 	const bool keep = after->training.schedule.on_resume ==
 	    SPEC_RESUME_KEEP;
-	struct schedule old;
 	double was, is;
-	bool recorded;
 
-	bool known = old_schedule(i, before, &old, &recorded);
-	if (keep && !recorded)
+	if (keep && !p->recorded)
 		return rk_refuse_at(why, "training.schedule.on_resume",
 		    "is keep, and %s was written by a version that did not "
-		    "record its schedule: say stretch or restart", i->dir);
-	if (!known)
+		    "record its schedule: say stretch or restart", p->dir);
+	if (!p->known)
 		return RK_OK;
-	q.old = &old;
-	if (json_is_number(scale))
-		q.scale = json_number_value(scale);
 	q.terms = schedule_terms_of(&after->training,
-	    old.said.steps_per_epoch);
+	    p->old.said.steps_per_epoch);
 	enum rk_err rc = schedule_check(&q, &was, &is, why);
-	if (rc == RK_OK && i->step < q.terms.total)
+	if (rc == RK_OK && p->step < q.terms.total)
 		*told = json_pack("{s:I, s:f, s:f}", "step",
-		    (json_int_t)i->step, "was", was, "is", is);
+		    (json_int_t)p->step, "was", was, "is", is);
 	return rc;
 }
 
@@ -136,7 +169,8 @@ rate_check(struct sup *s, const struct job_row *r, const struct rate_ask *a,
     json_t **told, struct rk_why *why)
 {
 	struct spec *before = NULL, *after = NULL;
-	struct ckpt_info i;
+	struct ckpt_info i = { 0 };
+	struct past p = { 0 };
 	struct rk_why own = { 0 };
 	struct job_row old = { .spec = (char *)(uintptr_t)a->spec_before };
 	enum rk_err rc = RK_OK;
@@ -147,11 +181,13 @@ rate_check(struct sup *s, const struct job_row *r, const struct rate_ask *a,
 	rc = row_spec(&old, NULL, &before, why);
 	if (rc == RK_OK)
 		rc = row_spec(r, NULL, &after, why);
-	if (rc == RK_OK && find_checkpoint(s, r, a->from, before, &i)) {
-		rc = judge(&i, before, after, a, told, &own);
-		rc = hand_over(&own, rc, why);
-		ckpt_info_fini(&i);
-	}
+	if (rc == RK_OK && find_checkpoint(s, r, a->from, before, &i))
+		past_of_checkpoint(&i, before, &p);
+	else if (rc == RK_OK && known_any(r))
+		past_of_row(r, before, &p);
+	if (rc == RK_OK && p.dir != NULL)
+		rc = hand_over(&own, judge(&p, after, a, told, &own), why);
+	ckpt_info_fini(&i);
 	spec_free(before);
 	spec_free(after);
 	return rc;

@@ -55,7 +55,8 @@ select_model(struct sup *s, const struct job_row *r, const char *selector,
 	enum rk_err rc = row_spec(r, NULL, &spec, &own);
 
 	if (rc == RK_OK && access(dir, F_OK) != 0)
-		rc = rk_refuse(&own, "it has none yet");
+		rc = rk_refuse(&own, known_any(r) ? "its checkpoints are gone" :
+		    "it has none yet");
 	if (rc == RK_OK)
 		rc = ckpt_open(&c, dir, false);
 	if (rc == RK_OK)

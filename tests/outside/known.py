@@ -195,6 +195,28 @@ def _(d):
     has(cli(d, "show", i), f"lost         {lost} steps")
 
 
+@case("a resume that would make the learning rate leap is refused while the checkpoints are gone, too")
+def _(d):
+    job = long_job(d, csv(f"{d.root}/own.csv"))
+    job["training"].update(epochs=6, schedule={"type": "cosine"})
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    os.rename(f"{d.state}/jobs/{i}/checkpoints", f"{d.root}/away")
+    longer = {"epochs": 12}
+    r = d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": longer}}, want=422).json["errors"][0]
+    eq(r["path"], "overrides.training.epochs")
+    has(r["message"], "leap")
+    longer["schedule"] = {"on_resume": "keep"}
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": longer}}, want=202)
+    waits(d, i, "checkpoints_missing")
+    os.rename(f"{d.root}/away", f"{d.state}/jobs/{i}/checkpoints")
+    d.wait_state(i, "succeeded")
+    has("\n".join(d.events(i)), "by keep")
+    warm = {**job, "name": "warm", "model": {**job["model"], "checkpoint": f"job://{i}/latest"}}
+    os.rename(f"{d.state}/jobs/{i}/checkpoints", f"{d.root}/away")
+    has(d.post("/v1/jobs", warm, want=422).text, "its checkpoints are gone")
+
+
 def in_the_bucket(d, i):
     return {os.path.basename(os.path.dirname(p)) for p in glob.glob(f"{d.root}/bucket/**/{i}/**/checkpoint.json",
                                                                     recursive=True)}
@@ -209,14 +231,14 @@ def _(d):
     i = d.submit(long_job(d, path, checkpoint=push))
     newest = paused(d, i)["newest_known"]["checkpoint"]
     wait_for(30, "the newest is in the bucket", lambda: newest in in_the_bucket(d, i))
-    wait_for(30, "and verified", lambda: d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"][0]["durability"]
-             ["state"] == "verified")
+    wait_for(30, "nothing is on its way", lambda: {c["durability"]["state"] for c in d.get(
+        f"/v1/jobs/{i}/checkpoints").json["checkpoints"]} <= {"verified", "local"})
     shutil.rmtree(f"{d.state}/jobs/{i}")
     os.rename(f"{d.root}/bucket", f"{d.root}/away")
     os.mkdir(f"{d.root}/bucket")
     d.post(f"/v1/jobs/{i}/resume", want=202)
     waits(d, i, "checkpoints_missing")
-    os.rmdir(f"{d.root}/bucket")
+    shutil.rmtree(f"{d.root}/bucket")
     os.rename(f"{d.root}/away", f"{d.root}/bucket")
     for k in (i, whole):
         eq(d.wait_state(k, "succeeded", "failed")["state"], "succeeded")
