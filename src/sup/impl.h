@@ -410,6 +410,13 @@ bool orphan_look(struct sup *s, const struct job_row *r, int64_t pid);
 bool orphan_has(const struct sup *s, const char *id);
 void orphan_timer_fn(void *ctx);
 void orphan_fini(struct sup *s);
+/* Attempt n of a job; all zero when there is none. */
+enum rk_err attempt_read(struct sup *s, const char *id, int64_t n,
+    struct attempt_row *out) RK_MUSTCHECK;
+/* What its trainer saved while no daemon heard it counts: an interrupted attempt
+ * ended at the job's newest checkpoint or later, where that is its own.  Fine
+ * for any attempt, and more than once. */
+void attempt_reached(struct sup *s, const char *id, int64_t n);
 
 /* pin.c */
 void pin_load(struct sup *s);           /* what an earlier daemon wrote */

@@ -33,19 +33,6 @@ see_id(void *ctx, const char *id, int64_t version)
 	return true;
 }
 
-static bool
-see_attempt(void *ctx, const struct attempt_row *a)
-{
-	struct attempt_row *out = ctx;
-
-	*out = *a;
-	out->from = xstrdup(a->from);
-	out->outcome = xstrdup(a->outcome);
-	out->message = xstrdup(a->message);
-	out->instance = xstrdup(a->instance);
-	return false;
-}
-
 /* --- whose attempts they were --------------------------------------------- */
 
 #define EPOCH_FACT "sup.epoch"          /* of the attempts made here last */
@@ -115,8 +102,7 @@ interrupted(struct sup *s, const char *id)
 	enum rk_err rc = store_job_get(s->store, id, &r);
 
 	if (rc == RK_OK)
-		rc = store_attempts(s->store, id, r.attempt - 1, 1, see_attempt,
-		    &a);
+		rc = attempt_read(s, id, r.attempt, &a);
 	if (rc != RK_OK)
 		return rc;
 	if (r.desired != JOB_RUN) {
@@ -136,8 +122,8 @@ interrupted(struct sup *s, const char *id)
 	set_str(&a.message, elsewhere ? "its machine is gone" :
 	    "the daemon ended");
 	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
-	if (rc == RK_OK && !elsewhere)
-		(void)orphan_look(s, &r, a.pid);
+	if (rc == RK_OK && !elsewhere && !orphan_look(s, &r, a.pid))
+		attempt_reached(s, id, r.attempt);
 	store_attempt_fini(&a);
 	store_job_fini(&r);
 	return rc;

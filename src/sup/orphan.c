@@ -19,6 +19,52 @@
 #define POLL_SLOW_MS 1000
 #define CMDLINE_MAX  65536
 
+/* --- how far its attempt came --------------------------------------------- */
+
+static bool
+see_attempt(void *ctx, const struct attempt_row *a)
+{
+	struct attempt_row *out = ctx;
+
+	*out = *a;
+	out->from = xstrdup(a->from);
+	out->outcome = xstrdup(a->outcome);
+	out->message = xstrdup(a->message);
+	out->instance = xstrdup(a->instance);
+	return false;
+}
+
+enum rk_err
+attempt_read(struct sup *s, const char *id, int64_t n, struct attempt_row *out)
+{
+	*out = (struct attempt_row){ 0 };
+	return store_attempts(s->store, id, n - 1, 1, see_attempt, out);
+}
+
+void
+attempt_reached(struct sup *s, const char *id, int64_t n)
+{
+	struct ckpt_info i = { 0 };
+	struct attempt_row a;
+
+	if (n < 1)
+		return;
+	if (attempt_read(s, id, n, &a) == RK_OK && a.n == n &&
+	    strcmp(a.outcome, "interrupted") == 0 &&
+	    own_latest(s, id, &i) == RK_OK && i.attempt == n &&
+	    i.step > a.end_step) {
+		a.end_step = i.step;
+		if (store_attempt_put(s->store, id, &a) != RK_OK)
+			log_warn("job=%s that attempt %lld came to step %lld "
+			    "is not recorded", id, (long long)n,
+			    (long long)i.step);
+	}
+	ckpt_info_fini(&i);
+	store_attempt_fini(&a);
+}
+
+/* --- is it there ---------------------------------------------------------- */
+
 /* Is pid a trainer of this job?  Its arguments have "--job", ID. */
 static bool
 is_trainer(int64_t pid, const char *id)
@@ -155,6 +201,7 @@ orphan_timer_fn(void *ctx)
 	while ((o = *p) != NULL) {
 		if (!is_there(s, o)) {
 			*p = o->next;
+			attempt_reached(s, o->id, o->attempt);
 			free(o);
 			sched_kick(s);
 			continue;

@@ -279,6 +279,13 @@ T_CASE(after_kill_9_of_the_daemon_its_trainer_saves_and_the_job_goes_on)
 	w_wait(id, JOB_SUCCEEDED);
 	/* what it saved when its daemon had gone is what came next */
 	t_has(w_attempts(id), "1:interrupted::1 2:succeeded:step-0000000");
+	struct attempt_row first = { 0 }, second = { 0 };
+	t_eq_int(attempt_read(W.sup, id, 1, &first), RK_OK);
+	t_eq_int(attempt_read(W.sup, id, 2, &second), RK_OK);
+	t_check(first.end_step > 0);
+	t_eq_int(first.end_step, second.start_step);
+	store_attempt_fini(&first);
+	store_attempt_fini(&second);
 	free(id);
 	w_close();
 }
