@@ -391,8 +391,8 @@ const char *known_word(enum known k);
 char *known_sentence(const struct job_row *r, enum known k,
     const char *detail);                        /* the caller frees */
 /* RK_EINVAL at "from": no such one while all are gone. */
-enum rk_err known_refuse(const struct job_row *r, const char *from,
-    struct rk_why *why);
+enum rk_err known_refuse(const struct job_row *r, enum known k,
+    const char *from, struct rk_why *why);
 json_t *known_json(const struct job_row *r);    /* for an event */
 void known_timer_set(struct sup *s);            /* some job waits */
 void known_timer_fn(void *ctx);

@@ -131,14 +131,16 @@ known_sentence(const struct job_row *r, enum known k, const char *detail)
 }
 
 enum rk_err
-known_refuse(const struct job_row *r, const char *from, struct rk_why *why)
+known_refuse(const struct job_row *r, enum known k, const char *from,
+    struct rk_why *why)
 {
 	char step[RK_HUMAN], when[RK_TIME];
 
 	return rk_refuse_at(why, "from", "is \"%s\", and the job's "
-	    "checkpoints are gone: the newest that it has had was %s (step %s, "
+	    "checkpoints %s: the newest that it has had was %s (step %s, "
 	    "%s); latest waits until one is there again, none begins anew",
-	    from, r->known_dir, rk_group_digits(step, r->known_step),
+	    from, k == KNOWN_MISSING ? "are gone" : "cannot be read",
+	    r->known_dir, rk_group_digits(step, r->known_step),
 	    rk_time_text(when, r->known_ms));
 }
 

@@ -70,6 +70,7 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 	struct spec *spec = NULL;
 	struct ckpt *c = NULL;
 	struct ckpt_info info = { 0 };
+	enum known k;
 	char *dir = xasprintf("%s/checkpoints", sup_job_dir(s, r->id));
 	enum rk_err rc = spec_select_parse(from, &sel, &own);
 	const bool sel_ok = rc == RK_OK;
@@ -92,9 +93,9 @@ check_from(struct sup *s, const struct job_row *r, const char *from,
 		rc = RK_OK;             /* fetched before it starts */
 	else if (sel_ok && sel.kind == SPEC_SEL_LATEST && known_any(r))
 		rc = RK_OK;             /* it waits for it: known.c */
-	else if (sel_ok && known_any(r) && known_look(s, r->id, KNOWN_ASIDE |
-	    KNOWN_BRANCHES, NULL) != KNOWN_THERE)
-		rc = known_refuse(r, from, why);
+	else if (sel_ok && known_any(r) && (k = known_look(s, r->id,
+	    KNOWN_ASIDE | KNOWN_BRANCHES, NULL)) != KNOWN_THERE)
+		rc = known_refuse(r, k, from, why);
 	else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT)
 		rc = rk_refuse_at(why, "from", "%s", rk_why_first(&own));
 out:
