@@ -10,11 +10,19 @@
 #define SAY_AFTER_MS 400        /* most restarts are over by then */
 
 static int64_t patience_ms;
+static bool was_asked;
 
 void
-cli_patience_set(int64_t seconds)
+cli_patience_set(int64_t seconds, bool asked)
 {
 	patience_ms = seconds * 1000;
+	was_asked = asked;
+}
+
+bool
+cli_patience_asked(void)
+{
+	return was_asked;
 }
 
 bool

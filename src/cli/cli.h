@@ -98,9 +98,11 @@ enum cli_exit cli_stream(const char *path, cli_event_fn *fn, void *ctx);
 
 /* --- away.c -------------------------------------------------------------- */
 
-/* How long a daemon that is away is waited for; 0 until this is called. */
+/* How long a daemon that is away is waited for; 0 until this is called.
+ * asked: a person said so, and it counts for one that was never there, too. */
 #define CLI_PATIENCE_S 300
-void cli_patience_set(int64_t seconds);
+void cli_patience_set(int64_t seconds, bool asked);
+bool cli_patience_asked(void);
 
 struct cli_away {               /* {0}: it is there */
 	bool on, said;

@@ -7,13 +7,37 @@
 
 #include "cli.h"
 
-/* How many jobs a query finds, at most two of them looked at. */
+#define SHOWN 5
+
+/* More than one, newest first: SHOWN of them to choose from. */
+static void
+say_choice(const json_t *jobs)
+{
+	const json_t *job;
+	char age[40];
+	size_t i;
+
+	json_array_foreach(jobs, i, job) {
+		if (i == SHOWN) {
+			fprintf(stderr, "  and more (rekindle list)\n");
+			return;
+		}
+		fprintf(stderr, "  %s  %s, %s\n", cli_str(job, "id"),
+		    cli_str(job, "state"), cli_age(age, sizeof(age),
+		    cli_str(job, "created")));
+	}
+}
+
+/* How many jobs a query finds; more than one: the sentence `many` about them
+ * has been printed. */
 static enum cli_exit
-ask(const char *key, const char *ref, char id[RK_ID], size_t *n)
+ask(const char *key, const char *ref, const char *many, char id[RK_ID],
+    size_t *n)
 {
 	struct cli_reply r;
 	char *esc = cli_escape(ref);
-	char *path = xasprintf("/v1/jobs?limit=2&%s=%s", key, esc);
+	char *path = xasprintf("/v1/jobs?limit=%d&%s=%s", SHOWN + 1, key,
+	    esc);
 	enum cli_exit rc = cli_call("GET", path, NULL, &r);
 	const json_t *jobs = json_object_get(r.json, "jobs");
 
@@ -21,6 +45,12 @@ ask(const char *key, const char *ref, char id[RK_ID], size_t *n)
 	if (*n > 0)
 		snprintf(id, RK_ID, "%s",
 		    cli_str(json_array_get(jobs, 0), "id"));
+	if (*n > 1) {
+		fprintf(stderr, "rekindle: more than one job%s \"%s\"; use the "
+		    "id\n", many, ref);
+		say_choice(jobs);
+		rc = CLI_NO_JOB;
+	}
 	cli_reply_fini(&r);
 	free(path);
 	free(esc);
@@ -51,26 +81,14 @@ cli_find_job(const char *ref, char id[RK_ID])
 		return CLI_OK;
 	}
 	if (rk_name_ok(ref)) {
-		if ((rc = ask("name", ref, id, &n)) != CLI_OK)
+		rc = ask("name", ref, " is named", id, &n);
+		if (rc != CLI_OK || n == 1)
 			return rc;
-		if (n == 1)
-			return CLI_OK;
-		if (n > 1) {
-			fprintf(stderr, "rekindle: more than one job is named "
-			    "\"%s\"; use the id (rekindle list)\n", ref);
-			return CLI_NO_JOB;
-		}
 	}
 	if (could_be_id(ref)) {
-		if ((rc = ask("id_prefix", ref, id, &n)) != CLI_OK)
+		rc = ask("id_prefix", ref, "'s id begins with", id, &n);
+		if (rc != CLI_OK || n == 1)
 			return rc;
-		if (n == 1)
-			return CLI_OK;
-		if (n > 1) {
-			fprintf(stderr, "rekindle: more than one job's id "
-			    "begins with \"%s\"\n", ref);
-			return CLI_NO_JOB;
-		}
 	}
 	fprintf(stderr, "rekindle: no job has the id or the name \"%s\"\n",
 	    ref);

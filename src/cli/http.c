@@ -197,6 +197,19 @@ stranger(const struct cli_reply *r)
 	return CLI_NO_SERVER;
 }
 
+/* Has the sentence before the list said this fault already? */
+static bool
+is_said(const char *detail, const json_t *fault)
+{
+	const char *path = cli_str(fault, "path");
+	size_t n = strlen(path);
+
+	if (n > 0 && strncmp(detail, path, n) == 0 &&
+	    strncmp(detail + n, ": ", 2) == 0)
+		detail += n + 2;
+	return strcmp(detail, cli_str(fault, "message")) == 0;
+}
+
 /* A problem document, as RFC 9457 has it, in words. */
 static void
 print_problem(const struct cli_reply *r)
@@ -208,6 +221,9 @@ print_problem(const struct cli_reply *r)
 
 	fprintf(stderr, "rekindle: %s\n", *detail ? detail : *title ? title :
 	    r->len > 0 && r->len < 500 ? r->text : "the daemon refused");
+	if (json_array_size(list) == 1 &&
+	    is_said(detail, json_array_get(list, 0)))
+		return;
 	json_array_foreach(list, i, e)
 		fprintf(stderr, "  %s%s%s\n", cli_str(e, "path"),
 		    *cli_str(e, "path") ? ": " : "", cli_str(e, "message"));
@@ -254,13 +270,16 @@ cli_judge(struct cli_reply *r, const struct cli_ended *e, bool plain)
 }
 
 /* Says why it is worth waiting for another answer than this, or NULL: it is
- * final.  A daemon that drains, or has too many followers, has said no. */
+ * final.  A daemon that was never there may be a wrong address: only who gives
+ * --patience waits for one.  A daemon that drains, or has too many followers, has said no. */
 static const char *
 not_yet(const struct cli_ended *e)
 {
 	static const char *const finals[] = { "/problems/draining",
 	    "/problems/too-many-streams" };
 
+	if (e->end == HTTP_NO_CONNECTION && cli_patience_asked())
+		return cli_why_unreachable(e);
 	if (e->end != HTTP_ANSWERED || e->status < 502 || e->status > 504)
 		return NULL;
 	for (size_t i = 0; i < RK_ARRAY_LEN(finals); i++) {
@@ -297,7 +316,7 @@ cli_call(const char *method, const char *path, const json_t *body,
 	char key[RK_ID], line[64 + RK_ID];
 	const char *headers[] = { "Content-Type: application/json", "Expect:",
 	    NULL, NULL }, *why;
-	struct cli_away away = {0};
+	struct cli_away away = { .on = true, .since_ms = mono_ms() };
 	struct strbuf b = {0};
 	struct cli_ended e = { .body = &b };
 

@@ -307,7 +307,7 @@ main(int argc, char **argv)
 			a.pos[i] = argv[optind + 1 + i];
 		if (a.watch || a.follow || c->fn == cmd_watch)
 			cli_patience_set(a.patience >= 0 ? a.patience :
-			    CLI_PATIENCE_S);
+			    CLI_PATIENCE_S, a.patience >= 0);
 		ret = cli_server_set(server) ? (int)c->fn(&a) : CLI_USAGE;
 	}
 	for (int i = 0; i < a.nset; i++)

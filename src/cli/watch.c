@@ -5,6 +5,7 @@
  * its staying away means: one that was leaving has saved the job for the next
  * (7), one that vanished without a word cannot be reached (3).
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -116,7 +117,9 @@ finish(struct watch *w, const json_t *job, enum cli_verdict v)
 	printf("%s\n", sb_str(&b));
 	sb_fini(&b);
 	fflush(stdout);
-	if (cli_verdicts[v].code == CLI_MACHINE)
+	/* A job that was stopped for it has said so in its message. */
+	if (cli_verdicts[v].code == CLI_MACHINE &&
+	    strcmp(cli_str(job, "reason"), w->draining) != 0)
 		fprintf(stderr, "rekindle: the daemon takes no more work (%s); "
 		    "the job goes on with the next one\n", w->draining);
 	return cli_verdicts[v].code;
@@ -215,6 +218,29 @@ look(struct watch *w, enum cli_exit *rc)
 	return on;
 }
 
+/* What Ctrl-C ends is the watching. */
+static void
+on_interrupt(int sig)
+{
+	static const char said[] = "\nrekindle: the job goes on; rekindle pause "
+	    "or cancel stops it\n";
+	ssize_t n = write(STDERR_FILENO, said, sizeof(said) - 1);
+
+	(void)n;
+	raise(sig);             /* SA_RESETHAND: it ends us now */
+}
+
+/* Not where SIGINT is ignored, as behind a shell's &. */
+static void
+catch_interrupt(void)
+{
+	struct sigaction was, now = { .sa_handler = on_interrupt,
+	    .sa_flags = (int)SA_RESETHAND };
+
+	if (sigaction(SIGINT, NULL, &was) == 0 && was.sa_handler == SIG_DFL)
+		(void)sigaction(SIGINT, &now, NULL);
+}
+
 enum cli_exit
 cli_watch(const char *id, bool met)
 {
@@ -222,6 +248,7 @@ cli_watch(const char *id, bool met)
 	    .tty = is_live(), .met = met };
 	enum cli_exit rc = CLI_OK;
 
+	catch_interrupt();
 	while (look(&w, &rc))
 		;
 	free(w.path);

@@ -209,7 +209,7 @@ refuse_if_none(struct start *s, struct run *r)
 	if (strcmp(s->selector, "none") == 0 || may_be_absent(s, r))
 		return true;
 	return run_fail(r, "bad_checkpoint", true,
-	    "there is no checkpoint %s: %s", s->selector,
+	    "cannot begin from %s: %s", s->selector,
 	    rk_why_first(&s->why));
 }
 

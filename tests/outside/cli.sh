@@ -58,6 +58,10 @@ exit_codes() {
 	says succeeded
 	exits 1 rk resume "$id" --from no-such-checkpoint
 	says no-such-checkpoint
+	eq "$(wc -l <err)" 1 "lines that say it"
+	exits 1 rk submit tiny.yaml --set training.epochs=0 --set training.batch_size=0
+	says training.epochs
+	says training.batch_size
 }
 
 t_case "every command has its help, and it names its options"
@@ -93,6 +97,12 @@ finds_jobs() {
 	fi
 	exits 4 rk show twin
 	says "more than one"
+	eq "$(sed -n 2p err | grep -c "$c  held, .* ago")" 1 "the newest first"
+	says "$b  held"
+	for n in 1 2 3 4; do rk submit tiny.yaml --name twin >/dev/null; done
+	exits 4 rk show twin
+	eq "$(grep -c "  held, " err)" 5 "jobs to choose from"
+	says "and more"
 	exits 4 rk show ""
 	# A name that looks like the beginning of an id is a name first.
 	d=$(rk submit tiny.yaml --name "${a:0:8}" | cut -d' ' -f1)

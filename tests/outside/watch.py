@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import select
+import signal
 import socket
 import socketserver
 import struct
@@ -231,7 +232,9 @@ def _(d):
         b.says("running")
         c.notice(30)
         has(a.ends(7), "the machine is taken away")
-        has(b.ends(7), "takes no more work (preempted)")
+        text = b.ends(7)
+        has(text, "the machine is taken away")
+        eq("takes no more work" in text, False, "said twice")
     eq(d.proc.wait(limit(20)), 0, "exit code of the daemon")
     c.close()
     # A shutdown is known as such, too, though another daemon may come.
@@ -339,6 +342,9 @@ def _(d):
         has(a.ends(3), "waiting for the daemon at")
         has(c.ends(3), "waiting for the daemon at")
         eq(waits.p.poll(), None, "the patient one")
+    begun = time.monotonic()
+    has(rk(d, "watch", i, "--patience", "3", code=3), "waiting for the daemon at")
+    assert time.monotonic() - begun >= 3, "less than was said"
     rk(d, "watch", i, "--patience", "-1", code=2)
     has(rk(d, "watch", i, "--patience", "soon", code=2), "0 to 604800")
 
@@ -462,6 +468,14 @@ def _(d):
     eq([x.split()[0] for x in text["events"].split("\n") if x], [e["time"] for e in json.loads(rows)], "the events")
     rows = json.loads(rk(d, "--json", "metrics", i))
     eq([json.loads(x) for x in text["metrics"].split("\n") if x], rows, "the metrics")
+
+
+@case("Ctrl-C ends the watching, and says that the job goes on")
+def _(d):
+    with Script(*running(3)) as s, cli(d, "watch", JOB, server=s.url) as c:
+        c.says("running")
+        c.p.send_signal(signal.SIGINT)
+        has(c.ends(-signal.SIGINT), "the job goes on")
 
 
 # --- the line -----------------------------------------------------------------------

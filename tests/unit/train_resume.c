@@ -419,7 +419,7 @@ T_CASE(a_step_that_is_not_there_is_an_error)
 	write_tiny("job.yaml", TINY_ADAM);
 	t_eq_int(train("--run-dir", "r", "--from", "step:3", "job.yaml"),
 	    TRAIN_REFUSED);
-	file_has("err", "there is no checkpoint step:3");
+	file_has("err", "there is no checkpoint \"step:3\"");
 	t_eq_int(train("--run-dir", "r", "--from", "lunch", "job.yaml"),
 	    TRAIN_REFUSED);
 	t_eq_int(train("--run-dir", "r", "--from", "best", "job.yaml"),
