@@ -37,6 +37,7 @@ config_init(struct config *c)
 void
 config_fini(struct config *c)
 {
+	free(c->file);
 	free(c->state_dir);
 	free(c->listen);
 	free(c->socket);
@@ -92,7 +93,7 @@ check_both(const struct config *c, struct rkj_obj *o)
 
 	if (has_prefix != has_instance)
 		rkj_fault(o, has_prefix ? "instance" : "prefix",
-		    "is not said, and the other one is: a mirror wants both");
+		    "is missing; a mirror wants both prefix and instance");
 }
 
 /* Object stores, and what goes there. */
@@ -232,6 +233,19 @@ check(const struct config *c, struct rk_why *why)
 	}
 }
 
+/* YAML reads 0660 without quotes as a number. */
+static void
+read_mode(struct config *c, struct rkj_obj *top)
+{
+	const json_t *v = rkj_any(top, "socket_mode");
+
+	if (json_is_number(v))
+		rkj_fault(top, "socket_mode", "is a number, want text in "
+		    "quotes, such as \"0660\"");
+	else
+		rkj_str(top, "socket_mode", &c->socket_mode, 10, RKJ_OPTIONAL);
+}
+
 enum rk_err
 config_parse(struct config *c, const json_t *tree, struct rk_why *why)
 {
@@ -242,7 +256,7 @@ config_parse(struct config *c, const json_t *tree, struct rk_why *why)
 	rkj_str(&o, "state_dir", &c->state_dir, 4000, RKJ_OPTIONAL);
 	rkj_str(&o, "listen", &c->listen, 100, RKJ_OPTIONAL);
 	rkj_str(&o, "socket", &c->socket, 4000, RKJ_OPTIONAL);
-	rkj_str(&o, "socket_mode", &c->socket_mode, 10, RKJ_OPTIONAL);
+	read_mode(c, &o);
 	rkj_str(&o, "trainer", &c->trainer, 4000, RKJ_OPTIONAL);
 	rkj_str(&o, "log_level", &c->log_level, 10, RKJ_OPTIONAL);
 	rkj_int(&o, "nice", &c->nice, 0, 19, RKJ_OPTIONAL);
@@ -343,6 +357,8 @@ load_file(struct config *c, const char *path, const char *name)
 	struct rk_why why = { 0 };
 	enum rk_err rc = config_load(c, path, &why);
 
+	free(c->file);
+	c->file = xstrdup(name);
 	for (size_t i = 0; i < why.n; i++)
 		fprintf(stderr, "rekindled: %s: %s%s%s\n", name,
 		    why.v[i].path, why.v[i].path[0] ? ": " : "",

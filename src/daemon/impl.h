@@ -41,6 +41,7 @@ enum daemon_exit {
 
 /* etc/rekindled.yaml explains each field; strings are owned. */
 struct config {
+	char *file;             /* that was read, as a person calls it; or NULL */
 	char *state_dir;
 	char *listen;           /* ADDR:PORT, or "none" */
 	char *socket;           /* a path, or "none"; NULL: in state_dir */

@@ -101,8 +101,9 @@ listen_tcp(struct address *a, int *fd, struct rk_why *why)
 	return RK_OK;
 
 fail:
-	(void)rk_refuse(why, "cannot listen on %s port %d: %s", a->host,
-	    a->port, strerror(errno));
+	(void)rk_refuse(why, "cannot listen on %s port %d: %s%s", a->host,
+	    a->port, strerror(errno), errno == EADDRINUSE ? "; another "
+	    "--listen will do, or port 0 for any that is free" : "");
 	rk_close(fd);
 	return RK_EIO;
 }

@@ -390,9 +390,13 @@ open_all(struct daemon *d)
 	if (rc == RK_ENOSPC)
 		code = EXIT_NO_ROOM;
 	char *text = rk_why_text(&d->why);
+	/* What parts refuse of their settings stands in the file. */
+	bool in_file = code == EXIT_USAGE && rc == RK_EINVAL &&
+	    d->cfg.file != NULL;
 	if (code != EXIT_NO_ROOM || !d->said_no_room)
-		log_error("rekindled cannot start: %s", d->why.n > 0 ? text :
-		    rk_strerror(rc));
+		log_error("rekindled cannot start: %s%s%s",
+		    in_file ? d->cfg.file : "", in_file ? ": " : "",
+		    d->why.n > 0 ? text : rk_strerror(rc));
 	d->said_no_room = code == EXIT_NO_ROOM;
 	free(text);
 	return code;

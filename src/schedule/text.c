@@ -180,8 +180,8 @@ remark_point(const struct remarks *r, const char *field, double at)
 
 	if (at < left || left <= 0)     /* the warm-up's own line says it */
 		return false;
-	remark(r, "training.schedule.%s: %s steps are behind the end of the "
-	    "run, which has %s after the warm-up: the learning rate never "
+	remark(r, "training.schedule.%s: step %s after the warm-up is never "
+	    "reached: the run has %s steps there, so the learning rate never "
 	    "drops%s", field, digits(a, at), digits(b, left),
 	    strcmp(field, "milestones") == 0 ? " there" : "");
 	return true;

@@ -65,17 +65,30 @@ copy_or_null(const json_t *v)
 	return v != NULL ? json_deep_copy(v) : json_null();
 }
 
+/* " to 128", where what was asked for is one value that is short enough. */
+static const char *
+asked_for(const json_t *b, char out[SP_SHOWN + 8])
+{
+	char shown[SP_SHOWN];
+
+	out[0] = '\0';
+	if (b != NULL && !json_is_null(b) && !json_is_array(b) &&
+	    !json_is_object(b) && !sp_is_shortened(b))
+		snprintf(out, SP_SHOWN + 8, " to %s", sp_shown(b, shown));
+	return out;
+}
+
 static void
 differs(struct diff *d, const char *path, const json_t *a, const json_t *b)
 {
 	const char *because = why_fixed(path);
-	char was[SP_SHOWN];
+	char was[SP_SHOWN], to[SP_SHOWN + 8];
 
 	if (because != NULL)
-		rk_refuse_at(d->why, path, "is %s and cannot be changed on a "
+		rk_refuse_at(d->why, path, "is %s and cannot be changed%s on a "
 		    "resume: %s", a == NULL || json_is_null(a) ? "not set" :
 		    sp_is_shortened(a) ? "another" : sp_shown(a, was),
-		    because);
+		    asked_for(b, to), because);
 	if (d->changed == NULL)
 		return;
 	json_t *pair = json_array();

@@ -197,8 +197,9 @@ fill_row(const struct sup *s, struct job_row *r, const struct spec *spec,
 		.priority = spec->priority,
 		.state = spec->hold ? JOB_HELD : JOB_QUEUED,
 		.reason = xstrdup(spec->hold ? "hold" : ""),
-		.message = xstrdup(spec->hold ?
-		    "waits for a person to start it" : "waits for its turn"),
+		.message = spec->hold ? xasprintf("waits for a person to start "
+		    "it: rekindle start %s", spec->name) :
+		    xstrdup("waits for its turn"),
 		.spec = rkj_text(tree),
 		.labels = rkj_text(spec->labels),
 		.threads = spec->threads > 0 ? spec->threads : s->c.threads,

@@ -403,7 +403,8 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 		return rc;
 	if (!job_ended(r.state) || orphan_has(s, id) ||
 	    run_find(s, id) != NULL) {
-		rc = refuse_state(&r, "deleted", "only what has ended can be",
+		rc = refuse_state(&r, "deleted", "only what has ended can be: cancel "
+		    "it first",
 		    why);
 		store_job_fini(&r);
 		return rc;

@@ -113,9 +113,11 @@ refuse(struct run *r, struct rk_why *why)
 {
 	char *text = rk_why_text(why);
 
-	run_fail(r, "warm_start", true, "%s of %s: %s",
-	    r->spec->model.strict ? "a strict warm start refuses the file" :
-	    "nothing can be taken out", warm_source(r), text);
+	bool strict = r->spec->model.strict;
+	run_fail(r, "warm_start", true, "%s of %s: %s%s", strict ?
+	    "a strict warm start refuses the file" : "nothing can be taken out",
+	    warm_source(r), text, strict ? "; model.strict: false takes what "
+	    "fits" : "");
 	free(text);
 	return false;
 }

@@ -92,6 +92,9 @@ def _(d):
 @case("stores that are no list are refused with what they are", "stopped")
 def _(d):
     has(refused(d, {"stores": {"match": "s3://"}}), "stores: is an object, want a list of stores")
+    # What is found only when the stores are opened names the file, too.
+    said = refused(d, {"stores": [{"match": "s3://", "endpont": "http://h"}]})
+    has(said, "rekindled.yaml: stores[0]")
 
 
 # --- mirrors ----------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ edited_job() {
 	before=$(digest run)
 	sed 's/batch_size: [0-9]*/batch_size: 30/' tiny.yaml >edited.yaml
 	exits 3 train edited.yaml
-	has "$(cat err)" "training.batch_size: is 16 and cannot be changed on a resume: the checkpoint counts batches of this size"
+	has "$(cat err)" "training.batch_size: is 16 and cannot be changed to 30 on a resume: the checkpoint counts batches of this size"
 	sed 's/^  seed: .*/&\n  schedule: cosine/' tiny.yaml >cosine.yaml
 	RUN=cosine exits 0 train cosine.yaml
 	RUN=cosine exits 3 train --set training.epochs=4 cosine.yaml

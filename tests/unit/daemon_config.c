@@ -90,6 +90,14 @@ T_CASE(values_that_cannot_work_are_refused)
 	faults("listen: 0.0.0.0:80\n", 1, "listen", "loopback");
 	faults("listen: none\nsocket: none\n", 1, "listen", "nobody");
 	faults("socket_mode: rw\n", 1, "socket_mode", "octal");
+	faults("socket_mode: 0660\n", 1, "socket_mode", "want text in quotes, "
+	    "such as \"0660\"");
+	faults("mirror: {prefix: /tmp/x, instance: a}\n", 1, "mirror.prefix",
+	    "want s3://BUCKET/PREFIX/");
+	faults("mirror: {prefix: tmp/x, instance: a}\n", 1, "mirror.prefix",
+	    "file:///FOLDER/");
+	faults("mirror: {prefix: s3://b/x}\n", 1, "mirror.instance",
+	    "is missing; a mirror wants both prefix and instance");
 	faults("state_dir: ''\n", 1, "state_dir", "empty");
 	faults("- 1\n", 1, "", "object");
 	faults("a: b: c\n", 1, "", "line 1");

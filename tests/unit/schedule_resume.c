@@ -504,8 +504,8 @@ T_CASE(what_lies_behind_the_end_is_said_in_one_line)
 	struct schedule_terms m = terms(SPEC_S_STEP, 30, 0);
 	char *text = remarks(&m);
 
-	t_has(text, "training.schedule.step_size: 30 steps are behind the end "
-	    "of the run, which has 30");
+	t_has(text, "training.schedule.step_size: step 30 after the warm-up "
+	    "is never reached: the run has 30 steps there");
 	free(text);
 	m.total = 31;
 	text = remarks(&m);
@@ -518,7 +518,7 @@ T_CASE(what_lies_behind_the_end_is_said_in_one_line)
 	m.shape.milestones[2] = 50;
 	m.shape.nmilestones = 3;
 	text = remarks(&m);
-	t_has(text, "training.schedule.milestones: 40 steps are behind");
+	t_has(text, "training.schedule.milestones: step 40 after the");
 	t_check(strchr(text, '\n')[1] == '\0');
 	free(text);
 

@@ -120,13 +120,14 @@ T_CASE(what_the_state_was_made_with_may_not_change)
 	};
 	for (size_t i = 0; i < RK_ARRAY_LEN(no); i++)
 		override_refused("{}", no[i].with, no[i].path,
-		    "cannot be changed on a resume");
+		    " on a resume: ");
 	override_refused("{checkpoint: {keep: {metric: loss}}, "
 	    "training: {loss: {type: mse}}}", "training: {loss: "
 	    "{type: cross_entropy}}", "training.loss.type",
 	    "is \"mse\" and cannot be changed");
 	override_refused("{}", "training: {batch_size: 32}",
-	    "training.batch_size", "is 64 and cannot");
+	    "training.batch_size", "is 64 and cannot be changed to 32 on a "
+	    "resume: the checkpoint counts");
 }
 
 T_CASE(who_validates_cannot_change_on_a_resume)
@@ -135,7 +136,7 @@ T_CASE(who_validates_cannot_change_on_a_resume)
 	    "validation_split: 0.1}";
 
 	override_refused(split, "data: {split_seed: 2}", "data.split_seed",
-	    "is 1 and cannot be changed on a resume");
+	    "is 1 and cannot be changed to 2 on a resume");
 	override_refused(split, "data: {split: {stratify: true}}",
 	    "data.split.stratify", "is false and cannot");
 	changes(split, "data: {split_seed: 1, split: {stratify: false}}",

@@ -51,7 +51,7 @@ T_CASE(the_table_of_overrides_holds_for_an_edited_job)
 {
 	faults("{}", "{}", "");
 	faults("{}", "training: {batch_size: 32}", "training.batch_size: is 64 "
-	    "and cannot be changed on a resume");
+	    "and cannot be changed to 32 on a resume");
 	faults("{}", "training: {seed: 7}", "training.seed: is 1 and cannot");
 	faults("{}", "model: {activation: gelu}", "model.activation: is "
 	    "\"relu\" and cannot be");

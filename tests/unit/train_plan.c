@@ -254,6 +254,7 @@ T_CASE(another_head_starts_from_the_old_body)
 	t_eq_int(train("--run-dir", "b", "--model", FIRST, "four.yaml"),
 	    TRAIN_REFUSED);
 	file_has("err", "a strict warm start refuses");
+	file_has("err", "; model.strict: false takes what fits");
 	file_has("err", "fc2.weight: does not match: file [3,12] model "
 	    "[4,12]");
 	file_has("err", "fc2.bias: does not match: file [3] model [4]");

@@ -598,7 +598,8 @@ T_CASE(another_optimizer_cannot_go_on)
 	    "job.yaml"), TRAIN_REFUSED);
 	file_has("err", "has 12 optimizer tensors, the job's has 0");
 	file_has("err", "training.optimizer.type: is \"adam\" and cannot be "
-	    "changed on a resume: the checkpoint holds this optimiser's state");
+	    "changed to \"sgd\" on a resume: the checkpoint holds this "
+	    "optimiser's state");
 	t_eq_int(train("--run-dir", "r", "--set",
 	    "training.optimizer.type=rmsprop", "--set", "training.epochs=4",
 	    "job.yaml"), TRAIN_REFUSED);
@@ -630,7 +631,7 @@ T_CASE(what_a_daemon_refuses_of_a_resume_is_refused_without_one)
 		const char *set, *words;
 	} no[] = {
 		{ "training.batch_size=5", "training.batch_size: is 8 and "
-		    "cannot be changed on a resume: the checkpoint counts "
+		    "cannot be changed to 5 on a resume: the checkpoint counts "
 		    "batches of this size" },
 		{ "training.seed=2", "training.seed: is 1 and cannot be" },
 		{ "training.shuffle=false", "training.shuffle: is true and" },
