@@ -240,6 +240,21 @@ enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
     RK_MUSTCHECK;                               /* if_version -1: any */
 
 /*
+ * A name that is given again moves.  Where it was before: dir is "" when it was
+ * nowhere; kept: that one has another name, too.  moved: "mine moved from
+ * step-000000845, which retention may delete now", or NULL when it did not move
+ * to `to`; the caller frees.
+ */
+struct sup_named {
+	char dir[CKPT_DIR_MAX];
+	bool kept;
+};
+void sup_named_look(struct sup *s, const char *id, const char *name,
+    struct sup_named *out);
+char *sup_named_moved(const struct sup_named *was, const char *name,
+    const char *to);
+
+/*
  * Save now.  A running job's trainer is asked, and fn is called once: with the
  * checkpoint's folder, or NULL and a sentence (the job ended, timed out).  A
  * job that is not running has its latest checkpoint named, and fn is called

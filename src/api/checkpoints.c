@@ -108,7 +108,16 @@ checkpoint_json(struct req *q, const struct ckpt_info *i, bool local)
 static void
 reply_checkpoint(struct req *q, int status, const struct ckpt_info *i)
 {
-	reply_tree(q, status, checkpoint_json(q, i, true));
+	json_t *v = checkpoint_json(q, i, true);
+	char *moved = q->name != NULL ? sup_named_moved(&q->was, q->name,
+	    i->dir) : NULL;
+
+	if (moved != NULL) {
+		json_object_set_new(v, "moved_from", json_string(q->was.dir));
+		json_object_set_new(v, "message", json_string(moved));
+	}
+	free(moved);
+	reply_tree(q, status, v);
 }
 
 /* "step-000001200-b2": branch and step, by which a folder is ordered. */
@@ -232,6 +241,16 @@ h_checkpoint(struct req *q)
 	ckpt_close(&c);
 }
 
+/* A name moves to what this request gives it to: from where? */
+static void
+name_given(struct req *q, const char *name)
+{
+	if (name == NULL)
+		return;
+	q->name = xstrdup(name);
+	sup_named_look(q->api->sup, q->arg[0], name, &q->was);
+}
+
 /* --- save now ------------------------------------------------------------ */
 
 /* The answer, from the folder that was committed or named. */
@@ -309,6 +328,7 @@ h_checkpoint_now(struct req *q)
 	rkj_close(&o);
 	json_decref(tree);
 	if (!req_refused(q, P_INVALID_FIELDS)) {
+		name_given(q, name);
 		q->asked = true;
 		rc = sup_checkpoint(q->api->sup, q->arg[0], name,
 		    checkpoint_done, q, &q->why);
@@ -350,9 +370,14 @@ give_name(struct req *q, struct ckpt *c, const struct ckpt_info *i,
 	enum rk_err rc = RK_OK;
 
 	if (name != NULL) {
+		name_given(q, name);
+		char *moved = sup_named_moved(&q->was, name, i->dir);
 		rc = ckpt_name(c, i->dir, name);
 		if (rc == RK_OK)
-			noted(q, xasprintf("%s is named %s", i->dir, name));
+			noted(q, xasprintf("%s is named %s%s%s", i->dir, name,
+			    moved != NULL ? "; " : "",
+			    moved != NULL ? moved : ""));
+		free(moved);
 		return rc;
 	}
 	for (char **n = i->names; rc == RK_OK && n != NULL && *n; n++) {

@@ -255,6 +255,8 @@ struct req {
 	struct strbuf out;
 	char etag[48];
 	char *location;
+	char *name;             /* that it gives to a checkpoint, or NULL */
+	struct sup_named was;   /* ... and which had it */
 	char *allow;
 	const char *draining;   /* sup_drain_reason(), of a job; or NULL */
 	bool replayed, retry_later;

@@ -74,6 +74,7 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	free(q->body);
 	free(q->idem_key);
 	free(q->location);
+	free(q->name);
 	free(q->allow);
 	q->tag = 0;
 	free(q);

@@ -105,9 +105,11 @@ cmd_checkpoint(const struct cli_args *a)
 	if (rc == CLI_OK && a->json)
 		cli_print_json(r.json);
 	else if (rc == CLI_OK)
-		printf("%s%s%s\n", cli_str(r.json, "checkpoint"),
+		printf("%s%s%s%s%s\n", cli_str(r.json, "checkpoint"),
 		    a->name != NULL ? "  " : "",
-		    a->name != NULL ? a->name : "");
+		    a->name != NULL ? a->name : "",
+		    cli_str(r.json, "message")[0] != '\0' ? "; " : "",
+		    cli_str(r.json, "message"));
 	cli_reply_fini(&r);
 	json_decref(body);
 	free(path);

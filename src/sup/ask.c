@@ -7,6 +7,52 @@
 
 #define ASK_MS 60000
 
+/* --- where a name was ----------------------------------------------------- */
+
+void
+sup_named_look(struct sup *s, const char *id, const char *name,
+    struct sup_named *out)
+{
+	char *path = xasprintf("%s/checkpoints", sup_job_dir(s, id));
+	struct ckpt_info i = { 0 };
+	struct ckpt *c = NULL;
+
+	*out = (struct sup_named){ 0 };
+	/* ckpt_open() would make the folder. */
+	if (name != NULL && name[0] != '\0' && access(path, F_OK) == 0 &&
+	    ckpt_open(&c, path, false) == RK_OK &&
+	    ckpt_select(c, name, NULL, true, &i, NULL) == RK_OK) {
+		snprintf(out->dir, sizeof(out->dir), "%s", i.dir);
+		out->kept = i.names != NULL && i.names[0] != NULL &&
+		    i.names[1] != NULL;
+	}
+	ckpt_info_fini(&i);
+	ckpt_close(&c);
+	free(path);
+}
+
+char *
+sup_named_moved(const struct sup_named *was, const char *name, const char *to)
+{
+	if (was->dir[0] == '\0' || strcmp(was->dir, to) == 0)
+		return NULL;
+	return xasprintf("%s moved from %s%s", name, was->dir, was->kept ?
+	    ", which has another name" : ", which retention may delete now");
+}
+
+const struct sup_named *
+asked_was(const struct run *run, const char *name)
+{
+	for (const struct asked *a = run->s->asked; a != NULL; a = a->next) {
+		if (a->run == run && a->name[0] != '\0' &&
+		    strcmp(a->name, name) == 0)
+			return &a->was;
+	}
+	return NULL;
+}
+
+/* --- who has asked -------------------------------------------------------- */
+
 static void
 clock_of(struct sup *s)
 {
@@ -113,6 +159,7 @@ name_latest(struct sup *s, const struct job_row *r, const char *name,
 {
 	char *path = xasprintf("%s/checkpoints", sup_job_dir(s, r->id));
 	struct ckpt_info info = { 0 };
+	struct sup_named was;
 	struct ckpt *c = NULL;
 	enum rk_err rc = own_latest(s, r->id, &info);
 
@@ -123,13 +170,17 @@ name_latest(struct sup *s, const struct job_row *r, const char *name,
 		rc = RK_ECONFLICT;
 	}
 	if (rc == RK_OK && name[0] != '\0') {
+		sup_named_look(s, r->id, name, &was);
 		rc = ckpt_open(&c, path, false);
 		if (rc == RK_OK)
 			rc = ckpt_name(c, info.dir, name);
 		ckpt_close(&c);
 		if (rc == RK_OK) {
-			char *text = xasprintf("%s was named %s", info.dir,
-			    name);
+			char *moved = sup_named_moved(&was, name, info.dir);
+			char *text = xasprintf("%s was named %s%s%s", info.dir,
+			    name, moved != NULL ? "; " : "",
+			    moved != NULL ? moved : "");
+			free(moved);
 			sup_event(s, r->id, "checkpoint_named", text, NULL);
 			free(text);
 			sup_tell(s, r->id, 'c');
@@ -166,6 +217,7 @@ sup_checkpoint(struct sup *s, const char *id, const char *name,
 		    .name = xstrdup(name),
 		    .until_ms = loop_seen_ms(s->loop) + ASK_MS,
 		    .fn = fn, .ctx = ctx };
+		sup_named_look(s, id, name, &a->was);
 		s->asked = a;
 		clock_of(s);
 		if (run->hello)

@@ -103,6 +103,7 @@ struct asked {
 	struct asked *next;
 	struct run *run;
 	char *name;                     /* "" for none */
+	struct sup_named was;           /* who had it */
 	int64_t until_ms;               /* loop_seen_ms()'s clock */
 	sup_checkpoint_fn *fn;
 	void *ctx;
@@ -354,6 +355,8 @@ char *oom_sentence(const struct run *run, bool whole);
 
 /* ask.c */
 void asked_before_hello(struct run *run);       /* pass them on now */
+/* Where the name was that somebody has asked for; NULL: nobody has. */
+const struct sup_named *asked_was(const struct run *run, const char *name);
 void asked_by_checkpoint(struct run *run, const char *dir, const char *name);
 void asked_by_end(struct run *run);
 void ask_timer_fn(void *ctx);

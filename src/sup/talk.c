@@ -252,15 +252,21 @@ on_progress(struct run *run, const struct wire_msg *m)
 }
 
 static char *
-checkpoint_sentence(const struct wire_msg *m)
+checkpoint_sentence(const struct run *run, const struct wire_msg *m)
 {
 	char step[RK_HUMAN], bytes[RK_HUMAN];
 	bool named = m->name != NULL && m->name[0] != '\0';
+	const struct sup_named *was = named ? asked_was(run, m->name) : NULL;
+	char *moved = was != NULL ? sup_named_moved(was, m->name,
+	    m->checkpoint) : NULL;
 
-	return xasprintf("saved %s%s%s: step %s, %s", m->checkpoint,
+	char *text = xasprintf("saved %s%s%s: step %s, %s%s%s", m->checkpoint,
 	    named ? " as " : "", named ? m->name : "",
 	    rk_group_digits(step, m->step),
-	    rk_human_bytes(bytes, (uint64_t)m->bytes));
+	    rk_human_bytes(bytes, (uint64_t)m->bytes),
+	    moved != NULL ? "; " : "", moved != NULL ? moved : "");
+	free(moved);
+	return text;
 }
 
 /* Is it there?  Or one that is newer: retention may be quicker than we. */
@@ -341,7 +347,7 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	    "stall_seconds", m->stall_seconds,
 	    "write_seconds", m->write_seconds);
 	set_copy(data, "metrics", m->metrics);
-	char *message = checkpoint_sentence(m);
+	char *message = checkpoint_sentence(run, m);
 	struct store_note note = { .kind = "checkpoint", .message = message,
 		.data = data };
 	pin_drop(s, run->id);           /* it goes on from its own now */

@@ -3,10 +3,11 @@
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 
-from t import SLOW, case, cpu_of, eq, has, limit, raw, run, still_open, tiny, wait_for
+from t import BUILD, SLOW, case, cpu_of, eq, has, limit, raw, run, still_open, tiny, wait_for
 
 
 @case("a job is taken as JSON and as YAML")
@@ -244,6 +245,38 @@ def _(d):
     eq(d.call("DELETE", f"/v1/jobs/{i}/checkpoints/old-one").status, 204)
     d.get(f"/v1/jobs/{i}/checkpoints/{old}", want=404)
     eq(d.call("DELETE", f"/v1/jobs/{i}/checkpoints/latest").status, 409)
+
+
+@case("a name that is given again says from which checkpoint it has moved")
+def _(d):
+    def moved(answer, old):
+        eq(answer.get("moved_from"), old)
+        eq(answer["message"], f"mine moved from {old}, which retention may delete now")
+        has(" ".join(d.events(i)), answer["message"])
+        return answer["checkpoint"]
+
+    i = d.submit(tiny(d, epochs=100000))
+    d.wait_state(i, "running")
+    first = d.post(f"/v1/jobs/{i}/checkpoints", {"name": "mine"}, want=201).json
+    assert "moved_from" not in first and "message" not in first, first
+    step = lambda: d.job(i)["progress"]["step"]
+    later = step() + 5
+    wait_for(20, "five steps", lambda: step() > later)
+    second = moved(d.post(f"/v1/jobs/{i}/checkpoints", {"name": "mine"}, want=201).json, first["checkpoint"])
+    later = step() + 5
+    wait_for(20, "five steps", lambda: step() > later)
+    d.post(f"/v1/jobs/{i}/pause", {})
+    d.wait_state(i, "paused")
+    out = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "checkpoint", i, "--name", "mine"],
+                         capture_output=True, text=True)
+    has(out.stdout, f"  mine; mine moved from {second}, which retention may delete now")
+    # The same again moves nothing.
+    again = d.post(f"/v1/jobs/{i}/checkpoints", {"name": "mine"}, want=201).json
+    assert "moved_from" not in again, again
+    d.call("PATCH", f"/v1/jobs/{i}/checkpoints/{again['checkpoint']}", {"name": "other"})
+    r = d.call("PATCH", f"/v1/jobs/{i}/checkpoints/{second}", {"name": "mine"})
+    eq(r.status, 200, r.text)
+    eq(r.json["message"], f"mine moved from {again['checkpoint']}, which has another name")
 
 
 @case("events stream and go on behind Last-Event-ID")
