@@ -184,8 +184,8 @@ show_known(const json_t *job)
 		    cli_str(k, "checkpoint"), cli_num(k, "step", 0),
 		    cli_age(age, sizeof(age), cli_str(k, "time")));
 	if (lost > 0)
-		printf("%-12s %.0f steps, whose checkpoints were gone\n",
-		    "lost", lost);
+		printf("%-12s %.0f step%s, whose checkpoints were gone\n",
+		    "lost", lost, lost == 1 ? "" : "s");
 }
 
 /* "cosine over 1,200 steps from step 0, peak 0.001; since step 600 (keep)" */

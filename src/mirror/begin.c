@@ -237,8 +237,8 @@ base_put(void *ctx, const struct remote_result *r)
 		    theirs_got, m);
 		free(key);
 	} else if (step_good(m, r, "write the base")) {
-		log_info("mirror: base %lld has %zu jobs",
-		    (long long)m->epoch, m->lines);
+		log_info("mirror: base %lld has %zu job%s",
+		    (long long)m->epoch, m->lines, m->lines == 1 ? "" : "s");
 		go_to(m, step_look);
 	}
 }

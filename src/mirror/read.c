@@ -196,8 +196,8 @@ judge_all(struct mirror *m)
 		free(text);
 	}
 	if (take > 0) {
-		log_info("mirror: %zu jobs of epoch %lld are taken over", take,
-		    (long long)m->b);
+		log_info("mirror: %zu job%s of epoch %lld taken over", take,
+		    take == 1 ? "" : "s", (long long)m->b);
 		mirror_move(m, MIRROR_TAKING, "the bucket has newer records");
 	}
 	m->at = 0;

@@ -59,8 +59,9 @@ lost_sentence(const struct run *run)
 
 	if (run->known.lost == 0)
 		return NULL;
-	return xasprintf("%s steps are lost: %s was the newest, and is gone",
-	    rk_group_digits(digits, run->known.lost), run->known.was);
+	return xasprintf("%s step%s lost: %s was the newest, and is gone",
+	    rk_group_digits(digits, run->known.lost),
+	    run->known.lost == 1 ? " is" : "s are", run->known.was);
 }
 
 static void
