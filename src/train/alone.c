@@ -124,12 +124,14 @@ alone_known_read(struct run *r)
 		return;
 	/* One that cannot be read says as much. */
 	r->has_known = true;
-	if (rc == RK_OK && rkj_parse_json(text, len, &o, NULL) == RK_OK) {
-		const char *dir = json_string_value(json_object_get(o,
-		    "checkpoint"));
-		if (dir != NULL && strlen(dir) < sizeof(r->known))
-			snprintf(r->known, sizeof(r->known), "%s", dir);
-	}
+	const char *dir = rc == RK_OK && rkj_parse_json(text, len, &o, NULL) ==
+	    RK_OK ? json_string_value(json_object_get(o, "checkpoint")) : NULL;
+	if (dir != NULL && strlen(dir) < sizeof(r->known) && rk_name_ok(dir))
+		snprintf(r->known, sizeof(r->known), "%s", dir);
+	else
+		report_warning(&r->rep, "known_bad", "%s/" KNOWN_FILE ", which "
+		    "says which checkpoint this run has had, is damaged; it "
+		    "counts as one", r->dir);
 	json_decref(o);
 	free(text);
 }
@@ -172,5 +174,5 @@ alone_may_open(struct run *r, const char *path)
 	return run_fail_waits(r, "checkpoints_missing", NULL, "this run has "
 	    "had %s, and there is no %s%s", r->known, path,
 	    r->rep.wire != NULL ? "" : ": put it back, or begin anew with "
-	    "--from none");
+	    "--from none or training.resume_from: none");
 }

@@ -197,8 +197,8 @@ refuse_cold(struct start *s, struct run *r, const char *reason)
 	if (r->rep.wire != NULL)        /* the daemon has words of its own */
 		return run_fail_waits(r, reason, NULL, "%s", detail);
 	return run_fail_waits(r, reason, NULL, "this run has had %s, and none "
-	    "can be used: %s; put one back, or begin anew with --from none",
-	    r->known, detail);
+	    "can be used: %s; put one back, or begin anew with --from none "
+	    "or training.resume_from: none", r->known, detail);
 }
 
 static bool

@@ -105,4 +105,41 @@ T_CASE(told_that_there_was_one_it_refuses_an_empty_folder)
 	    "job.yaml");
 }
 
+/* Without a daemon: what the run's folder says. */
+static void
+damaged_with(const char *make)
+{
+	(void)!system("rm -rf r/known.json r/checkpoints");
+	(void)!system(make);
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_WAITS);
+	file_has("out", "r/known.json, which says which checkpoint this run "
+	    "has had, is damaged");
+	file_has("err", "this run has had a checkpoint, and there is no "
+	    "r/checkpoints");
+	file_has("err", "--from none or training.resume_from: none");
+}
+
+T_CASE(a_damaged_record_is_said_to_be_that_and_still_counts)
+{
+	two_steps();
+	file_has("r/known.json", "\"step-000000002\"");
+	(void)!system("cp -r r/checkpoints kept");
+	damaged_with("echo '{\"checkpoint\": \"../x\"}' >r/known.json");
+	damaged_with("printf '{\"checkpoint\": \"\\\\u001b[2J\"}' >r/known.json");
+	damaged_with("head -c 100000 /dev/zero >r/known.json");
+	damaged_with(">r/known.json");
+	damaged_with("mkfifo r/known.json");
+	(void)!system("rm r/known.json; echo '[' >r/known.json; "
+	    "cp -r kept r/checkpoints");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "goes on from step-000000002");
+	file_has("r/known.json", "\"step-0000000");
+	damaged_with("echo '[' >r/known.json");
+	train_ok("--run-dir", "r", "--set", "training.resume_from=none",
+	    "job.yaml");
+	(void)!system("rm -r r");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "starts cold");
+}
+
 T_MAIN
