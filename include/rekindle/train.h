@@ -43,9 +43,10 @@
  *
  * A run never begins anew when it has had a checkpoint, unless the selector is
  * none.  It has had one when --known says so, when known.json in its directory
- * does (written with each checkpoint of a run without a daemon), or when one that
- * was set aside (bad-..., late-...) lies in its folder.  Of these the newest whole one is put
- * back when there is no other; without one the run ends with code 4.
+ * does (written with each checkpoint of a run without a daemon; one that cannot
+ * be read counts, too), or when one that was set aside (bad-..., late-...) lies
+ * in its folder.  Of these the newest whole one is put back when there is no
+ * other; without one the run ends with code 4.
  *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and
  * the numbers in checkpoint.json.  Everything else is a function of the job and
