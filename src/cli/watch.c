@@ -218,27 +218,43 @@ look(struct watch *w, enum cli_exit *rc)
 	return on;
 }
 
-/* What Ctrl-C ends is the watching. */
-static void
-on_interrupt(int sig)
+/* What Ctrl-C ends is the watching; this thread alone hears of it (base.h). */
+static void *
+hear_interrupt(void *ctx)
 {
 	static const char said[] = "\nrekindle: the job goes on; rekindle pause "
 	    "or cancel stops it\n";
-	ssize_t n = write(STDERR_FILENO, said, sizeof(said) - 1);
+	sigset_t set;
+	int sig;
 
-	(void)n;
-	raise(sig);             /* SA_RESETHAND: it ends us now */
+	(void)ctx;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	if (sigwait(&set, &sig) != 0)
+		return NULL;
+	(void)!write(STDERR_FILENO, said, sizeof(said) - 1);
+	must(pthread_sigmask(SIG_UNBLOCK, &set, NULL) == 0);
+	kill(getpid(), sig);            /* it ends us as it always did */
+	return NULL;
 }
 
 /* Not where SIGINT is ignored, as behind a shell's &. */
 static void
-catch_interrupt(void)
+listen_for_interrupt(void)
 {
-	struct sigaction was, now = { .sa_handler = on_interrupt,
-	    .sa_flags = (int)SA_RESETHAND };
+	struct sigaction was;
+	sigset_t set, old;
+	pthread_t thread;
 
-	if (sigaction(SIGINT, NULL, &was) == 0 && was.sa_handler == SIG_DFL)
-		(void)sigaction(SIGINT, &now, NULL);
+	if (sigaction(SIGINT, NULL, &was) != 0 || was.sa_handler != SIG_DFL)
+		return;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	must(pthread_sigmask(SIG_BLOCK, &set, &old) == 0);
+	if (rk_thread_start(&thread, hear_interrupt, NULL) != 0)
+		must(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+	else
+		must(pthread_detach(thread) == 0);
 }
 
 enum cli_exit
@@ -248,7 +264,7 @@ cli_watch(const char *id, bool met)
 	    .tty = is_live(), .met = met };
 	enum cli_exit rc = CLI_OK;
 
-	catch_interrupt();
+	listen_for_interrupt();
 	while (look(&w, &rc))
 		;
 	free(w.path);
