@@ -87,15 +87,12 @@ place_link(struct ckpt *c, const char *tmp, const char *name)
 }
 
 enum rk_err
-ckpt_name(struct ckpt *c, const char *dir, const char *name)
+link_to(struct ckpt *c, const char *dir, const char *name)
 {
 	char tmp[HIDDEN_MAX];
 	int64_t step;
 	int branch;
 
-	must_be(c, CKPT_TAG);
-	if (!person_name_ok(name))
-		return RK_EINVAL;
 	enum rk_err rc = lock_changes(c);
 	if (rc != RK_OK)
 		return rc;
@@ -109,6 +106,13 @@ ckpt_name(struct ckpt *c, const char *dir, const char *name)
 		rc = sync_dir(c);
 	unlock_changes(c);
 	return rc;
+}
+
+enum rk_err
+ckpt_name(struct ckpt *c, const char *dir, const char *name)
+{
+	must_be(c, CKPT_TAG);
+	return person_name_ok(name) ? link_to(c, dir, name) : RK_EINVAL;
 }
 
 enum rk_err

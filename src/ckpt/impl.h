@@ -127,6 +127,9 @@ enum rk_err lock_changes(struct ckpt *c) RK_MUSTCHECK;
 void unlock_changes(struct ckpt *c);
 
 /* A symlink under a hidden name, to be renamed into place. */
+/* One that is there and its new name, durably; RK_ENOENT. */
+enum rk_err link_to(struct ckpt *c, const char *dir, const char *name)
+    RK_MUSTCHECK;
 enum rk_err make_link(struct ckpt *c, const char *dir, const char *name,
     char tmp[HIDDEN_MAX]) RK_MUSTCHECK;
 enum rk_err place_link(struct ckpt *c, const char *tmp, const char *name)

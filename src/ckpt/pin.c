@@ -25,26 +25,10 @@ pin_name(char out[HIDDEN_MAX], const char *who)
 enum rk_err
 ckpt_pin(struct ckpt *c, const char *dir, const char *who)
 {
-	char tmp[HIDDEN_MAX], name[HIDDEN_MAX];
-	int64_t step;
-	int branch;
+	char name[HIDDEN_MAX];
 
 	must_be(c, CKPT_TAG);
-	if (!pin_name(name, who))
-		return RK_EINVAL;
-	enum rk_err rc = lock_changes(c);
-	if (rc != RK_OK)
-		return rc;
-	if (!dir_parse(dir, &step, &branch) || !dir_exists(c, dir))
-		rc = RK_ENOENT;
-	if (rc == RK_OK)
-		rc = make_link(c, dir, name, tmp);
-	if (rc == RK_OK)
-		rc = place_link(c, tmp, name);
-	if (rc == RK_OK)
-		rc = sync_dir(c);
-	unlock_changes(c);
-	return rc;
+	return pin_name(name, who) ? link_to(c, dir, name) : RK_EINVAL;
 }
 
 void

@@ -338,8 +338,11 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 		note_exactness(p, m);
 	set(p, "checkpoint", json_string(m->checkpoint));
 	set(p, "checkpoint_step", json_integer(m->step));
-	if (m->step >= run->step)
+	if (m->step >= run->step) {
+		run->step = m->step;
+		set(p, "step", json_integer(m->step));
 		set(p, "epoch", json_integer(m->epoch));
+	}
 	set_copy(p, "metrics", m->metrics);
 	json_t *data = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}",
 	    "checkpoint", m->checkpoint, "name", m->name ? m->name : "",

@@ -185,11 +185,11 @@ static bool
 refuse_not_finite(struct run *r)
 {
 	/* Other data may be why. */
-	return same_wait(r) && due_settle(r) && run_fail(r, "non_finite_loss", true, "the loss is not finite at "
-	    "step %lld (epoch %lld); the step before it was %g, at learning "
-	    "rate %g; the last good checkpoint is %s", (long long)r->at.step,
-	    (long long)r->at.epoch, r->last_loss,
-	    r->at.rate,
+	return same_wait(r) && due_settle(r) && run_fail(r, "non_finite_loss",
+	    true, "the loss is not finite at step %lld (epoch %lld); the step "
+	    "before it was %g, at learning rate %g; the last good checkpoint "
+	    "is %s", (long long)r->at.step, (long long)r->at.epoch,
+	    r->last_loss, r->at.rate,
 	    r->due.dir[0] != '\0' ? r->due.dir : "none");
 }
 

@@ -74,8 +74,7 @@ def written(d):
 def vanish(d, disk=False):
     if d.alive():
         d.proc.send_signal(signal.SIGSTOP)      # starts no more
-    for p in d.trainers():
-        os.kill(p, signal.SIGKILL)
+    d.signal_trainers(signal.SIGKILL)
     d.kill()
     if disk:
         shutil.rmtree(d.state)

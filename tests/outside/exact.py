@@ -137,9 +137,8 @@ def _(d):
         eq((c.job(i)["exact"], c.job(i)["inexact"]), (False, why), "after another take-over")
     finally:
         for m in a, b:
-            for p in m.trainers() if m else []:
-                os.kill(p, 9)
             if m:
+                m.signal_trainers(9)
                 m.kill()
 
 

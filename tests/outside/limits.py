@@ -77,9 +77,7 @@ def groups(d, **limits):
         yield into
     finally:
         d.kill()
-        for p in d.trainers():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(p, 9)
+        d.signal_trainers(9)
         for path in reversed(made):
             wait_for(20, f"{path} is empty", lambda path=path: remove(path))
 
@@ -127,8 +125,7 @@ def _(d):
         # One that somebody kills is not.
         i = d.submit(tiny(d, "small", epochs=200000, retries=0))
         d.wait_state(i, "running")
-        for p in d.trainers():
-            os.kill(p, 9)
+        d.signal_trainers(9)
         eq(d.wait_state(i, "failed")["reason"], "crashed", "reason")
 
 

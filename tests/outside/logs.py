@@ -4,9 +4,7 @@ said in it."""
 import glob
 import os
 import re
-import signal
 import subprocess
-import time
 
 from t import BUILD, Skip, case, eq, has, run, tiny, wait_for
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Notices of the clouds: every job saved and the daemon gone in time."""
 import json
-import os
 import signal
 import time
 
@@ -147,8 +146,7 @@ def _(d):
     start(d, c)
     i = d.submit(tiny(d, "stuck", epochs=200000, checkpoint={"every": {"steps": 200}}))
     wait_for(20, "a checkpoint", lambda: d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"])
-    for p in d.trainers():
-        os.kill(p, signal.SIGSTOP)
+    d.signal_trainers(signal.SIGSTOP)
     have = d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"][0]["step"]
     t0 = time.time()
     c.notice(6)

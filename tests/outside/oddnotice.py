@@ -2,7 +2,6 @@
 """Metadata services on their odd days: two notices at once, a name that comes
 late, an event of many machines, a hanging question that does not hang."""
 import json
-import os
 import re
 import signal
 import time
@@ -27,8 +26,7 @@ def stuck(d):
     """A trainer that does not yield, so that leaving takes its time."""
     i = d.submit(tiny(d, "stuck", epochs=200000))
     wait_for(20, "it has done a step", lambda: (d.job(i).get("progress") or {}).get("step", 0) > 0)
-    for p in d.trainers():
-        os.kill(p, signal.SIGSTOP)
+    d.signal_trainers(signal.SIGSTOP)
 
 
 def event(id, *machines, kind="Preempt", seconds=120):

@@ -52,8 +52,7 @@ def at(d, prefix, **more):
 
 
 def kill(d):
-    for p in d.trainers():
-        os.kill(p, 9)
+    d.signal_trainers(9)
     d.kill()
 
 

@@ -183,9 +183,7 @@ def _(d):
                 d.kill()
                 d.start()
             else:
-                for p in d.trainers():
-                    if torn in open(f"/proc/{p}/cmdline").read():
-                        os.kill(p, signal.SIGKILL)
+                d.signal_trainers(signal.SIGKILL, torn)
         for i in (calm, torn):
             d.wait_state(i, "succeeded", seconds=120)
         eq(weights(d, torn), weights(d, calm), f"what {how} ended with")

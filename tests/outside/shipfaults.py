@@ -51,8 +51,7 @@ def once(d, *a, **kw):
 def vanish(d, disk=False):
     """As a machine does."""
     d.proc.send_signal(signal.SIGSTOP)      # starts no more
-    for p in d.trainers():
-        os.kill(p, signal.SIGKILL)
+    d.signal_trainers(signal.SIGKILL)
     d.kill()
     if disk:
         shutil.rmtree(d.state)

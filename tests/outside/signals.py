@@ -94,8 +94,7 @@ def _(d):
     for k in range(3):
         step = wait_for(30, "it is one step further", lambda: d.job(i)["state"] == "running" and
                         (d.job(i)["progress"] or {}).get("step", 0) > k and d.job(i)["progress"]["step"])
-        for p in d.trainers():
-            os.kill(p, signal.SIGTERM)
+        d.signal_trainers(signal.SIGTERM)
         wait_for(30, "the next attempt runs", lambda: d.job(i)["attempt"] > k + 1 and d.job(i)["state"] == "running")
         eq(d.job(i)["failures"], 0, "failures")
         assert d.job(i)["progress"]["step"] >= step, d.job(i)

@@ -124,8 +124,7 @@ def _(d):
     calm = d.submit(j)
     i = d.submit(dict(j, name="torn"))
     wait_for(60, "a checkpoint", lambda: d.job(i)["progress"].get("checkpoint_step", 0) >= 50)
-    pid = next(p for p in d.trainers() if i in open(f"/proc/{p}/cmdline").read())
-    os.kill(pid, signal.SIGKILL)
+    d.signal_trainers(signal.SIGKILL, i)
     for k in (calm, i):
         d.wait_state(k, "succeeded", seconds=60)
     assert len(d.get(f"/v1/jobs/{i}/attempts").json["attempts"]) >= 2

@@ -152,9 +152,18 @@ class Daemon:
         self.proc.stdout.close()
         return rc
 
-    def trainers(self):
-        return [int(p) for p in subprocess.run(["pgrep", "-f", "--", f"--run-dir {self.state}/jobs/"],
+    def trainers(self, job=""):
+        """Processes of a job, or of all."""
+        return [int(p) for p in subprocess.run(["pgrep", "-f", "--", f"--run-dir {self.state}/jobs/{job}"],
                                                capture_output=True, text=True).stdout.split()]
+
+    def signal_trainers(self, sig, job=""):
+        """One that has gone meanwhile is left alone."""
+        for p in self.trainers(job):
+            try:
+                os.kill(p, sig)
+            except ProcessLookupError:
+                pass
 
     def connect(self, timeout=20):
         return http.client.HTTPConnection(self.host, self.port, timeout=limit(timeout))
@@ -290,11 +299,7 @@ def run():
                 print("    --- daemon.log\n    " + d.log()[-1500:].replace("\n", "\n    "), flush=True)
         finally:
             d.kill()
-            for p in d.trainers():
-                try:
-                    os.kill(p, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            d.signal_trainers(signal.SIGKILL)
             subprocess.run(["umount", "-l", d.state], stderr=subprocess.DEVNULL) \
                 if os.path.ismount(d.state) else None
             if not os.environ.get("T_KEEP"):

@@ -121,11 +121,7 @@ def vanish(d, remove=False):
     """As a machine does: daemon and trainers at once, perhaps the disk."""
     if d.proc and d.alive():
         d.proc.send_signal(signal.SIGSTOP)      # starts no more
-    for p in d.trainers():
-        try:
-            os.kill(p, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    d.signal_trainers(signal.SIGKILL)
     d.kill()
     if remove:
         shutil.rmtree(d.state)

@@ -290,15 +290,14 @@ def _(d):
 @case("a job that gives way to another, or crashes, is watched to its end")
 def _(d):
     whole = {"threads": max(1, len(os.sched_getaffinity(0))), "memory": "128MiB"}
-    low = tiny(d, "low", epochs=6000, resources=whole, priority=0)
+    low = tiny(d, "low", epochs=300, resources=whole, priority=0, model={"arch": "mlp", "sizes": [4, 512, 512, 3]})
     with cli(d, "submit", file_of(d, low), "--watch") as c:
         c.says("running")
-        high = d.submit(tiny(d, "high", epochs=300, resources=whole, priority=10))
+        high = d.submit(dict(low, name="high", priority=10))
         c.says("queued (priority)")
         d.wait_state(high, "succeeded")
         wait_for(20, "a trainer", d.trainers)
-        for p in d.trainers():
-            os.kill(p, 9)
+        d.signal_trainers(9)
         text = c.ends(0)
         has(text, "val_accuracy")
 
