@@ -318,18 +318,18 @@ def bench_store(top):
 
 
 def bench_ship(top):
-    import ship
-    ship.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "30")))
+    import pushed
+    pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "30")))
 
 
 def bench_notice(top):
-    import ship
-    ship.notice(top, row, fashion_job, ROUNDS)
+    import pushed
+    pushed.notice(top, row, fashion_job, ROUNDS)
 
 
 def bench_fresh(top):
-    import ship
-    ship.fresh(top, row, fashion_job, min(ROUNDS, 3))
+    import pushed
+    pushed.fresh(top, row, fashion_job, min(ROUNDS, 3))
 
 
 def main():
@@ -344,6 +344,12 @@ def main():
                 measured(fn, top)
     finally:
         shutil.rmtree(top, ignore_errors=True)
+        # What was measured is kept, also when the next part fails.
+        keep(want)
+    sys.exit(0 if all(r["holds"] for r in rows) else 1)
+
+
+def keep(want):
     out = f"{BUILD}/bench.json"
     if want and os.path.exists(out):    # some rows measured again: keep the others
         names = {r["row"] for r in rows}
@@ -351,7 +357,6 @@ def main():
         rows[:0] = old
     json.dump(rows, open(out, "w"), indent=1)
     print(f"\nwritten to {os.path.relpath(out)}")
-    sys.exit(0 if all(r["holds"] for r in rows) else 1)
 
 
 main()
