@@ -45,7 +45,7 @@ free -b | awk '/^Mem/ {print $2}'
 
 part quota
 for q in 50 250; do
-	systemd-run -q --pipe --wait -p CPUQuota=$q% -p MemoryMax=64M /root/cgroup_drive --tell
+	systemd-run -q --pipe --wait -p CPUQuota=$q% -p MemoryMax=64M /srv/cgroup_drive --tell
 done
 
 part oom
@@ -87,7 +87,7 @@ def said(d, part):
             files = {"/srv/data.csv": f.read(), "/srv/big.json": job("big", [4000, 4000], "1GiB", epochs=1, retries=1),
                      "/srv/small.json": job("small", [32], "64MiB", epochs=100000, retries=0)}
         m = Uml(d.root)
-        text = m.run(SCRIPT, files, {"/root/cgroup_drive": f"{BUILD}/unit/cgroup_drive"})
+        text = m.run(SCRIPT, files, {"/srv/cgroup_drive": f"{BUILD}/unit/cgroup_drive"})
         for name, body in re.findall(r"^== (\w+)\n(.*?)(?=^== |\Z)", text, re.M | re.S):
             SAID[name] = body
     return SAID[part]

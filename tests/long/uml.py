@@ -31,7 +31,7 @@ BOOT = """[Unit]
 After=basic.target
 [Service]
 Type=oneshot
-ExecStart=/root/script
+ExecStart=/srv/script
 ExecStopPost=/bin/systemctl poweroff --no-block
 StandardOutput=tty
 StandardError=tty
@@ -104,7 +104,7 @@ class Uml:
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
         self.write("/etc/fstab", "LABEL=root / ext4 errors=remount-ro 0 1\n")
         self.write("/etc/systemd/system/script.service", BOOT)
-        self.write("/root/script", f"#!/bin/bash\nexec 2>&1\necho '{BEGIN}'\n{script}\necho '{END}'\n", 0o755)
+        self.write("/srv/script", f"#!/bin/bash\nexec 2>&1\necho '{BEGIN}'\n{script}\necho '{END}'\n", 0o755)
         for path, text in files.items():
             self.write(path, text)
         for path, program in programs.items():
