@@ -32,6 +32,8 @@ only; a reaper takes it all away if the test is killed.
 """
 import atexit
 import base64
+import fcntl
+import http.client
 import os
 import random
 import re
@@ -126,22 +128,45 @@ rm -rf -- "$1"
 """
 
 
+CLAIMED = []            # what claim() holds until this process ends
+
+
+def claim(port):
+    """This port for this process alone, among all that ask here: whether it got
+    it.  A server binds later than its port is chosen, and a Ceph daemon takes
+    any of a range, so that a port on which nobody listens may be spoken for."""
+    folder = f"{tempfile.gettempdir()}/rk-ports-{os.getuid()}"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    f = open(f"{folder}/{port}", "w")
+    try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        f.close()
+        return False
+    CLAIMED.append(f)
+    return True
+
+
 def free_ports(n):
-    """The first of n ports in a row that nobody listens on."""
+    """The first of n ports in a row that nobody listens on and nobody claims."""
     for _ in range(200):
         base = random.SystemRandom().randrange(12000, 32000 - n)
-        socks = []
+        socks, claimed = [], len(CLAIMED)
         try:
             for p in range(base, base + n):
                 s = socket.socket()
                 socks.append(s)
                 s.bind(("127.0.0.1", p))
-            return base
+            if all(claim(p) for p in range(base, base + n)):
+                return base
         except OSError:
             pass
         finally:
             for s in socks:
                 s.close()
+        for f in CLAIMED[claimed:]:
+            f.close()
+        del CLAIMED[claimed:]
     raise AssertionError(f"no {n} free ports in a row")
 
 
@@ -212,6 +237,8 @@ class Gateway:
             return send(self.url, "GET", "/", ca=self.ca, timeout=5).status == 200
         except OSError:
             return False
+        except http.client.HTTPException as e:
+            raise AssertionError(f"somebody else answers at {self.url}: {e!r}") from e
 
     def kill(self):
         if self.proc:
