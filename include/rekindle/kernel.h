@@ -112,25 +112,51 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
 /* --- elementwise, sums, losses (maps.c, loss.c) --------------------------- */
 
 /*
- *	RELU     y = max(x, 0)          dx = dy [y > 0]
- *	GELU     y = x F(x)             dx = dy (F(x) + x F'(x)), F the normal
- *	                                distribution (erf, not the tanh formula)
- *	SIGMOID  y = 1 / (1 + e^-x)     dx = dy y (1 - y)
- *	TANH     y = tanh x             dx = dy (1 - y^2)
+ *	RELU         y = max(x, 0)        dx = dy [y > 0]
+ *	GELU         y = x F(x)           dx = dy (F(x) + x F'(x)), F the normal
+ *	                                  distribution (erf; Hendrycks and
+ *	                                  Gimpel, arXiv 1606.08415)
+ *	SIGMOID      y = 1 / (1 + e^-x)   dx = dy y (1 - y)
+ *	TANH         y = tanh x           dx = dy (1 - y^2)
+ *	RELU6        y = min(max(x, 0), 6)     dx = dy [0 < y < 6]
+ *	LEAKY_RELU   y = x [x > 0] + slope x [x <= 0]
+ *	                                  dx = dy (y > 0 ? 1 : slope); slope >= 0
+ *	GELU_TANH    y = x (1 + t) / 2,   t = tanh(k (x + 0.044715 x^3)),
+ *	                                  k = sqrt(2 / pi) (the same paper)
+ *	    dx = dy ((1 + t) / 2 + x (1 - t^2) k (1 + 3 * 0.044715 x^2) / 2)
+ *	SILU         y = x s, s = 1 / (1 + e^-x)     dx = dy s (1 + x (1 - s))
+ *	HARD_SIGMOID y = min(max(slope x + offset, 0), 1)
+ *	                                  dx = dy slope [0 < y < 1]
+ *	HARD_SWISH   y = x min(max(x + 3, 0), 6) / 6 (arXiv 1905.02244)
+ *	    dx = 0 up to x = -3, dy (2 x + 3) / 6 from there, dy from x = 3 on
  *
- * y may be x.  Backward reads `ref`: x for GELU, y for the others; dx may be
- * dy.  Here and below `add` says whether the result is added to what is there
- * or replaces it.  NaN stays NaN.
+ * y may be x.  Backward reads `ref`: y, or x where kernel_act_reads_x(); dx may
+ * be dy.  Here and below `add` says whether the result is added to what is
+ * there or replaces it.  NaN stays NaN.  kernel_act() is for the functions that
+ * have no numbers of their own.
  */
 enum kernel_act {
-	KERNEL_NO_ACT, KERNEL_RELU, KERNEL_GELU, KERNEL_SIGMOID, KERNEL_TANH
+	KERNEL_NO_ACT, KERNEL_RELU, KERNEL_GELU, KERNEL_SIGMOID, KERNEL_TANH,
+	KERNEL_RELU6, KERNEL_LEAKY_RELU, KERNEL_GELU_TANH, KERNEL_SILU,
+	KERNEL_HARD_SIGMOID, KERNEL_HARD_SWISH
 };
+struct kernel_activation {
+	enum kernel_act act;
+	float slope, offset;            /* of LEAKY_RELU, HARD_SIGMOID */
+};
+bool kernel_act_reads_x(enum kernel_act f);
+void kernel_activate(const struct kernel_activation *f, const float *x,
+    float *y, size_t n);
+void kernel_activate_back(const struct kernel_activation *f, const float *ref,
+    const float *dy, bool add, float *dx, size_t n);
 void kernel_act(enum kernel_act f, const float *x, float *y, size_t n);
 void kernel_act_back(enum kernel_act f, const float *ref, const float *dy,
     bool add, float *dx, size_t n);
 
-/* dst += src */
+/* dst += src;  y = v;  y (+)= x * by, where y may be x */
 void kernel_add(float *dst, const float *src, size_t n);
+void kernel_fill(float *y, float v, size_t n);
+void kernel_scaled(const float *x, float by, bool add, float *y, size_t n);
 
 /* s[j] (+)= sum over the rows of a[rows,n].  With y, a is first masked where
  * y <= 0, in place: a relu's backward and its bias gradient in one pass. */
@@ -146,13 +172,74 @@ void kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
     uint64_t seed, uint32_t a, uint32_t b);
 
 /*
- * Losses over rows of z[rows,n].  Returned is the sum over the rows; *right
- * (may be NULL) counts rows whose largest logit is at y.  d, when not NULL,
- * gets the gradient of the mean over the rows.  scratch: 2*rows numbers.
- *	cross entropy   -sum_j q[j] log softmax(z)[j],
- *	                q = (1 - smoothing) onehot(y) + smoothing / n
- *	squares         mean_j (z[j] - t[j])^2
+ * The same for some of a batch's samples, and in both conventions (Srivastava
+ * et al. 2014 scale in inference; today's default scales in training).  Element
+ * i of the call has the uniform number from + i, so with `from` the elements
+ * before these in the whole batch, pieces of a batch draw as the whole does.
+ *	upscale_in_train     m[i] = [u >= p] / (1 - p); inference: y = x
+ *	downscale_in_infer   m[i] = [u >= p];           inference: y = (1 - p) x,
+ *	                     which is kernel_scaled()
  */
+struct kernel_drop {
+	float p;
+	bool downscale_in_infer;
+	uint64_t seed;
+	uint32_t a, b;
+	uint64_t from;
+};
+void kernel_drop(const struct kernel_drop *d, const float *x, bool add,
+    float *y, size_t n);
+
+/*
+ * Losses over rows of z[rows,n].  Returned is the sum over the rows, before any
+ * division; *right (may be NULL) counts the rows that are right.  dz, when not
+ * NULL, gets (add: and has added) the gradient of that sum / norm; norm 0 means
+ * rows.  A step in several parts gives the rows of all of them (or their
+ * kernel_loss_weight()) for norm.  scratch: 2*rows numbers.  y are the classes
+ * of the rows, t[rows,n] their targets; n is z's width.
+ *
+ *	CROSS_ENTROPY   loss = -sum_j a[j] log softmax(z)[j]
+ *	                dz   = softmax(z) sum_j a[j] - a
+ *	    a[j] = weight[j] ((1 - smoothing) q[j] + smoothing / n), q = onehot(y)
+ *	    or t where that is not NULL (soft labels); weight NULL: 1.  A row of
+ *	    class `ignore` (with `ignoring`) gives nothing, soft labels know no
+ *	    such row; other classes must be 0 to n-1.  PyTorch's weighted mean
+ *	    (CrossEntropyLoss) is the sum / kernel_loss_weight(); of soft labels
+ *	    it is the sum / rows.
+ *	    Right: the (first) largest logit is at y, or where t is largest.
+ *	BINARY          mean_j max(z, 0) - z t + log(1 + e^-|z|)
+ *	                dz = (sigmoid(z) - t) / n   (BCEWithLogitsLoss)
+ *	    Right: each logit of the row is on its side, z > 0 where t > 1/2.
+ *	SQUARES         mean_j (z[j] - t[j])^2,     dz = 2 (z - t) / n
+ *	L1              mean_j |z[j] - t[j]|,       dz = sign(z - t) / n
+ *	SMOOTH_L1       mean_j of e^2 / (2 beta) where |e| < beta, else
+ *	                |e| - beta / 2, e = z - t (SmoothL1Loss); beta 0 is L1
+ *	    Right in the last three: y is not NULL, and the largest z is at y.
+ */
+enum kernel_loss_kind {
+	KERNEL_CROSS_ENTROPY, KERNEL_BINARY, KERNEL_SQUARES, KERNEL_L1,
+	KERNEL_SMOOTH_L1
+};
+struct kernel_loss {
+	enum kernel_loss_kind kind;
+	int64_t n;
+	double norm;
+	double smoothing;               /* cross entropy: this and below */
+	const float *weight;            /* [n] */
+	bool ignoring;
+	int32_t ignore;
+	double beta;                    /* smooth L1 */
+};
+double kernel_loss(const struct kernel_loss *l, size_t rows, const float *z,
+    const float *t, const int32_t *y, bool add, float *dz, double *scratch,
+    int64_t *right);
+
+/* The sum of weight[y] over rows that are not ignored; *counted (may be NULL)
+ * is how many these are. */
+double kernel_loss_weight(const struct kernel_loss *l, size_t rows,
+    const int32_t *y, int64_t *counted);
+
+/* Cross entropy of classes, and squares, with the mean over these rows. */
 double kernel_cross_entropy(size_t rows, int64_t n, const float *z,
     const int32_t *y, double smoothing, float *d, double *scratch,
     int64_t *right);
@@ -161,17 +248,35 @@ double kernel_squares(size_t rows, int64_t n, const float *z, const float *t,
 
 /* --- images (conv.c, pool.c), batch norm (bnorm.c) ----------------------- */
 
-/* A window that moves over planes [c, h, w] and gives [.., oh, ow]. */
+/*
+ * A window that moves over planes [c, h, w] and gives [.., oh, ow].  Where
+ * dilation, groups or exclude_pad are 0, they count as 1, 1 and false.
+ */
 struct kernel_window {
 	int64_t c, h, w, oh, ow;
 	int64_t k[2], stride[2], pad[2];        /* height, width */
+	int64_t dilation[2];                    /* of convolutions */
+	int64_t groups;                         /* of convolutions */
+	bool exclude_pad;                       /* of average pools */
 };
 
 /*
- * y[B,M,oh,ow] = act(x[B,c,h,w] * w[M,c,kh,kw] + b[M])    (cross-correlation)
+ * Places of a window along one side, at most 0 where it does not fit:
+ * floor((size + 2 pad - dilation (k - 1) - 1) / stride) + 1.  With `ceil` (of
+ * pools) it is rounded up, but the last window must begin inside the image or
+ * the padding before it (PyTorch's rule).
+ */
+int64_t kernel_window_places(int64_t size, int64_t k, int64_t stride,
+    int64_t pad, int64_t dilation, bool ceil);
+
+/*
+ * y[B,M,oh,ow] = act(x[B,c,h,w] * w[M,c/groups,kh,kw] + b[M])
  *
- * by im2col, some rows of the output at a time, and the matrix product.  The
- * weight gradient is summed over groups of samples, then over the groups.
+ * (cross-correlation): output channels come in `groups` groups, as do those of
+ * the input, and group i of the output sees group i of the input.  By im2col,
+ * some rows of the output of a group at a time, and the matrix product; where
+ * each group is one channel of the input (depthwise), directly.  The weight
+ * gradient is summed over parts of the samples, then over the parts.
  * scratch: kernel_conv_scratch() floats.
  */
 size_t kernel_conv_scratch(const struct kernel_window *v, int64_t M,
@@ -187,8 +292,13 @@ void kernel_conv_back_weight(const struct kernel_window *v, int64_t M,
 void kernel_conv_back_bias(const struct kernel_window *v, int64_t M, int64_t B,
     const float *dy, bool add, float *db);
 
-/* Planes are B*c.  The largest of the window (padding is left out; at[] is its
- * place in the plane), or its mean (padding counts as zeros). */
+/*
+ * Planes are B*c.  The largest of the window (padding is left out; at[] is its
+ * place in the plane), or the mean.  A mean counts padding as zeros and divides
+ * by the window's size inside the padded image, so that what ceil mode adds
+ * beyond it does not count (PyTorch); with exclude_pad it divides by the size
+ * inside the image (PyTorch's count_include_pad false, Paddle's exclusive).
+ */
 void kernel_max_pool(const struct kernel_window *v, int64_t B, const float *x,
     float *y, int32_t *at);
 void kernel_max_pool_back(const struct kernel_window *v, int64_t B,
@@ -198,6 +308,22 @@ void kernel_avg_pool(const struct kernel_window *v, int64_t B, const float *x,
 void kernel_avg_pool_back(const struct kernel_window *v, int64_t B,
     const float *dy, bool add, float *dx);
 
+/* Output i is the mean of floor(i h / oh) to ceil((i + 1) h / oh) - 1, the same
+ * for the width; v's c, h, w, oh and ow count. */
+void kernel_adaptive_avg_pool(const struct kernel_window *v, int64_t B,
+    const float *x, float *y);
+void kernel_adaptive_avg_pool_back(const struct kernel_window *v, int64_t B,
+    const float *dy, bool add, float *dx);
+
+/* The mean, or the first largest, of each of `planes` planes of n values. */
+void kernel_global_avg_pool(size_t planes, size_t n, const float *x, float *y);
+void kernel_global_avg_pool_back(size_t planes, size_t n, const float *dy,
+    bool add, float *dx);
+void kernel_global_max_pool(size_t planes, size_t n, const float *x, float *y,
+    int32_t *at);
+void kernel_global_max_pool_back(size_t planes, size_t n, const float *dy,
+    const int32_t *at, bool add, float *dx);
+
 /*
  * Batch norm of x[B,c,n] (n = 1 for vectors): over B and n for each channel.
  *	y = (x - mean) * inv * weight + bias,  inv = 1 / sqrt(var + eps)
@@ -206,7 +332,9 @@ void kernel_avg_pool_back(const struct kernel_window *v, int64_t B,
  *	run_mean += momentum * (mean - run_mean)
  *	run_var  += momentum * (var * N/(N-1) - run_var),   N = B*n
  * (left alone when N is 1, where a variance has no meaning).  In eval with the
- * running ones.
+ * running ones.  That is PyTorch's convention; with `paddle`
+ *	run_mean = momentum * run_mean + (1 - momentum) * mean
+ *	run_var  = momentum * run_var  + (1 - momentum) * var
  */
 struct kernel_bnorm {
 	int64_t c, n;
@@ -214,6 +342,7 @@ struct kernel_bnorm {
 	const float *weight, *bias;
 	float *run_mean, *run_var;
 	float *mean, *inv;                      /* [c], of the last forward */
+	bool paddle;
 };
 void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y);
@@ -221,6 +350,134 @@ void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
 void kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
     bool add_db, float *dbias);
+
+/* --- rows (rows.c), attention (attention.c) ------------------------------ */
+
+/*
+ * Over rows of n:  y = e^(x - max x) / sum of that, y may be x
+ *	dx = y (dy - sum dy y), dx may be dy
+ */
+void kernel_softmax(size_t rows, int64_t n, const float *x, float *y);
+void kernel_softmax_back(size_t rows, int64_t n, const float *y,
+    const float *dy, bool add, float *dx);
+
+/*
+ * Layer norm (Ba et al., arXiv 1607.06450) over rows of n:
+ *	y  = z * weight + bias,  z = (x - mean) * inv,
+ *	inv = 1 / sqrt(var + eps), the variance biased
+ *	dx = inv (g - sum(g) / n - z sum(g z) / n),  g = dy * weight
+ *	dweight = sum over the rows of dy z,  dbias = of dy
+ * mean and inv are kept for backward; both NULL: they are not.  weight and bias
+ * may be NULL for 1 and 0, dx, dweight and dbias where they are not wanted.  y
+ * may be x where no backward follows; dx may be dy.
+ */
+struct kernel_lnorm {
+	int64_t n;
+	float eps;
+	const float *weight, *bias;             /* [n] */
+	float *mean, *inv;                      /* [rows] */
+};
+void kernel_lnorm(const struct kernel_lnorm *l, size_t rows, const float *x,
+    float *y);
+void kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows,
+    const float *x, const float *dy, bool add_dx, float *dx, bool add_dw,
+    float *dweight, bool add_db, float *dbias);
+
+/*
+ * Attention (Vaswani et al., arXiv 1706.03762) of q, k, v [B,T,D] in heads of
+ * W = D / heads columns, for each sample and head:
+ *	P = softmax(q k^T / sqrt(W)) [T,T],  y = (P * m) v
+ *	dv = (P * m)^T dy,  g = (dy v^T) * m,  s = P * (g - rowsum(P * g))
+ *	dq = s k / sqrt(W),  dk = s^T q / sqrt(W)
+ * mask [B,T] (or NULL): keys that are 0 there are left out; where all are, the
+ * rows of P are 0.  m is dropout with probability p, scaled by 1 / (1 - p), and
+ * `drop` NULL or its p 0: none; its `from` counts elements of P, so samples
+ * before these times heads * T * T.  P [B,heads,T,T] is kept for backward; NULL
+ * in inference: it is not.
+ *
+ * dq, dk and dv are written in this order and may be one array, as q, k and v
+ * may: then add is true from the second on.
+ * scratch: kernel_attention_scratch() floats.
+ */
+struct kernel_attention {
+	int64_t T, D, heads;
+	const struct kernel_drop *drop;
+};
+size_t kernel_attention_scratch(const struct kernel_attention *s);
+void kernel_attention(const struct kernel_attention *s, int64_t B,
+    const float *q, const float *k, const float *v, const float *mask,
+    float *P, float *y, float *scratch);
+void kernel_attention_back(const struct kernel_attention *s, int64_t B,
+    const float *q, const float *k, const float *v, const float *P,
+    const float *dy, bool add_dq, float *dq, bool add_dk, float *dk,
+    bool add_dv, float *dv, float *scratch);
+
+/* --- places (copies.c, broadcast.c, embedding.c) -------------------------- */
+
+/*
+ * y[o,i,.] (+)= x[o,from+i,.] for i < len, x being [outer,d,inner], and the
+ * other way round: y[o,from+i,.] (+)= x[o,i,.], y being [outer,d,inner], of
+ * which the rest is left as it is.  So
+ *	slice    y = slice(x);   dx = 0 unless add, then dx (+)= place(dy)
+ *	concat   y = place(x) for each input;  dx (+)= slice(dy)
+ *	pad      y = value, y = place(x);      dx (+)= slice(dy)
+ */
+void kernel_slice(size_t outer, size_t d, size_t inner, size_t from, size_t len,
+    const float *x, bool add, float *y);
+void kernel_place(size_t outer, size_t d, size_t inner, size_t from, size_t len,
+    const float *x, bool add, float *y);
+
+/* Dimensions of an array here, that of the batch counted. */
+#define KERNEL_DIMS 5
+
+/* Dimension i of y is dimension order[i] of x[d]; y is not x.  Backward is the
+ * same with the shape of dy and the inverse of the order. */
+void kernel_transpose(int ndim, const int64_t *d, const int *order,
+    const float *x, bool add, float *y);
+
+/*
+ * He et al. 2015 (arXiv 1512.03385), option A:  y[b, (out - c) / 2 + i, r, s] =
+ * x[b, i, r stride, s stride], all else 0; y is [B, out, ceil(h / stride),
+ * ceil(w / stride)], out >= c.
+ */
+void kernel_shortcut_a(int64_t B, int64_t c, int64_t h, int64_t w, int64_t out,
+    int64_t stride, const float *x, float *y);
+void kernel_shortcut_a_back(int64_t B, int64_t c, int64_t h, int64_t w,
+    int64_t out, int64_t stride, const float *dy, bool add, float *dx);
+
+/*
+ * b[db] has as many dimensions as a[d], each as long as a's or 1, and counts
+ * there for all:
+ *	add:       y = a + b                  y may be a
+ *	multiply:  y (+)= a * b               backward: da (+)= dy * b by the
+ *	                                      same call
+ *	reduce:    g[db] (+)= sum of dy, or with a of dy * a
+ */
+void kernel_broadcast_add(int ndim, const int64_t *d, const int64_t *db,
+    const float *a, const float *b, float *y);
+void kernel_broadcast_multiply(int ndim, const int64_t *d, const int64_t *db,
+    const float *a, const float *b, bool add, float *y);
+void kernel_reduce(int ndim, const int64_t *d, const int64_t *db,
+    const float *dy, const float *a, bool add, float *g);
+
+/*
+ * y[i] = table[ids[i]], rows of `width` numbers; backward adds the rows of dy
+ * up in their order, whatever the team.  The row `padding` (-1: none) gets no
+ * gradient.  ids must be 0 to rows-1: kernel_first_outside() gives the place of
+ * the first that is not, or n.
+ */
+size_t kernel_first_outside(const int32_t *ids, size_t n, int64_t rows);
+void kernel_gather(int64_t width, size_t n, const int32_t *ids,
+    const float *table, float *y);
+void kernel_gather_back(int64_t rows, int64_t width, size_t n,
+    const int32_t *ids, int64_t padding, const float *dy, bool add,
+    float *dtable);
+
+/* x[n] `times` over; backward is kernel_col_sums(). */
+void kernel_repeat(size_t times, size_t n, const float *x, float *y);
+
+/* y[i] = 0 where ids[i] is padding, else 1. */
+void kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y);
 
 /* --- optimiser updates and conversions (update.c, convert.c) ------------- */
 

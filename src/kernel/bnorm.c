@@ -64,6 +64,27 @@ col_stats(const struct bnorm *p, size_t ch, size_t k, float *mean,
 		}
 }
 
+/* momentum is the weight of the new, the variance is the unbiased one. */
+static void
+run_torch(const struct kernel_bnorm *b, size_t ch, double var)
+{
+	float *rm = b->run_mean + ch, *rv = b->run_var + ch;
+
+	*rm += b->momentum * (b->mean[ch] - *rm);
+	*rv += b->momentum * ((float)var - *rv);
+}
+
+/* momentum is the weight of the old, the variance is the biased one. */
+static void
+run_paddle(const struct kernel_bnorm *b, size_t ch, double var)
+{
+	float *rm = b->run_mean + ch, *rv = b->run_var + ch;
+	const float m = b->momentum;
+
+	*rm = m * *rm + (1 - m) * b->mean[ch];
+	*rv = m * *rv + (1 - m) * (float)var;
+}
+
 /* Statistics of channels ch to ch+k-1, for this batch and for the ones to
  * come. */
 static void
@@ -81,9 +102,10 @@ batch_stats(const struct bnorm *p, size_t ch, size_t k)
 		b->inv[ch + j] = (float)(1 / sqrt(spread[j] / N + b->eps));
 		if (N < 2)
 			continue;
-		float *rm = b->run_mean + ch + j, *rv = b->run_var + ch + j;
-		*rm += b->momentum * (b->mean[ch + j] - *rm);
-		*rv += b->momentum * ((float)(spread[j] / (N - 1)) - *rv);
+		if (b->paddle)
+			run_paddle(b, ch + j, spread[j] / N);
+		else
+			run_torch(b, ch + j, spread[j] / (N - 1));
 	}
 }
 

@@ -1,10 +1,10 @@
 /*
  * loops - the inner loops of kernel: one thread, one piece, no checks.
  *
- * Written once, in loops.inc, with the compiler's vector types, and compiled
- * twice: for any CPU with four lanes, for AVX2 and FMA with eight.  Which table
- * is used is decided by the CPU alone (REKINDLE_SIMD=plain asks for the first),
- * so machines of one class get the same bits.
+ * Written once, in loops.inc and what it includes, with the compiler's vector
+ * types, and compiled twice: for any CPU with four lanes, for AVX2 and FMA with
+ * eight.  Which table is used is decided by the CPU alone (REKINDLE_SIMD=plain
+ * asks for the first), so machines of one class get the same bits.
  */
 #ifndef KERNEL_LOOPS_H
 #define KERNEL_LOOPS_H
@@ -25,10 +25,13 @@ struct kernel_loops {
 	void (*mul)(float *y, const float *x, const float *by, bool add,
 	    size_t n);
 
-	/* y = f(x); y may be x.  See kernel_act(), kernel_act_back(). */
-	void (*act)(enum kernel_act f, const float *x, float *y, size_t n);
-	void (*act_back)(enum kernel_act f, const float *ref, const float *dy,
-	    bool add, float *dx, size_t n);
+	void (*scaled)(float *y, const float *x, float by, bool add, size_t n);
+
+	/* y = f(x); y may be x.  See kernel_activate(). */
+	void (*act)(const struct kernel_activation *f, const float *x,
+	    float *y, size_t n);
+	void (*act_back)(const struct kernel_activation *f, const float *ref,
+	    const float *dy, bool add, float *dx, size_t n);
 
 	/* s[j] (+)= sum over rows of a[.][j].  With y: the rows of a are
 	 * masked by y > 0 first, and stored. */
@@ -51,6 +54,17 @@ struct kernel_loops {
 	void (*norm_back_each)(const float *x, const float *dy, bool add,
 	    float *dx, size_t n, const float *mean, const float *a,
 	    const float *b, const float *c);
+
+	/* One row of kernel_softmax() of scale * x, 0 where mask (may be NULL)
+	 * is, and of kernel_lnorm(); weight and bias may be NULL. */
+	void (*softmax)(const float *x, float scale, const float *mask,
+	    float *y, size_t n);
+	void (*softmax_back)(const float *y, const float *dy, float scale,
+	    bool add, float *dx, size_t n);
+	void (*lnorm)(const float *x, float *y, size_t n, float mean,
+	    float inv, const float *weight, const float *bias);
+	void (*lnorm_back)(const float *x, const float *dy, bool add,
+	    float *dx, size_t n, float mean, float inv, const float *weight);
 
 	/* The loss of one row of logits for class y; its gradient to d unless
 	 * that is NULL; *right: y has the (first) largest logit. */

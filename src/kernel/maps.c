@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "rekindle/kernel.h"
+#include "drop.h"
 #include "loops.h"
 #include "twice.h"
 
@@ -30,14 +31,13 @@ kernel_loops(void)
 }
 
 struct map {
-	enum kernel_act f;
+	const struct kernel_activation *f;
 	const float *x, *by;
 	float *y;
 	bool add;
 	size_t n;
-	float p;                        /* dropout */
-	uint64_t seed;
-	uint32_t a, b;
+	float scale;
+	const struct kernel_drop *drop;
 };
 
 static void
@@ -62,10 +62,24 @@ act_piece(void *ctx, size_t i)
 }
 
 void
-kernel_act(enum kernel_act f, const float *x, float *y, size_t n)
+kernel_activate(const struct kernel_activation *f, const float *x, float *y,
+    size_t n)
 {
 	struct map m = { .f = f, .x = x, .y = y, .n = n };
 	each(act_piece, &m);
+}
+
+void
+kernel_act(enum kernel_act f, const float *x, float *y, size_t n)
+{
+	kernel_activate(&(struct kernel_activation){ .act = f }, x, y, n);
+}
+
+bool
+kernel_act_reads_x(enum kernel_act f)
+{
+	return f == KERNEL_GELU || f == KERNEL_GELU_TANH || f == KERNEL_SILU ||
+	    f == KERNEL_HARD_SWISH;
 }
 
 static void
@@ -79,13 +93,21 @@ act_back_piece(void *ctx, size_t i)
 }
 
 void
-kernel_act_back(enum kernel_act f, const float *ref, const float *dy, bool add,
-    float *dx, size_t n)
+kernel_activate_back(const struct kernel_activation *f, const float *ref,
+    const float *dy, bool add, float *dx, size_t n)
 {
 	/* Without an activation nothing is read of ref. */
 	struct map m = { .f = f, .x = dy, .by = ref != NULL ? ref : dy,
 		.y = dx, .add = add, .n = n };
 	each(act_back_piece, &m);
+}
+
+void
+kernel_act_back(enum kernel_act f, const float *ref, const float *dy, bool add,
+    float *dx, size_t n)
+{
+	kernel_activate_back(&(struct kernel_activation){ .act = f }, ref, dy,
+	    add, dx, n);
 }
 
 static void
@@ -105,29 +127,81 @@ kernel_add(float *dst, const float *src, size_t n)
 }
 
 static void
-dropout_piece(void *ctx, size_t i)
+fill_piece(void *ctx, size_t i)
 {
 	const struct map *m = ctx;
-	const float keep = m->p < 1 ? 1 / (1 - m->p) : 0;
+	float *y = m->y + i * PIECE;
+
+	for (size_t j = 0; j < len(m, i); j++)
+		y[j] = m->scale;
+}
+
+void
+kernel_fill(float *y, float v, size_t n)
+{
+	struct map m = { .y = y, .n = n, .scale = v };
+	each(fill_piece, &m);
+}
+
+static void
+scaled_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
+	const size_t at = i * PIECE;
+
+	kernel_loops()->scaled(m->y + at, m->x + at, m->scale, m->add,
+	    len(m, i));
+}
+
+void
+kernel_scaled(const float *x, float by, bool add, float *y, size_t n)
+{
+	struct map m = { .x = x, .y = y, .add = add, .n = n, .scale = by };
+	each(scaled_piece, &m);
+}
+
+/* --- dropout -------------------------------------------------------------- */
+
+void
+kernel_drop_factors(const struct kernel_drop *d, uint64_t first, size_t n,
+    float *m)
+{
+	const float keep = d->downscale_in_infer ? 1 :
+	    d->p < 1 ? 1 / (1 - d->p) : 0;
+
+	rk_fill_unit(m, n, d->seed, d->a, d->b, d->from + first);
+	for (size_t j = 0; j < n; j++)
+		m[j] = m[j] >= d->p ? keep : 0;
+}
+
+static void
+drop_piece(void *ctx, size_t i)
+{
+	const struct map *m = ctx;
 	float mask[512];
 
 	for (size_t at = i * PIECE, end = at + len(m, i); at < end;) {
 		size_t k = RK_MIN(end - at, RK_ARRAY_LEN(mask));
-		rk_fill_unit(mask, k, m->seed, m->a, m->b, at);
-		for (size_t j = 0; j < k; j++)
-			mask[j] = mask[j] >= m->p ? keep : 0;
+		kernel_drop_factors(m->drop, at, k, mask);
 		kernel_loops()->mul(m->y + at, m->x + at, mask, m->add, k);
 		at += k;
 	}
 }
 
 void
+kernel_drop(const struct kernel_drop *d, const float *x, bool add, float *y,
+    size_t n)
+{
+	struct map m = { .x = x, .y = y, .add = add, .n = n, .drop = d };
+	each(drop_piece, &m);
+}
+
+void
 kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
     uint64_t seed, uint32_t a, uint32_t b)
 {
-	struct map m = { .x = x, .y = y, .add = add, .n = n, .p = p,
-		.seed = seed, .a = a, .b = b };
-	each(dropout_piece, &m);
+	struct kernel_drop d = { .p = p, .seed = seed, .a = a, .b = b };
+	kernel_drop(&d, x, add, y, n);
 }
 
 /* --- column sums ---------------------------------------------------------- */

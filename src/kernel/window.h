@@ -7,13 +7,33 @@
 
 #include "rekindle/kernel.h"
 
-/* Outputs [*from, *to) read inside the image at column offset j; the first of
- * them reads column *first. */
+static inline int64_t
+window_dilation(const struct kernel_window *v, int side)
+{
+	return RK_MAX(v->dilation[side], 1);
+}
+
+static inline int64_t
+window_groups(const struct kernel_window *v)
+{
+	return RK_MAX(v->groups, 1);
+}
+
+/* Several groups, each of one channel of the input. */
+static inline bool
+window_is_depthwise(const struct kernel_window *v)
+{
+	return v->groups > 1 && v->groups == v->c;
+}
+
+/* Outputs [*from, *to) read inside the image at column j of the window; the
+ * first of them reads column *first of the image. */
 static inline void
 window_span(const struct kernel_window *v, int64_t j, int64_t *from,
     int64_t *to, int64_t *first)
 {
-	const int64_t s = v->stride[1], off = j - v->pad[1];
+	const int64_t s = v->stride[1];
+	const int64_t off = j * window_dilation(v, 1) - v->pad[1];
 	int64_t lo = off < 0 ? (-off + s - 1) / s : 0;
 	int64_t hi = off < v->w ? (v->w - off + s - 1) / s : 0;
 

@@ -264,7 +264,7 @@ T_CASE(batch_norm_has_pytorchs_values)
 	float run_mean[] = { 0, 0 }, run_var[] = { 1, 1 }, mean[2], inv[2];
 	float y[6];
 	struct kernel_bnorm b = { 2, 1, 1e-5f, 0.1f, one, zero, run_mean,
-		run_var, mean, inv };
+		run_var, mean, inv, false };
 
 	kernel_bnorm(&b, 3, true, x, y);
 	for (int i = 0; i < 6; i++)
@@ -277,7 +277,7 @@ T_CASE(batch_norm_has_pytorchs_values)
 	static const float planes[] = { 1, 2, 4, 10, 20, 0 };
 	float m2[] = { 0, 0 }, v2[] = { 1, 1 };
 	b = (struct kernel_bnorm){ 2, 3, 1e-5f, 0.1f, one, zero, m2, v2, mean,
-		inv };
+		inv, false };
 	kernel_bnorm(&b, 1, true, planes, y);
 	for (int i = 0; i < 6; i++)
 		t_near(y[i], want[i % 3 * 2 + i / 3], 3e-7);
@@ -293,7 +293,7 @@ T_CASE(batch_norm_of_a_single_value_leaves_the_running_ones_alone)
 	const float x = 5, w = 2, bias = 3;
 	float rm = 0.5f, rv = 2, mean, inv, y;
 	struct kernel_bnorm b = { 1, 1, 1e-5f, 0.1f, &w, &bias, &rm, &rv,
-		&mean, &inv };
+		&mean, &inv, false };
 
 	kernel_bnorm(&b, 1, true, &x, &y);
 	t_check(y == 3 && rm == 0.5f && rv == 2);
@@ -308,7 +308,7 @@ T_CASE(batch_norm_keeps_its_digits_far_from_zero)
 	float rm = 0, rv = 1, mean, inv;
 	double sum = 0, sq = 0;
 	struct kernel_bnorm b = { 1, N, 1e-12f, 0.1f, &w, &bias, &rm, &rv,
-		&mean, &inv };
+		&mean, &inv, false };
 
 	for (int i = 0; i < N; i++)
 		x[i] = 1000 + 0.01f * rk_draw_normal(1, 1, 1, (uint64_t)i);

@@ -51,6 +51,7 @@ loops(int i)
 static void
 check_act(const struct kernel_loops *l, enum kernel_act f)
 {
+	const struct kernel_activation a_f = { .act = f };
 	enum { N = 4001 };
 	static float x[N], y[N], dy[N], dx[N];
 
@@ -59,8 +60,8 @@ check_act(const struct kernel_loops *l, enum kernel_act f)
 		dy[i] = i % 3 == 0 ? 1 : -0.5f;
 		dx[i] = 1;
 	}
-	l->act(f, x, y, N);
-	l->act_back(f, f == KERNEL_GELU ? x : y, dy, true, dx, N);
+	l->act(&a_f, x, y, N);
+	l->act_back(&a_f, f == KERNEL_GELU ? x : y, dy, true, dx, N);
 	for (int i = 0; i < N; i++) {
 		double a = fabs(x[i]);
 		/* gelu multiplies an absolute error of 1 + erf by x. */
@@ -68,10 +69,10 @@ check_act(const struct kernel_loops *l, enum kernel_act f)
 		t_near(dx[i], 1 + dy[i] * slope(f, x[i]), EPS * 4 * (1 + a));
 	}
 	/* In place, and without adding. */
-	l->act_back(f, f == KERNEL_GELU ? x : y, dy, false, dy, N);
+	l->act_back(&a_f, f == KERNEL_GELU ? x : y, dy, false, dy, N);
 	for (int i = 0; i < N; i++)
 		t_near(dy[i], dx[i] - 1, 2 * EPS);
-	l->act(f, x, x, N);
+	l->act(&a_f, x, x, N);
 	t_check(memcmp(x, y, sizeof(x)) == 0);
 }
 
@@ -90,8 +91,10 @@ T_CASE(activations_of_extremes)
 
 	for (int i = 0; i < 2 && loops(i) != NULL; i++)
 		for (int f = KERNEL_RELU; f <= KERNEL_TANH; f++) {
+			struct kernel_activation a = { .act =
+				(enum kernel_act)f };
 			float y[N];
-			loops(i)->act((enum kernel_act)f, x, y, N);
+			loops(i)->act(&a, x, y, N);
 			for (int k = 0; k < N; k++) {
 				double want = exact((enum kernel_act)f, x[k]);
 				if (isnan(x[k]))
