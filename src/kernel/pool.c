@@ -4,27 +4,40 @@
 #include <string.h>
 
 #include "rekindle/kernel.h"
+#include "loops.h"
+#include "plain.h"
 
 struct pool {
 	const struct kernel_window *v;
 	size_t planes, block;
+	size_t in, out;                 /* sizes of planes */
 	const float *x, *dy;
 	float *y, *dx;
 	int32_t *at;
 	const int32_t *from;
-	bool add;
+	bool adaptive, add;
 };
 
 typedef void plane_fn(const struct pool *p, size_t plane);
+
+static void
+run_planes(struct pool *p, size_t planes, size_t in, size_t out,
+    kernel_piece_fn *fn)
+{
+	p->planes = planes;
+	p->in = in;
+	p->out = out;
+	p->block = RK_MAX(16384 / in, 1u);
+	kernel_for((p->planes + p->block - 1) / p->block, fn, p);
+}
 
 static void
 run(struct pool *p, int64_t B, kernel_piece_fn *fn)
 {
 	const struct kernel_window *v = p->v;
 
-	p->planes = (size_t)(B * v->c);
-	p->block = (size_t)RK_MAX(16384 / (v->h * v->w), 1);
-	kernel_for((p->planes + p->block - 1) / p->block, fn, p);
+	run_planes(p, (size_t)(B * v->c), (size_t)(v->h * v->w),
+	    (size_t)(v->oh * v->ow), fn);
 }
 
 static void
@@ -36,15 +49,19 @@ planes(const struct pool *p, size_t piece, plane_fn *fn)
 		fn(p, i);
 }
 
-/* The part of the window at output o that lies inside the image. */
-static void
-inside(int64_t o, int64_t k, int64_t stride, int64_t pad, int64_t size,
-    int64_t *from, int64_t *to)
+int64_t
+kernel_window_places(int64_t size, int64_t k, int64_t stride, int64_t pad,
+    int64_t dilation, bool ceil)
 {
-	int64_t at = o * stride - pad;
+	const int64_t span = dilation * (k - 1) + 1;
+	const int64_t room = size + 2 * pad - span;
 
-	*from = RK_MAX(at, 0);
-	*to = RK_MIN(at + k, size);
+	if (room < 0)
+		return 0;
+	int64_t places = (room + (ceil ? stride - 1 : 0)) / stride + 1;
+	if (ceil && (places - 1) * stride >= size + pad)
+		places--;
+	return places;
 }
 
 /* i, or j when x[j] is larger or NaN; without a branch, which on the values of
@@ -62,9 +79,9 @@ static void
 max_plane_2x2(const struct pool *p, size_t plane)
 {
 	const struct kernel_window *v = p->v;
-	const float *x = p->x + plane * (size_t)(v->h * v->w);
-	float *restrict y = p->y + plane * (size_t)(v->oh * v->ow);
-	int32_t *restrict at = p->at + plane * (size_t)(v->oh * v->ow);
+	const float *x = p->x + plane * p->in;
+	float *restrict y = p->y + plane * p->out;
+	int32_t *restrict at = p->at + plane * p->out;
 	const int32_t w = (int32_t)v->w;
 
 	for (int64_t oy = 0; oy < v->oh; oy++)
@@ -82,33 +99,15 @@ static bool
 is_2x2(const struct kernel_window *v)
 {
 	return v->k[0] == 2 && v->k[1] == 2 && v->stride[0] == 2 &&
-	    v->stride[1] == 2 && v->pad[0] == 0 && v->pad[1] == 0;
+	    v->stride[1] == 2 && v->pad[0] == 0 && v->pad[1] == 0 &&
+	    2 * v->oh <= v->h && 2 * v->ow <= v->w;
 }
 
 static void
 max_plane(const struct pool *p, size_t plane)
 {
-	const struct kernel_window *v = p->v;
-	const float *x = p->x + plane * (size_t)(v->h * v->w);
-	float *y = p->y + plane * (size_t)(v->oh * v->ow);
-	int32_t *at = p->at + plane * (size_t)(v->oh * v->ow);
-	int64_t y0, y1, x0, x1;
-
-	for (int64_t oy = 0; oy < v->oh; oy++) {
-		inside(oy, v->k[0], v->stride[0], v->pad[0], v->h, &y0, &y1);
-		for (int64_t ox = 0; ox < v->ow; ox++) {
-			inside(ox, v->k[1], v->stride[1], v->pad[1], v->w,
-			    &x0, &x1);
-			int64_t best = y0 * v->w + x0;
-			for (int64_t i = y0; i < y1; i++)
-				for (int64_t j = i * v->w + x0;
-				    j < i * v->w + x1; j++)
-					if (x[j] > x[best] || x[j] != x[j])
-						best = j;
-			*y++ = x[best];
-			*at++ = (int32_t)best;
-		}
-	}
+	kernel_plain_max_pool(p->v, p->x + plane * p->in, p->y + plane * p->out,
+	    p->at + plane * p->out);
 }
 
 static void
@@ -130,24 +129,16 @@ kernel_max_pool(const struct kernel_window *v, int64_t B, const float *x,
 static void
 clear_plane(const struct pool *p, size_t plane)
 {
-	size_t n = (size_t)(p->v->h * p->v->w);
-
 	if (!p->add)
-		memset(p->dx + plane * n, 0, n * sizeof(float));
+		memset(p->dx + plane * p->in, 0, p->in * sizeof(float));
 }
 
 static void
 max_back_plane(const struct pool *p, size_t plane)
 {
-	const struct kernel_window *v = p->v;
-	const size_t n = (size_t)(v->oh * v->ow);
-	const float *dy = p->dy + plane * n;
-	const int32_t *from = p->from + plane * n;
-	float *dx = p->dx + plane * (size_t)(v->h * v->w);
-
 	clear_plane(p, plane);
-	for (size_t i = 0; i < n; i++)
-		dx[from[i]] += dy[i];
+	kernel_plain_max_pool_back(p->out, p->dy + plane * p->out,
+	    p->from + plane * p->out, p->dx + plane * p->in);
 }
 
 static void
@@ -164,38 +155,33 @@ kernel_max_pool_back(const struct kernel_window *v, int64_t B,
 	run(&p, B, max_back_piece);
 }
 
-/* Mean forward, and back: each pixel of a window gets its share of dy. */
+/* --- means ---------------------------------------------------------------- */
+
 static void
 avg_plane(const struct pool *p, size_t plane)
 {
-	const struct kernel_window *v = p->v;
-	const bool back = p->dx != NULL;
-	const size_t in = plane * (size_t)(v->h * v->w);
-	const size_t out = plane * (size_t)(v->oh * v->ow);
-	const float share = 1 / (float)(v->k[0] * v->k[1]);
-	int64_t y0, y1, x0, x1;
-
-	for (int64_t o = 0; o < v->oh * v->ow; o++) {
-		inside(o / v->ow, v->k[0], v->stride[0], v->pad[0], v->h, &y0,
-		    &y1);
-		inside(o % v->ow, v->k[1], v->stride[1], v->pad[1], v->w, &x0,
-		    &x1);
-		float sum = 0, dy = back ? p->dy[out + (size_t)o] * share : 0;
-		for (int64_t i = y0; i < y1; i++)
-			for (int64_t j = i * v->w + x0; j < i * v->w + x1; j++)
-				if (back)
-					p->dx[in + (size_t)j] += dy;
-				else
-					sum += p->x[in + (size_t)j];
-		if (!back)
-			p->y[out + (size_t)o] = sum * share;
-	}
+	kernel_plain_avg_pool(p->v, p->adaptive, p->x + plane * p->in,
+	    p->y + plane * p->out);
 }
 
 static void
 avg_piece(void *ctx, size_t i)
 {
 	planes(ctx, i, avg_plane);
+}
+
+static void
+avg_back_plane(const struct pool *p, size_t plane)
+{
+	clear_plane(p, plane);
+	kernel_plain_avg_pool_back(p->v, p->adaptive, p->dy + plane * p->out,
+	    p->dx + plane * p->in);
+}
+
+static void
+avg_back_piece(void *ctx, size_t i)
+{
+	planes(ctx, i, avg_back_plane);
 }
 
 void
@@ -206,17 +192,113 @@ kernel_avg_pool(const struct kernel_window *v, int64_t B, const float *x,
 	run(&p, B, avg_piece);
 }
 
-static void
-avg_back_piece(void *ctx, size_t i)
-{
-	planes(ctx, i, clear_plane);
-	planes(ctx, i, avg_plane);
-}
-
 void
 kernel_avg_pool_back(const struct kernel_window *v, int64_t B,
     const float *dy, bool add, float *dx)
 {
 	struct pool p = { .v = v, .dy = dy, .dx = dx, .add = add };
 	run(&p, B, avg_back_piece);
+}
+
+void
+kernel_adaptive_avg_pool(const struct kernel_window *v, int64_t B,
+    const float *x, float *y)
+{
+	struct pool p = { .v = v, .adaptive = true, .x = x, .y = y };
+	run(&p, B, avg_piece);
+}
+
+void
+kernel_adaptive_avg_pool_back(const struct kernel_window *v, int64_t B,
+    const float *dy, bool add, float *dx)
+{
+	struct pool p = { .v = v, .adaptive = true, .dy = dy, .dx = dx,
+		.add = add };
+	run(&p, B, avg_back_piece);
+}
+
+/* --- whole planes --------------------------------------------------------- */
+
+static void
+mean_plane(const struct pool *p, size_t plane)
+{
+	double sum = kernel_loops()->sum(p->x + plane * p->in, p->in);
+
+	p->y[plane] = (float)(sum / (double)p->in);
+}
+
+static void
+mean_piece(void *ctx, size_t i)
+{
+	planes(ctx, i, mean_plane);
+}
+
+void
+kernel_global_avg_pool(size_t n_planes, size_t n, const float *x, float *y)
+{
+	struct pool p = { .x = x, .y = y };
+	run_planes(&p, n_planes, n, 1, mean_piece);
+}
+
+static void
+mean_back_plane(const struct pool *p, size_t plane)
+{
+	const float d = p->dy[plane] / (float)p->in;
+	float *dx = p->dx + plane * p->in;
+
+	if (p->add)
+		for (size_t i = 0; i < p->in; i++)
+			dx[i] += d;
+	else
+		for (size_t i = 0; i < p->in; i++)
+			dx[i] = d;
+}
+
+static void
+mean_back_piece(void *ctx, size_t i)
+{
+	planes(ctx, i, mean_back_plane);
+}
+
+void
+kernel_global_avg_pool_back(size_t n_planes, size_t n, const float *dy,
+    bool add, float *dx)
+{
+	struct pool p = { .dy = dy, .add = add, .dx = dx };
+	run_planes(&p, n_planes, n, 1, mean_back_piece);
+}
+
+static void
+top_plane(const struct pool *p, size_t plane)
+{
+	const float *x = p->x + plane * p->in;
+	int32_t at = 0;
+
+	for (int32_t i = 1; i < (int32_t)p->in; i++)
+		at = larger(x, at, i);
+	p->y[plane] = x[at];
+	p->at[plane] = at;
+}
+
+static void
+top_piece(void *ctx, size_t i)
+{
+	planes(ctx, i, top_plane);
+}
+
+void
+kernel_global_max_pool(size_t n_planes, size_t n, const float *x, float *y,
+    int32_t *at)
+{
+	struct pool p = { .x = x, .y = y, .at = at };
+	must(n <= INT32_MAX);
+	run_planes(&p, n_planes, n, 1, top_piece);
+}
+
+void
+kernel_global_max_pool_back(size_t n_planes, size_t n, const float *dy,
+    const int32_t *at, bool add, float *dx)
+{
+	struct pool p = { .dy = dy, .from = at, .add = add, .dx = dx };
+	run_planes(&p, n_planes, n, 1, max_back_piece);
 }
