@@ -1,0 +1,185 @@
+/* Attention: gradients are slopes in double, and the product agrees with it. */
+#include "drop.h"
+#include "kernel_double.h"
+
+enum { B = 2, T = 5, HEADS = 2, W = 3, D = HEADS * W, N = B * T * D,
+	PROBS = B * HEADS * T * T };
+
+static struct both Q, K, V, DY;
+static double Y[N], P_[PROBS], FACTORS[PROBS], DQ[N], DK[N], DV[N];
+static float PF[PROBS], *MASK, MASKS[B * T];
+static struct kernel_drop DROP;
+static struct kernel_attention A = { .T = T, .D = D, .heads = HEADS };
+
+static double
+value(void)
+{
+	for (size_t i = 0; i < B * HEADS; i++) {
+		const size_t b = i / HEADS;
+		const size_t at = b * T * D + i % HEADS * W;
+		double_attention(T, D, W, Q.d + at, K.d + at, V.d + at,
+		    MASK ? MASK + b * T : NULL, FACTORS + i * T * T,
+		    P_ + i * T * T, Y + at);
+	}
+	return sum_of_products(Y, DY.d, N);
+}
+
+static void
+slopes(void)
+{
+	double s[T * T];
+
+	for (size_t i = 0; i < B * HEADS; i++) {
+		const size_t at = i / HEADS * T * D + i % HEADS * W;
+		double_attention_back(T, D, W, Q.d + at, K.d + at, V.d + at,
+		    FACTORS + i * T * T, P_ + i * T * T, DY.d + at, false,
+		    DQ + at, DK + at, DV + at, s);
+	}
+}
+
+static float *
+scratch(void)
+{
+	return xcalloc(kernel_attention_scratch(&A), sizeof(float));
+}
+
+static void
+run_forward(float *y, bool add)
+{
+	float *s = scratch();
+
+	(void)add;
+	kernel_attention(&A, B, Q.f, K.f, V.f, MASK, PF, y, s);
+	free(s);
+}
+
+static void
+run_inference(float *y, bool add)
+{
+	float *s = scratch();
+
+	(void)add;
+	kernel_attention(&A, B, Q.f, K.f, V.f, MASK, NULL, y, s);
+	free(s);
+}
+
+static float OTHER[2][N];
+
+#define GRADIENT(NAME, DQP, DKP, DVP)                                     \
+	static void                                                       \
+	run_##NAME(float *out, bool add)                                  \
+	{                                                                 \
+		float *s = scratch();                                     \
+		kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f,     \
+		    add, DQP, add, DKP, add, DVP, s);                     \
+		free(s);                                                  \
+	}
+GRADIENT(dq, out, OTHER[0], OTHER[1])
+GRADIENT(dk, OTHER[0], out, OTHER[1])
+GRADIENT(dv, OTHER[0], OTHER[1], out)
+
+/* q, k and v are one value: so are their gradients. */
+static void
+run_one(float *dx, bool add)
+{
+	float *s = scratch();
+
+	kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f, add, dx, true,
+	    dx, true, dx, s);
+	free(s);
+}
+
+static void
+check_attention(float *mask, float p)
+{
+	float m[PROBS];
+	double sum[N];
+
+	Q = both(N, 1);
+	K = both(N, 2);
+	V = both(N, 3);
+	DY = both(N, 4);
+	MASK = mask;
+	DROP = (struct kernel_drop){ .p = p, .seed = 3, .a = 4, .b = 5,
+		.from = 77 };
+	A.drop = p > 0 ? &DROP : NULL;
+	kernel_drop_factors(&DROP, 0, PROBS, m);
+	for (size_t i = 0; i < PROBS; i++)
+		FACTORS[i] = p > 0 ? (double)m[i] : 1;
+	(void)value();
+	slopes();
+	check_slopes("dq", Q.d, N, DQ, value);
+	check_slopes("dk", K.d, N, DK, value);
+	check_slopes("dv", V.d, N, DV, value);
+	(void)value();
+	/* Sums of T or W products, scaled by at most 1 / (1 - p). */
+	check_float("y", Y, N, 16 * EPS, false, run_forward);
+	check_near("P", PF, NULL, P_, PROBS, 8 * EPS);
+	check_float("dq", DQ, N, 16 * EPS, true, run_dq);
+	check_float("dk", DK, N, 16 * EPS, true, run_dk);
+	check_float("dv", DV, N, 16 * EPS, true, run_dv);
+	for (size_t i = 0; i < N; i++)
+		sum[i] = DQ[i] + DK[i] + DV[i];
+	check_float("dx", sum, N, 32 * EPS, true, run_one);
+	check_float("without P", Y, N, 16 * EPS, false, run_inference);
+	both_free(&Q);
+	both_free(&K);
+	both_free(&V);
+	both_free(&DY);
+}
+
+T_CASE(attention_and_its_gradients)
+{
+	check_attention(NULL, 0);
+	check_attention(NULL, 0.4f);
+}
+
+T_CASE(attention_with_keys_left_out)
+{
+	for (int i = 0; i < B * T; i++)
+		MASKS[i] = i % 3 != 0;
+	check_attention(MASKS, 0);
+	check_attention(MASKS, 0.4f);
+	/* One sample has no key at all. */
+	for (int i = T; i < B * T; i++)
+		MASKS[i] = 0;
+	check_attention(MASKS, 0);
+	for (size_t i = T * D; i < N; i++)
+		t_check(Y[i] == 0 && DQ[i] == 0 && DK[i] == 0 && DV[i] == 0);
+}
+
+T_CASE(a_row_that_is_all_masked_gives_zero)
+{
+	static const float v[] = { 5, 7 }, mask[] = { 0, 0 };
+	struct kernel_attention a = { .T = 2, .D = 1, .heads = 1 };
+	float y[2] = { 9, 9 }, p[4], dq[2], dk[2], dv[2];
+	float *s = xcalloc(kernel_attention_scratch(&a), sizeof(*s));
+
+	kernel_attention(&a, 1, v, v, v, mask, p, y, s);
+	t_check(y[0] == 0 && y[1] == 0);
+	kernel_attention_back(&a, 1, v, v, v, p, v, false, dq, false, dk, false,
+	    dv, s);
+	for (int i = 0; i < 2; i++)
+		t_check(dq[i] == 0 && dk[i] == 0 && dv[i] == 0);
+	free(s);
+}
+
+/* The second sample alone, at its place in the batch, is what it is there. */
+T_CASE(a_part_of_a_batch_drops_what_the_whole_drops)
+{
+	float whole[N], part[N];
+
+	Q = both(N, 1);
+	DROP = (struct kernel_drop){ .p = 0.4f, .seed = 3, .a = 4, .b = 5 };
+	A.drop = &DROP;
+	float *s = scratch();
+	kernel_attention(&A, B, Q.f, Q.f, Q.f, NULL, NULL, whole, s);
+	DROP.from = HEADS * T * T;
+	kernel_attention(&A, 1, Q.f + T * D, Q.f + T * D, Q.f + T * D, NULL,
+	    NULL, part, s);
+	t_check(memcmp(whole + T * D, part, T * D * sizeof(float)) == 0);
+	free(s);
+	both_free(&Q);
+}
+
+T_MAIN
