@@ -1,93 +1,180 @@
 /*
  * Losses, a row at a time.  What each row gives is stored, and the rows are
  * added up in their order, in double.
+ *
+ * Cross entropy of plain classes and squares have vector loops (or nearly so);
+ * the rest is in plain_rows.inc.
  */
+#include <string.h>
+
 #include "rekindle/kernel.h"
 #include "loops.h"
+#include "plain.h"
 
 struct losses {
+	const struct kernel_loss *l;
 	size_t rows, block;
 	const float *z, *t;
 	const int32_t *y;
-	struct kernel_ce ce;
+	double norm;
+	bool add;
 	float *d;
 	double *loss, *right;           /* [rows] each */
 };
 
-/* Some thousands of logits a piece. */
-static double
-run(struct losses *l, kernel_piece_fn *fn, int64_t *right)
+/* Nothing is lost by a row whose class is ignored. */
+static bool
+ignored(const struct losses *s, size_t r)
 {
+	return s->l->ignoring && s->l->kind == KERNEL_CROSS_ENTROPY &&
+	    s->t == NULL && s->y[r] == s->l->ignore;
+}
+
+static void
+ignore_row(const struct losses *s, size_t r)
+{
+	const size_t n = (size_t)s->l->n;
+
+	if (s->d != NULL && !s->add)
+		memset(s->d + r * n, 0, n * sizeof(*s->d));
+	s->loss[r] = s->right[r] = 0;
+}
+
+/* Class weights scale a row, unless smoothing spreads it over classes. */
+static bool
+is_simple(const struct losses *s)
+{
+	return s->l->kind == KERNEL_CROSS_ENTROPY && s->t == NULL && !s->add &&
+	    (s->l->weight == NULL || s->l->smoothing == 0);
+}
+
+static void
+simple_row(const struct losses *s, size_t r)
+{
+	const struct kernel_loss *l = s->l;
+	const size_t n = (size_t)l->n;
+	const float w = l->weight != NULL ? l->weight[s->y[r]] : 1;
+	struct kernel_ce ce = { l->n, l->smoothing,
+		w * (1.0f / (float)s->norm) };
+	bool right;
+
+	s->loss[r] = (double)w * kernel_loops()->cross_entropy(s->z + r * n,
+	    &ce, s->y[r], s->d ? s->d + r * n : NULL, &right);
+	s->right[r] = right;
+}
+
+static void
+squares_row(const struct losses *s, size_t r)
+{
+	const size_t n = (size_t)s->l->n;
+	const float two = 2 * (1.0f / (float)s->norm) / (float)n;
+	const float *z = s->z + r * n, *t = s->t + r * n;
+	double sum = 0;
+	size_t at = 0;
+
+	for (size_t j = 0; j < n; j++) {
+		float e = z[j] - t[j];
+		sum += (double)e * e;
+		if (s->d != NULL && s->add)
+			s->d[r * n + j] += two * e;
+		else if (s->d != NULL)
+			s->d[r * n + j] = two * e;
+		if (z[j] > z[at])
+			at = j;
+	}
+	s->loss[r] = sum / (double)n;
+	s->right[r] = s->y != NULL && (size_t)s->y[r] == at;
+}
+
+static void
+plain_row(const struct losses *s, size_t r)
+{
+	const size_t n = (size_t)s->l->n;
+	bool right;
+
+	s->loss[r] = kernel_plain_loss(s->l, s->z + r * n,
+	    s->t ? s->t + r * n : NULL, s->y ? s->y[r] : -1, 1 / s->norm,
+	    s->add, s->d ? s->d + r * n : NULL, &right);
+	s->right[r] = right;
+}
+
+static void
+rows_piece(void *ctx, size_t i)
+{
+	const struct losses *s = ctx;
+	const size_t end = RK_MIN((i + 1) * s->block, s->rows);
+
+	for (size_t r = i * s->block; r < end; r++) {
+		if (ignored(s, r)) {
+			ignore_row(s, r);
+			continue;
+		}
+		if (s->l->kind == KERNEL_CROSS_ENTROPY && s->t == NULL)
+			must(s->y[r] >= 0 && s->y[r] < s->l->n);
+		if (is_simple(s))
+			simple_row(s, r);
+		else if (s->l->kind == KERNEL_SQUARES)
+			squares_row(s, r);
+		else
+			plain_row(s, r);
+	}
+}
+
+double
+kernel_loss(const struct kernel_loss *l, size_t rows, const float *z,
+    const float *t, const int32_t *y, bool add, float *dz, double *scratch,
+    int64_t *right)
+{
+	struct losses s = { .l = l, .rows = rows, .z = z, .t = t, .y = y,
+		.norm = l->norm > 0 ? l->norm : (double)rows, .add = add,
+		.d = dz, .loss = scratch, .right = scratch + rows };
 	double sum = 0, hits = 0;
 
-	l->block = (size_t)RK_MAX(4096 / l->ce.classes, 1);
-	kernel_for((l->rows + l->block - 1) / l->block, fn, l);
-	for (size_t r = 0; r < l->rows; r++) {
-		sum += l->loss[r];
-		hits += l->right[r];
+	must(t != NULL || (l->kind == KERNEL_CROSS_ENTROPY && y != NULL));
+	/* Some thousands of logits a piece. */
+	s.block = (size_t)RK_MAX(4096 / l->n, 1);
+	kernel_for((rows + s.block - 1) / s.block, rows_piece, &s);
+	for (size_t r = 0; r < rows; r++) {
+		sum += s.loss[r];
+		hits += s.right[r];
 	}
 	if (right != NULL)
 		*right = (int64_t)hits;
 	return sum;
 }
 
-static void
-cross_entropy_piece(void *ctx, size_t i)
+double
+kernel_loss_weight(const struct kernel_loss *l, size_t rows, const int32_t *y,
+    int64_t *counted)
 {
-	const struct losses *l = ctx;
-	const size_t n = (size_t)l->ce.classes;
-	const size_t end = RK_MIN((i + 1) * l->block, l->rows);
+	double sum = 0;
+	int64_t n = 0;
 
-	for (size_t r = i * l->block; r < end; r++) {
-		bool right;
-		must(l->y[r] >= 0 && (size_t)l->y[r] < n);
-		l->loss[r] = kernel_loops()->cross_entropy(l->z + r * n,
-		    &l->ce, l->y[r], l->d ? l->d + r * n : NULL, &right);
-		l->right[r] = right;
+	for (size_t r = 0; r < rows; r++) {
+		if (l->ignoring && y[r] == l->ignore)
+			continue;
+		must(y[r] >= 0 && y[r] < l->n);
+		sum += l->weight != NULL ? (double)l->weight[y[r]] : 1;
+		n++;
 	}
+	if (counted != NULL)
+		*counted = n;
+	return sum;
 }
 
 double
 kernel_cross_entropy(size_t rows, int64_t n, const float *z, const int32_t *y,
     double smoothing, float *d, double *scratch, int64_t *right)
 {
-	struct losses l = { .rows = rows, .z = z, .y = y, .d = d,
-		.ce = { n, smoothing, 1.0f / (float)rows },
-		.loss = scratch, .right = scratch + rows };
-	return run(&l, cross_entropy_piece, right);
-}
-
-static void
-squares_piece(void *ctx, size_t i)
-{
-	const struct losses *l = ctx;
-	const size_t n = (size_t)l->ce.classes;
-	const size_t end = RK_MIN((i + 1) * l->block, l->rows);
-	const float two = 2 * l->ce.scale / (float)n;
-
-	for (size_t r = i * l->block; r < end; r++) {
-		const float *z = l->z + r * n, *t = l->t + r * n;
-		double sum = 0;
-		size_t at = 0;
-		for (size_t j = 0; j < n; j++) {
-			float e = z[j] - t[j];
-			sum += (double)e * e;
-			if (l->d != NULL)
-				l->d[r * n + j] = two * e;
-			if (z[j] > z[at])
-				at = j;
-		}
-		l->loss[r] = sum / (double)n;
-		l->right[r] = l->y != NULL && (size_t)l->y[r] == at;
-	}
+	struct kernel_loss l = { .kind = KERNEL_CROSS_ENTROPY, .n = n,
+		.smoothing = smoothing };
+	return kernel_loss(&l, rows, z, NULL, y, false, d, scratch, right);
 }
 
 double
 kernel_squares(size_t rows, int64_t n, const float *z, const float *t,
     const int32_t *y, float *d, double *scratch, int64_t *right)
 {
-	struct losses l = { .rows = rows, .z = z, .t = t, .y = y, .d = d,
-		.ce = { n, 0, 1.0f / (float)rows },
-		.loss = scratch, .right = scratch + rows };
-	return run(&l, squares_piece, right);
+	struct kernel_loss l = { .kind = KERNEL_SQUARES, .n = n };
+	return kernel_loss(&l, rows, z, t, y, false, d, scratch, right);
 }
