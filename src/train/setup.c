@@ -73,9 +73,8 @@ data_bytes(const struct data_set *d)
 {
 	if (d == NULL)
 		return 0;
-	uint64_t sample = (uint64_t)d->width *
-	    (d->bytes != NULL ? 1 : sizeof(float));
-	return (uint64_t)d->n * (sample + sizeof(int32_t) + sizeof(float));
+	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
+	    sizeof(float));
 }
 
 static int
@@ -169,10 +168,19 @@ check_labels(struct run *r)
 	return true;
 }
 
+/* Networks take floats. */
+static bool
+check_numbers(struct run *r)
+{
+	return r->train->tokens == NULL || run_fail(r, "bad_spec", true,
+	    "data.train is of tokens, which are whole numbers, and the "
+	    "networks of this version take floats");
+}
+
 bool
 run_measure(struct run *r, struct run_memory *m)
 {
-	return set_lengths(r) && estimate(r, m);
+	return check_numbers(r) && set_lengths(r) && estimate(r, m);
 }
 
 /* The arrays that a batch is gathered into, beside the network's input. */
