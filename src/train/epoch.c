@@ -41,27 +41,36 @@ must_hurry(const struct run *r, int64_t begun_ms, int64_t done, int64_t all)
 	return left > (double)may;
 }
 
+int64_t
+score_batch(struct run *r, const struct data_set *d, int64_t at,
+    struct tally *t)
+{
+	const int64_t rows = RK_MIN(r->batch, d->n - at);
+	struct nn_result res;
+
+	for (int64_t i = 0; i < rows; i++)
+		r->which[i] = at + i;
+	load_batch(r, d, rows);
+	nn_forward(r->nn, rows, false, 0, 0);
+	nn_loss(r->nn, rows, r->classes, r->targets, &res);
+	t->loss += res.loss_sum;
+	t->correct += res.correct;
+	t->samples += rows;
+	return rows;
+}
+
 /* Sums in the samples' order; false when there is no time for it. */
 static bool
 evaluate(struct run *r, struct tally *t)
 {
 	const struct data_set *d = r->valid;
 	const int64_t begun_ms = mono_ms();
-	struct nn_result res;
 
 	*t = (struct tally){0};
-	for (int64_t at = 0; at < d->n; at += r->batch) {
-		const int64_t rows = RK_MIN(r->batch, d->n - at);
+	for (int64_t at = 0; at < d->n;) {
 		if (must_hurry(r, begun_ms, at, d->n))
 			return false;
-		for (int64_t i = 0; i < rows; i++)
-			r->which[i] = at + i;
-		load_batch(r, d, rows);
-		nn_forward(r->nn, rows, false, 0, 0);
-		nn_loss(r->nn, rows, r->classes, r->targets, &res);
-		t->loss += res.loss_sum;
-		t->correct += res.correct;
-		t->samples += rows;
+		at += score_batch(r, d, at, t);
 		loop_tick(r, true);
 	}
 	return true;

@@ -30,7 +30,8 @@ run_open_data(struct run *r, struct start *start)
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)
 		return refuse_data(r, rc, &why);
-	bool ok = held_out_choose(r, start, r->o->plan && warm_wanted(r));
+	const bool asks = r->o->plan || r->o->evaluate != NULL;
+	bool ok = held_out_choose(r, start, asks && warm_wanted(r));
 	if (ok)
 		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
 		    &why);
