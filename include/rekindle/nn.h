@@ -1,17 +1,19 @@
 /*
- * nn - a network: a graph of ops over tensors, built once, run many times.
+ * nn - a network: a graph of ops over named values, compiled once into
+ * programs that run many times.
  *
- * nn_build() turns a model's specification into nodes in topological order,
- * checks every shape, plans the memory and allocates one arena; after that
- * nothing is allocated.  Parameters lie in one array, their gradients in
- * another of the same layout, buffers (batch norm's running statistics) in a
- * third, so the optimiser, the checkpoint and the digest see flat memory.
- * Activations live in a planned arena: a value's place is reused after its last
- * reader, in forward and backward.
+ * nn_build() turns a model's specification into layers (an architecture is a
+ * list of them), the layers into a graph of nodes whose shapes are checked, and
+ * the graph into two programs of instructions: TRAIN (forward, loss, backward
+ * towards what is trained) and INFER.  A plan gives each value, gradient and
+ * saved thing a place in one arena; after that nothing is allocated.
+ * Parameters lie in one array, their gradients in another of the same layout,
+ * buffers (batch norm's running statistics) in a third, so the optimiser, the
+ * checkpoint and the digest see flat memory.
  *
- * An op is a row of the table in src/nn/ops.h: shape, plan, forward, backward.
- * Shape refuses with both numbers in the sentence; forward allocates nothing;
- * backward adds, never assigns.
+ * src/nn/graph.h has the graph, ops.h what an op is, program.h the programs.
+ * A program is a pure function of the specification, of what is trained and of
+ * the shapes; the bits of a step depend on it and on the arithmetic alone.
  */
 #ifndef REKINDLE_NN_H
 #define REKINDLE_NN_H
@@ -20,42 +22,71 @@
 
 struct nn;
 
+/* What a value is made of; both take four bytes. */
+enum nn_dtype { NN_F32, NN_I32 };
+
 /* A named part of the parameter array or of the buffer array. */
 struct nn_tensor {
 	const char *name;               /* "fc1.weight" */
 	int ndim;
-	int64_t d[4];
+	int64_t d[SPEC_MAX_DIMS];
 	int64_t count;
 	int64_t offset;                 /* in floats from the array's start */
 	float *value;
 	float *grad;                    /* NULL for a buffer */
 	bool is_buffer;
+	bool trained;                   /* it gets a gradient */
 };
 
 /*
- * Build for batches of up to `batch` samples of shape d[ndim] (without the
- * batch).  mlp names its layers fc1, fc2, ...; lenet5 (LeCun et al. 1998 as
- * usual today: conv1 6@5x5 padding 2, pool 2, conv2 16@5x5, pool 2, fc1 120,
- * fc2 84, fc3 classes, ReLU) conv1, conv2, fc1..fc3.  mlp and a leading linear
- * layer flatten their input.  RK_EINVAL: which layer, which numbers.
- * RK_ENOMEM: it would need more than memory_limit bytes (why has both), or the
- * system has none.
+ * What is wanted.  `batch` rows make a step, at most `micro` of them go through
+ * the network at a time (0: all).
  */
-enum rk_err nn_build(struct nn **np, const struct spec_model *m,
-    const struct spec_loss *loss, int ndim, const int64_t *d, int64_t batch,
-    uint64_t memory_limit, struct rk_why *why) RK_MUSTCHECK;
+struct nn_want {
+	const struct spec_model *model;
+	const struct spec_loss *loss;
+	enum nn_dtype dtype;            /* of the data */
+	int ndim;                       /* shape of one sample; 0: the model's */
+	int64_t d[SPEC_MAX_DIMS];       /* own (`input`)                       */
+	int64_t batch, micro;
+	uint64_t memory_limit;          /* bytes */
+	/* Is this tensor trained?  NULL: all are. */
+	bool (*trains)(void *ctx, const char *tensor);
+	void *ctx;
+	/* For tests: each storage at a place of its own; dead ones filled with
+	 * NaN; kinks replaced (relu, relu6, hard_swish by silu, hard_sigmoid by
+	 * sigmoid, max pools by average pools). */
+	bool apart, poison, smooth;
+};
+
+/*
+ * RK_EINVAL: which layer, which numbers.  RK_ENOMEM: it would need more than
+ * memory_limit bytes (why has both), or the system has none.  On RK_OK *np is
+ * the caller's.
+ */
+enum rk_err nn_build(struct nn **np, const struct nn_want *w,
+    struct rk_why *why) RK_MUSTCHECK;
 void nn_free(struct nn *n);                     /* NULL is fine */
 
-/* Bytes that nn_build would take (arena, parameters, gradients), before
- * anything is allocated; the same refusals as nn_build.  A convolution needs
- * some for each thread of the team there is when this is called. */
-enum rk_err nn_estimate(const struct spec_model *m,
-    const struct spec_loss *loss, int ndim, const int64_t *d, int64_t batch,
-    uint64_t *bytes, int64_t *nparams, struct rk_why *why) RK_MUSTCHECK;
+/* The same without any memory for values: sizes can be asked for, and
+ * nn_describe(); not to be run. */
+enum rk_err nn_outline(struct nn **np, const struct nn_want *w,
+    struct rk_why *why) RK_MUSTCHECK;
 
-/* Initial values, a pure function of (seed, tensor's name, element): PyTorch's
- * for linear and conv, U(+-1/sqrt(fan_in)) for weight and bias; batch norm 1
- * and 0; running mean 0, variance 1.  One tensor: nn_init_one. */
+/* Bytes by kind.  A convolution needs some of the arena for each thread of the
+ * team there is when the network is made. */
+struct nn_sizes {
+	int64_t parameters;             /* how many */
+	int64_t trained;                /* ... of them get gradients */
+	uint64_t parameter_bytes, gradient_bytes, buffer_bytes;
+	uint64_t arena_bytes;           /* values, gradients of values, scratch */
+	uint64_t total_bytes;           /* UINT64_MAX: cannot be counted */
+	double multiply_adds;           /* of a sample, forward */
+};
+void nn_sizes(const struct nn *n, struct nn_sizes *s);
+
+/* Initial values, a pure function of (seed, tensor's name, element), by
+ * model.init; src/nn/init.c has the formulas. */
 void nn_init(struct nn *n, uint64_t seed);
 void nn_init_one(struct nn *n, uint64_t seed, const struct nn_tensor *t);
 
@@ -66,35 +97,77 @@ float *nn_params(struct nn *n, int64_t *count);
 float *nn_grads(struct nn *n);
 float *nn_buffers(struct nn *n, int64_t *count);
 
-int64_t nn_outputs(const struct nn *n);         /* width of the last layer */
-float *nn_input(struct nn *n);                  /* [batch, ...] to fill */
-const float *nn_output(const struct nn *n);     /* after forward: logits */
+int64_t nn_outputs(const struct nn *n);         /* logits of a sample */
+int64_t nn_micro(const struct nn *n);           /* rows at a time */
+enum nn_dtype nn_input_dtype(const struct nn *n);
+/* [micro, ...] to fill before a forward, which does not write to it. */
+float *nn_input(struct nn *n);
+int32_t *nn_input_ids(struct nn *n);            /* the same place, NN_I32 */
+/* Of the last forward: the logits; and outputs by their names (NULL: there is
+ * no such one), `count` numbers a sample. */
+const float *nn_output(const struct nn *n);
+const float *nn_output_named(const struct nn *n, const char *name,
+    int64_t *count);
+
+/* Ids of an input against the tables that it chooses from: the first of `rows`
+ * x width that is out of range, RK_EINVAL with its row and both numbers. */
+enum rk_err nn_check_ids(const struct nn *n, const int32_t *ids, int64_t rows,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * Forward over the first `rows` samples.  train: batch statistics and dropout,
- * whose masks are drawn from (seed, step, op); else running statistics, none.
+ * A part of a step: `rows` samples in the input, which are number `first` and
+ * on of the `all` that make the step.  Random draws are keyed by (seed, step,
+ * layer, row of the whole step), so that without accumulation first is 0 and
+ * all is rows.
  */
-void nn_forward(struct nn *n, int64_t rows, bool train, uint64_t seed,
-    int64_t step);
+struct nn_step {
+	int64_t rows, first, all;
+	uint64_t seed;
+	int64_t step;
+	/* What the gradient of the summed loss is divided by: nn_loss_weight()
+	 * of all rows of the step; 0: `all`. */
+	double norm;
+};
 
-/* Loss over the rows of the last forward: mean of cross entropy (classes y) or
- * mean squared error (targets t, [rows, outputs], mean over all elements), and
- * how many rows have their largest logit at y. */
+/* May so many rows be trained on?  RK_EINVAL: a batch norm would have one value
+ * to normalise. */
+enum rk_err nn_may_train(const struct nn *n, int64_t rows,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Forward; train: batch statistics and dropout; else the running ones, none. */
+void nn_forward(struct nn *n, const struct nn_step *s, bool train);
+
+/*
+ * Loss over the rows of the last forward (classes y, or targets t [rows,
+ * outputs]), and how many rows have their largest logit at y.  The losses'
+ * formulas are in kernel.h.
+ */
 struct nn_result {
-	double loss_sum;                /* loss * rows */
+	double loss_sum;                /* over the rows */
+	double weight;                  /* that it is divided by for a mean:
+	                                   rows, or by class weights */
 	int64_t correct;
 };
-void nn_loss(struct nn *n, int64_t rows, const int32_t *y, const float *t,
+/* The weight of rows with these classes, before there is a forward. */
+double nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows);
+/* Is it anything but the number of rows? */
+bool nn_loss_weighs(const struct nn *n);
+void nn_loss(struct nn *n, const int32_t *y, const float *t,
     struct nn_result *r);
 
 /* After nn_loss, which must follow a forward with train: gradients of the mean
- * loss, added to nn_grads().  nn_zero_grads() is free: it only notes that the
- * gradients count as zero, and nn_backward then writes where it would have
- * added, so between the two the array holds old numbers. */
-void nn_backward(struct nn *n, int64_t rows);
+ * loss of the whole step, added to nn_grads().  nn_zero_grads() is free: it
+ * only notes that the gradients count as zero, and nn_backward then writes
+ * where it would have added, so between the two the array holds old numbers. */
+void nn_backward(struct nn *n);
 void nn_zero_grads(struct nn *n);
 
 /* The layers, shapes and parameter counts, as lines for people. */
 void nn_describe(const struct nn *n, struct strbuf *out);
+/* The layers of the model, architectures written out: {input, layers, outputs,
+ * init}, which is a model of the same program; a new reference. */
+json_t *nn_layers(const struct nn *n);
+/* SHA-256 over what is computed: of TRAIN and INFER. */
+void nn_digest(const struct nn *n, char hex[RK_SHA256_HEX]);
 
 #endif

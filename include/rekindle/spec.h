@@ -21,15 +21,19 @@
  *	hold             false
  *	retries          3; 0 to 100: crashes in a row before it has failed
  *	model            *
- *	model.arch       mlp | lenet5         (* this or model.layers)
- *	model.sizes      mlp: * [inputs, hidden..., outputs], 2 to 64 of 1 to
- *	                 2^24; at most SPEC_MAX_PARAMS parameters in all
- *	model.activation mlp: relu | gelu | sigmoid | tanh; relu
- *	model.classes    lenet5: outputs, 2 to 2^20; 10
- *	model.input      layers: shape of one sample, 1 to 4 of 1 to 2^24, e.g.
- *	                 [1, 28, 28]; from the data
- *	model.layers     1 to 1024 of {type: ..., name: ...}, see enum
- *	                 spec_layer_type
+ *	model.arch       one of archs.def (* this or model.layers), with the
+ *	                 fields of its family: mlp takes sizes * [inputs,
+ *	                 hidden..., outputs], at most SPEC_MAX_PARAMS
+ *	                 parameters in all
+ *	model.input      shape of one sample, 1 to 4 of 1 to 2^24, e.g. [1, 28,
+ *	                 28]; from the data
+ *	model.layers     1 to SPEC_MAX_LAYERS of {type: ..., name: ..., inputs:
+ *	                 [...]} and the fields that ops.def has for the type,
+ *	                 or of groups {repeat: N, name: P, layers: [...]}, see
+ *	                 struct spec_layer
+ *	model.outputs    {NAME: LAYER}, see struct spec_output; {}
+ *	model.init       how parameters begin: torch | paddle | bert, see
+ *	                 src/nn/init.c; torch, of arch bert bert
  *	model.checkpoint the warm start; none.  A safetensors file by its path,
  *	                 file: or another address (see below), or
  *	                 job://ID/CHECKPOINT (latest, best, step:N or a name)
@@ -40,12 +44,19 @@
  *	                 to 2^40; 0 in the struct: not said
  *	training.steps   0 to 2^40; 0: as many as the epochs have
  *	training.batch_size  64; 1 to 2^20
+ *	training.micro_batch_size  0: all; to 2^20: at most so many samples go
+ *	                 through the network at a time; the gradients of a batch
+ *	                 are added up (gradient accumulation).  Batch norm sees
+ *	                 each part by itself
  *	training.drop_last   false: the last, smaller batch of an epoch is used
  *	training.shuffle     true
  *	training.seed    1; 0 to 2^53
- *	training.loss    {type: cross_entropy | mse, label_smoothing: 0 to <1};
- *	                 cross_entropy, which alone takes the latter, and needs
- *	                 at least 2 outputs
+ *	training.loss    {type: cross_entropy | mse | binary_cross_entropy | l1
+ *	                 | smooth_l1}; cross_entropy, which needs at least 2
+ *	                 outputs and takes label_smoothing (0 to <1; 0),
+ *	                 class_weights (a list, one a class; none) and
+ *	                 ignore_index (a label that counts for nothing; none);
+ *	                 smooth_l1 takes beta (1)
  *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; adam;
  *	                 see struct spec_optim
  *	training.schedule    see struct spec_schedule; constant
@@ -104,10 +115,14 @@
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H
 
+#include <math.h>
+
 #include "rekindle/json.h"
 
 #define SPEC_MAX_BYTES   (1u << 20)     /* of the text of a job */
-#define SPEC_MAX_LAYERS  1024
+#define SPEC_MAX_LAYERS  4096            /* with each `repeat` written out */
+#define SPEC_MAX_INPUTS  64             /* of a layer */
+#define SPEC_MAX_NESTED  4              /* `repeat` in `repeat` */
 #define SPEC_MAX_SIZES   64
 #define SPEC_MAX_WIDTH   (1 << 24)
 /* Parameters a network may have in all; 2^31 floats are 8 GiB, 32 with Adam. */
@@ -115,62 +130,165 @@
 #define SPEC_MAX_DIMS    4
 #define SPEC_MAX_POINTS  64             /* milestones of a schedule */
 #define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
-#define SPEC_MAX_FILES   16             /* of one source */
 
-enum spec_arch { SPEC_ARCH_LAYERS, SPEC_ARCH_MLP, SPEC_ARCH_LENET5 };
+/* --- the model: tables of ops and of architectures ------------------------ */
 
-enum spec_activation {
-	SPEC_RELU, SPEC_GELU, SPEC_SIGMOID, SPEC_TANH
+/* Defaults that are no number: see ops.def. */
+#define SPEC_MUST      NAN
+#define SPEC_AS_KERNEL INFINITY
+#define SPEC_ABOVE     1                /* lo itself is refused */
+#define SPEC_BELOW     2                /* hi itself is refused */
+
+enum spec_op {
+#define OP(op, min, max, text) SPEC_OP_##op,
+#include "rekindle/ops.def"
+	SPEC_OP_COUNT
+};
+#define SPEC_OP_V1 (SPEC_OP_tanh + 1)   /* those before are of version 1 */
+
+/* struct spec_op_linear { int64_t out; bool bias; char *tied; ...}, and so on:
+ * the settings of each op, filled from a job with their defaults. */
+#define OP(op, min, max, text)                  struct spec_op_##op {
+#define INT(op, key, since, def, lo, hi)        int64_t key;
+#define REAL(op, key, since, def, lo, hi, ends) double key;
+#define BOOL(op, key, since, def)               bool key;
+#define PAIR(op, key, since, def, lo, hi)       int key[2];
+#define WORD(op, key, since, def, words)        int key;
+#define INTS(op, key, since, min, max, lo, hi)  \
+	struct { int64_t v[max]; int n; } key;
+#define NODE(op, key, since)                    char *key;
+#define END(op)                                 char none; };
+#include "rekindle/ops.def"
+union spec_op_fields {
+#define OP(op, min, max, text)                  struct spec_op_##op op;
+#include "rekindle/ops.def"
 };
 
-/* `type:` in a job                     what else the layer takes             */
-enum spec_layer_type {
-	SPEC_L_LINEAR,          /* linear      out*, bias true                */
-	SPEC_L_CONV2D,          /* conv2d      out*, kernel*, stride 1, padding 0,
-	                           bias true; kernel, stride, padding are a number
-	                           or [height, width]; at most 1024 each      */
-	SPEC_L_MAX_POOL2D,      /* max_pool2d  kernel*, stride kernel, padding 0,
-	                           at most half of the kernel                 */
-	SPEC_L_AVG_POOL2D,      /* avg_pool2d  the same; padding counts as zeros,
-	                           as PyTorch's count_include_pad=True        */
-	SPEC_L_BATCH_NORM,      /* batch_norm  eps 1e-5, momentum 0.1 (PyTorch's
-	                           sense: running += 0.1 * (batch - running)) */
-	SPEC_L_DROPOUT,         /* dropout     p 0.5                          */
-	SPEC_L_FLATTEN,         /* flatten                                    */
-	SPEC_L_RELU, SPEC_L_GELU, SPEC_L_SIGMOID, SPEC_L_TANH,
-	SPEC_L_COUNT
+enum spec_arch {
+	SPEC_ARCH_LAYERS,               /* model.layers: one's own */
+#define ARCH(id, word, family) SPEC_ARCH_##id,
+#include "rekindle/archs.def"
+	SPEC_ARCH_COUNT
+};
+enum spec_family {
+	SPEC_FAMILY_NONE,
+#define FAMILY(family) SPEC_FAMILY_##family,
+#include "rekindle/archs.def"
+	SPEC_FAMILY_COUNT
+};
+#define FAMILY(family)                          struct spec_arch_##family {
+#define INT(op, key, since, def, lo, hi)        int64_t key;
+#define REAL(op, key, since, def, lo, hi, ends) double key;
+#define BOOL(op, key, since, def)               bool key;
+#define WORD(op, key, since, def, words)        int key;
+#define INTS(op, key, since, min, max, lo, hi)  \
+	struct { int64_t v[max]; int n; } key;
+#define END(op)                                 char none; };
+#include "rekindle/archs.def"
+union spec_arch_fields {
+#define FAMILY(family) struct spec_arch_##family family;
+#include "rekindle/archs.def"
 };
 
+/* A row of either table. */
+enum spec_kind {
+	SPEC_KIND_INT, SPEC_KIND_REAL, SPEC_KIND_BOOL, SPEC_KIND_PAIR,
+	SPEC_KIND_WORD, SPEC_KIND_INTS, SPEC_KIND_NODE
+};
+struct spec_field {
+	const char *key;                /* NULL: behind the last */
+	enum spec_kind kind;
+	int since;
+	size_t at;                      /* in its struct */
+	double def, lo, hi;
+	int ends, min, max;             /* SPEC_ABOVE ...; of a list */
+	const char *words;              /* "torch|paddle" */
+};
+struct spec_form {
+	const char *word;               /* "conv2d"; of a family: its name */
+	const char *text;
+	int min, max;                   /* inputs of an op */
+	const struct spec_field *fields;
+};
+extern const struct spec_form spec_ops[SPEC_OP_COUNT];
+extern const struct spec_form spec_families[SPEC_FAMILY_COUNT];
+extern const char *const spec_op_words[SPEC_OP_COUNT + 1];
+/* [0] is "layers" */
+extern const char *const spec_arch_words[SPEC_ARCH_COUNT + 1];
+enum spec_family spec_family_of(enum spec_arch a);
+
+/* All fields of an op at their defaults (0 and NULL where there is none). */
+void spec_op_defaults(enum spec_op op, union spec_op_fields *u);
+/* A word's number in "torch|paddle", or -1. */
+int spec_word(const char *words, const char *word);
+
+/*
+ * A layer: an op, its settings and where its inputs come from.  In a job its
+ * name is its place in the list, from 0, unless said; layer L of copy i of a group P
+ * is called P.i.L, and an input that is asked for there is looked for in the
+ * copy first, then in the lists around it.  In a list that has only the ops of
+ * version 1 and no inputs, a flatten NAME.flatten is put before a linear layer
+ * NAME where more than rows may come: version 1 had none.  name is 1 to
+ * SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and so
+ * on.  inputs are names of layers before it, or "input", what the data give
+ * (where no layer is called so); none: the layer before, or the input.
+ */
+#define SPEC_NAME_MAX 200
+#define SPEC_INPUT    "input"
 struct spec_layer {
-	enum spec_layer_type type;
-	char *name;             /* prefix of its tensors, as a job's name, no two
-	                           alike; the index unless said, as in
-	                           PyTorch's Sequential: "0.weight"           */
-	int64_t out;
-	int kernel[2], stride[2], padding[2];   /* height, width */
-	bool bias;
-	double eps, momentum, p;
+	enum spec_op type;
+	char *name;
+	char **inputs;
+	int ninputs;
+	union spec_op_fields u;
+	char *path;                     /* in the job, for messages; or NULL */
 };
+void spec_layer_free(struct spec_layer *l);     /* what it holds, not itself */
+
+/* `outputs: {NAME: LAYER}`: values that have a name outside.  The loss reads
+ * "logits", which is the last layer where it is not said. */
+#define SPEC_MAX_OUTPUTS 16
+#define SPEC_LOGITS      "logits"
+struct spec_output {
+	char *name, *layer;
+};
+
+enum spec_init { SPEC_INIT_TORCH, SPEC_INIT_PADDLE, SPEC_INIT_BERT };
 
 struct spec_model {
 	enum spec_arch arch;
-	int64_t sizes[SPEC_MAX_SIZES];
-	int nsizes;
-	enum spec_activation activation;
-	int64_t classes;
+	union spec_arch_fields u;       /* of arch's family */
 	int64_t input[SPEC_MAX_DIMS];
-	int ninput;             /* 0: as the data are */
-	struct spec_layer *layers;
+	int ninput;                     /* 0: from the data */
+	struct spec_layer *layers;      /* of SPEC_ARCH_LAYERS */
 	int nlayers;
-	char *checkpoint;       /* NULL: none */
+	struct spec_output outputs[SPEC_MAX_OUTPUTS];
+	int noutputs;
+	enum spec_init init;
+	char *checkpoint;               /* NULL: cold start */
 	bool strict;
 };
+/* A list of layers as it stands in a job's normal form; a new reference. */
+json_t *spec_layers_json(const struct spec_layer *layers, int n);
 
-enum spec_loss_type { SPEC_CROSS_ENTROPY, SPEC_MSE };
+/* kernel.h has the formulas.  Those of regression compare with the label as a
+ * number, or over several outputs with a 1 at the label's place; so does
+ * binary_cross_entropy, which takes logits. */
+enum spec_loss_type {
+	SPEC_CROSS_ENTROPY, SPEC_MSE, SPEC_BINARY_CROSS_ENTROPY, SPEC_L1,
+	SPEC_SMOOTH_L1
+};
+#define SPEC_MAX_WEIGHTS 65536
 struct spec_loss {
 	enum spec_loss_type type;
-	double label_smoothing;
+	double label_smoothing;         /* cross_entropy: these four */
+	double *class_weights;          /* one a class, or NULL */
+	int nweights;
+	bool ignoring;
+	int64_t ignore_index;           /* this class counts for nothing */
+	double beta;                    /* smooth_l1 */
 };
+bool spec_loss_is_regression(enum spec_loss_type t);
 
 enum spec_optim_type { SPEC_SGD, SPEC_ADAM, SPEC_ADAMW, SPEC_RMSPROP };
 /* Names and defaults are PyTorch's; given alone, a `type` is required.
@@ -240,7 +358,7 @@ enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
 struct spec_training {
 	char *resume_from;
 	int64_t epochs, steps;
-	int64_t batch_size;
+	int64_t batch_size, micro_batch_size;
 	bool drop_last, shuffle;
 	uint64_t seed;
 	struct spec_loss loss;
@@ -258,20 +376,9 @@ struct spec_training {
  *	            negative from the end), header auto | true | false,
  *	            delimiter "," (or ; | : tab space); all other columns are
  *	            features
- *	type: cifar path * (or address, or a list of 1 to 16, one behind the other;
- *	            binary records, plain or gzip), classes 10 | 100 (10): the form
- *	            of the records, label fine | coarse (fine; of classes 100,
- *	            where coarse makes 20 classes).  A sample is [3, 32, 32]
- *	type: synthetic  no files: samples * (1 to 2^31) that are drawn, seed 1 (0
- *	            to 2^53), classes 10 (2 to 2^20), and one of
- *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
- *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up what
- *	                       is shorter) to below vocabulary * (2 to 2^24)
- * data.h has the formats, and what is drawn.
  */
-enum spec_source_type { SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC };
+enum spec_source_type { SPEC_IDX, SPEC_CSV };
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
-enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
 struct spec_source {
 	enum spec_source_type type;
 	char *images, *labels;          /* idx */
@@ -280,26 +387,15 @@ struct spec_source {
 	int64_t label_index;
 	enum spec_header header;
 	char delimiter;
-	char *files[SPEC_MAX_FILES];    /* cifar */
-	int nfiles;
-	enum spec_label label;
-	int64_t classes;                /* cifar, synthetic */
-	int64_t shape[SPEC_MAX_DIMS];   /* synthetic: this ... */
-	int ndim;
-	int64_t tokens, vocabulary;     /* ... or that; 0: not this */
-	int64_t samples;
-	uint64_t seed;
 };
 
 /*
- *	none        the numbers as they are; the default for synthetic, and all
- *	            that tokens take
- *	scale       pixels / 255, then (x - mean) / std where these are given; the
- *	            default for idx and cifar.  mean, std: a number, or one a
+ *	none        the numbers as they are
+ *	scale       idx: pixels / 255, then (x - mean) / std where these are
+ *	            given; the default for idx.  mean, std: a number, or one a
  *	            channel (0 and 1 where only the other is given); not for csv
- *	standard    per feature (csv), per channel (cifar) or over all numbers (idx,
- *	            synthetic): mean 0, standard deviation 1 over the training
- *	            samples; the default for csv
+ *	standard    per feature (csv) or over all pixels (idx): mean 0, standard
+ *	            deviation 1 over the training samples; the default for csv
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -429,22 +525,11 @@ enum rk_err spec_check_files(const struct spec *s, bool absolute,
 
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
-/* The files of a job's data, paths and addresses: the fields that name them, in
- * the order of the manual ("data.train.path", or "data.train.path[1]" of a list),
- * and the spec's own texts, which may be replaced.  How many there are. */
-#define SPEC_FILES (2 * SPEC_MAX_FILES)
-#define SPEC_FIELD_MAX 40
-struct spec_file {
-	char field[SPEC_FIELD_MAX];
-	char **name;
-};
-size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
-/* Addresses of a job with the fields they are in; one that two fields have is
- * there twice.  Texts are the spec's.  How many there are. */
-#define SPEC_ADDRESSES (SPEC_FILES + 1)
+/* Those of a job with the fields they are in; one that two fields have is there
+ * twice.  Texts are the spec's.  How many there are. */
+#define SPEC_ADDRESSES 7
 struct spec_address {
-	char field[SPEC_FIELD_MAX];
-	const char *uri;
+	const char *field, *uri;
 };
 size_t spec_addresses(const struct spec *s,
     struct spec_address v[SPEC_ADDRESSES]);
@@ -471,12 +556,9 @@ enum rk_err spec_checkpoint_name_ok(const char *name,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* Words of the enums, for messages and normal forms. */
-extern const char *const spec_layer_words[SPEC_L_COUNT + 1];
-extern const char *const spec_activation_words[];
 extern const char *const spec_optim_words[];
 extern const char *const spec_schedule_words[];
 extern const char *const spec_on_resume_words[];        /* [0]: "start" */
 extern const char *const spec_exact_words[];
-extern const char *const spec_label_words[];
 
 #endif

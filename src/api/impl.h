@@ -443,6 +443,8 @@ route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 extern const char openapi_schemas[], openapi_spec_schemas[];    /* YAML */
+/* model_schemas.c: what of a job's model is made from tables. */
+void openapi_put_model(json_t *schemas);
 json_t *openapi_tree(void);             /* the whole document */
 
 #endif

@@ -315,6 +315,7 @@ openapi_tree(void)
 	of_spec = yaml(openapi_spec_schemas);
 	must(json_object_update(schemas, of_spec) == 0);
 	json_decref(of_spec);
+	openapi_put_model(schemas);
 	put(parts, "schemas", schemas);
 	put(doc, "components", parts);
 	return doc;

@@ -4,168 +4,224 @@
 
 #include "ops.h"
 
-static enum rk_err
-add_layer(struct nn *n, const struct spec_layer *l, const char *path,
-    struct rk_why *why)
+/* Without data, what the first layers want: whole numbers where one reads ids
+ * from the input. */
+static enum nn_dtype
+dtype_of(const struct nn_want *w, const struct spec_layer *layers, int n)
 {
-	const int last = n->nnodes - 1;
-
-	must((int)l->type >= 0 && l->type < SPEC_L_COUNT);
-	/* A relu right behind a product is done while the product's tile is in
-	 * the cache. */
-	if (l->type == SPEC_L_RELU && last >= 0 &&
-	    n->nodes[last].op->takes_relu && !n->nodes[last].fused) {
-		n->nodes[last].fused = true;
-		n->nodes[last].act = KERNEL_RELU;
-		return RK_OK;
+	if (w->ndim > 0)
+		return w->dtype;
+	for (int i = 0; i < n; i++) {
+		const struct spec_layer *l = &layers[i];
+		const unsigned ids = nn_ops[l->type]->ids;
+		if (i == 0 && l->ninputs == 0 && (ids & 1))
+			return NN_I32;
+		for (int k = 0; k < l->ninputs; k++)
+			if ((ids >> k & 1) &&
+			    strcmp(l->inputs[k], SPEC_INPUT) == 0)
+				return NN_I32;
 	}
-	struct nn_node *nd = nn_add_node(n, nn_ops[l->type], l, l->name, path,
-	    n->nvals - 1);
-	enum rk_err rc = nd->op->shape(n, nd, why);
+	return NN_F32;
+}
+
+/* An mlp says how many inputs it has: as many as a sample has values. */
+static enum rk_err
+check_sizes(struct nn_want *w, struct rk_why *why)
+{
+	const struct spec_model *m = w->model;
+	const int64_t first = m->u.mlp.sizes.v[0];
+	char text[NN_SHAPE];
+	int64_t width;
+
+	if (m->arch != SPEC_ARCH_mlp)
+		return RK_OK;
+	if (w->ndim == 0 && m->ninput == 0) {
+		w->ndim = 1;
+		w->d[0] = first;
+	}
+	if (w->ndim == 0 || (nn_product(w->ndim, w->d, NN_MAX_VALUE, &width) &&
+	    width == first))
+		return RK_OK;
+	return rk_refuse_at(why, "model.sizes", "begins with %lld inputs, but "
+	    "a sample has %s values", (long long)first,
+	    nn_shape_text(text, sizeof(text), w->ndim, w->d));
+}
+
+static enum rk_err
+make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
+{
+	struct nn_want own = *w;
+	struct spec_layer *layers;
+	int count;
+
+	enum rk_err rc = check_sizes(&own, why);
+	if (rc == RK_OK)
+		rc = nn_arch_layers(w->model, &layers, &count, why);
 	if (rc != RK_OK)
 		return rc;
-	struct nn_value *y = &n->vals[nd->out];
-	y->wants_grad = nd->nparams > 0;
-	for (int k = 0; k < nd->nin; k++)
-		y->wants_grad |= n->vals[nd->in[k]].wants_grad;
+	if (w->smooth)
+		nn_pass_smooth(layers, count);
+	own.dtype = dtype_of(w, layers, count);
+	rc = nn_graph_make(&n->g, layers, count, &own, why);
+	if (rc != RK_OK)
+		return rc;
+	nn_pass_fold(&n->g);
+	nn_pass_wants(&n->g, w);
 	return RK_OK;
 }
 
-/* The shape that the first layer sees: the data's, or the model's own for
- * layers, if it has as many values. */
 static enum rk_err
-add_input(struct nn *n, const struct spec_model *m, int ndim, const int64_t *d,
-    struct rk_why *why)
+make_loss(struct nn *n, const struct spec_loss *l, struct rk_why *why)
 {
-	char text[NN_SHAPE], want[NN_SHAPE], most[RK_HUMAN];
-	int64_t count, asked;
+	static const enum kernel_loss_kind kinds[] = {
+		[SPEC_CROSS_ENTROPY] = KERNEL_CROSS_ENTROPY,
+		[SPEC_MSE] = KERNEL_SQUARES,
+		[SPEC_BINARY_CROSS_ENTROPY] = KERNEL_BINARY,
+		[SPEC_L1] = KERNEL_L1,
+		[SPEC_SMOOTH_L1] = KERNEL_SMOOTH_L1,
+	};
+	const int64_t outputs = nn_outputs(n);
 
-	must(ndim >= 1 && ndim <= SPEC_MAX_DIMS);
-	if (!nn_product(ndim, d, NN_MAX_VALUE, &count))
-		return rk_refuse_at(why, "data.train", "a sample has %s "
-		    "values, at most %s", nn_shape_text(text, sizeof(text),
-		    ndim, d), rk_group_digits(most, NN_MAX_VALUE));
-	if (m->arch == SPEC_ARCH_LAYERS && m->ninput > 0) {
-		if (!nn_product(m->ninput, m->input, NN_MAX_VALUE, &asked) ||
-		    asked != count)
-			return rk_refuse_at(why, "model.input", "is %s, but a "
-			    "sample of the data is %s",
-			    nn_shape_text(want, sizeof(want), m->ninput,
-			    m->input), nn_shape_text(text, sizeof(text), ndim,
-			    d));
-		ndim = m->ninput;
-		d = m->input;
-	}
-	nn_add_value(n, -1, ndim, d)->count = count;
+	n->loss = (struct kernel_loss){ .kind = kinds[l->type], .n = outputs,
+		.smoothing = l->label_smoothing, .ignoring = l->ignoring,
+		.ignore = (int32_t)l->ignore_index, .beta = l->beta };
+	if (l->nweights == 0)
+		return RK_OK;
+	if (l->nweights != outputs)
+		return rk_refuse_at(why, "training.loss.class_weights", "has "
+		    "%d numbers, and the network has %lld outputs",
+		    l->nweights, (long long)outputs);
+	n->class_weights = xcalloc((size_t)outputs, sizeof(float));
+	for (int64_t i = 0; i < outputs; i++)
+		n->class_weights[i] = (float)l->class_weights[i];
+	n->loss.weight = n->class_weights;
 	return RK_OK;
 }
 
+/* The programs and how much memory they take; nothing is allocated for values.
+ * On failure *np is NULL. */
 static enum rk_err
-add_layers(struct nn *n, const struct spec_model *m,
-    const struct spec_layer *layers, int count, struct rk_why *why)
-{
-	for (int i = 0; i < count; i++) {
-		char path[64];
-		if (m->arch == SPEC_ARCH_LAYERS)
-			snprintf(path, sizeof(path), "model.layers[%d]", i);
-		else
-			snprintf(path, sizeof(path), "model");
-		enum rk_err rc = add_layer(n, &layers[i], path, why);
-		if (rc != RK_OK)
-			return rc;
-	}
-	if (n->nparam == 0)
-		return rk_refuse_at(why, "model.layers",
-		    "of these %d no layer has parameters to train", count);
-	return RK_OK;
-}
-
-/* The graph without memory.  On failure *np is NULL. */
-static enum rk_err
-make_graph(struct nn **np, const struct spec_model *m,
-    const struct spec_loss *loss, int ndim, const int64_t *d, int64_t batch,
-    struct rk_why *why)
+make(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {
 	struct nn *n = xcalloc(1, sizeof(*n));
-	struct spec_layer *layers = NULL;
-	int count = 0;
 
 	*np = NULL;
-	n->batch = batch;
-	n->loss = *loss;
-	must(batch >= 1);
-	enum rk_err rc = add_input(n, m, ndim, d, why);
-	if (rc == RK_OK)
-		rc = nn_zoo_layers(m, ndim, d, &layers, &count, why);
-	if (rc == RK_OK)
-		rc = add_layers(n, m, layers, count, why);
-	nn_zoo_free(layers, count);
-	for (int i = 0; i < n->nnodes; i++)
-		n->nodes[i].l.name = n->nodes[i].name;
-	if (rc == RK_OK && !nn_plan(n))
+	must(w->batch >= 1);
+	n->batch = w->batch;
+	n->poison = w->poison;
+	enum rk_err rc = make_graph(n, w, why);
+	if (rc != RK_OK) {
+		free(n);
+		return rc;
+	}
+	n->micro = n->g.micro;
+	rc = make_loss(n, w->loss, why);
+	if (rc != RK_OK) {
+		nn_free(n);
+		return rc;
+	}
+	for (int i = 0; i < n->g.nnodes; i++)
+		n->scratch_floats = RK_MAX(n->scratch_floats,
+		    n->g.nodes[i].scratch);
+	if (!nn_emit(&n->train, &n->g, true) ||
+	    !nn_emit(&n->infer, &n->g, false) ||
+	    !nn_plan(&n->train, w->apart) || !nn_plan(&n->infer, w->apart) ||
+	    !rk_mul((size_t)n->g.vals[0].count, (size_t)n->micro,
+	    &n->input_floats)) {
 		rc = rk_refuse_at(why, "training.batch_size", "is %lld, which "
 		    "needs more memory than can be counted for this network",
-		    (long long)batch);
-	if (rc != RK_OK)
+		    (long long)w->batch);
 		nn_free(n);
-	else
-		*np = n;
-	return rc;
+		return rc;
+	}
+	n->arena_floats = RK_MAX(n->train.arena_floats,
+	    n->infer.arena_floats);
+	*np = n;
+	return RK_OK;
 }
 
-/* All that it takes, in bytes; UINT64_MAX if that cannot be said. */
 static uint64_t
-size_of(const struct nn *n)
+bytes_of(size_t floats, bool *ok)
 {
-	size_t floats = n->arena_floats, bytes;
+	size_t bytes = 0;
 
-	if (!rk_add(floats, n->scratch_floats, &floats) ||
-	    !rk_add(floats, 2 * (size_t)n->nparam, &floats) ||
-	    !rk_add(floats, (size_t)n->nbuffer, &floats) ||
-	    !rk_add(floats, 4 * (size_t)n->batch, &floats) ||
-	    !rk_mul(floats, sizeof(float), &bytes))
-		return UINT64_MAX;
+	*ok &= rk_mul(floats, sizeof(float), &bytes);
 	return bytes;
 }
 
-enum rk_err
-nn_estimate(const struct spec_model *m, const struct spec_loss *loss, int ndim,
-    const int64_t *d, int64_t batch, uint64_t *bytes, int64_t *nparams,
-    struct rk_why *why)
+void
+nn_sizes(const struct nn *n, struct nn_sizes *s)
 {
-	struct nn *n;
-	enum rk_err rc = make_graph(&n, m, loss, ndim, d, batch, why);
+	size_t values = n->arena_floats;
+	bool ok = true;
 
-	if (rc != RK_OK)
-		return rc;
-	*bytes = size_of(n);
-	*nparams = n->nparam;
-	nn_free(n);
-	return RK_OK;
+	*s = (struct nn_sizes){ .parameters = n->g.nparam };
+	ok &= rk_add(values, n->scratch_floats, &values) &&
+	    rk_add(values, n->input_floats, &values) &&
+	    rk_add(values, 4 * (size_t)n->micro, &values);
+	s->arena_bytes = bytes_of(values, &ok);
+	s->parameter_bytes = s->gradient_bytes =
+	    bytes_of((size_t)n->g.nparam, &ok);
+	s->buffer_bytes = bytes_of((size_t)n->g.nbuffer, &ok);
+	s->total_bytes = s->arena_bytes;
+	ok &= rk_add(s->total_bytes, s->parameter_bytes +
+	    s->gradient_bytes + s->buffer_bytes, &s->total_bytes);
+	if (!ok)
+		s->total_bytes = UINT64_MAX;
+	for (int i = 0; i < n->g.nparams; i++)
+		if (n->g.params[i].t.trained)
+			s->trained += n->g.params[i].t.count;
+	for (int i = 0; i < n->g.nnodes; i++)
+		s->multiply_adds += n->g.nodes[i].madds;
 }
 
-/* Point everything to its place. */
-static void
-wire_up(struct nn *n)
+enum rk_err
+nn_outline(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {
-	for (int i = 0; i < n->nvals; i++) {
-		struct nn_value *v = &n->vals[i];
-		v->p = n->arena + n->bufs[v->buf].at;
-		if (v->gbuf >= 0)
-			v->g = n->arena + n->bufs[v->gbuf].at;
+	return make(np, w, why);
+}
+
+/* --- memory --------------------------------------------------------------- */
+
+static float *
+slot_at(const struct nn_program *p, int slot)
+{
+	return slot >= 0 ? p->slots[slot].p : NULL;
+}
+
+/* Point every operand of every instruction to its place. */
+static void
+wire_up(struct nn *n, struct nn_program *p)
+{
+	for (int i = 0; i < p->nslots; i++) {
+		struct nn_slot *s = &p->slots[i];
+		const struct nn_storage *st = &p->storages[s->storage];
+		s->p = st->outside ? n->input : n->arena + st->at;
 	}
-	for (int i = 0; i < n->nnodes; i++)
-		if (n->nodes[i].saved_buf >= 0)
-			n->nodes[i].saved_p = n->arena +
-			    n->bufs[n->nodes[i].saved_buf].at;
-	for (int i = 0; i < n->nparams; i++) {
-		struct nn_tensor *t = &n->params[i].t;
-		t->value = n->param_array + t->offset;
-		t->grad = n->grad_array + t->offset;
+	for (int i = 0; i < p->ninstrs; i++) {
+		struct nn_instr *in = &p->instrs[i];
+		for (int k = 0; k < in->nin; k++) {
+			in->x[k] = slot_at(p, in->xs[k]);
+			in->dx[k] = slot_at(p, in->dxs[k]);
+		}
+		in->y = slot_at(p, in->ys);
+		in->dy = slot_at(p, in->dys);
+		in->saved = slot_at(p, in->saved_s);
+		in->scratch = n->scratch;
 	}
-	for (int i = 0; i < n->nbuffers; i++) {
-		struct nn_tensor *t = &n->buffers[i].t;
-		t->value = n->buffer_array + t->offset;
+}
+
+static void
+wire_tensors(struct nn_graph *g, float *params, float *grads, float *buffers)
+{
+	for (int i = 0; i < g->nparams; i++) {
+		struct nn_tensor *t = &g->params[i].t;
+		t->value = params + t->offset;
+		t->grad = grads + t->offset;
+	}
+	for (int i = 0; i < g->nbuffers; i++) {
+		struct nn_tensor *t = &g->buffers[i].t;
+		t->value = buffers + t->offset;
 	}
 }
 
@@ -176,33 +232,33 @@ allocate(struct nn *n)
 
 	n->arena = kernel_alloc(n->arena_floats * f);
 	n->scratch = kernel_alloc(n->scratch_floats * f);
-	n->param_array = kernel_alloc((size_t)n->nparam * f);
-	n->grad_array = kernel_alloc((size_t)n->nparam * f);
-	n->buffer_array = kernel_alloc((size_t)n->nbuffer * f);
-	n->row_scratch = kernel_alloc(2 * (size_t)n->batch * sizeof(double));
-	return n->arena != NULL && n->scratch != NULL &&
+	n->input = kernel_alloc(n->input_floats * f);
+	n->param_array = kernel_alloc((size_t)n->g.nparam * f);
+	n->grad_array = kernel_alloc((size_t)n->g.nparam * f);
+	n->buffer_array = kernel_alloc((size_t)n->g.nbuffer * f);
+	n->row_scratch = kernel_alloc(2 * (size_t)n->micro * sizeof(double));
+	return n->arena != NULL && n->scratch != NULL && n->input != NULL &&
 	    n->param_array != NULL && n->grad_array != NULL &&
 	    n->buffer_array != NULL && n->row_scratch != NULL;
 }
 
 enum rk_err
-nn_build(struct nn **np, const struct spec_model *m,
-    const struct spec_loss *loss, int ndim, const int64_t *d, int64_t batch,
-    uint64_t memory_limit, struct rk_why *why)
+nn_build(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {
 	char need[RK_HUMAN], have[RK_HUMAN];
+	struct nn_sizes s;
 	struct nn *n;
-	enum rk_err rc = make_graph(&n, m, loss, ndim, d, batch, why);
+	enum rk_err rc = make(&n, w, why);
 
 	*np = NULL;
 	if (rc != RK_OK)
 		return rc;
-	const uint64_t bytes = size_of(n);
-	rk_human_bytes(need, bytes);
-	if (bytes > memory_limit) {
+	nn_sizes(n, &s);
+	rk_human_bytes(need, s.total_bytes);
+	if (s.total_bytes > w->memory_limit) {
 		(void)rk_refuse_at(why, "resources.memory", "the network needs "
 		    "%s, more than the %s it may have", need,
-		    rk_human_bytes(have, memory_limit));
+		    rk_human_bytes(have, w->memory_limit));
 		nn_free(n);
 		return RK_ENOMEM;
 	}
@@ -212,7 +268,9 @@ nn_build(struct nn **np, const struct spec_model *m,
 		nn_free(n);
 		return RK_ENOMEM;
 	}
-	wire_up(n);
+	wire_up(n, &n->train);
+	wire_up(n, &n->infer);
+	wire_tensors(&n->g, n->param_array, n->grad_array, n->buffer_array);
 	nn_zero_grads(n);
 	*np = n;
 	return RK_OK;
@@ -227,22 +285,14 @@ nn_free(struct nn *n)
 		return;
 	kernel_free(n->arena, n->arena_floats * f);
 	kernel_free(n->scratch, n->scratch_floats * f);
-	kernel_free(n->param_array, (size_t)n->nparam * f);
-	kernel_free(n->grad_array, (size_t)n->nparam * f);
-	kernel_free(n->buffer_array, (size_t)n->nbuffer * f);
-	kernel_free(n->row_scratch, 2 * (size_t)n->batch * sizeof(double));
-	for (int i = 0; i < n->nnodes; i++) {
-		free(n->nodes[i].name);
-		free(n->nodes[i].path);
-	}
-	for (int i = 0; i < n->nparams; i++)
-		free((char *)(uintptr_t)n->params[i].t.name);
-	for (int i = 0; i < n->nbuffers; i++)
-		free((char *)(uintptr_t)n->buffers[i].t.name);
-	free(n->vals);
-	free(n->nodes);
-	free(n->params);
-	free(n->buffers);
-	free(n->bufs);
+	kernel_free(n->input, n->input_floats * f);
+	kernel_free(n->param_array, (size_t)n->g.nparam * f);
+	kernel_free(n->grad_array, (size_t)n->g.nparam * f);
+	kernel_free(n->buffer_array, (size_t)n->g.nbuffer * f);
+	kernel_free(n->row_scratch, 2 * (size_t)n->micro * sizeof(double));
+	free(n->class_weights);
+	nn_program_fini(&n->train);
+	nn_program_fini(&n->infer);
+	nn_graph_fini(&n->g);
 	free(n);
 }

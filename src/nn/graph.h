@@ -1,11 +1,11 @@
 /*
- * graph - the network inside nn: values and the nodes that make them, in the
- * order in which they are computed.
+ * graph - the network inside nn: nodes in the order in which they are computed,
+ * and the values between them.
  *
- * Node i runs at time i forward and at time 2N - i backward, the loss at time
- * N, so that one line of time covers a step.  A buffer is a piece of the arena
- * with the first and the last time at which somebody reads or writes it; two
- * buffers may lie in the same place when their times do not meet (plan.c).
+ * A value has the shape of one sample; the batch is the dimension before.  A
+ * node has an op, its settings, the values it reads and the one it makes, and
+ * the parameters and buffers it owns or borrows.  pass_*.c work on it before a
+ * program is made of it.
  */
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H
@@ -13,8 +13,7 @@
 #include "rekindle/kernel.h"
 #include "rekindle/nn.h"
 
-#define NN_MAX_IN     2
-#define NN_MAX_PARAMS 2                 /* of a node; the same for buffers */
+#define NN_MAX_PARAMS 4                 /* of a node; the same for buffers */
 
 /* Elements of one sample's value at any place of a network. */
 #define NN_MAX_VALUE ((int64_t)INT32_MAX)
@@ -22,126 +21,124 @@
 struct nn_op;
 
 struct nn_value {
+	enum nn_dtype dtype;
 	int ndim;
-	int64_t d[4];                   /* of one sample */
+	int64_t d[SPEC_MAX_DIMS];
 	int64_t count;
 	int maker;                      /* node; -1: the input */
-	int nreaders, last_reader;      /* nodes */
+	int nusers;                     /* nodes, and outputs by name */
 	bool wants_grad;
-	int buf, gbuf;                  /* in nn->bufs; -1: none */
-	float *p, *g;
-	bool fresh;                     /* g is still to be written */
 };
 
 struct nn_node {
 	const struct nn_op *op;
-	struct spec_layer l;            /* its settings; name is borrowed */
-	char *name, *path;              /* "conv1"; its place in the job */
-	int in[NN_MAX_IN], nin, out;    /* values */
-	enum kernel_act act;            /* its function, or one on top */
-	bool fused;                     /* a relu after it was folded in */
-	int param[NN_MAX_PARAMS], nparams;      /* in nn->params */
-	int buffer[NN_MAX_PARAMS], nbuffers;    /* in nn->buffers */
+	const union spec_op_fields *u;  /* of graph->layers */
+	const char *name;               /* "conv1" */
+	char *path;                     /* its place in the job */
+	int *in, nin, out;              /* values */
+	bool dead;                      /* folded into another */
+	bool fused;                     /* a relu behind it was folded in */
+	int param[NN_MAX_PARAMS], nparams;      /* in graph->params */
+	int buffer[NN_MAX_PARAMS], nbuffers;    /* in graph->buffers */
 	struct kernel_window win;
-	int64_t saved;                  /* floats kept until backward */
+	int64_t saved;                  /* floats a sample kept for backward */
+	int64_t saved_once;             /* ... and floats in all */
 	size_t scratch;                 /* floats, during one call */
-	int saved_buf;
-	float *saved_p;
+	double madds;                   /* multiply-adds of a sample */
 	uint32_t stream;                /* of its random draws */
 };
 
-/* A tensor, how it begins, and whether its gradient is still to be written. */
+/* How a tensor begins; see init.c. */
+enum nn_fill { NN_FILL_VALUE, NN_FILL_WEIGHT, NN_FILL_BIAS, NN_FILL_TABLE };
+
 struct nn_param {
 	struct nn_tensor t;             /* first: see nn_init_one() */
-	double bound;                   /* uniform in +-bound; if that is 0, */
-	double fill;                    /* this */
-	bool fresh;
+	enum nn_fill fill;
+	double value;                   /* of NN_FILL_VALUE */
+	int64_t fan_in, fan_out;
+	int64_t zero_row;               /* of a table; -1: none */
 };
 
-struct nn_buf {
-	size_t floats, at;
-	int first, last;
-	bool fixed;                     /* in-place ops must not write here */
+/* A name's number: names.c.  Texts are borrowed. */
+struct nn_names {
+	struct nn_named {
+		const char *name;
+		int is;
+	} *v;
+	size_t n, room;
 };
+int nn_names_find(const struct nn_names *m, const char *name);  /* or -1 */
+void nn_names_add(struct nn_names *m, const char *name, int is);
 
-struct nn {
+struct nn_graph {
+	struct spec_layer *layers;      /* what it is made of; owned */
+	int nlayers;
 	struct nn_value *vals;
-	struct nn_node *nodes;
+	struct nn_node *nodes;          /* one a layer */
 	struct nn_param *params, *buffers;
-	struct nn_buf *bufs;
-	int nvals, nnodes, nparams, nbuffers, nbufs;
+	int nvals, nnodes, nparams, nbuffers;
 	int64_t nparam, nbuffer;        /* floats */
-
-	int64_t batch;
-	struct spec_loss loss;
-	size_t arena_floats, scratch_floats;
-	float *arena, *param_array, *grad_array, *buffer_array, *scratch;
-	double *row_scratch;            /* [2 * batch], for the loss */
-
-	/* The step that is going on. */
-	int64_t rows, step;
-	bool train, have_loss;
-	uint64_t seed;
+	struct nn_names by_tensor, by_layer;
+	int logits;                     /* value */
+	struct {
+		char *name;
+		int value;
+	} outputs[SPEC_MAX_OUTPUTS];
+	int noutputs;
+	enum spec_init init;
+	int64_t micro;                  /* rows at a time, at most */
 };
 
-/* graph.c */
-void nn_hash_name(const char *name, uint32_t out[2]);
-struct nn_value *nn_add_value(struct nn *n, int maker, int ndim,
-    const int64_t *d);
-struct nn_node *nn_add_node(struct nn *n, const struct nn_op *op,
-    const struct spec_layer *l, const char *name, const char *path, int in);
-enum rk_err nn_add_param(struct nn *n, struct nn_node *nd, const char *what,
-    bool buffer, int ndim, const int64_t *d, double bound, double fill,
+/* graph.c: from layers, which it takes over, also on failure. */
+enum rk_err nn_graph_make(struct nn_graph *g, struct spec_layer *layers,
+    int nlayers, const struct nn_want *w, struct rk_why *why) RK_MUSTCHECK;
+void nn_graph_fini(struct nn_graph *g);
+
+/* For shape functions: declare a parameter or buffer `NAME.what`; the shape of
+ * what the node makes.  Both refuse what is too large. */
+struct nn_param_want {
+	const char *what;
+	bool buffer;
+	int ndim;
+	int64_t d[SPEC_MAX_DIMS];
+	enum nn_fill fill;
+	double value;
+	int64_t fan_in, fan_out, zero_row;
+};
+enum rk_err nn_add_param(struct nn_graph *g, struct nn_node *nd,
+    const struct nn_param_want *w, struct rk_why *why) RK_MUSTCHECK;
+/* The parameter `what` of another node, by its layer's name. */
+enum rk_err nn_borrow_param(struct nn_graph *g, struct nn_node *nd,
+    const char *layer, const char *what, const char *field,
     struct rk_why *why) RK_MUSTCHECK;
-enum rk_err nn_set_shape(struct nn *n, struct nn_node *nd, int ndim,
+enum rk_err nn_set_shape(struct nn_graph *g, struct nn_node *nd, int ndim,
     const int64_t *d, struct rk_why *why) RK_MUSTCHECK;
+
+void nn_hash_name(const char *name, uint32_t out[2]);
 bool nn_product(int ndim, const int64_t *d, int64_t max, int64_t *out);
-char *nn_shape_text(char *out, size_t size, int ndim, const int64_t *d);
 #define NN_SHAPE 112
+char *nn_shape_text(char *out, size_t size, int ndim, const int64_t *d);
 
-/* zoo.c: the layers of a model; *count of them.  Names belong to the array. */
-enum rk_err nn_zoo_layers(const struct spec_model *m, int ndim,
-    const int64_t *d, struct spec_layer **out, int *count,
-    struct rk_why *why) RK_MUSTCHECK;
-void nn_zoo_free(struct spec_layer *layers, int count);
+/* archs.c: the layers of a model (*np of them, the caller's), written out. */
+enum rk_err nn_arch_layers(const struct spec_model *m,
+    struct spec_layer **out, int *np, struct rk_why *why) RK_MUSTCHECK;
 
-/* plan.c: a place for every value, gradient and saved thing.  false: the sizes
- * do not fit in a size_t. */
-bool nn_plan(struct nn *n) RK_MUSTCHECK;
-
-/* --- what an op sees -------------------------------------------------------- */
-
-static inline const struct nn_value *
-nn_x(const struct nn *n, const struct nn_node *nd)
-{
-	return &n->vals[nd->in[0]];
-}
+/* Passes over the whole graph, in this order: smooth (before there are nodes),
+ * fold, wants. */
+void nn_pass_smooth(struct spec_layer *layers, int n);
+void nn_pass_fold(struct nn_graph *g);
+void nn_pass_wants(struct nn_graph *g, const struct nn_want *w);
 
 static inline const struct nn_value *
-nn_y(const struct nn *n, const struct nn_node *nd)
+nn_x(const struct nn_graph *g, const struct nn_node *nd, int k)
 {
-	return &n->vals[nd->out];
+	return &g->vals[nd->in[k]];
 }
 
-static inline float *
-nn_w(const struct nn *n, const struct nn_node *nd, int i)
+static inline const struct nn_value *
+nn_y(const struct nn_graph *g, const struct nn_node *nd)
 {
-	return n->params[nd->param[i]].t.value;
+	return &g->vals[nd->out];
 }
-
-static inline float *
-nn_buffer(const struct nn *n, const struct nn_node *nd, int i)
-{
-	return n->buffers[nd->buffer[i]].t.value;
-}
-
-/*
- * Where to put a gradient, and whether to add it to what is there: the first
- * contribution to a gradient is written, not added, which saves a pass that
- * zeroes it and half of one that reads it.  To the caller of nn it looks as if
- * it had been zero.  NULL: nobody wants it.
- */
-float *nn_dx(struct nn *n, struct nn_node *nd, bool *add);
-float *nn_dw(struct nn *n, struct nn_node *nd, int i, bool *add);
 
 #endif

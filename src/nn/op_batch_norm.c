@@ -1,84 +1,82 @@
 /*
  * y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel of
- * x[B,C,h,w], or each column of x[B,C]; kernel.h has the whole formula
+ * x[B,C,...], with the batch's statistics in training and the running ones
+ * elsewhere; kernel.h has the whole formula, in both conventions
  *
  *   dweight, dbias, dx: src/kernel/bnorm.c
- *
- * PyTorch's conventions: the running variance is the unbiased one, the batch is
- * normalised with the biased one, and momentum is the weight of the new.
  */
 #include "ops.h"
 
 enum { WEIGHT, BIAS };
 enum { RUNNING_MEAN, RUNNING_VAR };
+enum { TORCH, PADDLE };                 /* convention, as ops.def has it */
 
 static enum rk_err
-shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
+shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 {
-	const struct nn_value *x = nn_x(n, nd);
-	const int64_t C = x->d[0];
-	static const struct {
+	const bool paddle = nd->u->batch_norm.convention == PADDLE;
+	const int64_t C = nn_x(g, nd, 0)->d[0];
+	const struct {
 		const char *name;
 		bool buffer;
 		double fill;
 	} parts[] = {
 		{ "weight", false, 1 }, { "bias", false, 0 },
-		{ "running_mean", true, 0 }, { "running_var", true, 1 },
+		{ paddle ? "_mean" : "running_mean", true, 0 },
+		{ paddle ? "_variance" : "running_var", true, 1 },
 	};
 
-	if (x->ndim != 1 && x->ndim != 3)
-		return rk_refuse_at(why, nd->path, "%s (batch_norm) wants 1 or "
-		    "3 dimensions, but gets %d", nd->name, x->ndim);
 	for (size_t i = 0; i < RK_ARRAY_LEN(parts); i++) {
-		enum rk_err rc = nn_add_param(n, nd, parts[i].name,
-		    parts[i].buffer, 1, &C, 0, parts[i].fill, why);
+		enum rk_err rc = nn_add_param(g, nd, &(struct nn_param_want){
+		    .what = parts[i].name, .buffer = parts[i].buffer,
+		    .ndim = 1, .d = { C }, .fill = NN_FILL_VALUE,
+		    .value = parts[i].fill }, why);
 		if (rc != RK_OK)
 			return rc;
 	}
-	/* Mean and 1/sqrt(var) of a batch: saved is in floats a sample, so
-	 * this is a little more than needed. */
-	nd->saved = 2 * C;
-	return nn_set_shape(n, nd, x->ndim, (int64_t[]){ x->d[0], x->d[1],
-	    x->d[2] }, why);
+	nd->saved_once = 2 * C;         /* mean and 1/sqrt(var) of a batch */
+	return nn_same_shape(g, nd, why);
 }
 
 static struct kernel_bnorm
-settings(const struct nn *n, const struct nn_node *nd)
+settings(const struct nn_instr *i)
 {
-	const struct nn_value *x = nn_x(n, nd);
+	const struct nn_value *x = nn_x(i->g, i->nd, 0);
+	const struct spec_op_batch_norm *b = &i->nd->u->batch_norm;
 
 	return (struct kernel_bnorm){
 		.c = x->d[0], .n = x->count / x->d[0],
-		.eps = (float)nd->l.eps, .momentum = (float)nd->l.momentum,
-		.weight = nn_w(n, nd, WEIGHT), .bias = nn_w(n, nd, BIAS),
-		.run_mean = nn_buffer(n, nd, RUNNING_MEAN),
-		.run_var = nn_buffer(n, nd, RUNNING_VAR),
-		.mean = nd->saved_p, .inv = nd->saved_p + x->d[0],
+		.eps = (float)b->eps, .momentum = (float)b->momentum,
+		.weight = nn_w(i, WEIGHT), .bias = nn_w(i, BIAS),
+		.run_mean = nn_buffer(i, RUNNING_MEAN),
+		.run_var = nn_buffer(i, RUNNING_VAR),
+		.mean = i->saved, .inv = i->saved + x->d[0],
+		.paddle = b->convention == PADDLE,
 	};
 }
 
 static void
-forward(struct nn *n, struct nn_node *nd)
+forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	struct kernel_bnorm b = settings(n, nd);
+	struct kernel_bnorm b = settings(i);
 
-	kernel_bnorm(&b, n->rows, n->train, nn_x(n, nd)->p, nn_y(n, nd)->p);
+	kernel_bnorm(&b, now->s.rows, now->train, i->x[0], i->y);
 }
 
 static void
-backward(struct nn *n, struct nn_node *nd)
+backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	struct kernel_bnorm b = settings(n, nd);
-	bool add_dx = false, add_dw, add_db;
-	float *dx = nn_dx(n, nd, &add_dx);
-	float *dw = nn_dw(n, nd, WEIGHT, &add_dw);
-	float *db = nn_dw(n, nd, BIAS, &add_db);
+	struct kernel_bnorm b = settings(i);
+	bool add_dw, add_db;
+	float *dw = nn_dw(i, now, WEIGHT, &add_dw);
+	float *db = nn_dw(i, now, BIAS, &add_db);
 
-	kernel_bnorm_back(&b, n->rows, nn_x(n, nd)->p, nn_y(n, nd)->g, add_dx,
-	    dx, add_dw, dw, add_db, db);
+	kernel_bnorm_back(&b, now->s.rows, i->x[0], i->dy, i->add[0],
+	    i->dx[0], add_dw, dw, add_db, db);
 }
 
+/* In place where backward does not read x: in INFER. */
 const struct nn_op nn_op_batch_norm = {
-	.name = "batch_norm", .shape = shape, .forward = forward,
-	.backward = backward, .keeps_x = true,
+	.shape = shape, .forward = forward, .backward = backward,
+	.keeps_x = 1, .in_place = true,
 };

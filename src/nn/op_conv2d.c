@@ -1,38 +1,72 @@
 /*
- * y[B,M,oh,ow] = x[B,C,h,w] * w[M,C,kh,kw] + b[M], then relu if one was folded
- * in; oh = floor((h + 2 padding - kh) / stride) + 1, and ow likewise
+ * y[B,M,oh,ow] = x[B,C,h,w] * w[M,C/groups,kh,kw] + b[M], then relu if one was
+ * folded in; oh = floor((h + 2 padding - dilation (kh - 1) - 1) / stride) + 1,
+ * and ow likewise; channels of group i of y see those of group i of x
  *
  *   dy  = dy [y > 0]                         (with relu, in place)
  *   dw += x * dy,  db[M] += sum of dy[.,M,.,.],  dx += dy * w, turned round
  */
-#include <math.h>
-
 #include "ops.h"
 
+enum { WEIGHT, BIAS };
+
 static enum rk_err
-shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
+check_channels(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 {
-	const int64_t M = nd->l.out;
+	const struct spec_op_conv2d *c = &nd->u->conv2d;
+	const int64_t C = nn_x(g, nd, 0)->d[0], M = c->out, G = c->groups;
 	char out[RK_HUMAN], most[RK_HUMAN];
 
-	enum rk_err rc = nn_window_shape(n, nd, why);
-	if (rc != RK_OK)
-		return rc;
 	if (M < 1 || M > SPEC_MAX_WIDTH)
 		return rk_refuse_at(why, nd->path, "%s has %s channels, want 1 "
 		    "to %s", nd->name, rk_group_digits(out, M),
 		    rk_group_digits(most, SPEC_MAX_WIDTH));
+	if (G < 1 || C % G != 0 || M % G != 0)
+		return rk_refuse_at(why, nd->path, "%s has %lld groups, which "
+		    "do not divide its %lld channels in and %lld out",
+		    nd->name, (long long)G, (long long)C, (long long)M);
+	return RK_OK;
+}
+
+static enum rk_err
+add_params(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	const struct spec_op_conv2d *c = &nd->u->conv2d;
 	const struct kernel_window *v = &nd->win;
-	const int64_t w[4] = { M, v->c, v->k[0], v->k[1] };
-	const double fan_in = (double)v->c * (double)(v->k[0] * v->k[1]);
-	rc = nn_add_param(n, nd, "weight", false, 4, w, 1 / sqrt(fan_in), 0,
-	    why);
-	if (rc == RK_OK && nd->l.bias)
-		rc = nn_add_param(n, nd, "bias", false, 1, &M,
-		    1 / sqrt(fan_in), 0, why);
+	const int64_t area = v->k[0] * v->k[1], in = v->c / c->groups * area;
+	const int64_t fan_out = c->out / c->groups * area;
+
+	enum rk_err rc = nn_add_param(g, nd, &(struct nn_param_want){
+	    .what = "weight", .ndim = 4, .d = { c->out, v->c / c->groups,
+	    v->k[0], v->k[1] }, .fill = NN_FILL_WEIGHT, .fan_in = in,
+	    .fan_out = fan_out }, why);
+	if (rc == RK_OK && c->bias)
+		rc = nn_add_param(g, nd, &(struct nn_param_want){
+		    .what = "bias", .ndim = 1, .d = { c->out },
+		    .fill = NN_FILL_BIAS, .fan_in = in }, why);
+	return rc;
+}
+
+static enum rk_err
+shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	const struct spec_op_conv2d *c = &nd->u->conv2d;
+	const struct nn_window w = { c->kernel, c->stride, c->padding,
+		c->dilation, false };
+
+	enum rk_err rc = nn_window_shape(g, nd, &w, why);
 	if (rc == RK_OK)
-		rc = nn_set_shape(n, nd, 3, (int64_t[]){ M, v->oh, v->ow },
-		    why);
+		rc = check_channels(g, nd, why);
+	if (rc != RK_OK)
+		return rc;
+	nd->win.groups = c->groups;
+	const struct kernel_window *v = &nd->win;
+	const double fan_in = (double)(v->c / c->groups) *
+	    (double)(v->k[0] * v->k[1]);
+	rc = add_params(g, nd, why);
+	if (rc == RK_OK)
+		rc = nn_set_shape(g, nd, 3, (int64_t[]){ c->out, v->oh,
+		    v->ow }, why);
 	if (rc != RK_OK)
 		return rc;
 	/* Each thread unrolls at least one row of the output. */
@@ -40,43 +74,44 @@ shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
 		return rk_refuse_at(why, nd->path, "%s unrolls %.0f values for "
 		    "a row of its output, at most %.0f", nd->name,
 		    fan_in * (double)v->ow, 0x1p32);
-	nd->scratch = kernel_conv_scratch(v, M, n->batch);
+	nd->scratch = kernel_conv_scratch(v, c->out, g->micro);
+	nd->madds = fan_in * (double)c->out * (double)(v->oh * v->ow);
 	return RK_OK;
 }
 
 static void
-forward(struct nn *n, struct nn_node *nd)
+forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	const struct nn_value *x = nn_x(n, nd), *y = nn_y(n, nd);
+	const struct nn_node *nd = i->nd;
 
-	kernel_conv(&nd->win, nd->l.out, n->rows, x->p, nn_w(n, nd, 0),
-	    nd->l.bias ? nn_w(n, nd, 1) : NULL, nd->fused, y->p, n->scratch);
+	kernel_conv(&nd->win, nd->u->conv2d.out, now->s.rows, i->x[0],
+	    nn_w(i, WEIGHT), nd->u->conv2d.bias ? nn_w(i, BIAS) : NULL,
+	    nd->fused, i->y, i->scratch);
 }
 
 static void
-backward(struct nn *n, struct nn_node *nd)
+backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	const struct nn_value *x = nn_x(n, nd), *y = nn_y(n, nd);
-	const int64_t B = n->rows, M = nd->l.out;
+	const struct nn_node *nd = i->nd;
+	const int64_t B = now->s.rows, M = nd->u->conv2d.out;
 	bool add;
 
 	if (nd->fused)
-		kernel_act_back(KERNEL_RELU, y->p, y->g, false, y->g,
-		    (size_t)(B * y->count));
-	float *dw = nn_dw(n, nd, 0, &add);
-	kernel_conv_back_weight(&nd->win, M, B, x->p, y->g, add, dw,
-	    n->scratch);
-	if (nd->l.bias) {
-		float *db = nn_dw(n, nd, 1, &add);
-		kernel_conv_back_bias(&nd->win, M, B, y->g, add, db);
-	}
-	float *dx = nn_dx(n, nd, &add);
-	if (dx != NULL)
-		kernel_conv_back_data(&nd->win, M, B, nn_w(n, nd, 0), y->g,
-		    add, dx, n->scratch);
+		kernel_act_back(KERNEL_RELU, i->y, i->dy, false, i->dy,
+		    nn_yn(i, now));
+	float *dw = nn_dw(i, now, WEIGHT, &add);
+	if (dw != NULL)
+		kernel_conv_back_weight(&nd->win, M, B, i->x[0], i->dy, add,
+		    dw, i->scratch);
+	float *db = nd->u->conv2d.bias ? nn_dw(i, now, BIAS, &add) : NULL;
+	if (db != NULL)
+		kernel_conv_back_bias(&nd->win, M, B, i->dy, add, db);
+	if (i->dx[0] != NULL)
+		kernel_conv_back_data(&nd->win, M, B, nn_w(i, WEIGHT), i->dy,
+		    i->add[0], i->dx[0], i->scratch);
 }
 
 const struct nn_op nn_op_conv2d = {
-	.name = "conv2d", .shape = shape, .forward = forward,
-	.backward = backward, .takes_relu = true, .keeps_x = true,
+	.shape = shape, .forward = forward, .backward = backward,
+	.takes_relu = true, .keeps_x = 1,
 };

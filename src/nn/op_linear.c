@@ -1,71 +1,106 @@
 /*
- * y[B,M] = x[B,N] · w[M,N]ᵀ + b[M], then relu if one was folded in
+ * y[R,M] = x[R,N] · w[M,N]ᵀ + b[M], then relu if one was folded in; N is the
+ * last dimension of x, R all others and the batch
  *
  *   dy       = dy [y > 0]                    (with relu, in place)
- *   dx[B,N] += dy[B,M]  · w[M,N]
- *   dw[M,N] += dy[B,M]ᵀ · x[B,N]
- *   db[M]   += sum over B of dy[B,M]
- *
- * x of any shape is taken as N values a sample.
+ *   dx[R,N] += dy[R,M]  · w[M,N]
+ *   dw[M,N] += dy[R,M]ᵀ · x[R,N]
+ *   db[M]   += sum over R of dy[R,M]
  */
-#include <math.h>
+#include <string.h>
 
 #include "ops.h"
 
+enum { WEIGHT, BIAS };
+
+/* The weight of another layer, which must be [M,N]. */
 static enum rk_err
-shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
+tie(struct nn_graph *g, struct nn_node *nd, int64_t M, int64_t N,
+    struct rk_why *why)
+{
+	enum rk_err rc = nn_borrow_param(g, nd, nd->u->linear.tied, "weight",
+	    "tied", why);
+	char text[NN_SHAPE];
+
+	if (rc != RK_OK)
+		return rc;
+	const struct nn_tensor *t = &g->params[nd->param[WEIGHT]].t;
+	if (t->ndim == 2 && t->d[0] == M && t->d[1] == N)
+		return RK_OK;
+	return rk_refuse_at(why, nd->path, "%s wants a weight of %lldx%lld, "
+	    "but %s, to which it is tied, is %s", nd->name, (long long)M,
+	    (long long)N, t->name, nn_shape_text(text, sizeof(text), t->ndim,
+	    t->d));
+}
+
+static enum rk_err
+shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 {
 	char out[RK_HUMAN], most[RK_HUMAN];
-	const int64_t N = nn_x(n, nd)->count, M = nd->l.out;
-	const double bound = 1 / sqrt((double)N);
+	const struct spec_op_linear *l = &nd->u->linear;
+	const struct nn_value *x = nn_x(g, nd, 0);
+	const int64_t N = x->d[x->ndim - 1], M = l->out;
+	int64_t d[SPEC_MAX_DIMS];
 
 	if (M < 1 || M > SPEC_MAX_WIDTH)
 		return rk_refuse_at(why, nd->path, "%s has %s outputs, want 1 "
 		    "to %s", nd->name, rk_group_digits(out, M),
 		    rk_group_digits(most, SPEC_MAX_WIDTH));
-	enum rk_err rc = nn_add_param(n, nd, "weight", false, 2,
-	    (int64_t[]){ M, N }, bound, 0, why);
-	if (rc == RK_OK && nd->l.bias)
-		rc = nn_add_param(n, nd, "bias", false, 1, &M, bound, 0, why);
+	enum rk_err rc = l->tied != NULL ? tie(g, nd, M, N, why) :
+	    nn_add_param(g, nd, &(struct nn_param_want){ .what = "weight",
+	    .ndim = 2, .d = { M, N }, .fill = NN_FILL_WEIGHT, .fan_in = N,
+	    .fan_out = M }, why);
+	if (rc == RK_OK && l->bias)
+		rc = nn_add_param(g, nd, &(struct nn_param_want){
+		    .what = "bias", .ndim = 1, .d = { M },
+		    .fill = NN_FILL_BIAS, .fan_in = N }, why);
 	if (rc != RK_OK)
 		return rc;
-	return nn_set_shape(n, nd, 1, &M, why);
+	nd->madds = (double)x->count * (double)M;
+	memcpy(d, x->d, sizeof(d));
+	d[x->ndim - 1] = M;
+	return nn_set_shape(g, nd, x->ndim, d, why);
 }
 
 static void
-forward(struct nn *n, struct nn_node *nd)
+forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	const struct nn_value *x = nn_x(n, nd), *y = nn_y(n, nd);
+	const struct nn_node *nd = i->nd;
+	const struct nn_value *x = nn_x(i->g, nd, 0);
+	const int64_t N = x->d[x->ndim - 1], R = now->s.rows * (x->count / N);
 
-	kernel_linear(n->rows, y->count, x->count, x->p, nn_w(n, nd, 0),
-	    nd->l.bias ? nn_w(n, nd, 1) : NULL, nd->fused, y->p);
+	kernel_linear(R, nd->u->linear.out, N, i->x[0], nn_w(i, WEIGHT),
+	    nd->u->linear.bias ? nn_w(i, BIAS) : NULL, nd->fused, i->y);
 }
 
 static void
-backward(struct nn *n, struct nn_node *nd)
+backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	const struct nn_value *x = nn_x(n, nd), *y = nn_y(n, nd);
-	const int64_t B = n->rows, N = x->count, M = y->count;
-	bool add;
+	const struct nn_node *nd = i->nd;
+	const struct nn_value *x = nn_x(i->g, nd, 0);
+	const int64_t N = x->d[x->ndim - 1], R = now->s.rows * (x->count / N);
+	const int64_t M = nd->u->linear.out;
+	bool add, masked = !nd->fused;
 
-	if (nd->l.bias) {
-		float *db = nn_dw(n, nd, 1, &add);
-		kernel_col_sums((size_t)B, (size_t)M, y->g,
-		    nd->fused ? y->p : NULL, add, db);
-	} else if (nd->fused) {
-		kernel_act_back(KERNEL_RELU, y->p, y->g, false, y->g,
-		    (size_t)(B * M));
+	float *db = nd->u->linear.bias ? nn_dw(i, now, BIAS, &add) : NULL;
+	if (db != NULL) {
+		kernel_col_sums((size_t)R, (size_t)M, i->dy,
+		    nd->fused ? i->y : NULL, add, db);
+		masked = true;
 	}
-	float *dw = nn_dw(n, nd, 0, &add);
-	kernel_sgemm(true, false, M, N, B, y->g, M, x->p, N, add ? 1 : 0, dw,
-	    N);
-	float *dx = nn_dx(n, nd, &add);
-	if (dx != NULL)
-		kernel_sgemm(false, false, B, N, M, y->g, M, nn_w(n, nd, 0), N,
-		    add ? 1 : 0, dx, N);
+	if (!masked)
+		kernel_act_back(KERNEL_RELU, i->y, i->dy, false, i->dy,
+		    (size_t)(R * M));
+	float *dw = nn_dw(i, now, WEIGHT, &add);
+	if (dw != NULL)
+		kernel_sgemm(true, false, M, N, R, i->dy, M, i->x[0], N,
+		    add ? 1 : 0, dw, N);
+	if (i->dx[0] != NULL)
+		kernel_sgemm(false, false, R, N, M, i->dy, M, nn_w(i, WEIGHT),
+		    N, i->add[0] ? 1 : 0, i->dx[0], N);
 }
 
 const struct nn_op nn_op_linear = {
-	.name = "linear", .shape = shape, .forward = forward,
-	.backward = backward, .takes_relu = true, .keeps_x = true,
+	.shape = shape, .forward = forward, .backward = backward,
+	.takes_relu = true, .keeps_x = 1,
 };

@@ -2,17 +2,19 @@
  * y[b,c,i,j] = the largest of x[b,c,window(i,j)], or their mean
  *
  *   max: dx[b,c,where it was] += dy[b,c,i,j]
- *   avg: dx[b,c,window(i,j)]  += dy[b,c,i,j] / (kh kw)
+ *   avg: dx[b,c,window(i,j)]  += dy[b,c,i,j] / values that count
  *
- * The places of the largest are saved; padding is never the largest, and counts
- * as zeros in the mean.
+ * The places of the largest are saved; padding is never the largest.  What
+ * counts in a mean is in kernel.h.  Global pools have a window of the whole
+ * plane; that of an adaptive one depends on i and j.
  */
 #include "ops.h"
 
 static enum rk_err
-shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
+pool_shape(struct nn_graph *g, struct nn_node *nd, const struct nn_window *w,
+    struct rk_why *why)
 {
-	enum rk_err rc = nn_window_shape(n, nd, why);
+	enum rk_err rc = nn_window_shape(g, nd, w, why);
 
 	if (rc != RK_OK)
 		return rc;
@@ -23,59 +25,163 @@ shape(struct nn *n, struct nn_node *nd, struct rk_why *why)
 			return rk_refuse_at(why, nd->path, "%s's padding is "
 			    "%lld, at most half its kernel of %lld", nd->name,
 			    (long long)v->pad[i], (long long)v->k[i]);
-	rc = nn_set_shape(n, nd, 3, (int64_t[]){ v->c, v->oh, v->ow }, why);
-	if (rc == RK_OK && nd->op == &nn_op_max_pool2d)
-		nd->saved = nn_y(n, nd)->count;
-	return rc;
+	return nn_set_shape(g, nd, 3, (int64_t[]){ v->c, v->oh, v->ow }, why);
 }
 
 /* int32_t and float are of one size, so places fit where floats would. */
 static int32_t *
-places(const struct nn_node *nd)
+places(const struct nn_instr *i)
 {
-	return (int32_t *)(void *)nd->saved_p;
+	return (int32_t *)(void *)i->saved;
+}
+
+/* --- max ------------------------------------------------------------------ */
+
+static enum rk_err
+max_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	const struct spec_op_max_pool2d *p = &nd->u->max_pool2d;
+	const struct nn_window w = { p->kernel, p->stride, p->padding, NULL,
+		p->ceil_mode };
+	enum rk_err rc = pool_shape(g, nd, &w, why);
+
+	if (rc == RK_OK)
+		nd->saved = nn_y(g, nd)->count;
+	return rc;
 }
 
 static void
-max_forward(struct nn *n, struct nn_node *nd)
+max_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_max_pool(&nd->win, n->rows, nn_x(n, nd)->p, nn_y(n, nd)->p,
-	    places(nd));
+	kernel_max_pool(&i->nd->win, now->s.rows, i->x[0], i->y, places(i));
 }
 
 static void
-max_backward(struct nn *n, struct nn_node *nd)
+max_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	bool add;
-	float *dx = nn_dx(n, nd, &add);
+	if (i->dx[0] != NULL)
+		kernel_max_pool_back(&i->nd->win, now->s.rows, i->dy,
+		    places(i), i->add[0], i->dx[0]);
+}
 
-	if (dx != NULL)
-		kernel_max_pool_back(&nd->win, n->rows, nn_y(n, nd)->g,
-		    places(nd), add, dx);
+/* --- avg ------------------------------------------------------------------ */
+
+static enum rk_err
+avg_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	const struct spec_op_avg_pool2d *p = &nd->u->avg_pool2d;
+	const struct nn_window w = { p->kernel, p->stride, p->padding, NULL,
+		p->ceil_mode };
+	enum rk_err rc = pool_shape(g, nd, &w, why);
+
+	nd->win.exclude_pad = !p->count_include_pad;
+	return rc;
 }
 
 static void
-avg_forward(struct nn *n, struct nn_node *nd)
+avg_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_avg_pool(&nd->win, n->rows, nn_x(n, nd)->p, nn_y(n, nd)->p);
+	kernel_avg_pool(&i->nd->win, now->s.rows, i->x[0], i->y);
 }
 
 static void
-avg_backward(struct nn *n, struct nn_node *nd)
+avg_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	bool add;
-	float *dx = nn_dx(n, nd, &add);
-
-	if (dx != NULL)
-		kernel_avg_pool_back(&nd->win, n->rows, nn_y(n, nd)->g, add,
-		    dx);
+	if (i->dx[0] != NULL)
+		kernel_avg_pool_back(&i->nd->win, now->s.rows, i->dy,
+		    i->add[0], i->dx[0]);
 }
 
-const struct nn_op nn_op_max_pool2d = {
-	.name = "max_pool2d", .shape = shape, .forward = max_forward,
-	.backward = max_backward,
-};
-const struct nn_op nn_op_avg_pool2d = {
-	.name = "avg_pool2d", .shape = shape, .forward = avg_forward,
-	.backward = avg_backward,
-};
+/* --- adaptive ------------------------------------------------------------- */
+
+static enum rk_err
+adaptive_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	const int *size = nd->u->adaptive_avg_pool2d.size;
+	enum rk_err rc = nn_want_image(g, nd, why);
+
+	if (rc != RK_OK)
+		return rc;
+	const struct nn_value *x = nn_x(g, nd, 0);
+	nd->win = (struct kernel_window){ .c = x->d[0], .h = x->d[1],
+		.w = x->d[2], .oh = size[0], .ow = size[1] };
+	return nn_set_shape(g, nd, 3, (int64_t[]){ x->d[0], size[0], size[1] },
+	    why);
+}
+
+static void
+adaptive_forward(const struct nn_instr *i, const struct nn_now *now)
+{
+	kernel_adaptive_avg_pool(&i->nd->win, now->s.rows, i->x[0], i->y);
+}
+
+static void
+adaptive_backward(const struct nn_instr *i, const struct nn_now *now)
+{
+	if (i->dx[0] != NULL)
+		kernel_adaptive_avg_pool_back(&i->nd->win, now->s.rows, i->dy,
+		    i->add[0], i->dx[0]);
+}
+
+/* --- global --------------------------------------------------------------- */
+
+static enum rk_err
+global_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
+{
+	enum rk_err rc = nn_want_image(g, nd, why);
+
+	if (rc != RK_OK)
+		return rc;
+	const int64_t C = nn_x(g, nd, 0)->d[0];
+	if (nd->op == &nn_op_global_max_pool2d)
+		nd->saved = C;
+	return nn_set_shape(g, nd, 3, (int64_t[]){ C, 1, 1 }, why);
+}
+
+static size_t
+plane(const struct nn_instr *i)
+{
+	const struct nn_value *x = nn_x(i->g, i->nd, 0);
+
+	return (size_t)(x->d[1] * x->d[2]);
+}
+
+static void
+mean_forward(const struct nn_instr *i, const struct nn_now *now)
+{
+	kernel_global_avg_pool(nn_yn(i, now), plane(i), i->x[0], i->y);
+}
+
+static void
+mean_backward(const struct nn_instr *i, const struct nn_now *now)
+{
+	if (i->dx[0] != NULL)
+		kernel_global_avg_pool_back(nn_yn(i, now), plane(i), i->dy,
+		    i->add[0], i->dx[0]);
+}
+
+static void
+largest_forward(const struct nn_instr *i, const struct nn_now *now)
+{
+	kernel_global_max_pool(nn_yn(i, now), plane(i), i->x[0], i->y,
+	    places(i));
+}
+
+static void
+largest_backward(const struct nn_instr *i, const struct nn_now *now)
+{
+	if (i->dx[0] != NULL)
+		kernel_global_max_pool_back(nn_yn(i, now), plane(i), i->dy,
+		    places(i), i->add[0], i->dx[0]);
+}
+
+#define POOL(NAME, PART, SHAPE)                                           \
+	const struct nn_op nn_op_##NAME = {                               \
+		.shape = SHAPE, .forward = PART##_forward,                \
+		.backward = PART##_backward,                              \
+	}
+POOL(max_pool2d, max, max_shape);
+POOL(avg_pool2d, avg, avg_shape);
+POOL(adaptive_avg_pool2d, adaptive, adaptive_shape);
+POOL(global_avg_pool2d, mean, global_shape);
+POOL(global_max_pool2d, largest, global_shape);

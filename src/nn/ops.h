@@ -1,40 +1,64 @@
 /*
- * ops - the kinds of nodes: a row of functions and facts for each.
+ * ops - what an op is: a row of functions and facts for each, in its file
+ * op_NAME.c, which begins with its equations.
  *
- * shape     checks the input's shape and the settings, sets the output's shape,
- *           declares parameters, buffers, what is saved and how much scratch;
- *           refuses with both numbers in the sentence, at nd->path
- * forward   rows samples of x to y; allocates nothing
- * backward  from the gradient of y: adds to those of x (nn_dx) and of the
- *           parameters (nn_dw); may write into the gradient of y
+ * shape     checks the inputs' shapes and the settings, sets the output's shape
+ *           (nn_set_shape), declares parameters and buffers (nn_add_param) and
+ *           says what is saved, how much scratch a call needs and its
+ *           multiply-adds.  Refuses with both numbers in the sentence, at
+ *           nd->path; nd->name is the layer
+ * forward   `rows` samples of x to y; allocates nothing
+ * backward  from dy to dx[k] and nn_dw(k): each is NULL where nobody wants it,
+ *           and is added to or replaced as its flag says
+ *
+ * To add an op: its row in ops.def, this row in its file, its name in the list
+ * below is made by the table, its case in tests/unit/nn_grad.c.
  */
 #ifndef NN_OPS_H
 #define NN_OPS_H
 
-#include "graph.h"
+#include "program.h"
 
 struct nn_op {
-	const char *name;
-	enum rk_err (*shape)(struct nn *n, struct nn_node *nd,
+	enum rk_err (*shape)(struct nn_graph *g, struct nn_node *nd,
 	    struct rk_why *why);
-	void (*forward)(struct nn *n, struct nn_node *nd);
-	void (*backward)(struct nn *n, struct nn_node *nd);
-	bool in_place;                  /* y may lie where x does, dx with dy */
-	bool is_view;                   /* y is x, with another shape */
+	nn_run *forward, *backward;
+	/* y may lie where x[0] does, and dx[0] where dy does: element i of the
+	 * result needs element i of that alone. */
+	bool in_place, back_in_place;
+	/* y is x[0] with another shape; dx[0] is dy. */
+	bool is_view;
+	/* Is y x[0] when there is no training?  NULL: it is not. */
+	bool (*infer_is_view)(const struct nn_node *nd);
+	bool saves_for_back;            /* nothing is saved in INFER */
 	bool takes_relu;                /* a relu that follows is folded in */
-	bool keeps_x, keeps_y;          /* backward reads x, reads y */
+	/* The gradient of each input of y's shape is dy itself: add. */
+	bool passes_dy;
+	/* What backward reads: bit k for x[k]; y. */
+	unsigned keeps_x;
+	bool keeps_y;
+	/* Input k, if given, is of whole numbers: bit k. */
+	unsigned ids;
 };
 
-extern const struct nn_op nn_op_linear, nn_op_conv2d, nn_op_max_pool2d,
-    nn_op_avg_pool2d, nn_op_batch_norm, nn_op_dropout, nn_op_flatten,
-    nn_op_relu, nn_op_gelu, nn_op_sigmoid, nn_op_tanh;
+/* nn_op_linear and so on. */
+#define OP(op, min, max, text) extern const struct nn_op nn_op_##op;
+#include "rekindle/ops.def"
+extern const struct nn_op *const nn_ops[SPEC_OP_COUNT];
 
-/* The op of a layer's type. */
-extern const struct nn_op *const nn_ops[SPEC_L_COUNT];
-
-/* Shapes of ops with a window: conv2d and the pools (window.c).  Fills nd->win
+/* Shapes of ops with a window, conv2d and the pools (window.c): fills nd->win
  * but for the channels of the output. */
-enum rk_err nn_window_shape(struct nn *n, struct nn_node *nd,
+struct nn_window {
+	const int *kernel, *stride, *padding, *dilation;        /* NULL: 1 */
+	bool ceil_mode;
+};
+enum rk_err nn_window_shape(struct nn_graph *g, struct nn_node *nd,
+    const struct nn_window *w, struct rk_why *why) RK_MUSTCHECK;
+/* An op whose y has the shape of x[0]. */
+enum rk_err nn_same_shape(struct nn_graph *g, struct nn_node *nd,
+    struct rk_why *why) RK_MUSTCHECK;
+/* An image, channels x height x width, or RK_EINVAL. */
+enum rk_err nn_want_image(struct nn_graph *g, struct nn_node *nd,
     struct rk_why *why) RK_MUSTCHECK;
 
 #endif

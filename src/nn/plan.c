@@ -1,137 +1,109 @@
 /*
- * The memory plan: who shares a place in the arena with whom.
+ * The plan: which slots share a storage, and where each storage lies.
  *
- * Two steps.  First, ops that may work in place do, where nobody needs what
- * they overwrite: then a value has the buffer of the value before it.  Second,
- * every buffer gets the times at which it is in use, and a place in the arena
- * where it meets no other one in use at a common time; the largest choose
- * first, each the lowest place that is free.
+ * Sharing.  A slot v may join the storage of a slot u, from which it is made,
+ * when no member m of that storage would be spoiled by v, nor v by m:
  *
- * The input and the output have their places for themselves all the time: the
- * caller writes one before forward and reads the other after it.
+ *	v is made in place    every m was read for the last time when v is made,
+ *	                      and none is the caller's
+ *	v is changed at w     every m was read for the last time before w
+ *	m is changed at w     behind v's birth: v was read for the last time
+ *	                      before w
+ *
+ * Shares are tried in the order of the births, so that each sees all members
+ * that were there before.
+ *
+ * Places.  The largest storages choose first, each the lowest place in the
+ * arena that is free of those in use at a common time.
  */
 #include <stdlib.h>
 
 #include "ops.h"
 
-#define ALIGN_FLOATS 16u                /* 64 bytes */
+/* --- sharing -------------------------------------------------------------- */
 
-static int
-add_buf(struct nn *n, int64_t count, int first, int last)
+static void
+join(struct nn_program *p, int storage, int slot)
 {
-	const int i = n->nbufs++;
+	struct nn_storage *st = &p->storages[storage];
+	struct nn_slot *s = &p->slots[slot];
 
-	n->bufs = xrealloc(n->bufs, (size_t)n->nbufs * sizeof(*n->bufs));
-	n->bufs[i] = (struct nn_buf){ .first = first, .last = last };
-	size_t *floats = &n->bufs[i].floats;
-	if (!rk_mul((size_t)count, (size_t)n->batch, floats) ||
-	    !rk_add(*floats, ALIGN_FLOATS - 1, floats))
-		return -1;
-	*floats -= *floats % ALIGN_FLOATS;
-	return i;
+	/* Twice as many at each power of two. */
+	if ((st->nmembers & (st->nmembers - 1)) == 0)
+		st->member = xrealloc(st->member, (size_t)RK_MAX(2 *
+		    st->nmembers, 1) * sizeof(*st->member));
+	st->member[st->nmembers++] = slot;
+	s->storage = storage;
+	st->floats = RK_MAX(st->floats, s->floats);
+	st->first = RK_MIN(st->first, s->born);
+	st->last = RK_MAX(st->last, s->read);
+	st->outside |= s->fixed;
 }
 
 static void
-use(struct nn *n, int buf, int time)
+own_storage(struct nn_program *p, int slot)
 {
-	struct nn_buf *b = &n->bufs[buf];
-
-	b->first = RK_MIN(b->first, time);
-	b->last = RK_MAX(b->last, time);
+	p->storages[p->nstorages] = (struct nn_storage){
+		.first = p->slots[slot].born, .last = p->slots[slot].read };
+	join(p, p->nstorages++, slot);
 }
 
-/* Does backward of this node read its own output? */
+/* Is every change of `changed` from time `from` on behind the last reading of
+ * `other`? */
 static bool
-keeps_y(const struct nn_node *nd)
+spares(const struct nn_slot *changed, const struct nn_slot *other, int from)
 {
-	return nd->op->keeps_y || nd->fused;
-}
-
-/* May the node write its output over its input? */
-static bool
-shares(const struct nn *n, const struct nn_node *nd)
-{
-	const struct nn_value *x = nn_x(n, nd);
-
-	if (nd->op->is_view)
-		return true;
-	return nd->op->in_place && !nd->op->keeps_x && x->nreaders == 1 &&
-	    !n->bufs[x->buf].fixed;
-}
-
-static bool
-place_values(struct nn *n)
-{
-	const int N = n->nnodes;
-	struct nn_value *in = &n->vals[0];
-
-	if ((in->buf = add_buf(n, in->count, -1, 2 * N + 1)) < 0)
-		return false;
-	n->bufs[in->buf].fixed = true;
-	for (int i = 0; i < N; i++) {
-		struct nn_node *nd = &n->nodes[i];
-		struct nn_value *y = &n->vals[nd->out];
-		if (shares(n, nd))
-			y->buf = nn_x(n, nd)->buf;
-		else if ((y->buf = add_buf(n, y->count, i, i)) < 0)
+	for (int i = 0; i < changed->nwrites; i++)
+		if (changed->writes[i] >= from &&
+		    other->read >= changed->writes[i])
 			return false;
-		use(n, y->buf, i);
-		for (int k = 0; k < nd->nin; k++) {
-			use(n, n->vals[nd->in[k]].buf, i);
-			if (nd->op->keeps_x)
-				use(n, n->vals[nd->in[k]].buf, 2 * N - i);
-		}
-		if (keeps_y(nd)) {
-			use(n, y->buf, 2 * N - i);
-			n->bufs[y->buf].fixed = true;
-		}
-		if (nd->saved > 0) {
-			nd->saved_buf = add_buf(n, nd->saved, i, 2 * N - i);
-			if (nd->saved_buf < 0)
-				return false;
-		}
-	}
-	use(n, n->vals[n->nvals - 1].buf, 2 * N + 1);
 	return true;
 }
 
-/* Gradients, from the loss backwards. */
 static bool
-place_gradients(struct nn *n)
+may_join(const struct nn_program *p, const struct nn_share *how)
 {
-	const int N = n->nnodes;
+	const struct nn_slot *v = &p->slots[how->made];
+	const struct nn_storage *st =
+	    &p->storages[p->slots[how->from].storage];
 
-	for (int i = N - 1; i >= 0; i--) {
-		struct nn_node *nd = &n->nodes[i];
-		struct nn_value *y = &n->vals[nd->out];
-		if (!y->wants_grad)
-			continue;
-		if (i == N - 1)
-			y->gbuf = add_buf(n, y->count, N, 2 * N - i);
-		if (y->gbuf < 0)
+	for (int i = 0; i < st->nmembers; i++) {
+		const struct nn_slot *m = &p->slots[st->member[i]];
+		if (how->how == NN_IN_PLACE && (m->fixed ||
+		    m->read > v->born))
 			return false;
-		use(n, y->gbuf, 2 * N - i);
-		for (int k = 0; k < nd->nin; k++) {
-			struct nn_value *x = &n->vals[nd->in[k]];
-			if (!x->wants_grad || x->gbuf >= 0)
-				continue;
-			if ((nd->op->in_place || nd->op->is_view) &&
-			    x->nreaders == 1)
-				x->gbuf = y->gbuf;
-			else
-				x->gbuf = add_buf(n, x->count, 2 * N - i,
-				    2 * N - i);
-			if (x->gbuf < 0)
-				return false;
-		}
+		if (m->fixed && v->nwrites > 0)
+			return false;
+		if (!spares(v, m, v->born) || !spares(m, v, v->born))
+			return false;
 	}
 	return true;
 }
+
+static void
+share(struct nn_program *p, bool apart)
+{
+	int at = 0;
+
+	p->storages = xcalloc((size_t)p->nslots, sizeof(*p->storages));
+	for (int i = 0; i < p->nslots; i++) {
+		for (; at < p->nshares && p->shares[at].made == i; at++)
+			if (!apart && p->slots[i].storage < 0 &&
+			    may_join(p, &p->shares[at]))
+				join(p, p->slots[p->shares[at].from].storage,
+				    i);
+		if (p->slots[i].storage < 0)
+			own_storage(p, i);
+	}
+	must(at == p->nshares);
+}
+
+/* --- places --------------------------------------------------------------- */
 
 static int
 larger_first(const void *a, const void *b)
 {
-	const struct nn_buf *const *x = a, *const *y = b;
+	const struct nn_storage *const *x = a, *const *y = b;
 
 	if ((*x)->floats != (*y)->floats)
 		return (*x)->floats > (*y)->floats ? -1 : 1;
@@ -140,7 +112,7 @@ larger_first(const void *a, const void *b)
 
 /* Keep placed[] sorted by place; it grows by one. */
 static void
-insert(struct nn_buf **placed, int np, struct nn_buf *b)
+insert(struct nn_storage **placed, int np, struct nn_storage *b)
 {
 	int i = np;
 
@@ -150,22 +122,32 @@ insert(struct nn_buf **placed, int np, struct nn_buf *b)
 }
 
 static bool
-lay_out(struct nn *n)
+meet(const struct nn_storage *a, const struct nn_storage *b)
 {
-	struct nn_buf **order = xcalloc((size_t)n->nbufs, sizeof(*order));
-	struct nn_buf **placed = xcalloc((size_t)n->nbufs, sizeof(*placed));
-	bool ok = true;
+	return a->first <= b->last && b->first <= a->last;
+}
 
-	for (int i = 0; i < n->nbufs; i++)
-		order[i] = &n->bufs[i];
-	qsort(order, (size_t)n->nbufs, sizeof(*order), larger_first);
-	n->arena_floats = 0;
-	for (int i = 0; i < n->nbufs && ok; i++) {
-		struct nn_buf *b = order[i];
+static bool
+lay_out(struct nn_program *p, bool apart)
+{
+	const size_t n = (size_t)p->nstorages;
+	struct nn_storage **order = xcalloc(n, sizeof(*order));
+	struct nn_storage **placed = xcalloc(n, sizeof(*placed));
+	bool ok = true;
+	int np = 0;
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = &p->storages[i];
+	qsort(order, n, sizeof(*order), larger_first);
+	p->arena_floats = 0;
+	for (size_t i = 0; i < n && ok; i++) {
+		struct nn_storage *b = order[i];
 		size_t at = 0, end;
-		for (int k = 0; k < i; k++) {
-			const struct nn_buf *o = placed[k];
-			if (o->last < b->first || o->first > b->last)
+		if (b->outside)
+			continue;
+		for (int k = 0; k < np; k++) {
+			const struct nn_storage *o = placed[k];
+			if (!apart && !meet(o, b))
 				continue;
 			if (o->at >= at && o->at - at >= b->floats)
 				break;
@@ -173,8 +155,8 @@ lay_out(struct nn *n)
 		}
 		b->at = at;
 		ok = rk_add(at, b->floats, &end);
-		n->arena_floats = RK_MAX(n->arena_floats, end);
-		insert(placed, i, b);
+		p->arena_floats = RK_MAX(p->arena_floats, end);
+		insert(placed, np++, b);
 	}
 	free(order);
 	free(placed);
@@ -182,10 +164,8 @@ lay_out(struct nn *n)
 }
 
 bool
-nn_plan(struct nn *n)
+nn_plan(struct nn_program *p, bool apart)
 {
-	for (int i = 0; i < n->nnodes; i++)
-		n->scratch_floats = RK_MAX(n->scratch_floats,
-		    n->nodes[i].scratch);
-	return place_values(n) && place_gradients(n) && lay_out(n);
+	share(p, apart);
+	return lay_out(p, apart);
 }

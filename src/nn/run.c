@@ -1,85 +1,141 @@
 /* A step: forward, loss, backward; and what the outside sees of a network. */
+#include <math.h>
+#include <string.h>
+
 #include "ops.h"
 
-void
-nn_forward(struct nn *n, int64_t rows, bool train, uint64_t seed, int64_t step)
+/* For tests: what nobody reads any more becomes NaN. */
+static void
+poison(const struct nn *n, const struct nn_program *p, int time)
 {
-	must(rows >= 1 && rows <= n->batch);
-	n->rows = rows;
-	n->train = train;
-	n->seed = seed;
-	n->step = step;
-	n->have_loss = false;
-	for (int i = 0; i < n->nnodes; i++)
-		n->nodes[i].op->forward(n, &n->nodes[i]);
+	for (int i = 0; i < p->nstorages; i++) {
+		const struct nn_storage *st = &p->storages[i];
+		if (st->last != time || st->outside)
+			continue;
+		for (size_t k = 0; k < st->floats; k++)
+			n->arena[st->at + k] = NAN;
+	}
+}
+
+static void
+run(struct nn *n, int from, int to, int time)
+{
+	const struct nn_program *p = n->on;
+
+	for (int i = from; i < to; i++) {
+		p->instrs[i].run(&p->instrs[i], &n->now);
+		if (n->poison)
+			poison(n, p, time + i - from);
+	}
+}
+
+enum rk_err
+nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
+{
+	for (int i = 0; i < n->g.nnodes; i++) {
+		const struct nn_node *nd = &n->g.nodes[i];
+		if (nd->op != &nn_op_batch_norm)
+			continue;
+		const struct nn_value *x = nn_x(&n->g, nd, 0);
+		if (rows * (x->count / x->d[0]) > 1)
+			continue;
+		return rk_refuse_at(why, nd->path, "%s (batch_norm) would "
+		    "normalise a single value for each channel: a batch of "
+		    "%lld needs more rows, or drop_last", nd->name,
+		    (long long)rows);
+	}
+	return RK_OK;
 }
 
 void
-nn_loss(struct nn *n, int64_t rows, const int32_t *y, const float *t,
-    struct nn_result *r)
+nn_forward(struct nn *n, const struct nn_step *s, bool train)
 {
-	struct nn_value *z = &n->vals[n->nvals - 1];
-	float *d = n->train ? z->g : NULL;
+	must(s->rows >= 1 && s->rows <= n->micro);
+	must(s->first >= 0 && s->first + s->rows <= s->all);
+	n->on = train ? &n->train : &n->infer;
+	n->now = (struct nn_now){ .s = *s, .train = train };
+	n->have_loss = false;
+	run(n, 0, n->on->forward, 0);
+}
 
-	must(rows == n->rows);
-	*r = (struct nn_result){ 0 };
-	if (n->loss.type == SPEC_CROSS_ENTROPY) {
-		must(y != NULL);
-		r->loss_sum = kernel_cross_entropy((size_t)rows, z->count, z->p,
-		    y, n->loss.label_smoothing, d, n->row_scratch, &r->correct);
-	} else {
-		must(t != NULL);
-		r->loss_sum = kernel_squares((size_t)rows, z->count, z->p, t, y,
-		    d, n->row_scratch, &r->correct);
-	}
-	n->have_loss = n->train;
+static float *
+logits(const struct nn *n)
+{
+	return n->on->slots[n->on->of_value[n->g.logits]].p;
+}
+
+bool
+nn_loss_weighs(const struct nn *n)
+{
+	return n->loss.weight != NULL || n->loss.ignoring;
+}
+
+double
+nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows)
+{
+	if (!nn_loss_weighs(n))
+		return (double)rows;
+	return kernel_loss_weight(&n->loss, (size_t)rows, y, NULL);
 }
 
 void
-nn_backward(struct nn *n, int64_t rows)
+nn_loss(struct nn *n, const int32_t *y, const float *t, struct nn_result *r)
 {
-	must(n->have_loss && rows == n->rows);
+	const size_t rows = (size_t)n->now.s.rows;
+	float *z = logits(n), *d = NULL;
+
+	if (n->now.train)
+		d = n->on->slots[n->on->of_grad[n->g.logits]].p;
+	struct kernel_loss l = n->loss;
+	l.norm = n->now.s.norm > 0 ? n->now.s.norm : (double)n->now.s.all;
+	*r = (struct nn_result){ .weight = (double)rows };
+	must(l.kind == KERNEL_CROSS_ENTROPY ? y != NULL || t != NULL :
+	    t != NULL);
+	r->loss_sum = kernel_loss(&l, rows, z, t, y, false, d, n->row_scratch,
+	    &r->correct);
+	if (nn_loss_weighs(n) && t == NULL)
+		r->weight = nn_loss_weight(n, y, (int64_t)rows);
+	n->have_loss = n->now.train;
+	if (n->poison)
+		poison(n, n->on, n->on->forward);
+}
+
+void
+nn_backward(struct nn *n)
+{
+	must(n->have_loss);
 	n->have_loss = false;
-	for (int i = 0; i < n->nvals; i++)
-		n->vals[i].fresh = true;
-	n->vals[n->nvals - 1].fresh = false;
-	for (int i = n->nnodes - 1; i >= 0; i--) {
-		struct nn_node *nd = &n->nodes[i];
-		if (nn_y(n, nd)->wants_grad)
-			nd->op->backward(n, nd);
-	}
-	/* Every parameter feeds the output, so none is left unwritten. */
-	for (int i = 0; i < n->nparams; i++)
-		must(!n->params[i].fresh);
+	n->now.accumulate = !n->fresh;
+	n->fresh = false;
+	run(n, n->on->forward, n->on->ninstrs, n->on->forward + 1);
 }
 
 /* Lazy: see nn_dw(). */
 void
 nn_zero_grads(struct nn *n)
 {
-	for (int i = 0; i < n->nparams; i++)
-		n->params[i].fresh = true;
+	n->fresh = true;
 }
 
 size_t
 nn_ntensors(const struct nn *n)
 {
-	return (size_t)(n->nparams + n->nbuffers);
+	return (size_t)(n->g.nparams + n->g.nbuffers);
 }
 
 const struct nn_tensor *
 nn_tensor_at(const struct nn *n, size_t i)
 {
-	const size_t np = (size_t)n->nparams;
+	const size_t np = (size_t)n->g.nparams;
 
 	must(i < nn_ntensors(n));
-	return i < np ? &n->params[i].t : &n->buffers[i - np].t;
+	return i < np ? &n->g.params[i].t : &n->g.buffers[i - np].t;
 }
 
 float *
 nn_params(struct nn *n, int64_t *count)
 {
-	*count = n->nparam;
+	*count = n->g.nparam;
 	return n->param_array;
 }
 
@@ -92,24 +148,85 @@ nn_grads(struct nn *n)
 float *
 nn_buffers(struct nn *n, int64_t *count)
 {
-	*count = n->nbuffer;
+	*count = n->g.nbuffer;
 	return n->buffer_array;
 }
 
 int64_t
 nn_outputs(const struct nn *n)
 {
-	return n->vals[n->nvals - 1].count;
+	return n->g.vals[n->g.logits].count;
+}
+
+int64_t
+nn_micro(const struct nn *n)
+{
+	return n->micro;
+}
+
+enum nn_dtype
+nn_input_dtype(const struct nn *n)
+{
+	return n->g.vals[0].dtype;
 }
 
 float *
 nn_input(struct nn *n)
 {
-	return n->vals[0].p;
+	return n->input;
+}
+
+int32_t *
+nn_input_ids(struct nn *n)
+{
+	must(nn_input_dtype(n) == NN_I32);
+	return (int32_t *)(void *)n->input;
 }
 
 const float *
 nn_output(const struct nn *n)
 {
-	return n->vals[n->nvals - 1].p;
+	must(n->on != NULL);
+	return logits(n);
+}
+
+const float *
+nn_output_named(const struct nn *n, const char *name, int64_t *count)
+{
+	must(n->on != NULL);
+	for (int i = 0; i < n->g.noutputs; i++) {
+		if (strcmp(n->g.outputs[i].name, name) != 0)
+			continue;
+		const int v = n->g.outputs[i].value;
+		*count = n->g.vals[v].count;
+		return n->on->slots[n->on->of_value[v]].p;
+	}
+	if (strcmp(name, SPEC_LOGITS) != 0)
+		return NULL;
+	*count = nn_outputs(n);
+	return logits(n);
+}
+
+enum rk_err
+nn_check_ids(const struct nn *n, const int32_t *ids, int64_t rows,
+    struct rk_why *why)
+{
+	const int64_t width = n->g.vals[0].count;
+
+	for (int i = 0; i < n->g.nnodes; i++) {
+		const struct nn_node *nd = &n->g.nodes[i];
+		if (nd->op != &nn_op_embedding || nd->in[0] != 0 ||
+		    nd->u->embedding.index != 0)
+			continue;
+		const int64_t most = nd->u->embedding.rows;
+		for (int64_t k = 0; k < rows * width; k++) {
+			if (ids[k] >= 0 && ids[k] < most)
+				continue;
+			return rk_refuse(why, "token %lld of row %lld is %d, "
+			    "and %s has rows 0 to %lld", (long long)(k %
+			    width), (long long)(k / width), (int)ids[k],
+			    nd->name, (long long)(most - 1));
+		}
+	}
+	return RK_OK;
 }

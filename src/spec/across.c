@@ -8,16 +8,14 @@
 static int64_t
 outputs(const struct spec_model *m)
 {
-	switch (m->arch) {
-	case SPEC_ARCH_MLP:
-		return m->sizes[m->nsizes - 1];
-	case SPEC_ARCH_LENET5:
-		return m->classes;
-	case SPEC_ARCH_LAYERS:
-		break;
-	}
+	if (m->arch == SPEC_ARCH_mlp)
+		return m->u.mlp.sizes.v[m->u.mlp.sizes.n - 1];
+	if (m->arch == SPEC_ARCH_lenet5)
+		return m->u.lenet5.classes;
+	if (m->arch != SPEC_ARCH_LAYERS || m->noutputs > 0)
+		return 0;
 	const struct spec_layer *last = &m->layers[m->nlayers - 1];
-	return last->type == SPEC_L_LINEAR ? last->out : 0;
+	return last->type == SPEC_OP_linear ? last->u.linear.out : 0;
 }
 
 /* The metric that chooses the best checkpoint: default, and whether there will
@@ -27,7 +25,7 @@ check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
 {
 	static const char path[] = "checkpoint.keep.metric";
 	struct spec_checkpoint *c = &s->checkpoint;
-	const bool mse = s->training.loss.type == SPEC_MSE;
+	const bool mse = spec_loss_is_regression(s->training.loss.type);
 	const bool held_out = s->data.has_validation ||
 	    s->data.validation_split > 0;
 	const json_t *keep = json_object_get(json_object_get(tree,
@@ -41,8 +39,9 @@ check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
 		    "data: give data.validation or data.validation_split, or "
 		    "use loss", c->metric);
 	else if (strcmp(c->metric, "val_accuracy") == 0 && mse)
-		rk_refuse_at(why, path, "is val_accuracy, which the loss mse "
-		    "does not have: use val_loss");
+		rk_refuse_at(why, path, "is val_accuracy, which the loss %s "
+		    "does not have: use val_loss",
+		    sp_loss_words[s->training.loss.type]);
 	const json_t *mode = json_object_get(keep, "mode");
 	if (mode == NULL || json_is_null(mode))
 		c->mode_max = strcmp(c->metric, "val_accuracy") == 0;
@@ -53,7 +52,7 @@ check_outputs(const struct spec *s, struct rk_why *why)
 {
 	if (s->training.loss.type == SPEC_CROSS_ENTROPY &&
 	    outputs(&s->model) == 1)
-		rk_refuse_at(why, s->model.arch == SPEC_ARCH_MLP ?
+		rk_refuse_at(why, s->model.arch == SPEC_ARCH_mlp ?
 		    "model.sizes" : "model.layers", "ends in 1 output, and "
 		    "cross_entropy needs at least 2 (mse takes 1)");
 }
@@ -71,28 +70,11 @@ check_rates(const struct spec_training *t, struct rk_why *why)
 static void
 check_split(const struct spec *s, struct rk_why *why)
 {
-	if (s->data.stratify && s->training.loss.type == SPEC_MSE)
+	if (s->data.stratify &&
+	    spec_loss_is_regression(s->training.loss.type))
 		rk_refuse_at(why, "data.split.stratify", "is true, and the "
-		    "loss mse has no classes: it is for cross_entropy");
-}
-
-/* Samples that no file bounds. */
-static void
-check_synthetic(const struct spec *s, const struct spec_source *of,
-    const char *path, struct rk_why *why)
-{
-	char need[RK_HUMAN], have[RK_HUMAN];
-	uint64_t width = (uint64_t)RK_MAX(of->tokens, 1);
-
-	if (of->type != SPEC_SYNTHETIC)
-		return;
-	for (int i = 0; i < of->ndim; i++)
-		width *= (uint64_t)of->shape[i];
-	const uint64_t bytes = (uint64_t)of->samples * width * sizeof(float);
-	if (s->memory > 0 && bytes > s->memory)
-		rk_refuse_at(why, path, "is of %s, and resources.memory is %s",
-		    rk_human_bytes(need, bytes),
-		    rk_human_bytes(have, s->memory));
+		    "loss %s has no classes: it is for cross_entropy",
+		    sp_loss_words[s->training.loss.type]);
 }
 
 void
@@ -105,12 +87,6 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 		check_outputs(s, why);
 	if (sound & SP_TRAINING)
 		check_rates(&s->training, why);
-	if (sound & SP_DATA) {
-		check_synthetic(s, &s->data.train, "data.train.samples", why);
-		if (s->data.has_validation)
-			check_synthetic(s, &s->data.validation,
-			    "data.validation.samples", why);
-	}
 	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA))
 		check_split(s, why);
 	if ((sound & metric) == metric)

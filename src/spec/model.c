@@ -2,196 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "read.h"
+#include "form.h"
 
-const char *const sp_arch_words[] = { "layers", "mlp", "lenet5", NULL };
-const char *const spec_activation_words[] = {
-	"relu", "gelu", "sigmoid", "tanh", NULL
-};
-const char *const spec_layer_words[SPEC_L_COUNT + 1] = {
-	"linear", "conv2d", "max_pool2d", "avg_pool2d", "batch_norm", "dropout",
-	"flatten", "relu", "gelu", "sigmoid", "tanh", NULL
-};
-
-enum {
-	F_OUT = 1, F_KERNEL = 2, F_STRIDE = 4, F_PADDING = 8, F_BIAS = 16,
-	F_EPS = 32, F_MOMENTUM = 64, F_P = 128
-};
-#define F_POOL (F_KERNEL | F_STRIDE | F_PADDING)
-
-/* The fields that each type of layer takes. */
-static const unsigned layer_fields[SPEC_L_COUNT] = {
-	[SPEC_L_LINEAR] = F_OUT | F_BIAS,
-	[SPEC_L_CONV2D] = F_OUT | F_BIAS | F_POOL,
-	[SPEC_L_MAX_POOL2D] = F_POOL,
-	[SPEC_L_AVG_POOL2D] = F_POOL,
-	[SPEC_L_BATCH_NORM] = F_EPS | F_MOMENTUM,
-	[SPEC_L_DROPOUT] = F_P,
-};
-
-static const struct {
-	const char *key;
-	unsigned field;
-	const char *of;
-} layer_keys[] = {
-	{ "out", F_OUT, "linear and conv2d" },
-	{ "kernel", F_KERNEL, "conv2d and the pools" },
-	{ "stride", F_STRIDE, "conv2d and the pools" },
-	{ "padding", F_PADDING, "conv2d and the pools" },
-	{ "bias", F_BIAS, "linear and conv2d" },
-	{ "eps", F_EPS, "batch_norm" },
-	{ "momentum", F_MOMENTUM, "batch_norm" },
-	{ "p", F_P, "dropout" },
-};
-
-static bool
-is_pool(const struct spec_layer *l)
-{
-	return l->type == SPEC_L_MAX_POOL2D || l->type == SPEC_L_AVG_POOL2D;
-}
+static const char *const init_words[] = { "torch", "paddle", "bert", NULL };
 
 static void
-read_window(struct spec_layer *l, struct rkj_obj *o)
-{
-	bool kernel = sp_pair(o, "kernel", l->kernel, 1, 1024, RKJ_REQUIRED);
-
-	if (is_pool(l))
-		memcpy(l->stride, l->kernel, sizeof(l->stride));
-	sp_pair(o, "stride", l->stride, 1, 1024, RKJ_OPTIONAL);
-	if (!sp_pair(o, "padding", l->padding, 0, 1024, RKJ_OPTIONAL) ||
-	    !kernel || !is_pool(l))
-		return;
-	/* A window must never lie in the padding altogether. */
-	for (int i = 0; i < 2; i++) {
-		if (l->padding[i] > l->kernel[i] / 2) {
-			rkj_fault(o, "padding", "is %d, want at most half of "
-			    "the kernel's %d", l->padding[i], l->kernel[i]);
-			return;
-		}
-	}
-}
-
-static void
-read_layer(struct spec_layer *l, const json_t *v, size_t i, const char *path,
-    struct rk_why *why)
-{
-	struct sp_obj s;
-	struct rkj_obj *o = &s.o;
-	int type = -1;
-
-	l->name = xasprintf("%zu", i);
-	l->stride[0] = l->stride[1] = 1;
-	l->bias = true;
-	l->eps = 1e-5;
-	l->momentum = 0.1;
-	l->p = 0.5;
-	sp_open_typed(&s, v, path, why);
-	rkj_enum(o, "type", &type, spec_layer_words, RKJ_REQUIRED);
-	if (rkj_str(o, "name", &l->name, RK_NAME_MAX, RKJ_OPTIONAL) &&
-	    !rk_name_ok(l->name))
-		rkj_fault(o, "name", "is not 1 to 64 of [A-Za-z0-9._-], the "
-		    "first no . and no -");
-	/* With an unknown type nothing is known of the other fields. */
-	unsigned f = type < 0 ? 0 : layer_fields[type];
-	for (size_t k = 0; k < RK_ARRAY_LEN(layer_keys); k++)
-		sp_takes(o, layer_keys[k].key,
-		    type < 0 || (f & layer_keys[k].field), layer_keys[k].of,
-		    type < 0 ? "" : spec_layer_words[type]);
-	if (type >= 0)
-		l->type = (enum spec_layer_type)type;
-
-	if (f & F_OUT)
-		rkj_int(o, "out", &l->out, 1, SPEC_MAX_WIDTH, RKJ_REQUIRED);
-	if (f & F_KERNEL)
-		read_window(l, o);
-	if (f & F_BIAS)
-		rkj_bool(o, "bias", &l->bias, RKJ_OPTIONAL);
-	if (f & F_EPS)
-		sp_real(o, "eps", &l->eps, 0, 1, SP_ABOVE,
-		    "a number above 0, at most 1");
-	if (f & F_MOMENTUM)
-		rkj_real(o, "momentum", &l->momentum, 0, 1, RKJ_OPTIONAL);
-	if (f & F_P)
-		sp_real(o, "p", &l->p, 0, 1, SP_BELOW,
-		    "a number from 0 to below 1");
-	sp_close(&s);
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	const struct spec_layer *const *x = a, *const *y = b;
-	int c = strcmp((*x)->name, (*y)->name);
-
-	return c != 0 ? c : (*x > *y) - (*x < *y);
-}
-
-/* Names are the prefixes of tensors in a checkpoint: no two may be equal. */
-static void
-check_names(const struct spec_model *m, const char *path, struct rk_why *why)
-{
-	const struct spec_layer **v;
-
-	v = xcalloc((size_t)m->nlayers, sizeof(*v));
-	for (int i = 0; i < m->nlayers; i++)
-		v[i] = &m->layers[i];
-	qsort(v, (size_t)m->nlayers, sizeof(*v), by_name);
-	for (int i = 1; i < m->nlayers; i++) {
-		if (strcmp(v[i - 1]->name, v[i]->name) != 0)
-			continue;
-		char *at = xasprintf("%s[%td].name", path, v[i] - m->layers);
-		rk_refuse_at(why, at, "is \"%s\", as is that of %s[%td]: names "
-		    "must differ", v[i]->name, path, v[i - 1] - m->layers);
-		free(at);
-	}
-	free(v);
-}
-
-static void
-read_layers(struct spec_model *m, const json_t *v, struct rk_why *why)
-{
-	static const char path[] = "model.layers";
-	char shown[SP_SHOWN];
-	bool learns = false;
-
-	if (!json_is_array(v)) {
-		rk_refuse_at(why, path, "is %s, want a list of layers",
-		    sp_shown(v, shown));
-		return;
-	}
-	size_t n = json_array_size(v);
-	if (n == 0 || n > SPEC_MAX_LAYERS) {
-		rk_refuse_at(why, path, "has %zu layers, want 1 to %d", n,
-		    SPEC_MAX_LAYERS);
-		return;
-	}
-	m->layers = xcalloc(n, sizeof(*m->layers));
-	m->nlayers = (int)n;
-	size_t before = why->n + why->more;
-	for (size_t i = 0; i < n; i++) {
-		char *at = xasprintf("%s[%zu]", path, i);
-		read_layer(&m->layers[i], json_array_get(v, i), i, at, why);
-		free(at);
-		enum spec_layer_type t = m->layers[i].type;
-		learns |= t == SPEC_L_LINEAR || t == SPEC_L_CONV2D ||
-		    t == SPEC_L_BATCH_NORM;
-	}
-	if (why->n + why->more > before)
-		return;
-	check_names(m, path, why);
-	if (!learns)
-		rk_refuse_at(why, path, "has no linear, conv2d or batch_norm "
-		    "layer: there is nothing to train");
-}
-
-static void
-check_parameters(const struct spec_model *m, struct rkj_obj *o)
+check_parameters(const struct spec_arch_mlp *m, struct rkj_obj *o)
 {
 	char have[RK_HUMAN], most[RK_HUMAN];
 	int64_t total = 0;      /* at most 63 * 2^49: does not overflow */
 
-	for (int i = 1; i < m->nsizes; i++)
-		total += m->sizes[i - 1] * m->sizes[i] + m->sizes[i];
+	for (int i = 1; i < m->sizes.n; i++)
+		total += m->sizes.v[i - 1] * m->sizes.v[i] + m->sizes.v[i];
 	if (total > SPEC_MAX_PARAMS)
 		rkj_fault(o, "sizes", "make %s parameters, more than the "
 		    "limit of %s", rk_group_digits(have, total),
@@ -222,6 +44,20 @@ check_warm_start(char *uri, struct rkj_obj *o)
 	rk_why_fini(&w);
 }
 
+/* "mlp, lenet5 or resnet50", for whoever gives neither arch nor layers. */
+static void
+want_arch(struct rkj_obj *o)
+{
+	struct strbuf b = {0};
+
+	for (int i = 1; i < SPEC_ARCH_COUNT; i++)
+		sb_addf(&b, "%s%s", i == 1 ? "" : i + 1 < SPEC_ARCH_COUNT ?
+		    ", " : " or ", spec_arch_words[i]);
+	rkj_fault(o, "arch", "is missing: want %s, or layers instead",
+	    sb_str(&b));
+	sb_fini(&b);
+}
+
 /* arch or layers: sets m->arch; false if neither can be understood. */
 static bool
 read_arch(struct spec_model *m, struct rkj_obj *o, struct rk_why *why)
@@ -231,73 +67,180 @@ read_arch(struct spec_model *m, struct rkj_obj *o, struct rk_why *why)
 	int word;
 
 	/* "layers" is the first word; no job says it. */
-	bool named = rkj_enum(o, "arch", &word, sp_arch_words + 1,
+	bool named = rkj_enum(o, "arch", &word, spec_arch_words + 1,
 	    RKJ_OPTIONAL);
 	m->arch = named ? (enum spec_arch)(word + 1) : SPEC_ARCH_LAYERS;
 	if (given && layers != NULL)
 		rkj_fault(o, "layers", "and arch say the same thing: give one "
 		    "of them");
 	else if (layers != NULL)
-		read_layers(m, layers, why);
+		sp_read_layers(m, layers, why);
 	else if (!given && o->v != NULL)
-		rkj_fault(o, "arch", "is missing: want mlp or lenet5, or "
-		    "layers instead");
+		want_arch(o);
 	return named || (layers != NULL && !given);
 }
 
-/* The fields that only some of mlp, lenet5 and layers take. */
-static void
-read_shape(struct spec_model *m, struct rkj_obj *o)
+/* bert's tables would be far too large with torch's. */
+static enum spec_init
+default_init(enum spec_arch a)
 {
-	const bool mlp = m->arch == SPEC_ARCH_MLP;
-	const bool lenet5 = m->arch == SPEC_ARCH_LENET5;
-	const bool stack = m->arch == SPEC_ARCH_LAYERS;
-	const char *is = sp_arch_words[m->arch];
-	int word;
+	return strcmp(spec_families[spec_family_of(a)].word, "bert") == 0 ?
+	    SPEC_INIT_BERT : SPEC_INIT_TORCH;
+}
 
-	if (sp_takes(o, "sizes", mlp, "mlp", is) &&
-	    sp_ints(o, "sizes", m->sizes, &m->nsizes, 2, SPEC_MAX_SIZES, 1,
-	    SPEC_MAX_WIDTH, RKJ_REQUIRED))
-		check_parameters(m, o);
-	if (sp_takes(o, "activation", mlp, "mlp", is) &&
-	    rkj_enum(o, "activation", &word, spec_activation_words,
-	    RKJ_OPTIONAL))
-		m->activation = (enum spec_activation)word;
-	if (sp_takes(o, "classes", lenet5, "lenet5", mlp ? "mlp, whose last "
-	    "size is that number" : is))
-		rkj_int(o, "classes", &m->classes, 2, 1 << 20, RKJ_OPTIONAL);
-	if (sp_takes(o, "input", stack, "layers", is))
-		sp_ints(o, "input", m->input, &m->ninput, 1, SPEC_MAX_DIMS, 1,
-		    SPEC_MAX_WIDTH, RKJ_OPTIONAL);
+/* What the rows of PRESET say of an architecture. */
+static void
+preset(struct spec_model *m)
+{
+	(void)m;                        /* where no row has a preset */
+#define PRESET(id, family, key, value)                                    \
+	if (m->arch == SPEC_ARCH_##id)                                    \
+		m->u.family.key = value;
+#include "rekindle/archs.def"
+}
+
+static void
+read_family(struct spec_model *m, struct rkj_obj *o)
+{
+	const enum spec_family f = spec_family_of(m->arch);
+
+	memset(&m->u, 0, sizeof(m->u));
+	sp_form_defaults(spec_families[f].fields, &m->u);
+	preset(m);
+	sp_form_refuse_others(spec_families, SPEC_FAMILY_COUNT,
+	    &spec_families[f], f == SPEC_FAMILY_mlp ?
+	    "mlp, whose last size is its classes" : spec_arch_words[m->arch],
+	    o);
+	sp_form_read(spec_families[f].fields, o, &m->u);
+	if (f == SPEC_FAMILY_mlp)
+		check_parameters(&m->u.mlp, o);
+	sp_ints(o, "input", m->input, &m->ninput, 1, SPEC_MAX_DIMS, 1,
+	    SPEC_MAX_WIDTH, RKJ_OPTIONAL);
+}
+
+static void
+read_output(struct spec_model *m, const char *name, const json_t *v,
+    struct rk_why *why)
+{
+	char *path = xasprintf("model.outputs.%.80s", name);
+	const char *layer = json_string_value(v);
+	char shown[SP_SHOWN];
+	bool found = false;
+
+	for (int i = 0; layer != NULL && i < m->nlayers; i++)
+		found |= m->layers[i].name != NULL &&
+		    strcmp(m->layers[i].name, layer) == 0;
+	if (!rk_name_ok(name))
+		rk_refuse_at(why, path, "is no name: want 1 to 64 of "
+		    "[A-Za-z0-9._-], the first no . and no -");
+	else if (!found)
+		rk_refuse_at(why, path, "is %s, want the name of a layer",
+		    sp_shown(v, shown));
+	else
+		m->outputs[m->noutputs++] = (struct spec_output){
+			.name = xstrdup(name), .layer = xstrdup(layer) };
+	free(path);
+}
+
+static void
+read_outputs(struct spec_model *m, struct rkj_obj *o, struct rk_why *why)
+{
+	json_t *v = (json_t *)(uintptr_t)rkj_any(o, "outputs"), *e;
+	char shown[SP_SHOWN];
+	const char *name;
+	bool logits = false;
+
+	if (v == NULL ||
+	    !sp_takes(o, "outputs", m->arch == SPEC_ARCH_LAYERS, "layers",
+	    spec_arch_words[m->arch]))
+		return;
+	if (!json_is_object(v) || json_object_size(v) > SPEC_MAX_OUTPUTS) {
+		rkj_fault(o, "outputs", "is %s, want at most %d of NAME: LAYER",
+		    sp_shown(v, shown), SPEC_MAX_OUTPUTS);
+		return;
+	}
+	json_object_foreach(v, name, e) {
+		logits |= strcmp(name, SPEC_LOGITS) == 0;
+		read_output(m, name, e, why);
+	}
+	if (!logits && json_object_size(v) > 0)
+		rkj_fault(o, "outputs", "has no " SPEC_LOGITS ", which the "
+		    "loss reads");
 }
 
 void
 sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why)
 {
-	static const char *const shape[] = {
-		"sizes", "activation", "classes", "input"
-	};
 	struct sp_obj s;
 	struct rkj_obj *o = &s.o;
+	int word;
 
 	m->strict = true;
-	m->classes = 10;
 	sp_open(&s, v, "model", why);
-	if (read_arch(m, o, why))
-		read_shape(m, o);
-	for (size_t i = 0; i < RK_ARRAY_LEN(shape); i++)
-		rkj_any(o, shape[i]);   /* known, whatever the arch */
+	if (read_arch(m, o, why)) {
+		read_family(m, o);
+		read_outputs(m, o, why);
+	} else {
+		/* Which fields it may have is not known. */
+		for (int f = 0; f < SPEC_FAMILY_COUNT; f++)
+			for (const struct spec_field *k =
+			    spec_families[f].fields; k->key != NULL; k++)
+				rkj_any(o, k->key);
+		rkj_any(o, "input");
+		rkj_any(o, "outputs");
+	}
+	m->init = default_init(m->arch);
+	if (rkj_enum(o, "init", &word, init_words, RKJ_OPTIONAL))
+		m->init = (enum spec_init)word;
 	if (rkj_str(o, "checkpoint", &m->checkpoint, SP_MAX_PATH, RKJ_OPTIONAL))
 		check_warm_start(m->checkpoint, o);
 	rkj_bool(o, "strict", &m->strict, RKJ_OPTIONAL);
 	sp_close(&s);
 }
 
+json_t *
+sp_json_model(const struct spec_model *m, bool brief)
+{
+	const enum spec_family f = spec_family_of(m->arch);
+	json_t *o = json_object(), *a;
+
+	if (m->arch != SPEC_ARCH_LAYERS)
+		sp_put(o, "arch", json_string(spec_arch_words[m->arch]));
+	sp_form_put(spec_families[f].fields, &m->u, brief, o);
+	if (m->ninput > 0) {
+		a = json_array();
+		for (int i = 0; i < m->ninput; i++)
+			must(json_array_append_new(a, json_integer(
+			    m->input[i])) == 0);
+		sp_put(o, "input", a);
+	}
+	if (m->arch == SPEC_ARCH_LAYERS)
+		sp_put(o, "layers", sp_layers_json(m->layers, m->nlayers,
+		    brief));
+	if (m->noutputs > 0) {
+		a = json_object();
+		for (int i = 0; i < m->noutputs; i++)
+			sp_put(a, m->outputs[i].name, json_string(
+			    m->outputs[i].layer));
+		sp_put(o, "outputs", a);
+	}
+	if (!brief || m->init != default_init(m->arch))
+		sp_put(o, "init", json_string(init_words[m->init]));
+	if (m->checkpoint != NULL)
+		sp_put(o, "checkpoint", json_string(m->checkpoint));
+	sp_put(o, "strict", json_boolean(m->strict));
+	return o;
+}
+
 void
 sp_free_model(struct spec_model *m)
 {
 	for (int i = 0; i < m->nlayers; i++)
-		free(m->layers[i].name);
+		spec_layer_free(&m->layers[i]);
 	free(m->layers);
+	for (int i = 0; i < m->noutputs; i++) {
+		free(m->outputs[i].name);
+		free(m->outputs[i].layer);
+	}
 	free(m->checkpoint);
 }

@@ -7,8 +7,8 @@
 
 #include "read.h"
 
-static void
-put(json_t *o, const char *key, json_t *v)
+void
+sp_put(json_t *o, const char *key, json_t *v)
 {
 	must(v != NULL && json_object_set_new(o, key, v) == 0);
 }
@@ -16,25 +16,25 @@ put(json_t *o, const char *key, json_t *v)
 static void
 put_int(json_t *o, const char *key, int64_t v)
 {
-	put(o, key, json_integer(v));
+	sp_put(o, key, json_integer(v));
 }
 
 static void
 put_real(json_t *o, const char *key, double v)
 {
-	put(o, key, json_real(v));
+	sp_put(o, key, json_real(v));
 }
 
 static void
 put_bool(json_t *o, const char *key, bool v)
 {
-	put(o, key, json_boolean(v));
+	sp_put(o, key, json_boolean(v));
 }
 
 static void
 put_str(json_t *o, const char *key, const char *v)
 {
-	put(o, key, json_string(v));
+	sp_put(o, key, json_string(v));
 }
 
 static void
@@ -44,15 +44,7 @@ put_ints(json_t *o, const char *key, const int64_t *v, int n)
 
 	for (int i = 0; i < n; i++)
 		must(json_array_append_new(a, json_integer(v[i])) == 0);
-	put(o, key, a);
-}
-
-static void
-put_pair(json_t *o, const char *key, const int v[2])
-{
-	const int64_t wide[2] = { v[0], v[1] };
-
-	put_ints(o, key, wide, 2);
+	sp_put(o, key, a);
 }
 
 static void
@@ -62,83 +54,7 @@ put_reals(json_t *o, const char *key, const double *v, int n)
 
 	for (int i = 0; i < n; i++)
 		must(json_array_append_new(a, json_real(v[i])) == 0);
-	put(o, key, a);
-}
-
-static json_t *
-json_layer(const struct spec_layer *l)
-{
-	json_t *o = json_object();
-
-	put_str(o, "type", spec_layer_words[l->type]);
-	put_str(o, "name", l->name);
-	switch (l->type) {
-	case SPEC_L_CONV2D:
-	case SPEC_L_MAX_POOL2D:
-	case SPEC_L_AVG_POOL2D:
-		put_pair(o, "kernel", l->kernel);
-		put_pair(o, "stride", l->stride);
-		put_pair(o, "padding", l->padding);
-		if (l->type != SPEC_L_CONV2D)
-			break;
-		/* fall through */
-	case SPEC_L_LINEAR:
-		put_int(o, "out", l->out);
-		put_bool(o, "bias", l->bias);
-		break;
-	case SPEC_L_BATCH_NORM:
-		put_real(o, "eps", l->eps);
-		put_real(o, "momentum", l->momentum);
-		break;
-	case SPEC_L_DROPOUT:
-		put_real(o, "p", l->p);
-		break;
-	default:
-		break;
-	}
-	return o;
-}
-
-json_t *
-sp_json_model(const struct spec_model *m)
-{
-	json_t *o = json_object(), *layers;
-
-	switch (m->arch) {
-	case SPEC_ARCH_MLP:
-		put_str(o, "arch", sp_arch_words[m->arch]);
-		put_ints(o, "sizes", m->sizes, m->nsizes);
-		put_str(o, "activation", spec_activation_words[m->activation]);
-		break;
-	case SPEC_ARCH_LENET5:
-		put_str(o, "arch", sp_arch_words[m->arch]);
-		put_int(o, "classes", m->classes);
-		break;
-	case SPEC_ARCH_LAYERS:
-		if (m->ninput > 0)
-			put_ints(o, "input", m->input, m->ninput);
-		layers = json_array();
-		for (int i = 0; i < m->nlayers; i++)
-			must(json_array_append_new(layers,
-			    json_layer(&m->layers[i])) == 0);
-		put(o, "layers", layers);
-		break;
-	}
-	if (m->checkpoint != NULL)
-		put_str(o, "checkpoint", m->checkpoint);
-	put_bool(o, "strict", m->strict);
-	return o;
-}
-
-static json_t *
-json_loss(const struct spec_loss *l)
-{
-	json_t *o = json_object();
-
-	put_str(o, "type", sp_loss_words[l->type]);
-	if (l->type == SPEC_CROSS_ENTROPY)
-		put_real(o, "label_smoothing", l->label_smoothing);
-	return o;
+	sp_put(o, key, a);
 }
 
 static json_t *
@@ -223,17 +139,43 @@ sp_json_training(const struct spec_training *t)
 		put_int(o, "epochs", t->epochs);
 	put_int(o, "steps", t->steps);
 	put_int(o, "batch_size", t->batch_size);
+	put_int(o, "micro_batch_size", t->micro_batch_size);
 	put_bool(o, "drop_last", t->drop_last);
 	put_bool(o, "shuffle", t->shuffle);
 	put_int(o, "seed", (int64_t)t->seed);
-	put(o, "loss", json_loss(&t->loss));
-	put(o, "optimizer", json_optim(&t->optim));
-	put(o, "schedule", spec_schedule_json(&t->schedule));
+	sp_put(o, "loss", sp_json_loss(&t->loss));
+	sp_put(o, "optimizer", json_optim(&t->optim));
+	sp_put(o, "schedule", spec_schedule_json(&t->schedule));
 	put_real(o, "gradient_clip_norm", t->gradient_clip_norm);
 	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
-	put(o, "warm_start", warm);
+	sp_put(o, "warm_start", warm);
 	put_int(o, "log_every", t->log_every);
 	put_str(o, "exact", spec_exact_words[t->exact]);
+	return o;
+}
+
+static json_t *
+json_source(const struct spec_source *s)
+{
+	const char delimiter[2] = { s->delimiter, '\0' };
+	json_t *o = json_object();
+
+	put_str(o, "type", sp_source_words[s->type]);
+	if (s->type == SPEC_IDX) {
+		put_str(o, "images", s->images);
+		put_str(o, "labels", s->labels);
+		return o;
+	}
+	put_str(o, "path", s->path);
+	if (s->label_name != NULL)
+		put_str(o, "label", s->label_name);
+	else
+		put_int(o, "label", s->label_index);
+	if (s->header == SPEC_HEADER_AUTO)
+		put_str(o, "header", "auto");
+	else
+		put_bool(o, "header", s->header == SPEC_HEADER_YES);
+	put_str(o, "delimiter", delimiter);
 	return o;
 }
 
@@ -251,7 +193,7 @@ put_split(json_t *o, const struct spec *s)
 	if (cold || d->stratify_said) {
 		json_t *split = json_object();
 		put_bool(split, "stratify", d->stratify);
-		put(o, "split", split);
+		sp_put(o, "split", split);
 	}
 }
 
@@ -261,9 +203,9 @@ sp_json_data(const struct spec *s)
 	const struct spec_data *d = &s->data;
 	json_t *o = json_object(), *norm = json_object();
 
-	put(o, "train", sp_json_source(&d->train));
+	sp_put(o, "train", json_source(&d->train));
 	if (d->has_validation)
-		put(o, "validation", sp_json_source(&d->validation));
+		sp_put(o, "validation", json_source(&d->validation));
 	else
 		put_split(o, s);
 	put_str(norm, "type", sp_norm_words[d->normalize.type]);
@@ -271,7 +213,7 @@ sp_json_data(const struct spec *s)
 		put_reals(norm, "mean", d->normalize.mean, d->normalize.n);
 		put_reals(norm, "std", d->normalize.std, d->normalize.n);
 	}
-	put(o, "normalize", norm);
+	sp_put(o, "normalize", norm);
 	return o;
 }
 
@@ -284,12 +226,12 @@ sp_json_checkpoint(const struct spec_checkpoint *c)
 	put_int(every, "steps", c->every_steps);
 	put_real(every, "seconds", c->every_seconds);
 	put_int(every, "epochs", c->every_epochs);
-	put(o, "every", every);
+	sp_put(o, "every", every);
 	put_int(keep, "last", c->keep_last);
 	put_int(keep, "best", c->keep_best);
 	put_str(keep, "metric", c->metric);
 	put_str(keep, "mode", sp_mode_words[c->mode_max ? 0 : 1]);
-	put(o, "keep", keep);
+	sp_put(o, "keep", keep);
 	if (c->push != NULL)
 		put_str(o, "push", c->push);
 	put_bool(o, "require_remote", c->require_remote);
@@ -303,18 +245,18 @@ spec_json(const struct spec *s)
 
 	put_str(o, "name", s->name);
 	put_int(o, "priority", s->priority);
-	put(o, "labels", json_deep_copy(s->labels));
+	sp_put(o, "labels", json_deep_copy(s->labels));
 	if (s->threads > 0)
 		put_int(resources, "threads", s->threads);
 	put_int(resources, "memory", (int64_t)s->memory);
-	put(o, "resources", resources);
+	sp_put(o, "resources", resources);
 	put_bool(o, "hold", s->hold);
 	put_int(o, "retries", s->retries);
-	put(o, "model", sp_json_model(&s->model));
-	put(o, "training", sp_json_training(&s->training));
-	put(o, "data", sp_json_data(s));
-	put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
-	put(o, "metadata", json_deep_copy(s->metadata));
+	sp_put(o, "model", sp_json_model(&s->model, false));
+	sp_put(o, "training", sp_json_training(&s->training));
+	sp_put(o, "data", sp_json_data(s));
+	sp_put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
+	sp_put(o, "metadata", json_deep_copy(s->metadata));
 	return o;
 }
 
@@ -329,13 +271,15 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	json_object_del(training, "exact");
-	put(o, "training", training);
+	if (s->training.micro_batch_size == 0)
+		json_object_del(training, "micro_batch_size");
+	sp_put(o, "training", training);
 	if (s->model.checkpoint == NULL && s->data.split_seed == 1)
 		json_object_del(data, "split_seed");
 	if (s->model.checkpoint == NULL && !s->data.stratify)
 		json_object_del(data, "split");
-	put(o, "model", sp_json_model(&s->model));
-	put(o, "data", data);
+	sp_put(o, "model", sp_json_model(&s->model, true));
+	sp_put(o, "data", data);
 	char *text = rkj_text(o);
 	rk_sha256_of(text, strlen(text), hex);
 	free(text);

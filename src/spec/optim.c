@@ -1,31 +1,12 @@
-/* `training.loss` and `training.optimizer`. */
+/* `training.optimizer`. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "read.h"
 
-const char *const sp_loss_words[] = { "cross_entropy", "mse", NULL };
 const char *const spec_optim_words[] = {
 	"sgd", "adam", "adamw", "rmsprop", NULL
 };
-
-void
-sp_read_loss(struct spec_loss *l, const json_t *v, struct rk_why *why)
-{
-	struct sp_obj s;
-	int type = SPEC_CROSS_ENTROPY;
-
-	sp_open_typed(&s, v, "training.loss", why);
-	bool known = rkj_enum(&s.o, "type", &type, sp_loss_words,
-	    v != NULL ? RKJ_REQUIRED : RKJ_OPTIONAL);
-	l->type = (enum spec_loss_type)type;
-	l->label_smoothing = 0;
-	if (sp_takes(&s.o, "label_smoothing", !known ||
-	    type == SPEC_CROSS_ENTROPY, "cross_entropy", "mse"))
-		sp_real(&s.o, "label_smoothing", &l->label_smoothing, 0, 1,
-		    SP_BELOW, "a number from 0 to below 1");
-	sp_close(&s);
-}
 
 enum {
 	O_SGD = 1 << SPEC_SGD, O_ADAM = 1 << SPEC_ADAM,

@@ -16,6 +16,8 @@ static const struct {
 	    "job://ID/CHECKPOINT" },
 	{ "hold", "the job has begun" },
 	{ "training.batch_size", "the checkpoint counts batches of this size" },
+	{ "training.micro_batch_size", "a batch norm normalises parts of this "
+	    "size" },
 	{ "training.drop_last", "it decides how many batches an epoch has" },
 	{ "training.shuffle", "it decides the order of the samples" },
 	{ "training.seed", "it decides the order of the samples" },

@@ -143,6 +143,7 @@ spec_free(struct spec *s)
 	json_decref(s->labels);
 	json_decref(s->metadata);
 	sp_free_model(&s->model);
+	sp_free_loss(&s->training.loss);
 	free(s->training.resume_from);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);

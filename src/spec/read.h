@@ -19,12 +19,12 @@ void sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why);
 void sp_read_training(struct spec_training *t, const json_t *v,
     struct rk_why *why);
 void sp_read_loss(struct spec_loss *l, const json_t *v, struct rk_why *why);
+json_t *sp_json_loss(const struct spec_loss *l);
+void sp_free_loss(struct spec_loss *l);
 void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
 void sp_read_schedule(struct spec_schedule *s, const json_t *v,
     struct rk_why *why);
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
-void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
-    struct rk_why *why);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 
@@ -40,17 +40,17 @@ enum rk_err sp_check_address(char *text, struct rk_why *why) RK_MUSTCHECK;
 /* Where checkpoints are sent: into its normal form. */
 enum rk_err sp_prefix(char **text, struct rk_why *why) RK_MUSTCHECK;
 
+/* Set a field; takes v. */
+void sp_put(json_t *o, const char *key, json_t *v);
 void sp_free_model(struct spec_model *m);
 void sp_free_data(struct spec_data *d);
-void sp_free_source(struct spec_source *s);
 
-json_t *sp_json_model(const struct spec_model *m);
+/* brief: as digests and records have it, see form.h. */
+json_t *sp_json_model(const struct spec_model *m, bool brief);
 json_t *sp_json_training(const struct spec_training *t);
 json_t *sp_json_data(const struct spec *s);
-json_t *sp_json_source(const struct spec_source *s);
 json_t *sp_json_checkpoint(const struct spec_checkpoint *c);
 
-extern const char *const sp_arch_words[];
 extern const char *const sp_loss_words[];
 extern const char *const sp_source_words[];
 extern const char *const sp_norm_words[];
@@ -101,8 +101,8 @@ bool sp_takes(struct rkj_obj *o, const char *key, bool applies, const char *of,
     const char *not_for);
 
 /* A number with open or closed ends; `want` says which: "a number above 0". */
-#define SP_ABOVE 1                      /* lo itself is refused */
-#define SP_BELOW 2                      /* hi itself is refused */
+#define SP_ABOVE SPEC_ABOVE
+#define SP_BELOW SPEC_BELOW
 bool sp_real(struct rkj_obj *o, const char *key, double *out, double lo,
     double hi, int open, const char *want);
 /* The same for one value of a list. */

@@ -71,6 +71,14 @@ record_data(json_t *data)
 	null_if_absent(norm, "std");
 }
 
+/* So that a checkpoint of before is held against what it knew. */
+static void
+put_brief_model(json_t *whole, const struct spec *s)
+{
+	must(json_object_set_new(whole, "model", sp_json_model(&s->model,
+	    true)) == 0);
+}
+
 json_t *
 spec_record(const struct spec *s)
 {
@@ -78,6 +86,8 @@ spec_record(const struct spec *s)
 	static const char *const left_out[] = { "resume_from", "log_every",
 		"epochs", "steps" };
 	json_t *whole = spec_json(s), *o = json_object();
+
+	put_brief_model(whole, s);
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(kept); i++)
 		must(json_object_set(o, kept[i], json_object_get(whole,

@@ -60,6 +60,8 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	read_length(t, o);
 	read_resume(t, o);
 	rkj_int(o, "batch_size", &t->batch_size, 1, 1 << 20, RKJ_OPTIONAL);
+	rkj_int(o, "micro_batch_size", &t->micro_batch_size, 0, 1 << 20,
+	    RKJ_OPTIONAL);
 	rkj_bool(o, "drop_last", &t->drop_last, RKJ_OPTIONAL);
 	rkj_bool(o, "shuffle", &t->shuffle, RKJ_OPTIONAL);
 	rkj_int(o, "seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);

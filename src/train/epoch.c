@@ -10,19 +10,21 @@
 #define LEAVE_MS 5000
 
 void
-load_batch(struct run *r, const struct data_set *d, int64_t rows)
+load_batch(struct run *r, const struct data_set *d, int64_t from,
+    int64_t rows)
 {
+	const int64_t *which = r->which + from;
 	const int64_t width = r->targets_width;
 
 	if (width == 1) {
-		data_gather(d, r->which, rows, nn_input(r->nn), NULL,
+		data_gather(d, which, rows, nn_input(r->nn), NULL,
 		    r->targets);
 		return;
 	}
-	data_gather(d, r->which, rows, nn_input(r->nn), r->classes, NULL);
+	data_gather(d, which, rows, nn_input(r->nn), r->classes, NULL);
 	if (width == 0)
 		return;
-	/* mse over several outputs: 1 at the label's place. */
+	/* Several outputs: 1 at the label's place. */
 	memset(r->targets, 0, (size_t)(rows * width) * sizeof(float));
 	for (int64_t i = 0; i < rows; i++)
 		r->targets[i * width + r->classes[i]] = 1;
@@ -41,36 +43,29 @@ must_hurry(const struct run *r, int64_t begun_ms, int64_t done, int64_t all)
 	return left > (double)may;
 }
 
-int64_t
-score_batch(struct run *r, const struct data_set *d, int64_t at,
-    struct tally *t)
-{
-	const int64_t rows = RK_MIN(r->batch, d->n - at);
-	struct nn_result res;
-
-	for (int64_t i = 0; i < rows; i++)
-		r->which[i] = at + i;
-	load_batch(r, d, rows);
-	nn_forward(r->nn, rows, false, 0, 0);
-	nn_loss(r->nn, rows, r->classes, r->targets, &res);
-	t->loss += res.loss_sum;
-	t->correct += res.correct;
-	t->samples += rows;
-	return rows;
-}
-
 /* Sums in the samples' order; false when there is no time for it. */
 static bool
 evaluate(struct run *r, struct tally *t)
 {
 	const struct data_set *d = r->valid;
 	const int64_t begun_ms = mono_ms();
+	struct nn_result res;
 
 	*t = (struct tally){0};
-	for (int64_t at = 0; at < d->n;) {
+	for (int64_t at = 0; at < d->n; at += r->micro) {
+		const int64_t rows = RK_MIN(r->micro, d->n - at);
 		if (must_hurry(r, begun_ms, at, d->n))
 			return false;
-		at += score_batch(r, d, at, t);
+		for (int64_t i = 0; i < rows; i++)
+			r->which[i] = at + i;
+		load_batch(r, d, 0, rows);
+		nn_forward(r->nn, &(struct nn_step){ .rows = rows,
+		    .all = rows }, false);
+		nn_loss(r->nn, r->classes, r->targets, &res);
+		t->loss += res.loss_sum;
+		t->weight += res.weight;
+		t->correct += res.correct;
+		t->samples += rows;
 		loop_tick(r, true);
 	}
 	return true;

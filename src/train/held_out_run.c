@@ -42,7 +42,7 @@ inherit(struct run *r)
 	if (!s->data.stratify_said)
 		h->how.rule = of->how.rule;
 	if (h->how.rule == DATA_SPLIT_STRATIFIED &&
-	    s->training.loss.type == SPEC_MSE)
+	    spec_loss_is_regression(s->training.loss.type))
 		h->how.rule = DATA_SPLIT_CONTENT;
 	h->inherited = true;
 }

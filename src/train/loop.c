@@ -176,6 +176,7 @@ static void
 count(struct tally *t, const struct nn_result *res, int64_t rows)
 {
 	t->loss += res->loss_sum;
+	t->weight += res->weight;
 	t->correct += res->correct;
 	t->samples += rows;
 	t->steps++;
@@ -217,6 +218,65 @@ update(struct run *r)
 	}
 }
 
+/* What the summed loss of a step is divided by; 0: its rows. */
+static double
+step_norm(const struct run *r, int64_t rows)
+{
+	double norm = 0;
+
+	if (!nn_loss_weighs(r->nn))
+		return 0;
+	for (int64_t i = 0; i < rows; i++)
+		norm += nn_loss_weight(r->nn,
+		    &r->train->classes[r->which[i]], 1);
+	return norm;
+}
+
+/* Forward, loss and backward of the rows of a step, some at a time; false where
+ * the loss is not finite. */
+static bool
+run_parts(struct run *r, int64_t rows, struct nn_result *sum)
+{
+	const double norm = step_norm(r, rows);
+	struct nn_result res;
+
+	*sum = (struct nn_result){ 0 };
+	nn_zero_grads(r->nn);
+	for (int64_t at = 0; at < rows; at += r->micro) {
+		const struct nn_step s = {
+			.rows = RK_MIN(r->micro, rows - at), .first = at,
+			.all = rows, .seed = r->spec->training.seed,
+			.step = r->at.step, .norm = norm,
+		};
+		load_batch(r, r->train, at, s.rows);
+		nn_forward(r->nn, &s, true);
+		nn_loss(r->nn, r->classes, r->targets, &res);
+		if (!isfinite(res.loss_sum))
+			return false;
+		nn_backward(r->nn);
+		sum->loss_sum += res.loss_sum;
+		sum->weight += res.weight;
+		sum->correct += res.correct;
+	}
+	return true;
+}
+
+/* Can each part of a step of so many rows be trained on? */
+static bool
+may_train(struct run *r, int64_t rows)
+{
+	const int64_t last = rows % r->micro;
+	struct rk_why why = {0};
+
+	if (nn_may_train(r->nn, last > 0 ? last : RK_MIN(rows, r->micro),
+	    &why) == RK_OK)
+		return true;
+	run_fail(r, "bad_data", true, "step %lld: %s",
+	    (long long)r->at.step + 1, rk_why_first(&why));
+	rk_why_fini(&why);
+	return false;
+}
+
 static bool
 train_step(struct run *r)
 {
@@ -229,13 +289,10 @@ train_step(struct run *r)
 	for (int64_t i = 0; i < rows; i++)
 		r->which[i] = data_at(r->train, t->seed, r->at.epoch,
 		    t->shuffle, r->at.sample + i);
-	load_batch(r, r->train, rows);
-	nn_zero_grads(r->nn);
-	nn_forward(r->nn, rows, true, t->seed, r->at.step);
-	nn_loss(r->nn, rows, r->classes, r->targets, &res);
-	if (!isfinite(res.loss_sum))
+	if (!may_train(r, rows))
+		return false;
+	if (!run_parts(r, rows, &res))
 		return refuse_not_finite(r);
-	nn_backward(r->nn, rows);
 	nn_params(r->nn, &n);
 	if (t->gradient_clip_norm > 0)
 		optim_clip(nn_grads(r->nn), n, t->gradient_clip_norm);
@@ -246,7 +303,7 @@ train_step(struct run *r)
 	r->at.sample += rows;
 	r->samples_done += rows;
 	r->window_samples += rows;
-	r->last_loss = res.loss_sum / (double)rows;
+	r->last_loss = res.weight > 0 ? res.loss_sum / res.weight : 0;
 	count(&r->at.in_epoch, &res, rows);
 	count(&r->at.in_window, &res, rows);
 	if (r->at.step % t->log_every == 0)

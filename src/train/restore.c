@@ -13,7 +13,7 @@ run_score(const struct run *r, const struct tally *t)
 	const double n = t->samples > 0 ? (double)t->samples : 1;
 
 	return (struct score){
-		.loss = t->loss / n,
+		.loss = t->loss / (t->weight > 0 ? t->weight : n),
 		.accuracy = (double)t->correct / n,
 		.has_accuracy = run_classifies(r),
 	};
@@ -49,9 +49,13 @@ run_metrics(const struct run *r, bool for_checkpoint)
 static json_t *
 tally_json(const struct tally *t)
 {
-	return json_pack("{s:f, s:I, s:I, s:I}", "loss", t->loss,
+	json_t *o = json_pack("{s:f, s:I, s:I, s:I}", "loss", t->loss,
 	    "correct", (json_int_t)t->correct,
 	    "samples", (json_int_t)t->samples, "steps", (json_int_t)t->steps);
+
+	if (t->weight != (double)t->samples)
+		js_put(o, "weight", json_real(t->weight));
+	return o;
 }
 
 static json_t *
@@ -128,6 +132,8 @@ read_tally(struct rkj_obj *in, const char *key, struct tally *t,
 	rkj_int(&o, "correct", &t->correct, 0, COUNT_MAX, RKJ_REQUIRED);
 	rkj_int(&o, "samples", &t->samples, 0, COUNT_MAX, RKJ_REQUIRED);
 	rkj_int(&o, "steps", &t->steps, 0, COUNT_MAX, RKJ_REQUIRED);
+	t->weight = (double)t->samples;
+	rkj_real(&o, "weight", &t->weight, 0, HUGE_VAL, RKJ_OPTIONAL);
 	rkj_close_lenient(&o);
 	free(path);
 }

@@ -25,7 +25,6 @@
  *	report.c   events, progress and ends, to the wire or to people
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
- *	evaluate.c --evaluate; npy.c writes what it is to keep
  *
  * The main thread owns everything here; the writer's thread sees only what
  * writer.c hands it.  Functions that can end the run return false after
@@ -44,9 +43,10 @@
 #include "report.h"
 #include "same.h"
 
-/* Sums over some steps; `loss` of samples, in double, in step order. */
+/* Sums over some steps; `loss` of samples, in double, in step order; `weight`
+ * is what it is divided by for a mean: the samples, or by class weights. */
 struct tally {
-	double loss;
+	double loss, weight;
 	int64_t correct, samples, steps;
 };
 
@@ -116,6 +116,7 @@ struct run {
 	struct writer *writer;
 
 	int64_t batch;          /* rows of a full one */
+	int64_t micro;          /* of them that go through at a time */
 	int64_t steps_per_epoch, steps_total;
 	int64_t epochs_limit, steps_limit;      /* INT64_MAX: none */
 	struct schedule schedule;

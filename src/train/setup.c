@@ -1,6 +1,7 @@
 /* Data sets, network and optimiser, in the limits of the job. */
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 #include "start.h"
 #include "writer.h"
@@ -30,8 +31,7 @@ run_open_data(struct run *r, struct start *start)
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)
 		return refuse_data(r, rc, &why);
-	const bool asks = r->o->plan || r->o->evaluate != NULL;
-	bool ok = held_out_choose(r, start, asks && warm_wanted(r));
+	bool ok = held_out_choose(r, start, r->o->plan && warm_wanted(r));
 	if (ok)
 		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
 		    &why);
@@ -74,8 +74,9 @@ data_bytes(const struct data_set *d)
 {
 	if (d == NULL)
 		return 0;
-	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
-	    sizeof(float));
+	uint64_t sample = (uint64_t)d->width *
+	    (d->bytes != NULL ? 1 : sizeof(float));
+	return (uint64_t)d->n * (sample + sizeof(int32_t) + sizeof(float));
 }
 
 static int
@@ -90,23 +91,42 @@ slots_of(const struct spec_optim *s)
 	return n;
 }
 
+static struct nn_want
+want(const struct run *r, uint64_t limit)
+{
+	const struct spec *s = r->spec;
+	struct nn_want w = {
+		.model = &s->model, .loss = &s->training.loss,
+		.ndim = r->train->ndim, .batch = r->batch,
+		.micro = s->training.micro_batch_size, .memory_limit = limit,
+	};
+
+	memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
+	return w;
+}
+
 static bool
 estimate(struct run *r, struct run_memory *m)
 {
 	const struct spec *s = r->spec;
 	const int slots = slots_of(&s->training.optim);
 	struct rk_why why = {0};
+	struct nn_sizes sizes;
+	struct nn *nn;
 
 	*m = (struct run_memory){ .limit = s->memory };
-	enum rk_err rc = nn_estimate(&s->model, &s->training.loss,
-	    r->train->ndim, r->train->d, r->batch, &m->network, &m->parameters,
-	    &why);
+	const struct nn_want w = want(r, s->memory);
+	enum rk_err rc = nn_outline(&nn, &w, &why);
 	if (rc != RK_OK)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec", true,
 		    "%s", rk_why_first(&why));
 	rk_why_fini(&why);
 	if (rc != RK_OK)
 		return false;
+	nn_sizes(nn, &sizes);
+	nn_free(nn);
+	m->network = sizes.total_bytes;
+	m->parameters = sizes.parameters;
 	m->optimizer = (uint64_t)m->parameters * (unsigned)slots *
 	    sizeof(float);
 	m->copy = writer_shadow_bytes(m->parameters, 0, slots);
@@ -137,26 +157,43 @@ fits(struct run *r, const struct run_memory *m)
 bool
 run_classifies(const struct run *r)
 {
-	return r->spec->training.loss.type == SPEC_CROSS_ENTROPY ||
+	return !spec_loss_is_regression(r->spec->training.loss.type) ||
 	    r->targets_width > 1;
 }
 
+/* Labels of one output of binary_cross_entropy: probabilities. */
+static bool
+check_binary(struct run *r, const struct data_set *const sets[2])
+{
+	for (int k = 0; k < 2; k++)
+		for (int64_t i = 0; sets[k] != NULL && i < sets[k]->n; i++)
+			if (!(sets[k]->targets[i] >= 0 &&
+			    sets[k]->targets[i] <= 1))
+				return run_fail(r, "bad_data", true,
+				    "data.%s: sample %lld has the label %g, "
+				    "and binary_cross_entropy wants 0 to 1",
+				    k == 0 ? "train" : "validation",
+				    (long long)i, sets[k]->targets[i]);
+	return true;
+}
+
 /*
- * Cross entropy wants classes.  The mean squared error wants as many targets as
- * there are outputs: the label itself for one output, and for more a 1 at the
- * label's place among zeros.
+ * Cross entropy wants classes.  Other losses want as many targets as there are
+ * outputs: the label itself for one output, and for more a 1 at the label's
+ * place among zeros.
  */
 static bool
 check_labels(struct run *r)
 {
 	const int64_t outputs = nn_outputs(r->nn);
-	const bool mse = r->spec->training.loss.type == SPEC_MSE;
+	const enum spec_loss_type loss = r->spec->training.loss.type;
 	const struct data_set *sets[] = { r->train, r->valid };
 	struct rk_why why = {0};
 
-	r->targets_width = mse ? outputs : 0;
-	if (mse && outputs == 1)
-		return true;
+	r->targets_width = loss == SPEC_CROSS_ENTROPY ? 0 : outputs;
+	if (r->targets_width == 1)
+		return loss != SPEC_BINARY_CROSS_ENTROPY ||
+		    check_binary(r, sets);
 	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
 		if (sets[i] == NULL || data_check_classes(sets[i], outputs,
 		    &why) == RK_OK)
@@ -169,19 +206,10 @@ check_labels(struct run *r)
 	return true;
 }
 
-/* Networks take floats. */
-static bool
-check_numbers(struct run *r)
-{
-	return r->train->tokens == NULL || run_fail(r, "bad_spec", true,
-	    "data.train is of tokens, which are whole numbers, and the "
-	    "networks of this version take floats");
-}
-
 bool
 run_measure(struct run *r, struct run_memory *m)
 {
-	return check_numbers(r) && set_lengths(r) && estimate(r, m);
+	return set_lengths(r) && estimate(r, m);
 }
 
 /* The arrays that a batch is gathered into, beside the network's input. */
@@ -190,12 +218,13 @@ make_batch(struct run *r)
 {
 	size_t n;
 
+	r->micro = nn_micro(r->nn);
 	r->which = xcalloc((size_t)r->batch, sizeof(*r->which));
-	if (run_classifies(r))
-		r->classes = xcalloc((size_t)r->batch, sizeof(*r->classes));
+	if (r->targets_width != 1)
+		r->classes = xcalloc((size_t)r->micro, sizeof(*r->classes));
 	if (r->targets_width == 0)
 		return true;
-	if (rk_mul((size_t)r->batch, (size_t)r->targets_width, &n) &&
+	if (rk_mul((size_t)r->micro, (size_t)r->targets_width, &n) &&
 	    rk_mul(n, sizeof(float), &n))
 		r->targets = malloc(n);
 	return r->targets != NULL || run_fail(r, "no_memory", false,
@@ -210,8 +239,8 @@ run_build(struct run *r, const struct run_memory *m)
 
 	if (!fits(r, m))
 		return false;
-	enum rk_err rc = nn_build(&r->nn, &s->model, &s->training.loss,
-	    r->train->ndim, r->train->d, r->batch, m->limit, &why);
+	const struct nn_want w = want(r, m->limit);
+	enum rk_err rc = nn_build(&r->nn, &w, &why);
 	if (rc != RK_OK)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
 		    rc != RK_ENOMEM, "%s", rk_why_first(&why));

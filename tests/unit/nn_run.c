@@ -8,21 +8,21 @@ static void
 everything(struct net *s)
 {
 	net_input(s, 3, 2, 12, 10);
-	net_window(s, SPEC_L_CONV2D, 6, 3, 3, 1, 1);
-	net_add(s, SPEC_L_BATCH_NORM);
-	net_add(s, SPEC_L_RELU);
-	net_window(s, SPEC_L_MAX_POOL2D, 0, 2, 2, 2, 0);
-	net_window(s, SPEC_L_CONV2D, 8, 3, 3, 1, 1);
-	net_add(s, SPEC_L_RELU);
-	net_window(s, SPEC_L_AVG_POOL2D, 0, 3, 3, 2, 1);
-	net_add(s, SPEC_L_FLATTEN);
-	net_add(s, SPEC_L_DROPOUT)->p = 0.25;
+	net_window(s, SPEC_OP_conv2d, 6, 3, 3, 1, 1);
+	net_add(s, SPEC_OP_batch_norm);
+	net_add(s, SPEC_OP_relu);
+	net_window(s, SPEC_OP_max_pool2d, 0, 2, 2, 2, 0);
+	net_window(s, SPEC_OP_conv2d, 8, 3, 3, 1, 1);
+	net_add(s, SPEC_OP_relu);
+	net_window(s, SPEC_OP_avg_pool2d, 0, 3, 3, 2, 1);
+	net_add(s, SPEC_OP_flatten);
+	net_add(s, SPEC_OP_dropout)->u.dropout.p = 0.25;
 	net_linear(s, 32);
-	net_add(s, SPEC_L_GELU);
+	net_add(s, SPEC_OP_gelu);
 	net_linear(s, 24);
-	net_add(s, SPEC_L_BATCH_NORM);
-	net_add(s, SPEC_L_TANH);
-	net_add(s, SPEC_L_DROPOUT);
+	net_add(s, SPEC_OP_batch_norm);
+	net_add(s, SPEC_OP_tanh);
+	net_add(s, SPEC_OP_dropout);
 	net_linear(s, 10);
 }
 
@@ -152,14 +152,14 @@ T_CASE(eval_uses_running_statistics_and_changes_nothing)
 	for (int i = 0; i < 5; i++)
 		net_loss(&s, 16);
 	float *b = nn_buffers(s.nn, &nb), *before = copy(b, nb);
-	nn_forward(s.nn, 16, false, 5, 3);
-	nn_loss(s.nn, 16, s.y, NULL, &r);
+	net_forward(&s, 16, false, 5, 3);
+	nn_loss(s.nn, s.y, NULL, &r);
 	float *first = copy(nn_output(s.nn), 160);
-	nn_forward(s.nn, 16, false, 6, 4);
+	net_forward(&s, 16, false, 6, 4);
 	t_check(memcmp(first, nn_output(s.nn), 640) == 0);
 	t_check(memcmp(before, b, (size_t)nb * 4) == 0);
 	/* A row's result does not depend on the other rows. */
-	nn_forward(s.nn, 3, false, 0, 0);
+	net_forward(&s, 3, false, 0, 0);
 	for (int i = 0; i < 30; i++)
 		t_near(nn_output(s.nn)[i], first[i], 1e-5);
 	free(first);
@@ -173,16 +173,16 @@ T_CASE(training_draws_new_masks_each_step_and_the_same_at_the_same_step)
 	float *at[3];
 
 	net_input(&s, 1, 100, 0, 0);
-	net_add(&s, SPEC_L_DROPOUT);
+	net_add(&s, SPEC_OP_dropout);
 	net_linear(&s, 10);
 	net_build(&s, 16);
 	for (int i = 0; i < 3; i++) {
-		nn_forward(s.nn, 16, true, 5, i % 2);
+		net_forward(&s, 16, true, 5, i % 2);
 		at[i] = copy(nn_output(s.nn), 160);
 	}
 	t_check(memcmp(at[0], at[2], 640) == 0);
 	t_check(memcmp(at[0], at[1], 640) != 0);
-	nn_forward(s.nn, 16, true, 6, 0);
+	net_forward(&s, 16, true, 6, 0);
 	t_check(memcmp(at[0], nn_output(s.nn), 640) != 0);
 	/* Dropout in front must not spoil the caller's input. */
 	t_check(nn_input(s.nn)[0] == rk_draw_normal(11, 1, 1, 0));
@@ -193,14 +193,17 @@ T_CASE(training_draws_new_masks_each_step_and_the_same_at_the_same_step)
 
 T_CASE(the_input_is_not_written_to)
 {
-	for (int t = 0; t < SPEC_L_COUNT; t++) {
+	for (int t = 0; t < SPEC_OP_V1; t++) {
 		struct net s = { 0 };
 		net_input(&s, 3, 2, 4, 4);
-		net_add(&s, SPEC_L_FLATTEN);
-		if (t == SPEC_L_CONV2D || t == SPEC_L_MAX_POOL2D ||
-		    t == SPEC_L_AVG_POOL2D)
+		net_add(&s, SPEC_OP_flatten);
+		if (t == SPEC_OP_conv2d || t == SPEC_OP_max_pool2d ||
+		    t == SPEC_OP_avg_pool2d)
 			continue;
-		net_add(&s, (enum spec_layer_type)t)->out = 6;
+		if (t == SPEC_OP_linear)
+			net_linear(&s, 6);
+		else
+			net_add(&s, (enum spec_op)t);
 		net_linear(&s, 5);
 		net_build(&s, 16);
 		float *before = copy(nn_input(s.nn), 16 * 32);
@@ -219,7 +222,7 @@ T_CASE(the_loss_counts_the_rows_that_are_right)
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 4);
 	net_build(&s, 16);
-	nn_forward(s.nn, 10, false, 0, 0);
+	net_forward(&s, 10, false, 0, 0);
 	const float *z = nn_output(s.nn);
 	double loss = 0;
 	for (int i = 0; i < 10; i++) {
@@ -232,7 +235,7 @@ T_CASE(the_loss_counts_the_rows_that_are_right)
 			sum += exp(z[4 * i + j]);
 		loss += log(sum) - z[4 * i + s.y[i]];
 	}
-	nn_loss(s.nn, 10, s.y, NULL, &r);
+	nn_loss(s.nn, s.y, NULL, &r);
 	t_eq_int(r.correct, 7);
 	t_near(r.loss_sum, loss, 1e-5);
 	nn_free(s.nn);
@@ -247,14 +250,14 @@ T_CASE(a_network_learns)
 	everything(&s);
 	net_build(&s, 64);
 	for (int i = 1; i <= 150; i++) {
-		nn_forward(s.nn, 64, true, 1, i);
-		nn_loss(s.nn, 64, s.y, NULL, &r);
+		net_forward(&s, 64, true, 1, i);
+		nn_loss(s.nn, s.y, NULL, &r);
 		nn_zero_grads(s.nn);
-		nn_backward(s.nn, 64);
+		nn_backward(s.nn);
 		descend(s.nn, 0.1f);
 	}
-	nn_forward(s.nn, 64, false, 0, 0);
-	nn_loss(s.nn, 64, s.y, NULL, &r);
+	net_forward(&s, 64, false, 0, 0);
+	nn_loss(s.nn, s.y, NULL, &r);
 	/* 64 random samples learnt by heart. */
 	t_check(r.correct >= 62);
 	nn_free(s.nn);
@@ -268,13 +271,12 @@ T_CASE(backward_without_a_loss_is_a_bug)
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 4);
 	net_build(&s, 16);
-	t_aborts(nn_backward(s.nn, 16));
+	t_aborts(nn_backward(s.nn));
 	net_loss(&s, 16);
-	t_aborts(nn_backward(s.nn, 15));
-	nn_backward(s.nn, 16);
-	t_aborts(nn_backward(s.nn, 16));
-	t_aborts(nn_forward(s.nn, 17, true, 0, 0));
-	t_aborts(nn_forward(s.nn, 0, true, 0, 0));
+	nn_backward(s.nn);
+	t_aborts(nn_backward(s.nn));
+	t_aborts(net_forward(&s, 17, true, 0, 0));
+	t_aborts(net_forward(&s, 0, true, 0, 0));
 	nn_free(s.nn);
 }
 

@@ -14,10 +14,10 @@ T_CASE(a_short_job_gets_every_default)
 	t_eq_int(s->memory, 1 << 30);
 	t_eq_int(s->hold, false);
 	t_eq_int(s->retries, 3);
-	t_eq_int(s->model.arch, SPEC_ARCH_MLP);
-	t_eq_int(s->model.nsizes, 3);
-	t_eq_int(s->model.sizes[1], 3);
-	t_eq_int(s->model.activation, SPEC_RELU);
+	t_eq_int(s->model.arch, SPEC_ARCH_mlp);
+	t_eq_int(s->model.u.mlp.sizes.n, 3);
+	t_eq_int(s->model.u.mlp.sizes.v[1], 3);
+	t_eq_int(s->model.u.mlp.activation, 0);
 	t_check(s->model.checkpoint == NULL);
 	t_eq_int(s->model.strict, true);
 	t_eq_str(t->resume_from, "latest");
@@ -154,33 +154,33 @@ T_CASE(layers_are_read_with_their_fields)
 	t_eq_int(s->model.nlayers, 8);
 	t_eq_int(s->model.ninput, 3);
 	t_eq_str(l[0].name, "c1");
-	t_eq_int(l[0].out, 8);
-	t_eq_int(l[0].kernel[1], 3);
-	t_eq_int(l[0].padding[0], 1);
-	t_eq_int(l[0].padding[1], 2);
-	t_eq_int(l[0].stride[0], 2);
-	t_check(!l[0].bias);
+	t_eq_int(l[0].u.conv2d.out, 8);
+	t_eq_int(l[0].u.conv2d.kernel[1], 3);
+	t_eq_int(l[0].u.conv2d.padding[0], 1);
+	t_eq_int(l[0].u.conv2d.padding[1], 2);
+	t_eq_int(l[0].u.conv2d.stride[0], 2);
+	t_check(!l[0].u.conv2d.bias);
 	t_eq_str(l[1].name, "1");
-	t_near(l[1].momentum, 0.2, 0);
-	t_near(l[1].eps, 1e-5, 0);
-	t_eq_int(l[2].type, SPEC_L_RELU);
-	t_eq_int(l[3].stride[0], 2);    /* a pool's stride is its kernel */
-	t_eq_int(l[3].stride[1], 3);
-	t_eq_int(l[4].stride[1], 1);
-	t_eq_int(l[4].padding[1], 2);
-	t_near(l[5].p, 0.1, 0);
-	t_check(l[7].bias);
+	t_near(l[1].u.batch_norm.momentum, 0.2, 0);
+	t_near(l[1].u.batch_norm.eps, 1e-5, 0);
+	t_eq_int(l[2].type, SPEC_OP_relu);
+	t_eq_int(l[3].u.max_pool2d.stride[0], 2);    /* a pool's stride is its kernel */
+	t_eq_int(l[3].u.max_pool2d.stride[1], 3);
+	t_eq_int(l[4].u.avg_pool2d.stride[1], 1);
+	t_eq_int(l[4].u.avg_pool2d.padding[1], 2);
+	t_near(l[5].u.dropout.p, 0.1, 0);
+	t_check(l[7].u.linear.bias);
 	spec_free(s);
 }
 
 T_CASE(lenet5_has_ten_classes_unless_said)
 {
 	struct spec *s = job_with("model: {arch: lenet5, sizes: null}");
-	t_eq_int(s->model.arch, SPEC_ARCH_LENET5);
-	t_eq_int(s->model.classes, 10);
+	t_eq_int(s->model.arch, SPEC_ARCH_lenet5);
+	t_eq_int(s->model.u.lenet5.classes, 10);
 	spec_free(s);
 	s = job_with("model: {arch: lenet5, sizes: null, classes: 47}");
-	t_eq_int(s->model.classes, 47);
+	t_eq_int(s->model.u.lenet5.classes, 47);
 	spec_free(s);
 }
 
@@ -298,44 +298,6 @@ T_CASE(a_warm_start_is_a_file_an_address_or_a_jobs_checkpoint)
 		t_check(!s->model.strict);
 		spec_free(s);
 	}
-}
-
-#define NO_IDX "images: null, labels: null, "
-
-T_CASE(what_a_source_does_not_say_is_filled_in)
-{
-	struct spec *s = job_with("data: {validation: null, train: {" NO_IDX
-	    "type: cifar, path: /x}}");
-	const struct spec_source *t = &s->data.train;
-
-	t_check(t->type == SPEC_CIFAR && t->nfiles == 1 && t->classes == 10);
-	t_check(t->label == SPEC_LABEL_FINE);
-	t_eq_int(s->data.normalize.type, SPEC_NORM_SCALE);
-	spec_free(s);
-	s = job_with("data: {validation: null, train: {" NO_IDX "type: "
-	    "synthetic, shape: [4], samples: 9}}");
-	t = &s->data.train;
-	t_check(t->type == SPEC_SYNTHETIC && t->classes == 10);
-	t_check(t->seed == 1 && t->tokens == 0 && t->samples == 9);
-	t_eq_int(s->data.normalize.type, SPEC_NORM_NONE);
-	spec_free(s);
-}
-
-T_CASE(each_file_of_a_list_may_lie_elsewhere)
-{
-	struct spec *s = job_with("data: {train: {" NO_IDX "type: cifar, path: "
-	    "['S3://b/i', /x, 'file:///d/a%20b', 'https://h/y']}, validation: "
-	    "{" NO_IDX "type: cifar, path: 'oss://b/l'}}");
-	struct spec_address v[SPEC_ADDRESSES];
-
-	t_eq_str(s->data.train.files[2], "/d/a b");
-	t_eq_int(spec_addresses(s, v), 3);
-	t_eq_str(v[0].field, "data.train.path[0]");
-	t_eq_str(v[0].uri, "s3://b/i");
-	t_eq_str(v[1].field, "data.train.path[3]");
-	t_eq_str(v[2].field, "data.validation.path");
-	t_eq_str(v[2].uri, "oss://b/l");
-	spec_free(s);
 }
 
 T_CASE(data_may_lie_elsewhere)

@@ -6,14 +6,16 @@ static struct nn *
 build(int64_t in, int64_t hidden, int64_t out)
 {
 	struct spec_model m = {
-		.arch = SPEC_ARCH_MLP, .sizes = { in, hidden, out },
-		.nsizes = 3, .activation = SPEC_RELU,
+		.arch = SPEC_ARCH_mlp,
+		.u.mlp.sizes = { { in, hidden, out }, 3 },
 	};
 	struct spec_loss l = { .type = SPEC_CROSS_ENTROPY };
+	const struct nn_want w = { .model = &m, .loss = &l, .ndim = 1,
+		.d = { in }, .batch = 4, .memory_limit = UINT64_MAX };
 	struct rk_why why = {0};
 	struct nn *n = NULL;
 
-	if (nn_build(&n, &m, &l, 1, &in, 4, UINT64_MAX, &why) != RK_OK)
+	if (nn_build(&n, &w, &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
 	return n;
 }

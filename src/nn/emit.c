@@ -1,0 +1,286 @@
+/*
+ * From a graph to a program: instructions, and the slots that they read, make
+ * and change; and where two slots might share a storage.
+ *
+ * Backward goes through the nodes in reverse.  The first contribution to a
+ * gradient makes it, each further one adds to it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops.h"
+
+#define ALIGN_FLOATS 16u                /* 64 bytes */
+
+struct emit {
+	struct nn_program *p;
+	const struct nn_graph *g;
+	bool train, ok;
+	int time;
+	int *saved;                     /* slot of each node, or -1 */
+	bool *written;                  /* gradient of each parameter */
+	int room, shares_room;
+};
+
+/* --- slots ---------------------------------------------------------------- */
+
+static int
+add_slot(struct emit *e, int64_t per_row, int64_t once)
+{
+	struct nn_program *p = e->p;
+	size_t floats;
+
+	if (p->nslots == e->room) {
+		e->room = e->room > 0 ? 2 * e->room : 64;
+		p->slots = xrealloc(p->slots, (size_t)e->room *
+		    sizeof(*p->slots));
+	}
+	e->ok &= rk_mul((size_t)per_row, (size_t)e->g->micro, &floats) &&
+	    rk_add(floats, (size_t)once, &floats) &&
+	    rk_add(floats, ALIGN_FLOATS - 1, &floats);
+	floats -= floats % ALIGN_FLOATS;
+	p->slots[p->nslots] = (struct nn_slot){ .floats = floats,
+		.born = e->time, .read = e->time, .storage = -1 };
+	return p->nslots++;
+}
+
+static void
+reads(struct emit *e, int slot)
+{
+	if (slot >= 0)
+		e->p->slots[slot].read = e->time;
+}
+
+static void
+changes(struct emit *e, int slot)
+{
+	struct nn_slot *s = &e->p->slots[slot];
+
+	/* Twice as many at each power of two. */
+	if ((s->nwrites & (s->nwrites - 1)) == 0)
+		s->writes = xrealloc(s->writes, (size_t)RK_MAX(2 * s->nwrites,
+		    1) * sizeof(*s->writes));
+	s->writes[s->nwrites++] = e->time;
+	s->read = e->time;
+}
+
+static void
+may_share(struct emit *e, int from, int made, enum nn_alias how)
+{
+	struct nn_program *p = e->p;
+
+	if (p->nshares == e->shares_room) {
+		e->shares_room = e->shares_room > 0 ? 2 * e->shares_room : 64;
+		p->shares = xrealloc(p->shares, (size_t)e->shares_room *
+		    sizeof(*p->shares));
+	}
+	p->shares[p->nshares++] = (struct nn_share){ from, made, how };
+}
+
+/* --- forward -------------------------------------------------------------- */
+
+static struct nn_instr *
+add_instr(struct emit *e, const struct nn_node *nd, bool back)
+{
+	struct nn_instr *i = &e->p->instrs[e->p->ninstrs++];
+
+	*i = (struct nn_instr){ .run = back ? nd->op->backward :
+		nd->op->forward, .nd = nd, .g = e->g, .back = back,
+		.nin = nd->nin, .ys = -1, .saved_s = -1, .dys = -1 };
+	i->xs = xcalloc((size_t)nd->nin, sizeof(*i->xs));
+	i->dxs = xcalloc((size_t)nd->nin, sizeof(*i->dxs));
+	i->x = xcalloc((size_t)nd->nin, sizeof(*i->x));
+	i->dx = xcalloc((size_t)nd->nin, sizeof(*i->dx));
+	i->add = xcalloc((size_t)nd->nin, sizeof(*i->add));
+	for (int k = 0; k < nd->nin; k++)
+		i->xs[k] = i->dxs[k] = -1;
+	return i;
+}
+
+/* Slots of y and x[0] on which an op may work in place. */
+static void
+share_forward(struct emit *e, const struct nn_node *nd, int y)
+{
+	const struct nn_op *op = nd->op;
+	const int from = e->p->of_value[nd->in[0]];
+
+	if (op->is_view ||
+	    (!e->train && op->infer_is_view != NULL && op->infer_is_view(nd))) {
+		may_share(e, from, y, NN_VIEW);
+		return;
+	}
+	if (!op->in_place)
+		return;
+	may_share(e, from, y, NN_IN_PLACE);
+	/* A sum of two may lie on either. */
+	if (op->passes_dy && nd->nin == 2 &&
+	    nn_x(e->g, nd, 1)->count == nn_y(e->g, nd)->count)
+		may_share(e, e->p->of_value[nd->in[1]], y, NN_IN_PLACE);
+}
+
+static void
+emit_forward(struct emit *e, const struct nn_node *nd)
+{
+	struct nn_program *p = e->p;
+	struct nn_instr *i = add_instr(e, nd, false);
+
+	for (int k = 0; k < nd->nin; k++)
+		reads(e, i->xs[k] = p->of_value[nd->in[k]]);
+	i->ys = p->of_value[nd->out] = add_slot(e, nn_y(e->g, nd)->count, 0);
+	share_forward(e, nd, i->ys);
+	if ((nd->saved > 0 || nd->saved_once > 0) &&
+	    (e->train || !nd->op->saves_for_back))
+		e->saved[nd - e->g->nodes] = i->saved_s = add_slot(e,
+		    nd->saved, nd->saved_once);
+	e->time++;
+}
+
+/* --- backward ------------------------------------------------------------- */
+
+static void
+emit_dx(struct emit *e, struct nn_instr *i, int k)
+{
+	const struct nn_node *nd = i->nd;
+	const struct nn_op *op = nd->op;
+	const struct nn_value *x = nn_x(e->g, nd, k), *y = nn_y(e->g, nd);
+	int *slot = &e->p->of_grad[nd->in[k]];
+
+	if (!x->wants_grad)
+		return;
+	i->add[k] = *slot >= 0;
+	if (i->add[k]) {
+		changes(e, *slot);
+	} else {
+		*slot = add_slot(e, x->count, 0);
+		if (op->is_view || (op->passes_dy && x->count == y->count))
+			may_share(e, i->dys, *slot, NN_VIEW);
+		else if (op->back_in_place && k == 0)
+			may_share(e, i->dys, *slot, NN_IN_PLACE);
+	}
+	i->dxs[k] = *slot;
+}
+
+static void
+emit_dw(struct emit *e, struct nn_instr *i)
+{
+	for (int k = 0; k < i->nd->nparams; k++) {
+		bool *written = &e->written[i->nd->param[k]];
+		if (!*written)
+			i->first_dw |= 1u << k;
+		*written = true;
+	}
+}
+
+static void
+emit_backward(struct emit *e, const struct nn_node *nd)
+{
+	struct nn_program *p = e->p;
+	const int dy = p->of_grad[nd->out];
+
+	if (dy < 0 || !nn_y(e->g, nd)->wants_grad)
+		return;
+	struct nn_instr *i = add_instr(e, nd, true);
+	reads(e, i->dys = dy);
+	for (int k = 0; k < nd->nin; k++) {
+		i->xs[k] = p->of_value[nd->in[k]];
+		if (nd->op->keeps_x >> k & 1)
+			reads(e, i->xs[k]);
+	}
+	i->ys = p->of_value[nd->out];
+	if (nd->op->keeps_y || nd->fused)
+		reads(e, i->ys);
+	reads(e, i->saved_s = e->saved[nd - e->g->nodes]);
+	/* A folded relu masks the gradient where it lies. */
+	if (nd->fused)
+		changes(e, dy);
+	for (int k = 0; k < nd->nin; k++)
+		emit_dx(e, i, k);
+	emit_dw(e, i);
+	e->time++;
+}
+
+/* --- the whole ------------------------------------------------------------ */
+
+static void
+begin(struct emit *e)
+{
+	struct nn_program *p = e->p;
+	const size_t nodes = (size_t)e->g->nnodes, vals = (size_t)e->g->nvals;
+
+	p->instrs = xcalloc(2 * nodes, sizeof(*p->instrs));
+	p->of_value = xcalloc(vals, sizeof(*p->of_value));
+	p->of_grad = xcalloc(vals, sizeof(*p->of_grad));
+	e->saved = xcalloc(nodes, sizeof(*e->saved));
+	e->written = xcalloc((size_t)e->g->nparams + 1, sizeof(*e->written));
+	for (size_t i = 0; i < vals; i++)
+		p->of_value[i] = p->of_grad[i] = -1;
+	for (size_t i = 0; i < nodes; i++)
+		e->saved[i] = -1;
+	/* The input is an array of its own, which others fill. */
+	e->time = -1;
+	p->of_value[0] = add_slot(e, e->g->vals[0].count, 0);
+	p->slots[p->of_value[0]].fixed = true;
+	e->time = 0;
+}
+
+/* Who reads the outputs does so when all has run. */
+static void
+end(struct emit *e)
+{
+	struct nn_program *p = e->p;
+
+	e->time = INT32_MAX;
+	reads(e, p->of_value[e->g->logits]);
+	for (int i = 0; i < e->g->noutputs; i++)
+		reads(e, p->of_value[e->g->outputs[i].value]);
+	free(e->saved);
+	free(e->written);
+}
+
+bool
+nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
+{
+	struct emit e = { .p = p, .g = g, .train = train, .ok = true };
+
+	*p = (struct nn_program){ 0 };
+	begin(&e);
+	for (int i = 0; i < g->nnodes; i++)
+		if (!g->nodes[i].dead)
+			emit_forward(&e, &g->nodes[i]);
+	p->forward = p->ninstrs;
+	if (train) {
+		/* The loss makes the gradient of the logits. */
+		reads(&e, p->of_value[g->logits]);
+		p->of_grad[g->logits] = add_slot(&e,
+		    g->vals[g->logits].count, 0);
+		e.time++;
+		for (int i = g->nnodes - 1; i >= 0; i--)
+			if (!g->nodes[i].dead)
+				emit_backward(&e, &g->nodes[i]);
+	}
+	end(&e);
+	return e.ok;
+}
+
+void
+nn_program_fini(struct nn_program *p)
+{
+	for (int i = 0; i < p->ninstrs; i++) {
+		free(p->instrs[i].xs);
+		free(p->instrs[i].dxs);
+		free(p->instrs[i].x);
+		free(p->instrs[i].dx);
+		free(p->instrs[i].add);
+	}
+	for (int i = 0; i < p->nslots; i++)
+		free(p->slots[i].writes);
+	for (int i = 0; i < p->nstorages; i++)
+		free(p->storages[i].member);
+	free(p->instrs);
+	free(p->slots);
+	free(p->shares);
+	free(p->storages);
+	free(p->of_value);
+	free(p->of_grad);
+	*p = (struct nn_program){ 0 };
+}

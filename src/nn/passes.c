@@ -1,0 +1,126 @@
+/*
+ * Passes over a graph, between its making and its programs.
+ *
+ *	smooth  for tests: ops with kinks become smooth ones
+ *	fold    a relu right behind a product is done while the product's tile is
+ *	        in the cache, where nobody else reads what is between
+ *	wants   which tensors are trained and which values need a gradient for it
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ops.h"
+
+/* --- smooth --------------------------------------------------------------- */
+
+static void
+become(struct spec_layer *l, enum spec_op type)
+{
+	l->type = type;
+	spec_op_defaults(type, &l->u);
+}
+
+void
+nn_pass_smooth(struct spec_layer *layers, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct spec_layer *l = &layers[i];
+		const struct spec_op_max_pool2d m = l->u.max_pool2d;
+
+		switch (l->type) {
+		case SPEC_OP_relu:
+		case SPEC_OP_relu6:
+		case SPEC_OP_hard_swish:
+			become(l, SPEC_OP_silu);
+			break;
+		case SPEC_OP_hard_sigmoid:
+			become(l, SPEC_OP_sigmoid);
+			break;
+		case SPEC_OP_global_max_pool2d:
+			become(l, SPEC_OP_global_avg_pool2d);
+			break;
+		case SPEC_OP_max_pool2d:
+			become(l, SPEC_OP_avg_pool2d);
+			memcpy(l->u.avg_pool2d.kernel, m.kernel,
+			    sizeof(m.kernel));
+			memcpy(l->u.avg_pool2d.stride, m.stride,
+			    sizeof(m.stride));
+			memcpy(l->u.avg_pool2d.padding, m.padding,
+			    sizeof(m.padding));
+			l->u.avg_pool2d.ceil_mode = m.ceil_mode;
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+/* --- fold ----------------------------------------------------------------- */
+
+/* The node whose output a relu can be folded into, or NULL. */
+static struct nn_node *
+folds_into(struct nn_graph *g, const struct nn_node *relu)
+{
+	const struct nn_value *x = nn_x(g, relu, 0);
+
+	if (x->maker < 0 || x->nusers != 1)
+		return NULL;
+	struct nn_node *nd = &g->nodes[x->maker];
+	return nd->op->takes_relu && !nd->fused && !nd->dead ? nd : NULL;
+}
+
+void
+nn_pass_fold(struct nn_graph *g)
+{
+	for (int i = 0; i < g->nnodes; i++) {
+		struct nn_node *nd = &g->nodes[i];
+		if (nd->op != &nn_op_relu)
+			continue;
+		struct nn_node *to = folds_into(g, nd);
+		if (to == NULL)
+			continue;
+		to->fused = true;
+		to->out = nd->out;
+		g->vals[nd->out].maker = (int)(to - g->nodes);
+		nd->dead = true;
+	}
+}
+
+/* --- wants ---------------------------------------------------------------- */
+
+/* Values from which the logits follow: reached[v]. */
+static void
+reach(const struct nn_graph *g, bool *reached)
+{
+	reached[g->logits] = true;
+	for (int i = g->nnodes - 1; i >= 0; i--) {
+		const struct nn_node *nd = &g->nodes[i];
+		if (nd->dead || !reached[nd->out])
+			continue;
+		for (int k = 0; k < nd->nin; k++)
+			reached[nd->in[k]] = true;
+	}
+}
+
+void
+nn_pass_wants(struct nn_graph *g, const struct nn_want *w)
+{
+	bool *reached = xcalloc((size_t)g->nvals, sizeof(*reached));
+
+	reach(g, reached);
+	for (int i = 0; i < g->nnodes; i++) {
+		const struct nn_node *nd = &g->nodes[i];
+		struct nn_value *y = &g->vals[nd->out];
+		if (nd->dead || !reached[nd->out])
+			continue;
+		for (int k = 0; k < nd->nparams; k++) {
+			struct nn_tensor *t = &g->params[nd->param[k]].t;
+			t->trained = w->trains == NULL ||
+			    w->trains(w->ctx, t->name);
+			y->wants_grad |= t->trained;
+		}
+		for (int k = 0; k < nd->nin; k++)
+			y->wants_grad |= g->vals[nd->in[k]].wants_grad;
+	}
+	free(reached);
+}

@@ -1,0 +1,148 @@
+/*
+ * program - what is run: a list of instructions for one kind of pass.
+ *
+ * A slot is something that is computed and read again: a value, the gradient of
+ * a value, what a node saves.  An instruction reads slots and makes or changes
+ * some; its number is the time at which that happens.  The plan (plan.c) puts
+ * slots into storages: a view, an op in place and the gradients that an
+ * addition passes on share one, by a rule; and storages into the arena, where
+ * two may overlap when their times do not meet.
+ *
+ * In TRAIN the forward instructions come first, `forward` of them; then the
+ * loss, which makes the gradient of the logits at time `forward`; then backward
+ * instructions.  INFER has forward ones alone.
+ */
+#ifndef NN_PROGRAM_H
+#define NN_PROGRAM_H
+
+#include "graph.h"
+
+struct nn_instr;
+/* What a step in progress is to an instruction. */
+struct nn_now {
+	struct nn_step s;
+	bool train;
+	bool accumulate;                /* gradients of parameters are added to */
+};
+typedef void nn_run(const struct nn_instr *i, const struct nn_now *now);
+
+/* What slots are read and written by an instruction; -1: none. */
+struct nn_instr {
+	nn_run *run;
+	const struct nn_node *nd;
+	const struct nn_graph *g;
+	bool back;
+	int nin;
+	int *xs, ys, saved_s, dys, *dxs;        /* slots */
+	unsigned first_dw;              /* bit k: the first that writes param k */
+	/* Where they are. */
+	float **x, *y, *saved, *dy, **dx, *scratch;
+	bool *add;                      /* [nin]: dx[k] is added to */
+};
+
+enum nn_alias { NN_APART, NN_VIEW, NN_IN_PLACE };
+
+struct nn_slot {
+	size_t floats;
+	int born, read;                 /* times: made, last read */
+	int *writes, nwrites;           /* later changes, in order */
+	bool fixed;                     /* the caller's: nobody writes over it */
+	int storage;
+	float *p;
+};
+
+/* Slot `made` may share the storage of slot `from`, at made's birth. */
+struct nn_share {
+	int from, made;
+	enum nn_alias how;
+};
+
+struct nn_storage {
+	size_t floats, at;              /* in the arena */
+	int first, last;                /* times */
+	bool outside;                   /* the input's: not in the arena */
+	int *member, nmembers;          /* slots */
+};
+
+struct nn_program {
+	struct nn_instr *instrs;
+	int ninstrs, forward;
+	struct nn_slot *slots;
+	int nslots;
+	struct nn_share *shares;
+	int nshares;
+	struct nn_storage *storages;
+	int nstorages;
+	int *of_value, *of_grad;        /* slots of the graph's values; -1 */
+	size_t arena_floats;
+};
+
+/* emit.c: false: sizes do not fit in a size_t. */
+bool nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
+    RK_MUSTCHECK;
+void nn_program_fini(struct nn_program *p);
+/* plan.c: storages, and places in an arena.  apart: none is shared. */
+bool nn_plan(struct nn_program *p, bool apart) RK_MUSTCHECK;
+
+struct nn {
+	struct nn_graph g;
+	struct nn_program train, infer;
+	struct kernel_loss loss;
+	float *class_weights;           /* of the loss, or NULL */
+	int64_t batch, micro;
+	int ninput;
+	int64_t input_d[SPEC_MAX_DIMS];
+	bool poison;
+	size_t arena_floats, scratch_floats, input_floats;
+	float *arena, *scratch, *input;
+	float *param_array, *grad_array, *buffer_array;
+	double *row_scratch;            /* [2 * micro], for the loss */
+	/* The step that is going on. */
+	const struct nn_program *on;
+	struct nn_now now;
+	bool have_loss, fresh;          /* fresh: gradients count as zero */
+};
+
+/* --- what an op's functions see ------------------------------------------- */
+
+static inline float *
+nn_w(const struct nn_instr *i, int k)
+{
+	return i->g->params[i->nd->param[k]].t.value;
+}
+
+static inline float *
+nn_buffer(const struct nn_instr *i, int k)
+{
+	return i->g->buffers[i->nd->buffer[k]].t.value;
+}
+
+/*
+ * Where to put the gradient of parameter k, and whether to add it to what is
+ * there: the first contribution to a gradient is written, not added, which
+ * saves a pass that zeroes it and half of one that reads it.  NULL: it is not
+ * trained.
+ */
+static inline float *
+nn_dw(const struct nn_instr *i, const struct nn_now *now, int k, bool *add)
+{
+	const struct nn_tensor *t = &i->g->params[i->nd->param[k]].t;
+
+	*add = now->accumulate || !(i->first_dw >> k & 1);
+	return t->trained ? t->grad : NULL;
+}
+
+/* Values of all rows of x[k], of y. */
+static inline size_t
+nn_xn(const struct nn_instr *i, const struct nn_now *now, int k)
+{
+	return (size_t)(now->s.rows * nn_x(i->g, i->nd, k)->count);
+}
+
+static inline size_t
+nn_yn(const struct nn_instr *i, const struct nn_now *now)
+{
+	return (size_t)(now->s.rows * nn_y(i->g, i->nd)->count);
+}
+
+#endif
