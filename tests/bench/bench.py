@@ -319,7 +319,7 @@ def bench_store(top):
 
 def bench_ship(top):
     import pushed
-    pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "30")))
+    pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "12")))
 
 
 def bench_notice(top):

@@ -90,12 +90,16 @@ class Sink:
         self.proc.wait()
 
 
+EVERY = 500             # steps between checkpoints: the first half must outlast an upload
+
+
 def slowed(top, row, job, pairs):
-    """Of every 200 steps, the first 100 have a checkpoint to write, hash and send, the second 100 nothing."""
+    """Of EVERY steps, the first half has a checkpoint to write, hash and send, the second half nothing."""
     sink = Sink(top)
     d = daemon(f"{top}/ship", {"stores": [sink.store()], "ship": {"upload_rate": "100MB"}})
-    steps = 200 * (pairs + 2)
-    j = job("wide", WIDE, steps, 200)
+    half = EVERY // 2
+    steps = EVERY * (pairs + 2)
+    j = job("wide", WIDE, steps, EVERY)
     j["training"]["log_every"] = 10
     j["checkpoint"].update(push="s3://bucket/runs/", require_remote=True)
     try:
@@ -108,7 +112,7 @@ def slowed(top, row, job, pairs):
         t.eq(d.job(i)["state"], "succeeded", "state")
         cpu = {"daemon": cpu_s(d.proc.pid), "sink": cpu_s(sink.proc.pid)}
         made, verified = counter(d, "rekindle_checkpoints_total"), counter(d, "rekindle_ship_verified_total")
-        t.eq((made, counter(d, "rekindle_remote_retries_total")), (steps / 200, 0), "checkpoints, retries")
+        t.eq((made, counter(d, "rekindle_remote_retries_total")), (steps / EVERY, 0), "checkpoints, retries")
         t.eq(verified, made, "checkpoints that became verified, of all")
         at, whole = metrics(d, i), sink.whole()
         d.stop()
@@ -116,19 +120,19 @@ def slowed(top, row, job, pairs):
         end(d)
         sink.stop()
     slow, calm, behind = [], [], []
-    for k in range(400, steps, 200):
-        with_, without = at[k + 90] - at[k - 10], at[k + 190] - at[k + 90]
+    for k in range(2 * EVERY, steps, EVERY):
+        with_, without = at[k + half - 10] - at[k - 10], at[k + EVERY - 10] - at[k + half - 10]
         slow.append((with_ - without) / (2 * without))
-        calm.append(without / 100)
+        calm.append(without / half)
         last = [ms for key, (ms, _) in whole.items() if key.endswith(f"/step-{k:09d}/checkpoint.json")]
         behind.append((last[0] - at[k]) / 1000)
-        assert last[0] < at[k + 90], f"the checkpoint of step {k} was still under way at step {k + 90}"
+        assert last[0] < at[k + half - 10], f"the checkpoint of step {k} was still under way at step {k + half - 10}"
     size = max(n for _, n in whole.values()) * 1.5 / 1e6
     m, q = med(slow), statistics.quantiles(slow, n=4)
     row("training is slowed by checkpoints that are all pushed", 100 * m, "% of the time", "< 4", m < 0.04,
-        f"784-25600-10, batch 64, Adam, 2 threads, {size:.0f} MB every 200 steps, upload_rate 100MB: steps k-10 to "
-        f"k+90 round a checkpoint against the next 100, in which nothing is written or sent, so (first - second) "
-        f"/ (2 x second) is the cost over 200 steps; {len(slow)} pairs in one run at {med(calm):.1f} ms a step; "
+        f"784-25600-10, batch 64, Adam, 2 threads, {size:.0f} MB every {EVERY} steps, upload_rate 100MB: steps k-10 "
+        f"to k+{half - 10} round a checkpoint against the next {half}, in which nothing is written or sent, so (first - second) "
+        f"/ (2 x second) is the cost over {EVERY} steps; {len(slow)} pairs in one run at {med(calm):.1f} ms a step; "
         f"quartiles {100 * q[0]:.1f} and {100 * q[2]:.1f} %; each in the bucket {med(behind):.1f} s (worst "
         f"{max(behind):.1f}) after its step, {made:.0f} of {made:.0f} verified; the store is a sink on loopback "
         f"that throws bodies away ({cpu['sink'] / made:.2f} s CPU a checkpoint, in the measurement), http; the "
