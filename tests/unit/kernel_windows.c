@@ -159,6 +159,8 @@ T_CASE(a_convolution_in_groups)
 {
 	check_conv(WINDOW(4, 6, 5, 3, 1, 1, 1, 2), 6, 3);
 	check_conv(WINDOW(6, 6, 5, 3, 2, 1, 2, 3), 3, 2);
+	/* Parts of several samples in the weight gradient. */
+	check_conv(WINDOW(4, 4, 3, 3, 1, 1, 1, 2), 4, 20);
 	/* One pixel: the input is the column. */
 	check_conv(WINDOW(4, 5, 4, 1, 1, 0, 1, 2), 4, 5);
 }
