@@ -3,12 +3,31 @@
  *
  * Formats: IDX (http://yann.lecun.com/exdb/mnist/: big-endian, magic 0 0 TYPE
  * NDIM, NDIM sizes, then the elements), plain or gzip; CSV as in RFC 4180 with
- * numeric fields.  Files are hostile: sizes are checked against the bytes that
- * are there before anything is allocated.
+ * numeric fields; the binary records of CIFAR
+ * (https://www.cs.toronto.edu/~kriz/cifar.html), plain or gzip: of CIFAR-10
+ * one byte with the label, of CIFAR-100 two (the coarse one of 20, the fine
+ * one of 100), then 3072 bytes, the planes red, green and blue of 32 x 32.
+ * Files are hostile: memory is allocated for what the bytes that are there can
+ * hold, and where they do not say (records in gzip) for twice of what has come
+ * out.
  *
  * In CSV a first row is a header, unless the job says, when one of its fields
  * is neither a number nor missing (empty, nan, inf), or when the label is given
  * by name.  Every number must be finite as a 32-bit float.
+ *
+ * Synthetic samples are a pure function of (seed, number of the sample), the
+ * same on every machine.  The label is drawn evenly of the classes.
+ *
+ *	shape    x = (b0 + b1 + b2 + b3 - 510) / 148 + s, each b a byte that is
+ *	         drawn, so nearly N(s, 1), and s = 1 or -1 by the class and the
+ *	         place: of three dimensions the channel and the place in a tile
+ *	         of 4 x 4 that is repeated, else the number of the feature.  s
+ *	         is the same for all seeds, so that what is learned from one
+ *	         seed is true of another
+ *	tokens   1 to T of them, evenly, and zeros behind; each is with the same
+ *	         chance one of 1 to V-1, or one of its class: of the K ranges of
+ *	         (V-1)/K ids (at least 1) one behind the other from 1, modulo
+ *	         V-1
  *
  * Only the trainer's main thread calls in here.
  */
@@ -30,8 +49,13 @@ struct data_set {
 	int ndim;                       /* of one sample */
 	int64_t d[DATA_MAX_DIMS];       /* idx [28,28] is given as [1,28,28] */
 	int64_t width;                  /* product of d: features of a sample */
-	const uint8_t *bytes;           /* n*width pixels, or NULL and ...  */
-	const float *floats;            /* ... n*width numbers              */
+	/* n*width of one of these; the others are NULL.  Networks take bytes
+	 * and floats as 32-bit floats (data_gather), tokens as what they are
+	 * (data_gather_tokens). */
+	const uint8_t *bytes;           /* pixels                           */
+	const float *floats;
+	const int32_t *tokens;          /* 0 to vocabulary-1                */
+	int64_t vocabulary;             /* 0 but for tokens                 */
 	const int32_t *classes;         /* labels 0.., when they are all whole
 	                                   numbers >= 0; else NULL          */
 	const float *targets;           /* the labels as they are           */
@@ -41,7 +65,8 @@ struct data_set {
 	 * rule sees it. */
 	double first_rank;
 	uint64_t whole;
-	/* Normalisation: x*scale[f] + shift[f], f the feature (or channel).
+	/* Normalisation: x*scale[f] + shift[f], f the feature (or channel); of
+	 * tokens none.
 	 * `scale` divides bytes by 255; other elements are taken as they are.
 	 * `standard` divides by the population's deviation, by 1 when it is
 	 * zero. */
@@ -52,9 +77,9 @@ struct data_set {
 /*
  * How validation samples are split off the training samples.
  *
- * A sample's identity is a 64-bit hash (rk_hash64) of its content: the bytes or
- * the floats of its features as they were read.  Its label is no part of that:
- * a picture whose label is put right stays where it is.  (Of a source that is a
+ * A sample's identity is a 64-bit hash (rk_hash64) of its content: the bytes,
+ * the floats or the tokens of its features as they were read.  Its label is no
+ * part of that: a picture whose label is put right stays where it is.  (Of a source that is a
  * list of files the identity will be the hash of the file's name in the list.)
  * Its rank, 0 to below 1, is a draw at (seed, identity), and nothing else:
  *
@@ -132,6 +157,9 @@ struct data_seen {
 int64_t data_count_seen(const struct data_set *valid,
     const struct data_seen *v, size_t n);
 
+/* Bytes that the features of a sample take here. */
+size_t data_sample_bytes(const struct data_set *d);
+
 /* Labels against a network of so many outputs: RK_EINVAL names the first
  * sample whose label is not 0 to outputs-1. */
 enum rk_err data_check_classes(const struct data_set *d, int64_t outputs,
@@ -139,22 +167,29 @@ enum rk_err data_check_classes(const struct data_set *d, int64_t outputs,
 
 /*
  * Gather samples into a batch: x[count, width] normalised, y (classes) or t
- * (targets), whichever is not NULL.  which[i] is the sample's number.
+ * (targets), whichever is not NULL.  which[i] is the sample's number.  Of a set
+ * of tokens x must be NULL, and data_gather_tokens gives them, into another x; of
+ * all other sets that one's x must be NULL.
  */
 void data_gather(const struct data_set *d, const int64_t *which, int64_t count,
     float *x, int32_t *y, float *t);
+void data_gather_tokens(const struct data_set *d, const int64_t *which,
+    int64_t count, int32_t *x, int32_t *y, float *t);
 
 /* The number of the sample at place i of an epoch: rk_permute keyed by
  * (seed, epoch) when shuffled, i itself when not.  O(1), no state. */
 int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
     bool shuffle, int64_t i);
 
-/* One file, for tests and fuzzing: IDX or CSV bytes in memory.  `what` names it
+/* One file, for tests and fuzzing: IDX, CSV or CIFAR bytes in memory.  `what` names it
  * in messages.  data_parse_idx gives samples, or with one dimension labels
  * (ndim and width are 0 then); nothing is normalised. */
 enum rk_err data_parse_idx(const uint8_t *p, size_t n, const char *what,
     struct data_set **out, struct rk_why *why) RK_MUSTCHECK;
 enum rk_err data_parse_csv(const char *p, size_t n, const char *what,
+    const struct spec_source *src, struct data_set **out,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err data_parse_cifar(const uint8_t *p, size_t n, const char *what,
     const struct spec_source *src, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;
 

@@ -130,6 +130,7 @@
 #define SPEC_MAX_DIMS    4
 #define SPEC_MAX_POINTS  64             /* milestones of a schedule */
 #define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
+#define SPEC_MAX_FILES   16             /* of one source */
 
 /* --- the model: tables of ops and of architectures ------------------------ */
 
@@ -376,9 +377,20 @@ struct spec_training {
  *	            negative from the end), header auto | true | false,
  *	            delimiter "," (or ; | : tab space); all other columns are
  *	            features
+ *	type: cifar path * (or address, or a list of 1 to 16, one behind the other;
+ *	            binary records, plain or gzip), classes 10 | 100 (10): the form
+ *	            of the records, label fine | coarse (fine; of classes 100,
+ *	            where coarse makes 20 classes).  A sample is [3, 32, 32]
+ *	type: synthetic  no files: samples * (1 to 2^31) that are drawn, seed 1 (0
+ *	            to 2^53), classes 10 (2 to 2^20), and one of
+ *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
+ *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up what
+ *	                       is shorter) to below vocabulary * (2 to 2^24)
+ * data.h has the formats, and what is drawn.
  */
-enum spec_source_type { SPEC_IDX, SPEC_CSV };
+enum spec_source_type { SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC };
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
+enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
 struct spec_source {
 	enum spec_source_type type;
 	char *images, *labels;          /* idx */
@@ -387,15 +399,26 @@ struct spec_source {
 	int64_t label_index;
 	enum spec_header header;
 	char delimiter;
+	char *files[SPEC_MAX_FILES];    /* cifar */
+	int nfiles;
+	enum spec_label label;
+	int64_t classes;                /* cifar, synthetic */
+	int64_t shape[SPEC_MAX_DIMS];   /* synthetic: this ... */
+	int ndim;
+	int64_t tokens, vocabulary;     /* ... or that; 0: not this */
+	int64_t samples;
+	uint64_t seed;
 };
 
 /*
- *	none        the numbers as they are
- *	scale       idx: pixels / 255, then (x - mean) / std where these are
- *	            given; the default for idx.  mean, std: a number, or one a
+ *	none        the numbers as they are; the default for synthetic, and all
+ *	            that tokens take
+ *	scale       pixels / 255, then (x - mean) / std where these are given; the
+ *	            default for idx and cifar.  mean, std: a number, or one a
  *	            channel (0 and 1 where only the other is given); not for csv
- *	standard    per feature (csv) or over all pixels (idx): mean 0, standard
- *	            deviation 1 over the training samples; the default for csv
+ *	standard    per feature (csv), per channel (cifar) or over all numbers (idx,
+ *	            synthetic): mean 0, standard deviation 1 over the training
+ *	            samples; the default for csv
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -525,11 +548,22 @@ enum rk_err spec_check_files(const struct spec *s, bool absolute,
 
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
-/* Those of a job with the fields they are in; one that two fields have is there
- * twice.  Texts are the spec's.  How many there are. */
-#define SPEC_ADDRESSES 7
+/* The files of a job's data, paths and addresses: the fields that name them, in
+ * the order of the manual ("data.train.path", or "data.train.path[1]" of a list),
+ * and the spec's own texts, which may be replaced.  How many there are. */
+#define SPEC_FILES (2 * SPEC_MAX_FILES)
+#define SPEC_FIELD_MAX 40
+struct spec_file {
+	char field[SPEC_FIELD_MAX];
+	char **name;
+};
+size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
+/* Addresses of a job with the fields they are in; one that two fields have is
+ * there twice.  Texts are the spec's.  How many there are. */
+#define SPEC_ADDRESSES (SPEC_FILES + 1)
 struct spec_address {
-	const char *field, *uri;
+	char field[SPEC_FIELD_MAX];
+	const char *uri;
 };
 size_t spec_addresses(const struct spec *s,
     struct spec_address v[SPEC_ADDRESSES]);
@@ -560,5 +594,6 @@ extern const char *const spec_optim_words[];
 extern const char *const spec_schedule_words[];
 extern const char *const spec_on_resume_words[];        /* [0]: "start" */
 extern const char *const spec_exact_words[];
+extern const char *const spec_label_words[];
 
 #endif

@@ -52,7 +52,8 @@ struct job_row {
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */
-	int64_t threads;        /* what it takes of the machine, resolved */
+	int64_t threads;        /* what it takes of the machine; 0: all that
+	                           the daemon has to give, whatever that is */
 	uint64_t memory;
 	int64_t created_ms, updated_ms, started_ms, ended_ms;   /* 0: not yet */
 	int64_t attempt;        /* the last one's number, 0 before the first */

@@ -321,6 +321,8 @@ const json_t *sup_progress(const struct sup *s, const char *id);
 int64_t sup_generation(const struct sup *s, const char *id);
 void sup_stats(const struct sup *s, int *running, int64_t *queued,
     int64_t *threads_used, uint64_t *memory_used);
+/* The threads that a job gets here: what it says, or all there are to give. */
+int64_t sup_threads(const struct sup *s, const struct job_row *r);
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
 /*

@@ -88,7 +88,7 @@ job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 	put_int(b, "priority", r->priority);
 	put_key(b, "labels");
 	put_raw(b, r->labels, "{}");
-	put_int(b, "threads", r->threads);
+	put_int(b, "threads", sup_threads(a->sup, r));
 	put_key(b, "memory");
 	sb_addf(b, "%llu", (unsigned long long)r->memory);
 	put_when(b, "created", r->created_ms);

@@ -35,10 +35,14 @@ held_free(struct held *h)
 	for (size_t i = 0; h->names != NULL && i < h->ncolumns; i++)
 		free(h->names[i]);
 	free(h->names);
+	for (size_t i = 0; i < h->nparts; i++)
+		free(h->parts[i].what);
+	free(h->parts);
 	free(h->what);
 	free(h->labels_what);
 	free(h->bytes);
 	free(h->floats);
+	free(h->tokens);
 	free(h->classes);
 	free(h->targets);
 	free(h->origin);
@@ -66,7 +70,7 @@ data_close(struct data_set *d)
 }
 
 enum rk_err
-held_alloc(void *pp, uint64_t count, size_t size, const char *what,
+held_grow(void *pp, uint64_t count, size_t size, const char *what,
     struct rk_why *why)
 {
 	char text[RK_HUMAN];
@@ -76,7 +80,7 @@ held_alloc(void *pp, uint64_t count, size_t size, const char *what,
 	if (!rk_mul((size_t)count, size, &n) || n > DATA_MAX_BYTES)
 		return rk_refuse(why, "%s: would take more than %s of memory",
 		    what, rk_human_bytes(text, DATA_MAX_BYTES));
-	p = malloc(n > 0 ? n : 1);
+	p = realloc(*(void **)pp, n > 0 ? n : 1);
 	if (p == NULL) {
 		rk_refuse(why, "%s: needs %s of memory, and there is none",
 		    what, rk_human_bytes(text, n));
@@ -84,6 +88,109 @@ held_alloc(void *pp, uint64_t count, size_t size, const char *what,
 	}
 	*(void **)pp = p;
 	return RK_OK;
+}
+
+enum rk_err
+held_alloc(void *pp, uint64_t count, size_t size, const char *what,
+    struct rk_why *why)
+{
+	void *p = NULL;
+	enum rk_err rc = held_grow(&p, count, size, what, why);
+
+	if (rc == RK_OK)
+		*(void **)pp = p;
+	return rc;
+}
+
+size_t
+data_sample_bytes(const struct data_set *d)
+{
+	_Static_assert(sizeof(float) == sizeof(int32_t), "tokens are as floats");
+	return (size_t)d->width * (d->bytes != NULL ? 1 : sizeof(float));
+}
+
+/* Where they are kept. */
+static void **
+place_of(const struct held *h)
+{
+	struct held *w = (struct held *)(uintptr_t)h;
+
+	return w->bytes != NULL ? (void **)&w->bytes :
+	    w->floats != NULL ? (void **)&w->floats : (void **)&w->tokens;
+}
+
+uint8_t *
+held_samples(const struct held *h)
+{
+	return *place_of(h);
+}
+
+static void
+publish(struct held *h)
+{
+	h->pub.bytes = h->bytes;
+	h->pub.floats = h->floats;
+	h->pub.tokens = h->tokens;
+}
+
+void
+held_shrink(struct held *h)
+{
+	const size_t n = (size_t)h->pub.n;
+	void **at = place_of(h), *p;
+
+	/* A block that cannot shrink stays. */
+	if ((p = realloc(*at, n * data_sample_bytes(&h->pub))) != NULL)
+		*at = p;
+	if ((p = realloc(h->targets, n * sizeof(float))) != NULL)
+		h->targets = p;
+	publish(h);
+}
+
+static void
+copy_parts(struct held *to, const struct held *from)
+{
+	if (from->nparts == 0)
+		return;
+	to->parts = xcalloc(from->nparts, sizeof(*to->parts));
+	for (size_t i = 0; i < from->nparts; i++) {
+		to->parts[i] = from->parts[i];
+		to->parts[i].what = xstrdup(from->parts[i].what);
+	}
+	to->nparts = from->nparts;
+}
+
+enum rk_err
+held_like(const struct held *all, int64_t n, struct held **out,
+    struct rk_why *why)
+{
+	const size_t size = data_sample_bytes(&all->pub);
+	struct held *h = held_new(all->what);
+
+	free(h->labels_what);
+	h->labels_what = xstrdup(all->labels_what);
+	h->first_line = all->first_line;
+	h->by_channel = all->by_channel;
+	copy_parts(h, all);
+	h->pub.n = n;
+	h->pub.ndim = all->pub.ndim;
+	h->pub.width = all->pub.width;
+	h->pub.vocabulary = all->pub.vocabulary;
+	memcpy(h->pub.d, all->pub.d, sizeof(h->pub.d));
+	*out = h;
+	void *p = NULL;
+	enum rk_err rc = held_alloc(&p, (uint64_t)n, size, h->what, why);
+	if (all->bytes != NULL)
+		h->bytes = p;
+	else if (all->floats != NULL)
+		h->floats = p;
+	else
+		h->tokens = p;
+	publish(h);
+	if (rc == RK_OK)
+		rc = held_alloc(&h->targets, (uint64_t)n, sizeof(float),
+		    h->what, why);
+	return rc;
 }
 
 static bool
@@ -118,6 +225,18 @@ held_find_classes(struct held *h, struct rk_why *why)
 	return RK_OK;
 }
 
+/* The file of a sample's label, and its number in there. */
+static const char *
+file_of(const struct held *h, int64_t *at)
+{
+	for (size_t i = 0; i < h->nparts; i++) {
+		if (*at < h->parts[i].n)
+			return h->parts[i].what;
+		*at -= h->parts[i].n;
+	}
+	return h->labels_what;
+}
+
 enum rk_err
 data_check_classes(const struct data_set *d, int64_t outputs,
     struct rk_why *why)
@@ -133,13 +252,14 @@ data_check_classes(const struct data_set *d, int64_t outputs,
 	must(i < d->n);
 	int64_t at = h->origin != NULL ? (int64_t)h->origin[i] : i;
 	double label = (double)h->targets[i];
+	const char *what = file_of(h, &at);
 	if (h->first_line > 0)
 		return rk_refuse(why, "%s: line %lld: the label is %.9g, want "
 		    "0 to %lld, for the network has %lld outputs",
-		    h->labels_what, (long long)at + (long long)h->first_line,
+		    what, (long long)at + (long long)h->first_line,
 		    label, (long long)outputs - 1, (long long)outputs);
 	return rk_refuse(why, "%s: the label of sample %lld (from 0) is %.9g, "
-	    "want 0 to %lld, for the network has %lld outputs", h->labels_what,
+	    "want 0 to %lld, for the network has %lld outputs", what,
 	    (long long)at, label, (long long)outputs - 1, (long long)outputs);
 }
 
@@ -161,7 +281,7 @@ struct gather {
 	const int64_t *which;
 	int64_t count, rows;            /* rows of a piece */
 	float *x, *t;
-	int32_t *y;
+	int32_t *ids, *y;               /* ids: x of tokens */
 };
 
 /* One sample: x * scale + shift, by the whole, by channel or by feature. */
@@ -203,11 +323,32 @@ gather_piece(void *ctx, size_t piece)
 		must(at >= 0 && at < g->d->n);
 		if (g->x != NULL)
 			gather_row(g->d, at, g->x + i * g->d->width);
+		if (g->ids != NULL)
+			memcpy(g->ids + i * g->d->width,
+			    g->d->tokens + at * g->d->width,
+			    (size_t)g->d->width * sizeof(*g->ids));
 		if (g->y != NULL)
 			g->y[i] = g->d->classes[at];
 		if (g->t != NULL)
 			g->t[i] = g->d->targets[at];
 	}
+}
+
+static void
+gather(struct gather *g)
+{
+	const struct data_set *d = g->d;
+
+	must((g->x == NULL && g->ids == NULL) || d->width > 0);
+	must(g->x == NULL || d->tokens == NULL);
+	must(g->ids == NULL || d->tokens != NULL);
+	must(g->y == NULL || d->classes != NULL);
+	g->rows = RK_MAX(PIECE / RK_MAX(d->width, 1), 1);
+	if (g->count <= g->rows)
+		gather_piece(g, 0);
+	else
+		kernel_for((size_t)((g->count + g->rows - 1) / g->rows),
+		    gather_piece, g);
 }
 
 void
@@ -216,16 +357,21 @@ data_gather(const struct data_set *d, const int64_t *which, int64_t count,
 {
 	struct gather g = {
 		.d = d, .which = which, .count = count, .x = x, .t = t, .y = y,
-		.rows = RK_MAX(PIECE / RK_MAX(d->width, 1), 1),
 	};
 
-	must(x == NULL || d->width > 0);
-	must(y == NULL || d->classes != NULL);
-	if (g.count <= g.rows)
-		gather_piece(&g, 0);
-	else
-		kernel_for((size_t)((g.count + g.rows - 1) / g.rows),
-		    gather_piece, &g);
+	gather(&g);
+}
+
+void
+data_gather_tokens(const struct data_set *d, const int64_t *which,
+    int64_t count, int32_t *x, int32_t *y, float *t)
+{
+	struct gather g = {
+		.d = d, .which = which, .count = count, .ids = x, .t = t,
+		.y = y,
+	};
+
+	gather(&g);
 }
 
 #define DIGEST_CHUNK ((size_t)4 << 20)
@@ -258,18 +404,18 @@ bool
 data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
     const atomic_bool *stop)
 {
-	const size_t n = (size_t)d->n, all = n * (size_t)d->width;
+	const size_t n = (size_t)d->n;
 	struct rk_sha256 *sha = rk_sha256_new();
 	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
-	    d->bytes != NULL ? "bytes" : "floats");
+	    d->bytes != NULL ? "bytes" : d->tokens != NULL ? "tokens" :
+	    "floats");
 
 	rk_sha256_add(sha, head, strlen(head) + 1);
 	free(head);
 	for (int i = 0; i < d->ndim; i++)
 		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
-	bool all_of_it = d->bytes != NULL ?
-	    digest_add(sha, d->bytes, all, stop) :
-	    digest_add(sha, d->floats, all * sizeof(*d->floats), stop);
+	bool all_of_it = digest_add(sha, held_samples(held_of(d)),
+	    n * data_sample_bytes(d), stop);
 	all_of_it = all_of_it && digest_add(sha, d->targets,
 	    n * sizeof(*d->targets), stop);
 	rk_sha256_end(sha, hex);

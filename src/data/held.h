@@ -12,8 +12,9 @@ struct held {
 	unsigned tag;
 	char *what;                     /* the file of its samples */
 	char *labels_what;              /* the file of its labels */
-	uint8_t *bytes;
+	uint8_t *bytes;                 /* the samples: one of these three */
 	float *floats;
+	int32_t *tokens;
 	int32_t *classes;
 	float *targets;
 	uint32_t *origin;               /* after a split: the numbers that its
@@ -23,6 +24,12 @@ struct held {
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */
+	bool by_channel;                /* cifar: `standard` is of channels */
+	struct held_part {
+		char *what;             /* a file of several ... */
+		int64_t n;              /* ... and how many samples it has */
+	} *parts;                       /* or NULL: `what` alone */
+	size_t nparts;
 };
 
 struct held *held_new(const char *what);
@@ -32,6 +39,20 @@ struct held *held_of(const struct data_set *d);
 /* Memory for count numbers of `size` bytes for a file; says no in why. */
 enum rk_err held_alloc(void *pp, uint64_t count, size_t size,
     const char *what, struct rk_why *why) RK_MUSTCHECK;
+
+/* The same for memory that there is already (or NULL), which stays when it says
+ * no. */
+enum rk_err held_grow(void *pp, uint64_t count, size_t size,
+    const char *what, struct rk_why *why) RK_MUSTCHECK;
+
+/* The memory of the samples, data_sample_bytes() each. */
+uint8_t *held_samples(const struct held *h);
+/* Make room for n samples of the kind, shape and origin that `all` has, in a new
+ * set without labels; *out is set in any case. */
+enum rk_err held_like(const struct held *all, int64_t n, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
+/* Give back what more than n samples take. */
+void held_shrink(struct held *h);
 
 /* Make classes of the targets if they all are such; sets pub's labels. */
 enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
@@ -43,6 +64,15 @@ enum rk_err idx_read(struct source *in, struct held **out,
 enum rk_err csv_read(const char *p, size_t n, const char *what,
     const struct spec_source *src, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
+
+enum rk_err cifar_read(struct source *in, const struct spec_source *src,
+    struct held **out, struct rk_why *why) RK_MUSTCHECK;
+/* Those of v[1] to v[n-1] behind those of v[0]; they are freed. */
+enum rk_err cifar_join(struct held **v, int n, struct rk_why *why) RK_MUSTCHECK;
+
+/* Samples without a file; by the main thread, with its team. */
+enum rk_err synthetic_make(const struct spec_source *s, const char *what,
+    struct held **out, struct rk_why *why) RK_MUSTCHECK;
 
 /* Work out scale and shift from a training set; give another the same. */
 enum rk_err norm_find(struct held *h, const struct spec_normalize *s,

@@ -4,8 +4,8 @@
  *	none      1, 0
  *	scale     (x / 255 - mean) / std of bytes, (x - mean) / std of floats
  *	standard  (x - mean) / std with what the training samples have: over all
- *	          (idx) or per feature (csv); a feature that never changes is
- *	          only shifted.  std is the population's.
+ *	          (idx, synthetic), per channel (cifar) or per feature (csv); one
+ *	          that never changes is only shifted.  std is the population's.
  *
  * Sums are taken in double, in the order of the samples.
  */
@@ -61,15 +61,20 @@ norm_scale(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 	return RK_OK;
 }
 
-/* Bytes are counted first, so the sums are of 256 terms. */
+/* Bytes are counted first, so the sums are of 256 terms.  Of each sample the
+ * numbers from..from+width-1. */
 static void
-measure_bytes(const struct held *h, double *mean, double *var)
+measure_bytes(const struct held *h, size_t from, size_t width, double *mean,
+    double *var)
 {
-	const size_t all = (size_t)h->pub.n * (size_t)h->pub.width;
+	const size_t rows = (size_t)h->pub.n, all = rows * width;
 	uint64_t count[4][256] = { 0 };
 
-	for (size_t i = 0; i < all; i++)
-		count[i % 4][h->bytes[i]]++;
+	for (size_t r = 0; r < rows; r++) {
+		const uint8_t *p = h->bytes + r * (size_t)h->pub.width + from;
+		for (size_t i = 0; i < width; i++)
+			count[i % 4][p[i]]++;
+	}
 	*mean = *var = 0;
 	for (int v = 0; v < 256; v++) {
 		for (int k = 1; k < 4; k++)
@@ -107,7 +112,9 @@ measure_floats(const struct held *h, size_t parts, double *mean, double *var)
 static enum rk_err
 norm_standard(struct held *h, struct rk_why *why)
 {
-	const int64_t parts = h->ncolumns > 0 ? h->pub.width : 1;
+	const int64_t parts = h->ncolumns > 0 ? h->pub.width :
+	    h->by_channel ? h->pub.d[0] : 1;
+	const size_t width = (size_t)(h->pub.width / parts);
 	double *mean = NULL, *var = NULL;
 	enum rk_err rc = norm_alloc(h, parts, why);
 
@@ -118,9 +125,9 @@ norm_standard(struct held *h, struct rk_why *why)
 		rc = held_alloc(&var, (uint64_t)parts, sizeof(*var), h->what,
 		    why);
 	if (rc == RK_OK) {
-		if (h->bytes != NULL)
-			measure_bytes(h, mean, var);
-		else
+		for (size_t i = 0; h->bytes != NULL && i < (size_t)parts; i++)
+			measure_bytes(h, i * width, width, &mean[i], &var[i]);
+		if (h->bytes == NULL)
 			measure_floats(h, (size_t)parts, mean, var);
 		for (int64_t i = 0; i < parts; i++)
 			norm_set(h, i, 1, mean[i], sqrt(var[i]));
@@ -135,6 +142,7 @@ norm_find(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 {
 	enum rk_err rc;
 
+	must(h->tokens == NULL || s->type == SPEC_NORM_NONE);
 	switch (s->type) {
 	case SPEC_NORM_SCALE:
 		return norm_scale(h, s, why);

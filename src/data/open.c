@@ -15,7 +15,7 @@
 /* One file on its way. */
 struct load {
 	const char *path;               /* borrowed of the specification */
-	const struct spec_source *csv;  /* NULL: an IDX file */
+	const struct spec_source *s;
 	bool labels;                    /* idx: labels wanted, not samples */
 	struct held *held;
 	enum rk_err rc;
@@ -24,11 +24,9 @@ struct load {
 	bool threaded;
 };
 
-#define MAX_LOADS 4
-
 struct data_files {
 	const struct spec_data *s;
-	struct load l[MAX_LOADS];
+	struct load l[SPEC_FILES];
 	int n;
 	struct held *train, *valid;
 };
@@ -74,7 +72,7 @@ load_csv(struct load *l)
 
 	l->rc = rk_read_file(AT_FDCWD, l->path, DATA_MAX_BYTES, &text, &n);
 	if (l->rc == RK_OK)
-		l->rc = csv_read(text, n, l->path, l->csv, &l->held, &l->why);
+		l->rc = csv_read(text, n, l->path, l->s, &l->held, &l->why);
 	else if (l->rc == RK_EINVAL)
 		rk_refuse(&l->why, "%s: is no regular file", l->path);
 	else
@@ -82,30 +80,55 @@ load_csv(struct load *l)
 	free(text);
 }
 
+static void
+load_cifar(struct load *l)
+{
+	struct source in;
+
+	l->rc = source_open(&in, l->path, &l->why);
+	if (l->rc == RK_OK)
+		l->rc = cifar_read(&in, l->s, &l->held, &l->why);
+	source_close(&in);
+}
+
 static void *
 load_main(void *arg)
 {
+	static void (*const readers[])(struct load *) = {
+		[SPEC_IDX] = load_idx, [SPEC_CSV] = load_csv,
+		[SPEC_CIFAR] = load_cifar,
+	};
 	struct load *l = arg;
 
-	if (l->csv != NULL)
-		load_csv(l);
-	else
-		load_idx(l);
+	readers[l->s->type](l);
 	return NULL;
 }
 
 /* --- all of them -------------------------------------------------------- */
 
+/* How many files a source has. */
 static int
 plan(struct load *l, const struct spec_source *s)
 {
-	if (s->type == SPEC_CSV) {
-		l[0] = (struct load){ .path = s->path, .csv = s };
-		return 1;
+	int n = 0;
+
+	switch (s->type) {
+	case SPEC_IDX:
+		l[n++] = (struct load){ .s = s, .path = s->images };
+		l[n++] = (struct load){ .s = s, .path = s->labels,
+			.labels = true };
+		break;
+	case SPEC_CSV:
+		l[n++] = (struct load){ .s = s, .path = s->path };
+		break;
+	case SPEC_CIFAR:
+		for (; n < s->nfiles; n++)
+			l[n] = (struct load){ .s = s, .path = s->files[n] };
+		break;
+	case SPEC_SYNTHETIC:
+		break;
 	}
-	l[0] = (struct load){ .path = s->images };
-	l[1] = (struct load){ .path = s->labels, .labels = true };
-	return 2;
+	return n;
 }
 
 /* A thread each but for the first, the largest as a rule, which is ours; where
@@ -170,6 +193,12 @@ check_alike(const struct held *t, const struct held *v, struct rk_why *why)
 	struct strbuf a = { 0 }, b = { 0 };
 	bool same = t->pub.ndim == v->pub.ndim;
 
+	if (t->pub.vocabulary != v->pub.vocabulary)
+		return rk_refuse(why, "data.validation: has a vocabulary of "
+		    "%lld, data.train one of %lld (0: no tokens): want the "
+		    "same", (long long)v->pub.vocabulary,
+		    (long long)t->pub.vocabulary);
+
 	for (int i = 0; i < t->pub.ndim; i++)
 		sb_addf(&a, "%s%lld", i > 0 ? "x" : "", (long long)t->pub.d[i]);
 	for (int i = 0; i < v->pub.ndim; i++)
@@ -197,25 +226,56 @@ check_alike(const struct held *t, const struct held *v, struct rk_why *why)
 	return RK_OK;
 }
 
-/* Samples with their labels; takes the loads' sets.  What is to be split is
- * hashed. */
+static enum rk_err
+join_cifar(struct load *l, int n, struct rk_why *why)
+{
+	struct held *v[SPEC_MAX_FILES];
+
+	for (int i = 0; i < n; i++)
+		v[i] = l[i].held;
+	enum rk_err rc = cifar_join(v, n, why);
+	for (int i = 0; i < n; i++)
+		l[i].held = v[i];
+	return rc;
+}
+
+/* The samples of a source with their labels out of its n loads, whose sets it
+ * takes. */
+static enum rk_err
+assemble(struct load *l, int n, const struct spec_source *s, bool valid,
+    struct held **out, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+
+	switch (s->type) {
+	case SPEC_IDX:
+		rc = join(l, why);
+		break;
+	case SPEC_CIFAR:
+		rc = join_cifar(l, n, why);
+		break;
+	case SPEC_CSV:
+		break;
+	case SPEC_SYNTHETIC:
+		return synthetic_make(s, valid ? "synthetic data.validation" :
+		    "synthetic data.train", out, why);
+	}
+	*out = l[0].held;
+	l[0].held = NULL;
+	return rc;
+}
+
+/* Both sides; what is to be split is hashed. */
 static enum rk_err
 put_together(struct data_files *f, int ntrain, struct rk_why *why)
 {
 	const struct spec_data *s = f->s;
-	struct load *lv = f->l + ntrain;
-	enum rk_err rc = RK_OK;
+	enum rk_err rc = assemble(f->l, ntrain, &s->train, false, &f->train,
+	    why);
 
-	if (ntrain == 2)
-		rc = join(f->l, why);
-	if (rc == RK_OK && s->has_validation && s->validation.type == SPEC_IDX)
-		rc = join(lv, why);
-	f->train = f->l[0].held;
-	f->l[0].held = NULL;
-	if (s->has_validation) {
-		f->valid = lv[0].held;
-		lv[0].held = NULL;
-	}
+	if (rc == RK_OK && s->has_validation)
+		rc = assemble(f->l + ntrain, f->n - ntrain, &s->validation,
+		    true, &f->valid, why);
 	if (rc == RK_OK && f->valid != NULL)
 		rc = check_alike(f->train, f->valid, why);
 	if (rc == RK_OK && f->valid == NULL && s->validation_split > 0)

@@ -30,20 +30,18 @@ identify_piece(void *ctx, size_t piece)
 {
 	const struct identify *g = ctx;
 	struct held *h = g->h;
-	const size_t w = (size_t)h->pub.width, n = (size_t)h->pub.n;
+	const size_t size = data_sample_bytes(&h->pub), n = (size_t)h->pub.n;
 	const size_t from = piece * g->rows, to = RK_MIN(from + g->rows, n);
 
 	for (size_t i = from; i < to; i++)
-		h->identity[i] = h->bytes != NULL ?
-		    rk_hash64(0, h->bytes + i * w, w) :
-		    rk_hash64(0, h->floats + i * w, w * sizeof(*h->floats));
+		h->identity[i] = rk_hash64(0, held_samples(h) + i * size,
+		    size);
 }
 
 enum rk_err
 split_identify(struct held *h, struct rk_why *why)
 {
-	const size_t n = (size_t)h->pub.n, size = (size_t)h->pub.width *
-	    (h->bytes != NULL ? 1 : sizeof(*h->floats));
+	const size_t n = (size_t)h->pub.n, size = data_sample_bytes(&h->pub);
 	struct identify g = { h, RK_MAX(PIECE / RK_MAX(size, 1), 1) };
 	enum rk_err rc = held_alloc(&h->identity, n, sizeof(*h->identity),
 	    h->what, why);
@@ -224,13 +222,10 @@ choose(const struct held *all, double part, const struct data_split *how,
 static void
 move_sample(struct held *to, size_t at, const struct held *from, size_t i)
 {
-	const size_t w = (size_t)from->pub.width;
+	const size_t size = data_sample_bytes(&from->pub);
 
-	if (from->bytes != NULL)
-		memmove(to->bytes + at * w, from->bytes + i * w, w);
-	else
-		memmove(to->floats + at * w, from->floats + i * w,
-		    w * sizeof(*to->floats));
+	memmove(held_samples(to) + at * size, held_samples(from) + i * size,
+	    size);
 	to->targets[at] = from->targets[i];
 	to->identity[at] = from->identity[i];
 	to->origin[at] = (uint32_t)i;
@@ -240,53 +235,16 @@ move_sample(struct held *to, size_t at, const struct held *from, size_t i)
 static enum rk_err
 like(const struct held *all, int64_t n, struct held **out, struct rk_why *why)
 {
-	const uint64_t elements = (uint64_t)n * (uint64_t)all->pub.width;
-	struct held *h = held_new(all->what);
-	enum rk_err rc;
+	enum rk_err rc = held_like(all, n, out, why);
+	struct held *h = *out;
 
-	free(h->labels_what);
-	h->labels_what = xstrdup(all->labels_what);
-	h->first_line = all->first_line;
-	h->pub.n = n;
-	h->pub.ndim = all->pub.ndim;
-	h->pub.width = all->pub.width;
-	memcpy(h->pub.d, all->pub.d, sizeof(h->pub.d));
-	if (all->bytes != NULL)
-		rc = held_alloc(&h->bytes, elements, 1, h->what, why);
-	else
-		rc = held_alloc(&h->floats, elements, sizeof(float), h->what,
-		    why);
-	if (rc == RK_OK)
-		rc = held_alloc(&h->targets, (uint64_t)n, sizeof(float),
-		    h->what, why);
 	if (rc == RK_OK)
 		rc = held_alloc(&h->origin, (uint64_t)n, sizeof(*h->origin),
 		    h->what, why);
 	if (rc == RK_OK)
 		rc = held_alloc(&h->identity, (uint64_t)n,
 		    sizeof(*h->identity), h->what, why);
-	h->pub.bytes = h->bytes;
-	h->pub.floats = h->floats;
-	*out = h;
 	return rc;
-}
-
-/* Smaller blocks of what is left; a block that cannot shrink stays. */
-static void
-shrink(struct held *h)
-{
-	const size_t n = (size_t)h->pub.n, w = (size_t)h->pub.width;
-	void *p;
-
-	if (h->bytes != NULL && (p = realloc(h->bytes, n * w)) != NULL)
-		h->bytes = p;
-	if (h->floats != NULL &&
-	    (p = realloc(h->floats, n * w * sizeof(float))) != NULL)
-		h->floats = p;
-	if ((p = realloc(h->targets, n * sizeof(float))) != NULL)
-		h->targets = p;
-	h->pub.bytes = h->bytes;
-	h->pub.floats = h->floats;
 }
 
 static enum rk_err
@@ -306,7 +264,7 @@ take_away(struct held *all, struct held *valid, const uint8_t *chosen,
 	must(taken == (size_t)valid->pub.n);
 	free(all->identity);
 	all->identity = NULL;
-	shrink(all);
+	held_shrink(all);
 	free(all->classes);
 	all->classes = NULL;
 	rc = held_find_classes(all, why);

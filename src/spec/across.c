@@ -77,6 +77,25 @@ check_split(const struct spec *s, struct rk_why *why)
 		    sp_loss_words[s->training.loss.type]);
 }
 
+/* Samples that no file bounds. */
+static void
+check_synthetic(const struct spec *s, const struct spec_source *of,
+    const char *path, struct rk_why *why)
+{
+	char need[RK_HUMAN], have[RK_HUMAN];
+	uint64_t width = (uint64_t)RK_MAX(of->tokens, 1);
+
+	if (of->type != SPEC_SYNTHETIC)
+		return;
+	for (int i = 0; i < of->ndim; i++)
+		width *= (uint64_t)of->shape[i];
+	const uint64_t bytes = (uint64_t)of->samples * width * sizeof(float);
+	if (s->memory > 0 && bytes > s->memory)
+		rk_refuse_at(why, path, "is of %s, and resources.memory is %s",
+		    rk_human_bytes(need, bytes),
+		    rk_human_bytes(have, s->memory));
+}
+
 void
 sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
     struct rk_why *why)
@@ -87,6 +106,12 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 		check_outputs(s, why);
 	if (sound & SP_TRAINING)
 		check_rates(&s->training, why);
+	if (sound & SP_DATA) {
+		check_synthetic(s, &s->data.train, "data.train.samples", why);
+		if (s->data.has_validation)
+			check_synthetic(s, &s->data.validation,
+			    "data.validation.samples", why);
+	}
 	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA))
 		check_split(s, why);
 	if ((sound & metric) == metric)

@@ -186,21 +186,19 @@ sp_prefix(char **text, struct rk_why *why)
 size_t
 spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])
 {
-	const struct spec_data *d = &s->data;
-	const struct spec_address all[SPEC_ADDRESSES] = {
-		{ "data.train.images", d->train.images },
-		{ "data.train.labels", d->train.labels },
-		{ "data.train.path", d->train.path },
-		{ "data.validation.images", d->validation.images },
-		{ "data.validation.labels", d->validation.labels },
-		{ "data.validation.path", d->validation.path },
-		{ "model.checkpoint", s->model.checkpoint },
-	};
+	struct spec_data d = s->data;   /* borrows all it points to */
+	struct spec_file f[SPEC_FILES];
+	const size_t nfiles = spec_files(&d, f);
 	size_t n = 0;
 
-	for (size_t i = 0; i < SPEC_ADDRESSES; i++) {
-		if (spec_is_address(all[i].uri))
-			v[n++] = all[i];
+	for (size_t i = 0; i < nfiles; i++) {
+		if (!spec_is_address(*f[i].name))
+			continue;
+		memcpy(v[n].field, f[i].field, sizeof(v[n].field));
+		v[n++].uri = *f[i].name;
 	}
+	if (spec_is_address(s->model.checkpoint))
+		v[n++] = (struct spec_address){ "model.checkpoint",
+		    s->model.checkpoint };
 	return n;
 }

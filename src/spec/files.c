@@ -27,14 +27,12 @@ resolve(char **path, const char *dir)
 static void
 resolve_all(struct spec *s, const char *dir)
 {
-	struct spec_source *sources[] = { &s->data.train, &s->data.validation };
+	struct spec_file f[SPEC_FILES];
+	const size_t n = spec_files(&s->data, f);
 	struct rk_uri u;
 
-	for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++) {
-		resolve(&sources[i]->images, dir);
-		resolve(&sources[i]->labels, dir);
-		resolve(&sources[i]->path, dir);
-	}
+	for (size_t i = 0; i < n; i++)
+		resolve(f[i].name, dir);
 	if (s->model.checkpoint == NULL ||
 	    rk_uri_parse(&u, s->model.checkpoint, NULL) != RK_OK)
 		return;
@@ -115,18 +113,14 @@ check_file(const char *path, const char *field, bool absolute,
 enum rk_err
 spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 {
-	const struct spec_data *d = &s->data;
+	struct spec_data d = s->data;   /* borrows all it points to */
+	struct spec_file f[SPEC_FILES];
+	const size_t n = spec_files(&d, f);
 	struct rk_why own = {0};
 	struct rk_uri u;
 
-	check_file(d->train.images, "data.train.images", absolute, &own);
-	check_file(d->train.labels, "data.train.labels", absolute, &own);
-	check_file(d->train.path, "data.train.path", absolute, &own);
-	check_file(d->validation.images, "data.validation.images", absolute,
-	    &own);
-	check_file(d->validation.labels, "data.validation.labels", absolute,
-	    &own);
-	check_file(d->validation.path, "data.validation.path", absolute, &own);
+	for (size_t i = 0; i < n; i++)
+		check_file(*f[i].name, f[i].field, absolute, &own);
 	if (s->model.checkpoint != NULL &&
 	    rk_uri_parse(&u, s->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_FILE)

@@ -154,31 +154,6 @@ sp_json_training(const struct spec_training *t)
 	return o;
 }
 
-static json_t *
-json_source(const struct spec_source *s)
-{
-	const char delimiter[2] = { s->delimiter, '\0' };
-	json_t *o = json_object();
-
-	put_str(o, "type", sp_source_words[s->type]);
-	if (s->type == SPEC_IDX) {
-		put_str(o, "images", s->images);
-		put_str(o, "labels", s->labels);
-		return o;
-	}
-	put_str(o, "path", s->path);
-	if (s->label_name != NULL)
-		put_str(o, "label", s->label_name);
-	else
-		put_int(o, "label", s->label_index);
-	if (s->header == SPEC_HEADER_AUTO)
-		put_str(o, "header", "auto");
-	else
-		put_bool(o, "header", s->header == SPEC_HEADER_YES);
-	put_str(o, "delimiter", delimiter);
-	return o;
-}
-
 /* A warm start may take seed and rule from its model, so what its job does not
  * say must stay unsaid. */
 static void
@@ -203,9 +178,9 @@ sp_json_data(const struct spec *s)
 	const struct spec_data *d = &s->data;
 	json_t *o = json_object(), *norm = json_object();
 
-	sp_put(o, "train", json_source(&d->train));
+	sp_put(o, "train", sp_json_source(&d->train));
 	if (d->has_validation)
-		sp_put(o, "validation", json_source(&d->validation));
+		sp_put(o, "validation", sp_json_source(&d->validation));
 	else
 		put_split(o, s);
 	put_str(norm, "type", sp_norm_words[d->normalize.type]);

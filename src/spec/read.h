@@ -25,6 +25,8 @@ void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
 void sp_read_schedule(struct spec_schedule *s, const json_t *v,
     struct rk_why *why);
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
+void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
+    struct rk_why *why);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 
@@ -44,11 +46,13 @@ enum rk_err sp_prefix(char **text, struct rk_why *why) RK_MUSTCHECK;
 void sp_put(json_t *o, const char *key, json_t *v);
 void sp_free_model(struct spec_model *m);
 void sp_free_data(struct spec_data *d);
+void sp_free_source(struct spec_source *s);
 
 /* brief: as digests and records have it, see form.h. */
 json_t *sp_json_model(const struct spec_model *m, bool brief);
 json_t *sp_json_training(const struct spec_training *t);
 json_t *sp_json_data(const struct spec *s);
+json_t *sp_json_source(const struct spec_source *s);
 json_t *sp_json_checkpoint(const struct spec_checkpoint *c);
 
 extern const char *const sp_loss_words[];

@@ -61,6 +61,12 @@ sup_stats(const struct sup *s, int *running, int64_t *queued,
 	*queued = n[JOB_QUEUED];
 }
 
+int64_t
+sup_threads(const struct sup *s, const struct job_row *r)
+{
+	return r->threads > 0 ? r->threads : s->c.threads;
+}
+
 const char *
 sup_job_dir(struct sup *s, const char *id)
 {

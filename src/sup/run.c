@@ -18,7 +18,7 @@ run_new(struct sup *s, const struct job_row *r)
 	run->s = s;
 	memcpy(run->id, r->id, sizeof(run->id));
 	run->priority = r->priority;
-	run->threads = r->threads;
+	run->threads = sup_threads(s, r);
 	run->memory = r->memory;
 	run->at = (struct attempt_row){ .n = r->attempt,
 		.started_ms = now_ms(), .from = xstrdup(""),

@@ -84,11 +84,11 @@ room_now(const struct sup *s)
 }
 
 static void
-to_pick(struct pick *p, const struct job_row *r)
+to_pick(const struct sup *s, struct pick *p, const struct job_row *r)
 {
 	memcpy(p->id, r->id, sizeof(p->id));
 	p->priority = r->priority;
-	p->threads = r->threads;
+	p->threads = sup_threads(s, r);
 	p->memory = r->memory;
 }
 
@@ -97,6 +97,7 @@ static bool
 consider(void *ctx, const struct job_row *r)
 {
 	struct look *k = ctx;
+	const int64_t threads = sup_threads(k->s, r);
 	int64_t wait = r->not_before_ms - now_ms();
 
 	/* One that waits longer than any back-off is, waits for a clock that
@@ -108,21 +109,21 @@ consider(void *ctx, const struct job_row *r)
 	}
 	if (orphan_has(k->s, r->id))
 		return true;
-	if (!job_fits_machine(k->s, r->threads, r->memory)) {
+	if (!job_fits_machine(k->s, threads, r->memory)) {
 		if (strcmp(r->reason, "too_large") != 0 &&
 		    k->too_large.id[0] == '\0')
-			to_pick(&k->too_large, r);
+			to_pick(k->s, &k->too_large, r);
 		return true;
 	}
 	if (supply_waits(k->s, r->id))
 		return ++k->ahead < AHEAD_MAX;
-	if (!fits(&k->free, r->threads, r->memory)) {
+	if (!fits(&k->free, threads, r->memory)) {
 		k->blocked = true;
-		to_pick(&k->head, r);
+		to_pick(k->s, &k->head, r);
 		return false;
 	}
-	to_pick(&k->v[k->n++], r);
-	take(&k->free, r->threads, r->memory);
+	to_pick(k->s, &k->v[k->n++], r);
+	take(&k->free, threads, r->memory);
 	return k->n < PICKS_MAX;
 }
 

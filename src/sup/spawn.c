@@ -18,8 +18,8 @@
 
 #include "impl.h"
 
-#define ARGS_MAX 40
 #define FILES_MAX (SPEC_ADDRESSES + 1)
+#define ARGS_MAX (24 + 2 * FILES_MAX)
 #define ENV_MAX  64
 
 extern char **environ;

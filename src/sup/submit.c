@@ -189,8 +189,7 @@ check_job(struct sup *s, const struct spec *spec, json_t *tree,
 }
 
 static void
-fill_row(const struct sup *s, struct job_row *r, const struct spec *spec,
-    const json_t *tree)
+fill_row(struct job_row *r, const struct spec *spec, const json_t *tree)
 {
 	*r = (struct job_row){
 		.name = xstrdup(spec->name),
@@ -202,7 +201,7 @@ fill_row(const struct sup *s, struct job_row *r, const struct spec *spec,
 		    xstrdup("waits for its turn"),
 		.spec = rkj_text(tree),
 		.labels = rkj_text(spec->labels),
-		.threads = spec->threads > 0 ? spec->threads : s->c.threads,
+		.threads = spec->threads,
 		.memory = spec->memory,
 		.resume_from = xstrdup(spec->training.resume_from),
 		.progress = xstrdup("{}"),
@@ -233,7 +232,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		    "require_remote", json_boolean(s->c.require_remote));
 	enum rk_err rc = check_job(s, spec, tree, why);
 	if (rc == RK_OK) {
-		fill_row(s, &r, spec, tree);
+		fill_row(&r, spec, tree);
 		char *text = xasprintf("\"%s\" was submitted and %s", r.name,
 		    spec->hold ? "is held" : "waits for its turn");
 		n.kind = "submitted";

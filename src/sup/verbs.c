@@ -284,7 +284,7 @@ respec(struct sup *s, struct job_row *r, const json_t *overrides,
 		return rc;
 	rc = check_said(s, spec, overrides, why);
 	if (json_object_get(overrides, "resources") != NULL) {
-		r->threads = spec->threads > 0 ? spec->threads : s->c.threads;
+		r->threads = spec->threads;
 		r->memory = spec->memory;
 	}
 	if (rc == RK_OK) {

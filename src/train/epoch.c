@@ -9,6 +9,16 @@
  * of a deadline, half. */
 #define LEAVE_MS 5000
 
+static void
+gather(struct run *r, const struct data_set *d, const int64_t *which,
+    int64_t rows, int32_t *y, float *t)
+{
+	if (d->tokens != NULL)
+		data_gather_tokens(d, which, rows, nn_input_ids(r->nn), y, t);
+	else
+		data_gather(d, which, rows, nn_input(r->nn), y, t);
+}
+
 void
 load_batch(struct run *r, const struct data_set *d, int64_t from,
     int64_t rows)
@@ -16,13 +26,9 @@ load_batch(struct run *r, const struct data_set *d, int64_t from,
 	const int64_t *which = r->which + from;
 	const int64_t width = r->targets_width;
 
-	if (width == 1) {
-		data_gather(d, which, rows, nn_input(r->nn), NULL,
-		    r->targets);
-		return;
-	}
-	data_gather(d, which, rows, nn_input(r->nn), r->classes, NULL);
-	if (width == 0)
+	gather(r, d, which, rows, width == 1 ? NULL : r->classes,
+	    width == 1 ? r->targets : NULL);
+	if (width < 2)
 		return;
 	/* Several outputs: 1 at the label's place. */
 	memset(r->targets, 0, (size_t)(rows * width) * sizeof(float));
@@ -43,29 +49,38 @@ must_hurry(const struct run *r, int64_t begun_ms, int64_t done, int64_t all)
 	return left > (double)may;
 }
 
+int64_t
+score_batch(struct run *r, const struct data_set *d, int64_t at,
+    struct tally *t)
+{
+	const int64_t rows = RK_MIN(r->micro, d->n - at);
+	struct nn_result res;
+
+	for (int64_t i = 0; i < rows; i++)
+		r->which[i] = at + i;
+	load_batch(r, d, 0, rows);
+	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows },
+	    false);
+	nn_loss(r->nn, r->classes, r->targets, &res);
+	t->loss += res.loss_sum;
+	t->weight += res.weight;
+	t->correct += res.correct;
+	t->samples += rows;
+	return rows;
+}
+
 /* Sums in the samples' order; false when there is no time for it. */
 static bool
 evaluate(struct run *r, struct tally *t)
 {
 	const struct data_set *d = r->valid;
 	const int64_t begun_ms = mono_ms();
-	struct nn_result res;
 
 	*t = (struct tally){0};
-	for (int64_t at = 0; at < d->n; at += r->micro) {
-		const int64_t rows = RK_MIN(r->micro, d->n - at);
+	for (int64_t at = 0; at < d->n;) {
 		if (must_hurry(r, begun_ms, at, d->n))
 			return false;
-		for (int64_t i = 0; i < rows; i++)
-			r->which[i] = at + i;
-		load_batch(r, d, 0, rows);
-		nn_forward(r->nn, &(struct nn_step){ .rows = rows,
-		    .all = rows }, false);
-		nn_loss(r->nn, r->classes, r->targets, &res);
-		t->loss += res.loss_sum;
-		t->weight += res.weight;
-		t->correct += res.correct;
-		t->samples += rows;
+		at += score_batch(r, d, at, t);
 		loop_tick(r, true);
 	}
 	return true;

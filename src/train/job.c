@@ -14,6 +14,21 @@ static const char *const file_fields[][3] = {
 	{ "model", "checkpoint", NULL },
 };
 
+/* A new reference: v itself where it is no relative path. */
+static json_t *
+resolved(json_t *v, const char *dir)
+{
+	const char *path = json_string_value(v);
+
+	if (path == NULL || path[0] == '/' || path[0] == '\0' ||
+	    strchr(path, ':') != NULL)
+		return json_incref(v);
+	char *full = xasprintf("%s/%s", dir, path);
+	json_t *out = js_text(full);
+	free(full);
+	return out;
+}
+
 static void
 resolve(json_t *tree, const char *dir)
 {
@@ -25,13 +40,12 @@ resolve(json_t *tree, const char *dir)
 			in = json_object_get(in, f[1]);
 			key = f[2];
 		}
-		const char *path = json_string_value(json_object_get(in, key));
-		if (path == NULL || path[0] == '/' || path[0] == '\0' ||
-		    strchr(path, ':') != NULL)
-			continue;
-		char *full = xasprintf("%s/%s", dir, path);
-		js_put(in, key, js_text(full));
-		free(full);
+		json_t *v = json_object_get(in, key);
+		for (size_t k = 0; k < json_array_size(v); k++)
+			must(json_array_set_new(v, k, resolved(
+			    json_array_get(v, k), dir)) == 0);
+		if (json_is_string(v))
+			js_put(in, key, resolved(v, dir));
 	}
 }
 

@@ -33,6 +33,11 @@ const char train_usage[] =
     "  --summary         print network, data, memory and arithmetic as JSON\n"
     "                    and end\n"
     "  --plan            print the plan of the warm start as JSON and end\n"
+    "  --evaluate FILE   score a model file or a checkpoint's folder on the job's\n"
+    "                    validation data, or where it has none on data.train,\n"
+    "                    print that as JSON and end\n"
+    "  --logits OUT.npy  with --evaluate: write what the network gives for each\n"
+    "                    sample, [samples, outputs] as 32-bit floats\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
     "                    what checkpoints and metrics say they belong to\n"
@@ -49,7 +54,8 @@ const char train_usage[] =
 
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
-	OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY, OPT_PLAN, OPT_HELP, OPT_VERSION
+	OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
+	OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -65,6 +71,8 @@ static const struct option options[] = {
 	{ "known", required_argument, NULL, OPT_KNOWN },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "plan", no_argument, NULL, OPT_PLAN },
+	{ "evaluate", required_argument, NULL, OPT_EVALUATE },
+	{ "logits", required_argument, NULL, OPT_LOGITS },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -146,6 +154,12 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_PLAN:
 		o->plan = true;
 		break;
+	case OPT_EVALUATE:
+		o->evaluate = arg;
+		break;
+	case OPT_LOGITS:
+		o->logits = arg;
+		break;
 	case OPT_HELP:
 		o->help = true;
 		break;
@@ -181,8 +195,14 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	if (argc - optind != 1)
 		return rk_refuse(why, argc == optind ?
 		    "no job file given" : "more than one job file given");
-	if (o->summary && o->plan)
-		return rk_refuse(why, "--summary and --plan together");
+	if (o->summary + o->plan + (o->evaluate != NULL) > 1)
+		return rk_refuse(why, "two of --summary, --plan and --evaluate "
+		    "together");
+	if (o->evaluate != NULL && o->model != NULL)
+		return rk_refuse(why, "--evaluate and --model together: the "
+		    "file behind --evaluate is the model");
+	if (o->logits != NULL && o->evaluate == NULL)
+		return rk_refuse(why, "--logits without --evaluate");
 	o->job = argv[optind];
 	return RK_OK;
 }

@@ -89,23 +89,18 @@ place_missing(struct run *r, const char *field, const char *uri)
 bool
 place_data(struct run *r, struct spec_data *local)
 {
-	char **const fields[] = { &local->train.images, &local->train.labels,
-		&local->train.path, &local->validation.images,
-		&local->validation.labels, &local->validation.path };
-	struct spec_address v[SPEC_ADDRESSES];
-	size_t n = spec_addresses(r->spec, v);
+	struct spec_file f[SPEC_FILES];
 
 	*local = r->spec->data;
+	const size_t n = spec_files(local, f);
 	for (size_t i = 0; i < n; i++) {
-		if (strncmp(v[i].field, "data.", 5) == 0 &&
-		    place_of(r, v[i].uri) == NULL)
-			return place_missing(r, v[i].field, v[i].uri);
-	}
-	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++) {
+		if (!spec_is_address(*f[i].name))
+			continue;
+		const char *path = place_of(r, *f[i].name);
+		if (path == NULL)
+			return place_missing(r, f[i].field, *f[i].name);
 		/* Read only: the copy never frees what it points to. */
-		if (spec_is_address(*fields[i]))
-			*fields[i] = (char *)(uintptr_t)place_of(r,
-			    *fields[i]);
+		*f[i].name = (char *)(uintptr_t)path;
 	}
 	return true;
 }

@@ -288,7 +288,7 @@ train_main(const struct train_options *o)
 		.at = { .rate_scale = 1, .scored = -1 },
 		.due = { .taken = -1, .captured = -1 },
 	};
-	const bool asks = o->summary || o->plan;
+	const bool asks = o->summary || o->plan || o->evaluate != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "
@@ -299,7 +299,9 @@ train_main(const struct train_options *o)
 	r.rep.quiet = asks;
 	bool ok = signals_start(&r) && run_load_spec(&r);
 	if (ok)
-		ok = asks ? start_team(&r) && summary_print(&r) : train(&r);
+		ok = !asks ? train(&r) : start_team(&r) &&
+		    (o->evaluate != NULL ? evaluate_print(&r) :
+		    summary_print(&r));
 	int code = TRAIN_FINISHED;
 	if (!ok) {
 		code = r.fail.waits ? TRAIN_WAITS :

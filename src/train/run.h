@@ -25,6 +25,7 @@
  *	report.c   events, progress and ends, to the wire or to people
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
+ *	evaluate.c --evaluate; npy.c writes what it is to keep
  *
  * The main thread owns everything here; the writer's thread sees only what
  * writer.c hands it.  Functions that can end the run return false after

@@ -14,7 +14,6 @@
 #define KEPT_VERSION  1
 #define YOUNG_NS      ((int64_t)2000000000)
 #define WAIT_US       2000
-#define FILES         6
 
 /* --- words ---------------------------------------------------------------- */
 
@@ -31,42 +30,18 @@ set_json(const struct data_set *d, const char *digest)
 	return o;
 }
 
-/* The fields that name files, with what they name. */
-static int
-files_of(const struct spec_data *d, const char *field[FILES],
-    char *const *path[FILES])
-{
-	static const char *const names[FILES] = {
-		"data.train.images", "data.train.labels", "data.train.path",
-		"data.validation.images", "data.validation.labels",
-		"data.validation.path",
-	};
-	char *const *const all[FILES] = { &d->train.images, &d->train.labels,
-		&d->train.path, &d->validation.images, &d->validation.labels,
-		&d->validation.path };
-	int n = 0;
-
-	for (int i = 0; i < FILES; i++) {
-		if (*all[i] == NULL || (i >= 3 && !d->has_validation))
-			continue;
-		field[n] = names[i];
-		path[n++] = all[i];
-	}
-	return n;
-}
-
 json_t *
 same_json(const struct run *r)
 {
-	const char *field[FILES];
-	char *const *path[FILES];
+	struct spec_data d = r->spec->data;     /* borrows all it points to */
+	struct spec_file f[SPEC_FILES];
 	json_t *files = json_object();
 	json_t *o = json_pack("{s:o}", "train", set_json(r->train,
 	    r->data_digest));
-	int n = files_of(&r->spec->data, field, path);
+	const size_t n = spec_files(&d, f);
 
-	for (int i = 0; i < n; i++)
-		js_put(files, field[i], js_text(*path[i]));
+	for (size_t i = 0; i < n; i++)
+		js_put(files, f[i].field, js_text(*f[i].name));
 	if (r->valid != NULL)
 		js_put(o, "validation", set_json(r->valid, r->same.valid));
 	js_put(o, "files", files);
@@ -80,16 +55,15 @@ same_but_moved(const struct run *r, const struct ckpt_info *i)
 	    "data"), "files");
 	struct spec old = *r->spec;     /* borrows all it points to */
 	char hex[RK_SHA256_HEX];
-	const char *field[FILES];
-	char *const *path[FILES];
-	int n = files_of(&old.data, field, path);
+	struct spec_file f[SPEC_FILES];
+	const size_t n = spec_files(&old.data, f);
 
-	for (int k = 0; k < n; k++) {
+	for (size_t k = 0; k < n; k++) {
 		const char *was = json_string_value(json_object_get(files,
-		    field[k]));
+		    f[k].field));
 		if (was == NULL)
 			return false;
-		*(char **)(uintptr_t)path[k] = (char *)(uintptr_t)was;
+		*f[k].name = (char *)(uintptr_t)was;
 	}
 	spec_digest(&old, hex);
 	return strcmp(hex, i->spec_digest) == 0;
@@ -209,21 +183,22 @@ add_stat(struct strbuf *b, const char *path)
 
 /* Of the files and how they are read; "" where that cannot be relied on. */
 static void
-key_of(struct run *r, const struct spec_data *local, char hex[RK_SHA256_HEX])
+key_of(struct run *r, struct spec_data *local, char hex[RK_SHA256_HEX])
 {
 	struct strbuf b = {0};
-	const char *field[FILES];
-	char *const *path[FILES];
+	struct spec_file f[SPEC_FILES];
 	json_t *tree = spec_json(r->spec), *data;
 	bool good = true;
-	int n = files_of(local, field, path);
+	const size_t n = spec_files(local, f);
 
 	data = json_object_get(tree, "data");
-	for (int i = 0; i < n; i++) {
-		const bool valid = strncmp(field[i], "data.v", 6) == 0;
+	for (size_t i = 0; i < n; i++) {
+		char *key = strrchr(f[i].field, '.') + 1;
+		const bool valid = strncmp(f[i].field, "data.v", 6) == 0;
+		key[strcspn(key, "[")] = '\0';
 		json_object_del(json_object_get(data, valid ? "validation" :
-		    "train"), strrchr(field[i], '.') + 1);
-		good = add_stat(&b, *path[i]) && good;
+		    "train"), key);
+		good = add_stat(&b, *f[i].name) && good;
 	}
 	char *text = rkj_text(data);
 	sb_addf(&b, "%s %llu", text, (unsigned long long)
@@ -328,8 +303,7 @@ same_main(void *arg)
 static uint64_t
 bytes_of(const struct data_set *d)
 {
-	return d == NULL ? 0 : (uint64_t)d->n * (uint64_t)d->width *
-	    (d->bytes != NULL ? 1 : sizeof(float));
+	return d == NULL ? 0 : (uint64_t)d->n * data_sample_bytes(d);
 }
 
 static uint64_t

@@ -31,7 +31,8 @@ run_open_data(struct run *r, struct start *start)
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)
 		return refuse_data(r, rc, &why);
-	bool ok = held_out_choose(r, start, r->o->plan && warm_wanted(r));
+	const bool asks = r->o->plan || r->o->evaluate != NULL;
+	bool ok = held_out_choose(r, start, asks && warm_wanted(r));
 	if (ok)
 		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
 		    &why);
@@ -74,9 +75,8 @@ data_bytes(const struct data_set *d)
 {
 	if (d == NULL)
 		return 0;
-	uint64_t sample = (uint64_t)d->width *
-	    (d->bytes != NULL ? 1 : sizeof(float));
-	return (uint64_t)d->n * (sample + sizeof(int32_t) + sizeof(float));
+	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
+	    sizeof(float));
 }
 
 static int
@@ -97,6 +97,7 @@ want(const struct run *r, uint64_t limit)
 	const struct spec *s = r->spec;
 	struct nn_want w = {
 		.model = &s->model, .loss = &s->training.loss,
+		.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32,
 		.ndim = r->train->ndim, .batch = r->batch,
 		.micro = s->training.micro_batch_size, .memory_limit = limit,
 	};
@@ -206,6 +207,26 @@ check_labels(struct run *r)
 	return true;
 }
 
+/* Tokens choose rows of a table: each must have one. */
+static bool
+check_tokens(struct run *r)
+{
+	const struct data_set *sets[] = { r->train, r->valid };
+	struct rk_why why = {0};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
+		if (sets[i] == NULL || sets[i]->tokens == NULL ||
+		    nn_check_ids(r->nn, sets[i]->tokens, sets[i]->n, &why) ==
+		    RK_OK)
+			continue;
+		run_fail(r, "bad_data", true, "data.%s: %s",
+		    i == 0 ? "train" : "validation", rk_why_first(&why));
+		rk_why_fini(&why);
+		return false;
+	}
+	return true;
+}
+
 bool
 run_measure(struct run *r, struct run_memory *m)
 {
@@ -245,7 +266,7 @@ run_build(struct run *r, const struct run_memory *m)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
 		    rc != RK_ENOMEM, "%s", rk_why_first(&why));
 	rk_why_fini(&why);
-	if (rc != RK_OK || !check_labels(r))
+	if (rc != RK_OK || !check_labels(r) || !check_tokens(r))
 		return false;
 	if (optim_new(&r->optim, &s->training.optim, m->parameters) != RK_OK)
 		return run_fail(r, "no_memory", false, "the system has no "

@@ -42,7 +42,9 @@ void start_end(struct start *s);
 
 /* The warm start's file, once: r->warm and what it tells, r->warm_model. */
 bool warm_open(struct run *r);
-/* What the job calls it, for lineage; else the path. */
+/* The same of any file; the deed is for the refusal: "cannot DEED PATH: ...". */
+bool warm_open_path(struct run *r, const char *path, const char *deed);
+/* What the job or --evaluate calls it, for lineage; else the path. */
 const char *warm_source(const struct run *r);
 /* The warm start's file, its plan and its application.  path_out: what
  * --plan prints; start_source() is what the plan says it comes from. */

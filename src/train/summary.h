@@ -1,11 +1,12 @@
-/* summary - --summary and --plan print their JSON on standard output; nothing
- * is written to the run directory. */
+/* summary - --summary, --plan and --evaluate print their JSON on standard output;
+ * nothing is written to the run directory. */
 #ifndef TRAIN_SUMMARY_H
 #define TRAIN_SUMMARY_H
 
 #include "run.h"
 
 bool summary_print(struct run *r);
+bool evaluate_print(struct run *r);             /* evaluate.c */
 /* [12, 256]; a new reference. */
 json_t *shape_json(int ndim, const int64_t *d);
 

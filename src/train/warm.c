@@ -11,12 +11,15 @@
 bool
 warm_wanted(const struct run *r)
 {
-	return r->o->model != NULL || r->spec->model.checkpoint != NULL;
+	return r->o->evaluate != NULL || r->o->model != NULL ||
+	    r->spec->model.checkpoint != NULL;
 }
 
 const char *
 warm_source(const struct run *r)
 {
+	if (r->o->evaluate != NULL)
+		return r->o->evaluate;
 	return r->spec->model.checkpoint != NULL ? r->spec->model.checkpoint :
 	    r->o->model;
 }
@@ -50,14 +53,11 @@ model_path(struct run *r)
 }
 
 bool
-warm_open(struct run *r)
+warm_open_path(struct run *r, const char *path, const char *deed)
 {
 	struct rk_why why = {0};
-	char *path = r->warm == NULL ? model_path(r) : NULL;
-
-	if (path == NULL)
-		return r->warm != NULL;
 	enum rk_err rc = format_load(path, &r->warm, &why);
+
 	if (rc == RK_OK) {
 		held_out_of_model(&r->warm_model, r->warm, path);
 	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT ||
@@ -68,15 +68,25 @@ warm_open(struct run *r)
 		    why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
 		char *named = place_named(r, text);
 		free(reason);
-		run_fail(r, "warm_start", true, "cannot start from %s", named);
+		run_fail(r, "warm_start", true, "cannot %s %s", deed, named);
 		free(text);
 		free(named);
 	} else {
 		run_fail_rc(r, rc, "cannot read the model");
 	}
 	rk_why_fini(&why);
-	free(path);
 	return rc == RK_OK;
+}
+
+bool
+warm_open(struct run *r)
+{
+	char *path = r->warm == NULL ? model_path(r) : NULL;
+	bool ok = r->warm != NULL || (path != NULL &&
+	    warm_open_path(r, path, "start from"));
+
+	free(path);
+	return ok;
 }
 
 /* A warm start's plan with what it means for the validation. */

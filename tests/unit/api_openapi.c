@@ -148,6 +148,16 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	    " {epochs: 2, optimizer: {type: rmsprop}, schedule: {type:"
 	    " polynomial, length: 5}}, data: {train: {type: idx, images: /i,"
 	    " labels: /l}}}");
+	job_known("{name: d, model: {arch: mlp, sizes: [3072, 3]}, training:"
+	    " {epochs: 2}, data: {train: {type: cifar, path: [/a, /b], classes:"
+	    " 100, label: coarse}, validation: {type: cifar, path: /c,"
+	    " classes: 100}}}");
+	job_known("{name: e, model: {arch: mlp, sizes: [12, 3]}, training:"
+	    " {epochs: 2}, data: {train: {type: synthetic, shape: [3, 2, 2],"
+	    " samples: 9}}}");
+	job_known("{name: f, model: {arch: mlp, sizes: [12, 3]}, training:"
+	    " {epochs: 2}, data: {train: {type: synthetic, tokens: 12,"
+	    " vocabulary: 9, samples: 9}}}");
 	job_known("{name: d, model: {arch: lenet5}, training: {epochs: 2,"
 	    " optimizer: adamw, schedule: {type: step, step_size_epochs: 1}},"
 	    " data: {train: {type: idx, images: /i, labels: /l}}}");

@@ -300,6 +300,44 @@ T_CASE(a_warm_start_is_a_file_an_address_or_a_jobs_checkpoint)
 	}
 }
 
+#define NO_IDX "images: null, labels: null, "
+
+T_CASE(what_a_source_does_not_say_is_filled_in)
+{
+	struct spec *s = job_with("data: {validation: null, train: {" NO_IDX
+	    "type: cifar, path: /x}}");
+	const struct spec_source *t = &s->data.train;
+
+	t_check(t->type == SPEC_CIFAR && t->nfiles == 1 && t->classes == 10);
+	t_check(t->label == SPEC_LABEL_FINE);
+	t_eq_int(s->data.normalize.type, SPEC_NORM_SCALE);
+	spec_free(s);
+	s = job_with("data: {validation: null, train: {" NO_IDX "type: "
+	    "synthetic, shape: [4], samples: 9}}");
+	t = &s->data.train;
+	t_check(t->type == SPEC_SYNTHETIC && t->classes == 10);
+	t_check(t->seed == 1 && t->tokens == 0 && t->samples == 9);
+	t_eq_int(s->data.normalize.type, SPEC_NORM_NONE);
+	spec_free(s);
+}
+
+T_CASE(each_file_of_a_list_may_lie_elsewhere)
+{
+	struct spec *s = job_with("data: {train: {" NO_IDX "type: cifar, path: "
+	    "['S3://b/i', /x, 'file:///d/a%20b', 'https://h/y']}, validation: "
+	    "{" NO_IDX "type: cifar, path: 'oss://b/l'}}");
+	struct spec_address v[SPEC_ADDRESSES];
+
+	t_eq_str(s->data.train.files[2], "/d/a b");
+	t_eq_int(spec_addresses(s, v), 3);
+	t_eq_str(v[0].field, "data.train.path[0]");
+	t_eq_str(v[0].uri, "s3://b/i");
+	t_eq_str(v[1].field, "data.train.path[3]");
+	t_eq_str(v[2].field, "data.validation.path");
+	t_eq_str(v[2].uri, "oss://b/l");
+	spec_free(s);
+}
+
 T_CASE(data_may_lie_elsewhere)
 {
 	struct spec *s = job_with("{model: {checkpoint: 'S3://b/m'}, data: "

@@ -72,6 +72,19 @@ static const char *const variants[] = {
 	    "labels: null, path: rel/x.csv, label: y, header: true, "
 	    "delimiter: ;}, validation: {type: csv, images: null, "
 	    "labels: null, path: /y.csv, label: -2, header: false}}}",
+	"{data: {normalize: {type: scale, mean: [0.5, 0.4, 0.3]}, train: "
+	    "{type: cifar, images: null, labels: null, path: [/a, 's3://b/c']}, "
+	    "validation: {type: cifar, images: null, labels: null, path: "
+	    "[/d]}}}",
+	"{data: {validation: null, normalize: standard, train: {type: cifar, "
+	    "images: null, labels: null, path: /a, classes: 100, label: "
+	    "coarse}}}",
+	"{data: {train: {type: synthetic, images: null, labels: null, shape: "
+	    "[3, 8, 8], samples: 100}, validation: {type: synthetic, images: "
+	    "null, labels: null, shape: [3, 8, 8], samples: 10, seed: 2}}}",
+	"{data: {validation: null, train: {type: synthetic, images: null, "
+	    "labels: null, tokens: 16, vocabulary: 1000, classes: 2, samples: "
+	    "50, seed: 9}}}",
 };
 
 /* Structs without pointers in them; xcalloc() made their padding zero. */
@@ -96,6 +109,17 @@ same_source(const struct spec_source *a, const struct spec_source *b)
 	SAME(a, b, label_index);
 	SAME(a, b, header);
 	SAME(a, b, delimiter);
+	SAME(a, b, nfiles);
+	for (int i = 0; i < a->nfiles; i++)
+		same_text(a->files[i], b->files[i]);
+	SAME(a, b, label);
+	SAME(a, b, classes);
+	SAME(a, b, ndim);
+	SAME(a, b, shape);
+	SAME(a, b, tokens);
+	SAME(a, b, vocabulary);
+	SAME(a, b, samples);
+	SAME(a, b, seed);
 }
 
 /* By their bytes, but for names of other layers. */
@@ -415,6 +439,31 @@ T_CASE(relative_paths_are_refused_where_they_mean_nothing)
 	t_eq_int(spec_check_files(s, true, &w), RK_EINVAL);
 	t_eq_int(w.n, 3);
 	t_has(w.v[0].message, "is \"i\", want an absolute path");
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
+T_CASE(files_of_a_list_are_made_absolute_and_looked_for_one_by_one)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	char cwd[4096], want[5000];
+
+	t_check(getcwd(cwd, sizeof(cwd)) != NULL);
+	write_file("a.bin", "");
+	write_file("job.yaml", "name: a\nmodel: {arch: mlp, sizes: [3072, 2]}\n"
+	    "training: {epochs: 1}\ndata: {train: {type: cifar, path: [a.bin, "
+	    "'s3://b/k', ./b.bin]}, validation: {type: cifar, path: c.bin}}\n");
+	t_eq_int(spec_load("job.yaml", &s, &w), RK_OK);
+	snprintf(want, sizeof(want), "%s/a.bin", cwd);
+	t_eq_str(s->data.train.files[0], want);
+	t_eq_str(s->data.train.files[1], "s3://b/k");
+	snprintf(want, sizeof(want), "%s/b.bin", cwd);
+	t_eq_str(s->data.train.files[2], want);
+	t_eq_int(spec_check_files(s, true, &w), RK_EINVAL);
+	t_eq_int(w.n, 2);
+	t_eq_str(w.v[0].path, "data.train.path[2]");
+	t_eq_str(w.v[1].path, "data.validation.path");
 	rk_why_fini(&w);
 	spec_free(s);
 }

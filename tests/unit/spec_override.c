@@ -151,6 +151,9 @@ T_CASE(what_the_digest_of_the_data_checks_may_change)
 {
 	changes("{}", "data: {train: {images: /other}}",
 	    "{\"data.train.images\":[\"/d/i\",\"/other\"]}");
+	changes("data: {validation: null, train: {images: null, labels: null, "
+	    "type: cifar, path: [/a, /b]}}", "data: {train: {path: [/a, /c]}}",
+	    "{\"data.train.path\":[[\"/a\",\"/b\"],[\"/a\",\"/c\"]]}");
 }
 
 T_CASE(momentum_cannot_begin_or_end_on_a_resume)

@@ -230,7 +230,8 @@ static const struct {
 	    "training.schedule.warmup_start_factor", "0 to 1" },
 	/* The data. */
 	{ "data: {train: null}", "data.train", "missing" },
-	{ "data: {train: {type: parquet}}", "data.train.type", "idx or csv" },
+	{ "data: {train: {type: parquet}}", "data.train.type",
+	    "want idx, csv, cifar or synthetic" },
 	{ "data: {train: {images: null}}", "data.train.images", "missing" },
 	{ "data: {train: {images: ''}}", "data.train.images", "empty" },
 	{ "data: {train: {images: 's3://b'}}", "data.train.images",
@@ -431,6 +432,99 @@ T_CASE(csv_rules)
 	refused("data: {validation: null, normalize: scale, train: "
 	    "{images: null, labels: null, type: csv, path: /x, label: y}}",
 	    "data.normalize.type", "csv takes standard or none");
+}
+
+T_CASE(cifar_rules)
+{
+	static const struct {
+		const char *fields, *path, *words;
+	} bad[] = {
+		{ "classes: 10", "path", "missing" },
+		{ "path: ''", "path", "is empty" },
+		{ "path: 7", "path", "is 7, want text" },
+		{ "path: []", "path", "has 0 files, want 1 to 16" },
+		{ "path: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]", "path",
+		    "has 17 files, want 1 to 16" },
+		{ "path: [/x, 5]", "path[1]", "is 5, want text" },
+		{ "path: [/x, '']", "path[1]", "is empty" },
+		{ "path: [/x, 'ftp://b/x']", "path[1]", "want the path of" },
+		{ "path: [/x, 's3://b']", "path[1]", "names no object" },
+		{ "path: /x, classes: 20", "classes", "is 20, want 10 "
+		    "(records of CIFAR-10) or 100 (of CIFAR-100)" },
+		{ "path: /x, classes: 1000", "classes", "10 to 100" },
+		{ "path: /x, label: y", "label", "want fine or coarse" },
+		{ "path: /x, label: coarse", "label", "want classes: 100" },
+		{ "path: /x, header: true", "header",
+		    "is for csv, not for cifar" },
+		{ "path: /x, samples: 5", "samples",
+		    "is for synthetic, not for cifar" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
+		char c[300], path[64];
+		snprintf(c, sizeof(c), "data: {validation: null, train: {"
+		    "images: null, labels: null, type: cifar, %s}}",
+		    bad[i].fields);
+		snprintf(path, sizeof(path), "data.train.%s", bad[i].path);
+		refused(c, path, bad[i].words);
+	}
+	refused("data: {validation: null, normalize: {type: scale, mean: [0, "
+	    "0, 0], std: [1, 1]}, train: {images: null, labels: null, type: "
+	    "cifar, path: /x}}", "data.normalize.std", "has 2 numbers and "
+	    "mean 3");
+}
+
+T_CASE(synthetic_rules)
+{
+	static const struct {
+		const char *fields, *path, *words;
+	} bad[] = {
+		{ "shape: [4]", "samples", "missing" },
+		{ "samples: 5", "shape", "so is tokens: want one of them" },
+		{ "samples: 0, shape: [4]", "samples", "is 0, want" },
+		{ "samples: 2147483649, shape: [4]", "samples",
+		    "want an integer 1 to 2147483648" },
+		{ "samples: 5, shape: [4, 0]", "shape[1]", "is 0, want" },
+		{ "samples: 5, shape: []", "shape", "has 0 numbers" },
+		{ "samples: 5, shape: [1, 2, 3, 4, 5]", "shape",
+		    "has 5 numbers, want 1 to 4" },
+		{ "samples: 5, shape: [4096, 4097]", "shape",
+		    "more than the 16777216 numbers" },
+		{ "samples: 5, shape: [16777216, 16777216, 16777216, "
+		    "16777216]", "shape", "more than the 16777216 numbers" },
+		{ "samples: 5, tokens: 3", "vocabulary", "missing" },
+		{ "samples: 5, tokens: 3, vocabulary: 1", "vocabulary",
+		    "is 1, want an integer 2 to 16777216" },
+		{ "samples: 5, shape: [4], vocabulary: 9", "vocabulary",
+		    "is for tokens, not for a shape" },
+		{ "samples: 5, shape: [4], tokens: 3, vocabulary: 9", "tokens",
+		    "and shape are both given" },
+		{ "samples: 5, shape: [4], classes: 1", "classes",
+		    "want an integer 2 to 1048576" },
+		{ "samples: 5, shape: [4], seed: -1", "seed", "is -1, want" },
+		{ "samples: 5, shape: [4], path: /x", "path",
+		    "is for csv and cifar, not for synthetic" },
+		/* What no file bounds. */
+		{ "samples: 1000000, shape: [3, 32, 32]", "samples",
+		    "is of 11.4 GiB, and resources.memory is 1 GiB" },
+		{ "samples: 2147483648, tokens: 16777216, vocabulary: 2",
+		    "samples", "and resources.memory is 1 GiB" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
+		char c[300], path[64];
+		snprintf(c, sizeof(c), "data: {validation: null, train: {"
+		    "images: null, labels: null, type: synthetic, %s}}",
+		    bad[i].fields);
+		snprintf(path, sizeof(path), "data.train.%s", bad[i].path);
+		refused(c, path, bad[i].words);
+	}
+	refused("data: {validation: {images: null, labels: null, type: "
+	    "synthetic, samples: 5, shape: [4]}, train: {images: null, labels: "
+	    "null, type: synthetic, samples: 9, shape: [4]}}",
+	    "data.validation", "has the seed of train, 1");
+	refused("data: {validation: null, normalize: standard, train: {images: "
+	    "null, labels: null, type: synthetic, samples: 9, tokens: 4, "
+	    "vocabulary: 9}}", "data.normalize.type", "is standard, and tokens "
+	    "are whole numbers that stay as they are: want none");
 }
 
 /* One round trip for the person who wrote it, not one a fault. */

@@ -257,6 +257,41 @@ T_CASE(a_job_that_the_machine_became_too_small_for_is_told_and_passed_over)
 	w_close();
 }
 
+/* What the daemon that is up has given to jobs. */
+static int64_t
+threads_given(void)
+{
+	int running;
+	int64_t queued, threads;
+	uint64_t memory;
+
+	sup_stats(W.sup, &running, &queued, &threads, &memory);
+	return threads;
+}
+
+T_CASE(a_job_that_says_no_threads_has_all_of_each_daemon)
+{
+	json_t *tree;
+
+	w_begin();
+	tree = w_job("run");
+	json_object_del(json_object_get(tree, "resources"), "threads");
+	char *all = w_submit_tree(tree);
+	w_wait(all, JOB_RUNNING);
+	t_eq_int(threads_given(), 4);
+	for (int64_t n = 1; n < 8; n += 6) {
+		w_close();
+		W.c.threads = n;
+		w_open();
+		w_wait(all, JOB_RUNNING);
+		t_eq_int(threads_given(), n);
+	}
+	cancel(all);
+	w_wait(all, JOB_CANCELLED);
+	free(all);
+	w_close();
+}
+
 static int left;
 
 static bool

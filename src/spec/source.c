@@ -1,0 +1,435 @@
+/* Where samples come from: `data.train` and `data.validation`, read and put
+ * into their normal form, and the files that they name. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "read.h"
+
+#define MAX_SAMPLES ((int64_t)1 << 31)
+#define MAX_CLASSES (1 << 20)
+
+const char *const sp_source_words[] = {
+	"idx", "csv", "cifar", "synthetic", NULL
+};
+const char *const spec_label_words[] = { "fine", "coarse", NULL };
+
+/* Which types take a field. */
+#define OF(type) (1u << SPEC_##type)
+static const struct {
+	const char *key;
+	unsigned types;
+	const char *of;
+} keys[] = {
+	{ "images", OF(IDX), "idx" },
+	{ "labels", OF(IDX), "idx" },
+	{ "path", OF(CSV) | OF(CIFAR), "csv and cifar" },
+	{ "label", OF(CSV) | OF(CIFAR), "csv and cifar" },
+	{ "header", OF(CSV), "csv" },
+	{ "delimiter", OF(CSV), "csv" },
+	{ "classes", OF(CIFAR) | OF(SYNTHETIC), "cifar and synthetic" },
+	{ "shape", OF(SYNTHETIC), "synthetic" },
+	{ "tokens", OF(SYNTHETIC), "synthetic" },
+	{ "vocabulary", OF(SYNTHETIC), "synthetic" },
+	{ "samples", OF(SYNTHETIC), "synthetic" },
+	{ "seed", OF(SYNTHETIC), "synthetic" },
+};
+
+/* --- files ---------------------------------------------------------------- */
+
+/* "scheme://" at the beginning; all else is a path, whatever is in it. */
+static bool
+has_scheme(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+
+	return n > 0 && strncmp(s + n, "://", 3) == 0;
+}
+
+/* A file's path, or an address; a file: address becomes its path. */
+static enum rk_err
+check_path(char **out, struct rk_why *why)
+{
+	struct rk_uri u;
+
+	if ((*out)[0] == '\0')
+		return rk_refuse(why, "is empty, want the path of a file");
+	if (spec_is_address(*out))
+		return sp_check_address(*out, why);
+	if (!has_scheme(*out))
+		return RK_OK;
+	if (strncasecmp(*out, "file:", 5) != 0)
+		return rk_refuse(why, "is \"%.*s\", want the path of a file, "
+		    "or an address of s3:, oss:, https: or http:",
+		    (int)rk_text_fit(*out, 80), *out);
+	enum rk_err rc = rk_uri_parse(&u, *out, why);
+	if (rc != RK_OK)
+		return rc;
+	free(*out);
+	*out = xstrdup(u.path);
+	rk_uri_fini(&u);
+	return RK_OK;
+}
+
+static void
+read_path(struct rkj_obj *o, const char *key, char **out)
+{
+	struct rk_why w = {0};
+
+	if (rkj_str(o, key, out, SP_MAX_PATH, RKJ_REQUIRED) &&
+	    check_path(out, &w) != RK_OK)
+		rkj_fault(o, key, "%s", w.v[0].message);
+	rk_why_fini(&w);
+}
+
+/* One of a list: "path[1]" is its key. */
+static void
+read_listed(struct spec_source *s, struct rkj_obj *o, const json_t *v,
+    const char *key)
+{
+	const size_t n = json_string_length(v);
+	struct rk_why w = {0};
+	char shown[SP_SHOWN];
+
+	if (!json_is_string(v)) {
+		rkj_fault(o, key, "is %s, want text", sp_shown(v, shown));
+		return;
+	}
+	if (n > SP_MAX_PATH) {
+		rkj_fault(o, key, "is %zu bytes long, want at most %d", n,
+		    SP_MAX_PATH);
+		return;
+	}
+	char **out = &s->files[s->nfiles++];
+	*out = xstrdup(json_string_value(v));
+	if (check_path(out, &w) != RK_OK)
+		rkj_fault(o, key, "%s", w.v[0].message);
+	rk_why_fini(&w);
+}
+
+/* A path, or a list of them. */
+static void
+read_paths(struct spec_source *s, struct rkj_obj *o)
+{
+	const json_t *v = rkj_any(o, "path");
+	const size_t n = json_array_size(v);
+
+	if (!json_is_array(v)) {
+		read_path(o, "path", &s->files[0]);
+		s->nfiles = s->files[0] != NULL;
+		return;
+	}
+	if (n < 1 || n > SPEC_MAX_FILES) {
+		rkj_fault(o, "path", "has %zu files, want 1 to %d", n,
+		    SPEC_MAX_FILES);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		char key[32];
+		snprintf(key, sizeof(key), "path[%zu]", i);
+		read_listed(s, o, json_array_get(v, i), key);
+	}
+}
+
+static size_t
+add_file(struct spec_file *v, size_t n, const char *side, const char *key,
+    char **name)
+{
+	if (*name == NULL)
+		return n;
+	snprintf(v[n].field, sizeof(v[n].field), "data.%s.%s", side, key);
+	v[n].name = name;
+	return n + 1;
+}
+
+static size_t
+add_files(struct spec_file *v, size_t n, const char *side,
+    struct spec_source *s)
+{
+	char key[16];
+
+	switch (s->type) {
+	case SPEC_IDX:
+		n = add_file(v, n, side, "images", &s->images);
+		return add_file(v, n, side, "labels", &s->labels);
+	case SPEC_CSV:
+		return add_file(v, n, side, "path", &s->path);
+	case SPEC_CIFAR:
+		for (int i = 0; i < s->nfiles; i++) {
+			snprintf(key, sizeof(key), "path[%d]", i);
+			n = add_file(v, n, side, s->nfiles > 1 ? key : "path",
+			    &s->files[i]);
+		}
+		return n;
+	case SPEC_SYNTHETIC:
+		break;
+	}
+	return n;
+}
+
+size_t
+spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES])
+{
+	size_t n = add_files(v, 0, "train", &d->train);
+
+	return d->has_validation ?
+	    add_files(v, n, "validation", &d->validation) : n;
+}
+
+/* --- csv ------------------------------------------------------------------ */
+
+static void
+read_column(struct spec_source *s, struct rkj_obj *o)
+{
+	const json_t *v = rkj_any(o, "label");
+
+	if (v == NULL)
+		rkj_fault(o, "label", "is missing: the name of the label's "
+		    "column, or its number from 0 (-1 is the last)");
+	else if (json_is_string(v))
+		rkj_str(o, "label", &s->label_name, 1024, RKJ_REQUIRED);
+	else
+		rkj_int(o, "label", &s->label_index, -(1 << 24), 1 << 24,
+		    RKJ_REQUIRED);
+	if (s->label_name != NULL && s->label_name[0] == '\0')
+		rkj_fault(o, "label", "is empty");
+}
+
+static void
+read_header(struct spec_source *s, struct rkj_obj *o)
+{
+	const json_t *v = rkj_any(o, "header");
+	char shown[SP_SHOWN];
+
+	if (v == NULL)
+		return;
+	if (json_is_boolean(v))
+		s->header = json_is_true(v) ? SPEC_HEADER_YES : SPEC_HEADER_NO;
+	else if (!json_is_string(v) ||
+	    strcmp(json_string_value(v), "auto") != 0)
+		rkj_fault(o, "header", "is %s, want auto, true or false",
+		    sp_shown(v, shown));
+}
+
+static void
+read_delimiter(struct spec_source *s, struct rkj_obj *o)
+{
+	const json_t *v = rkj_any(o, "delimiter");
+	const char *d = v != NULL ? json_string_value(v) : NULL;
+	char shown[SP_SHOWN];
+
+	if (v == NULL)
+		return;
+	/* Nothing that can be part of a number, a quote or a line's end. */
+	if (d != NULL && json_string_length(v) == 1 &&
+	    strchr(",;\t|: ", d[0]) != NULL)
+		s->delimiter = d[0];
+	else
+		rkj_fault(o, "delimiter", "is %s, want one of , ; | : space "
+		    "and tab", sp_shown(v, shown));
+}
+
+/* --- cifar ---------------------------------------------------------------- */
+
+static void
+read_records(struct spec_source *s, struct rkj_obj *o)
+{
+	int label = SPEC_LABEL_FINE;
+	bool sound;
+
+	s->classes = 10;
+	sound = rkj_any(o, "classes") == NULL ||
+	    rkj_int(o, "classes", &s->classes, 10, 100, RKJ_OPTIONAL);
+	if (sound && s->classes != 10 && s->classes != 100)
+		rkj_fault(o, "classes", "is %lld, want 10 (records of CIFAR-10) "
+		    "or 100 (of CIFAR-100)", (long long)s->classes);
+	rkj_enum(o, "label", &label, spec_label_words, RKJ_OPTIONAL);
+	s->label = (enum spec_label)label;
+	if (sound && s->classes == 10 && s->label != SPEC_LABEL_FINE)
+		rkj_fault(o, "label", "is %s, and records of 10 classes have "
+		    "one label: want classes: 100",
+		    spec_label_words[s->label]);
+}
+
+/* --- synthetic ------------------------------------------------------------ */
+
+static void
+read_shape(struct spec_source *s, struct rkj_obj *o)
+{
+	int64_t all = 1;
+
+	if (!sp_ints(o, "shape", s->shape, &s->ndim, 1, SPEC_MAX_DIMS, 1,
+	    SPEC_MAX_WIDTH, RKJ_REQUIRED))
+		return;
+	for (int i = 0; i < s->ndim; i++) {
+		all *= s->shape[i];     /* below 2^48 */
+		if (all <= SPEC_MAX_WIDTH)
+			continue;
+		rkj_fault(o, "shape", "is of more than the %d numbers that a "
+		    "sample may have", SPEC_MAX_WIDTH);
+		return;
+	}
+}
+
+static void
+read_synthetic(struct spec_source *s, struct rkj_obj *o)
+{
+	const bool shape = rkj_any(o, "shape") != NULL;
+	const bool tokens = rkj_any(o, "tokens") != NULL;
+	int64_t seed = 1;
+
+	s->classes = 10;
+	rkj_int(o, "classes", &s->classes, 2, MAX_CLASSES, RKJ_OPTIONAL);
+	rkj_int(o, "samples", &s->samples, 1, MAX_SAMPLES, RKJ_REQUIRED);
+	rkj_int(o, "seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);
+	s->seed = (uint64_t)seed;
+	if (shape && tokens) {
+		rkj_fault(o, "tokens", "and shape are both given: want tokens "
+		    "for whole numbers, or shape for floats");
+	} else if (tokens) {
+		rkj_int(o, "tokens", &s->tokens, 1, SPEC_MAX_WIDTH,
+		    RKJ_REQUIRED);
+	} else if (shape) {
+		read_shape(s, o);
+	} else if (o->v != NULL) {
+		rkj_fault(o, "shape", "is missing, and so is tokens: want one "
+		    "of them");
+	}
+	if (sp_takes(o, "vocabulary", tokens || !shape, "tokens",
+	    "a shape") && tokens && !shape)
+		rkj_int(o, "vocabulary", &s->vocabulary, 2, SPEC_MAX_WIDTH,
+		    RKJ_REQUIRED);
+}
+
+/* --- all ------------------------------------------------------------------ */
+
+void
+sp_read_source(struct spec_source *s, const json_t *v, const char *path,
+    struct rk_why *why)
+{
+	struct sp_obj so;
+	struct rkj_obj *o = &so.o;
+	int type = 0;
+
+	s->delimiter = ',';
+	sp_open(&so, v, path, why);
+	bool known = rkj_enum(o, "type", &type, sp_source_words, RKJ_REQUIRED);
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++)
+		sp_takes(o, keys[i].key, !known || (keys[i].types >> type & 1),
+		    keys[i].of, known ? sp_source_words[type] : "");
+	if (known) {
+		s->type = (enum spec_source_type)type;
+		switch (s->type) {
+		case SPEC_IDX:
+			read_path(o, "images", &s->images);
+			read_path(o, "labels", &s->labels);
+			break;
+		case SPEC_CSV:
+			read_path(o, "path", &s->path);
+			read_column(s, o);
+			read_header(s, o);
+			read_delimiter(s, o);
+			break;
+		case SPEC_CIFAR:
+			read_paths(s, o);
+			read_records(s, o);
+			break;
+		case SPEC_SYNTHETIC:
+			read_synthetic(s, o);
+			break;
+		}
+	}
+	sp_close(&so);
+}
+
+void
+sp_free_source(struct spec_source *s)
+{
+	free(s->images);
+	free(s->labels);
+	free(s->path);
+	free(s->label_name);
+	for (int i = 0; i < SPEC_MAX_FILES; i++)
+		free(s->files[i]);
+}
+
+static void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
+static void
+put_csv(json_t *o, const struct spec_source *s)
+{
+	const char delimiter[2] = { s->delimiter, '\0' };
+
+	put(o, "path", json_string(s->path));
+	put(o, "label", s->label_name != NULL ? json_string(s->label_name) :
+	    json_integer(s->label_index));
+	put(o, "header", s->header == SPEC_HEADER_AUTO ? json_string("auto") :
+	    json_boolean(s->header == SPEC_HEADER_YES));
+	put(o, "delimiter", json_string(delimiter));
+}
+
+/* One file is no list; one label has no choice. */
+static void
+put_cifar(json_t *o, const struct spec_source *s)
+{
+	json_t *all = json_array();
+
+	for (int i = 0; i < s->nfiles; i++)
+		must(json_array_append_new(all, json_string(s->files[i])) ==
+		    0);
+	put(o, "path", s->nfiles == 1 ? json_string(s->files[0]) :
+	    json_incref(all));
+	json_decref(all);
+	put(o, "classes", json_integer(s->classes));
+	if (s->classes != 10)
+		put(o, "label", json_string(spec_label_words[s->label]));
+}
+
+static void
+put_synthetic(json_t *o, const struct spec_source *s)
+{
+	json_t *shape = json_array();
+
+	for (int i = 0; i < s->ndim; i++)
+		must(json_array_append_new(shape, json_integer(s->shape[i])) ==
+		    0);
+	if (s->tokens > 0) {
+		put(o, "tokens", json_integer(s->tokens));
+		put(o, "vocabulary", json_integer(s->vocabulary));
+	} else {
+		put(o, "shape", json_incref(shape));
+	}
+	json_decref(shape);
+	put(o, "classes", json_integer(s->classes));
+	put(o, "samples", json_integer(s->samples));
+	put(o, "seed", json_integer((json_int_t)s->seed));
+}
+
+json_t *
+sp_json_source(const struct spec_source *s)
+{
+	json_t *o = json_object();
+
+	put(o, "type", json_string(sp_source_words[s->type]));
+	switch (s->type) {
+	case SPEC_IDX:
+		put(o, "images", json_string(s->images));
+		put(o, "labels", json_string(s->labels));
+		break;
+	case SPEC_CSV:
+		put_csv(o, s);
+		break;
+	case SPEC_CIFAR:
+		put_cifar(o, s);
+		break;
+	case SPEC_SYNTHETIC:
+		put_synthetic(o, s);
+		break;
+	}
+	return o;
+}
