@@ -139,6 +139,7 @@ help:
 	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
 	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
+	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
 	@echo 'make bench      measure, and write $(B)/bench.json'
 	@echo 'make fuzz T=spec SECONDS=60   libFuzzer on one target'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'

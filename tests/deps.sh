@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install what is missing from Debian: `deps.sh build` what it takes to build
 # and run, `deps.sh long` also what make check-long boots (tests/long), `deps.sh
+# numerics` also what make check-numerics compares with (tests/numerics), `deps.sh
 # test` also what the tests use: among it a real object store
 # (Ceph's RADOS Gateway, 70 MB to fetch), whose tests are skipped, loudly, where
 # it cannot be had.  Says what it does; through sudo when not root; silent when
@@ -15,6 +16,7 @@ tests="python3-minimal python3 procps util-linux iproute2 systemd jq
 services="radosgw ceph-mon ceph-osd"
 models="spin"
 kernels="user-mode-linux mmdebstrap e2fsprogs"   # whole ones: tests/long/uml.py
+numerics="python3-torch"
 machines="systemd-container dbus"     # machines that boot: outside/machine.py
 
 as_root=
@@ -58,6 +60,10 @@ if [ "${1:-build}" = test ]; then
 		# shellcheck disable=SC2086
 		have $group || rc=1
 	done
+fi
+if [ "${1:-build}" = numerics ]; then
+	# shellcheck disable=SC2086
+	have $numerics || rc=1
 fi
 if [ "${1:-build}" = long ]; then
 	# shellcheck disable=SC2086

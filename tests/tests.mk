@@ -96,6 +96,16 @@ check-long: check-deps
 	@set -e; for t in $(FUZZ); do \
 	    $(MAKE) --no-print-directory fuzz T=$$t SECONDS=$(SECONDS); done
 
+# make check-numerics: a step of each architecture and of graphs of one's own
+# against PyTorch in double precision; CASES="resnet18 bert" for some.  PyTorch is
+# Debian's, or that of the interpreters that BENCH_PYTHON names.
+.PHONY: check-numerics
+check-numerics:
+	@tests/deps.sh numerics || echo "check-numerics: going on without"
+	@$(MAKE) --no-print-directory -j $(CORES) all $(B)/unit/train_drive
+	@BUILD=$(abspath $(B)) T_LIMIT=14400 tests/run.sh -j 1 \
+	    "tests/numerics/compare.py $(CASES)"
+
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS
 # Gateway); make deps is all that building and running takes.
 .PHONY: check-deps deps-test

@@ -185,7 +185,7 @@ losses("class weights and label smoothing", type="cross_entropy", class_weights=
 losses("an ignored index", type="cross_entropy", ignore_index=2)
 losses("soft labels", type="cross_entropy", target="soft")
 losses("soft labels and label smoothing", type="cross_entropy", target="soft", label_smoothing=0.1)
-losses("of logits", type="bce_with_logits", target="share")
+losses("of logits", type="binary_cross_entropy", target="share")
 losses("plain", type="mse", target="any")
 losses("plain", type="l1", target="any")
 losses("beta 1", type="smooth_l1", target="any")

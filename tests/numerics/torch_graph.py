@@ -362,7 +362,7 @@ def loss_of(spec, y, t):
                                ignore_index=-100 if ignored is None else ignored,
                                label_smoothing=spec.get("label_smoothing", 0.0))
     t = t.to(y.dtype).reshape(y.shape)
-    if kind in ("bce", "bce_with_logits", "binary_cross_entropy"):
+    if kind == "binary_cross_entropy":
         return F.binary_cross_entropy_with_logits(y, t)
     if kind == "mse":
         return F.mse_loss(y, t)
