@@ -161,9 +161,9 @@ int64_t data_count_seen(const struct data_set *valid,
 size_t data_sample_bytes(const struct data_set *d);
 
 /* Labels against a network of so many outputs: RK_EINVAL names the first
- * sample whose label is not 0 to outputs-1. */
+ * sample whose label is not 0 to outputs-1, nor `but` (-1: none). */
 enum rk_err data_check_classes(const struct data_set *d, int64_t outputs,
-    struct rk_why *why) RK_MUSTCHECK;
+    int64_t but, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * Gather samples into a batch: x[count, width] normalised, y (classes) or t

@@ -238,7 +238,7 @@ file_of(const struct held *h, int64_t *at)
 }
 
 enum rk_err
-data_check_classes(const struct data_set *d, int64_t outputs,
+data_check_classes(const struct data_set *d, int64_t outputs, int64_t but,
     struct rk_why *why)
 {
 	const struct held *h = held_of(d);
@@ -247,9 +247,11 @@ data_check_classes(const struct data_set *d, int64_t outputs,
 	if (d->classes != NULL && d->nclasses <= outputs)
 		return RK_OK;
 	while (i < d->n && is_class(h->targets[i]) &&
-	    h->targets[i] < (float)outputs)
+	    (h->targets[i] < (float)outputs ||
+	    (but >= 0 && h->targets[i] == (float)but)))
 		i++;
-	must(i < d->n);
+	if (i == d->n)
+		return RK_OK;           /* the largest is the one left out */
 	int64_t at = h->origin != NULL ? (int64_t)h->origin[i] : i;
 	double label = (double)h->targets[i];
 	const char *what = file_of(h, &at);

@@ -189,6 +189,8 @@ check_labels(struct run *r)
 	const int64_t outputs = nn_outputs(r->nn);
 	const enum spec_loss_type loss = r->spec->training.loss.type;
 	const struct data_set *sets[] = { r->train, r->valid };
+	const int64_t ignored = r->spec->training.loss.ignoring ?
+	    r->spec->training.loss.ignore_index : -1;
 	struct rk_why why = {0};
 
 	r->targets_width = loss == SPEC_CROSS_ENTROPY ? 0 : outputs;
@@ -197,7 +199,7 @@ check_labels(struct run *r)
 		    check_binary(r, sets);
 	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
 		if (sets[i] == NULL || data_check_classes(sets[i], outputs,
-		    &why) == RK_OK)
+		    ignored, &why) == RK_OK)
 			continue;
 		run_fail(r, "bad_data", true, "data.%s: %s",
 		    i == 0 ? "train" : "validation", rk_why_first(&why));

@@ -307,7 +307,7 @@ T_CASE(a_label_past_the_outputs_is_refused_with_its_file_and_place)
 	struct data_set *t, *v;
 
 	opens(&s, &t, &v);
-	t_eq_int(data_check_classes(t, 9, &why), RK_EINVAL);
+	t_eq_int(data_check_classes(t, 9, -1, &why), RK_EINVAL);
 	t_eq_str(rk_why_first(&why), "a.bin: the label of sample 0 (from 0) is "
 	    "9, want 0 to 8, for the network has 9 outputs");
 	rk_why_fini(&why);
@@ -320,8 +320,8 @@ T_CASE(a_label_past_the_outputs_is_refused_with_its_file_and_place)
 	s.split_seed = 1;
 	opens(&s, &t, &v);
 	t_check((t->nclasses == 9) != (v->nclasses == 9));
-	t_eq_int(data_check_classes(t->nclasses == 9 ? t : v, 8, &why),
-	    RK_EINVAL);
+	t_eq_int(data_check_classes(t->nclasses == 9 ? t : v, 8, -1,
+	    &why), RK_EINVAL);
 	t_eq_str(rk_why_first(&why), "b.bin.gz: the label of sample 1 (from "
 	    "0) is 8, want 0 to 7, for the network has 8 outputs");
 	rk_why_fini(&why);

@@ -470,7 +470,7 @@ static void
 check_classes(struct data_set *d, int64_t outputs, const char *sentence)
 {
 	struct rk_why why = { 0 };
-	enum rk_err rc = data_check_classes(d, outputs, &why);
+	enum rk_err rc = data_check_classes(d, outputs, -1, &why);
 
 	t_eq_int(rc, sentence == NULL ? RK_OK : RK_EINVAL);
 	if (sentence != NULL)
