@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
 """Write tests/numerics/keys/*.txt: what the tensors of networks are called elsewhere.
 
-    make_keys.py torchvision     under Debian's python3-torchvision
     make_keys.py akamaster       needs nothing
-    make_keys.py transformers    pip install torch transformers
-    make_keys.py paddleclas      pip install paddlepaddle paddleclas
-    make_keys.py paddlenlp       pip install paddlepaddle paddlenlp
+    make_keys.py torchvision     under Debian's python3-torchvision (0.14.1)
+    make_keys.py transformers    transformers==4.30.2 over Debian's python3-torch
+    make_keys.py paddleclas      paddlepaddle==2.6.2 numpy==1.26.4 scikit-learn==1.9.1
+                                 opencv-python-headless==4.11.0.86 visualdl faiss-cpu
+                                 easydict prettytable ujson tqdm PyYAML, and with
+                                 --no-deps paddleclas==2.6.0
+    make_keys.py paddlenlp       paddlepaddle==2.6.2 paddlenlp==2.8.1 numpy==1.26.4
+                                 huggingface_hub==0.23.5 aistudio-sdk==0.2.4
+                                 datasets==2.21.0 pyarrow==17.0.0 scipy==1.12.0
+                                 scikit-learn==1.4.2 pandas==2.2.3 setuptools
 
-each in an environment of its own (versions that work together: VERSIONS below).  No
-weights are fetched: networks are built from their configuration alone.
+each in an environment of its own with these packages of Python's index, which work
+together.  No weights are fetched: networks are built from their configuration alone.
 
 A file has, behind lines of comments (# key: value; `model` is the block of a job as
 JSON), a line for each tensor of a state dict: name, TAB, shape as we have it, and
@@ -20,8 +26,6 @@ import json
 import os
 import sys
 
-VERSIONS = """
-"""
 KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keys")
 BUFFERS = ("running_mean", "running_var", "_mean", "_variance")
 LEFT_OUT = ("num_batches_tracked", "position_ids")
@@ -139,6 +143,8 @@ def paddleclas():
 
 def paddlenlp():
     from importlib.metadata import version
+    # Behind paddle these crash.
+    import datasets, pandas, scipy.linalg, scipy.special, sklearn.metrics     # noqa: E401, F401
     from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
     source = f"paddlenlp {version('paddlenlp')}, paddlepaddle {version('paddlepaddle')}, ErnieForSequenceClassification"
     net = ErnieForSequenceClassification(ErnieConfig(
