@@ -346,7 +346,7 @@ struct kernel_bnorm {
 };
 void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y);
-/* dx NULL: not wanted. */
+/* dx, dweight or dbias NULL: not wanted. */
 void kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
     bool add_db, float *dbias);
@@ -396,7 +396,7 @@ void kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows,
  * in inference: it is not.
  *
  * dq, dk and dv are written in this order and may be one array, as q, k and v
- * may: then add is true from the second on.
+ * may: then add is true from the second on.  NULL: not wanted.
  * scratch: kernel_attention_scratch() floats.
  */
 struct kernel_attention {

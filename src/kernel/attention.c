@@ -119,12 +119,15 @@ back_piece(void *ctx, size_t i)
 	for (size_t r = 0; r < n; r++)
 		kernel_loops()->softmax_back(P + r * n, g + r * n, h->scale,
 		    false, g + r * n, n);
-	kernel_sgemm(false, false, T, W, T, g, T, h->k + at, D, h->add_dq,
-	    h->dq + at, D);
-	kernel_sgemm(true, false, T, W, T, g, T, h->q + at, D, h->add_dk,
-	    h->dk + at, D);
-	kernel_sgemm(true, false, T, W, T, use, T, h->dy + at, D, h->add_dv,
-	    h->dv + at, D);
+	if (h->dq != NULL)
+		kernel_sgemm(false, false, T, W, T, g, T, h->k + at, D,
+		    h->add_dq, h->dq + at, D);
+	if (h->dk != NULL)
+		kernel_sgemm(true, false, T, W, T, g, T, h->q + at, D,
+		    h->add_dk, h->dk + at, D);
+	if (h->dv != NULL)
+		kernel_sgemm(true, false, T, W, T, use, T, h->dy + at, D,
+		    h->add_dv, h->dv + at, D);
 }
 
 static void

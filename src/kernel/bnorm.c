@@ -183,6 +183,12 @@ back_sums(const struct bnorm *p, size_t ch, size_t k, double *s, double *sx)
 }
 
 static void
+put(float *to, bool add, double v)
+{
+	*to = (add ? *to : 0) + (float)v;
+}
+
+static void
 back_piece(void *ctx, size_t i)
 {
 	const struct bnorm *p = ctx;
@@ -195,9 +201,10 @@ back_piece(void *ctx, size_t i)
 	back_sums(p, ch, k, s, sx);
 	for (size_t j = 0; j < k; j++) {
 		double inv = b->inv[ch + j], g = b->weight[ch + j] * inv;
-		float *dw = p->dweight + ch + j, *db = p->dbias + ch + j;
-		*db = (p->add_db ? *db : 0) + (float)s[j];
-		*dw = (p->add_dw ? *dw : 0) + (float)(inv * sx[j]);
+		if (p->dbias != NULL)
+			put(p->dbias + ch + j, p->add_db, s[j]);
+		if (p->dweight != NULL)
+			put(p->dweight + ch + j, p->add_dw, inv * sx[j]);
 		a[j] = (float)g;
 		bx[j] = (float)(-g * inv * inv * sx[j] / N);
 		c[j] = (float)(-g * s[j] / N);
