@@ -118,7 +118,8 @@ refuse_input(struct list *l, const char *path, const char *name)
 	    "the first input is called " SPEC_INPUT, name);
 }
 
-static void
+/* How many are given, or -1 where one of them is wrong. */
+static int
 read_inputs(struct list *l, struct spec_layer *x, struct rkj_obj *o,
     const char *prefix)
 {
@@ -126,13 +127,13 @@ read_inputs(struct list *l, struct spec_layer *x, struct rkj_obj *o,
 	char shown[SP_SHOWN];
 
 	if (v == NULL)
-		return;
+		return 0;
 	const bool list = json_is_array(v);
 	const size_t n = list ? json_array_size(v) : 1;
 	if ((!list && !json_is_string(v)) || n < 1 || n > SPEC_MAX_INPUTS) {
 		rkj_fault(o, "inputs", "is %s, want a list of 1 to %d names of "
 		    "layers", sp_shown(v, shown), SPEC_MAX_INPUTS);
-		return;
+		return -1;
 	}
 	x->inputs = xcalloc(n, sizeof(*x->inputs));
 	for (size_t i = 0; i < n; i++) {
@@ -149,6 +150,7 @@ read_inputs(struct list *l, struct spec_layer *x, struct rkj_obj *o,
 			    "layer", sp_shown(e, shown));
 		free(path);
 	}
+	return x->ninputs == (int)n ? x->ninputs : -1;
 }
 
 /* NODE fields name layers as inputs do. */
@@ -254,7 +256,7 @@ read_layer(struct list *l, const json_t *v, size_t number, const char *path,
 	if (strlen(x->name) > SPEC_NAME_MAX)
 		rkj_fault(o, "name", "is \"%.40s...\" with its groups', want "
 		    "at most %d characters", x->name, SPEC_NAME_MAX);
-	read_inputs(l, x, o, prefix);
+	const int given = read_inputs(l, x, o, prefix);
 	/* With an unknown type nothing is known of the other fields. */
 	sp_form_refuse_others(spec_ops, SPEC_OP_COUNT, type < 0 ? NULL :
 	    &spec_ops[type], type < 0 ? "" : spec_op_words[type], o);
@@ -264,7 +266,8 @@ read_layer(struct list *l, const json_t *v, size_t number, const char *path,
 		sp_form_read(spec_ops[type].fields, o, &x->u);
 		settle(x, o);
 		resolve_fields(l, x, prefix);
-		check_count(x, o, l->why);
+		if (given >= 0)
+			check_count(x, o, l->why);
 	}
 	sp_close(&s);
 	name_add(l, l->n - 1);
@@ -274,6 +277,12 @@ read_layer(struct list *l, const json_t *v, size_t number, const char *path,
 
 static void read_list(struct list *l, const json_t *v, const char *path,
     const char *prefix);
+
+static size_t
+faults(const struct list *l)
+{
+	return l->why->n + l->why->more;
+}
 
 static bool
 is_group(const json_t *v)
@@ -306,9 +315,11 @@ read_group(struct list *l, const json_t *v, size_t number, const char *path,
 		rkj_fault(&o, "name", "makes names of more than %d characters",
 		    SPEC_NAME_MAX);
 	else if (!o.bad) {
+		/* What is wrong in one copy is wrong in all: say it once. */
+		const size_t before = faults(l);
 		l->depth++;
 		for (int64_t i = 0; i < n && l->n <= SPEC_MAX_LAYERS &&
-		    l->why->n == 0; i++) {
+		    faults(l) == before; i++) {
 			char *p = xasprintf("%s%s.%lld.", prefix, name,
 			    (long long)i);
 			read_list(l, layers, inside, p);
@@ -329,7 +340,7 @@ read_list(struct list *l, const json_t *v, const char *path,
 
 	if (!json_is_array(v)) {
 		rk_refuse_at(l->why, path, "is %s, want a list of layers",
-		    sp_shown(v, shown));
+		    v != NULL ? sp_shown(v, shown) : "missing");
 		return;
 	}
 	const size_t n = json_array_size(v);
@@ -353,26 +364,51 @@ read_list(struct list *l, const json_t *v, const char *path,
 
 /* A list that version 1 could have read: a chain of its ops. */
 static bool
-is_v1(const struct list *l)
+is_v1(const struct spec_layer *v, size_t n)
 {
-	for (size_t i = 0; i < l->n; i++)
-		if ((int)l->v[i].type >= SPEC_OP_V1 || l->v[i].ninputs > 0)
+	for (size_t i = 0; i < n; i++)
+		if ((int)v[i].type >= SPEC_OP_V1 || v[i].ninputs > 0)
 			return false;
 	return true;
 }
 
 #define FLATTEN ".flatten"
 
+/*
+ * The name of a flatten that is put in before the layer `name`: with FLATTEN
+ * behind it, once more for each time that the list has such a name already.  As
+ * much of a name is left out as would make that too long.  A new string.
+ */
+static char *
+flatten_name(const struct list *l, const char *name)
+{
+	const size_t most = SPEC_NAME_MAX - strlen(FLATTEN);
+	char *s = xasprintf("%.*s" FLATTEN, (int)most, name);
+
+	while (name_find(l, s) >= 0 && strlen(s) <= most) {
+		char *longer = xasprintf("%s" FLATTEN, s);
+		free(s);
+		s = longer;
+	}
+	return s;
+}
+
 /* Was this put in by put_flattens()? */
 static bool
 is_put_in(const struct spec_layer *v, int i, int n)
 {
-	const size_t len = i + 1 < n ? strlen(v[i + 1].name) : 0;
+	const size_t most = SPEC_NAME_MAX - strlen(FLATTEN);
 
-	return v[i].type == SPEC_OP_flatten && i + 1 < n &&
-	    v[i + 1].type == SPEC_OP_linear && v[i].u.flatten.start == 0 &&
-	    v[i].ninputs == 0 && strncmp(v[i].name, v[i + 1].name, len) == 0 &&
-	    strcmp(v[i].name + len, FLATTEN) == 0;
+	if (v[i].type != SPEC_OP_flatten || v[i].u.flatten.start != 0 ||
+	    i + 1 >= n || v[i + 1].type != SPEC_OP_linear)
+		return false;
+	const size_t len = RK_MIN(strlen(v[i + 1].name), most);
+	const char *rest = v[i].name + len;
+	if (strncmp(v[i].name, v[i + 1].name, len) != 0 || *rest == '\0')
+		return false;
+	while (strncmp(rest, FLATTEN, strlen(FLATTEN)) == 0)
+		rest += strlen(FLATTEN);
+	return *rest == '\0';
 }
 
 /*
@@ -383,18 +419,20 @@ is_put_in(const struct spec_layer *v, int i, int n)
 static void
 put_flattens(struct list *l)
 {
+	const size_t n = l->n;
+	size_t *before = xcalloc(n, sizeof(*before)), k = 0;
 	bool row = false;
 
-	for (size_t i = 0; i < l->n; i++) {
+	/* At the end at first, where their names are found. */
+	for (size_t i = 0; i < n; i++) {
 		const enum spec_op type = l->v[i].type;
 		if (type == SPEC_OP_linear && !row) {
-			char *name = xasprintf("%s" FLATTEN, l->v[i].name);
-			struct spec_layer flat = { .type = SPEC_OP_flatten,
+			char *name = flatten_name(l, l->v[i].name);
+			struct spec_layer *flat = add(l);
+			*flat = (struct spec_layer){ .type = SPEC_OP_flatten,
 				.name = name, .path = xstrdup(l->v[i].path) };
-			(void)add(l);
-			memmove(&l->v[i + 1], &l->v[i], (l->n - 1 - i) *
-			    sizeof(*l->v));
-			l->v[i++] = flat;
+			before[i] = l->n - 1;
+			name_add(l, l->n - 1);
 		}
 		if (type == SPEC_OP_linear || type == SPEC_OP_flatten)
 			row = true;
@@ -402,6 +440,16 @@ put_flattens(struct list *l)
 		    type == SPEC_OP_avg_pool2d)
 			row = false;
 	}
+	struct spec_layer *v = xcalloc(l->n, sizeof(*v));
+	for (size_t i = 0; i < n; i++) {
+		if (before[i] > 0)
+			v[k++] = l->v[before[i]];
+		v[k++] = l->v[i];
+	}
+	free(before);
+	free(l->v);
+	l->v = v;
+	l->room = l->n;
 }
 
 /* --- the whole ------------------------------------------------------------ */
@@ -419,23 +467,23 @@ sp_read_layers(struct spec_model *m, const json_t *v, struct rk_why *why)
 {
 	static const char path[] = "model.layers";
 	struct list l = { .why = why, .nslots = 4 * SPEC_MAX_LAYERS };
-	const size_t before = why->n + why->more;
+	const size_t before = faults(&l);
 	bool any = false;
 
 	l.slot = xcalloc(l.nslots, sizeof(*l.slot));
 	read_list(&l, v, path, "");
+	if (l.n <= SPEC_MAX_LAYERS && faults(&l) == before && is_v1(l.v, l.n))
+		put_flattens(&l);
 	if (l.n > SPEC_MAX_LAYERS)
 		rk_refuse_at(why, path, "has more than %d layers with each "
 		    "repeat written out", SPEC_MAX_LAYERS);
-	if (why->n + why->more == before) {
+	if (faults(&l) == before) {
 		for (size_t i = 0; i < l.n; i++)
 			any |= learns(l.v[i].type);
 		if (!any)
 			rk_refuse_at(why, path, "has no layer with parameters "
 			    "(linear, conv2d, batch_norm, ...): there is "
 			    "nothing to train");
-		if (is_v1(&l))
-			put_flattens(&l);
 	}
 	free(l.slot);
 	m->layers = l.v;
@@ -465,10 +513,11 @@ layer_json(const struct spec_layer *l, bool brief)
 json_t *
 sp_layers_json(const struct spec_layer *layers, int n, bool brief)
 {
+	const bool hide = brief && is_v1(layers, (size_t)n);
 	json_t *a = json_array();
 
 	for (int i = 0; i < n; i++)
-		if (!brief || !is_put_in(layers, i, n))
+		if (!hide || !is_put_in(layers, i, n))
 			must(json_array_append_new(a, layer_json(&layers[i],
 			    brief)) == 0);
 	return a;
