@@ -271,8 +271,10 @@ may_train(struct run *r, int64_t rows)
 	if (nn_may_train(r->nn, last > 0 ? last : RK_MIN(rows, r->micro),
 	    &why) == RK_OK)
 		return true;
-	run_fail(r, "bad_data", true, "step %lld: %s",
-	    (long long)r->at.step + 1, rk_why_first(&why));
+	/* Other data may be why. */
+	if (same_wait(r) && due_settle(r))
+		run_fail(r, "bad_data", true, "step %lld: %s",
+		    (long long)r->at.step + 1, rk_why_first(&why));
 	rk_why_fini(&why);
 	return false;
 }
