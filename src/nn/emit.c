@@ -97,6 +97,36 @@ add_instr(struct emit *e, const struct nn_node *nd, bool back)
 	return i;
 }
 
+static bool
+is_view(const struct emit *e, const struct nn_node *nd)
+{
+	return nd->op->is_view || (!e->train &&
+	    nd->op->infer_is_view != NULL && nd->op->infer_is_view(nd));
+}
+
+/* The value of which v is a view; v where it is none. */
+static int
+viewed(const struct emit *e, int v)
+{
+	const struct nn_graph *g = e->g;
+
+	while (g->vals[v].maker >= 0 && is_view(e,
+	    &g->nodes[g->vals[v].maker]))
+		v = g->nodes[g->vals[v].maker].in[0];
+	return v;
+}
+
+/* A sum of more than two is made of the first two, then the others are added to
+ * it: where one of these is the first again, y must not lie on it. */
+static bool
+reads_again(const struct emit *e, const struct nn_node *nd)
+{
+	for (int k = 2; k < nd->nin; k++)
+		if (viewed(e, nd->in[k]) == viewed(e, nd->in[0]))
+			return true;
+	return false;
+}
+
 /* Slots of y and x[0] on which an op may work in place. */
 static void
 share_forward(struct emit *e, const struct nn_node *nd, int y)
@@ -104,12 +134,11 @@ share_forward(struct emit *e, const struct nn_node *nd, int y)
 	const struct nn_op *op = nd->op;
 	const int from = e->p->of_value[nd->in[0]];
 
-	if (op->is_view ||
-	    (!e->train && op->infer_is_view != NULL && op->infer_is_view(nd))) {
+	if (is_view(e, nd)) {
 		may_share(e, from, y, NN_VIEW);
 		return;
 	}
-	if (!op->in_place)
+	if (!op->in_place || reads_again(e, nd))
 		return;
 	may_share(e, from, y, NN_IN_PLACE);
 	/* A sum of two may lie on either. */
@@ -145,7 +174,7 @@ emit_dx(struct emit *e, struct nn_instr *i, int k)
 	const struct nn_value *x = nn_x(e->g, nd, k), *y = nn_y(e->g, nd);
 	int *slot = &e->p->of_grad[nd->in[k]];
 
-	if (!x->wants_grad)
+	if (!x->wants_grad || (op->no_dx >> k & 1))
 		return;
 	i->add[k] = *slot >= 0;
 	if (i->add[k]) {

@@ -170,9 +170,9 @@ check_dtype(const struct nn_graph *g, const struct nn_node *nd, int k,
 
 	if (x->dtype == want)
 		return RK_OK;
-	return rk_refuse_at(why, nd->path, "%s (%s) wants %s, but its input is "
-	    "of %s", nd->name, spec_op_words[g->layers[nd - g->nodes].type],
-	    words[want], words[x->dtype]);
+	return rk_refuse_at(why, nd->path, "%s (%s) wants %s, but %s is of %s",
+	    nd->name, spec_op_words[g->layers[nd - g->nodes].type],
+	    words[want], nn_maker(g, x), words[x->dtype]);
 }
 
 static enum rk_err

@@ -25,11 +25,9 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 			return rk_refuse_at(why, nd->path, "%s meets %s (%s) "
 			    "with %s (%s): want the same dimensions, or 1 in "
 			    "the later", nd->name, nn_shape_text(a, sizeof(a),
-			    x->ndim, x->d), x->maker >= 0 ?
-			    g->nodes[x->maker].name : SPEC_INPUT,
+			    x->ndim, x->d), nn_maker(g, x),
 			    nn_shape_text(b, sizeof(b), v->ndim, v->d),
-			    v->maker >= 0 ? g->nodes[v->maker].name :
-			    SPEC_INPUT);
+			    nn_maker(g, v));
 	}
 	return nn_same_shape(g, nd, why);
 }

@@ -12,6 +12,9 @@ enum { Q, K, V, MASK };
 static enum rk_err
 shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 {
+	static const char *const words[] = {
+		"queries", "keys", "values", "masks"
+	};
 	const struct nn_value *q = nn_x(g, nd, Q);
 	const int64_t heads = nd->u->attention.heads;
 	char a[NN_SHAPE], b[NN_SHAPE];
@@ -26,10 +29,10 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		if (x->ndim == ndim && x->d[0] == q->d[0] &&
 		    (k == MASK || x->d[1] == q->d[1]))
 			continue;
-		return rk_refuse_at(why, nd->path, "%s's input %d is %s, want "
-		    "%s as that of its queries", nd->name, k,
-		    nn_shape_text(a, sizeof(a), x->ndim, x->d),
-		    nn_shape_text(b, sizeof(b), ndim, q->d));
+		return rk_refuse_at(why, nd->path, "%s's %s are %s (%s), want "
+		    "%s as its queries (%s)", nd->name, words[k],
+		    nn_shape_text(a, sizeof(a), x->ndim, x->d), nn_maker(g, x),
+		    nn_shape_text(b, sizeof(b), ndim, q->d), nn_maker(g, q));
 	}
 	if (q->d[1] % heads != 0)
 		return rk_refuse_at(why, nd->path, "%s has %lld heads, which "
@@ -92,4 +95,5 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 const struct nn_op nn_op_attention = {
 	.shape = shape, .forward = forward, .backward = backward,
 	.keeps_x = 7, .saves_for_back = true,
+	.no_dx = 1u << MASK,
 };

@@ -4,6 +4,8 @@
  *             padding_index
  * token_mask  y[b,t] = 0 where x[b,t] is padding_index, else 1
  */
+#include <string.h>
+
 #include "ops.h"
 
 enum { INPUT, POSITION, ZERO };         /* index, as ops.def has it */
@@ -45,6 +47,8 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	    .zero_row = e->padding_index }, why);
 	if (rc != RK_OK)
 		return rc;
+	if (e->index != INPUT && e->padding_index >= 0)
+		nd->scratch = (size_t)e->width;
 	return nn_set_shape(g, nd, 2, (int64_t[]){ T, e->width }, why);
 }
 
@@ -88,9 +92,18 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 		    e->padding_index, i->dy, add, dw);
 		return;
 	}
+	/* The row padding_index is set aside and put back. */
+	const bool keep = e->padding_index >= 0;
+	float *row = keep ? dw + (size_t)e->padding_index * W : NULL;
+	if (keep && add)
+		memcpy(i->scratch, row, W * sizeof(*row));
 	kernel_col_sums(B * T / used, used * W, i->dy, NULL, add, dw);
 	if (!add)
 		kernel_fill(dw + used * W, 0, ((size_t)e->rows - used) * W);
+	if (keep && add)
+		memcpy(row, i->scratch, W * sizeof(*row));
+	else if (keep)
+		kernel_fill(row, 0, W);
 }
 
 const struct nn_op nn_op_embedding = {

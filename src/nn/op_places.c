@@ -233,11 +233,12 @@ concat_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		for (int i = 0; meets && i < x.ndim; i++)
 			meets = i == dim || v->d[i] == x.d[i];
 		if (!meets)
-			return rk_refuse_at(why, nd->path, "%s puts %s behind "
-			    "%s in dimension %lld: all others must be the "
-			    "same", nd->name, nn_shape_text(a, sizeof(a),
-			    v->ndim, v->d), nn_shape_text(b, sizeof(b), x.ndim,
-			    x.d), (long long)dim);
+			return rk_refuse_at(why, nd->path, "%s puts %s (%s) "
+			    "behind %s (%s) in dimension %lld: all others must "
+			    "be the same", nd->name, nn_shape_text(a,
+			    sizeof(a), v->ndim, v->d), nn_maker(g, v),
+			    nn_shape_text(b, sizeof(b), x.ndim, x.d),
+			    nn_maker(g, &x), (long long)dim);
 		d[dim] += v->d[dim];
 	}
 	return nn_set_shape(g, nd, x.ndim, d, why);

@@ -37,8 +37,9 @@ struct nn_op {
 	/* What backward reads: bit k for x[k]; y. */
 	unsigned keeps_x;
 	bool keeps_y;
-	/* Input k, if given, is of whole numbers: bit k. */
-	unsigned ids;
+	/* Input k, if given, is of whole numbers; it gets no gradient, and what
+	 * it is made of is not trained by it: bit k. */
+	unsigned ids, no_dx;
 };
 
 /* nn_op_linear and so on. */
@@ -54,6 +55,8 @@ struct nn_window {
 };
 enum rk_err nn_window_shape(struct nn_graph *g, struct nn_node *nd,
     const struct nn_window *w, struct rk_why *why) RK_MUSTCHECK;
+/* Who makes a value, for messages: a layer's name, or "input". */
+const char *nn_maker(const struct nn_graph *g, const struct nn_value *v);
 /* An op whose y has the shape of x[0]. */
 enum rk_err nn_same_shape(struct nn_graph *g, struct nn_node *nd,
     struct rk_why *why) RK_MUSTCHECK;

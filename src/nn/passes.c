@@ -88,7 +88,7 @@ nn_pass_fold(struct nn_graph *g)
 
 /* --- wants ---------------------------------------------------------------- */
 
-/* Values from which the logits follow: reached[v]. */
+/* Values through which the logits can be changed by training: reached[v]. */
 static void
 reach(const struct nn_graph *g, bool *reached)
 {
@@ -98,7 +98,7 @@ reach(const struct nn_graph *g, bool *reached)
 		if (nd->dead || !reached[nd->out])
 			continue;
 		for (int k = 0; k < nd->nin; k++)
-			reached[nd->in[k]] = true;
+			reached[nd->in[k]] |= !(nd->op->no_dx >> k & 1);
 	}
 }
 
@@ -120,7 +120,8 @@ nn_pass_wants(struct nn_graph *g, const struct nn_want *w)
 			y->wants_grad |= t->trained;
 		}
 		for (int k = 0; k < nd->nin; k++)
-			y->wants_grad |= g->vals[nd->in[k]].wants_grad;
+			y->wants_grad |= !(nd->op->no_dx >> k & 1) &&
+			    g->vals[nd->in[k]].wants_grad;
 	}
 	free(reached);
 }

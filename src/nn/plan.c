@@ -35,7 +35,7 @@ join(struct nn_program *p, int storage, int slot)
 	st->member[st->nmembers++] = slot;
 	s->storage = storage;
 	st->floats = RK_MAX(st->floats, s->floats);
-	st->first = RK_MIN(st->first, s->born);
+	must(s->born >= st->first);
 	st->last = RK_MAX(st->last, s->read);
 	st->outside |= s->fixed;
 }
@@ -72,8 +72,8 @@ may_join(const struct nn_program *p, const struct nn_share *how)
 		if (how->how == NN_IN_PLACE && (m->fixed ||
 		    m->read > v->born))
 			return false;
-		if (m->fixed && v->nwrites > 0)
-			return false;
+		/* What is changed are gradients, and the caller's has none. */
+		must(!m->fixed || v->nwrites == 0);
 		if (!spares(v, m, v->born) || !spares(m, v, v->born))
 			return false;
 	}

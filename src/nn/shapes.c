@@ -1,6 +1,12 @@
 /* Shapes that ops share. */
 #include "ops.h"
 
+const char *
+nn_maker(const struct nn_graph *g, const struct nn_value *v)
+{
+	return v->maker >= 0 ? g->nodes[v->maker].name : SPEC_INPUT;
+}
+
 enum rk_err
 nn_same_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 {
