@@ -20,8 +20,11 @@ struct net {
 	int64_t d[4];
 	int ndim;
 	enum nn_dtype dtype;
+	int32_t ids;                    /* tokens of the data are 0 to ids - 1 */
+	float scale;                    /* of the data; 0: 1 */
 	int64_t micro;
-	bool apart, poison;
+	bool apart, poison, soft;       /* soft: labels are targets */
+	char *in[NET_MAX][4];           /* inputs of each layer that says them */
 	struct nn *nn;
 	int32_t y[64];
 	float t[64 * 64];
@@ -54,6 +57,21 @@ net_add(struct net *s, enum spec_op type)
 	snprintf(name, sizeof(name), "%d", s->number);
 	struct spec_layer *l = net_add_as(s, type, name);
 	s->number++;
+	return l;
+}
+
+/* With inputs by name, "" for the data. */
+static inline struct spec_layer *
+net_from(struct net *s, struct spec_layer *l, const char *a, const char *b,
+    const char *c)
+{
+	const char *const names[] = { a, b, c };
+	char **in = s->in[l - s->layers];
+
+	for (int i = 0; i < 3 && names[i] != NULL; i++)
+		in[l->ninputs++] = (char *)(uintptr_t)(names[i][0] == '\0' ?
+		    SPEC_INPUT : names[i]);
+	l->inputs = in;
 	return l;
 }
 
@@ -131,8 +149,14 @@ net_build(struct net *s, int64_t batch)
 	for (int i = 0; i < s->ndim; i++)
 		width *= s->d[i];
 	float *x = nn_input(s->nn);
-	for (int64_t i = 0; i < micro * width; i++)
-		x[i] = rk_draw_normal(11, 1, 1, (uint64_t)i);
+	for (int64_t i = 0; i < micro * width; i++) {
+		if (s->dtype == NN_I32)
+			nn_input_ids(s->nn)[i] = (int32_t)(rk_draw_u32(11, 1, 1,
+			    (uint64_t)i) % (uint32_t)s->ids);
+		else
+			x[i] = (s->scale > 0 ? s->scale : 1) *
+			    rk_draw_normal(11, 1, 1, (uint64_t)i);
+	}
 	t_check(batch <= 64 && batch * classes <= 64 * 64);
 	for (int64_t i = 0; i < batch; i++)
 		s->y[i] = (int32_t)(rk_draw_u32(12, 1, 1, (uint64_t)i) %
@@ -153,11 +177,15 @@ net_forward(struct net *s, int64_t rows, bool train, uint64_t seed,
 static inline double
 net_loss(struct net *s, int64_t rows)
 {
+	const bool classes = s->loss.type == SPEC_CROSS_ENTROPY && !s->soft;
+	const double norm = classes ? nn_loss_weight(s->nn, s->y, rows) :
+	    (double)rows;
 	struct nn_result r;
 
-	net_forward(s, rows, true, 5, 3);
-	nn_loss(s->nn, s->y, s->t, &r);
-	return r.loss_sum / (double)rows;
+	nn_forward(s->nn, &(struct nn_step){ .rows = rows, .all = rows,
+	    .seed = 5, .step = 3, .norm = norm }, true);
+	nn_loss(s->nn, s->y, classes ? NULL : s->t, &r);
+	return r.loss_sum / norm;
 }
 
 static inline void
