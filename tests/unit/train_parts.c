@@ -1,0 +1,144 @@
+/* `micro_batch_size`: steps in parts, from outside. */
+#include <math.h>
+
+#include "train_help.h"
+
+#define LAST "checkpoints/step-000000018"       /* 3 epochs of 6 steps */
+
+/* No batch norm, which sees each part by itself; 45 samples, batches of 8, the
+ * last of an epoch 5: parts of 3, 3 and 2, and of 3 and 2. */
+#define MODEL "model: {layers: [{type: linear, out: 12}, tanh, {type: dropout," \
+	" p: 0.3}, {type: linear, out: 3}]}\n"
+#define TRAINING "training: {epochs: 3, batch_size: 8, " \
+	"optimizer: {type: sgd, learning_rate: 0.1, momentum: 0.9}, %s}\n"
+
+static void
+write_job(const char *more)
+{
+	char *training = xasprintf(TRAINING, more);
+	char *text = xasprintf("%s%s%s%s%s", TINY_HEAD, MODEL, training,
+	    TINY_DATA, TINY_CHECKPOINT);
+
+	write_file("job.yaml", text);
+	free(text);
+	free(training);
+	write_csv("train.csv", 45, 5, 3);
+	write_csv("valid.csv", 20, 5, 3);
+}
+
+T_CASE(parts_end_the_same_with_any_threads_and_from_any_step)
+{
+	write_job("micro_batch_size: 3, gradient_clip_norm: 0.05");
+	train_ok("--run-dir", "whole", "--threads", "1", "job.yaml");
+	train_ok("--run-dir", "three", "--threads", "3", "job.yaml");
+	same_checkpoint("whole/" LAST, "three/" LAST);
+	/* Stopped behind steps in the middle and at an epoch's ragged end. */
+	for (int i = 0; i < 3; i++) {
+		static const int stops[] = { 4, 6, 11 };
+		char *set = xasprintf("training.steps=%d", stops[i]);
+		train_ok("--run-dir", "torn", "--threads", i % 2 ? "1" : "2",
+		    "--set", set, "job.yaml");
+		free(set);
+	}
+	train_ok("--run-dir", "torn", "job.yaml");
+	same_checkpoint("whole/" LAST, "torn/" LAST);
+}
+
+/* The numbers of a safetensors file, which are all float32. */
+static float *
+weights(const char *dir, size_t *n)
+{
+	char *path = xasprintf("%s/model.safetensors", dir), *s = NULL;
+	size_t len;
+	uint64_t head;
+
+	t_check(rk_read_file(AT_FDCWD, path, 64u << 20, &s, &len) == RK_OK);
+	memcpy(&head, s, sizeof(head));
+	*n = (len - 8 - head) / sizeof(float);
+	float *v = xmalloc(*n * sizeof(*v));
+	memcpy(v, s + 8 + head, *n * sizeof(*v));
+	free(s);
+	free(path);
+	return v;
+}
+
+/* The largest difference of weights at the end. */
+static double
+apart(const char *a, const char *b)
+{
+	size_t n, m;
+	float *x = weights(a, &n), *y = weights(b, &m);
+	double most = 0;
+
+	t_check(n == m && n > 0);
+	for (size_t i = 0; i < n; i++)
+		most = fmax(most, fabs((double)x[i] - y[i]));
+	free(x);
+	free(y);
+	return most;
+}
+
+/*
+ * Without parts the sums round otherwise: some 1e-7 a step, times 18 steps and
+ * what momentum and tanh make of it.  Other draws, a gradient that is clipped
+ * in each part, or parts that weigh alike though one is smaller, move weights
+ * by a rate of 0.1 times a gradient of 0.01 and more.
+ */
+#define ROUNDING 2e-5
+
+static void
+as_without_parts(const char *more)
+{
+	char *parts = xasprintf("micro_batch_size: 3, %s", more);
+
+	write_job(more);
+	train_ok("--run-dir", "whole", "job.yaml");
+	write_job(parts);
+	train_ok("--run-dir", "parts", "job.yaml");
+	const double d = apart("whole/" LAST, "parts/" LAST);
+	if (!(d <= ROUNDING))
+		t_fail("with %s the weights are %g apart", more, d);
+	free(parts);
+}
+
+T_CASE(parts_train_as_the_whole_batch_does)
+{
+	as_without_parts("seed: 3");
+}
+
+T_CASE(the_gradient_is_clipped_once_over_all_parts)
+{
+	as_without_parts("gradient_clip_norm: 0.05");
+}
+
+T_CASE(class_weights_count_over_the_whole_batch)
+{
+	as_without_parts("loss: {type: cross_entropy, class_weights: "
+	    "[0.2, 3, 1]}");
+}
+
+T_CASE(ignored_samples_count_for_no_part)
+{
+	as_without_parts("loss: {type: cross_entropy, ignore_index: 1}");
+}
+
+T_CASE(a_batch_norm_of_one_value_is_refused_at_its_step)
+{
+	write_tiny("job.yaml", TINY_ADAM "  micro_batch_size: 4\n");
+	/* 45 samples: steps of 8 in parts of 4, the sixth of 5 in 4 and 1. */
+	t_check(train("--run-dir", "r", "job.yaml") != 0);
+	file_has("err", "step 6");
+	file_has("err", "bn (batch_norm) would normalise a single value");
+	t_check(access("r/checkpoints/step-000000001", F_OK) == 0);
+	t_check(access("r/checkpoints/step-000000006", F_OK) != 0);
+	/* drop_last: there is no such step. */
+	train_ok("--run-dir", "s", "--set", "training.drop_last=true",
+	    "job.yaml");
+	/* And without parts: 45 in steps of 4, the last of one. */
+	write_tiny("job.yaml", TINY_ADAM);
+	t_check(train("--run-dir", "t", "--set", "training.batch_size=4",
+	    "job.yaml") != 0);
+	file_has("err", "step 12");
+}
+
+T_MAIN
