@@ -29,6 +29,8 @@ SIMPLE = {
     "maxLength": lambda w, v: not isinstance(v, str) or len(v) <= w,
     "minimum": lambda w, v: not TYPES["number"](v) or v >= w,
     "maximum": lambda w, v: not TYPES["number"](v) or v <= w,
+    "exclusiveMinimum": lambda w, v: not TYPES["number"](v) or v > w,
+    "exclusiveMaximum": lambda w, v: not TYPES["number"](v) or v < w,
     "minItems": lambda w, v: not isinstance(v, list) or len(v) >= w,
     "maxItems": lambda w, v: not isinstance(v, list) or len(v) <= w,
     "maxProperties": lambda w, v: not isinstance(v, dict) or len(v) <= w,
