@@ -269,8 +269,10 @@ struct spec_model {
 	char *checkpoint;               /* NULL: cold start */
 	bool strict;
 };
-/* A list of layers as it stands in a job's normal form; a new reference. */
-json_t *spec_layers_json(const struct spec_layer *layers, int n);
+/* A list of layers as it stands in a job's normal form; brief: as a job's digest
+ * has it, which fields that a later version adds do not change.  A new
+ * reference. */
+json_t *spec_layers_json(const struct spec_layer *layers, int n, bool brief);
 
 /* kernel.h has the formulas.  Those of regression compare with the label as a
  * number, or over several outputs with a 1 at the label's place; so does

@@ -95,7 +95,7 @@ nn_digest(const struct nn *n, char hex[RK_SHA256_HEX])
 {
 	const struct nn_program *programs[] = { &n->train, &n->infer };
 	struct strbuf b = { 0 };
-	json_t *layers = spec_layers_json(n->g.layers, n->g.nlayers);
+	json_t *layers = spec_layers_json(n->g.layers, n->g.nlayers, true);
 	char *text = rkj_text(layers);
 
 	sb_addf(&b, "%s\nmicro %lld\n", text, (long long)n->micro);
@@ -123,6 +123,6 @@ nn_layers(const struct nn *n)
 		must(json_array_append_new(a, json_integer(in->d[i])) == 0);
 	must(json_object_set_new(o, "input", a) == 0);
 	must(json_object_set_new(o, "layers", spec_layers_json(n->g.layers,
-	    n->g.nlayers)) == 0);
+	    n->g.nlayers, false)) == 0);
 	return o;
 }

@@ -25,7 +25,5 @@ char *sp_nth_word(const char *words, int i);
 
 /* layers.c: `model.layers`, with its names, inputs and repeats worked out. */
 void sp_read_layers(struct spec_model *m, const json_t *v, struct rk_why *why);
-/* brief: as it was in version 1, without the flattens that are put in. */
-json_t *sp_layers_json(const struct spec_layer *layers, int n, bool brief);
 
 #endif

@@ -511,7 +511,7 @@ layer_json(const struct spec_layer *l, bool brief)
 }
 
 json_t *
-sp_layers_json(const struct spec_layer *layers, int n, bool brief)
+spec_layers_json(const struct spec_layer *layers, int n, bool brief)
 {
 	const bool hide = brief && is_v1(layers, (size_t)n);
 	json_t *a = json_array();
@@ -521,10 +521,4 @@ sp_layers_json(const struct spec_layer *layers, int n, bool brief)
 			must(json_array_append_new(a, layer_json(&layers[i],
 			    brief)) == 0);
 	return a;
-}
-
-json_t *
-spec_layers_json(const struct spec_layer *layers, int n)
-{
-	return sp_layers_json(layers, n, false);
 }

@@ -215,7 +215,7 @@ sp_json_model(const struct spec_model *m, bool brief)
 		sp_put(o, "input", a);
 	}
 	if (m->arch == SPEC_ARCH_LAYERS)
-		sp_put(o, "layers", sp_layers_json(m->layers, m->nlayers,
+		sp_put(o, "layers", spec_layers_json(m->layers, m->nlayers,
 		    brief));
 	if (m->noutputs > 0) {
 		a = json_object();
