@@ -39,7 +39,19 @@
 
 #include "rekindle/format.h"
 
+/*
+ * What is written is checkpoints of version 2, and all that were before can be
+ * read.  In checkpoint.json `version` is what a reader has to know not to go
+ * wrong, and stays 1: what version 2 adds decides no weight, and a rekindle that
+ * does not know it can go on from there (where a fleet is half upgraded, or an
+ * upgrade is taken back) instead of setting aside what is whole.  `format` says
+ * what has been recorded.
+ *
+ *	1   all but these (no field `format`)
+ *	2   program, classes, input
+ */
 #define CKPT_VERSION     1
+#define CKPT_FORMAT      2
 #define CKPT_DIR_MAX     80
 #define CKPT_MAX_FILES   16
 #define CKPT_JSON_MAX    (1u << 20)
@@ -81,6 +93,13 @@ struct ckpt_info {
 	json_t *inexact;                /* why these are not the bytes of a run
 	                                   that nothing interrupted; see below;
 	                                   owned; NULL: they are */
+	int format;                     /* set by ckpt_save */
+	char program[RK_SHA256_HEX];    /* of what the network is compiled to
+	                                   (nn_digest); "" in format 1 */
+	json_t *classes;                /* names of the outputs, as many texts,
+	                                   owned; NULL: the data have none */
+	json_t *input;                  /* what the network takes; see below;
+	                                   owned; NULL in format 1 */
 	struct ckpt_file files[CKPT_MAX_FILES];
 	int nfiles;
 	uint64_t bytes;                 /* of all files */
@@ -89,7 +108,8 @@ struct ckpt_info {
 	                                   owned; by ckpt_list, ckpt_read */
 };
 /*
- * inexact: {reason, attempt, step, message}.  reason: arithmetic_changed;
+ * inexact: {reason, attempt, step, message}.  reason: arithmetic_changed (also:
+ * what rekindle compiles the same network to has changed);
  * data_changed, where a person accepted that; or arithmetic_unknown: an attempt
  * went on from a checkpoint that does not say what it was computed with.  It is
  * that of the first such attempt on the way here, and goes from checkpoint to
@@ -98,9 +118,25 @@ struct ckpt_info {
  * the same changes at the same steps give the same bytes.
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
+/*
+ * input: {dtype, shape, normalize}, all that is to be known to put a sample to
+ * the network.
+ *
+ *	dtype      f32 | i32
+ *	shape      of one sample, without the batch: [1, 28, 28]
+ *	normalize  {type, count, scale, shift}: the job's word (none, scale,
+ *	           standard) and what it comes to: number i of a sample of n
+ *	           numbers, as its file has it (pixels 0 to 255), goes in as
+ *	           x[i] * scale[k] + shift[k], k = i * count / n rounded down,
+ *	           in 32-bit floats.  null for i32.  Of more than
+ *	           CKPT_NORMALIZE_MAX numbers only the count is there: they are
+ *	           to be measured again, on the training data
+ */
+#define CKPT_NORMALIZE_MAX 4096
+#define CKPT_CLASSES_MAX   65536        /* names, each of at most 1024 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
-/* As the API shows it: all fields but state, "checkpoint" for dir, and names; a
- * new reference. */
+/* As the API shows it: all fields but state and input, "checkpoint" for dir, and
+ * names; a new reference. */
 json_t *ckpt_info_json(const struct ckpt_info *i);
 
 struct ckpt;

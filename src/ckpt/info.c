@@ -15,6 +15,7 @@
 #define SIZE_LIMIT ((int64_t)1 << 56)   /* of a file; sums don't overflow */
 #define TEXT_LIMIT      128
 #define SENTENCE_LIMIT  4096
+#define CLASS_LIMIT     1024
 
 void
 ckpt_info_fini(struct ckpt_info *i)
@@ -24,6 +25,8 @@ ckpt_info_fini(struct ckpt_info *i)
 	json_decref(i->state);
 	json_decref(i->arithmetic);
 	json_decref(i->inexact);
+	json_decref(i->classes);
+	json_decref(i->input);
 	for (size_t k = 0; i->names != NULL && i->names[k] != NULL; k++)
 		free(i->names[k]);
 	free(i->names);
@@ -104,6 +107,9 @@ common_json(const struct ckpt_info *i)
 	    json_null());
 	put(o, "arithmetic", object_or_null(i->arithmetic));
 	put(o, "inexact", object_or_null(i->inexact));
+	put(o, "program", i->program[0] != '\0' ? json_string(i->program) :
+	    json_null());
+	put(o, "classes", object_or_null(i->classes));
 	put(o, "files", files_json(i));
 	return o;
 }
@@ -140,6 +146,9 @@ info_text(struct ckpt_info *i)
 	json_t *o = common_json(i);
 
 	put_int(o, "version", CKPT_VERSION);
+	i->format = CKPT_FORMAT;
+	put_int(o, "format", i->format);
+	put(o, "input", object_or_null(i->input));
 	put(o, "state", object_or_empty(i->state));
 	check_of(o, check);
 	put_str(o, "check", check);
@@ -249,6 +258,37 @@ get_inexact(struct rkj_obj *in)
 	return v;
 }
 
+/* What version 2 added. */
+static void
+get_classes(struct ckpt_info *i, struct rkj_obj *o)
+{
+	json_t *a = json_object_get(o->v, "classes"), *v;
+	size_t k;
+
+	if (a == NULL || json_is_null(a))
+		return;
+	i->classes = json_incref(a);
+	bool ok = json_is_array(a) && json_array_size(a) <= CKPT_CLASSES_MAX;
+	json_array_foreach(a, k, v)
+		ok &= json_is_string(v) && json_string_length(v) <= CLASS_LIMIT;
+	if (!ok)
+		rkj_fault(o, "classes", "is no list of at most %d texts of at "
+		    "most %d bytes", CKPT_CLASSES_MAX, CLASS_LIMIT);
+}
+
+static void
+get_format(struct ckpt_info *i, struct rkj_obj *o)
+{
+	int64_t format = 1;
+
+	rkj_int(o, "format", &format, 1, INT32_MAX, RKJ_OPTIONAL);
+	i->format = (int)format;
+	if (rkj_any(o, "program") != NULL)
+		get_digest(o, "program", i->program, false);
+	get_classes(i, o);
+	i->input = get_object_or_null(o, "input");
+}
+
 static void
 get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 {
@@ -323,6 +363,7 @@ get_fields(struct ckpt_info *i, const json_t *tree, struct rk_why *why)
 		i->split = get_object(&o, "split");
 	i->arithmetic = get_arithmetic(&o);
 	i->inexact = get_inexact(&o);
+	get_format(i, &o);
 	get_files(i, json_object_get(tree, "files"), why);
 	rkj_close_lenient(&o);
 }

@@ -2,7 +2,8 @@
  * Exactness: are the bytes those of a run that nothing interrupted?
  *
  * Resume is exact by construction (train.h), as long as what computes a step is
- * the same (kernel_arithmetic).  A checkpoint says what it was computed with;
+ * the same: the arithmetic (kernel_arithmetic) and the program that the network is
+ * compiled to (nn_digest).  A checkpoint says what it was computed with;
  * an attempt that goes on with something else says so, and its checkpoints carry
  * that on (ckpt.h, `inexact`), unless the job wants no such attempt.
  */
@@ -26,15 +27,43 @@ exact_arithmetic(void)
 /* How a checkpoint's arithmetic is to ours. */
 enum likeness { SAME, CHANGED, UNKNOWN };
 
+/* What a person changed of the network or of the loss makes another program, and
+ * no break. */
+static bool
+is_same_network(const struct run *r, const struct ckpt_info *i)
+{
+	const json_t *was = json_object_get(i->state, "spec");
+	const json_t *is = r->spec_record;
+
+	if (strcmp(i->spec_digest, r->spec_digest) == 0)
+		return true;
+	return was != NULL && json_equal(json_object_get(was, "model"),
+	    json_object_get(is, "model")) &&
+	    json_equal(json_object_get(json_object_get(was, "training"),
+	    "loss"), json_object_get(json_object_get(is, "training"), "loss"));
+}
+
+/* The programs, by as much of their digests as people compare. */
+static void
+compare_programs(const struct run *r, const struct ckpt_info *i,
+    struct strbuf *b)
+{
+	if (i->program[0] == '\0' || strcmp(i->program, r->program) == 0 ||
+	    !is_same_network(r, i))
+		return;
+	sb_addf(b, "%sprogram was %.12s, is %.12s", b->len > 0 ? ", " : "",
+	    i->program, r->program);
+}
+
 /*
  * Only what both have is compared: a version that records more or less than
  * another does not by that compute another way.  *text says what differs, "gemm
  * was oneDNN 2.6.3, is OpenBLAS 0.3.21, ..."; the caller frees.
  */
 static enum likeness
-compare(const json_t *theirs, char **text)
+compare(const struct run *r, const struct ckpt_info *i, char **text)
 {
-	json_t *ours = exact_arithmetic(), *v;
+	json_t *theirs = i->arithmetic, *ours = exact_arithmetic(), *v;
 	struct strbuf b = {0};
 	const char *key;
 	bool any = false;
@@ -49,6 +78,8 @@ compare(const json_t *theirs, char **text)
 			    key, json_string_value(was), json_string_value(v));
 	}
 	json_decref(ours);
+	if (any)
+		compare_programs(r, i, &b);
 	enum likeness is = !any ? UNKNOWN : b.len > 0 ? CHANGED : SAME;
 	*text = rk_text_clean(sb_detach(&b));
 	return is;
@@ -69,7 +100,7 @@ bool
 exact_allows(struct run *r, const struct ckpt_info *i)
 {
 	char *what;
-	enum likeness is = compare(i->arithmetic, &what);
+	enum likeness is = compare(r, i, &what);
 	bool ok = is == SAME ||
 	    r->spec->training.exact != SPEC_EXACT_REQUIRE;
 
@@ -123,7 +154,7 @@ exact_tell(struct run *r, const struct ckpt_info *i)
 		    "the same is not known" },
 	};
 	char *what;
-	enum likeness is = compare(i->arithmetic, &what);
+	enum likeness is = compare(r, i, &what);
 
 	r->exact.why_not = json_incref(i->inexact);
 	r->exact.from = i->step;

@@ -106,11 +106,14 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.split = held_out_json(&r->held),
 		.arithmetic = exact_arithmetic(),
 		.inexact = exact_why_not(r),
+		.input = input_json(r),
+		.classes = input_classes(r),
 	};
 	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
 	if (r->o->job_id != NULL)
 		snprintf(i->job, sizeof(i->job), "%s", r->o->job_id);
 	memcpy(i->spec_digest, r->spec_digest, sizeof(i->spec_digest));
+	memcpy(i->program, r->program, sizeof(i->program));
 	memcpy(i->data_digest, r->data_digest, sizeof(i->data_digest));
 	snprintf(i->producer, sizeof(i->producer), "rekindle-train "
 	    REKINDLE_VERSION ", %s", kernel_backend());

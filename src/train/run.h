@@ -14,6 +14,7 @@
  *	held_out.c, held_out_run.c  what is validated on, and who was trained
  *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
+ *	input.c    what a checkpoint says of a sample, for those who predict
  *	exact.c    is it bit for bit what a run without an interruption computes?
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
@@ -129,6 +130,7 @@ struct run {
 
 	char spec_digest[RK_SHA256_HEX], data_digest[RK_SHA256_HEX];
 	json_t *spec_record;            /* for the checkpoints */
+	char program[RK_SHA256_HEX];    /* of r->nn */
 	struct same same;
 	int branch;
 	char parent[CKPT_DIR_MAX];      /* what this attempt went on from */
@@ -212,6 +214,11 @@ bool run_classifies(const struct run *r);
 bool run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim);
 void run_describe(const struct run *r, struct ckpt_info *i);
+
+/* input.c: `input` and `classes` of ckpt.h; new references, the latter NULL where
+ * the data have no names for them. */
+json_t *input_json(const struct run *r);
+json_t *input_classes(const struct run *r);
 
 /* rate.c: the learning rate of the update that makes step `step` (from 0). */
 double run_rate(const struct run *r, int64_t step);

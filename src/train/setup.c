@@ -270,6 +270,7 @@ run_build(struct run *r, const struct run_memory *m)
 	rk_why_fini(&why);
 	if (rc != RK_OK || !check_labels(r) || !check_tokens(r))
 		return false;
+	nn_digest(r->nn, r->program);
 	if (optim_new(&r->optim, &s->training.optim, m->parameters) != RK_OK)
 		return run_fail(r, "no_memory", false, "the system has no "
 		    "memory for the optimizer's state");

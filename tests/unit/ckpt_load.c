@@ -263,7 +263,8 @@ T_CASE(a_folder_under_a_foreign_name_is_no_checkpoint)
 	ckpt_close(&c);
 }
 
-/* checkpoint.json with one thing in it replaced; its own digest is right. */
+/* checkpoint.json with one thing in it replaced, or taken out (v is NULL); its own
+ * digest is right. */
 static void
 forge(const char *key, json_t *v)
 {
@@ -276,7 +277,8 @@ forge(const char *key, json_t *v)
 	t_eq_int(rkj_parse_json(s, len, &o, NULL), RK_OK);
 	free(s);
 	json_object_del(o, "check");
-	t_check(json_object_set_new(o, key, v) == 0);
+	json_object_del(o, key);
+	t_check(v == NULL || json_object_set_new(o, key, v) == 0);
 	s = rkj_text(o);
 	rk_sha256_of(s, strlen(s), hex);
 	free(s);
@@ -305,9 +307,29 @@ long_text(void)
 	return json_stringn(text, sizeof(text));
 }
 
+/* Format 1, as the version before wrote it. */
+T_CASE(a_checkpoint_that_does_not_have_what_version_2_records_is_read)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i;
+
+	saves(c, 1, 10);
+	forge("format", NULL);
+	forge("program", NULL);
+	forge("classes", NULL);
+	forge("input", NULL);
+	t_eq_int(ckpt_read(c, "step-000000010", &i), RK_OK);
+	t_eq_int(i.format, 1);
+	t_check(i.program[0] == '\0' && i.classes == NULL && i.input == NULL);
+	ckpt_info_fini(&i);
+	ckpt_close(&c);
+}
+
 T_CASE(a_checkpoint_json_that_lies_is_refused)
 {
 	struct ckpt *c = folder();
+	char long_class[1025];
+	memset(long_class, 'a', sizeof(long_class));
 	struct { const char *key; json_t *v; } lies[] = {
 		{ "version", json_integer(2) },
 		{ "version", json_string("1") },
@@ -328,6 +350,14 @@ T_CASE(a_checkpoint_json_that_lies_is_refused)
 		    "../x", "attempt", 1, "step", 1, "message", "") },
 		{ "inexact", json_pack("{s:s, s:i, s:i, s:s}", "reason",
 		    "x", "attempt", -1, "step", 1, "message", "") },
+		{ "format", json_integer(0) },
+		{ "format", json_string("2") },
+		{ "program", json_string("abc") },
+		{ "classes", json_object() },
+		{ "classes", json_pack("[s, i]", "dent", 1) },
+		{ "classes", json_pack("[o]", json_stringn(long_class,
+		    sizeof(long_class))) },
+		{ "input", json_array() },
 		{ "files", json_array() },
 		{ "files", json_object() },
 		{ "files", json_pack("[o]", file_entry("../../etc/passwd")) },

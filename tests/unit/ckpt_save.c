@@ -74,6 +74,37 @@ T_CASE(the_arithmetic_and_what_broke_it_are_kept_and_shown)
 	ckpt_close(&c);
 }
 
+T_CASE(what_version_2_records_is_kept_and_read_back)
+{
+	static const char program[] = "0123456789abcdef0123456789abcdef"
+	    "0123456789abcdef0123456789abcdef";
+	struct ckpt *c = folder();
+	struct ckpt_info i = info_at(5), out;
+	struct tensor_set *m = tensors(5, 2);
+
+	snprintf(i.program, sizeof(i.program), "%s", program);
+	i.classes = json_pack("[s, s]", "scratch", "dent");
+	i.input = json_pack("{s:s, s:[i, i, i]}", "dtype", "f32", "shape", 1,
+	    28, 28);
+	t_eq_int(ckpt_save(c, &i, m, NULL, NULL), RK_OK);
+	t_eq_int(ckpt_read(c, "step-000000005", &out), RK_OK);
+	t_eq_int(out.format, 2);
+	t_eq_str(out.program, program);
+	t_check(json_equal(out.classes, i.classes));
+	t_check(json_equal(out.input, i.input));
+	/* The input may be long: a list of checkpoints is not. */
+	json_t *shown = ckpt_info_json(&out);
+	t_eq_str(json_string_value(json_object_get(shown, "program")),
+	    program);
+	t_check(json_equal(json_object_get(shown, "classes"), i.classes));
+	t_check(json_object_get(shown, "input") == NULL);
+	json_decref(shown);
+	ckpt_info_fini(&out);
+	ckpt_info_fini(&i);
+	tensor_set_free(m);
+	ckpt_close(&c);
+}
+
 T_CASE(an_optimiser_without_state_has_no_file)
 {
 	struct ckpt *c = folder();

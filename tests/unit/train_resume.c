@@ -547,16 +547,17 @@ T_CASE(where_exactness_is_required_another_arithmetic_does_not_begin)
 	json_decref(v);
 }
 
-/* As an earlier version wrote it. */
+/* checkpoint.json with one thing in it replaced, or taken out (to is NULL). */
 static void
-forget_arithmetic(const char *path)
+forge(const char *path, const char *key, const char *to)
 {
 	char hex[RK_SHA256_HEX], *s;
 	json_t *v = read_json(path);
 
 	json_object_del(v, "check");
-	json_object_del(v, "arithmetic");
-	json_object_del(v, "inexact");
+	json_object_del(v, key);
+	if (to != NULL)
+		json_object_set_new(v, key, json_string(to));
 	s = rkj_text(v);
 	rk_sha256_of(s, strlen(s), hex);
 	free(s);
@@ -571,7 +572,8 @@ T_CASE(a_checkpoint_that_does_not_say_its_arithmetic_is_not_known_to_be_exact)
 {
 	write_tiny("job.yaml", TINY_ADAM);
 	run_with("onednn", "retries=3", "training.steps=4");
-	forget_arithmetic("r/checkpoints/step-000000004/checkpoint.json");
+	forge("r/checkpoints/step-000000004/checkpoint.json", "arithmetic",
+	    NULL);
 	t_eq_int(train("--run-dir", "r", "--set", "training.exact=require",
 	    "job.yaml"), TRAIN_WAITS);
 	file_has("err", "step-000000004 does not say what arithmetic");
@@ -586,6 +588,79 @@ T_CASE(a_checkpoint_that_does_not_say_its_arithmetic_is_not_known_to_be_exact)
 	run_with("openblas", "retries=3", "training.steps=10");
 	v = info_of("step-000000010");
 	t_eq_str(reason_in(v), "arithmetic_changed");
+	json_decref(v);
+}
+
+#define AT_4 "r/checkpoints/step-000000004/checkpoint.json"
+#define OTHER_PROGRAM "0123456789abcdef0123456789abcdef"                  \
+	"0123456789abcdef0123456789abcdef"
+
+T_CASE(another_program_for_the_same_network_is_said_and_is_no_exact_resume)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	forge(AT_4, "program", OTHER_PROGRAM);
+	t_eq_int(train("--run-dir", "r", "--set", "training.exact=require",
+	    "job.yaml"), TRAIN_WAITS);
+	file_has("err", "(program was 0123456789ab, is ");
+	run_with("onednn", "retries=3", "training.steps=6");
+	file_has("out", "the arithmetic has changed since step-000000004 was "
+	    "taken (program was 0123456789ab, is ");
+	json_t *v = info_of("step-000000006");
+	t_eq_str(reason_in(v), "arithmetic_changed");
+	t_eq_int((int)strlen(json_string_value(json_object_get(v,
+	    "program"))), RK_SHA256_HEX - 1);
+	json_decref(v);
+}
+
+T_CASE(another_program_for_another_loss_is_no_break)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	forge(AT_4, "program", OTHER_PROGRAM);
+	run_with("onednn", "training.loss={type: cross_entropy, label_smoothing: 0.1}",
+	    "training.steps=6");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	json_t *v = info_of("step-000000006");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+}
+
+/* Format 1 has no program. */
+T_CASE(a_checkpoint_of_version_1_goes_on_without_a_word)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "whole", "job.yaml");
+	run_with("onednn", "retries=3", "training.steps=4");
+	forge(AT_4, "program", NULL);
+	forge(AT_4, "format", NULL);
+	forge(AT_4, "input", NULL);
+	forge(AT_4, "classes", NULL);
+	train_ok("--run-dir", "r", "job.yaml");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	json_t *v = info_of(LAST);
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+	same_checkpoint("whole/checkpoints/" LAST, "r/checkpoints/" LAST);
+}
+
+/* What --predict will ask for: of five features, each by its own numbers. */
+T_CASE(a_checkpoint_says_what_a_sample_is)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "job.yaml");
+	json_t *v = info_of(LAST), *in = json_object_get(v, "input");
+	json_t *norm = json_object_get(in, "normalize"), *want;
+
+	want = json_pack("[i]", 5);
+	t_eq_str(json_string_value(json_object_get(in, "dtype")), "f32");
+	t_check(json_equal(json_object_get(in, "shape"), want));
+	t_eq_str(json_string_value(json_object_get(norm, "type")), "standard");
+	t_eq_int((int)json_integer_value(json_object_get(norm, "count")), 5);
+	t_eq_int((int)json_array_size(json_object_get(norm, "scale")), 5);
+	t_eq_int((int)json_array_size(json_object_get(norm, "shift")), 5);
+	t_check(json_is_null(json_object_get(v, "classes")));
+	json_decref(want);
 	json_decref(v);
 }
 

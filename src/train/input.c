@@ -1,0 +1,62 @@
+/* What a checkpoint says of a sample: all that one needs to know to put another
+ * to the network.  ckpt.h has the words. */
+#include "run.h"
+
+static const char *const norm_words[] = {
+	[SPEC_NORM_NONE] = "none", [SPEC_NORM_SCALE] = "scale",
+	[SPEC_NORM_STANDARD] = "standard",
+};
+
+/* A float as a double has all its bits. */
+static json_t *
+floats_json(const float *v, int64_t n)
+{
+	json_t *a = json_array();
+
+	for (int64_t i = 0; i < n; i++)
+		must(json_array_append_new(a, json_real((double)v[i])) == 0);
+	return a;
+}
+
+static json_t *
+normalize_json(const struct run *r)
+{
+	const struct data_set *d = r->train;
+	json_t *o = json_object();
+
+	js_put(o, "type", json_string(norm_words[
+	    r->spec->data.normalize.type]));
+	js_put(o, "count", json_integer(d->nnorm));
+	if (d->nnorm <= CKPT_NORMALIZE_MAX) {
+		js_put(o, "scale", floats_json(d->scale, d->nnorm));
+		js_put(o, "shift", floats_json(d->shift, d->nnorm));
+	}
+	return o;
+}
+
+json_t *
+input_json(const struct run *r)
+{
+	const struct data_set *d = r->train;
+	json_t *o = json_object(), *shape = json_array();
+
+	for (int i = 0; i < d->ndim; i++)
+		must(json_array_append_new(shape, json_integer(d->d[i])) == 0);
+	js_put(o, "shape", shape);
+	if (nn_input_dtype(r->nn) == NN_I32) {
+		js_put(o, "dtype", json_string("i32"));
+		js_put(o, "normalize", json_null());
+	} else {
+		js_put(o, "dtype", json_string("f32"));
+		js_put(o, "normalize", normalize_json(r));
+	}
+	return o;
+}
+
+/* IDX and CSV files number their classes. */
+json_t *
+input_classes(const struct run *r)
+{
+	(void)r;
+	return NULL;
+}
