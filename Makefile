@@ -138,6 +138,7 @@ help:
 	@echo 'make deps-test  also what the tests use, among it an object store'
 	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
 	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
+	@echo 'make check-before  compare with the bytes of an older program, built anew'
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
 	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
 	@echo 'make bench      measure, and write $(B)/bench.json'

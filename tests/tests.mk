@@ -83,6 +83,12 @@ check-unit: $(UNIT) $(REPLAYS)
 check-outside: all $(DRIVE)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
 
+# make check-before: the bytes of jobs against those of an older program, which is
+# built in a git worktree; SEED=N chooses the checkpoints.
+.PHONY: check-before
+check-before: all $(B)/unit/spec_drive
+	@BUILD=$(abspath $(B)) T_LIMIT=3600 tests/run.sh tests/long/before.py
+
 # make check-long: hours.  The tests of tests/long (machines that boot), the ones
 # that choose moments at random with many more of them, and every fuzz target.
 LONG_OWN  := $(sort $(shell grep -ls '^\#!/' tests/long/*.sh tests/long/*.py))
