@@ -379,15 +379,16 @@ struct spec_training {
  *	            negative from the end), header auto | true | false,
  *	            delimiter "," (or ; | : tab space); all other columns are
  *	            features
- *	type: cifar path * (or address, or a list of 1 to 16, one behind the other;
- *	            binary records, plain or gzip), classes 10 | 100 (10): the form
- *	            of the records, label fine | coarse (fine; of classes 100,
- *	            where coarse makes 20 classes).  A sample is [3, 32, 32]
- *	type: synthetic  no files: samples * (1 to 2^31) that are drawn, seed 1 (0
- *	            to 2^53), classes 10 (2 to 2^20), and one of
+ *	type: cifar path * (or address, or a list of 1 to 16, one behind the
+ *	            other; binary records, plain or gzip), classes 10 | 100 (10):
+ *	            the form of the records, label fine | coarse (fine; of classes
+ *	            100, where coarse makes 20 classes).  A sample is [3, 32, 32]
+ *	type: synthetic  no files: samples * (1 to 2^31; what resources.memory
+ *	            holds) that are drawn, seed 1 (0 to 2^53; validation another
+ *	            than train), classes 10 (2 to 2^20), and one of
  *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
- *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up what
- *	                       is shorter) to below vocabulary * (2 to 2^24)
+ *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up
+ *	                       what is shorter) to below vocabulary * (2 to 2^24)
  * data.h has the formats, and what is drawn.
  */
 enum spec_source_type { SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC };
@@ -415,12 +416,13 @@ struct spec_source {
 /*
  *	none        the numbers as they are; the default for synthetic, and all
  *	            that tokens take
- *	scale       pixels / 255, then (x - mean) / std where these are given; the
- *	            default for idx and cifar.  mean, std: a number, or one a
- *	            channel (0 and 1 where only the other is given); not for csv
- *	standard    per feature (csv), per channel (cifar) or over all numbers (idx,
- *	            synthetic): mean 0, standard deviation 1 over the training
- *	            samples; the default for csv
+ *	scale       pixels / 255, then (x - mean) / std where these are given;
+ *	            the default for idx and cifar.  mean, std: a number, or one
+ *	            a channel (0 and 1 where only the other is given); not for
+ *	            csv
+ *	standard    per feature (csv), per channel (cifar) or over all numbers
+ *	            (idx, synthetic): mean 0, standard deviation 1 over the
+ *	            training samples; the default for csv
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -551,8 +553,8 @@ enum rk_err spec_check_files(const struct spec *s, bool absolute,
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
 /* The files of a job's data, paths and addresses: the fields that name them, in
- * the order of the manual ("data.train.path", or "data.train.path[1]" of a list),
- * and the spec's own texts, which may be replaced.  How many there are. */
+ * the order of the manual ("data.train.path", or "data.train.path[1]" of a
+ * list), and the spec's own texts, which may be replaced.  How many there are. */
 #define SPEC_FILES (2 * SPEC_MAX_FILES)
 #define SPEC_FIELD_MAX 40
 struct spec_file {

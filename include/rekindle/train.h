@@ -24,8 +24,8 @@
  *	                      it is computed with as JSON and end (the data
  *	                      parted as by the job alone: a warm start's model
  *	                      is not asked);  --plan: the plan of the warm start
- *	    --evaluate FILE   score a model file or a checkpoint's folder, print
- *	                      JSON and end;  --logits OUT.npy: see below
+ *	    --evaluate FILE   score a model file or a checkpoint's folder,
+ *	                      print JSON and end;  --logits OUT.npy: see below
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -52,21 +52,24 @@
  *
  * --evaluate: FILE is a file of tensors or the folder of a checkpoint (whose
  * digest of the model is checked).  It must be of the job's network, tensor for
- * tensor, as with model.strict; the job's own model.checkpoint is not asked for.
- * Scored are the job's validation data in inference mode, or, where it has none,
- * data.train; `data.of` says which.  Who validates where data are split off is
- * decided as in a warm start from FILE, so that a job's own checkpoints are scored
- * on what the job held out.  `loss` and `accuracy` are the val_loss and
- * val_accuracy that the job itself measures with these weights, bit for bit, where
- * the arithmetic is the same.  They and the logits do not depend on the number of
- * threads; on training.batch_size only where the kernel of an op takes another
- * way for another number of rows, and the loss in the order of its sum.
- *	{name, model: {file, sha256, bytes, tensors, checkpoint: {dir, step, epoch}},
- *	 data: {of, samples, shape, classes, digest, summary, split}, samples, loss,
- *	 accuracy, outputs, batch_size, arithmetic, logits: {file, sha256}}
- * where checkpoint, summary, split, accuracy and logits may be absent.  OUT.npy is
- * NumPy's format 1.0, '<f4' in C order, [samples, outputs] in the order of the
- * set; it is there whole or not at all.  Nothing else is written.
+ * tensor, as with model.strict; the job's own model.checkpoint is not asked
+ * for.  Scored are the job's validation data in inference mode, or, where it
+ * has none, data.train; `data.of` says which.  Who validates where data are
+ * split off is decided as in a warm start from FILE, so that a job's own
+ * checkpoints are scored on what the job held out.  `loss` and `accuracy` are
+ * the val_loss and val_accuracy that the job itself measures with these
+ * weights, bit for bit, where the arithmetic is the same.  They and the logits
+ * do not depend on the number of threads; on training.batch_size only where the
+ * kernel of an op takes another way for another number of rows, and the loss in
+ * the order of its sum.
+ *	{name, model: {file, sha256, bytes, tensors,
+ *	    checkpoint: {dir, step, epoch}},
+ *	 data: {of, samples, shape, classes, digest, summary, split},
+ *	 samples, loss, accuracy, outputs, batch_size, arithmetic,
+ *	 logits: {file, sha256}}
+ * where checkpoint, summary, split, accuracy and logits may be absent.  OUT.npy
+ * is NumPy's format 1.0, '<f4' in C order, [samples, outputs] in the order of
+ * the set; it is there whole or not at all.  Nothing else is written.
  *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and
  * the numbers in checkpoint.json.  Everything else is a function of the job and

@@ -105,7 +105,7 @@ held_alloc(void *pp, uint64_t count, size_t size, const char *what,
 size_t
 data_sample_bytes(const struct data_set *d)
 {
-	_Static_assert(sizeof(float) == sizeof(int32_t), "tokens are as floats");
+	_Static_assert(sizeof(float) == sizeof(int32_t), "of one size");
 	return (size_t)d->width * (d->bytes != NULL ? 1 : sizeof(float));
 }
 

@@ -40,8 +40,8 @@ struct held *held_of(const struct data_set *d);
 enum rk_err held_alloc(void *pp, uint64_t count, size_t size,
     const char *what, struct rk_why *why) RK_MUSTCHECK;
 
-/* The same for memory that there is already (or NULL), which stays when it says
- * no. */
+/* The same for memory that there is already (or NULL), which stays when it
+ * says no. */
 enum rk_err held_grow(void *pp, uint64_t count, size_t size,
     const char *what, struct rk_why *why) RK_MUSTCHECK;
 

@@ -4,8 +4,9 @@
  *	none      1, 0
  *	scale     (x / 255 - mean) / std of bytes, (x - mean) / std of floats
  *	standard  (x - mean) / std with what the training samples have: over all
- *	          (idx, synthetic), per channel (cifar) or per feature (csv); one
- *	          that never changes is only shifted.  std is the population's.
+ *	          (idx, synthetic), per channel (cifar) or per feature (csv);
+ *	          one that never changes is only shifted.  std is the
+ *	          population's.
  *
  * Sums are taken in double, in the order of the samples.
  */

@@ -154,9 +154,10 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 		else if (!o->bad && train != NULL &&
 		    d->train.type == SPEC_SYNTHETIC &&
 		    d->validation.seed == d->train.seed)
-			rkj_fault(o, "validation", "has the seed of train, %llu, "
-			    "so its samples would be those of train: want "
-			    "another", (unsigned long long)d->train.seed);
+			rkj_fault(o, "validation", "has the seed of train, "
+			    "%llu, so its samples would be those of train: "
+			    "want another", (unsigned long long)
+			    d->train.seed);
 	}
 	read_split(d, o, why);
 	read_normalize(&d->normalize, rkj_any(o, "normalize"), &d->train, why);

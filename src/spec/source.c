@@ -242,8 +242,8 @@ read_records(struct spec_source *s, struct rkj_obj *o)
 	sound = rkj_any(o, "classes") == NULL ||
 	    rkj_int(o, "classes", &s->classes, 10, 100, RKJ_OPTIONAL);
 	if (sound && s->classes != 10 && s->classes != 100)
-		rkj_fault(o, "classes", "is %lld, want 10 (records of CIFAR-10) "
-		    "or 100 (of CIFAR-100)", (long long)s->classes);
+		rkj_fault(o, "classes", "is %lld, want 10 (records of "
+		    "CIFAR-10) or 100 (of CIFAR-100)", (long long)s->classes);
 	rkj_enum(o, "label", &label, spec_label_words, RKJ_OPTIONAL);
 	s->label = (enum spec_label)label;
 	if (sound && s->classes == 10 && s->label != SPEC_LABEL_FINE)

@@ -16,8 +16,8 @@ bool epoch_end(struct run *r);
 void load_batch(struct run *r, const struct data_set *d, int64_t from,
     int64_t rows);
 
-/* The next samples of a set from its place `at` on, as many as a batch takes, in
- * inference mode: added to the tally, and in nn_output().  How many. */
+/* The next samples of a set from its place `at` on, as many as a batch takes,
+ * in inference mode: added to the tally, and in nn_output().  How many. */
 int64_t score_batch(struct run *r, const struct data_set *d, int64_t at,
     struct tally *t);
 

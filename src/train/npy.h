@@ -12,7 +12,7 @@
 struct npy {
 	int fd;                         /* -1: none */
 	const char *path;               /* borrowed */
-	char *dir, *tmp;                /* tmp: a name in dir, until it is done */
+	char *dir, *tmp;                /* tmp: a name in dir, until the end */
 	struct rk_sha256 *sha;
 	int64_t columns;
 	uint64_t left;                  /* numbers that are to come */

@@ -1,5 +1,5 @@
-/* summary - --summary, --plan and --evaluate print their JSON on standard output;
- * nothing is written to the run directory. */
+/* summary - --summary, --plan and --evaluate print their JSON on standard
+ * output; nothing is written to the run directory. */
 #ifndef TRAIN_SUMMARY_H
 #define TRAIN_SUMMARY_H
 

@@ -13,13 +13,13 @@ import subprocess
 from t import BUILD, SHARED, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
-def begun(d, job, *args, threads=1, rundir="run"):
+def begun(d, job, *args, threads=1, rundir="run", cwd=None):
     """rekindle-train on a dict, running."""
     path = f"{d.root}/{job['name']}.json"
     with open(path, "w") as f:
         json.dump(job, f)
     return subprocess.Popen([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{rundir}", "--threads", str(threads),
-                             *args, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=d.root)
+                             *args, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd or d.root)
 
 
 def train(d, job, *args, want=0, **kw):
@@ -27,7 +27,7 @@ def train(d, job, *args, want=0, **kw):
     p = begun(d, job, *args, **kw)
     out, err = p.communicate(timeout=limit(60))
     eq(p.returncode, want, f"exit of rekindle-train {args} ({err[-600:]})")
-    return out if want == 0 else err
+    return (out if args[:1] == ("--evaluate",) else out + err) if want == 0 else err
 
 
 def evaluate(d, job, path, *args, **kw):
@@ -141,6 +141,11 @@ def _(d):
     alone = evaluate(d, job, f"{ckpt}/model.safetensors")
     eq((alone["loss"], alone["data"]), (e["loss"], e["data"] | {"summary": alone["data"]["summary"]}), "of the file")
     assert "checkpoint" not in alone["model"], alone
+    # What the model held out is held out, where the job does not say otherwise.
+    train(d, job, "--set", "data.split_seed=7", rundir="seven")
+    seven = newest(f"{d.root}/seven")
+    with open(f"{seven}/checkpoint.json") as f:
+        eq(evaluate(d, job, seven)["loss"], json.load(f)["metrics"]["val_loss"], "loss by the model's seed")
     # With a seed of its own the job holds out others, and is told.
     job["data"]["split_seed"] = 5
     other = evaluate(d, job, ckpt)
@@ -296,6 +301,22 @@ def _(d):
     d.post(f"/v1/jobs/{i}/resume", {"overrides": {"data": {"train": {"path": cifar(d, "c.bin", 110)}},
                                                   "training": {"epochs": 4}}}, want=202)
     wait_for(30, "it waits", lambda: d.job(i)["state"] == "paused" and d.job(i)["reason"] == "data_changed")
+
+
+@case("files of a list are from the job's folder, or where --file says that an address is", "stopped")
+def _(d):
+    job = cifar_job(["a.bin", "s3://b/k"])
+    cifar(d, "a.bin", 60)
+    path = cifar(d, "b.bin.gz", 60, first=60)
+    has(train(d, job, want=3, cwd="/"), "data.train.path[1] is s3://b/k, which only the daemon can find")
+    train(d, job, "--file", f"s3://b/k={path}", cwd="/")
+    with open(f"{newest(f'{d.root}/run')}/checkpoint.json") as f:
+        files = json.load(f)["state"]["data"]["files"]
+    eq(files, {"data.train.path[0]": f"{os.path.realpath(d.root)}/a.bin", "data.train.path[1]": "s3://b/k"}, "files")
+    # With a field set the job is read another way, and goes on from where it was.
+    said = train(d, job, "--file", f"s3://b/k={path}", "--set", "training.epochs=3", cwd="/")
+    has(said, "goes on from step-")
+    assert "moved" not in said and "have changed" not in said, said
 
 
 @case("a missing, a short and a wrong file of records are each refused by name")

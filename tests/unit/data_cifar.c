@@ -16,6 +16,17 @@ struct file {
 	size_t n;
 };
 
+/* Memory that a case has to its end. */
+static uint8_t *
+memory(size_t n)
+{
+	static uint8_t *kept[32];
+	static size_t nkept;
+
+	t_check(nkept < 32);
+	return kept[nkept++] = calloc(1, n);
+}
+
 /* Pixel k of plane c of record i. */
 static uint8_t
 pixel(int i, int c, int k)
@@ -27,7 +38,7 @@ pixel(int i, int c, int k)
 static struct file
 records(int first, int n, int nlabels, const uint8_t *labels)
 {
-	struct file f = { malloc((size_t)n * (PIXELS + 2) + 1), 0 };
+	struct file f = { memory((size_t)n * (PIXELS + 2) + 1), 0 };
 
 	for (int i = 0; i < n; i++) {
 		for (int k = 0; k < nlabels; k++)
@@ -41,7 +52,7 @@ records(int first, int n, int nlabels, const uint8_t *labels)
 static struct file
 gzip(const struct file *in)
 {
-	struct file out = { malloc(in->n + 1000), 0 };
+	struct file out = { memory(in->n + 1000), 0 };
 	z_stream z = { 0 };
 
 	t_check(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, 0) == Z_OK);
@@ -150,7 +161,7 @@ T_CASE(records_of_a_hundred_classes_have_a_coarse_and_a_fine_one)
 T_CASE(gzip_is_told_from_the_bytes_however_many_records_there_are)
 {
 	enum { MANY = 2500 };
-	uint8_t *labels = malloc(MANY);
+	uint8_t *labels = memory(MANY);
 
 	for (int i = 0; i < MANY; i++)
 		labels[i] = (uint8_t)(i % 10);
@@ -160,7 +171,6 @@ T_CASE(gzip_is_told_from_the_bytes_however_many_records_there_are)
 	for (int i = 0; i < MANY; i++)
 		t_eq_int(d->classes[i], i % 10);
 	data_close(d);
-	free(labels);
 }
 
 /* --- refusals ------------------------------------------------------------- */
@@ -342,14 +352,12 @@ T_CASE(what_unpacks_to_more_than_memory_holds_is_refused)
 	static char a[] = "a.gz";
 	struct spec_data s = { .train = source(10, SPEC_LABEL_FINE) };
 	unsigned long pages;
-	struct file f = { calloc(1, 65536u * 3073), 65536u * 3073 };
+	struct file f = { memory(65536u * 3073), 65536u * 3073 };
 	struct file z = gzip(&f);
 	struct rk_why why = { 0 };
 	struct data_set *t, *v;
 
 	write_file("a.gz", &z);
-	free(f.p);
-	free(z.p);
 	s.train.files[0] = a;
 	s.train.nfiles = 1;
 	FILE *statm = fopen("/proc/self/statm", "r");

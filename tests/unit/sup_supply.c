@@ -82,6 +82,38 @@ T_CASE(a_job_waits_for_its_bytes_while_those_behind_it_run)
 	w_close();
 }
 
+static json_t *
+records_at(const char *prefix)
+{
+	json_t *path = json_array();
+
+	for (int i = 0; i < SPEC_MAX_FILES; i++) {
+		char *uri = xasprintf("%s%d", prefix, i);
+		json_array_append_new(path, json_string(uri));
+		free(uri);
+	}
+	return json_pack("{s:s, s:o}", "type", "cifar", "path", path);
+}
+
+T_CASE(a_job_with_as_many_files_as_can_be_is_given_each)
+{
+	up_begin();
+	json_t *tree = w_job("ok");
+	up_set(tree, "data", json_pack("{s:o, s:o}", "train",
+	    records_at("s3://b/t"), "validation", records_at("s3://b/v")));
+	up_set(tree, "model.checkpoint", json_string("https://h/m"));
+	char *id = w_submit_tree(tree);
+	w_wait(id, JOB_SUCCEEDED);
+	char *log = read_log(id);
+	size_t n = 0;
+	for (const char *at = log; (at = strstr(at, "--file ")) != NULL; at++)
+		n++;
+	t_eq_int(n, 2 * SPEC_MAX_FILES + 1);
+	free(log);
+	free(id);
+	w_close();
+}
+
 T_CASE(it_is_asked_again_without_being_told)
 {
 	up_begin();

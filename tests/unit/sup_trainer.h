@@ -42,7 +42,7 @@ struct fake {
 	struct wire *w;
 	struct ckpt *ckpt;
 	const char *from, *dir, *job, *accept;
-	const char *file[8];            /* ADDRESS=PATH */
+	const char *file[64];           /* ADDRESS=PATH */
 	int nfile;
 	int64_t attempt, step;
 	char parent[CKPT_DIR_MAX];
