@@ -130,6 +130,9 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
  *	HARD_SWISH   y = x min(max(x + 3, 0), 6) / 6 (arXiv 1905.02244)
  *	    dx = 0 up to x = -3, dy (2 x + 3) / 6 from there, dy from x = 3 on
  *
+ *	ELU          y = x [x > 0] + slope (e^x - 1) [x <= 0] (arXiv 1511.07289)
+ *	                                  dx = dy (y > 0 ? 1 : y + slope); slope >= 0
+ *
  * y may be x.  Backward reads `ref`: y, or x where kernel_act_reads_x(); dx may
  * be dy.  Here and below `add` says whether the result is added to what is
  * there or replaces it.  NaN stays NaN.  kernel_act() is for the functions that
@@ -138,11 +141,12 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
 enum kernel_act {
 	KERNEL_NO_ACT, KERNEL_RELU, KERNEL_GELU, KERNEL_SIGMOID, KERNEL_TANH,
 	KERNEL_RELU6, KERNEL_LEAKY_RELU, KERNEL_GELU_TANH, KERNEL_SILU,
-	KERNEL_HARD_SIGMOID, KERNEL_HARD_SWISH
+	KERNEL_HARD_SIGMOID, KERNEL_HARD_SWISH, KERNEL_ELU
 };
+#define KERNEL_ACTS (KERNEL_ELU + 1)     /* how many */
 struct kernel_activation {
 	enum kernel_act act;
-	float slope, offset;            /* of LEAKY_RELU, HARD_SIGMOID */
+	float slope, offset;            /* of LEAKY_RELU, HARD_SIGMOID, ELU */
 };
 bool kernel_act_reads_x(enum kernel_act f);
 void kernel_activate(const struct kernel_activation *f, const float *x,

@@ -27,6 +27,9 @@ function(const struct nn_node *nd)
 	if (nd->op == &nn_op_leaky_relu)
 		return (struct kernel_activation){ .act = KERNEL_LEAKY_RELU,
 			.slope = (float)nd->u->leaky_relu.slope };
+	if (nd->op == &nn_op_elu)
+		return (struct kernel_activation){ .act = KERNEL_ELU,
+			.slope = (float)nd->u->elu.alpha };
 	if (nd->op == &nn_op_hard_sigmoid)
 		return (struct kernel_activation){
 			.act = KERNEL_HARD_SIGMOID,
@@ -69,6 +72,7 @@ ACT(sigmoid, .keeps_y = true);
 ACT(tanh, .keeps_y = true);
 ACT(relu6, .keeps_y = true);
 ACT(leaky_relu, .keeps_y = true);
+ACT(elu, .keeps_y = true);
 ACT(hard_sigmoid, .keeps_y = true);
 ACT(gelu, .keeps_x = 1);
 ACT(silu, .keeps_x = 1);

@@ -70,6 +70,7 @@ def main():
     op("adaptive", F.adaptive_avg_pool2d(a, (3, 4)), x=a)
     for name, f in (("relu6", F.relu6),
                     ("leaky_relu", lambda v: F.leaky_relu(v, 0.125)),
+                    ("elu", lambda v: F.elu(v, 1.5)),
                     ("gelu_tanh", lambda v: F.gelu(v, approximate="tanh")),
                     ("silu", F.silu), ("hard_sigmoid", F.hardsigmoid),
                     ("hard_swish", F.hardswish)):

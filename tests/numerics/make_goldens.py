@@ -106,6 +106,8 @@ for fields in {}, {"approximate": "tanh"}:
     one("gelu", f"{fields.get('approximate', 'erf')}", [16], **fields)
 for slope in 0.01, 0.2:
     one("leaky_relu", f"slope {slope}", [16], slope=slope)
+for alpha in 1.0, 0.4:
+    one("elu", f"alpha {alpha}", [16], alpha=alpha)
 one("hard_sigmoid", "slope 1/6", [16])
 one("hard_sigmoid", "slope 0.2", [16], slope=0.2, offset=0.5)
 one("softmax", "of vectors", [7])

@@ -234,6 +234,11 @@ def leaky_relu(r, l, x):
 
 
 @op
+def elu(r, l, x):
+    return F.elu(x, l.get("alpha", 1.0))
+
+
+@op
 def hard_sigmoid(r, l, x):
     return torch.clamp(x * l.get("slope", 1 / 6) + l.get("offset", 0.5), 0, 1)
 

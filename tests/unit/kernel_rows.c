@@ -106,13 +106,15 @@ check_act_of_both_lengths(struct kernel_activation f)
 
 T_CASE(gradients_of_activations_are_their_slopes)
 {
-	for (int f = KERNEL_NO_ACT; f <= KERNEL_HARD_SWISH; f++)
+	for (int f = KERNEL_NO_ACT; f < KERNEL_ACTS; f++)
 		check_act_of_both_lengths((struct kernel_activation){
 			(enum kernel_act)f, 0.2f, 0.5f });
 	check_act_of_both_lengths((struct kernel_activation){
 		KERNEL_HARD_SIGMOID, 1.0f / 6, 0.5f });
 	check_act_of_both_lengths((struct kernel_activation){
 		KERNEL_LEAKY_RELU, 0, 0 });
+	check_act_of_both_lengths((struct kernel_activation){
+		KERNEL_ELU, 0, 0 });
 }
 
 static float
@@ -136,10 +138,14 @@ T_CASE(activations_by_hand)
 	t_check(act_at(KERNEL_RELU6, 0, 7) == 6);
 	t_check(act_at(KERNEL_RELU6, 0, -7) == 0);
 	t_near(act_at(KERNEL_LEAKY_RELU, 0.01f, -2), -0.02, EPS);
+	t_near(act_at(KERNEL_ELU, 1, -2), -0.8646647167633873, EPS);
+	/* Not the difference of two numbers near 1. */
+	t_near(act_at(KERNEL_ELU, 1, -1e-6f) * 1e6, -0.9999995, EPS);
+	t_check(act_at(KERNEL_ELU, 3, -200) == -3);
 	t_near(act_at(KERNEL_SILU, 0, 1), 0.7310585786300049, EPS);
 	/* PyTorch, gelu(approximate="tanh") */
 	t_near(act_at(KERNEL_GELU_TANH, 0, 1), 0.8411919906082768, EPS);
-	for (int f = KERNEL_RELU; f <= KERNEL_HARD_SWISH; f++)
+	for (int f = KERNEL_RELU; f < KERNEL_ACTS; f++)
 		t_check(isnan(act_at((enum kernel_act)f, 0.2f, NAN)));
 }
 

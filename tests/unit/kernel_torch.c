@@ -122,6 +122,7 @@ T_CASE(activations_have_pytorchs_values)
 		{ { KERNEL_RELU6, 0, 0 }, relu6_y, relu6_dx },
 		{ { KERNEL_LEAKY_RELU, 0.125f, 0 }, leaky_relu_y,
 			leaky_relu_dx },
+		{ { KERNEL_ELU, 1.5f, 0 }, elu_y, elu_dx },
 		{ { KERNEL_GELU_TANH, 0, 0 }, gelu_tanh_y, gelu_tanh_dx },
 		{ { KERNEL_SILU, 0, 0 }, silu_y, silu_dx },
 		{ { KERNEL_HARD_SIGMOID, 1.0f / 6, 0.5f }, hard_sigmoid_y,

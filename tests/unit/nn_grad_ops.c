@@ -47,6 +47,8 @@ function(enum spec_op op, int word)
 		l->u.gelu.approximate = word;
 	if (op == SPEC_OP_leaky_relu)
 		l->u.leaky_relu.slope = 0.3;
+	if (op == SPEC_OP_elu)
+		l->u.elu.alpha = 0.7;
 	if (op == SPEC_OP_hard_sigmoid && word == 1) {
 		l->u.hard_sigmoid.slope = 0.2;
 		l->u.hard_sigmoid.offset = 0.4;
@@ -57,6 +59,7 @@ function(enum spec_op op, int word)
 T_CASE(identity) { function(SPEC_OP_identity, 0); }
 T_CASE(relu6) { function(SPEC_OP_relu6, 0); }
 T_CASE(leaky_relu) { function(SPEC_OP_leaky_relu, 0); }
+T_CASE(elu) { function(SPEC_OP_elu, 0); }
 T_CASE(silu) { function(SPEC_OP_silu, 0); }
 T_CASE(hard_sigmoid) { function(SPEC_OP_hard_sigmoid, 0); }
 T_CASE(hard_sigmoid_of_another_slope) { function(SPEC_OP_hard_sigmoid, 1); }
