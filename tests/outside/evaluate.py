@@ -382,7 +382,7 @@ def _(d):
 def _(d):
     job = synthetic("tok", {"arch": "mlp", "sizes": [16, 2]}, 10)
     job["data"] = {"train": {"type": "synthetic", "tokens": 16, "vocabulary": 50, "classes": 2, "samples": 100}}
-    has(train(d, job, want=3), "wants numbers with a fraction (f32), but its input is of whole numbers (i32)")
+    has(train(d, job, want=3), "wants numbers with a fraction (f32), but input is of whole numbers (i32)")
 
 
 run()
