@@ -70,34 +70,6 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	return RK_OK;
 }
 
-static enum rk_err
-make_loss(struct nn *n, const struct spec_loss *l, struct rk_why *why)
-{
-	static const enum kernel_loss_kind kinds[] = {
-		[SPEC_CROSS_ENTROPY] = KERNEL_CROSS_ENTROPY,
-		[SPEC_MSE] = KERNEL_SQUARES,
-		[SPEC_BINARY_CROSS_ENTROPY] = KERNEL_BINARY,
-		[SPEC_L1] = KERNEL_L1,
-		[SPEC_SMOOTH_L1] = KERNEL_SMOOTH_L1,
-	};
-	const int64_t outputs = nn_outputs(n);
-
-	n->loss = (struct kernel_loss){ .kind = kinds[l->type], .n = outputs,
-		.smoothing = l->label_smoothing, .ignoring = l->ignoring,
-		.ignore = (int32_t)l->ignore_index, .beta = l->beta };
-	if (l->nweights == 0)
-		return RK_OK;
-	if (l->nweights != outputs)
-		return rk_refuse_at(why, "training.loss.class_weights", "has "
-		    "%d numbers, and the network has %lld outputs",
-		    l->nweights, (long long)outputs);
-	n->class_weights = xcalloc((size_t)outputs, sizeof(float));
-	for (int64_t i = 0; i < outputs; i++)
-		n->class_weights[i] = (float)l->class_weights[i];
-	n->loss.weight = n->class_weights;
-	return RK_OK;
-}
-
 /* The programs and how much memory they take; nothing is allocated for values.
  * On failure *np is NULL. */
 static enum rk_err
@@ -115,7 +87,7 @@ make(struct nn **np, const struct nn_want *w, struct rk_why *why)
 		return rc;
 	}
 	n->micro = n->g.micro;
-	rc = make_loss(n, w->loss, why);
+	rc = nn_loss_shape(&n->g, w->loss, why);
 	if (rc != RK_OK) {
 		nn_free(n);
 		return rc;
@@ -207,7 +179,8 @@ wire_up(struct nn *n, struct nn_program *p)
 		in->y = slot_at(p, in->ys);
 		in->dy = slot_at(p, in->dys);
 		in->saved = slot_at(p, in->saved_s);
-		in->scratch = n->scratch;
+		in->scratch = in->nd != NULL ? n->scratch :
+		    (float *)(void *)n->row_scratch;
 	}
 }
 
@@ -290,7 +263,6 @@ nn_free(struct nn *n)
 	kernel_free(n->grad_array, (size_t)n->g.nparam * f);
 	kernel_free(n->buffer_array, (size_t)n->g.nbuffer * f);
 	kernel_free(n->row_scratch, 2 * (size_t)n->micro * sizeof(double));
-	free(n->class_weights);
 	nn_program_fini(&n->train);
 	nn_program_fini(&n->infer);
 	nn_graph_fini(&n->g);

@@ -70,6 +70,10 @@ add_instr(struct strbuf *b, const struct nn_instr *i)
 	const struct nn_graph *g = i->g;
 	const struct nn_node *nd = i->nd;
 
+	if (nd == NULL) {
+		sb_addf(b, "loss x=%d dx=%d\n", i->xs[0], i->dxs[0]);
+		return;
+	}
 	sb_addf(b, "%s %s%s", i->back ? "back" : "do", nd->name,
 	    nd->fused ? " relu" : "");
 	for (int k = 0; k < i->nin; k++) {

@@ -80,20 +80,30 @@ may_share(struct emit *e, int from, int made, enum nn_alias how)
 /* --- forward -------------------------------------------------------------- */
 
 static struct nn_instr *
-add_instr(struct emit *e, const struct nn_node *nd, bool back)
+new_instr(struct emit *e, nn_run *run, const struct nn_node *nd, int nin)
 {
+	const size_t n = (size_t)nin;
 	struct nn_instr *i = &e->p->instrs[e->p->ninstrs++];
 
-	*i = (struct nn_instr){ .run = back ? nd->op->backward :
-		nd->op->forward, .nd = nd, .g = e->g, .back = back,
-		.nin = nd->nin, .ys = -1, .saved_s = -1, .dys = -1 };
-	i->xs = xcalloc((size_t)nd->nin, sizeof(*i->xs));
-	i->dxs = xcalloc((size_t)nd->nin, sizeof(*i->dxs));
-	i->x = xcalloc((size_t)nd->nin, sizeof(*i->x));
-	i->dx = xcalloc((size_t)nd->nin, sizeof(*i->dx));
-	i->add = xcalloc((size_t)nd->nin, sizeof(*i->add));
-	for (int k = 0; k < nd->nin; k++)
+	*i = (struct nn_instr){ .run = run, .nd = nd, .g = e->g, .nin = nin,
+		.ys = -1, .saved_s = -1, .dys = -1 };
+	i->xs = xcalloc(n, sizeof(*i->xs));
+	i->dxs = xcalloc(n, sizeof(*i->dxs));
+	i->x = xcalloc(n, sizeof(*i->x));
+	i->dx = xcalloc(n, sizeof(*i->dx));
+	i->add = xcalloc(n, sizeof(*i->add));
+	for (int k = 0; k < nin; k++)
 		i->xs[k] = i->dxs[k] = -1;
+	return i;
+}
+
+static struct nn_instr *
+add_instr(struct emit *e, const struct nn_node *nd, bool back)
+{
+	struct nn_instr *i = new_instr(e, back ? nd->op->backward :
+	    nd->op->forward, nd, nd->nin);
+
+	i->back = back;
 	return i;
 }
 
@@ -228,6 +238,20 @@ emit_backward(struct emit *e, const struct nn_node *nd)
 	e->time++;
 }
 
+/* It reads the logits, and in TRAIN makes their gradient. */
+static void
+emit_loss(struct emit *e)
+{
+	const int logits = e->g->logits;
+	struct nn_instr *i = new_instr(e, nn_loss_run, NULL, 1);
+
+	reads(e, i->xs[0] = e->p->of_value[logits]);
+	if (e->train)
+		i->dxs[0] = e->p->of_grad[logits] = add_slot(e,
+		    e->g->vals[logits].count, 0);
+	e->time++;
+}
+
 /* --- the whole ------------------------------------------------------------ */
 
 static void
@@ -236,7 +260,7 @@ begin(struct emit *e)
 	struct nn_program *p = e->p;
 	const size_t nodes = (size_t)e->g->nnodes, vals = (size_t)e->g->nvals;
 
-	p->instrs = xcalloc(2 * nodes, sizeof(*p->instrs));
+	p->instrs = xcalloc(2 * nodes + 1, sizeof(*p->instrs));
 	p->of_value = xcalloc(vals, sizeof(*p->of_value));
 	p->of_grad = xcalloc(vals, sizeof(*p->of_grad));
 	e->saved = xcalloc(nodes, sizeof(*e->saved));
@@ -277,16 +301,10 @@ nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
 		if (!g->nodes[i].dead)
 			emit_forward(&e, &g->nodes[i]);
 	p->forward = p->ninstrs;
-	if (train) {
-		/* The loss makes the gradient of the logits. */
-		reads(&e, p->of_value[g->logits]);
-		p->of_grad[g->logits] = add_slot(&e,
-		    g->vals[g->logits].count, 0);
-		e.time++;
-		for (int i = g->nnodes - 1; i >= 0; i--)
-			if (!g->nodes[i].dead)
-				emit_backward(&e, &g->nodes[i]);
-	}
+	emit_loss(&e);
+	for (int i = g->nnodes - 1; train && i >= 0; i--)
+		if (!g->nodes[i].dead)
+			emit_backward(&e, &g->nodes[i]);
 	end(&e);
 	return e.ok;
 }

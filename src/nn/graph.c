@@ -354,6 +354,7 @@ nn_graph_fini(struct nn_graph *g)
 		free(g->outputs[i].name);
 	free_params(g->params, g->nparams);
 	free_params(g->buffers, g->nbuffers);
+	free(g->class_weights);
 	free(g->by_tensor.v);
 	free(g->by_layer.v);
 	free(g->layers);

@@ -85,6 +85,8 @@ struct nn_graph {
 		int value;
 	} outputs[SPEC_MAX_OUTPUTS];
 	int noutputs;
+	struct kernel_loss loss;
+	float *class_weights;           /* of the loss, or NULL */
 	enum spec_init init;
 	int64_t micro;                  /* rows at a time, at most */
 };

@@ -47,6 +47,11 @@ struct nn_op {
 #include "rekindle/ops.def"
 extern const struct nn_op *const nn_ops[SPEC_OP_COUNT];
 
+/* op_loss.c: the loss of a graph whose logits are known, and its instruction. */
+enum rk_err nn_loss_shape(struct nn_graph *g, const struct spec_loss *l,
+    struct rk_why *why) RK_MUSTCHECK;
+nn_run nn_loss_run;
+
 /* Shapes of ops with a window, conv2d and the pools (window.c): fills nd->win
  * but for the channels of the output. */
 struct nn_window {

@@ -8,9 +8,9 @@
  * addition passes on share one, by a rule; and storages into the arena, where
  * two may overlap when their times do not meet.
  *
- * In TRAIN the forward instructions come first, `forward` of them; then the
- * loss, which makes the gradient of the logits at time `forward`; then backward
- * instructions.  INFER has forward ones alone.
+ * The forward instructions come first, `forward` of them; then the loss, which
+ * in TRAIN makes the gradient of the logits; then, in TRAIN alone, backward
+ * instructions.
  */
 #ifndef NN_PROGRAM_H
 #define NN_PROGRAM_H
@@ -23,13 +23,16 @@ struct nn_now {
 	struct nn_step s;
 	bool train;
 	bool accumulate;                /* gradients of parameters are added to */
+	const int32_t *y;               /* of nn_loss(): op_loss.c */
+	const float *t;
+	struct nn_result *result;
 };
 typedef void nn_run(const struct nn_instr *i, const struct nn_now *now);
 
 /* What slots are read and written by an instruction; -1: none. */
 struct nn_instr {
 	nn_run *run;
-	const struct nn_node *nd;
+	const struct nn_node *nd;       /* NULL: the loss */
 	const struct nn_graph *g;
 	bool back;
 	int nin;
@@ -87,8 +90,6 @@ bool nn_plan(struct nn_program *p, bool apart) RK_MUSTCHECK;
 struct nn {
 	struct nn_graph g;
 	struct nn_program train, infer;
-	struct kernel_loss loss;
-	float *class_weights;           /* of the loss, or NULL */
 	int64_t batch, micro;
 	int ninput;
 	int64_t input_d[SPEC_MAX_DIMS];

@@ -18,14 +18,14 @@ poison(const struct nn *n, const struct nn_program *p, int time)
 }
 
 static void
-run(struct nn *n, int from, int to, int time)
+run(struct nn *n, int from, int to)
 {
 	const struct nn_program *p = n->on;
 
 	for (int i = from; i < to; i++) {
 		p->instrs[i].run(&p->instrs[i], &n->now);
 		if (n->poison)
-			poison(n, p, time + i - from);
+			poison(n, p, i);
 	}
 }
 
@@ -55,7 +55,7 @@ nn_forward(struct nn *n, const struct nn_step *s, bool train)
 	n->on = train ? &n->train : &n->infer;
 	n->now = (struct nn_now){ .s = *s, .train = train };
 	n->have_loss = false;
-	run(n, 0, n->on->forward, 0);
+	run(n, 0, n->on->forward);
 }
 
 static float *
@@ -64,40 +64,16 @@ logits(const struct nn *n)
 	return n->on->slots[n->on->of_value[n->g.logits]].p;
 }
 
-bool
-nn_loss_weighs(const struct nn *n)
-{
-	return n->loss.weight != NULL || n->loss.ignoring;
-}
-
-double
-nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows)
-{
-	if (!nn_loss_weighs(n))
-		return (double)rows;
-	return kernel_loss_weight(&n->loss, (size_t)rows, y, NULL);
-}
-
 void
 nn_loss(struct nn *n, const int32_t *y, const float *t, struct nn_result *r)
 {
-	const size_t rows = (size_t)n->now.s.rows;
-	float *z = logits(n), *d = NULL;
+	const int at = n->on->forward;
 
-	if (n->now.train)
-		d = n->on->slots[n->on->of_grad[n->g.logits]].p;
-	struct kernel_loss l = n->loss;
-	l.norm = n->now.s.norm > 0 ? n->now.s.norm : (double)n->now.s.all;
-	*r = (struct nn_result){ .weight = (double)rows };
-	must(l.kind == KERNEL_CROSS_ENTROPY ? y != NULL || t != NULL :
-	    t != NULL);
-	r->loss_sum = kernel_loss(&l, rows, z, t, y, false, d, n->row_scratch,
-	    &r->correct);
-	if (nn_loss_weighs(n) && t == NULL)
-		r->weight = nn_loss_weight(n, y, (int64_t)rows);
+	n->now.y = y;
+	n->now.t = t;
+	n->now.result = r;
+	run(n, at, at + 1);
 	n->have_loss = n->now.train;
-	if (n->poison)
-		poison(n, n->on, n->on->forward);
 }
 
 void
@@ -107,7 +83,7 @@ nn_backward(struct nn *n)
 	n->have_loss = false;
 	n->now.accumulate = !n->fresh;
 	n->fresh = false;
-	run(n, n->on->forward, n->on->ninstrs, n->on->forward + 1);
+	run(n, n->on->forward + 1, n->on->ninstrs);
 }
 
 /* Lazy: see nn_dw(). */

@@ -186,7 +186,8 @@ spoil(struct nn *n)
 static void
 print_graph(const struct graph *r)
 {
-	json_t *layers = spec_layers_json(r->g.layers, r->g.nlayers);
+	json_t *layers = spec_layers_json(r->g.layers, r->g.nlayers,
+	    false);
 	char *text = rkj_text(layers);
 
 	fprintf(stderr, "SEED=%llu N=1 gives it again; batch %lld, micro %lld, "
@@ -370,6 +371,8 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 	t->outputs += r->m.noutputs > 1;
 	for (int i = 0; i < n->train.ninstrs; i++) {
 		const struct nn_instr *in = &n->train.instrs[i];
+		if (in->nd == NULL)
+			continue;       /* the loss */
 		const enum spec_op op = n->g.layers[in->nd -
 		    n->g.nodes].type;
 		(in->back ? t->back : t->ops)[op]++;
