@@ -220,6 +220,9 @@ update(struct run *r)
 	r->at.rate = run_rate(r, r->at.step);
 	optim_step(r->optim, params, nn_grads(r->nn), r->at.step + 1,
 	    r->at.rate, capture ? writer_shadow(r->writer) : NULL);
+	if (r->ema != NULL)
+		optim_ema_step(r->ema, params, nn_buffers(r->nn, &n),
+		    r->at.step + 1, capture ? writer_ema(r->writer) : NULL);
 	const double ns = (double)(mono_ns() - t0);
 	if (capture) {
 		r->due.stall_s = RK_MAX(ns - r->update_ns, 0) * 1e-9;
