@@ -91,6 +91,13 @@ slots_of(const struct spec_optim *s)
 	return n;
 }
 
+/* nn computes no gradients of what is not trained. */
+static bool
+trains(void *ctx, const char *tensor)
+{
+	return spec_trains(ctx, tensor);
+}
+
 static struct nn_want
 want(const struct run *r, uint64_t limit)
 {
@@ -100,6 +107,8 @@ want(const struct run *r, uint64_t limit)
 		.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32,
 		.ndim = r->train->ndim, .batch = r->batch,
 		.micro = s->training.micro_batch_size, .memory_limit = limit,
+		.trains = s->training.ngroups > 0 ? trains : NULL,
+		.ctx = &r->spec->training,
 	};
 
 	memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
@@ -273,7 +282,6 @@ make_optimizer(struct run *r)
 bool
 run_build(struct run *r, const struct run_memory *m)
 {
-	const struct spec *s = r->spec;
 	struct rk_why why = {0};
 
 	if (!fits(r, m))

@@ -273,6 +273,8 @@ T_CASE(what_is_thawed_begins_there_and_goes_on_exactly)
 	    "updates"));
 	t_eq_str(text, "{\"bn.bias\":30}");
 	free(text);
+	/* Another program, which a person asked for: no break. */
+	t_check(json_is_null(json_object_get(v, "inexact")));
 	json_decref(v);
 	/* Its first update is as large as a first update is: adam's is the
 	 * rate itself, 0.01, where no gradient is next to nothing. */
