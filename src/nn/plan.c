@@ -37,6 +37,8 @@ join(struct nn_program *p, int storage, int slot)
 	st->floats = RK_MAX(st->floats, s->floats);
 	must(s->born >= st->first);
 	st->last = RK_MAX(st->last, s->read);
+	if (s->nwrites > 0)
+		st->changed = RK_MAX(st->changed, s->writes[s->nwrites - 1]);
 	st->outside |= s->fixed;
 }
 
@@ -44,22 +46,22 @@ static void
 own_storage(struct nn_program *p, int slot)
 {
 	p->storages[p->nstorages] = (struct nn_storage){
-		.first = p->slots[slot].born, .last = p->slots[slot].read };
+		.first = p->slots[slot].born, .last = p->slots[slot].read,
+		.changed = -1 };
 	join(p, p->nstorages++, slot);
 }
 
-/* Is every change of `changed` from time `from` on behind the last reading of
- * `other`? */
+/* Is no change of m from v's birth on before the last reading of v? */
 static bool
-spares(const struct nn_slot *changed, const struct nn_slot *other, int from)
+spares(const struct nn_slot *m, const struct nn_slot *v)
 {
-	for (int i = 0; i < changed->nwrites; i++)
-		if (changed->writes[i] >= from &&
-		    other->read >= changed->writes[i])
+	for (int i = 0; i < m->nwrites; i++)
+		if (m->writes[i] >= v->born && v->read >= m->writes[i])
 			return false;
 	return true;
 }
 
+/* Of all members together what can be: long chains of views have many. */
 static bool
 may_join(const struct nn_program *p, const struct nn_share *how)
 {
@@ -67,16 +69,18 @@ may_join(const struct nn_program *p, const struct nn_share *how)
 	const struct nn_storage *st =
 	    &p->storages[p->slots[how->from].storage];
 
-	for (int i = 0; i < st->nmembers; i++) {
-		const struct nn_slot *m = &p->slots[st->member[i]];
-		if (how->how == NN_IN_PLACE && (m->fixed ||
-		    m->read > v->born))
+	if (how->how == NN_IN_PLACE && (st->outside || st->last > v->born))
+		return false;
+	/* A slot is changed in the instruction that makes it at the earliest. */
+	if (v->nwrites > 0 && st->last >= v->writes[0])
+		return false;
+	/* What is changed are gradients, and the caller's has none. */
+	must(!st->outside || v->nwrites == 0);
+	if (st->changed < v->born)
+		return true;
+	for (int i = 0; i < st->nmembers; i++)
+		if (!spares(&p->slots[st->member[i]], v))
 			return false;
-		/* What is changed are gradients, and the caller's has none. */
-		must(!m->fixed || v->nwrites == 0);
-		if (!spares(v, m, v->born) || !spares(m, v, v->born))
-			return false;
-	}
 	return true;
 }
 

@@ -63,6 +63,7 @@ struct nn_share {
 struct nn_storage {
 	size_t floats, at;              /* in the arena */
 	int first, last;                /* times */
+	int changed;                    /* the last change of a member; -1 */
 	bool outside;                   /* the input's: not in the arena */
 	int *member, nmembers;          /* slots */
 };
