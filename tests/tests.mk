@@ -98,7 +98,8 @@ check-long: check-deps
 	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT)
 	@BUILD=$(abspath $(B)) T_LIMIT=14400 LONG=1 KILLS=200 ROUNDS=30 \
 	    RK_KILLS=1000 RK_KILL_STRIDE=3 tests/run.sh -j 1 $(LONG_OWN) \
-	    $(addprefix tests/outside/,$(LONG_MANY)) $(abspath $(B))/unit/ckpt_crash
+	    $(addprefix tests/outside/,$(LONG_MANY)) $(abspath $(B))/unit/ckpt_crash \
+	    $(abspath $(B))/unit/nn_random
 	@set -e; for t in $(FUZZ); do \
 	    $(MAKE) --no-print-directory fuzz T=$$t SECONDS=$(SECONDS); done
 

@@ -370,6 +370,34 @@ T_CASE(embedding_tied_to_a_linear_layer)
 	end(&s);
 }
 
+/* By whatever its rows are chosen: the padding row is 0 and its gradient is,
+ * also where gradients are added up. */
+T_CASE(embedding_leaves_its_padding_row_alone)
+{
+	for (int index = 0; index < 3; index++) {
+		struct net s = tokens();
+		table(&s, "e", index, 7)->u.embedding.padding_index = 0;
+		net_linear(&s, 3);
+		net_build(&s, 7);
+		const struct nn_tensor *t = nn_tensor_at(s.nn, 0);
+		t_eq_str(t->name, "e.weight");
+		for (int64_t i = 0; i < t->count; i++)
+			t->grad[i] = NAN;
+		nn_zero_grads(s.nn);
+		double others = 0;
+		for (int step = 0; step < 2; step++) {
+			net_step(&s, 7);
+			for (int i = 0; i < 4; i++)
+				t_check(t->grad[i] == 0 && t->value[i] == 0);
+			for (int64_t i = 4; i < t->count; i++)
+				others += fabsf(t->grad[i]);
+		}
+		/* Of a single row there are no others. */
+		t_check(isfinite(others) && (others > 0) == (index != 2));
+		nn_free(s.nn);
+	}
+}
+
 static void
 attention(double p, bool masked)
 {
