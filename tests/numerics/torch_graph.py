@@ -24,8 +24,8 @@ import tensors
 
 # --- the graph ----------------------------------------------------------------
 
-SMOOTH = {"relu": "silu", "relu6": "silu", "leaky_relu": "silu", "hard_swish": "silu", "hard_sigmoid": "sigmoid",
-          "max_pool2d": "avg_pool2d", "global_max_pool2d": "global_avg_pool2d"}
+SMOOTH = {"relu": "silu", "relu6": "silu", "leaky_relu": "silu", "elu": "silu", "hard_swish": "silu",
+          "hard_sigmoid": "sigmoid", "max_pool2d": "avg_pool2d", "global_max_pool2d": "global_avg_pool2d"}
 
 
 def no_kinks(layers):
@@ -40,7 +40,7 @@ def no_kinks(layers):
         word = SMOOTH.get(layer["type"])
         if word:
             layer["type"] = word
-            for field in "slope", "offset":
+            for field in "slope", "offset", "alpha":
                 layer.pop(field, None)
         out.append(layer)
     return out
