@@ -501,6 +501,8 @@ void kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y);
  *	          a = sqrt(v - c^2) + eps                 c is 0 when not
  *	          b = mu * b + g' / a,  p -= lr * b       with momentum
  *	          p -= lr * g' / a                        without
+ *	LAMB      p -= lr * r, r = m * unbias / (sqrt(v) * root + eps) + decay * p
+ *	          where kernel_lamb() has made m and v those of this step
  *
  * shadow, when not NULL, gets copies of the results: shadow[0] of p, the rest
  * of the slots; `stream` writes them past the caches, for arrays that are
@@ -509,21 +511,33 @@ void kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y);
  */
 enum kernel_rule {
 	KERNEL_SGD, KERNEL_MOMENTUM, KERNEL_NESTEROV, KERNEL_ADAM,
-	KERNEL_RMSPROP
+	KERNEL_RMSPROP, KERNEL_LAMB
 };
 struct kernel_update {
 	enum kernel_rule rule;
 	bool centered, with_momentum;           /* rmsprop */
 	bool stream;
-	float lr, decay, shrink, mu, take, alpha, alpha1, root, eps;
+	float lr, decay, shrink, mu, take, alpha, alpha1, root, eps, unbias;
 };
 void kernel_update(const struct kernel_update *u, size_t n, float *p,
     const float *g, float *const *slot, float *const *shadow);
+
+/* Lamb's moments, m = mu * m + take * g and v = alpha * v + alpha1 * g^2, and
+ * the sums of p^2 and of r^2 (as above) in double, in an order that depends on n
+ * alone. */
+void kernel_lamb(const struct kernel_update *u, size_t n, const float *p,
+    const float *g, float *m, float *v, double sums[2]);
 
 /* The sum of x^2 in double, in an order that depends on n alone: the same bits
  * on every machine. */
 double kernel_sum_squares(const float *x, size_t n);
 void kernel_scale(float *x, size_t n, float by);
+/* To -max..max; NaN stays NaN. */
+void kernel_clamp(float *x, size_t n, float max);
+/* a = keep * a + take * x; exchange a and b.  The two do not overlap. */
+void kernel_average(float *a, const float *x, size_t n, float keep,
+    float take);
+void kernel_swap(float *a, float *b, size_t n);
 
 /* y = x * scale + shift for bytes and for floats; scale and shift are one
  * number, or with _each as many as n. */

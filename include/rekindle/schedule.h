@@ -1,6 +1,7 @@
 /*
  * schedule - the learning rate as a pure function of the step and of the
- * schedule that a run follows.
+ * schedule that a run follows (of which reduce_on_plateau has a part that the
+ * run's evaluations decide).
  *
  * Trainer and daemon share it, so that what the daemon promises of a resume is
  * what the trainer does.  Pure: no files, no clocks; all of it may be called
@@ -10,6 +11,8 @@
  * in steps, f warmup_start_factor, base the peak (learning_rate):
  *
  *   warm-up  t < W:  base * (f + (1 - f) * (t + 1) / W)
+ *     torch            base * (f + (1 - f) * t / W)
+ *     paddle           f * base + (base - f * base) * t / W
  *   then, with u = t - W:
  *   constant    base
  *   step        base * gamma^floor(u / size)
@@ -17,18 +20,51 @@
  *   cosine      min + (base - min) * (1 + cos(pi * min(u, L) / L)) / 2
  *   linear      base * (1 + (end - 1) * min(u, L) / L)
  *   polynomial  min + (base - min) * (1 - min(u, L) / L)^power
+ *   one_cycle   with first = base / div_factor, last = first /
+ *               final_div_factor and its peak at a = pct_start * L - 1:
+ *               u < a:   anneal(first, base, u / a)
+ *               u >= a:  anneal(base, last, (min(u, L - 1) - a) / (L - 1 - a))
+ *               anneal(x, y, z) = y + (x - y) * (1 + cos(pi * z)) / 2,
+ *               linear:  x + (y - x) * z
+ *   reduce_on_plateau   max(base * scale, min); scale below
  *
  * L follows from the training's length where the job does not say it: total -
- * W.  Step and multistep count from the end of the warm-up.
+ * W.  Step and multistep count from the end of the warm-up, and so does all else
+ * that comes behind one: it begins with its own 0.
+ *
+ * Whose they are.  PyTorch's (torch.optim.lr_scheduler) closed forms: StepLR,
+ * MultiStepLR, CosineAnnealingLR (which rises again behind L; ours stays),
+ * LinearLR, PolynomialLR, OneCycleLR in two phases, without its momentum.
+ * `warmup: torch` is LinearLR(start_factor=f, total_iters=W) with the other
+ * schedule behind it by SequentialLR(milestones=[W]); `paddle` is Paddle's
+ * LinearWarmup(other, W, start_lr=f * base, end_lr=base), the same line in another
+ * order of rounding.  In both the other schedule is at its own 0 at step W, as
+ * here; both are one step lower than ours, which is at base in the last step of
+ * the warm-up and never at 0.  PyTorch's default for f is 1/3, ours 0.  Paddle's
+ * OneCycleLR has an absolute end of 1e-4 where PyTorch has first / 1e4: for that
+ * say final_div_factor: base / (div_factor * 1e-4).  Both refuse a step behind
+ * the end; ours goes on with the last rate.
+ *
+ * reduce_on_plateau, as PyTorch's ReduceLROnPlateau with a relative threshold:
+ * scale begins as 1; the evaluation at the end of each epoch gives a
+ * value of checkpoint.keep.metric.  One that is less than best * (1 - threshold)
+ * (mode max: more than best * (1 + threshold)) is the new best, any other is bad.
+ * During a cooldown, whose first epochs follow a reduction, nothing is bad.  When
+ * more than `patience` in a row are bad, scale is multiplied by factor (base *
+ * scale not below min_learning_rate), the count begins again, and a cooldown
+ * begins.  PyTorch leaves out a reduction of less than 1e-8; we have no such
+ * bound.  An evaluation inside the warm-up, one that was cut short and one that
+ * is not at an epoch's end do not count.  With another metric or mode than
+ * before, the best begins anew, and scale stays.
  *
  * A run's schedule.  A run follows the terms of its job from step `from` on:
  *
  *   r(t) = formula(min(t - from, end - 1))
  *
- * where `end` is total, or W + L where that is later; constant, step and
- * multistep have none.  So a run that goes on behind the end of its schedule
- * has the last rate that was trained with, and not the formula's value behind
- * it, which is 0 as a rule.
+ * where `end` is total, or W + L where that is later; constant, step, multistep
+ * and reduce_on_plateau have none.  So a run that goes on behind the end of its
+ * schedule has the last rate that was trained with, and not the formula's value
+ * behind it, which is 0 as a rule.
  *
  * A run that begins has from = 0.  A checkpoint carries the schedule
  * (state.schedule), and a run that goes on from it goes on with that: rates
@@ -48,7 +84,9 @@
  * A learning_rate that is changed becomes the peak of whichever it is; where
  * that is all that has changed, the old schedule goes on with the new peak
  * (and min_learning_rate is cut to it).  Resumes in a row compose, since each
- * begins with the schedule in the checkpoint.
+ * begins with the schedule in the checkpoint.  What reduce_on_plateau has come to
+ * (its scale, best and counts) goes on with keep and stretch, and begins anew
+ * with restart.
  *
  * A checkpoint from before schedules were recorded has none: `stretch` and
  * `restart` need none, and `keep` cannot be had.
@@ -66,6 +104,17 @@ struct schedule_terms {
 	int64_t total;                  /* steps of the training */
 };
 
+/* What reduce_on_plateau has come to; {.scale = 1} in the beginning. */
+#define SCHEDULE_METRIC_MAX 32
+struct schedule_plateau {
+	char metric[SCHEDULE_METRIC_MAX];       /* that `best` is of; "": none */
+	bool mode_max;
+	double best;
+	int64_t bad;                    /* in a row */
+	int64_t cooldown;               /* evaluations that it has yet */
+	double scale;                   /* 0 to 1 */
+};
+
 /* What a run follows. */
 struct schedule {
 	struct schedule_terms said;     /* by the job, when it was decided */
@@ -76,6 +125,7 @@ struct schedule {
 	 * had the run had its length from the beginning, in this too. */
 	int64_t since;
 	enum spec_on_resume by;
+	struct schedule_plateau plateau;        /* if now is reduce_on_plateau */
 };
 
 /* Steps of a training in all; at most 2^53, what JSON can say. */
@@ -104,9 +154,17 @@ void schedule_decide(struct schedule *s, const struct schedule *old,
  * first. */
 double schedule_rate(const struct schedule *s, int64_t step);
 
+/* The evaluation at the end of an epoch, behind `step` steps, gave this value, of
+ * which more (mode_max) or less is better.  True: the rate is lower from here on.
+ * Does nothing for a schedule of another type. */
+bool schedule_judge(struct schedule *s, int64_t step, const char *metric,
+    bool mode_max, double value);
+
 /* As it stands in checkpoint.json: {said: {schedule, learning_rate,
  * steps_per_epoch, total}, now: {...} (left out where it is the same), from,
- * since, by}; a new reference. */
+ * since, by, plateau: {scale, bad, cooldown, metric, mode, best} (of
+ * reduce_on_plateau; the last three from the first evaluation on)}; a new
+ * reference. */
 json_t *schedule_json(const struct schedule *s);
 enum rk_err schedule_parse(const json_t *v, struct schedule *out,
     struct rk_why *why) RK_MUSTCHECK;

@@ -57,10 +57,19 @@
  *	                 class_weights (a list, one a class; none) and
  *	                 ignore_index (a label that counts for nothing; none);
  *	                 smooth_l1 takes beta (1)
- *	training.optimizer   {type: sgd | adam | adamw | rmsprop, ...}; adam;
- *	                 see struct spec_optim
+ *	training.optimizer   {type: sgd | adam | adamw | rmsprop | adagrad |
+ *	                 lamb, ...}; adam; see struct spec_optim
+ *	training.optimizer.no_decay  []: at most 64 patterns (struct
+ *	                 spec_group) of parameters whose weight_decay is 0
+ *	training.parameters  []: at most 64 of {match: *, ...}, what is other
+ *	                 for some parameters; see struct spec_group
  *	training.schedule    see struct spec_schedule; constant
- *	training.gradient_clip_norm  0: off; to 1e9
+ *	training.gradient_clip_norm  0: off; to 1e9: the 2-norm of the whole
+ *	                 gradient is at most this
+ *	training.gradient_clip_value  0: off; to 1e9: no number of the gradient
+ *	                 is further from 0; one of the two at most
+ *	training.ema     none; {decay: 0.9999 (>0 to <1), warmup: false}: see
+ *	                 struct spec_ema
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
  *	training.log_every   50 steps between metric lines of the training loss
  *	training.exact   prefer | require; prefer: an attempt that cannot compute
@@ -100,6 +109,10 @@
  *
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
+ * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
+ * gradient_clip_value, ema, micro_batch_size and schedule.warmup.  At their default they are not in
+ * the normal form, so that it and its digest are what they were.
+ *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
  * mean at submit, latest and best what they are at the job's first start; what is
  * meant stays until the job has begun (sup.h).
@@ -131,6 +144,8 @@
 #define SPEC_MAX_POINTS  64             /* milestones of a schedule */
 #define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
 #define SPEC_MAX_FILES   16             /* of one source */
+#define SPEC_MAX_GROUPS  64             /* of parameters; also patterns */
+#define SPEC_MAX_PATTERN 256            /* bytes of one */
 
 /* --- the model: tables of ops and of architectures ------------------------ */
 
@@ -293,28 +308,81 @@ struct spec_loss {
 };
 bool spec_loss_is_regression(enum spec_loss_type t);
 
-enum spec_optim_type { SPEC_SGD, SPEC_ADAM, SPEC_ADAMW, SPEC_RMSPROP };
-/* Names and defaults are PyTorch's; given alone, a `type` is required.
+enum spec_optim_type {
+	SPEC_SGD, SPEC_ADAM, SPEC_ADAMW, SPEC_RMSPROP, SPEC_ADAGRAD, SPEC_LAMB
+};
+/* Names and defaults are PyTorch's, for lamb Paddle's; given alone, a `type` is
+ * required.  optim.h has the formulas.
  * Field       used by              default (range)                          */
 struct spec_optim {
 	enum spec_optim_type type;
-	double learning_rate;   /* all       sgd none (*), adam(w) 1e-3,
-	                                     rmsprop 1e-2 (>0 to 1e6)         */
-	double weight_decay;    /* all       0, adamw 1e-2 (0 to 1000)        */
+	double learning_rate;   /* all       sgd none (*), adam(w) and lamb 1e-3,
+	                                     rmsprop and adagrad 1e-2
+	                                     (>0 to 1e6)                      */
+	double weight_decay;    /* all       0, adamw and lamb 1e-2 (0 to 1000) */
 	double momentum;        /* sgd, rmsprop  0 (0 to <1)                  */
 	double dampening;       /* sgd       0 (0 to 1)                       */
 	bool nesterov;          /* sgd       false; needs momentum, no dampening */
-	double beta1, beta2;    /* adam(w)   `betas: [0.9, 0.999]` (0 to <1)  */
-	double eps;             /* adam(w), rmsprop  1e-8 (>0 to 1)           */
+	double beta1, beta2;    /* adam(w), lamb  `betas: [0.9, 0.999]`
+	                                     (0 to <1)                        */
+	double eps;             /* all but sgd  1e-8, adagrad 1e-10, lamb 1e-6
+	                                     (>0 to 1)                        */
 	double alpha;           /* rmsprop   0.99 (0 to <1)                   */
 	bool centered;          /* rmsprop   false                            */
+	double lr_decay;        /* adagrad   0 (0 to 1000)                    */
+	double initial_accumulator; /* adagrad  `initial_accumulator_value`
+	                                     0 (0 to 1e6)                     */
 };
 
 /*
- * A schedule is a pure function of the step: optim.h has the formulas.
- * Lengths are in optimiser steps, or in epochs with the `_epochs` field of the
- * same meaning (one of the two; `unit_epochs` then says so and the trainer
- * multiplies by the steps of an epoch).
+ * What is other for the parameters whose names fit a pattern; of several that
+ * fit a name the first counts.  A pattern stands for whole names: '*' for any
+ * text, with dots or empty, '?' for one character.  One that fits no parameter of
+ * the network is refused by the trainer, which knows the names, and so is a
+ * network of which nothing is trained.
+ *
+ * weight_decay here goes before no_decay.  A parameter that is not trained gets
+ * no update and no decay, counts for no norm of the gradient, and its moments
+ * stay; the running statistics of a batch norm are no parameters and go on.
+ * Its updates are counted for itself: one that is trained from a resume on has
+ * the bias corrections of a first step there.
+ */
+struct spec_group {
+	char *match;            /* `match`, the pattern (*, 1 to
+	                           SPEC_MAX_PATTERN bytes)                    */
+	double rate;            /* `learning_rate_scale` 1 (0 to 1000): the rate
+	                           of these is so many times the schedule's   */
+	double decay;           /* `weight_decay` (0 to 1000): if said, in place
+	                           of the optimizer's                         */
+	bool decay_said;
+	bool trainable;         /* `trainable` true                           */
+};
+
+/*
+ * An average of the model over the steps, kept beside it: after each update
+ *
+ *	ema = d * ema + (1 - d) * model
+ *
+ * for parameters and buffers (running statistics) alike; it begins as the model
+ * does.  d is decay, or with warmup min(decay, (1 + t) / (10 + t)) where t updates
+ * have been before.  No bias correction, as in PaddleClas and in timm's
+ * ModelEmaV2; the warm-up is PaddleDetection's.
+ *
+ * With it the average is what the job makes: validation measures it, the best
+ * checkpoint and reduce_on_plateau go by that, and model.safetensors holds it.
+ * optimizer.safetensors then has what is trained, NAME.raw for each tensor NAME.
+ */
+struct spec_ema {
+	double decay;           /* 0: none is kept */
+	bool warmup;
+};
+
+/*
+ * A schedule is a pure function of the step (reduce_on_plateau: and of what was
+ * measured so far): schedule.h has the formulas.  Lengths are in optimiser
+ * steps, or in epochs with the `_epochs` field of the same meaning (one of the
+ * two; `unit_epochs` then says so and the trainer multiplies by the steps of an
+ * epoch).
  *	type             takes
  *	constant
  *	step             step_size | step_size_epochs *, gamma 0.1
@@ -322,12 +390,22 @@ struct spec_optim {
  *	cosine           min_learning_rate 0, length | length_epochs
  *	linear           end_factor 0, length | length_epochs
  *	polynomial       power 1, min_learning_rate 0, length | length_epochs
+ *	one_cycle        pct_start 0.3 (0 to <1), div_factor 25 (1 to 1e9),
+ *	                 final_div_factor 1e4 (1 to 1e12), anneal cos | linear,
+ *	                 length | length_epochs; no warm-up, it has its own
+ *	reduce_on_plateau  factor 0.1 (>0 to <1), patience 10 and cooldown 0, in
+ *	                 epochs, threshold 1e-4 (0 to 1), min_learning_rate 0; by
+ *	                 checkpoint.keep.metric and mode
  *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0,
+ *	                 warmup torch | paddle (unsaid: ours),
  *	                 on_resume keep | stretch | restart
  * length 0: to the end of the training, warm-up not counted.  gamma and power
  * are above 0, the factors 0 to 1, milestones grow strictly, and
  * min_learning_rate is at most the learning rate.  A length or warm-up of 0 is
  * in steps, whatever unit it was given in.
+ *
+ * warmup: whose formula the warm-up has; those of PyTorch and Paddle are one
+ * step lower, and with warmup_start_factor 0 their first step does nothing.
  *
  * on_resume: what becomes of the schedule where a resume has changed it or the
  * length of the training; schedule.h has the three formulas.  Without it, the
@@ -336,8 +414,10 @@ struct spec_optim {
  */
 enum spec_schedule_type {
 	SPEC_S_CONSTANT, SPEC_S_STEP, SPEC_S_MULTISTEP, SPEC_S_COSINE,
-	SPEC_S_LINEAR, SPEC_S_POLYNOMIAL
+	SPEC_S_LINEAR, SPEC_S_POLYNOMIAL, SPEC_S_ONE_CYCLE, SPEC_S_PLATEAU
 };
+enum spec_anneal { SPEC_ANNEAL_COS, SPEC_ANNEAL_LINEAR };
+enum spec_warmup { SPEC_WARMUP_OURS, SPEC_WARMUP_TORCH, SPEC_WARMUP_PADDLE };
 enum spec_on_resume {
 	SPEC_RESUME_UNSAID, SPEC_RESUME_KEEP, SPEC_RESUME_STRETCH,
 	SPEC_RESUME_RESTART
@@ -350,9 +430,14 @@ struct spec_schedule {
 	int nmilestones;
 	int64_t length;
 	double gamma, min_learning_rate, end_factor, power;
+	double pct_start, div_factor, final_div_factor; /* one_cycle */
+	enum spec_anneal anneal;
+	double factor, threshold;                       /* reduce_on_plateau */
+	int64_t patience, cooldown;
 	bool warmup_unit_epochs;
 	int64_t warmup;
 	double warmup_start_factor;
+	enum spec_warmup warmup_by;
 	enum spec_on_resume on_resume;
 };
 
@@ -366,8 +451,13 @@ struct spec_training {
 	uint64_t seed;
 	struct spec_loss loss;
 	struct spec_optim optim;
+	char **no_decay;                /* patterns, of optimizer.no_decay */
+	int nno_decay;
+	struct spec_group *groups;      /* `parameters` */
+	int ngroups;
 	struct spec_schedule schedule;
-	double gradient_clip_norm;
+	double gradient_clip_norm, gradient_clip_value;
+	struct spec_ema ema;
 	double warm_start_lr_scale;
 	int64_t log_every;
 	enum spec_exact exact;
@@ -501,7 +591,8 @@ enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
  * are, with the digest that pins them.  What data.split_seed and data.split are
  * by themselves is left out, so that jobs from before these have their old
- * digests. */
+ * digests.  With reduce_on_plateau checkpoint.keep.metric and mode count as
+ * well. */
 void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 
 /*
@@ -510,9 +601,11 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
  * labels, resources, retries, checkpoint, metadata, what is in data.train and
  * data.validation (paths, label, delimiter, ...: the digest of the content is
  * compared when the job goes on) and, of training, all but
- * batch_size, drop_last, shuffle, seed, loss.type and optimizer.type, and
- * momentum from or to 0 and `centered`: those decide what the stored state
- * means.  RK_EINVAL
+ * batch_size, drop_last, shuffle, seed, loss.type, optimizer.type and its
+ * initial_accumulator_value, and momentum from or to 0, `centered`, and ema
+ * from or to none (its decay and warmup may change): those decide what the
+ * stored state means.  Which parameters are trained, their rates and their decay
+ * (parameters, no_decay) may change.  RK_EINVAL
  * names each that is not and would change.  *changed (may be NULL; a new
  * reference) is {path: [old, new], ...} of what differs, null where the field
  * was not or is no more.
@@ -542,6 +635,18 @@ json_t *spec_record(const struct spec *s);
  * {path: [old, new], ...}. */
 enum rk_err spec_compare(const json_t *record, const struct spec *s,
     json_t **changed, struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * How a parameter of this name is trained: the group that it is of (NULL: of
+ * none), whether it is trained at all, times which rate, with which weight decay.
+ * Pure functions of the job.
+ */
+bool spec_pattern_fits(const char *pattern, const char *name);
+const struct spec_group *spec_group_of(const struct spec_training *t,
+    const char *name);
+bool spec_trains(const struct spec_training *t, const char *name);
+double spec_rate_of(const struct spec_training *t, const char *name);
+double spec_decay_of(const struct spec_training *t, const char *name);
 
 /* Faults for data files and a model file that are not there, are no regular
  * files or may not be read, and for relative paths when `absolute`.  Nothing is
@@ -597,6 +702,8 @@ enum rk_err spec_checkpoint_name_ok(const char *name,
 extern const char *const spec_optim_words[];
 extern const char *const spec_schedule_words[];
 extern const char *const spec_on_resume_words[];        /* [0]: "start" */
+extern const char *const spec_anneal_words[];
+extern const char *const spec_warmup_words[];           /* [0]: "rekindle" */
 extern const char *const spec_exact_words[];
 extern const char *const spec_label_words[];
 

@@ -109,10 +109,10 @@ im2col(const struct kernel_window *v, int64_t gc, const float *x, int64_t r0,
 	for (int64_t i = 0; i < v->k[0]; i++)
 	for (int64_t j = 0; j < v->k[1]; j++) {
 		int64_t from, to, first;
+		const int64_t off = i * dil - v->pad[0];
 		window_span(v, j, &from, &to, &first);
 		for (int64_t oy = r0; oy < r1; oy++, col += v->ow) {
-			int64_t iy = oy * v->stride[0] - v->pad[0] +
-			    i * dil;
+			int64_t iy = oy * v->stride[0] + off;
 			if (iy < 0 || iy >= v->h || from == to) {
 				memset(col, 0, (size_t)v->ow * sizeof(*col));
 				continue;
@@ -136,25 +136,25 @@ static void
 col2im(const struct kernel_window *v, int64_t gc, const float *col, int64_t r0,
     int64_t r1, float *dx)
 {
-	const int64_t dil = window_dilation(v, 0);
+	const int64_t dil = window_dilation(v, 0), ow = v->ow, h = v->h;
+	const int64_t sy = v->stride[0], sx = v->stride[1];
 
 	for (int64_t ch = 0; ch < gc; ch++)
 	for (int64_t i = 0; i < v->k[0]; i++)
 	for (int64_t j = 0; j < v->k[1]; j++) {
 		int64_t from, to, first;
+		const int64_t off = i * dil - v->pad[0];
 		window_span(v, j, &from, &to, &first);
-		for (int64_t oy = r0; oy < r1; oy++, col += v->ow) {
-			int64_t iy = oy * v->stride[0] - v->pad[0] +
-			    i * dil;
-			if (iy < 0 || iy >= v->h || from == to)
+		for (int64_t oy = r0; oy < r1; oy++, col += ow) {
+			const int64_t iy = oy * sy + off;
+			if (iy < 0 || iy >= h || from == to)
 				continue;
-			float *out = dx + (ch * v->h + iy) * v->w + first;
-			if (v->stride[1] == 1)
+			float *out = dx + (ch * h + iy) * v->w + first;
+			if (sx == 1)
 				add_row(out, col + from, to - from);
 			else
 				for (int64_t o = from; o < to; o++)
-					out[(o - from) * v->stride[1]] +=
-					    col[o];
+					out[(o - from) * sx] += col[o];
 		}
 	}
 }

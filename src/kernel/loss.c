@@ -69,19 +69,22 @@ squares_row(const struct losses *s, size_t r)
 	const size_t n = (size_t)s->l->n;
 	const float two = 2 * (1.0f / (float)s->norm) / (float)n;
 	const float *z = s->z + r * n, *t = s->t + r * n;
+	float *d = s->d != NULL ? s->d + r * n : NULL;
 	double sum = 0;
 	size_t at = 0;
 
 	for (size_t j = 0; j < n; j++) {
 		float e = z[j] - t[j];
 		sum += (double)e * e;
-		if (s->d != NULL && s->add)
-			s->d[r * n + j] += two * e;
-		else if (s->d != NULL)
-			s->d[r * n + j] = two * e;
 		if (z[j] > z[at])
 			at = j;
 	}
+	if (d != NULL && s->add)
+		for (size_t j = 0; j < n; j++)
+			d[j] += two * (z[j] - t[j]);
+	else if (d != NULL)
+		for (size_t j = 0; j < n; j++)
+			d[j] = two * (z[j] - t[j]);
 	s->loss[r] = sum / (double)n;
 	s->right[r] = s->y != NULL && (size_t)s->y[r] == at;
 }

@@ -98,6 +98,66 @@ rmsprop_body(const struct kernel_update *u, bool centered, bool momentum,
 	}
 }
 
+/*
+ * Lamb's direction, by the moments of this step:
+ *	r = m * unbias / (sqrt(v) * root + eps) + decay * p
+ */
+#define LAMB_R(m, v, p) \
+	((m) * unbias / (sqrtf(v) * root + eps) + decay * (p))
+
+LOOP
+lamb_body(const struct kernel_update *u, size_t n, float *restrict p,
+    const float *restrict m, const float *restrict v)
+{
+	const float lr = u->lr, decay = u->decay, unbias = u->unbias;
+	const float root = u->root, eps = u->eps;
+
+	for (size_t i = 0; i < n; i++)
+		p[i] -= lr * LAMB_R(m[i], v[i], p[i]);
+}
+
+LOOP
+lamb_moments_body(const struct kernel_update *u, size_t n,
+    const float *restrict g, float *restrict m, float *restrict v)
+{
+	const float mu = u->mu, take = u->take;
+	const float alpha = u->alpha, alpha1 = u->alpha1;
+
+	for (size_t i = 0; i < n; i++) {
+		m[i] = mu * m[i] + take * g[i];
+		v[i] = alpha * v[i] + alpha1 * (g[i] * g[i]);
+	}
+}
+
+/* Sixteen running sums of p^2 and of r^2, then these in order. */
+LOOP
+lamb_sums_body(const struct kernel_update *u, size_t n,
+    const float *restrict p, const float *restrict m, const float *restrict v,
+    double *restrict sums)
+{
+	const float decay = u->decay, unbias = u->unbias;
+	const float root = u->root, eps = u->eps;
+	double pp[16] = { 0 }, rr[16] = { 0 };
+	size_t i = 0;
+
+	for (; i + 16 <= n; i += 16)
+		for (int k = 0; k < 16; k++) {
+			float r = LAMB_R(m[i + k], v[i + k], p[i + k]);
+			pp[k] += (double)p[i + k] * p[i + k];
+			rr[k] += (double)r * r;
+		}
+	for (int k = 0; i < n; i++, k++) {
+		float r = LAMB_R(m[i], v[i], p[i]);
+		pp[k] += (double)p[i] * p[i];
+		rr[k] += (double)r * r;
+	}
+	sums[0] = sums[1] = 0;
+	for (int k = 0; k < 16; k++) {
+		sums[0] += pp[k];
+		sums[1] += rr[k];
+	}
+}
+
 /* All rules over one range; inlined into the two functions below, each of
  * which then holds every loop for its target. */
 LOOP
@@ -128,6 +188,9 @@ range_body(const struct kernel_update *u, size_t n, float *p, const float *g,
 			rmsprop_body(u, false, false, n, p, g, s[0], NULL,
 			    NULL);
 		break;
+	case KERNEL_LAMB:
+		lamb_body(u, n, p, s[0], s[1]);
+		break;
 	}
 }
 
@@ -155,6 +218,7 @@ nslots(const struct kernel_update *u)
 	case KERNEL_NESTEROV:
 		return 1;
 	case KERNEL_ADAM:
+	case KERNEL_LAMB:
 		return 2;
 	case KERNEL_RMSPROP:
 		return 1 + u->centered + u->with_momentum;
@@ -226,6 +290,39 @@ kernel_update(const struct kernel_update *u, size_t n, float *p,
 	kernel_update_as(fast_cpu(), u, n, p, g, slot, shadow);
 }
 
+static void
+lamb_first_plain(const struct kernel_update *u, size_t n, const float *p,
+    const float *g, float *m, float *v, double *sums)
+{
+	lamb_moments_body(u, n, g, m, v);
+	lamb_sums_body(u, n, p, m, v, sums);
+}
+
+FAST static void
+lamb_first_fast(const struct kernel_update *u, size_t n, const float *p,
+    const float *g, float *m, float *v, double *sums)
+{
+	lamb_moments_body(u, n, g, m, v);
+	lamb_sums_body(u, n, p, m, v, sums);
+}
+
+void
+kernel_lamb_as(bool fast, const struct kernel_update *u, size_t n,
+    const float *p, const float *g, float *m, float *v, double sums[2])
+{
+	if (fast)
+		lamb_first_fast(u, n, p, g, m, v, sums);
+	else
+		lamb_first_plain(u, n, p, g, m, v, sums);
+}
+
+void
+kernel_lamb(const struct kernel_update *u, size_t n, const float *p,
+    const float *g, float *m, float *v, double sums[2])
+{
+	kernel_lamb_as(fast_cpu(), u, n, p, g, m, v, sums);
+}
+
 /*
  * Sixteen running sums, then these in order.  The product of two floats is
  * exact in double, so FMA or not makes no difference.
@@ -275,4 +372,29 @@ kernel_scale(float *x, size_t n, float by)
 {
 	for (size_t i = 0; i < n; i++)
 		x[i] *= by;
+}
+
+void
+kernel_clamp(float *x, size_t n, float max)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = x[i] > max ? max : x[i] < -max ? -max : x[i];
+}
+
+void
+kernel_average(float *restrict a, const float *restrict x, size_t n, float keep,
+    float take)
+{
+	for (size_t i = 0; i < n; i++)
+		a[i] = keep * a[i] + take * x[i];
+}
+
+void
+kernel_swap(float *restrict a, float *restrict b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const float x = a[i];
+		a[i] = b[i];
+		b[i] = x;
+	}
 }

@@ -9,5 +9,7 @@
 
 void kernel_update_as(bool fast, const struct kernel_update *u, size_t n,
     float *p, const float *g, float *const *slot, float *const *shadow);
+void kernel_lamb_as(bool fast, const struct kernel_update *u, size_t n,
+    const float *p, const float *g, float *m, float *v, double sums[2]);
 
 #endif

@@ -12,6 +12,27 @@ schedule_in_steps(int64_t n, bool epochs, int64_t steps_per_epoch)
 }
 
 static double
+anneal(enum spec_anneal by, double from, double to, double part)
+{
+	return by == SPEC_ANNEAL_LINEAR ? from + (to - from) * part :
+	    to + (from - to) * (1 + cos(M_PI * part)) / 2;
+}
+
+/* The peak lies at `top`, below 0 where there is no way up. */
+static double
+one_cycle(const struct spec_schedule *s, double base, double u, double length)
+{
+	const double first = base / s->div_factor;
+	const double last = first / s->final_div_factor;
+	const double top = s->pct_start * length - 1;
+
+	if (u < top)
+		return anneal(s->anneal, first, base, u / top);
+	return anneal(s->anneal, base, last,
+	    (RK_MIN(u, length - 1) - top) / (length - 1 - top));
+}
+
+static double
 after_warmup(const struct spec_schedule *s, double base, double u,
     double length, int64_t steps_per_epoch)
 {
@@ -37,6 +58,10 @@ after_warmup(const struct spec_schedule *s, double base, double u,
 		return base * (1 + (s->end_factor - 1) * done);
 	case SPEC_S_POLYNOMIAL:
 		return min + (base - min) * pow(1 - done, s->power);
+	case SPEC_S_ONE_CYCLE:
+		return one_cycle(s, base, u, length);
+	case SPEC_S_PLATEAU:
+		return base;            /* the scale comes on top */
 	}
 	return base;
 }
@@ -59,14 +84,29 @@ schedule_decay(const struct schedule_terms *m)
 	return RK_MAX(n, 1);
 }
 
+static double
+warming(const struct schedule_terms *m, double t, double warm)
+{
+	const double f = m->shape.warmup_start_factor, base = m->peak;
+
+	switch (m->shape.warmup_by) {
+	case SPEC_WARMUP_TORCH:
+		return base * (f + (1 - f) * t / warm);
+	case SPEC_WARMUP_PADDLE:
+		return (base - f * base) * t / warm + f * base;
+	case SPEC_WARMUP_OURS:
+		break;
+	}
+	return base * (f + (1 - f) * (t + 1) / warm);
+}
+
 double
 schedule_lr_at(const struct schedule_terms *m, int64_t step)
 {
-	const double t = (double)step, f = m->shape.warmup_start_factor;
-	const double warm = schedule_warmup(m);
+	const double t = (double)step, warm = schedule_warmup(m);
 
 	if (t < warm)
-		return m->peak * (f + (1 - f) * (t + 1) / warm);
+		return warming(m, t, warm);
 	return after_warmup(&m->shape, m->peak, t - warm, schedule_decay(m),
 	    m->steps_per_epoch);
 }
@@ -75,7 +115,7 @@ bool
 schedule_decays(const struct spec_schedule *s)
 {
 	return s->type == SPEC_S_COSINE || s->type == SPEC_S_LINEAR ||
-	    s->type == SPEC_S_POLYNOMIAL;
+	    s->type == SPEC_S_POLYNOMIAL || s->type == SPEC_S_ONE_CYCLE;
 }
 
 /* The step behind its last one. */
@@ -96,5 +136,12 @@ schedule_rate(const struct schedule *s, int64_t step)
 
 	if ((double)t >= end)
 		t = (int64_t)end - 1;
-	return schedule_lr_at(&s->now, RK_MAX(t, 0));
+	t = RK_MAX(t, 0);
+
+	double rate = schedule_lr_at(&s->now, t);
+	if (s->now.shape.type != SPEC_S_PLATEAU)
+		return rate;
+	rate *= s->plateau.scale;
+	return (double)t < schedule_warmup(&s->now) ? rate :
+	    RK_MAX(rate, s->now.shape.min_learning_rate);
 }

@@ -29,7 +29,7 @@ schedule_terms_of(const struct spec_training *t, int64_t steps_per_epoch)
 void
 schedule_begin(struct schedule *s, const struct schedule_terms *m)
 {
-	*s = (struct schedule){ .said = *m, .now = *m };
+	*s = (struct schedule){ .said = *m, .now = *m, .plateau.scale = 1 };
 }
 
 /* By their normal form: a struct has room between its fields. */
@@ -56,8 +56,10 @@ void
 schedule_decide(struct schedule *s, const struct schedule *old,
     const struct schedule_terms *m, int64_t step, enum spec_on_resume how)
 {
-	struct schedule n = { .said = *m, .now = *m };
+	struct schedule n = { .said = *m, .now = *m, .plateau.scale = 1 };
 
+	if (old != NULL && how != SPEC_RESUME_RESTART)
+		n.plateau = old->plateau;
 	switch (how) {
 	case SPEC_RESUME_KEEP:
 		must(old != NULL);

@@ -5,6 +5,8 @@
 
 #include "rekindle/schedule.h"
 
+static const char *const mode_words[] = { "min", "max", NULL };
+
 /* --- checkpoint.json ------------------------------------------------------ */
 
 static json_t *
@@ -20,6 +22,22 @@ terms_json(const struct schedule_terms *m)
 	return v;
 }
 
+static json_t *
+plateau_json(const struct schedule_plateau *p)
+{
+	json_t *v = json_pack("{s:f, s:I, s:I}", "scale", p->scale,
+	    "bad", (json_int_t)p->bad, "cooldown", (json_int_t)p->cooldown);
+
+	must(v != NULL);
+	if (p->metric[0] == '\0')
+		return v;
+	json_t *of = json_pack("{s:s, s:s, s:f}", "metric", p->metric,
+	    "mode", mode_words[p->mode_max], "best", p->best);
+	must(of != NULL && json_object_update(v, of) == 0);
+	json_decref(of);
+	return v;
+}
+
 json_t *
 schedule_json(const struct schedule *s)
 {
@@ -28,6 +46,9 @@ schedule_json(const struct schedule *s)
 	    "since", (json_int_t)s->since, "by", spec_on_resume_words[s->by]);
 
 	must(v != NULL);
+	if (s->now.shape.type == SPEC_S_PLATEAU)
+		must(json_object_set_new(v, "plateau",
+		    plateau_json(&s->plateau)) == 0);
 	if (!json_equal(said, now))
 		must(json_object_set(v, "now", now) == 0);
 	must(json_object_set_new(v, "said", said) == 0);
@@ -57,6 +78,35 @@ read_terms(struct rkj_obj *in, const char *key, struct schedule_terms *m,
 	free(path);
 }
 
+static void
+read_plateau(struct rkj_obj *in, struct schedule_plateau *p,
+    struct rk_why *why)
+{
+	const json_t *v = rkj_any(in, "plateau");
+	char *metric = NULL;
+	struct rkj_obj o;
+	int mode = 0;
+
+	p->scale = 1;
+	if (v == NULL)
+		return;
+	rkj_open(&o, v, "schedule.plateau", why);
+	rkj_real(&o, "scale", &p->scale, 0, 1, RKJ_REQUIRED);
+	rkj_int(&o, "bad", &p->bad, 0, SCHEDULE_STEPS_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "cooldown", &p->cooldown, 0, SCHEDULE_STEPS_MAX,
+	    RKJ_REQUIRED);
+	if (rkj_str(&o, "metric", &metric, SCHEDULE_METRIC_MAX - 1,
+	    RKJ_OPTIONAL)) {
+		snprintf(p->metric, sizeof(p->metric), "%s", metric);
+		rkj_enum(&o, "mode", &mode, mode_words, RKJ_REQUIRED);
+		rkj_real(&o, "best", &p->best, -HUGE_VAL, HUGE_VAL,
+		    RKJ_REQUIRED);
+	}
+	p->mode_max = mode == 1;
+	free(metric);
+	rkj_close_lenient(&o);
+}
+
 enum rk_err
 schedule_parse(const json_t *v, struct schedule *out, struct rk_why *why)
 {
@@ -75,6 +125,7 @@ schedule_parse(const json_t *v, struct schedule *out, struct rk_why *why)
 	rkj_int(&o, "since", &out->since, 0, SCHEDULE_STEPS_MAX, RKJ_REQUIRED);
 	rkj_enum(&o, "by", &by, spec_on_resume_words, RKJ_REQUIRED);
 	out->by = (enum spec_on_resume)by;
+	read_plateau(&o, &out->plateau, &own);
 	rkj_close_lenient(&o);
 	if (own.n == 0)
 		return RK_OK;
@@ -114,12 +165,15 @@ schedule_look(const struct schedule *s, double scale)
 char *
 schedule_text(const struct schedule *s, double scale)
 {
-	char from[RK_HUMAN], steps[RK_HUMAN];
+	char from[RK_HUMAN], steps[RK_HUMAN], now[RK_HUMAN] = "";
 
-	return xasprintf("%s over %s steps from step %s, peak %g",
+	if (s->now.shape.type == SPEC_S_PLATEAU && s->plateau.scale < 1)
+		snprintf(now, sizeof(now), ", times %.3g so far",
+		    s->plateau.scale);
+	return xasprintf("%s over %s steps from step %s, peak %g%s",
 	    spec_schedule_words[s->now.shape.type],
 	    rk_group_digits(steps, steps_of(s)),
-	    rk_group_digits(from, s->from), scale * s->now.peak);
+	    rk_group_digits(from, s->from), scale * s->now.peak, now);
 }
 
 /* --- what may not have been meant ----------------------------------------- */
@@ -201,6 +255,22 @@ remark_length(const struct remarks *r)
 		    r->scale * schedule_rate(r->s, r->s->from + m->total - 1));
 }
 
+/* The first epoch may set the best; patience + 1 bad ones lower the rate, which
+ * another has to come to use. */
+static void
+remark_patience(const struct remarks *r)
+{
+	const struct schedule_terms *m = &r->s->now;
+	const double epochs = ((double)m->total - schedule_warmup(m)) /
+	    (double)m->steps_per_epoch;
+
+	if (epochs > 0 && epochs <= (double)m->shape.patience + 2)
+		remark(r, "training.schedule.patience: more than %lld bad "
+		    "epochs in a row do not fit into a run of %.3g: the "
+		    "learning rate never drops", (long long)m->shape.patience,
+		    epochs);
+}
+
 void
 schedule_remarks(const struct schedule *s, double scale,
     schedule_remark_fn *fn, void *ctx)
@@ -220,4 +290,6 @@ schedule_remarks(const struct schedule *s, double scale,
 			break;
 	if (schedule_decays(p))
 		remark_length(&r);
+	if (p->type == SPEC_S_PLATEAU)
+		remark_patience(&r);
 }

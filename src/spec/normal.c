@@ -58,8 +58,9 @@ put_reals(json_t *o, const char *key, const double *v, int n)
 }
 
 static json_t *
-json_optim(const struct spec_optim *p)
+json_optim(const struct spec_training *t)
 {
+	const struct spec_optim *p = &t->optim;
 	const double betas[2] = { p->beta1, p->beta2 };
 	json_t *o = json_object();
 
@@ -74,6 +75,7 @@ json_optim(const struct spec_optim *p)
 		break;
 	case SPEC_ADAM:
 	case SPEC_ADAMW:
+	case SPEC_LAMB:
 		put_reals(o, "betas", betas, 2);
 		put_real(o, "eps", p->eps);
 		break;
@@ -83,7 +85,15 @@ json_optim(const struct spec_optim *p)
 		put_real(o, "eps", p->eps);
 		put_bool(o, "centered", p->centered);
 		break;
+	case SPEC_ADAGRAD:
+		put_real(o, "eps", p->eps);
+		put_real(o, "lr_decay", p->lr_decay);
+		put_real(o, "initial_accumulator_value",
+		    p->initial_accumulator);
+		break;
 	}
+	if (t->nno_decay > 0)
+		sp_put(o, "no_decay", sp_json_no_decay(t));
 	return o;
 }
 
@@ -120,12 +130,38 @@ spec_schedule_json(const struct spec_schedule *s)
 		put_real(o, "min_learning_rate", s->min_learning_rate);
 		put_real(o, "power", s->power);
 		break;
+	case SPEC_S_ONE_CYCLE:
+		put_int(o, length, s->length);
+		put_real(o, "pct_start", s->pct_start);
+		put_real(o, "div_factor", s->div_factor);
+		put_real(o, "final_div_factor", s->final_div_factor);
+		put_str(o, "anneal", spec_anneal_words[s->anneal]);
+		break;
+	case SPEC_S_PLATEAU:
+		put_real(o, "factor", s->factor);
+		put_int(o, "patience", s->patience);
+		put_real(o, "threshold", s->threshold);
+		put_int(o, "cooldown", s->cooldown);
+		put_real(o, "min_learning_rate", s->min_learning_rate);
+		break;
 	}
 	put_int(o, s->warmup_unit_epochs ? "warmup_epochs" : "warmup_steps",
 	    s->warmup);
 	put_real(o, "warmup_start_factor", s->warmup_start_factor);
+	if (s->warmup_by != SPEC_WARMUP_OURS)
+		put_str(o, "warmup", spec_warmup_words[s->warmup_by]);
 	if (s->on_resume != SPEC_RESUME_UNSAID)
 		put_str(o, "on_resume", spec_on_resume_words[s->on_resume]);
+	return o;
+}
+
+static json_t *
+json_ema(const struct spec_ema *e)
+{
+	json_t *o = json_object();
+
+	put_real(o, "decay", e->decay);
+	put_bool(o, "warmup", e->warmup);
 	return o;
 }
 
@@ -139,14 +175,21 @@ sp_json_training(const struct spec_training *t)
 		put_int(o, "epochs", t->epochs);
 	put_int(o, "steps", t->steps);
 	put_int(o, "batch_size", t->batch_size);
-	put_int(o, "micro_batch_size", t->micro_batch_size);
+	if (t->micro_batch_size > 0)
+		put_int(o, "micro_batch_size", t->micro_batch_size);
 	put_bool(o, "drop_last", t->drop_last);
 	put_bool(o, "shuffle", t->shuffle);
 	put_int(o, "seed", (int64_t)t->seed);
 	sp_put(o, "loss", sp_json_loss(&t->loss));
-	sp_put(o, "optimizer", json_optim(&t->optim));
+	sp_put(o, "optimizer", json_optim(t));
+	if (t->ngroups > 0)
+		sp_put(o, "parameters", sp_json_groups(t));
 	sp_put(o, "schedule", spec_schedule_json(&t->schedule));
 	put_real(o, "gradient_clip_norm", t->gradient_clip_norm);
+	if (t->gradient_clip_value > 0)
+		put_real(o, "gradient_clip_value", t->gradient_clip_value);
+	if (t->ema.decay > 0)
+		sp_put(o, "ema", json_ema(&t->ema));
 	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
 	sp_put(o, "warm_start", warm);
 	put_int(o, "log_every", t->log_every);
@@ -235,6 +278,17 @@ spec_json(const struct spec *s)
 	return o;
 }
 
+/* By what reduce_on_plateau judges, which decides rates. */
+static json_t *
+json_judge(const struct spec_checkpoint *c)
+{
+	json_t *o = json_object();
+
+	put_str(o, "metric", c->metric);
+	put_str(o, "mode", sp_mode_words[c->mode_max ? 0 : 1]);
+	return o;
+}
+
 void
 spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 {
@@ -246,9 +300,9 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	json_object_del(training, "exact");
-	if (s->training.micro_batch_size == 0)
-		json_object_del(training, "micro_batch_size");
 	sp_put(o, "training", training);
+	if (s->training.schedule.type == SPEC_S_PLATEAU)
+		sp_put(o, "judge", json_judge(&s->checkpoint));
 	if (s->model.checkpoint == NULL && s->data.split_seed == 1)
 		json_object_del(data, "split_seed");
 	if (s->model.checkpoint == NULL && !s->data.stratify)

@@ -5,13 +5,15 @@
 #include "read.h"
 
 const char *const spec_optim_words[] = {
-	"sgd", "adam", "adamw", "rmsprop", NULL
+	"sgd", "adam", "adamw", "rmsprop", "adagrad", "lamb", NULL
 };
 
 enum {
 	O_SGD = 1 << SPEC_SGD, O_ADAM = 1 << SPEC_ADAM,
 	O_ADAMW = 1 << SPEC_ADAMW, O_RMSPROP = 1 << SPEC_RMSPROP,
-	O_ALL = O_SGD | O_ADAM | O_ADAMW | O_RMSPROP
+	O_ADAGRAD = 1 << SPEC_ADAGRAD, O_LAMB = 1 << SPEC_LAMB,
+	O_BETAS = O_ADAM | O_ADAMW | O_LAMB,
+	O_ALL = O_BETAS | O_SGD | O_RMSPROP | O_ADAGRAD
 };
 
 static const struct {
@@ -22,10 +24,12 @@ static const struct {
 	{ "momentum", O_SGD | O_RMSPROP, "sgd and rmsprop" },
 	{ "dampening", O_SGD, "sgd" },
 	{ "nesterov", O_SGD, "sgd" },
-	{ "betas", O_ADAM | O_ADAMW, "adam and adamw" },
-	{ "eps", O_ADAM | O_ADAMW | O_RMSPROP, "adam, adamw and rmsprop" },
+	{ "betas", O_BETAS, "adam, adamw and lamb" },
+	{ "eps", O_ALL & ~O_SGD, "adam, adamw, rmsprop, adagrad and lamb" },
 	{ "alpha", O_RMSPROP, "rmsprop" },
 	{ "centered", O_RMSPROP, "rmsprop" },
+	{ "lr_decay", O_ADAGRAD, "adagrad" },
+	{ "initial_accumulator_value", O_ADAGRAD, "adagrad" },
 };
 
 /* The type, or -1; the names that others use for sgd get their own answer. */
@@ -73,15 +77,22 @@ read_betas(struct spec_optim *p, struct rkj_obj *o)
 static void
 set_defaults(struct spec_optim *p)
 {
-	static const double rate[] = {
-		[SPEC_ADAM] = 1e-3, [SPEC_ADAMW] = 1e-3, [SPEC_RMSPROP] = 1e-2
+	static const struct {
+		double rate, decay, eps;
+	} of[] = {
+		[SPEC_SGD] = { 0, 0, 1e-8 },
+		[SPEC_ADAM] = { 1e-3, 0, 1e-8 },
+		[SPEC_ADAMW] = { 1e-3, 1e-2, 1e-8 },
+		[SPEC_RMSPROP] = { 1e-2, 0, 1e-8 },
+		[SPEC_ADAGRAD] = { 1e-2, 0, 1e-10 },
+		[SPEC_LAMB] = { 1e-3, 1e-2, 1e-6 },
 	};
 
-	p->learning_rate = rate[p->type];
-	p->weight_decay = p->type == SPEC_ADAMW ? 1e-2 : 0;
+	p->learning_rate = of[p->type].rate;
+	p->weight_decay = of[p->type].decay;
+	p->eps = of[p->type].eps;
 	p->beta1 = 0.9;
 	p->beta2 = 0.999;
-	p->eps = 1e-8;
 	p->alpha = 0.99;
 }
 
@@ -97,10 +108,37 @@ check_nesterov(const struct spec_optim *p, struct rkj_obj *o)
 		    p->dampening);
 }
 
+/* Those that some types take. */
+static void
+read_own(struct spec_optim *p, struct rkj_obj *o, unsigned me)
+{
+	static const char fraction[] = "a number from 0 to below 1";
+
+	if (me & (O_SGD | O_RMSPROP))
+		sp_real(o, "momentum", &p->momentum, 0, 1, SP_BELOW, fraction);
+	if (me & O_SGD) {
+		rkj_real(o, "dampening", &p->dampening, 0, 1, RKJ_OPTIONAL);
+		rkj_bool(o, "nesterov", &p->nesterov, RKJ_OPTIONAL);
+	}
+	if (me & O_BETAS)
+		read_betas(p, o);
+	if (me & ~(unsigned)O_SGD)
+		sp_real(o, "eps", &p->eps, 0, 1, SP_ABOVE,
+		    "a number above 0, at most 1");
+	if (me & O_RMSPROP) {
+		sp_real(o, "alpha", &p->alpha, 0, 1, SP_BELOW, fraction);
+		rkj_bool(o, "centered", &p->centered, RKJ_OPTIONAL);
+	}
+	if (me & O_ADAGRAD) {
+		rkj_real(o, "lr_decay", &p->lr_decay, 0, 1000, RKJ_OPTIONAL);
+		rkj_real(o, "initial_accumulator_value",
+		    &p->initial_accumulator, 0, 1e6, RKJ_OPTIONAL);
+	}
+}
+
 void
 sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why)
 {
-	static const char fraction[] = "a number from 0 to below 1";
 	struct sp_obj s;
 	struct rkj_obj *o = &s.o;
 
@@ -119,21 +157,8 @@ sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why)
 	    rkj_any(o, "learning_rate") == NULL)
 		rkj_fault(o, "learning_rate", "is missing: sgd has no default");
 	rkj_real(o, "weight_decay", &p->weight_decay, 0, 1000, RKJ_OPTIONAL);
-	if (me & (O_SGD | O_RMSPROP))
-		sp_real(o, "momentum", &p->momentum, 0, 1, SP_BELOW, fraction);
-	if (me & O_SGD) {
-		rkj_real(o, "dampening", &p->dampening, 0, 1, RKJ_OPTIONAL);
-		rkj_bool(o, "nesterov", &p->nesterov, RKJ_OPTIONAL);
-	}
-	if (me & (O_ADAM | O_ADAMW))
-		read_betas(p, o);
-	if (me & ~(unsigned)O_SGD)
-		sp_real(o, "eps", &p->eps, 0, 1, SP_ABOVE,
-		    "a number above 0, at most 1");
-	if (me & O_RMSPROP) {
-		sp_real(o, "alpha", &p->alpha, 0, 1, SP_BELOW, fraction);
-		rkj_bool(o, "centered", &p->centered, RKJ_OPTIONAL);
-	}
+	rkj_any(o, "no_decay");         /* a list: groups.c */
+	read_own(p, o, me);
 	if (!o->bad && type >= 0)
 		check_nesterov(p, o);
 	sp_close(&s);

@@ -24,6 +24,8 @@ static const struct {
 	{ "training.loss.type", "the metrics so far are of this loss" },
 	{ "training.optimizer.type",
 	    "the checkpoint holds this optimiser's state" },
+	{ "training.optimizer.initial_accumulator_value",
+	    "the sums in the checkpoint began with it" },
 };
 
 /* Fields of which one replaces the other. */
@@ -187,11 +189,14 @@ make_room(json_t *tree, const json_t *overrides)
 	}
 	if (type != NULL && !json_equal(type, json_object_get(old, "type"))) {
 		static const char *const kept[] = {
-			"type", "warmup_steps", "warmup_epochs",
+			"warmup", "warmup_steps", "warmup_epochs",
 			"warmup_start_factor"
 		};
+		const bool warms = strcmp(json_is_string(type) ?
+		    json_string_value(type) : "",
+		    spec_schedule_words[SPEC_S_ONE_CYCLE]) != 0;
 		json_t *fresh = json_object();
-		for (size_t i = 0; i < RK_ARRAY_LEN(kept); i++) {
+		for (size_t i = 0; warms && i < RK_ARRAY_LEN(kept); i++) {
 			json_t *v = json_object_get(old, kept[i]);
 			if (v != NULL)
 				json_object_set(fresh, kept[i], v);
@@ -222,6 +227,15 @@ sp_check_state(const struct spec_optim *a, const struct spec_optim *b,
 		    b->centered ? no_state : lost);
 }
 
+void
+sp_check_ema(bool was, bool is, struct rk_why *why)
+{
+	if (was != is)
+		rk_refuse_at(why, "training.ema", "cannot be %s on a resume: "
+		    "the checkpoint has %s average of the model",
+		    is ? "begun" : "given up", is ? "no" : "an");
+}
+
 static enum rk_err
 parse_merged(const struct spec *base, const json_t *before,
     const json_t *merged, struct spec **sp, json_t **changed,
@@ -239,6 +253,8 @@ parse_merged(const struct spec *base, const json_t *before,
 		if (base->training.optim.type == s->training.optim.type)
 			sp_check_state(&base->training.optim,
 			    &s->training.optim, &own);
+		sp_check_ema(base->training.ema.decay > 0,
+		    s->training.ema.decay > 0, &own);
 	} else {
 		compare(&d, "", before, merged);        /* every fault */
 	}

@@ -106,6 +106,13 @@ static const struct {
 	{ "min_lr", "min_learning_rate", "min_learning_rate" },
 	{ "eta_min", "min_learning_rate", "min_learning_rate" },
 	{ "T_max", "length", "length" },
+	{ "max_lr", "pct_start", "optimizer: {learning_rate: ...}" },
+	{ "anneal_strategy", "anneal", "anneal" },
+	{ "clip_grad_value", "gradient_clip_value", "gradient_clip_value" },
+	{ "no_weight_decay_name", "no_decay", "no_decay" },
+	{ "ema_decay", "ema", "ema: {decay: ...}" },
+	{ "param_groups", "parameters", "parameters: [{match: ...}]" },
+	{ "requires_grad", "trainable", "trainable" },
 	{ "stratify", "split", "split: {stratify: ...}" },
 };
 

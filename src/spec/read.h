@@ -44,6 +44,13 @@ enum rk_err sp_prefix(char **text, struct rk_why *why) RK_MUSTCHECK;
 
 /* Set a field; takes v. */
 void sp_put(json_t *o, const char *key, json_t *v);
+/* groups.c: training.parameters and optimizer.no_decay, which are lists. */
+void sp_read_groups(struct spec_training *t, const json_t *parameters,
+    const json_t *no_decay, struct rk_why *why);
+json_t *sp_json_groups(const struct spec_training *t);
+json_t *sp_json_no_decay(const struct spec_training *t);
+void sp_free_groups(struct spec_training *t);
+
 void sp_free_model(struct spec_model *m);
 void sp_free_data(struct spec_data *d);
 void sp_free_source(struct spec_source *s);
@@ -68,6 +75,8 @@ void sp_compare(const json_t *before, const json_t *after, json_t *changed,
 /* The same for numbers of the optimiser that decide what state there is. */
 void sp_check_state(const struct spec_optim *a, const struct spec_optim *b,
     struct rk_why *why);
+/* And of the average: was there one, and will there be one? */
+void sp_check_ema(bool was, bool is, struct rk_why *why);
 /* record.c: does this stand for a value that was too long? */
 bool sp_is_shortened(const json_t *v);
 

@@ -107,6 +107,21 @@ spec_record(const struct spec *s)
 	return o;
 }
 
+/* Fields that are left out at their default, so that a record without them is
+ * none that does not know them. */
+static bool
+may_be_left_out(const char *key)
+{
+	static const char *const keys[] = { "ema", "gradient_clip_value",
+		"micro_batch_size", "no_decay", "parameters", "warmup" };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
+		if (strcmp(key, keys[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Take out of v what the record does not know. */
 static void
 prune(json_t *v, const json_t *record)
@@ -117,7 +132,7 @@ prune(json_t *v, const json_t *record)
 
 	json_object_foreach_safe(v, next, key, f) {
 		const json_t *r = json_object_get(record, key);
-		if (r == NULL)
+		if (r == NULL && !may_be_left_out(key))
 			json_object_del(v, key);
 		else if (json_is_object(f) && json_is_object(r))
 			prune(f, r);
@@ -128,8 +143,8 @@ enum rk_err
 spec_compare(const json_t *record, const struct spec *s, json_t **changed,
     struct rk_why *why)
 {
-	const json_t *was = json_object_get(json_object_get(record,
-	    "training"), "optimizer");
+	const json_t *training = json_object_get(record, "training");
+	const json_t *was = json_object_get(training, "optimizer");
 	json_t *now = spec_record(s), *all = json_object();
 	struct rk_why own = {0}, bad = {0};
 	struct spec_optim old = {0};
@@ -140,6 +155,8 @@ spec_compare(const json_t *record, const struct spec *s, json_t **changed,
 	if (bad.n == 0 && old.type == s->training.optim.type)
 		sp_check_state(&old, &s->training.optim, &own);
 	rk_why_fini(&bad);
+	sp_check_ema(json_object_get(training, "ema") != NULL,
+	    s->training.ema.decay > 0, &own);
 	json_decref(now);
 	if (changed != NULL)
 		*changed = all;

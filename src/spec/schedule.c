@@ -5,7 +5,12 @@
 #include "read.h"
 
 const char *const spec_schedule_words[] = {
-	"constant", "step", "multistep", "cosine", "linear", "polynomial", NULL
+	"constant", "step", "multistep", "cosine", "linear", "polynomial",
+	"one_cycle", "reduce_on_plateau", NULL
+};
+const char *const spec_anneal_words[] = { "cos", "linear", NULL };
+const char *const spec_warmup_words[] = {
+	"rekindle", "torch", "paddle", NULL
 };
 const char *const spec_on_resume_words[] = {
 	"start", "keep", "stretch", "restart", NULL
@@ -15,7 +20,9 @@ enum {
 	S_STEP = 1 << SPEC_S_STEP, S_MULTISTEP = 1 << SPEC_S_MULTISTEP,
 	S_COSINE = 1 << SPEC_S_COSINE, S_LINEAR = 1 << SPEC_S_LINEAR,
 	S_POLYNOMIAL = 1 << SPEC_S_POLYNOMIAL,
-	S_DECAYS = S_COSINE | S_LINEAR | S_POLYNOMIAL
+	S_ONE_CYCLE = 1 << SPEC_S_ONE_CYCLE, S_PLATEAU = 1 << SPEC_S_PLATEAU,
+	S_DECAYS = S_COSINE | S_LINEAR | S_POLYNOMIAL | S_ONE_CYCLE,
+	S_MIN = S_COSINE | S_POLYNOMIAL | S_PLATEAU
 };
 
 static const struct {
@@ -28,12 +35,21 @@ static const struct {
 	{ "milestones", S_MULTISTEP, "multistep" },
 	{ "milestones_epochs", S_MULTISTEP, "multistep" },
 	{ "gamma", S_STEP | S_MULTISTEP, "step and multistep" },
-	{ "length", S_DECAYS, "cosine, linear and polynomial" },
-	{ "length_epochs", S_DECAYS, "cosine, linear and polynomial" },
-	{ "min_learning_rate", S_COSINE | S_POLYNOMIAL,
-	    "cosine and polynomial" },
+	{ "length", S_DECAYS, "cosine, linear, polynomial and one_cycle" },
+	{ "length_epochs", S_DECAYS,
+	    "cosine, linear, polynomial and one_cycle" },
+	{ "min_learning_rate", S_MIN,
+	    "cosine, polynomial and reduce_on_plateau" },
 	{ "end_factor", S_LINEAR, "linear" },
 	{ "power", S_POLYNOMIAL, "polynomial" },
+	{ "pct_start", S_ONE_CYCLE, "one_cycle" },
+	{ "div_factor", S_ONE_CYCLE, "one_cycle" },
+	{ "final_div_factor", S_ONE_CYCLE, "one_cycle" },
+	{ "anneal", S_ONE_CYCLE, "one_cycle" },
+	{ "factor", S_PLATEAU, "reduce_on_plateau" },
+	{ "patience", S_PLATEAU, "reduce_on_plateau" },
+	{ "threshold", S_PLATEAU, "reduce_on_plateau" },
+	{ "cooldown", S_PLATEAU, "reduce_on_plateau" },
 };
 
 static void
@@ -67,6 +83,30 @@ read_milestones(struct spec_schedule *s, struct rkj_obj *o)
 }
 
 static void
+read_one_cycle(struct spec_schedule *s, struct rkj_obj *o)
+{
+	int word;
+
+	sp_real(o, "pct_start", &s->pct_start, 0, 1, SP_BELOW,
+	    "a number from 0 to below 1");
+	rkj_real(o, "div_factor", &s->div_factor, 1, 1e9, RKJ_OPTIONAL);
+	rkj_real(o, "final_div_factor", &s->final_div_factor, 1, 1e12,
+	    RKJ_OPTIONAL);
+	if (rkj_enum(o, "anneal", &word, spec_anneal_words, RKJ_OPTIONAL))
+		s->anneal = (enum spec_anneal)word;
+}
+
+static void
+read_plateau(struct spec_schedule *s, struct rkj_obj *o)
+{
+	sp_real(o, "factor", &s->factor, 0, 1, SP_ABOVE | SP_BELOW,
+	    "a number above 0 and below 1");
+	rkj_real(o, "threshold", &s->threshold, 0, 1, RKJ_OPTIONAL);
+	rkj_int(o, "patience", &s->patience, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
+	rkj_int(o, "cooldown", &s->cooldown, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
+}
+
+static void
 read_shape(struct spec_schedule *s, struct rkj_obj *o)
 {
 	const unsigned me = 1u << s->type;
@@ -82,7 +122,7 @@ read_shape(struct spec_schedule *s, struct rkj_obj *o)
 	if (me & S_DECAYS)
 		sp_either(o, "length", "length_epochs", &s->length,
 		    &s->unit_epochs, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
-	if (me & (S_COSINE | S_POLYNOMIAL))
+	if (me & S_MIN)
 		rkj_real(o, "min_learning_rate", &s->min_learning_rate, 0,
 		    SP_MAX_RATE, RKJ_OPTIONAL);
 	if (me & S_LINEAR)
@@ -90,6 +130,29 @@ read_shape(struct spec_schedule *s, struct rkj_obj *o)
 	if (me & S_POLYNOMIAL)
 		sp_real(o, "power", &s->power, 0, 100, SP_ABOVE,
 		    "a number above 0, at most 100");
+	if (me & S_ONE_CYCLE)
+		read_one_cycle(s, o);
+	if (me & S_PLATEAU)
+		read_plateau(s, o);
+}
+
+static void
+read_warmup(struct spec_schedule *s, struct rkj_obj *o)
+{
+	const int first = SPEC_WARMUP_TORCH;
+	int k;
+
+	sp_either(o, "warmup_steps", "warmup_epochs", &s->warmup,
+	    &s->warmup_unit_epochs, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
+	rkj_real(o, "warmup_start_factor", &s->warmup_start_factor, 0, 1,
+	    RKJ_OPTIONAL);
+	if (rkj_enum(o, "warmup", &k, spec_warmup_words + first,
+	    RKJ_OPTIONAL))
+		s->warmup_by = (enum spec_warmup)(k + first);
+	if (s->type == SPEC_S_ONE_CYCLE && s->warmup > 0)
+		rkj_fault(o, s->warmup_unit_epochs ? "warmup_epochs" :
+		    "warmup_steps", "is %lld: one_cycle climbs by itself, over "
+		    "pct_start of its length", (long long)s->warmup);
 }
 
 static void
@@ -112,6 +175,12 @@ sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 
 	s->gamma = 0.1;
 	s->power = 1;
+	s->pct_start = 0.3;
+	s->div_factor = 25;
+	s->final_div_factor = 1e4;
+	s->factor = 0.1;
+	s->threshold = 1e-4;
+	s->patience = 10;
 	sp_open_typed(&so, v, "training.schedule", why);
 	bool known = rkj_enum(o, "type", &type, spec_schedule_words,
 	    RKJ_OPTIONAL) || rkj_any(o, "type") == NULL;
@@ -122,10 +191,7 @@ sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 		    schedule_keys[i].of, spec_schedule_words[type]);
 	if (known)
 		read_shape(s, o);
-	sp_either(o, "warmup_steps", "warmup_epochs", &s->warmup,
-	    &s->warmup_unit_epochs, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
-	rkj_real(o, "warmup_start_factor", &s->warmup_start_factor, 0, 1,
-	    RKJ_OPTIONAL);
+	read_warmup(s, o);
 	read_on_resume(s, o);
 	sp_close(&so);
 }

@@ -19,6 +19,34 @@ read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
 	sp_close(&s);
 }
 
+static void
+read_ema(struct spec_ema *e, const json_t *v, struct rk_why *why)
+{
+	struct sp_obj s;
+
+	if (v == NULL)
+		return;
+	e->decay = 0.9999;
+	sp_open(&s, v, "training.ema", why);
+	sp_real(&s.o, "decay", &e->decay, 0, 1, SP_ABOVE | SP_BELOW,
+	    "a number above 0 and below 1");
+	rkj_bool(&s.o, "warmup", &e->warmup, RKJ_OPTIONAL);
+	sp_close(&s);
+}
+
+static void
+read_clipping(struct spec_training *t, struct rkj_obj *o)
+{
+	rkj_real(o, "gradient_clip_norm", &t->gradient_clip_norm, 0, 1e9,
+	    RKJ_OPTIONAL);
+	rkj_real(o, "gradient_clip_value", &t->gradient_clip_value, 0, 1e9,
+	    RKJ_OPTIONAL);
+	if (t->gradient_clip_norm > 0 && t->gradient_clip_value > 0)
+		rkj_fault(o, "gradient_clip_value", "is %g, and "
+		    "gradient_clip_norm is %g: one of them must be 0",
+		    t->gradient_clip_value, t->gradient_clip_norm);
+}
+
 /* How long to train; one of the two must be said. */
 static void
 read_length(struct spec_training *t, struct rkj_obj *o)
@@ -66,13 +94,16 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	rkj_bool(o, "shuffle", &t->shuffle, RKJ_OPTIONAL);
 	rkj_int(o, "seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);
 	t->seed = (uint64_t)seed;
-	rkj_real(o, "gradient_clip_norm", &t->gradient_clip_norm, 0, 1e9,
-	    RKJ_OPTIONAL);
+	read_clipping(t, o);
 	rkj_int(o, "log_every", &t->log_every, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_enum(o, "exact", &exact, spec_exact_words, RKJ_OPTIONAL);
 	t->exact = (enum spec_exact)exact;
 	sp_read_loss(&t->loss, rkj_any(o, "loss"), why);
-	sp_read_optim(&t->optim, rkj_any(o, "optimizer"), why);
+	const json_t *optim = rkj_any(o, "optimizer");
+	sp_read_optim(&t->optim, optim, why);
+	sp_read_groups(t, rkj_any(o, "parameters"), json_object_get(optim,
+	    "no_decay"), why);
+	read_ema(&t->ema, rkj_any(o, "ema"), why);
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
 	read_warm_start(t, rkj_any(o, "warm_start"), why);
 	sp_close(&s);

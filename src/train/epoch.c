@@ -126,13 +126,27 @@ is_new_best(struct run *r)
 	return better;
 }
 
-/* False when the loss is not finite, or there is no time: then *late. */
+/* Exchange the model and its average, if one is kept; twice is as before. */
+static void
+swap_ema(struct run *r)
+{
+	int64_t n;
+
+	if (r->ema != NULL)
+		optim_ema_swap(r->ema, nn_params(r->nn, &n),
+		    nn_buffers(r->nn, &n));
+}
+
+/* False when the loss is not finite, or there is no time: then *late.  What is
+ * measured is what the checkpoint's model is: the average, if there is one. */
 static bool
 score_validation(struct run *r, bool *late)
 {
 	struct tally t;
 
+	swap_ema(r);
 	*late = !evaluate(r, &t);
+	swap_ema(r);
 	if (*late)
 		return false;
 	r->at.valid = run_score(r, &t);
@@ -171,6 +185,10 @@ epoch_end(struct run *r)
 		log_score(r, "validation", &at->valid, 0);
 	if (is_new_best(r) && c->keep_best > 0)
 		r->due.best = true;
+	/* Not at the training's end inside an epoch, which a longer training
+	 * would not have. */
+	if (whole)
+		rate_judge(r);
 	if (whole && c->every_epochs > 0 && at->epoch % c->every_epochs == 0)
 		r->due.schedule = true;
 	return true;

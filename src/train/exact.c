@@ -27,20 +27,31 @@ exact_arithmetic(void)
 /* How a checkpoint's arithmetic is to ours. */
 enum likeness { SAME, CHANGED, UNKNOWN };
 
-/* What a person changed of the network or of the loss makes another program, and
- * no break. */
+/* A field of a job that it need not have. */
+static bool
+is_same_field(const json_t *was, const json_t *is, const char *key)
+{
+	const json_t *a = json_object_get(was, key);
+	const json_t *b = json_object_get(is, key);
+
+	return a == b || json_equal(a, b);
+}
+
+/* What a person changed of the network, of the loss or of what is trained makes
+ * another program, and no break. */
 static bool
 is_same_network(const struct run *r, const struct ckpt_info *i)
 {
 	const json_t *was = json_object_get(i->state, "spec");
 	const json_t *is = r->spec_record;
+	const json_t *before = json_object_get(was, "training");
+	const json_t *now = json_object_get(is, "training");
 
 	if (strcmp(i->spec_digest, r->spec_digest) == 0)
 		return true;
-	return was != NULL && json_equal(json_object_get(was, "model"),
-	    json_object_get(is, "model")) &&
-	    json_equal(json_object_get(json_object_get(was, "training"),
-	    "loss"), json_object_get(json_object_get(is, "training"), "loss"));
+	return was != NULL && is_same_field(was, is, "model") &&
+	    is_same_field(before, now, "loss") &&
+	    is_same_field(before, now, "parameters");
 }
 
 /* The programs, by as much of their digests as people compare. */

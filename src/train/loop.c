@@ -194,6 +194,18 @@ refuse_not_finite(struct run *r)
 	    r->due.dir[0] != '\0' ? r->due.dir : "none");
 }
 
+static void
+clip(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+
+	if (t->gradient_clip_norm > 0)
+		optim_clip(r->optim, nn_grads(r->nn), t->gradient_clip_norm);
+	if (t->gradient_clip_value > 0)
+		optim_clip_value(r->optim, nn_grads(r->nn),
+		    t->gradient_clip_value);
+}
+
 /* The optimiser's update; when a checkpoint is due behind it, the results go
  * into the shadow as well, while they are in registers.  What that costs over
  * an update as usual is training held up. */
@@ -208,6 +220,9 @@ update(struct run *r)
 	r->at.rate = run_rate(r, r->at.step);
 	optim_step(r->optim, params, nn_grads(r->nn), r->at.step + 1,
 	    r->at.rate, capture ? writer_shadow(r->writer) : NULL);
+	if (r->ema != NULL)
+		optim_ema_step(r->ema, params, nn_buffers(r->nn, &n),
+		    r->at.step + 1, capture ? writer_ema(r->writer) : NULL);
 	const double ns = (double)(mono_ns() - t0);
 	if (capture) {
 		r->due.stall_s = RK_MAX(ns - r->update_ns, 0) * 1e-9;
@@ -286,7 +301,6 @@ train_step(struct run *r)
 	const int64_t rows = next_rows(r), t0 = mono_ns();
 	const bool writing = !writer_is_free(r->writer);
 	struct nn_result res;
-	int64_t n;
 
 	for (int64_t i = 0; i < rows; i++)
 		r->which[i] = data_at(r->train, t->seed, r->at.epoch,
@@ -295,9 +309,7 @@ train_step(struct run *r)
 		return false;
 	if (!run_parts(r, rows, &res))
 		return refuse_not_finite(r);
-	nn_params(r->nn, &n);
-	if (t->gradient_clip_norm > 0)
-		optim_clip(nn_grads(r->nn), n, t->gradient_clip_norm);
+	clip(r);
 	update(r);
 	if (rows == r->batch && r->due.captured != r->at.step + 1)
 		count_time(r, writing, (double)(mono_ns() - t0) * 1e-9);

@@ -78,6 +78,24 @@ tell_schedule(struct run *r)
 	schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
 }
 
+void
+rate_judge(struct run *r)
+{
+	const struct spec_checkpoint *c = &r->spec->checkpoint;
+	const double was = run_rate(r, r->at.step);
+	json_t *m = run_metrics(r, true);
+	const json_t *v = json_object_get(m, c->metric);
+
+	if (json_is_number(v) && schedule_judge(&r->schedule, r->at.step,
+	    c->metric, c->mode_max, json_number_value(v)))
+		report_event(&r->rep, "learning_rate", "the learning rate goes "
+		    "from %.3g to %.3g: %s has not been better than %.6g for "
+		    "more than %lld epochs", was, run_rate(r, r->at.step),
+		    c->metric, r->schedule.plateau.best,
+		    (long long)r->schedule.now.shape.patience);
+	json_decref(m);
+}
+
 bool
 rate_go_on(struct run *r, const struct ckpt_info *i, struct rate_change *c)
 {

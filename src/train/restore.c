@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "run.h"
+#include "writer.h"
 
 /* --- the numbers ---------------------------------------------------------- */
 
@@ -80,6 +81,9 @@ state_json(const struct run *r)
 	js_put(o, "data", same_json(r));
 	js_put(o, "last_loss", js_number(r->last_loss));
 	js_put(o, "schedule", schedule_json(&r->schedule));
+	json_t *updates = spans_json(r);
+	if (updates != NULL)
+		js_put(o, "updates", updates);
 	js_put(o, "spec", json_incref(r->spec_record));
 	if (at->scored >= 0)
 		js_put(o, "valid", score_json(&at->valid));
@@ -185,6 +189,7 @@ read_state(struct run *r, const struct ckpt_info *i)
 	const json_t *schedule = rkj_any(&o, "schedule");
 	r->scheduled = schedule != NULL &&
 	    schedule_parse(schedule, &r->schedule, &why) == RK_OK;
+	spans_begin(r, i->state, &why);
 	rkj_close_lenient(&o);
 	bool ok = why.n == 0;
 	if (!ok)
@@ -231,40 +236,63 @@ refuse_more(struct run *r, const char *dir, const struct tensor_set *s,
 	    "give the checkpoint as model.checkpoint", dir, s->n, what, want);
 }
 
+/* The same of the optimizer's file, where a tensor has more than its name. */
+static bool
+take_state(struct run *r, const char *dir, const struct tensor_set *s,
+    const struct nn_tensor *t, const char *what, float *to)
+{
+	char *name = xasprintf("%s.%s", t->name, what);
+	bool ok = take_tensor(r, dir, s, name, t, to);
+
+	free(name);
+	return ok;
+}
+
+/* The model's file has the average where one is kept, else what is trained. */
+static bool
+take_model(struct run *r, const char *dir, const struct tensor_set *model)
+{
+	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
+		float *to = r->ema == NULL ? t->value : t->offset +
+		    (t->is_buffer ? optim_ema_buffers(r->ema) :
+		    optim_ema_params(r->ema));
+		if (!take_tensor(r, dir, model, t->name, t, to))
+			return false;
+	}
+	return refuse_more(r, dir, model, nn_ntensors(r->nn), "model");
+}
+
+static bool
+take_optim(struct run *r, const char *dir, const struct tensor_set *optim)
+{
+	const int slots = optim_slots(r->optim);
+	size_t n = 0;
+
+	if (optim == NULL && (slots > 0 || r->ema != NULL))
+		return run_fail(r, "bad_checkpoint", true, "%s has no state of "
+		    "an optimizer: the job's is another", dir);
+	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
+		for (int s = 0; s < slots && !t->is_buffer; s++, n++) {
+			if (!take_state(r, dir, optim, t,
+			    optim_slot_name(r->optim, s),
+			    optim_slot(r->optim, s) + t->offset))
+				return false;
+		}
+		if (r->ema == NULL)
+			continue;
+		if (!take_state(r, dir, optim, t, WRITER_RAW, t->value))
+			return false;
+		n++;
+	}
+	return refuse_more(r, dir, optim, n, "optimizer");
+}
+
 bool
 run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim)
 {
-	const int slots = optim_slots(r->optim);
-	size_t nparams = 0;
-
-	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
-		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
-		if (!take_tensor(r, i->dir, model, t->name, t, t->value))
-			return false;
-		nparams += !t->is_buffer;
-	}
-	if (!refuse_more(r, i->dir, model, nn_ntensors(r->nn), "model"))
-		return false;
-	if (slots > 0 && optim == NULL)
-		return run_fail(r, "bad_checkpoint", true, "%s has no state of "
-		    "an optimizer: the job's is another", i->dir);
-	for (int s = 0; s < slots; s++) {
-		for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
-			const struct nn_tensor *t = nn_tensor_at(r->nn, k);
-			if (t->is_buffer)
-				continue;
-			char *name = xasprintf("%s.%s", t->name,
-			    optim_slot_name(r->optim, s));
-			bool ok = take_tensor(r, i->dir, optim, name, t,
-			    optim_slot(r->optim, s) + t->offset);
-			free(name);
-			if (!ok)
-				return false;
-		}
-	}
-	if (!refuse_more(r, i->dir, optim, nparams * (size_t)slots,
-	    "optimizer"))
-		return false;
-	return read_state(r, i);
+	return take_model(r, i->dir, model) && take_optim(r, i->dir, optim) &&
+	    read_state(r, i);
 }

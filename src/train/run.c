@@ -175,7 +175,7 @@ start_writer(struct run *r)
 
 	json_decref(record);
 	enum rk_err rc = writer_new(&r->writer, r->ckpt, r->nn, r->optim,
-	    &r->spec->checkpoint, r->rep.metrics_fd,
+	    r->ema, &r->spec->checkpoint, r->rep.metrics_fd,
 	    rule == DATA_SPLIT_CONTENT || rule == DATA_SPLIT_STRATIFIED ?
 	    text : NULL);
 	free(text);
@@ -255,6 +255,8 @@ close_run(struct run *r)
 	ckpt_close(&r->ckpt);
 	nn_free(r->nn);
 	optim_free(r->optim);
+	optim_ema_free(r->ema);
+	free(r->updates);
 	data_close(r->train);
 	data_close(r->valid);
 	tensor_set_free(r->warm);

@@ -10,6 +10,7 @@
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
  *	rate.c     the learning rate: its schedule, and what is said of it
+ *	spans.c    which parameters are trained, at which rate, with what decay
  *	alone.c    an edited job and an old checkpoint, without a daemon
  *	held_out.c, held_out_run.c  what is validated on, and who was trained
  *	           on it before
@@ -114,6 +115,9 @@ struct run {
 	struct held_out_model warm_model;       /* ... and what it tells */
 	struct nn *nn;
 	struct optim *optim;
+	struct optim_ema *ema;          /* NULL: none is kept */
+	int64_t *updates;               /* spans.c: of each tensor ... */
+	int64_t updates_at;             /* ... when this step had been made */
 	struct ckpt *ckpt;
 	struct writer *writer;
 
@@ -234,6 +238,20 @@ bool rate_go_on(struct run *r, const struct ckpt_info *i,
     struct rate_change *c);
 void rate_tell(struct run *r, const struct ckpt_info *i,
     const struct rate_change *c);
+
+/* An epoch has been scored, which may lower the rate. */
+void rate_judge(struct run *r);
+
+/*
+ * spans.c.  The network's parameters into spans of the optimiser, by the job's
+ * patterns; a pattern that fits none is refused, and a job that trains none.
+ * spans_begin: of a run that begins, and of one that goes on (state: that of its
+ * checkpoint, which has been restored; faults in why); the optimiser counts from
+ * there.  spans_json: what the state of a checkpoint has of it, or NULL.
+ */
+bool spans_check(struct run *r);
+void spans_begin(struct run *r, const json_t *state, struct rk_why *why);
+json_t *spans_json(const struct run *r);
 
 /* alone.c: may an edited job go on from i, from which it was restored or not?
  * Without a daemon, which would have asked before. */

@@ -91,6 +91,13 @@ slots_of(const struct spec_optim *s)
 	return n;
 }
 
+/* nn computes no gradients of what is not trained. */
+static bool
+trains(void *ctx, const char *tensor)
+{
+	return spec_trains(ctx, tensor);
+}
+
 static struct nn_want
 want(const struct run *r, uint64_t limit)
 {
@@ -100,6 +107,8 @@ want(const struct run *r, uint64_t limit)
 		.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32,
 		.ndim = r->train->ndim, .batch = r->batch,
 		.micro = s->training.micro_batch_size, .memory_limit = limit,
+		.trains = s->training.ngroups > 0 ? trains : NULL,
+		.ctx = &r->spec->training,
 	};
 
 	memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
@@ -111,6 +120,7 @@ estimate(struct run *r, struct run_memory *m)
 {
 	const struct spec *s = r->spec;
 	const int slots = slots_of(&s->training.optim);
+	const bool ema = s->training.ema.decay > 0;
 	struct rk_why why = {0};
 	struct nn_sizes sizes;
 	struct nn *nn;
@@ -128,9 +138,9 @@ estimate(struct run *r, struct run_memory *m)
 	nn_free(nn);
 	m->network = sizes.total_bytes;
 	m->parameters = sizes.parameters;
-	m->optimizer = (uint64_t)m->parameters * (unsigned)slots *
+	m->optimizer = (uint64_t)m->parameters * (unsigned)(slots + ema) *
 	    sizeof(float);
-	m->copy = writer_shadow_bytes(m->parameters, 0, slots);
+	m->copy = writer_shadow_bytes(m->parameters, 0, slots, ema);
 	m->checkpoint = m->copy;
 	m->data = data_bytes(r->train) + data_bytes(r->valid);
 	m->total = m->network + m->optimizer + m->copy + m->data;
@@ -254,10 +264,24 @@ make_batch(struct run *r)
 	    "the system has no memory for the targets of a batch");
 }
 
+static bool
+make_optimizer(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	int64_t nparams, nbuffers;
+
+	nn_params(r->nn, &nparams);
+	nn_buffers(r->nn, &nbuffers);
+	enum rk_err rc = optim_new(&r->optim, &t->optim, nparams);
+	if (rc == RK_OK && t->ema.decay > 0)
+		rc = optim_ema_new(&r->ema, &t->ema, nparams, nbuffers);
+	return rc == RK_OK || run_fail(r, "no_memory", false, "the system has "
+	    "no memory for the optimizer's state");
+}
+
 bool
 run_build(struct run *r, const struct run_memory *m)
 {
-	const struct spec *s = r->spec;
 	struct rk_why why = {0};
 
 	if (!fits(r, m))
@@ -271,8 +295,5 @@ run_build(struct run *r, const struct run_memory *m)
 	if (rc != RK_OK || !check_labels(r) || !check_tokens(r))
 		return false;
 	nn_digest(r->nn, r->program);
-	if (optim_new(&r->optim, &s->training.optim, m->parameters) != RK_OK)
-		return run_fail(r, "no_memory", false, "the system has no "
-		    "memory for the optimizer's state");
-	return make_batch(r);
+	return make_optimizer(r) && spans_check(r) && make_batch(r);
 }

@@ -163,6 +163,17 @@ may_be_absent(const struct start *s, const struct run *r)
 	    (strcmp(s->selector, "best") == 0 && r->o->from == NULL);
 }
 
+/* The average begins as the model that the run begins with. */
+static void
+begin_ema(struct run *r)
+{
+	int64_t n;
+
+	if (r->ema != NULL)
+		optim_ema_begin(r->ema, nn_params(r->nn, &n),
+		    nn_buffers(r->nn, &n));
+}
+
 /* From nothing of our own.  Older checkpoints in the folder are another
  * branch's. */
 static bool
@@ -178,12 +189,18 @@ begin_anew(struct run *r)
 	r->due.taken = -1;
 	alone_known_forget(r);
 	rate_begin(r);
-	if (warm_wanted(r))
-		return warm_start(r);
-	held_out_tell(r);
-	nn_init(r->nn, r->spec->training.seed);
-	report_event(&r->rep, "cold_start", "starts cold, from the values of "
-	    "seed %llu", (unsigned long long)r->spec->training.seed);
+	spans_begin(r, NULL, NULL);
+	if (warm_wanted(r)) {
+		if (!warm_start(r))
+			return false;
+	} else {
+		held_out_tell(r);
+		nn_init(r->nn, r->spec->training.seed);
+		report_event(&r->rep, "cold_start", "starts cold, from the "
+		    "values of seed %llu",
+		    (unsigned long long)r->spec->training.seed);
+	}
+	begin_ema(r);
 	return true;
 }
 

@@ -38,6 +38,7 @@ struct writer {
 	int metrics_fd;
 	struct nn *nn;
 	struct optim *optim;
+	struct optim_ema *average;      /* or NULL */
 
 	void *map;
 	size_t map_bytes;
@@ -45,6 +46,7 @@ struct writer {
 	int nslots;
 	float *shadow[MAX_SHADOWS];     /* parameters, then slots */
 	float *buffers;
+	float *ema;                     /* parameters, then buffers; or NULL */
 	struct tensor_set *model_set, *optim_set;
 	struct writer_result job;
 };
@@ -56,17 +58,20 @@ page_up(size_t n)
 }
 
 uint64_t
-writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots)
+writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots, bool ema)
 {
-	return page_up((size_t)(nparams + nbuffers) * sizeof(float)) +
-	    page_up((size_t)nparams * (size_t)nslots * sizeof(float));
+	const size_t model = (size_t)(nparams + nbuffers) * sizeof(float);
+	const size_t slots = (size_t)nparams * (size_t)nslots * sizeof(float);
+
+	return page_up(model) + page_up(slots + (ema ? model : 0));
 }
 
 /* --- the shadow ----------------------------------------------------------- */
 
 /*
- * Parameters and buffers back to back from one page's start, slots from
- * another's: each file's data lie as one piece in memory.
+ * What the model's file has, parameters and buffers, back to back from one page's
+ * start, slots from another's and behind them what is trained, if the model's file
+ * has its average: each file's data lie as one piece in memory.
  */
 static enum rk_err
 map_shadow(struct writer *w)
@@ -75,7 +80,7 @@ map_shadow(struct writer *w)
 	    sizeof(float));
 
 	w->map_bytes = (size_t)writer_shadow_bytes(w->nparams, w->nbuffers,
-	    w->nslots);
+	    w->nslots, w->average != NULL);
 	if (w->map_bytes == 0)
 		return RK_OK;
 	w->map = mmap(NULL, w->map_bytes, PROT_READ | PROT_WRITE,
@@ -86,11 +91,14 @@ map_shadow(struct writer *w)
 	}
 	if (w->map_bytes >= HUGE_FROM)
 		(void)!madvise(w->map, w->map_bytes, MADV_HUGEPAGE);
-	w->shadow[0] = w->map;
-	w->buffers = w->shadow[0] + w->nparams;
+	float *first = w->map;
 	float *slots = (float *)((char *)w->map + model);
+	float *behind = slots + (int64_t)w->nslots * w->nparams;
 	for (int k = 0; k < w->nslots; k++)
 		w->shadow[k + 1] = slots + (int64_t)k * w->nparams;
+	w->ema = w->average != NULL ? first : NULL;
+	w->shadow[0] = w->average != NULL ? behind : first;
+	w->buffers = w->shadow[0] + w->nparams;
 	return RK_OK;
 }
 
@@ -102,35 +110,41 @@ add_tensor(struct tensor_set *s, const char *name, const struct nn_tensor *t,
 	    RK_OK);
 }
 
-/* The sets that ckpt_save() writes: by the network's names, the optimiser's
- * with the slot's name behind. */
+/* All tensors of the network out of parameters and buffers that lie so (buffers
+ * NULL: no buffers); what: behind each name, NULL for nothing. */
+static void
+add_all(const struct writer *w, struct tensor_set *s, const char *what,
+    const float *params, const float *buffers)
+{
+	for (size_t i = 0; i < nn_ntensors(w->nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
+		const float *base = t->is_buffer ? buffers : params;
+		if (base == NULL)
+			continue;
+		char *name = what == NULL ? xstrdup(t->name) :
+		    xasprintf("%s.%s", t->name, what);
+		add_tensor(s, name, t, base + t->offset);
+		free(name);
+	}
+}
+
+/* The sets that ckpt_save() writes: see writer.h. */
 static void
 describe_shadow(struct writer *w)
 {
-	const size_t n = nn_ntensors(w->nn);
+	const float *model = w->ema != NULL ? w->ema : w->shadow[0];
 
 	w->model_set = tensor_set_new();
-	for (size_t i = 0; i < n; i++) {
-		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
-		add_tensor(w->model_set, t->name, t, t->offset +
-		    (t->is_buffer ? w->buffers : w->shadow[0]));
-	}
+	add_all(w, w->model_set, NULL, model, model + w->nparams);
 	must(tensor_set_seal(w->model_set, NULL) == RK_OK);
-	if (w->nslots == 0)
+	if (w->nslots == 0 && w->ema == NULL)
 		return;
 	w->optim_set = tensor_set_new();
-	for (int k = 0; k < w->nslots; k++) {
-		for (size_t i = 0; i < n; i++) {
-			const struct nn_tensor *t = nn_tensor_at(w->nn, i);
-			if (t->is_buffer)
-				continue;
-			char *name = xasprintf("%s.%s", t->name,
-			    optim_slot_name(w->optim, k));
-			add_tensor(w->optim_set, name, t,
-			    w->shadow[k + 1] + t->offset);
-			free(name);
-		}
-	}
+	for (int k = 0; k < w->nslots; k++)
+		add_all(w, w->optim_set, optim_slot_name(w->optim, k),
+		    w->shadow[k + 1], NULL);
+	if (w->ema != NULL)
+		add_all(w, w->optim_set, WRITER_RAW, w->shadow[0], w->buffers);
 	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
 }
 
@@ -151,6 +165,13 @@ writer_shadow(struct writer *w)
 {
 	must_be(w, WRITER_TAG);
 	return w->shadow;
+}
+
+float *
+writer_ema(struct writer *w)
+{
+	must_be(w, WRITER_TAG);
+	return w->ema;
 }
 
 struct copy {
@@ -186,6 +207,9 @@ writer_copy(struct writer *w)
 	copy_all(w->shadow[0], nn_params(w->nn, &n), w->nparams);
 	for (int k = 0; k < w->nslots; k++)
 		copy_all(w->shadow[k + 1], optim_slot(w->optim, k), w->nparams);
+	if (w->ema != NULL)
+		copy_all(w->ema, optim_ema_params(w->average),
+		    w->nparams + w->nbuffers);
 }
 
 /* --- the thread ----------------------------------------------------------- */
@@ -223,7 +247,8 @@ write_one(struct writer *w)
 	const int64_t t0 = mono_ns();
 
 	j->deleted = 0;
-	j->not_finite = !all_finite(w->shadow[0], w->nparams + w->nbuffers);
+	j->not_finite = !all_finite(w->shadow[0], w->nparams + w->nbuffers) ||
+	    (w->ema != NULL && !all_finite(w->ema, w->nparams + w->nbuffers));
 	if (j->not_finite) {
 		j->rc = RK_EINVAL;
 		return;
@@ -311,7 +336,8 @@ dispose(struct writer *w)
 
 enum rk_err
 writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
-    const struct spec_checkpoint *keep, int metrics_fd, const char *split)
+    struct optim_ema *ema, const struct spec_checkpoint *keep, int metrics_fd,
+    const char *split)
 {
 	struct writer *w = xcalloc(1, sizeof(*w));
 
@@ -321,6 +347,7 @@ writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
 	w->metrics_fd = metrics_fd;
 	w->nn = n;
 	w->optim = o;
+	w->average = ema;
 	nn_params(n, &w->nparams);
 	nn_buffers(n, &w->nbuffers);
 	w->nslots = optim_slots(o);

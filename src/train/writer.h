@@ -29,23 +29,37 @@ struct writer_result {
 	int deleted;            /* by retention */
 };
 
-/* Starts the thread.  metrics_fd (-1: none) is synced before each commit, so
- * that metrics are at least as durable as what they describe.  split (NULL:
- * none) goes into the model's metadata: see held_out.h.  RK_ENOMEM. */
+/*
+ * What the files have: model.safetensors the network's tensors, NAME, or with an
+ * average their averages, as validation measured them; optimizer.safetensors
+ * NAME.SLOT for every parameter, and with an average NAME.raw for every tensor,
+ * what is trained.
+ */
+#define WRITER_RAW "raw"
+
+/* Starts the thread.  ema: the average, or NULL.  metrics_fd (-1: none) is
+ * synced before each commit, so that metrics are at least as durable as what they
+ * describe.  split (NULL: none) goes into the model's metadata: see held_out.h.
+ * RK_ENOMEM. */
 enum rk_err writer_new(struct writer **wp, struct ckpt *c, struct nn *n,
-    struct optim *o, const struct spec_checkpoint *keep, int metrics_fd,
-    const char *split) RK_MUSTCHECK;
+    struct optim *o, struct optim_ema *ema,
+    const struct spec_checkpoint *keep, int metrics_fd, const char *split)
+    RK_MUSTCHECK;
 /* Waits for a write under way.  NULL is fine. */
 void writer_stop(struct writer **wp);
 
 /* Bytes of the shadow, and of a checkpoint on disk, for so many parameters,
- * buffer elements and slots. */
-uint64_t writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots);
+ * buffer elements and slots, with or without an average. */
+uint64_t writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots,
+    bool ema);
 
 bool writer_is_free(struct writer *w);
 /* Where optim_step() puts copies of parameters and slots. */
 float *const *writer_shadow(struct writer *w);
-/* Copy parameters and slots, on all threads; buffers go with submit. */
+/* Where optim_ema_step() puts a copy. */
+float *writer_ema(struct writer *w);
+/* Copy parameters, slots and the average, on all threads; buffers go with
+ * submit. */
 void writer_copy(struct writer *w);
 
 /* Buffers are copied here.  Takes what info owns.  name: "" for none. */

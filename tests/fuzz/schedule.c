@@ -47,6 +47,10 @@ check(const struct schedule *s)
 	schedule_remarks(s, 0.2, count, &remarks);
 	must(remarks <= 2);
 	free(schedule_text(s, 0.2));
+	again = *s;
+	for (int64_t k = 1; k < 40; k++)
+		schedule_judge(&again, k * 50, "loss", k > 20, (double)(k % 7));
+	check_rates(&again);
 	for (int how = 0; how <= SPEC_RESUME_RESTART; how++) {
 		schedule_decide(&again, s, &m, 20, (enum spec_on_resume)how);
 		check_rates(&again);

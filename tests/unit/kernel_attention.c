@@ -182,4 +182,38 @@ T_CASE(a_part_of_a_batch_drops_what_the_whole_drops)
 	both_free(&Q);
 }
 
+/* Threads that work at the same time have scratch of their own. */
+T_CASE(heads_at_the_same_time_are_apart)
+{
+	enum { MANY = 6, LONG = 48, WIDE = 32, ALL = MANY * LONG * WIDE };
+	struct kernel_attention a = { .T = LONG, .D = WIDE, .heads = 4,
+		.drop = &DROP };
+	struct both q = both(ALL, 1), y = both(ALL, 2), d = both(3 * ALL, 3);
+	float *first = xcalloc(4 * ALL, sizeof(*first));
+	float *p = xcalloc(MANY * 4 * LONG * LONG, sizeof(*p));
+
+	DROP = (struct kernel_drop){ .p = 0.4f, .seed = 3, .a = 4, .b = 5 };
+	for (int round = 0; round < 20; round++) {
+		t_check(kernel_init(1 + round % 4) == RK_OK);
+		float *s = xcalloc(kernel_attention_scratch(&a), sizeof(*s));
+		kernel_attention(&a, MANY, q.f, q.f, q.f, NULL, p, y.f, s);
+		kernel_attention_back(&a, MANY, q.f, q.f, q.f, p, y.f, false,
+		    d.f, false, d.f + ALL, false, d.f + 2 * ALL, s);
+		free(s);
+		kernel_fini();
+		if (round == 0) {
+			memcpy(first, y.f, ALL * sizeof(float));
+			memcpy(first + ALL, d.f, 3 * ALL * sizeof(float));
+		}
+		t_check(memcmp(first, y.f, ALL * sizeof(float)) == 0);
+		t_check(memcmp(first + ALL, d.f, 3 * ALL * sizeof(float)) ==
+		    0);
+	}
+	free(first);
+	free(p);
+	both_free(&q);
+	both_free(&y);
+	both_free(&d);
+}
+
 T_MAIN

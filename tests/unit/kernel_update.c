@@ -25,6 +25,8 @@ static const struct kernel_update rules[] = {
 	  .eps = 1e-8f, .mu = 0.9f, .with_momentum = true },
 	{ .rule = KERNEL_RMSPROP, .lr = 0.1f, .alpha = 0.9f, .alpha1 = 0.1f,
 	  .eps = 1e-8f, .mu = 0.9f, .centered = true, .with_momentum = true },
+	{ .rule = KERNEL_LAMB, .lr = 0.1f, .decay = 0.01f, .root = 3,
+	  .unbias = 2, .eps = 1e-6f },
 };
 
 /* p, g and three slots, the squares not negative, c^2 below v. */
@@ -111,6 +113,39 @@ T_CASE(a_shadow_is_a_copy_streamed_or_not_aligned_or_not)
 				t_check(memcmp(shadow[2], a->s[1],
 				    sizeof(a->p)) == 0);
 			kernel_free(m, (4 * N + 8) * sizeof(*m));
+			free(a);
+			free(b);
+		}
+}
+
+T_CASE(lambs_moments_and_norms_are_the_formulas)
+{
+	const struct kernel_update u = { .rule = KERNEL_LAMB, .decay = 0.01f,
+	    .mu = 0.9f, .take = 0.1f, .alpha = 0.999f, .alpha1 = 0.001f,
+	    .root = 3, .unbias = 2, .eps = 1e-6f };
+
+	for (int fast = 0; fast <= (fast_cpu() ? 1 : 0); fast++)
+		for (size_t n = 0; n < 70; n++) {
+			struct arrays *a = arrays_new(), *b = arrays_new();
+			double sums[2], p = 0, r = 0;
+			kernel_lamb_as(fast, &u, n, a->p, a->g, a->s[0],
+			    a->s[1], sums);
+			for (size_t i = 0; i < n; i++) {
+				double g = (double)b->g[i];
+				double m = 0.9 * (double)b->s[0][i] + 0.1 * g;
+				double v = 0.999 * (double)b->s[1][i] +
+				    0.001 * g * g;
+				t_near(a->s[0][i], m, 1e-6);
+				t_near(a->s[1][i], v, 1e-6);
+				double x = 2 * m / (sqrt(v) * 3 + 1e-6) +
+				    0.01 * (double)b->p[i];
+				p += (double)b->p[i] * (double)b->p[i];
+				r += x * x;
+			}
+			t_near(sums[0], p, 1e-9);
+			/* Each r has some roundings of 6e-8. */
+			t_near(sums[1], r, 1e-6 * (r + 1));
+			t_check(memcmp(a->p, b->p, sizeof(a->p)) == 0);
 			free(a);
 			free(b);
 		}

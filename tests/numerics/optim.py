@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+"""The golden tables of optimisers and schedules in tests/unit/optim_rules.c and
+schedule_frames.c: run it and paste.
+
+PyTorch computes them (Debian's python3-torch), but for lamb, which PyTorch has
+not: that is the formula of optim.h in double, with numpy."""
+import warnings
+
+import numpy
+import torch
+from torch.optim import lr_scheduler as sched
+
+warnings.filterwarnings('ignore')
+torch.set_num_threads(1)
+
+# As in tests/unit/optim_step.c: parameters, and five gradients.
+START = [1, -2, 0.5, 0]
+GRADS = [
+    [0.1, -0.2, 0.3, -0.4],
+    [0.001, 0, -5, 2],
+    [0.5, 0.5, 0.5, 0.5],
+    [-0.1, 0.2, -0.3, 0.4],
+    [1e-8, -1e-8, 3, -3],
+]
+
+
+def floats(rows):
+    return '{ ' + ',\n  '.join(
+        '{ ' + ', '.join('%.9gf' % x if '.' in '%.9g' % x or
+                         'e' in '%.9g' % x else '%.9g' % x
+                         for x in row) + ' }' for row in rows) + ' }'
+
+
+def follow(name, make):
+    p = torch.nn.Parameter(torch.tensor(START, dtype=torch.float32))
+    opt = make([p])
+    rows = []
+    for g in GRADS:
+        p.grad = torch.tensor(g, dtype=torch.float32)
+        opt.step()
+        rows.append(p.detach().tolist())
+    print('/* %s */\n%s' % (name, floats(rows)))
+
+
+def lamb(name, lr, b1, b2, eps, wd):
+    p = numpy.array(START, dtype=float)
+    m, v = numpy.zeros(4), numpy.zeros(4)
+    rows = []
+    for t, g in enumerate(GRADS, 1):
+        g = numpy.array(g, dtype=float)
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g * g
+        r = m / (1 - b1 ** t) / (numpy.sqrt(v / (1 - b2 ** t)) + eps) + wd * p
+        np, nr = numpy.linalg.norm(p), numpy.linalg.norm(r)
+        p = p - lr * (np / nr if np > 0 and nr > 0 else 1) * r
+        rows.append(p.tolist())
+    print('/* %s */\n%s' % (name, floats(rows)))
+
+
+def doubles(v):
+    return '{ ' + ', '.join('%.17g' % x for x in v) + ' }'
+
+
+def rates(name, n, make, base=0.1, step=None):
+    p = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    opt = torch.optim.SGD([p], lr=base)
+    s = make(opt)
+    out = []
+    for i in range(n):
+        out.append(opt.param_groups[0]['lr'])
+        opt.step()
+        s.step() if step is None else s.step(step[i])
+    print('/* %s */\n%s' % (name, doubles(out)))
+
+
+def main():
+    print('/* PyTorch %s, numpy %s */' % (torch.__version__,
+                                          numpy.__version__))
+    follow('adagrad', lambda p: torch.optim.Adagrad(p, lr=0.1))
+    follow('adagrad, everything said', lambda p: torch.optim.Adagrad(
+        p, lr=0.1, lr_decay=0.05, weight_decay=0.01,
+        initial_accumulator_value=0.1, eps=1e-6))
+    lamb('lamb', 0.01, 0.9, 0.999, 1e-6, 0.01)
+    lamb('lamb, without decay', 0.05, 0.8, 0.99, 1e-3, 0)
+
+    rates('one_cycle, cos, 10 steps', 10, lambda o: sched.OneCycleLR(
+        o, max_lr=0.1, total_steps=10))
+    rates('one_cycle, linear, 13 steps', 13, lambda o: sched.OneCycleLR(
+        o, max_lr=0.1, total_steps=13, pct_start=0.45, div_factor=10,
+        final_div_factor=100, anneal_strategy='linear'))
+    rates('one_cycle, no way up, 7 steps', 7, lambda o: sched.OneCycleLR(
+        o, max_lr=0.1, total_steps=7, pct_start=0.0))
+    rates('warmup torch, W 5, f 0.25, then cosine over 10', 16,
+          lambda o: sched.SequentialLR(o, [
+              sched.LinearLR(o, start_factor=0.25, total_iters=5),
+              sched.CosineAnnealingLR(o, T_max=10, eta_min=0.001),
+          ], milestones=[5]))
+    bad = [1, 0.9, 0.95, 0.9, 0.9, 0.89995, 0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6,
+           0.6, 0.6, 0.4, 0.41, 0.41, 0.41, 0.41]
+    rates('plateau, min, patience 2', 20, lambda o: sched.ReduceLROnPlateau(
+        o, patience=2), step=bad)
+    rates('plateau, min, factor 0.5, patience 1, cooldown 2, least 0.02', 20,
+          lambda o: sched.ReduceLROnPlateau(
+              o, factor=0.5, patience=1, cooldown=2, min_lr=0.02), step=bad)
+    rates('plateau, max, patience 0, threshold 0.1', 20,
+          lambda o: sched.ReduceLROnPlateau(
+              o, mode='max', factor=0.5, patience=0, threshold=0.1),
+          step=bad)
+
+
+main()
