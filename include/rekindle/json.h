@@ -40,6 +40,10 @@ json_t *rkj_value(const char *text);
 char *rkj_text(const json_t *v);
 /* The same with an indent of two, for people. */
 char *rkj_pretty(const json_t *v);
+/* As YAML, keys in the order in which they were set, for people: objects of the
+ * first `levels` levels, and lists of objects in them, have a line for each
+ * member.  rkj_parse_yaml() gives an equal tree. */
+char *rkj_yaml(const json_t *v, int levels);
 
 /*
  * Reader: a struct's fields out of a tree, all faults collected.

@@ -73,8 +73,8 @@ void nn_free(struct nn *n);                     /* NULL is fine */
 enum rk_err nn_outline(struct nn **np, const struct nn_want *w,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* Bytes by kind.  A convolution needs some of the arena for each thread of the
- * team there is when the network is made. */
+/* Bytes by kind, in whole pages.  A convolution needs some of the arena for each
+ * thread of the team there is when the network is made. */
 struct nn_sizes {
 	int64_t parameters;             /* how many */
 	int64_t trained;                /* ... of them get gradients */
@@ -84,6 +84,18 @@ struct nn_sizes {
 	double multiply_adds;           /* of a sample, forward */
 };
 void nn_sizes(const struct nn *n, struct nn_sizes *s);
+
+/* Layer i of nn_nlayers(), in the order in which they are computed.  False: it is
+ * none by itself any more, but was folded into the one before. */
+struct nn_layer {
+	const char *name, *type;        /* "conv1", "conv2d" */
+	int ndim;
+	int64_t d[SPEC_MAX_DIMS];       /* of what it gives for one sample */
+	int64_t parameters;             /* its own: what it borrows is not */
+	double multiply_adds;           /* of a sample, forward */
+};
+size_t nn_nlayers(const struct nn *n);
+bool nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out);
 
 /* Initial values, a pure function of (seed, tensor's name, element), by
  * model.init; src/nn/init.c has the formulas. */

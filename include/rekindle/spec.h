@@ -17,7 +17,9 @@
  *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
  *	resources.threads  all cores of the machine; 1 to 256 (0 in the struct:
  *	                 not said; the normal form then has no such field)
- *	resources.memory 1GiB; 1 MiB to 1 PiB: bytes, or text such as 512MiB
+ *	resources.memory what the training needs and a tenth; 1 MiB to 1 PiB:
+ *	                 bytes, or text such as 512MiB (0 in the struct: not
+ *	                 said; the normal form then has no such field)
  *	hold             false
  *	retries          3; 0 to 100: crashes in a row before it has failed
  *	model            *
@@ -548,7 +550,7 @@ struct spec {
 	int64_t priority;
 	json_t *labels;                 /* object of strings */
 	int64_t threads;                /* 0: all that the machine has */
-	uint64_t memory;
+	uint64_t memory;                /* 0: not said */
 	bool hold;
 	int64_t retries;
 	struct spec_model model;
@@ -706,5 +708,6 @@ extern const char *const spec_anneal_words[];
 extern const char *const spec_warmup_words[];           /* [0]: "rekindle" */
 extern const char *const spec_exact_words[];
 extern const char *const spec_label_words[];
+extern const char *const spec_init_words[];
 
 #endif

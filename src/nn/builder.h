@@ -3,8 +3,8 @@
  * back its number, by which later calls name their inputs.
  *
  *	int x = nn_b_conv(b, B_INPUT, 64, 7, 2, 3, "conv1");
- *	x = nn_b_batch_norm(b, x, "bn1");
- *	x = nn_b_relu(b, x, "relu");
+ *	x = nn_b_op(b, batch_norm, x, "bn1");
+ *	x = nn_b_op(b, relu, x, "relu");
  *	int y = nn_b_add(b, x, shortcut, "layer1.%d.add", i);
  *
  * Names are printf formats.  nn_b_layer() adds any op at its defaults, whose
@@ -42,6 +42,45 @@ int nn_b_add(struct nn_builder *b, int x, int y, const char *fmt, ...)
     RK_PRINTF(4, 5);
 int nn_b_dropout(struct nn_builder *b, int x, double p, const char *fmt, ...)
     RK_PRINTF(4, 5);
+
+/* --- blocks that several families are made of: blocks.c ------------------- */
+
+/* A batch norm in the convention of PyTorch or Paddle, with its momentum. */
+int nn_b_batch_norm(struct nn_builder *b, int x, bool paddle, const char *fmt,
+    ...) RK_PRINTF(4, 5);
+
+/*
+ * A convolution without bias, its batch norm and an activation.  The style says
+ * what is put behind the unit's name for each of the three; the padding keeps
+ * the size where the stride is 1.
+ */
+struct nn_b_style {
+	const char *conv, *norm, *act;
+	bool paddle;                    /* convention of the batch norm */
+	double eps, momentum;           /* 0: the convention's own */
+};
+struct nn_b_unit {
+	int64_t out, groups;            /* groups 0: 1 */
+	int kernel, stride;
+	enum spec_op act;               /* SPEC_OP_identity: none */
+};
+int nn_b_unit(struct nn_builder *b, int x, const struct nn_b_style *style,
+    const struct nn_b_unit *unit, const char *fmt, ...) RK_PRINTF(5, 6);
+
+/* Hu et al. 2017 (arXiv 1709.01507): x of `channels` times a gate for each,
+ * made of their means by two 1x1 convolutions, whose names end in first and
+ * second, and a hard sigmoid. */
+struct nn_b_gate {
+	int64_t channels, squeezed;
+	double slope;
+	const char *first, *second;
+};
+int nn_b_gated(struct nn_builder *b, int x, const struct nn_b_gate *gate,
+    const char *fmt, ...) RK_PRINTF(4, 5);
+
+/* The multiple of 8 that is nearest to v, not below 0.9 v: how the MobileNets
+ * round channels. */
+int64_t nn_b_by_eight(double v);
 
 /* arch_FAMILY.c: all layers of a model of that family. */
 typedef void nn_arch(struct nn_builder *b, const struct spec_model *m);

@@ -1,16 +1,47 @@
 /* The network as lines for people, as layers, and as a digest. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "ops.h"
 
+/* A tensor belongs to the layer whose name it begins with; others borrow it. */
 static int64_t
 params_of(const struct nn_graph *g, const struct nn_node *nd)
 {
+	const size_t len = strlen(nd->name);
 	int64_t sum = 0;
 
-	for (int i = 0; i < nd->nparams; i++)
-		sum += g->params[nd->param[i]].t.count;
+	for (int i = 0; i < nd->nparams; i++) {
+		const struct nn_tensor *t = &g->params[nd->param[i]].t;
+		if (strncmp(t->name, nd->name, len) == 0 &&
+		    t->name[len] == '.' && strchr(t->name + len + 1, '.') ==
+		    NULL)
+			sum += t->count;
+	}
 	return sum;
+}
+
+size_t
+nn_nlayers(const struct nn *n)
+{
+	return (size_t)n->g.nnodes;
+}
+
+bool
+nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out)
+{
+	const struct nn_graph *g = &n->g;
+
+	must(i < nn_nlayers(n));
+	const struct nn_node *nd = &g->nodes[i];
+	if (nd->dead)
+		return false;
+	const struct nn_value *y = nn_y(g, nd);
+	*out = (struct nn_layer){ .name = nd->name,
+		.type = spec_op_words[g->layers[i].type], .ndim = y->ndim,
+		.parameters = params_of(g, nd), .multiply_adds = nd->madds };
+	memcpy(out->d, y->d, sizeof(out->d));
+	return true;
 }
 
 /* "conv2d 5x5, relu" */
@@ -27,28 +58,44 @@ kind(const struct nn_graph *g, const struct nn_node *nd, char *out, size_t size)
 	    nd->fused ? ", relu" : "");
 }
 
+/* As wide as the longest name, but not so wide that a line breaks. */
+static int
+name_width(const struct nn_graph *g)
+{
+	size_t w = 16;
+
+	for (int i = 0; i < g->nnodes; i++)
+		w = RK_MAX(w, strlen(g->nodes[i].name));
+	return (int)RK_MIN(w, 56);
+}
+
 void
 nn_describe(const struct nn *n, struct strbuf *out)
 {
-	char shape[NN_SHAPE], what[80], count[RK_HUMAN];
+	char shape[NN_SHAPE], what[80], count[RK_HUMAN], madds[RK_HUMAN];
 	const struct nn_graph *g = &n->g;
 	const struct nn_value *in = &g->vals[0];
+	const int w = name_width(g);
+	struct nn_sizes s;
+	struct nn_layer l;
 
-	sb_addf(out, "%-16s %-24s %-16s\n", "input", "",
-	    nn_shape_text(shape, sizeof(shape), in->ndim, in->d));
+	nn_sizes(n, &s);
+	sb_addf(out, "%-*s %-24s %-16s %14s %16s\n", w, "input", "",
+	    nn_shape_text(shape, sizeof(shape), in->ndim, in->d),
+	    "parameters", "multiply-adds");
 	for (int i = 0; i < g->nnodes; i++) {
-		const struct nn_node *nd = &g->nodes[i];
-		if (nd->dead)
+		if (!nn_layer_at(n, (size_t)i, &l))
 			continue;
-		const struct nn_value *y = nn_y(g, nd);
-		int64_t np = params_of(g, nd);
-		kind(g, nd, what, sizeof(what));
-		sb_addf(out, "%-16s %-24s %-16s %14s\n", nd->name, what,
-		    nn_shape_text(shape, sizeof(shape), y->ndim, y->d),
-		    np > 0 ? rk_group_digits(count, np) : "");
+		kind(g, &g->nodes[i], what, sizeof(what));
+		sb_addf(out, "%-*s %-24s %-16s %14s %16s\n", w, l.name, what,
+		    nn_shape_text(shape, sizeof(shape), l.ndim, l.d),
+		    l.parameters > 0 ? rk_group_digits(count, l.parameters) :
+		    "", l.multiply_adds > 0 ? rk_group_digits(madds,
+		    (int64_t)l.multiply_adds) : "");
 	}
-	sb_addf(out, "%-16s %-24s %-16s %14s\n", "parameters", "", "",
-	    rk_group_digits(count, g->nparam));
+	sb_addf(out, "%-*s %-24s %-16s %14s %16s\n", w, "parameters", "", "",
+	    rk_group_digits(count, g->nparam), rk_group_digits(madds,
+	    (int64_t)s.multiply_adds));
 }
 
 /* --- digest --------------------------------------------------------------- */
@@ -117,16 +164,44 @@ nn_digest(const struct nn *n, char hex[RK_SHA256_HEX])
 	json_decref(layers);
 }
 
+/* The layer that makes a value: the last that gives it, where one was folded
+ * into another. */
+static const char *
+output_layer(const struct nn_graph *g, int value)
+{
+	const char *name = SPEC_INPUT;
+
+	for (int i = 0; i < g->nnodes; i++)
+		if (g->nodes[i].out == value)
+			name = g->nodes[i].name;
+	return name;
+}
+
+static void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
 json_t *
 nn_layers(const struct nn *n)
 {
 	const struct nn_value *in = &n->g.vals[0];
-	json_t *o = json_object(), *a = json_array();
+	json_t *o = json_object(), *input = json_array();
 
 	for (int i = 0; i < in->ndim; i++)
-		must(json_array_append_new(a, json_integer(in->d[i])) == 0);
-	must(json_object_set_new(o, "input", a) == 0);
-	must(json_object_set_new(o, "layers", spec_layers_json(n->g.layers,
-	    n->g.nlayers, false)) == 0);
+		must(json_array_append_new(input, json_integer(in->d[i])) ==
+		    0);
+	put(o, "input", input);
+	put(o, "layers", spec_layers_json(n->g.layers, n->g.nlayers,
+	    false));
+	if (n->g.noutputs > 0) {
+		json_t *outputs = json_object();
+		for (int i = 0; i < n->g.noutputs; i++)
+			put(outputs, n->g.outputs[i].name, json_string(
+			    output_layer(&n->g, n->g.outputs[i].value)));
+		put(o, "outputs", outputs);
+	}
+	put(o, "init", json_string(spec_init_words[n->g.init]));
 	return o;
 }

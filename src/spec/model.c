@@ -4,7 +4,7 @@
 
 #include "form.h"
 
-static const char *const init_words[] = { "torch", "paddle", "bert", NULL };
+const char *const spec_init_words[] = { "torch", "paddle", "bert", NULL };
 
 static void
 check_parameters(const struct spec_arch_mlp *m, struct rkj_obj *o)
@@ -99,6 +99,31 @@ preset(struct spec_model *m)
 #include "rekindle/archs.def"
 }
 
+/* What the rows of VARIANT say: of the variant that the job names, or that an
+ * architecture has by itself. */
+static void
+preset_variant(struct spec_model *m, const struct spec_form *family,
+    const struct rkj_obj *o)
+{
+	const char *said = json_string_value(json_object_get(o->v, "variant"));
+	const struct spec_field *f = family->fields;
+
+	(void)m;                        /* where no row has a variant */
+	while (f->key != NULL && strcmp(f->key, "variant") != 0)
+		f++;
+	if (f->key == NULL)
+		return;
+	int variant = *(const int *)(const void *)((const char *)&m->u +
+	    f->at);
+	if (said != NULL)
+		variant = spec_word(f->words, said);
+#define VARIANT(family_, variant_, key, value)                            \
+	if (family == &spec_families[SPEC_FAMILY_##family_] &&            \
+	    variant == variant_)                                          \
+		m->u.family_.key = value;
+#include "rekindle/archs.def"
+}
+
 static void
 read_family(struct spec_model *m, struct rkj_obj *o)
 {
@@ -107,6 +132,7 @@ read_family(struct spec_model *m, struct rkj_obj *o)
 	memset(&m->u, 0, sizeof(m->u));
 	sp_form_defaults(spec_families[f].fields, &m->u);
 	preset(m);
+	preset_variant(m, &spec_families[f], o);
 	sp_form_refuse_others(spec_families, SPEC_FAMILY_COUNT,
 	    &spec_families[f], f == SPEC_FAMILY_mlp ?
 	    "mlp, whose last size is its classes" : spec_arch_words[m->arch],
@@ -190,7 +216,7 @@ sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why)
 		rkj_any(o, "outputs");
 	}
 	m->init = default_init(m->arch);
-	if (rkj_enum(o, "init", &word, init_words, RKJ_OPTIONAL))
+	if (rkj_enum(o, "init", &word, spec_init_words, RKJ_OPTIONAL))
 		m->init = (enum spec_init)word;
 	if (rkj_str(o, "checkpoint", &m->checkpoint, SP_MAX_PATH, RKJ_OPTIONAL))
 		check_warm_start(m->checkpoint, o);
@@ -225,7 +251,7 @@ sp_json_model(const struct spec_model *m, bool brief)
 		sp_put(o, "outputs", a);
 	}
 	if (!brief || m->init != default_init(m->arch))
-		sp_put(o, "init", json_string(init_words[m->init]));
+		sp_put(o, "init", json_string(spec_init_words[m->init]));
 	if (m->checkpoint != NULL)
 		sp_put(o, "checkpoint", json_string(m->checkpoint));
 	sp_put(o, "strict", json_boolean(m->strict));

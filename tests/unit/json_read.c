@@ -280,3 +280,41 @@ T_CASE(a_value_is_set_by_its_path)
 }
 
 T_MAIN
+
+static void
+comes_back(const char *json, const char *yaml)
+{
+	json_t *v = NULL, *back = NULL;
+	struct rk_why why = { 0 };
+
+	t_check(rkj_parse_json(json, strlen(json), &v, &why) == RK_OK);
+	char *text = rkj_yaml(v, 2);
+	if (yaml != NULL)
+		t_eq_str(text, yaml);
+	t_check(rkj_parse_yaml(text, strlen(text), &back, &why) == RK_OK);
+	t_check(json_equal(v, back));
+	json_decref(v);
+	json_decref(back);
+	free(text);
+}
+
+T_CASE(yaml_that_we_print_is_read_as_the_same_tree)
+{
+	comes_back("{\"model\":{\"input\":[3,32,32],\"layers\":[{\"type\":"
+	    "\"conv2d\",\"name\":\"0\",\"eps\":1e-05},{\"type\":\"relu\"}],"
+	    "\"init\":\"torch\"}}",
+	    "model:\n"
+	    "  input: [3, 32, 32]\n"
+	    "  layers:\n"
+	    "  - {type: conv2d, name: \"0\", eps: 1e-05}\n"
+	    "  - {type: relu}\n"
+	    "  init: torch\n");
+	comes_back("{\"a\":{},\"b\":[],\"c\":[[]],\"d\":{\"e\":{\"f\":{}}}}",
+	    NULL);
+	comes_back("{\"no\":\"yes\",\"x y\":\"a: b\",\"n\":\"null\",\"q\":"
+	    "\"say \\\"no\\\"\",\"1\":\"1e3\",\"z\":\"\",\"l\":\"a\\nb\","
+	    "\"h\":\"# no\",\"t\":\"~\",\"m\":\"-1\",\"u\":\"\\u00e9\"}", NULL);
+	comes_back("{\"r\":[0.1,1.0,1e300,-2.5,true,null]}", NULL);
+	comes_back("{}", "{}\n");
+	comes_back("[1,{\"a\":2}]", "[1, {a: 2}]\n");
+}
