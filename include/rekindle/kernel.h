@@ -63,6 +63,8 @@ int kernel_self(void);
  * no memory.  n is in bytes. */
 void *kernel_alloc(size_t n);
 void kernel_free(void *p, size_t n);
+/* What that takes when all of it is used: pages are whole. */
+size_t kernel_alloc_bytes(size_t n);
 
 /*
  * C[M,N] = op(A) op(B) + beta C, beta 0 or 1.  op(A) is [M,K]: A itself with

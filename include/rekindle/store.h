@@ -54,7 +54,7 @@ struct job_row {
 	char *labels;           /* JSON object of strings */
 	int64_t threads;        /* what it takes of the machine; 0: all that
 	                           the daemon has to give, whatever that is */
-	uint64_t memory;
+	uint64_t memory;        /* 0: nobody has said how much */
 	int64_t created_ms, updated_ms, started_ms, ended_ms;   /* 0: not yet */
 	int64_t attempt;        /* the last one's number, 0 before the first */
 	int64_t failures;       /* crashes in a row without a new checkpoint */

@@ -323,6 +323,9 @@ void sup_stats(const struct sup *s, int *running, int64_t *queued,
     int64_t *threads_used, uint64_t *memory_used);
 /* The threads that a job gets here: what it says, or all there are to give. */
 int64_t sup_threads(const struct sup *s, const struct job_row *r);
+/* What it is counted with: what it says, or what its trainer has said that it
+ * takes; 1 GiB (all of a smaller daemon's) as long as nobody has. */
+uint64_t sup_memory(const struct sup *s, const struct job_row *r);
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
 /*

@@ -23,7 +23,11 @@
  *	    --summary         print network, data, the memory it takes and what
  *	                      it is computed with as JSON and end (the data
  *	                      parted as by the job alone: a warm start's model
- *	                      is not asked);  --plan: the plan of the warm start
+ *	                      is not asked).  Where the job itself gives the
+ *	                      network's input, files of data that are not there
+ *	                      are not needed.  With --yaml: the model with its
+ *	                      layers written out, which is a model of the same
+ *	                      program;  --plan: the plan of the warm start
  *	    --evaluate FILE   score a model file or a checkpoint's folder,
  *	                      print JSON and end;  --logits OUT.npy: see below
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
@@ -97,7 +101,7 @@ struct train_options {
 	int64_t attempt;                /* 0: not said */
 	int64_t known;                  /* -1: not said */
 	bool accept_data;
-	bool wire, summary, plan, help, version;
+	bool wire, summary, yaml, plan, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why) RK_MUSTCHECK;

@@ -14,6 +14,8 @@
  *	            epochs_total, parameters, branch, schedule (object: what
  *	            schedule_look() gives), arithmetic (object of
  *	            texts, kernel.h), inexact (see ckpt.h; left out: exact),
+ *	            memory (bytes that the job is counted with, where it does
+ *	            not say resources.memory itself),
  *	            refused (true: nothing is begun, `failed` follows, and of
  *	            the other fields only pid counts)
  *	plan        summary (one sentence), plan (object: see train.h)
@@ -73,7 +75,7 @@ enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 struct wire_msg {
 	enum wire_type type;
 	int64_t version, pid, step, epoch, steps_total, epochs_total;
-	int64_t parameters, branch, bytes;
+	int64_t parameters, branch, bytes, memory;
 	double loss, accuracy, learning_rate, samples_per_second, eta_seconds;
 	double stall_ratio, stall_seconds, write_seconds, deadline_seconds;
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;

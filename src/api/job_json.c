@@ -90,7 +90,7 @@ job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 	put_raw(b, r->labels, "{}");
 	put_int(b, "threads", sup_threads(a->sup, r));
 	put_key(b, "memory");
-	sb_addf(b, "%llu", (unsigned long long)r->memory);
+	sb_addf(b, "%llu", (unsigned long long)sup_memory(a->sup, r));
 	put_when(b, "created", r->created_ms);
 	put_when(b, "updated", r->updated_ms);
 	put_when(b, "started", r->started_ms);

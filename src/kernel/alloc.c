@@ -38,6 +38,14 @@ map_huge(size_t n)
 	return p + head;
 }
 
+size_t
+kernel_alloc_bytes(size_t n)
+{
+	if (n > SIZE_MAX - 2 * HUGE)
+		return SIZE_MAX;
+	return round_to(RK_MAX(n, 1u), n >= 2 * HUGE ? HUGE : ALIGN);
+}
+
 void *
 kernel_alloc(size_t n)
 {

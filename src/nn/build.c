@@ -118,25 +118,26 @@ bytes_of(size_t floats, bool *ok)
 	size_t bytes = 0;
 
 	*ok &= rk_mul(floats, sizeof(float), &bytes);
+	bytes = kernel_alloc_bytes(bytes);
+	*ok &= bytes < SIZE_MAX;
 	return bytes;
 }
 
 void
 nn_sizes(const struct nn *n, struct nn_sizes *s)
 {
-	size_t values = n->arena_floats;
+	const size_t values[] = { n->arena_floats, n->scratch_floats,
+		n->input_floats, 4 * (size_t)n->micro };
 	bool ok = true;
 
 	*s = (struct nn_sizes){ .parameters = n->g.nparam };
-	ok &= rk_add(values, n->scratch_floats, &values) &&
-	    rk_add(values, n->input_floats, &values) &&
-	    rk_add(values, 4 * (size_t)n->micro, &values);
-	s->arena_bytes = bytes_of(values, &ok);
+	for (size_t i = 0; i < RK_ARRAY_LEN(values); i++)
+		ok &= rk_add(s->arena_bytes, bytes_of(values[i], &ok),
+		    &s->arena_bytes);
 	s->parameter_bytes = s->gradient_bytes =
 	    bytes_of((size_t)n->g.nparam, &ok);
 	s->buffer_bytes = bytes_of((size_t)n->g.nbuffer, &ok);
-	s->total_bytes = s->arena_bytes;
-	ok &= rk_add(s->total_bytes, s->parameter_bytes +
+	ok &= rk_add(s->arena_bytes, s->parameter_bytes +
 	    s->gradient_bytes + s->buffer_bytes, &s->total_bytes);
 	if (!ok)
 		s->total_bytes = UINT64_MAX;

@@ -266,7 +266,8 @@ spec_json(const struct spec *s)
 	sp_put(o, "labels", json_deep_copy(s->labels));
 	if (s->threads > 0)
 		put_int(resources, "threads", s->threads);
-	put_int(resources, "memory", (int64_t)s->memory);
+	if (s->memory > 0)
+		put_int(resources, "memory", (int64_t)s->memory);
 	sp_put(o, "resources", resources);
 	put_bool(o, "hold", s->hold);
 	put_int(o, "retries", s->retries);

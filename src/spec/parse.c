@@ -12,7 +12,6 @@ read_resources(struct spec *s, const json_t *v, struct rk_why *why)
 {
 	struct sp_obj so;
 
-	s->memory = (uint64_t)1 << 30;
 	sp_open(&so, v, "resources", why);
 	rkj_int(&so.o, "threads", &s->threads, 1, 256, RKJ_OPTIONAL);
 	rkj_bytes(&so.o, "memory", &s->memory, (uint64_t)1 << 20,

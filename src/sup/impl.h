@@ -90,6 +90,8 @@ struct run {
 	                                   crashed */
 	char *sentence;                 /* ... and how */
 
+	uint64_t says_memory;           /* what it takes; 0: it does not say */
+	bool memory_said;               /* the job has a resources.memory */
 	int64_t step, steps_total;
 	int checkpoints;                /* committed in this attempt */
 	double commit_s;                /* of the last; -1: none yet */
@@ -220,6 +222,8 @@ void set_str(char **p, const char *v);
 /* sched.c: look at the queue, soon. */
 void sched_kick(struct sup *s);
 void sched_timer_fn(void *ctx);
+/* Does the job itself say resources.memory? */
+bool job_says_memory(const struct job_row *r);
 bool job_fits_machine(const struct sup *s, int64_t threads, uint64_t memory);
 
 /* start.c: a job that fits: into STARTING, and fork.  RK_EBUSY: it waits for

@@ -4,6 +4,9 @@
 
 #include "impl.h"
 
+/* Of a job of which nobody has said how much it takes. */
+#define MEMORY_UNSAID ((uint64_t)1 << 30)
+
 void
 sup_listen(struct sup *s, sup_listen_fn *fn, void *ctx)
 {
@@ -65,6 +68,12 @@ int64_t
 sup_threads(const struct sup *s, const struct job_row *r)
 {
 	return r->threads > 0 ? r->threads : s->c.threads;
+}
+
+uint64_t
+sup_memory(const struct sup *s, const struct job_row *r)
+{
+	return r->memory > 0 ? r->memory : RK_MIN(MEMORY_UNSAID, s->c.memory);
 }
 
 const char *

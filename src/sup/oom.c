@@ -53,26 +53,30 @@ oom_again(const struct run *run)
 static char *
 what_to_set(const struct run *run)
 {
-	char have[RK_HUMAN], says[RK_HUMAN], *where, *text;
+	char have[RK_HUMAN], counted[RK_HUMAN], *where, *text, *says;
 	uint64_t max = cgroup_memory(run->s->cgroup, &where);
 
 	rk_human_bytes(have, max);
-	rk_human_bytes(says, run->memory);
+	rk_human_bytes(counted, run->memory);
+	says = run->memory_said ? xasprintf("the job's resources.memory says "
+	    "%s", counted) : xasprintf("the job, which has no resources.memory"
+	    ", was counted with %s", counted);
 	if (max > 0 && run->memory > max)
 		text = xasprintf("the control group %s may have %s, less than "
-		    "the job's resources.memory (%s); raise MemoryMax= there, "
-		    "or lower capacity.memory, which lets jobs have more than "
-		    "there is", where, have, says);
+		    "%s (%s); raise MemoryMax= there, or lower "
+		    "capacity.memory, which lets jobs have more than there is",
+		    where, have, run->memory_said ? "the job's resources.memory"
+		    : "the job is counted with", counted);
 	else if (max > 0)
-		text = xasprintf("the control group %s may have %s, and the "
-		    "job's resources.memory says %s; raise MemoryMax= there, "
-		    "or resources.memory to what the job needs, so that fewer "
-		    "jobs run beside it", where, have, says);
+		text = xasprintf("the control group %s may have %s, and %s; "
+		    "raise MemoryMax= there, or resources.memory to what the "
+		    "job needs, so that fewer jobs run beside it", where, have,
+		    says);
 	else
-		text = xasprintf("the machine's memory was used up, and the "
-		    "job's resources.memory says %s; raise that to what the "
-		    "job needs, so that fewer jobs run beside it, or lower "
-		    "capacity.memory", says);
+		text = xasprintf("the machine's memory was used up, and %s; "
+		    "raise that to what the job needs, so that fewer jobs run "
+		    "beside it, or lower capacity.memory", says);
+	free(says);
 	free(where);
 	return text;
 }

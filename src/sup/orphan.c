@@ -137,7 +137,7 @@ orphan_look(struct sup *s, const struct job_row *r, int64_t pid)
 	memcpy(o->id, r->id, sizeof(o->id));
 	o->attempt = r->attempt;
 	o->threads = sup_threads(s, r);
-	o->memory = r->memory;
+	o->memory = sup_memory(s, r);
 	o->pid = pid;
 	if (orphan_has(s, r->id) || !is_there(s, o)) {
 		free(o);

@@ -19,7 +19,8 @@ run_new(struct sup *s, const struct job_row *r)
 	memcpy(run->id, r->id, sizeof(run->id));
 	run->priority = r->priority;
 	run->threads = sup_threads(s, r);
-	run->memory = r->memory;
+	run->memory = sup_memory(s, r);
+	run->memory_said = job_says_memory(r);
 	run->at = (struct attempt_row){ .n = r->attempt,
 		.started_ms = now_ms(), .from = xstrdup(""),
 		.outcome = xstrdup(""), .message = xstrdup(""),

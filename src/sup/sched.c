@@ -89,7 +89,7 @@ to_pick(const struct sup *s, struct pick *p, const struct job_row *r)
 	memcpy(p->id, r->id, sizeof(p->id));
 	p->priority = r->priority;
 	p->threads = sup_threads(s, r);
-	p->memory = r->memory;
+	p->memory = sup_memory(s, r);
 }
 
 /* One of the queue, in its order; false: nobody behind it may start. */
@@ -98,6 +98,7 @@ consider(void *ctx, const struct job_row *r)
 {
 	struct look *k = ctx;
 	const int64_t threads = sup_threads(k->s, r);
+	const uint64_t memory = sup_memory(k->s, r);
 	int64_t wait = r->not_before_ms - now_ms();
 
 	/* One that waits longer than any back-off is, waits for a clock that
@@ -109,7 +110,7 @@ consider(void *ctx, const struct job_row *r)
 	}
 	if (orphan_has(k->s, r->id))
 		return true;
-	if (!job_fits_machine(k->s, threads, r->memory)) {
+	if (!job_fits_machine(k->s, threads, memory)) {
 		if (strcmp(r->reason, "too_large") != 0 &&
 		    k->too_large.id[0] == '\0')
 			to_pick(k->s, &k->too_large, r);
@@ -117,13 +118,13 @@ consider(void *ctx, const struct job_row *r)
 	}
 	if (supply_waits(k->s, r->id))
 		return ++k->ahead < AHEAD_MAX;
-	if (!fits(&k->free, threads, r->memory)) {
+	if (!fits(&k->free, threads, memory)) {
 		k->blocked = true;
 		to_pick(k->s, &k->head, r);
 		return false;
 	}
 	to_pick(k->s, &k->v[k->n++], r);
-	take(&k->free, threads, r->memory);
+	take(&k->free, threads, memory);
 	return k->n < PICKS_MAX;
 }
 

@@ -113,6 +113,19 @@ job_uri_resolve(struct sup *s, const char *uri, char **path, char **canonical,
 	return rc;
 }
 
+bool
+job_says_memory(const struct job_row *r)
+{
+	json_t *tree = NULL;
+
+	if (row_spec(r, &tree, NULL, NULL) != RK_OK)
+		return true;
+	const bool says = json_object_get(json_object_get(tree, "resources"),
+	    "memory") != NULL;
+	json_decref(tree);
+	return says;
+}
+
 /* Threads and memory that this machine can never give. */
 static void
 check_size(const struct sup *s, const struct spec *spec, struct rk_why *why)

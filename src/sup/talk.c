@@ -78,6 +78,20 @@ tell_lost(struct run *run, const char *sentence)
 }
 
 /*
+ * A job that does not say how much memory it takes is counted with what its
+ * trainer says from hello on, also when it waits again.  Never with more than
+ * the daemon has to give: such a job runs, by itself.
+ */
+static void
+count_memory(struct run *run, struct job_row *r)
+{
+	if (run->says_memory == 0 || run->memory_said)
+		return;
+	r->memory = run->memory = RK_MIN(run->says_memory, run->s->c.memory);
+	sched_kick(run->s);             /* there may be room now */
+}
+
+/*
  * STARTING to RUNNING, with what was said of the attempt's start.  The pending
  * resume_from is used up: from here on a crash goes on from the latest.
  */
@@ -93,6 +107,7 @@ talk_save_hello(struct run *run)
 	if (r.started_ms == 0)
 		r.started_ms = run->at.hello_ms;
 	r.lost_steps += run->known.lost;
+	count_memory(run, &r);
 	char *lost = lost_sentence(run);
 	char *message = run->at.from[0] != '\0' ?
 	    xasprintf("attempt %lld goes on from %s at step %s%s%s",
@@ -210,6 +225,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 	run->at.branch = m->branch;
 	run->at.start_step = run->at.end_step = run->step = m->step;
 	run->steps_total = m->steps_total;
+	run->says_memory = (uint64_t)m->memory;
 	if (m->from[0] == '\0')
 		json_object_clear(p);
 	set(p, "step", json_integer(m->step));

@@ -283,9 +283,13 @@ respec(struct sup *s, struct job_row *r, const json_t *overrides,
 	if (rc != RK_OK)
 		return rc;
 	rc = check_said(s, spec, overrides, why);
-	if (json_object_get(overrides, "resources") != NULL) {
+	const json_t *resources = json_object_get(overrides, "resources");
+	if (resources != NULL) {
 		r->threads = spec->threads;
-		r->memory = spec->memory;
+		/* What a trainer has told of it holds on. */
+		if (spec->memory > 0 || json_object_get(resources, "memory") !=
+		    NULL)
+			r->memory = spec->memory;
 	}
 	if (rc == RK_OK) {
 		tree = spec_json(spec);

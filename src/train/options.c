@@ -31,7 +31,10 @@ const char train_usage[] =
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
     "  --summary         print network, data, memory and arithmetic as JSON\n"
-    "                    and end\n"
+    "                    and end; needs no data where the job gives the\n"
+    "                    network's input (model.input, model.sizes)\n"
+    "  --summary --yaml  print the model with all its layers written out, as\n"
+    "                    a job may have it\n"
     "  --plan            print the plan of the warm start as JSON and end\n"
     "  --evaluate FILE   score a model file or a checkpoint's folder on the job's\n"
     "                    validation data, or where it has none on data.train,\n"
@@ -55,7 +58,7 @@ const char train_usage[] =
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
-	OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_HELP, OPT_VERSION
+	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -70,6 +73,7 @@ static const struct option options[] = {
 	{ "accept", required_argument, NULL, OPT_ACCEPT },
 	{ "known", required_argument, NULL, OPT_KNOWN },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
+	{ "yaml", no_argument, NULL, OPT_YAML },
 	{ "plan", no_argument, NULL, OPT_PLAN },
 	{ "evaluate", required_argument, NULL, OPT_EVALUATE },
 	{ "logits", required_argument, NULL, OPT_LOGITS },
@@ -151,6 +155,9 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_SUMMARY:
 		o->summary = true;
 		break;
+	case OPT_YAML:
+		o->yaml = true;
+		break;
 	case OPT_PLAN:
 		o->plan = true;
 		break;
@@ -203,6 +210,8 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 		    "file behind --evaluate is the model");
 	if (o->logits != NULL && o->evaluate == NULL)
 		return rk_refuse(why, "--logits without --evaluate");
+	if (o->yaml && !o->summary)
+		return rk_refuse(why, "--yaml without --summary");
 	o->job = argv[optind];
 	return RK_OK;
 }

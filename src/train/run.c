@@ -162,6 +162,7 @@ start_team(struct run *r)
 {
 	enum rk_err rc = kernel_init(thread_count(r));
 
+	r->process_bytes = memory_of_process();
 	return rc == RK_OK || run_fail_rc(r, rc, "cannot start the threads");
 }
 
@@ -200,6 +201,7 @@ set_up(struct run *r)
 	if (!ok)
 		return false;
 	r->checkpoint_bytes = m.checkpoint;
+	r->memory_wanted = m.said ? 0 : m.wanted;
 	if (!at_limit(r) && !check_space(r))
 		return false;
 	return start_writer(r);
@@ -223,6 +225,9 @@ greet(struct run *r)
 	must(hello != NULL);
 	js_put(hello, "schedule", schedule_look(&r->schedule,
 	    r->at.rate_scale));
+	if (r->memory_wanted > 0)
+		js_put(hello, "memory", json_integer(
+		    (json_int_t)r->memory_wanted));
 	exact_put(r, hello);
 	bool ok = report_hello(&r->rep, hello, &why);
 	if (!ok && !r->rep.gone)

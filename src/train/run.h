@@ -158,6 +158,8 @@ struct run {
 		char dir[CKPT_DIR_MAX]; /* the newest committed, or "" */
 	} due;
 	uint64_t checkpoint_bytes;
+	uint64_t process_bytes;         /* memory of the process by itself */
+	uint64_t memory_wanted;         /* where the job does not say it; or 0 */
 
 	/* Clocks and counts of this attempt, for progress and metrics. */
 	int64_t begun_ms, begun_step;
@@ -198,10 +200,22 @@ char *place_named(const struct run *r, const char *text);
 
 /* Bytes that the parts of a run take. */
 struct run_memory {
-	uint64_t network, optimizer, copy, data, total, limit;
+	struct nn_sizes sizes;          /* of the network */
+	uint64_t network, optimizer, copy, data, process, total;
+	uint64_t wanted;                /* the total and a tenth */
+	uint64_t limit;                 /* resources.memory, or the machine's */
+	bool said;                      /* the job has a resources.memory */
 	uint64_t checkpoint;            /* of one on disk */
 	int64_t parameters;
 };
+
+/* memory.c: how much is it?  Without data, of one full batch.  Refused where it
+ * does not fit; what is wanted of the network, which may have so much; what this
+ * process takes without any of it, asked for before there are data. */
+bool memory_estimate(struct run *r, struct run_memory *m);
+bool memory_fits(struct run *r, const struct run_memory *m);
+struct nn_want memory_want(const struct run *r, uint64_t limit);
+uint64_t memory_of_process(void);
 
 /* setup.c: data sets, lengths and sizes; then network, optimiser and a batch's
  * arrays, in the limits of the job. */
@@ -210,6 +224,8 @@ struct start;
 bool run_open_data(struct run *r, struct start *start);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
+/* The labels that there are, against r->nn. */
+bool run_check_labels(struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
 

@@ -1,10 +1,8 @@
-/* Data sets, network and optimiser, in the limits of the job. */
+/* Data sets, network and optimiser. */
 #include <stdlib.h>
-#include <string.h>
 #include <string.h>
 
 #include "start.h"
-#include "writer.h"
 
 static bool
 refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
@@ -53,7 +51,8 @@ static bool
 set_lengths(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
-	const int64_t n = r->train->n;
+	/* Of a question without data: those of one full batch. */
+	const int64_t n = r->train != NULL ? r->train->n : t->batch_size;
 
 	if (t->drop_last && n < t->batch_size)
 		return run_fail(r, "bad_data", true, "%lld samples make no "
@@ -66,101 +65,6 @@ set_lengths(struct run *r)
 	r->steps_limit = t->steps > 0 ? t->steps : INT64_MAX;
 	r->steps_total = schedule_total(t, r->steps_per_epoch);
 	return true;
-}
-
-/* --- memory --------------------------------------------------------------- */
-
-static uint64_t
-data_bytes(const struct data_set *d)
-{
-	if (d == NULL)
-		return 0;
-	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
-	    sizeof(float));
-}
-
-static int
-slots_of(const struct spec_optim *s)
-{
-	struct optim *o = NULL;
-	int n = 0;
-
-	if (optim_new(&o, s, 1) == RK_OK)
-		n = optim_slots(o);
-	optim_free(o);
-	return n;
-}
-
-/* nn computes no gradients of what is not trained. */
-static bool
-trains(void *ctx, const char *tensor)
-{
-	return spec_trains(ctx, tensor);
-}
-
-static struct nn_want
-want(const struct run *r, uint64_t limit)
-{
-	const struct spec *s = r->spec;
-	struct nn_want w = {
-		.model = &s->model, .loss = &s->training.loss,
-		.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32,
-		.ndim = r->train->ndim, .batch = r->batch,
-		.micro = s->training.micro_batch_size, .memory_limit = limit,
-		.trains = s->training.ngroups > 0 ? trains : NULL,
-		.ctx = &r->spec->training,
-	};
-
-	memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
-	return w;
-}
-
-static bool
-estimate(struct run *r, struct run_memory *m)
-{
-	const struct spec *s = r->spec;
-	const int slots = slots_of(&s->training.optim);
-	const bool ema = s->training.ema.decay > 0;
-	struct rk_why why = {0};
-	struct nn_sizes sizes;
-	struct nn *nn;
-
-	*m = (struct run_memory){ .limit = s->memory };
-	const struct nn_want w = want(r, s->memory);
-	enum rk_err rc = nn_outline(&nn, &w, &why);
-	if (rc != RK_OK)
-		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec", true,
-		    "%s", rk_why_first(&why));
-	rk_why_fini(&why);
-	if (rc != RK_OK)
-		return false;
-	nn_sizes(nn, &sizes);
-	nn_free(nn);
-	m->network = sizes.total_bytes;
-	m->parameters = sizes.parameters;
-	m->optimizer = (uint64_t)m->parameters * (unsigned)(slots + ema) *
-	    sizeof(float);
-	m->copy = writer_shadow_bytes(m->parameters, 0, slots, ema);
-	m->checkpoint = m->copy;
-	m->data = data_bytes(r->train) + data_bytes(r->valid);
-	m->total = m->network + m->optimizer + m->copy + m->data;
-	return true;
-}
-
-static bool
-fits(struct run *r, const struct run_memory *m)
-{
-	char total[RK_HUMAN], limit[RK_HUMAN], a[RK_HUMAN], b[RK_HUMAN];
-	char c[RK_HUMAN], d[RK_HUMAN];
-
-	if (m->total <= m->limit)
-		return true;
-	return run_fail(r, "no_memory", true, "training needs %s (network %s, "
-	    "optimizer %s, copy for checkpoints %s, data %s), "
-	    "resources.memory is %s", rk_human_bytes(total, m->total),
-	    rk_human_bytes(a, m->network), rk_human_bytes(b, m->optimizer),
-	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
-	    rk_human_bytes(limit, m->limit));
 }
 
 /* --- labels --------------------------------------------------------------- */
@@ -193,8 +97,8 @@ check_binary(struct run *r, const struct data_set *const sets[2])
  * outputs: the label itself for one output, and for more a 1 at the label's
  * place among zeros.
  */
-static bool
-check_labels(struct run *r)
+bool
+run_check_labels(struct run *r)
 {
 	const int64_t outputs = nn_outputs(r->nn);
 	const enum spec_loss_type loss = r->spec->training.loss.type;
@@ -242,7 +146,7 @@ check_tokens(struct run *r)
 bool
 run_measure(struct run *r, struct run_memory *m)
 {
-	return set_lengths(r) && estimate(r, m);
+	return set_lengths(r) && memory_estimate(r, m);
 }
 
 /* The arrays that a batch is gathered into, beside the network's input. */
@@ -284,15 +188,15 @@ run_build(struct run *r, const struct run_memory *m)
 {
 	struct rk_why why = {0};
 
-	if (!fits(r, m))
+	if (!memory_fits(r, m))
 		return false;
-	const struct nn_want w = want(r, m->limit);
+	const struct nn_want w = memory_want(r, m->limit);
 	enum rk_err rc = nn_build(&r->nn, &w, &why);
 	if (rc != RK_OK)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
 		    rc != RK_ENOMEM, "%s", rk_why_first(&why));
 	rk_why_fini(&why);
-	if (rc != RK_OK || !check_labels(r) || !check_tokens(r))
+	if (rc != RK_OK || !run_check_labels(r) || !check_tokens(r))
 		return false;
 	nn_digest(r->nn, r->program);
 	return make_optimizer(r) && spans_check(r) && make_batch(r);

@@ -1,4 +1,4 @@
-/* --summary and --plan: questions about a job, answered in JSON. */
+/* --summary and --plan: questions about a job, answered in JSON or YAML. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,46 +57,117 @@ description_json(const struct nn *n)
 	return v;
 }
 
+/* What each layer is and takes; those that were folded into another are not
+ * there. */
+static json_t *
+layers_json(const struct nn *n)
+{
+	json_t *v = json_array();
+	struct nn_layer l;
+
+	for (size_t i = 0; i < nn_nlayers(n); i++) {
+		if (!nn_layer_at(n, i, &l))
+			continue;
+		json_t *o = json_pack("{s:s, s:s, s:o, s:I, s:I}",
+		    "name", l.name, "type", l.type,
+		    "shape", shape_json(l.ndim, l.d),
+		    "parameters", (json_int_t)l.parameters,
+		    "multiply_adds", (json_int_t)l.multiply_adds);
+		must(o != NULL && json_array_append_new(v, o) == 0);
+	}
+	return v;
+}
+
 static json_t *
 memory_json(const struct run_memory *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:b}",
-	    "network", (json_int_t)m->network,
-	    "optimizer", (json_int_t)m->optimizer,
-	    "checkpoint_copy", (json_int_t)m->copy,
-	    "data", (json_int_t)m->data, "total", (json_int_t)m->total,
-	    "limit", (json_int_t)m->limit, "fits", m->total <= m->limit);
+	const uint64_t limit = m->said ? m->limit : m->wanted;
+	const struct {
+		const char *key;
+		uint64_t bytes;
+	} kinds[] = {
+		{ "parameters", m->sizes.parameter_bytes },
+		{ "gradients", m->sizes.gradient_bytes },
+		{ "buffers", m->sizes.buffer_bytes },
+		{ "arena", m->sizes.arena_bytes },
+		{ "network", m->network },      /* the four before */
+		{ "optimizer", m->optimizer },
+		{ "checkpoint_copy", m->copy },
+		{ "data", m->data },
+		{ "process", m->process },
+		{ "total", m->total },          /* the five before */
+		{ "limit", limit },
+	};
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++)
+		js_put(o, kinds[i].key, json_integer((json_int_t)RK_MIN(
+		    kinds[i].bytes, (uint64_t)INT64_MAX)));
+	js_put(o, "fits", json_boolean(m->total <= m->limit));
+	return o;
 }
 
-/* Of a network that does not fit only the sizes are known. */
 static json_t *
 model_json(const struct run *r, const struct run_memory *m)
 {
-	json_t *o = json_pack("{s:I}", "parameters", (json_int_t)m->parameters);
+	json_t *o = json_pack("{s:I, s:I, s:I}",
+	    "parameters", (json_int_t)m->parameters,
+	    "multiply_adds", (json_int_t)m->sizes.multiply_adds,
+	    "outputs", (json_int_t)nn_outputs(r->nn));
 
-	if (r->nn == NULL)
-		return o;
-	js_put(o, "outputs", json_integer(nn_outputs(r->nn)));
+	must(o != NULL);
+	js_put(o, "layers", layers_json(r->nn));
 	js_put(o, "tensors", tensors_json(r->nn));
 	js_put(o, "description", description_json(r->nn));
 	return o;
 }
 
+/* The network without memory for its values, and whether the labels suit it. */
+static bool
+outline(struct run *r, const struct run_memory *m)
+{
+	const struct nn_want w = memory_want(r, m->limit);
+	struct rk_why why = {0};
+
+	enum rk_err rc = nn_outline(&r->nn, &w, &why);
+	if (rc != RK_OK)
+		run_fail(r, "bad_spec", true, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	return rc == RK_OK && (r->train == NULL || run_check_labels(r));
+}
+
 static json_t *
 summary(struct run *r, const struct run_memory *m)
 {
-	if (m->total <= m->limit && !run_build(r, m))
+	if (!outline(r, m))
 		return NULL;
-	json_t *o = json_pack("{s:s, s:o, s:{s:o, s:o}, s:o, s:o, s:I, s:I, "
-	    "s:I}",
+	json_t *o = json_pack("{s:s, s:o, s:{s:o, s:o}, s:o, s:o, s:I}",
 	    "name", r->spec->name, "model", model_json(r, m), "data",
 	    "train", data_json(r->train), "validation", data_json(r->valid),
 	    "memory", memory_json(m), "arithmetic", exact_arithmetic(),
-	    "checkpoint_bytes", (json_int_t)m->checkpoint,
-	    "steps_per_epoch", (json_int_t)r->steps_per_epoch,
-	    "steps_total", (json_int_t)r->steps_total);
+	    "checkpoint_bytes", (json_int_t)m->checkpoint);
 	must(o != NULL);
+	const bool known = r->train != NULL;
+	js_put(o, "steps_per_epoch", known ? json_integer(r->steps_per_epoch) :
+	    json_null());
+	js_put(o, "steps_total", known ? json_integer(r->steps_total) :
+	    json_null());
 	return o;
+}
+
+/* The model written out: `model: {input, layers, outputs, init}`. */
+static bool
+print_yaml(struct run *r, const struct run_memory *m)
+{
+	if (!outline(r, m))
+		return false;
+	json_t *o = json_pack("{s:o}", "model", nn_layers(r->nn));
+	char *text = rkj_yaml(o, 2);
+
+	fputs(text, stdout);
+	free(text);
+	json_decref(o);
+	return true;
 }
 
 static json_t *
@@ -110,13 +181,54 @@ plan(struct run *r, const struct run_memory *m)
 	return run_build(r, m) ? warm_plan(r) : NULL;
 }
 
+/* --- data ----------------------------------------------------------------- */
+
+static bool
+is_of_data(const char *field)
+{
+	return strncmp(field, "data", 4) == 0;
+}
+
+/* Are all files of the data on this machine? */
+static bool
+data_are_here(const struct run *r)
+{
+	struct spec_address v[SPEC_ADDRESSES];
+	struct rk_why why = {0};
+	bool here = true;
+
+	for (size_t i = 0, n = spec_addresses(r->spec, v); i < n; i++)
+		if (is_of_data(v[i].field) && place_of(r, v[i].uri) == NULL)
+			here = false;
+	(void)!spec_check_files(r->spec, false, &why);
+	for (size_t i = 0; i < why.n; i++)
+		if (is_of_data(why.v[i].path))
+			here = false;
+	rk_why_fini(&why);
+	return here;
+}
+
+/* A network whose input the job itself gives can be told without data. */
+static bool
+open_data(struct run *r)
+{
+	const struct spec_model *m = &r->spec->model;
+	const bool shape_said = m->ninput > 0 || m->arch == SPEC_ARCH_mlp;
+
+	if (r->o->summary && shape_said && !data_are_here(r))
+		return true;
+	return run_open_data(r, NULL);
+}
+
 bool
 summary_print(struct run *r)
 {
 	struct run_memory m;
 
-	if (!run_open_data(r, NULL) || !run_measure(r, &m))
+	if (!open_data(r) || !run_measure(r, &m))
 		return false;
+	if (r->o->yaml)
+		return print_yaml(r, &m);
 	json_t *o = r->o->summary ? summary(r, &m) : plan(r, &m);
 	if (o == NULL)
 		return false;

@@ -1,4 +1,4 @@
-/* summary - --summary, --plan and --evaluate print their JSON on standard
+/* summary - --summary, --plan and --evaluate print their answer on standard
  * output; nothing is written to the run directory. */
 #ifndef TRAIN_SUMMARY_H
 #define TRAIN_SUMMARY_H

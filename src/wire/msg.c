@@ -52,6 +52,7 @@ static const struct field {
 	{ "steps_total", K_COUNT, T(HELLO), 0, F(steps_total), NO_HAS },
 	{ "epochs_total", K_COUNT, T(HELLO), 0, F(epochs_total), NO_HAS },
 	{ "parameters", K_COUNT, T(HELLO), 0, F(parameters), NO_HAS },
+	{ "memory", K_COUNT, T(HELLO), 0, F(memory), NO_HAS },
 	{ "schedule", K_OBJECT, T(HELLO), 0, F(schedule), NO_HAS },
 	{ "arithmetic", K_OBJECT, T(HELLO) | T(CHECKPOINT), 0, F(arithmetic),
 	    NO_HAS },

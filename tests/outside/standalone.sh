@@ -231,11 +231,44 @@ summary() {
 	eq "$(jq '.memory.fits' out)" true "fits"
 	has "$(jq -r .arithmetic.gemm out)" "oneDNN "
 	# One that does not fit is told as such, with the numbers.
-	exits 0 train --summary --set 'model.sizes=[4, 10000, 10000, 3]' tiny.yaml
+	local large='model.sizes=[4, 10000, 10000, 3]'
+	exits 0 train --summary --set resources.memory=1GiB --set "$large" tiny.yaml
 	eq "$(jq '.memory.fits' out)" false "fits"
 	eq "$(jq '.memory.total > .memory.limit' out)" true "more than the limit"
-	exits 3 train --set 'model.sizes=[4, 10000, 10000, 3]' tiny.yaml
+	exits 3 train --set resources.memory=1GiB --set "$large" tiny.yaml
 	has "$(cat err)" "resources.memory"
+	# Not said: the total and a tenth.
+	exits 0 train --summary --set resources.memory=null --set "$large" tiny.yaml
+	eq "$(jq '.memory | .limit == .total + (.total / 10 | floor)' out)" true "a tenth more"
+	exits 0 train --summary tiny.yaml
+	eq "$(jq '.memory | .network + .optimizer + .checkpoint_copy + .data + .process == .total' out)" true sum
+	eq "$(jq '.memory | .parameters + .gradients + .buffers + .arena == .network' out)" true sum
+	eq "$(jq -c '[.model.layers[] | [.name, .shape, .parameters, .multiply_adds]]' out)" \
+	    '[["flatten",[4],0,0],["fc1",[32],160,128],["fc2",[3],99,96]]' layers
+}
+
+t_case "--summary needs no data where the job gives the input, and writes the layers out"
+summary_yaml() {
+	cat > bare.yaml <<-'END'
+	name: bare
+	model: {arch: resnet18, stem: cifar, classes: 10, input: [3, 32, 32]}
+	training: {epochs: 1}
+	data: {train: {type: idx, images: /nowhere, labels: /nowhere}}
+	END
+	exits 0 train --summary bare.yaml
+	eq "$(jq '.model.parameters, .data.train, .steps_total' out | xargs)" "11173962 null null" "without data"
+	exits 3 train --summary --set model.input=null bare.yaml
+	has "$(cat err)" "/nowhere"
+	exits 0 train --summary --yaml bare.yaml
+	has "$(cat out)" "- {type: conv2d, name: conv1, out: 64, kernel: [3, 3]"
+	{ grep -v '^model' bare.yaml; cat out; } > written.yaml
+	jq_of() { jq -c '.model' out; }
+	exits 0 train --summary bare.yaml
+	local was; was=$(jq_of)
+	exits 0 train --summary written.yaml
+	eq "$(jq_of)" "$was" "the model written out"
+	exits 2 train --yaml bare.yaml
+	has "$(cat err)" "--yaml without --summary"
 }
 
 t_case "--plan tells what a warm start would load and begins nothing"

@@ -11,7 +11,7 @@ T_CASE(a_short_job_gets_every_default)
 	t_eq_int(json_object_size(s->labels), 0);
 	t_eq_int(json_object_size(s->metadata), 0);
 	t_eq_int(s->threads, 0);
-	t_eq_int(s->memory, 1 << 30);
+	t_eq_int(s->memory, 0);
 	t_eq_int(s->hold, false);
 	t_eq_int(s->retries, 3);
 	t_eq_int(s->model.arch, SPEC_ARCH_mlp);
@@ -389,6 +389,18 @@ T_CASE(checkpoints_are_sent_to_a_prefix_or_nowhere)
 	struct spec *s = job_with("checkpoint: {push: null}");
 	t_check(s->checkpoint.push == NULL);
 	t_check(!s->checkpoint.require_remote);
+	spec_free(s);
+}
+
+T_CASE(memory_that_is_not_said_stays_unsaid)
+{
+	struct spec *s = job_with("resources: {threads: 2}");
+	json_t *v = spec_json(s);
+
+	t_eq_int(s->memory, 0);
+	t_check(json_object_get(json_object_get(v, "resources"), "memory") ==
+	    NULL);
+	json_decref(v);
 	spec_free(s);
 }
 

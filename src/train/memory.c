@@ -1,0 +1,141 @@
+/* How much memory a run takes, before it takes any. */
+#include <string.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "writer.h"
+
+/* What comes while it trains, beside the arrays: code that is read in when it is
+ * first run, stacks, the libraries' own buffers, lines of metrics. */
+#define COMES ((uint64_t)10 << 20)
+
+static uint64_t
+page_bytes(void)
+{
+	return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t
+memory_of_process(void)
+{
+	unsigned long long size, resident = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (f != NULL && fscanf(f, "%llu %llu", &size, &resident) != 2)
+		resident = 0;
+	if (f != NULL)
+		fclose(f);
+	return resident * page_bytes() + COMES;
+}
+
+static uint64_t
+data_bytes(const struct data_set *d)
+{
+	if (d == NULL)
+		return 0;
+	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
+	    sizeof(float));
+}
+
+static int
+slots_of(const struct spec_optim *s)
+{
+	struct optim *o = NULL;
+	int n = 0;
+
+	if (optim_new(&o, s, 1) == RK_OK)
+		n = optim_slots(o);
+	optim_free(o);
+	return n;
+}
+
+/* nn computes no gradients of what is not trained. */
+static bool
+trains(void *ctx, const char *tensor)
+{
+	return spec_trains(ctx, tensor);
+}
+
+struct nn_want
+memory_want(const struct run *r, uint64_t limit)
+{
+	const struct spec *s = r->spec;
+	struct nn_want w = {
+		.model = &s->model, .loss = &s->training.loss,
+		.batch = r->batch, .micro = s->training.micro_batch_size,
+		.memory_limit = limit,
+		.trains = s->training.ngroups > 0 ? trains : NULL,
+		.ctx = &r->spec->training,
+	};
+
+	if (r->train != NULL) {
+		w.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32;
+		w.ndim = r->train->ndim;
+		memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
+	}
+	return w;
+}
+
+static void
+add_up(const struct run *r, struct run_memory *m)
+{
+	const int slots = slots_of(&r->spec->training.optim);
+	const bool ema = r->spec->training.ema.decay > 0;
+	const int64_t buffers = (int64_t)(m->sizes.buffer_bytes /
+	    sizeof(float));
+
+	m->parameters = m->sizes.parameters;
+	m->optimizer = (unsigned)(slots + ema) * (uint64_t)kernel_alloc_bytes(
+	    (size_t)m->parameters * sizeof(float));
+	m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
+	    ema);
+	m->checkpoint = m->copy;
+	m->data = data_bytes(r->train) + data_bytes(r->valid);
+	m->network = m->total = m->sizes.total_bytes;
+	if (m->total != UINT64_MAX && !rk_add(m->total, m->optimizer + m->copy +
+	    m->data + m->process, &m->total))
+		m->total = UINT64_MAX;
+	m->wanted = m->total < UINT64_MAX / 2 ? m->total + m->total / 10 :
+	    UINT64_MAX;
+}
+
+bool
+memory_fits(struct run *r, const struct run_memory *m)
+{
+	char total[RK_HUMAN], limit[RK_HUMAN], a[RK_HUMAN], b[RK_HUMAN];
+	char c[RK_HUMAN], d[RK_HUMAN], e[RK_HUMAN];
+
+	if (m->total <= m->limit)
+		return true;
+	return run_fail(r, "no_memory", true, "training needs %s (network %s, "
+	    "optimizer %s, copy for checkpoints %s, data %s, the process "
+	    "itself %s), %s %s", rk_human_bytes(total, m->total),
+	    rk_human_bytes(a, m->network), rk_human_bytes(b, m->optimizer),
+	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
+	    rk_human_bytes(e, m->process), m->said ? "resources.memory is" :
+	    "this machine has", rk_human_bytes(limit, m->limit));
+}
+
+bool
+memory_estimate(struct run *r, struct run_memory *m)
+{
+	struct rk_why why = {0};
+	struct nn *nn;
+
+	*m = (struct run_memory){ .process = r->process_bytes,
+		.said = r->spec->memory > 0, .limit = r->spec->memory };
+	if (!m->said)
+		m->limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
+	const struct nn_want w = memory_want(r, m->limit);
+	enum rk_err rc = nn_outline(&nn, &w, &why);
+	if (rc != RK_OK)
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec", true,
+		    "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	if (rc != RK_OK)
+		return false;
+	nn_sizes(nn, &m->sizes);
+	nn_free(nn);
+	add_up(r, m);
+	return true;
+}
