@@ -707,6 +707,7 @@ extern const char *const spec_on_resume_words[];        /* [0]: "start" */
 extern const char *const spec_anneal_words[];
 extern const char *const spec_warmup_words[];           /* [0]: "rekindle" */
 extern const char *const spec_exact_words[];
+extern const char *const spec_norm_words[];
 extern const char *const spec_label_words[];
 extern const char *const spec_init_words[];
 

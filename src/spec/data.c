@@ -3,7 +3,7 @@
 
 #include "read.h"
 
-const char *const sp_norm_words[] = { "none", "scale", "standard", NULL };
+const char *const spec_norm_words[] = { "none", "scale", "standard", NULL };
 
 /* mean or std: a number or a list of them.  NULL if absent or wrong. */
 static double *
@@ -64,7 +64,7 @@ check_norm_type(struct rkj_obj *o, enum spec_norm_type type,
 {
 	if (source->tokens > 0 && type != SPEC_NORM_NONE)
 		rkj_fault(o, "type", "is %s, and tokens are whole numbers that "
-		    "stay as they are: want none", sp_norm_words[type]);
+		    "stay as they are: want none", spec_norm_words[type]);
 	else if (type == SPEC_NORM_SCALE && !norm_of[source->type].scale)
 		rkj_fault(o, "type", "is scale, which is for idx, cifar and "
 		    "synthetic: %s takes standard or none",
@@ -81,14 +81,14 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 	int nmean = 0, nstd = 0;
 
 	sp_open_typed(&so, v, "data.normalize", why);
-	rkj_enum(o, "type", &type, sp_norm_words, RKJ_OPTIONAL);
+	rkj_enum(o, "type", &type, spec_norm_words, RKJ_OPTIONAL);
 	n->type = (enum spec_norm_type)type;
 	if (!o->bad)
 		check_norm_type(o, n->type, source);
 	bool scale = type == SPEC_NORM_SCALE;
-	if (sp_takes(o, "mean", scale, "scale", sp_norm_words[type]))
+	if (sp_takes(o, "mean", scale, "scale", spec_norm_words[type]))
 		n->mean = read_channels(o, "mean", -1e6, &nmean);
-	if (sp_takes(o, "std", scale, "scale", sp_norm_words[type]))
+	if (sp_takes(o, "std", scale, "scale", spec_norm_words[type]))
 		n->std = read_channels(o, "std", 0, &nstd);
 	n->n = RK_MAX(nmean, nstd);
 	if (nmean != 0 && nstd != 0 && nmean != nstd)

@@ -226,7 +226,7 @@ sp_json_data(const struct spec *s)
 		sp_put(o, "validation", sp_json_source(&d->validation));
 	else
 		put_split(o, s);
-	put_str(norm, "type", sp_norm_words[d->normalize.type]);
+	put_str(norm, "type", spec_norm_words[d->normalize.type]);
 	if (d->normalize.n > 0) {
 		put_reals(norm, "mean", d->normalize.mean, d->normalize.n);
 		put_reals(norm, "std", d->normalize.std, d->normalize.n);

@@ -64,7 +64,6 @@ json_t *sp_json_checkpoint(const struct spec_checkpoint *c);
 
 extern const char *const sp_loss_words[];
 extern const char *const sp_source_words[];
-extern const char *const sp_norm_words[];
 extern const char *const sp_metric_words[];
 extern const char *const sp_mode_words[];
 

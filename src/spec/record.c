@@ -122,7 +122,10 @@ may_be_left_out(const char *key)
 	return false;
 }
 
-/* Take out of v what the record does not know. */
+/*
+ * Take out of v what the record does not know.  In a model a record leaves out
+ * only what has its default, so there a field that it does not have is a change.
+ */
 static void
 prune(json_t *v, const json_t *record)
 {
@@ -134,7 +137,8 @@ prune(json_t *v, const json_t *record)
 		const json_t *r = json_object_get(record, key);
 		if (r == NULL && !may_be_left_out(key))
 			json_object_del(v, key);
-		else if (json_is_object(f) && json_is_object(r))
+		else if (strcmp(key, "model") != 0 && json_is_object(f) &&
+		    json_is_object(r))
 			prune(f, r);
 	}
 }

@@ -2,11 +2,6 @@
  * to the network.  ckpt.h has the words. */
 #include "run.h"
 
-static const char *const norm_words[] = {
-	[SPEC_NORM_NONE] = "none", [SPEC_NORM_SCALE] = "scale",
-	[SPEC_NORM_STANDARD] = "standard",
-};
-
 /* A float as a double has all its bits. */
 static json_t *
 floats_json(const float *v, int64_t n)
@@ -24,7 +19,7 @@ normalize_json(const struct run *r)
 	const struct data_set *d = r->train;
 	json_t *o = json_object();
 
-	js_put(o, "type", json_string(norm_words[
+	js_put(o, "type", json_string(spec_norm_words[
 	    r->spec->data.normalize.type]));
 	js_put(o, "count", json_integer(d->nnorm));
 	if (d->nnorm <= CKPT_NORMALIZE_MAX) {

@@ -85,6 +85,16 @@ T_CASE(what_may_change_is_told_and_what_is_no_part_of_it_is_not)
 	json_decref(record);
 }
 
+/* A record leaves it out, as those of before do. */
+T_CASE(a_field_of_the_model_that_had_its_default_cannot_change_either)
+{
+	faults("{}", "model: {init: torch}", "");
+	faults("{}", "model: {init: paddle}", "model.init: is not set and "
+	    "cannot be");
+	faults("model: {init: paddle}", "{}", "model.init: is \"paddle\" and "
+	    "cannot be");
+}
+
 T_CASE(no_address_and_no_path_of_data_is_in_a_record)
 {
 	json_t *v = record_of("{model: {checkpoint: "
