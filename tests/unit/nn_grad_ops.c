@@ -398,6 +398,40 @@ T_CASE(embedding_leaves_its_padding_row_alone)
 	}
 }
 
+/* What a layer that is tied to the table adds to that row stays: by positions
+ * the gradient is that of tokens which are the positions. */
+T_CASE(embedding_leaves_its_padding_row_to_what_is_tied)
+{
+	struct net s[2];
+
+	for (int index = 0; index < 2; index++) {
+		s[index] = tokens();
+		struct net *n = &s[index];
+		table(n, "e", index, 6)->u.embedding.padding_index = 2;
+		net_add(n, SPEC_OP_tanh);
+		struct spec_op_linear *l =
+		    &net_add(n, SPEC_OP_linear)->u.linear;
+		l->tied = (char *)(uintptr_t)"e";
+		l->out = 6;
+		net_linear(n, 3);
+		net_build(n, 7);
+		for (int i = 0; i < 7 * 6; i++)
+			nn_input_ids(n->nn)[i] = i % 6;
+		nn_zero_grads(n->nn);
+		net_step(n, 7);
+	}
+	const struct nn_tensor *a = nn_tensor_at(s[0].nn, 0);
+	const struct nn_tensor *b = nn_tensor_at(s[1].nn, 0);
+	float row = 0;
+	for (int64_t i = 0; i < a->count; i++) {
+		t_near(a->grad[i], b->grad[i], 1e-6);
+		row += i / 4 == 2 ? fabsf(a->grad[i]) : 0;
+	}
+	t_check(row > 1e-3);
+	nn_free(s[0].nn);
+	nn_free(s[1].nn);
+}
+
 static void
 attention(double p, bool masked)
 {

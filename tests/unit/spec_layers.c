@@ -336,6 +336,17 @@ T_CASE(the_digest_hides_flattens_of_version_1_alone)
 	char a[RK_SHA256_HEX], b[RK_SHA256_HEX], *c;
 
 	c = xasprintf("relu, %s", fc);
+	/* As of before, when there were none. */
+	struct spec *s = layers_of(c);
+	json_t *all = spec_layers_json(s->model.layers, s->model.nlayers,
+	    false);
+	json_t *brief = spec_layers_json(s->model.layers, s->model.nlayers,
+	    true);
+	t_eq_int(json_array_size(all), 3);
+	t_eq_int(json_array_size(brief), 2);
+	json_decref(all);
+	json_decref(brief);
+	spec_free(s);
 	digest_of(c, a);
 	free(c);
 	c = xasprintf("relu, {type: flatten, name: fc.flatten}, %s", fc);

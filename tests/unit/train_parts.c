@@ -117,6 +117,20 @@ T_CASE(class_weights_count_over_the_whole_batch)
 	    "[0.2, 3, 1]}");
 }
 
+/* A weighted mean: ten times each weight is the same loss. */
+T_CASE(a_step_is_divided_by_the_weight_of_its_samples)
+{
+	write_job("micro_batch_size: 3, loss: {type: cross_entropy, "
+	    "class_weights: [0.2, 3, 1]}");
+	train_ok("--run-dir", "one", "job.yaml");
+	write_job("micro_batch_size: 3, loss: {type: cross_entropy, "
+	    "class_weights: [2, 30, 10]}");
+	train_ok("--run-dir", "ten", "job.yaml");
+	const double d = apart("one/" LAST, "ten/" LAST);
+	if (!(d <= ROUNDING))
+		t_fail("the weights are %g apart", d);
+}
+
 T_CASE(ignored_samples_count_for_no_part)
 {
 	as_without_parts("loss: {type: cross_entropy, ignore_index: 1}");
