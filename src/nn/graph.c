@@ -266,6 +266,15 @@ add_input(struct nn_graph *g, const struct nn_want *w, struct rk_why *why)
 	return RK_OK;
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+	const struct nn_named_value *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* Sorted, for their order in a job means nothing. */
 static enum rk_err
 add_outputs(struct nn_graph *g, const struct spec_model *m, struct rk_why *why)
 {
@@ -284,6 +293,7 @@ add_outputs(struct nn_graph *g, const struct spec_model *m, struct rk_why *why)
 		if (strcmp(m->outputs[i].name, SPEC_LOGITS) == 0)
 			g->logits = v;
 	}
+	qsort(g->outputs, (size_t)g->noutputs, sizeof(*g->outputs), by_name);
 	if (m->noutputs == 0)
 		g->vals[g->logits].nusers++;
 	return RK_OK;

@@ -70,6 +70,11 @@ struct nn_names {
 int nn_names_find(const struct nn_names *m, const char *name);  /* or -1 */
 void nn_names_add(struct nn_names *m, const char *name, int is);
 
+struct nn_named_value {
+	char *name;
+	int value;
+};
+
 struct nn_graph {
 	struct spec_layer *layers;      /* what it is made of; owned */
 	int nlayers;
@@ -80,10 +85,7 @@ struct nn_graph {
 	int64_t nparam, nbuffer;        /* floats */
 	struct nn_names by_tensor, by_layer;
 	int logits;                     /* value */
-	struct {
-		char *name;
-		int value;
-	} outputs[SPEC_MAX_OUTPUTS];
+	struct nn_named_value outputs[SPEC_MAX_OUTPUTS];
 	int noutputs;
 	struct kernel_loss loss;
 	float *class_weights;           /* of the loss, or NULL */

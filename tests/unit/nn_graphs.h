@@ -533,8 +533,9 @@ static inline int
 gather_ends(struct graph *r)
 {
 	int ends[GRAPH_LAYERS], n = 0;
+	const int all_values = r->g.nvals;
 
-	for (int v = 1; v < r->g.nvals && n < 16; v++) {
+	for (int v = 1; v < all_values; v++) {
 		if (r->reads[v] > 0)
 			continue;
 		if (value(r, v)->ndim == 1) {
