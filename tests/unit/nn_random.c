@@ -490,31 +490,27 @@ is_v1(const struct graph *r)
 	return true;
 }
 
-/* The graph as somebody would send it. */
+/* What a network says of its model, in a job. */
 static struct spec *
-as_job(const struct graph *r)
+as_job(struct graph *r)
 {
-	json_t *job = json_pack("{s:s, s:{s:i, s:s}, s:{s:{s:s, s:s, s:s}}}",
-	    "name", "g", "training", "epochs", 1, "loss", "mse", "data",
-	    "train", "type", "idx", "images", "/i", "labels", "/l");
-	json_t *model = json_pack("{s:[], s:o, s:{}}", "input", "layers",
-	    spec_layers_json(r->g.layers, r->g.nlayers, false), "outputs");
+	struct nn_want w = graph_want(r);
 	struct rk_why why = { 0 };
 	struct spec *s;
+	struct nn *n;
 
-	t_check(job != NULL && model != NULL);
-	for (int i = 0; i < r->m.ninput; i++)
-		json_array_append_new(json_object_get(model, "input"),
-		    json_integer(r->m.input[i]));
-	for (int i = 0; i < r->m.noutputs; i++)
-		json_object_set_new(json_object_get(model, "outputs"),
-		    r->m.outputs[i].name, json_string(r->m.outputs[i].layer));
-	json_object_set_new(job, "model", model);
+	t_check(nn_outline(&n, &w, NULL) == RK_OK);
+	json_t *job = json_pack("{s:s, s:o, s:{s:i, s:s}, s:{s:{s:s, s:s, "
+	    "s:s}}}", "name", "g", "model", nn_layers(n), "training",
+	    "epochs", 1, "loss", "mse", "data", "train", "type", "idx",
+	    "images", "/i", "labels", "/l");
+	t_check(job != NULL);
 	char *text = rkj_text(job);
 	if (spec_parse_text(text, strlen(text), false, &s, &why) != RK_OK)
 		t_fail("%s: %s", text, rk_why_first(&why));
 	free(text);
 	json_decref(job);
+	nn_free(n);
 	return s;
 }
 
