@@ -93,7 +93,7 @@ check-before: all $(B)/unit/spec_drive
 # make check-long: hours.  The tests of tests/long (machines that boot), the ones
 # that choose moments at random with many more of them, and every fuzz target.
 LONG_OWN  := $(sort $(shell grep -ls '^\#!/' tests/long/*.sh tests/long/*.py))
-LONG_MANY := crash.py takeover.py ship.py faults.py shipfaults.py
+LONG_MANY := crash.py nets.py takeover.py ship.py faults.py shipfaults.py
 check-long: check-deps
 	@tests/deps.sh long || echo "check-long: going on without"
 	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT)
