@@ -7,6 +7,10 @@
  *	x = nn_b_op(b, relu, x, "relu");
  *	int y = nn_b_add(b, x, shortcut, "layer1.%d.add", i);
  *
+ * To add an architecture: its row in archs.def, with the fields that a job may
+ * give, and nn_arch_FAMILY() in arch_FAMILY.c.  Its tensors are called after its
+ * layers, so these have the names that the weights have elsewhere.
+ *
  * Names are printf formats.  nn_b_layer() adds any op at its defaults, whose
  * settings the caller then fills: it is what the others are made of.
  */

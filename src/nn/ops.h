@@ -11,8 +11,23 @@
  * backward  from dy to dx[k] and nn_dw(k): each is NULL where nobody wants it,
  *           and is added to or replaced as its flag says
  *
- * To add an op: its row in ops.def, this row in its file, its name in the list
- * below is made by the table, its case in tests/unit/nn_grad.c.
+ * To add an op NAME:
+ *	ops.def        its row and its fields; jobs can name it now, and the
+ *	               programs do not link before there is an nn_op_NAME
+ *	op_NAME.c      its equation and nn_op_NAME.  A function of single
+ *	               values is two lines in op_act.c instead
+ *	src/kernel/    its maths, where no kernel has it: the formula in
+ *	               kernel.h, simple loops in plain_*.inc, which are built in
+ *	               float and in double, fast ones beside them.  A function
+ *	               of single values is a word more in enum kernel_act, a
+ *	               case in each switch of plain_rows.inc and loops_act.inc,
+ *	               and of kernel_act_reads_x() if backward wants x
+ *	passes.c       nn_pass_smooth(), if its derivative jumps
+ *	tests          a case in tests/unit/nn_grad_ops.c; what PyTorch calls it
+ *	               in tests/numerics/torch_graph.py, cases of it in
+ *	               make_goldens.py, which then writes the file that
+ *	               train_golden asks for each op of the table
+ * Random graphs, the schema and the reader of jobs take it from the table.
  */
 #ifndef NN_OPS_H
 #define NN_OPS_H

@@ -57,6 +57,19 @@ readme_job() {
 	api POST "/v1/jobs/$(jq -r .id body)/cancel" >/dev/null
 }
 
+t_case "the network in the README is one that trains"
+readme_network() {
+	awk '/compiles this block/{want=1} want && /^```yaml/{on=1; next} on && /^```/{exit} on' \
+	    "$T_ROOT/README.md" >job.yaml
+	cat >>job.yaml <<-END
+	name: network
+	training: {steps: 2, batch_size: 4}
+	data: {train: {type: synthetic, shape: [3, 32, 32], samples: 8}}
+	END
+	"$BUILD/rekindle-train" job.yaml >out 2>&1 || t_fail "$(cat out)"
+	has "$(cat out)" "finished at step 2"
+}
+
 t_case "every example job is taken"
 example_jobs() {
 	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
