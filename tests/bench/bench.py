@@ -104,14 +104,22 @@ def steady_ms(lines, skip):
     return (m[-1]["time_ms"] - m[0]["time_ms"]) / (m[-1]["step"] - m[0]["step"])
 
 
-def bench_step(top):
+def torch_env():
+    """The environment of PyTorch's side; None: there is no PyTorch."""
     env = dict(os.environ, SECONDS="3", LD_LIBRARY_PATH=MULTI[0] if MULTI else "")
+    if subprocess.run(["/usr/bin/python3", "-c", "import torch"], stderr=subprocess.DEVNULL,
+                      env=env).returncode == 0:
+        return env
+    print("skip the comparison with PyTorch: apt-get install python3-torch")
+    return None
+
+
+def bench_step(top):
+    env = torch_env()
+    if env is None:
+        return
     tuned = dict(env, GLIBC_TUNABLES="glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=100000000000:"
                                      "glibc.malloc.hugetlb=1")
-    if subprocess.run(["/usr/bin/python3", "-c", "import torch"], stderr=subprocess.DEVNULL,
-                      env=env).returncode != 0:
-        print("skip the comparison with PyTorch: apt-get install python3-torch")
-        return
     ours, plain, best, ratio, ratio_tuned = [], [], [], [], []
     for i in range(ROUNDS):
         lines, _ = train_alone(top, fashion_job("small", [784, 256, 10], 6000, 10**9), i)
@@ -131,6 +139,14 @@ def bench_step(top):
         f"on one fixed batch; range {min(ratio):.1f}-{max(ratio):.1f}")
     row("the same, PyTorch with malloc tuned", med(ratio_tuned), "times as many samples/s", "none", True,
         f"as above; PyTorch {med(best):.3f} ms; range {min(ratio_tuned):.1f}-{max(ratio_tuned):.1f}")
+
+
+def bench_networks(top):
+    import networks
+    networks.compiled(top, row, ROUNDS)
+    env = torch_env()
+    if env is not None:
+        networks.against(top, row, min(ROUNDS, 3), env, train_alone, steady_ms)
 
 
 def bench_checkpoint(top):
@@ -337,8 +353,8 @@ def main():
     print(f"on {machine()}, Linux {platform.release()}")
     want = sys.argv[1:]
     try:
-        for name, fn in (("step", bench_step), ("checkpoint", bench_checkpoint), ("recovery", bench_recovery),
-                         ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
+        for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
+                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
                          ("notice", bench_notice), ("fresh", bench_fresh)):
             if not want or any(w in name for w in want):
                 measured(fn, top)
