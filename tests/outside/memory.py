@@ -2,16 +2,17 @@
 """The memory that --summary tells is what a trainer takes, within a tenth, for a
 narrow member of each family of architectures; and the daemon counts with it.
 
-FULL=1 (make check-numerics) takes those of full size, which need gigabytes."""
+    memory.py full      takes those of full size, which need gigabytes and minutes
+                        (make check-numerics)"""
 import json
 import os
 import signal
 import struct
 import subprocess
+import sys
 
 from t import BUILD, SANITIZED, Skip, case, eq, has, run, tiny, wait_for
 
-FULL = bool(os.environ.get("FULL"))
 IMAGES = {"input": [3, 32, 32], "classes": 10}
 WORDS = {"vocabulary": 2000, "classes": 10}
 # Of each family: model, samples in a batch, and what makes its layers narrower.
@@ -29,6 +30,14 @@ FAMILIES = {
     "ernie": ({"arch": "bert", "hidden": 64, "depth": 3, "heads": 4, "intermediate": 128, "variant": "paddlenlp"},
               16, ()),
     "textcnn": ({"arch": "textcnn"}, 32, ()),
+}
+FULL = {
+    "resnet18": ({"arch": "resnet18"}, 8), "resnet50": ({"arch": "resnet50"}, 8),
+    "resnet101": ({"arch": "resnet101"}, 4), "resnet50_vd": ({"arch": "resnet50_vd"}, 8),
+    "mobilenet_v2": ({"arch": "mobilenet_v2"}, 8), "mobilenet_v3": ({"arch": "mobilenet_v3_large"}, 8),
+    "pplcnet": ({"arch": "pplcnet_x1_0"}, 8), "vgg16": ({"arch": "vgg16"}, 4),
+    "bert": ({"arch": "bert-base-uncased", "classes": 10}, 4),
+    "ernie": ({"arch": "ernie-3.0-nano-zh", "classes": 10}, 8),
 }
 
 
@@ -71,7 +80,7 @@ def peak(pid):
         return next(int(line.split()[1]) << 10 for line in f if line.startswith("VmHWM"))
 
 
-def measured(d, path):
+def measured(d, path, seconds):
     """Bytes that a trainer took that has trained, evaluated and saved twice."""
     into = f"{d.root}/run"
     p = subprocess.Popen([f"{BUILD}/rekindle-train", "--run-dir", into, path], stdout=subprocess.DEVNULL,
@@ -87,11 +96,31 @@ def measured(d, path):
         return seen >= 2 and os.path.exists(f"{into}/checkpoints") and \
             any(n.startswith("step-") and int(n[5:]) >= 4 for n in os.listdir(f"{into}/checkpoints"))
     try:
-        wait_for(60, "two epochs and a checkpoint", through)
+        wait_for(seconds, "two epochs and a checkpoint", through)
         return peak(p.pid)
     finally:
         p.send_signal(signal.SIGKILL)
         p.wait()
+
+
+def compare(d, name, path, seconds=60):
+    if SANITIZED:
+        raise Skip("sanitizers have memory of their own")
+    told = summary(path)["memory"]
+    took = measured(d, path, seconds)
+    off = told["total"] / took - 1
+    print(f"    {name}: told {told['total'] >> 10} KiB, took {took >> 10} KiB, {100 * off:+.1f} %", flush=True)
+    assert abs(off) <= 0.1, f"told {told}, took {took}: {100 * off:+.1f} %"
+
+
+def write(d, name, model, batch, train, valid):
+    job = {"name": name, "resources": {"threads": 2}, "model": model,
+           "training": {"epochs": 1000000, "batch_size": batch, "optimizer": {"type": "adam"}},
+           "data": {"train": train, "validation": valid}, "checkpoint": {"every": {"steps": 2}}}
+    path = f"{d.root}/{name}.yaml"
+    with open(path, "w") as f:
+        json.dump(job, f)
+    return path, job
 
 
 def family(name):
@@ -99,28 +128,35 @@ def family(name):
 
     @case(f"what --summary tells of a {name} is what its training takes", "stopped")
     def _(d):
-        if SANITIZED:
-            raise Skip("sanitizers have memory of their own")
-        words = model["arch"] in ("bert", "textcnn")
-        source = {"type": "synthetic", "tokens": 32, "vocabulary": 2000, "samples": 64} if words else images(d.root)
-        more = WORDS if words else {} if model["arch"] == "mlp" else IMAGES
-        job = {"name": name, "resources": {"threads": 2}, "model": {**model, **more},
-               "training": {"epochs": 1000000, "batch_size": batch, "optimizer": {"type": "adam"}},
-               "data": {"train": source, "validation": {**source, **({"seed": 2} if words else {})}}, "checkpoint": {"every": {"steps": 2}}}
-        path = f"{d.root}/{name}.yaml"
-        with open(path, "w") as f:
-            json.dump(job, f)
+        if model["arch"] in ("bert", "textcnn"):
+            source = {"type": "synthetic", "tokens": 32, "vocabulary": 2000, "samples": 64}
+            path, job = write(d, name, {**model, **WORDS}, batch, source, {**source, "seed": 2})
+        else:
+            source = images(d.root)
+            more = {} if model["arch"] == "mlp" else IMAGES
+            path, job = write(d, name, {**model, **more}, batch, source, source)
         if pairs:
             narrower(path, job, pairs)
-        told = summary(path)["memory"]
-        took = measured(d, path)
-        off = told["total"] / took - 1
-        print(f"    {name}: told {told['total'] >> 10} KiB, took {took >> 10} KiB, {100 * off:+.1f} %", flush=True)
-        assert abs(off) <= 0.1, f"told {told}, took {took}: {100 * off:+.1f} %"
+        compare(d, name, path)
+
+
+def full(name):
+    model, batch = FULL[name]
+
+    @case(f"what --summary tells of a full {name} is what its training takes", "stopped")
+    def _(d):
+        words = name in ("bert", "ernie")
+        source = {"type": "synthetic", "samples": batch, **({"tokens": 128, "vocabulary": 20000} if words else
+                                                            {"shape": [3, 224, 224]})}
+        path, _ = write(d, name, model, batch, source, {**source, "seed": 2})
+        compare(d, name, path, seconds=900)
 
 
 for name in FAMILIES:
     family(name)
+if any("full" in part for part in sys.argv[1:]):
+    for name in FULL:
+        full(name)
 
 
 @case("a job that does not say its memory is counted with what its trainer says")

@@ -83,6 +83,10 @@ static const struct {
 	{ "{arch: textcnn, vocabulary: 1000, input: [20]}", 282502 },
 	{ "{arch: textcnn, vocabulary: 1000, kernels: [2], dropout: 0, input: "
 	    "[20]}", 0 },
+	/* Of one's own: a relu that is folded has a name outside. */
+	{ "{input: [4], init: paddle, layers: [{type: linear, out: 3, name: "
+	    "\"1\"}, {type: relu, name: r}, {type: linear, out: 2, name: "
+	    "last}], outputs: {logits: last, inner: r}}", 23 },
 };
 
 T_CASE(architectures_have_as_many_parameters_as_elsewhere)
@@ -128,6 +132,7 @@ T_CASE(the_layers_of_an_architecture_are_a_model_of_the_same_program)
 			t_fail("%s written out is another program",
 			    archs[i].model);
 		t_eq_int(again->model.arch, SPEC_ARCH_LAYERS);
+		t_eq_int(again->model.init, s->model.init);
 		sb_fini(&in);
 		free(text);
 		json_decref(layers);
