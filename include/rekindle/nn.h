@@ -54,9 +54,8 @@ struct nn_want {
 	bool (*trains)(void *ctx, const char *tensor);
 	void *ctx;
 	/* For tests: each storage at a place of its own; dead ones filled with
-	 * NaN; kinks replaced (relu, relu6, hard_swish by silu, hard_sigmoid by
-	 * sigmoid, max pools by average pools). */
-	bool apart, poison, smooth;
+	 * NaN. */
+	bool apart, poison;
 };
 
 /*

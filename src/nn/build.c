@@ -59,8 +59,6 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 		rc = nn_arch_layers(w->model, &layers, &count, why);
 	if (rc != RK_OK)
 		return rc;
-	if (w->smooth)
-		nn_pass_smooth(layers, count);
 	own.dtype = dtype_of(w, layers, count);
 	rc = nn_graph_make(&n->g, layers, count, &own, why);
 	if (rc != RK_OK)

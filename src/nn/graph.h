@@ -127,9 +127,7 @@ char *nn_shape_text(char *out, size_t size, int ndim, const int64_t *d);
 enum rk_err nn_arch_layers(const struct spec_model *m,
     struct spec_layer **out, int *np, struct rk_why *why) RK_MUSTCHECK;
 
-/* Passes over the whole graph, in this order: smooth (before there are nodes),
- * fold, wants. */
-void nn_pass_smooth(struct spec_layer *layers, int n);
+/* Passes over the whole graph, in this order. */
 void nn_pass_fold(struct nn_graph *g);
 void nn_pass_wants(struct nn_graph *g, const struct nn_want *w);
 

@@ -15,18 +15,18 @@
  *	ops.def        its row and its fields; jobs can name it now, and the
  *	               programs do not link before there is an nn_op_NAME
  *	op_NAME.c      its equation and nn_op_NAME.  A function of single
- *	               values is two lines in op_act.c instead
+ *	               values is a few lines in op_act.c instead
  *	src/kernel/    its maths, where no kernel has it: the formula in
  *	               kernel.h, simple loops in plain_*.inc, which are built in
  *	               float and in double, fast ones beside them.  A function
  *	               of single values is a word more in enum kernel_act, a
  *	               case in each switch of plain_rows.inc and loops_act.inc,
  *	               and of kernel_act_reads_x() if backward wants x
- *	passes.c       nn_pass_smooth(), if its derivative jumps
  *	tests          a case in tests/unit/nn_grad_ops.c; what PyTorch calls it
- *	               in tests/numerics/torch_graph.py, cases of it in
- *	               make_goldens.py, which then writes the file that
- *	               train_golden asks for each op of the table
+ *	               in tests/numerics/torch_graph.py (and SMOOTH there, if
+ *	               its derivative jumps), cases of it in make_goldens.py,
+ *	               which then writes the file that train_golden asks for
+ *	               each op of the table
  * Random graphs, the schema and the reader of jobs take it from the table.
  */
 #ifndef NN_OPS_H

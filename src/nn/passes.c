@@ -1,59 +1,13 @@
 /*
  * Passes over a graph, between its making and its programs.
  *
- *	smooth  for tests: ops with kinks become smooth ones
  *	fold    a relu right behind a product is done while the product's tile is
  *	        in the cache, where nobody else reads what is between
  *	wants   which tensors are trained and which values need a gradient for it
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "ops.h"
-
-/* --- smooth --------------------------------------------------------------- */
-
-static void
-become(struct spec_layer *l, enum spec_op type)
-{
-	l->type = type;
-	spec_op_defaults(type, &l->u);
-}
-
-void
-nn_pass_smooth(struct spec_layer *layers, int n)
-{
-	for (int i = 0; i < n; i++) {
-		struct spec_layer *l = &layers[i];
-		const struct spec_op_max_pool2d m = l->u.max_pool2d;
-
-		switch (l->type) {
-		case SPEC_OP_relu:
-		case SPEC_OP_relu6:
-		case SPEC_OP_hard_swish:
-			become(l, SPEC_OP_silu);
-			break;
-		case SPEC_OP_hard_sigmoid:
-			become(l, SPEC_OP_sigmoid);
-			break;
-		case SPEC_OP_global_max_pool2d:
-			become(l, SPEC_OP_global_avg_pool2d);
-			break;
-		case SPEC_OP_max_pool2d:
-			become(l, SPEC_OP_avg_pool2d);
-			memcpy(l->u.avg_pool2d.kernel, m.kernel,
-			    sizeof(m.kernel));
-			memcpy(l->u.avg_pool2d.stride, m.stride,
-			    sizeof(m.stride));
-			memcpy(l->u.avg_pool2d.padding, m.padding,
-			    sizeof(m.padding));
-			l->u.avg_pool2d.ceil_mode = m.ceil_mode;
-			break;
-		default:
-			break;
-		}
-	}
-}
 
 /* --- fold ----------------------------------------------------------------- */
 
