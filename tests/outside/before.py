@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 import before_jobs as jobs
-from t import BUILD, Skip, case, eq, run
+from t import BUILD, SANITIZED, Skip, case, eq, run
 
 # What this machine computes with, and what all x86 machines can: the latter ever in the same way.
 KINDS = {"as this machine does": {}, "as a machine of 2012 does": jobs.PLAIN}
@@ -34,6 +34,12 @@ def unknown(arithmetic):
                f"which builds {jobs.BEFORE} and compares with it")
 
 
+def not_as_shipped():
+    """Of a * b + c the compiler makes one instruction in other places when it puts checks between; only where there is
+    one, so not in the plain loops."""
+    raise Skip("NOT COMPARED: the sanitizers' build rounds in other places; nothing was found by them")
+
+
 def compare(d, env):
     args, at, wrong = jobs.write_jobs(d.root), {}, []
     if "fashion-mlp" not in args:
@@ -49,6 +55,8 @@ def compare(d, env):
         got = (os.path.basename(last), jobs.digest(f"{last}/model.safetensors"))
         if got != tuple(want[name]):
             wrong.append(f"{name}: {got}, want {want[name]}")
+    if SANITIZED and env != jobs.PLAIN:
+        not_as_shipped()
     assert not wrong, f"{len(wrong)} of {len(at)}: " + "; ".join(wrong)
 
 
@@ -73,6 +81,8 @@ def _(d):
         eq(now["inexact"]["reason"], "arithmetic_changed", "what is said of it")
         unknown(now["arithmetic"])
     eq(now["inexact"], None, "what is said of it")
+    if SANITIZED:
+        not_as_shipped()
     with open(f"{jobs.SAMPLES}/v1/end.json") as f:
         eq(jobs.digest(f"{last}/model.safetensors"), json.load(f)["model"], "the model")
 
