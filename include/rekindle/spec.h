@@ -231,6 +231,7 @@ struct spec_form {
 extern const struct spec_form spec_ops[SPEC_OP_COUNT];
 extern const struct spec_form spec_families[SPEC_FAMILY_COUNT];
 extern const char *const spec_op_words[SPEC_OP_COUNT + 1];
+extern const bool spec_op_learns[SPEC_OP_COUNT];        /* it has parameters */
 /* [0] is "layers" */
 extern const char *const spec_arch_words[SPEC_ARCH_COUNT + 1];
 enum spec_family spec_family_of(enum spec_arch a);

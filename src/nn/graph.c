@@ -104,6 +104,8 @@ nn_add_param(struct nn_graph *g, struct nn_node *nd,
 		.t = { .ndim = w->ndim, .offset = *total,
 		.is_buffer = w->buffer } };
 
+	/* ops.def says so: whoever reads jobs counts on it. */
+	must(spec_op_learns[g->layers[nd - g->nodes].type]);
 	if (!nn_product(w->ndim, w->d, SPEC_MAX_PARAMS, &p.t.count) ||
 	    p.t.count > SPEC_MAX_PARAMS - *total)
 		return rk_refuse_at(why, nd->path, "%s.%s has %s parameters, "

@@ -73,6 +73,11 @@ const char *const spec_op_words[SPEC_OP_COUNT + 1] = {
 	NULL
 };
 
+const bool spec_op_learns[SPEC_OP_COUNT] = {
+#define LEARNS(op) [SPEC_OP_##op] = true,
+#include "rekindle/ops.def"
+};
+
 const char *const spec_arch_words[SPEC_ARCH_COUNT + 1] = {
 	"layers",
 #define ARCH(id, word, family) word,

@@ -454,14 +454,6 @@ put_flattens(struct list *l)
 
 /* --- the whole ------------------------------------------------------------ */
 
-static bool
-learns(enum spec_op t)
-{
-	return t == SPEC_OP_linear || t == SPEC_OP_conv2d ||
-	    t == SPEC_OP_batch_norm || t == SPEC_OP_layer_norm ||
-	    t == SPEC_OP_embedding;
-}
-
 void
 sp_read_layers(struct spec_model *m, const json_t *v, struct rk_why *why)
 {
@@ -479,7 +471,7 @@ sp_read_layers(struct spec_model *m, const json_t *v, struct rk_why *why)
 		    "repeat written out", SPEC_MAX_LAYERS);
 	if (faults(&l) == before) {
 		for (size_t i = 0; i < l.n; i++)
-			any |= learns(l.v[i].type);
+			any |= spec_op_learns[l.v[i].type];
 		if (!any)
 			rk_refuse_at(why, path, "has no layer with parameters "
 			    "(linear, conv2d, batch_norm, ...): there is "
