@@ -511,9 +511,9 @@ T_CASE(synthetic_rules)
 	};
 	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
 		char c[300], path[64];
-		snprintf(c, sizeof(c), "data: {validation: null, train: {"
-		    "images: null, labels: null, type: synthetic, %s}}",
-		    bad[i].fields);
+		snprintf(c, sizeof(c), "resources: {memory: 1GiB}\n"
+		    "data: {validation: null, train: {images: null, labels: "
+		    "null, type: synthetic, %s}}", bad[i].fields);
 		snprintf(path, sizeof(path), "data.train.%s", bad[i].path);
 		refused(c, path, bad[i].words);
 	}
