@@ -75,8 +75,31 @@ field_schema(const struct spec_field *f)
 	return o;
 }
 
-/* The fields of all forms of a table; of those with one key, the first.  Its
- * range counts where all have the same, else none is said. */
+/* What another form has of a field that is there: words beside words, and no
+ * range where the two are not the same. */
+static void
+widen(json_t *was, const json_t *by)
+{
+	static const char *const bounds[] = { "minimum", "exclusiveMinimum",
+		"maximum", "exclusiveMaximum" };
+	json_t *known = json_object_get(was, "enum"), *word;
+	size_t i;
+
+	json_array_foreach(json_object_get(by, "enum"), i, word) {
+		bool there = false;
+		for (size_t k = 0; k < json_array_size(known); k++)
+			there |= json_equal(json_array_get(known, k), word);
+		if (!there && known != NULL)
+			must(json_array_append(known, word) == 0);
+	}
+	for (i = 0; i < RK_ARRAY_LEN(bounds); i++)
+		if (!json_equal(json_object_get(was, bounds[i]),
+		    json_object_get(by, bounds[i])))
+			json_object_del(was, bounds[i]);
+}
+
+/* The fields of all forms of a table, those of one key as one that allows what
+ * any of them does. */
 static void
 put_fields(json_t *properties, const struct spec_form *forms, size_t n)
 {
@@ -85,14 +108,13 @@ put_fields(json_t *properties, const struct spec_form *forms, size_t n)
 		    f->key != NULL; f++) {
 			json_t *s = field_schema(f);
 			json_t *was = json_object_get(properties, f->key);
-			if (was != NULL && !json_equal(was, s)) {
-				json_object_del(was, "minimum");
-				json_object_del(was, "maximum");
-			}
-			if (was != NULL)
-				json_decref(s);
-			else
+
+			if (was == NULL) {
 				put(properties, f->key, s);
+				continue;
+			}
+			widen(was, s);
+			json_decref(s);
 		}
 	}
 }

@@ -316,9 +316,11 @@ sp_form_read(const struct spec_field *fields, struct rkj_obj *o, void *u)
 			read_word(f, o, to);
 			break;
 		case SPEC_KIND_INTS:
+			/* A list that a PRESET has filled need not be given. */
 			sp_ints(o, f->key, to, count_of(u, f), f->min, f->max,
-			    (int64_t)f->lo, (int64_t)f->hi, f->min > 0 ?
-			    RKJ_REQUIRED : RKJ_OPTIONAL);
+			    (int64_t)f->lo, (int64_t)f->hi,
+			    *count_of(u, f) < f->min ? RKJ_REQUIRED :
+			    RKJ_OPTIONAL);
 			break;
 		case SPEC_KIND_NODE:
 			rkj_str(o, f->key, to, SPEC_NAME_MAX, RKJ_OPTIONAL);

@@ -168,4 +168,60 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	json_decref(doc);
 }
 
+/* Every word and the ends of every range that some form of a table takes are
+ * allowed by what its schema says of the key. */
+static void
+forms_allowed(const char *schema, const struct spec_form *forms, size_t n)
+{
+	const json_t *all = json_object_get(json_object_get(schemas, schema),
+	    "properties");
+
+	for (size_t i = 0; i < n; i++) {
+		for (const struct spec_field *f = forms[i].fields;
+		    f->key != NULL; f++) {
+			const json_t *has = json_object_get(all, f->key);
+			const json_t *lo = json_object_get(has, "minimum");
+			const json_t *hi = json_object_get(has, "maximum");
+			if (has == NULL)
+				t_fail("%s.%s is not there", schema, f->key);
+			for (size_t k = 0; f->words != NULL &&
+			    k <= strlen(f->words); k += strcspn(f->words + k,
+			    "|") + 1) {
+				char *w = xasprintf("%.*s", (int)strcspn(
+				    f->words + k, "|"), f->words + k);
+				const json_t *x;
+				size_t j;
+				bool there = false;
+				json_array_foreach(json_object_get(has, "enum"),
+				    j, x)
+					there |= strcmp(json_string_value(x),
+					    w) == 0;
+				if (!there)
+					t_fail("%s.%s has not %s's \"%s\"",
+					    schema, f->key, forms[i].word, w);
+				free(w);
+			}
+			if (f->kind != SPEC_KIND_INT &&
+			    f->kind != SPEC_KIND_REAL)
+				continue;
+			if ((lo != NULL && json_number_value(lo) > f->lo) ||
+			    (hi != NULL && json_number_value(hi) < f->hi) ||
+			    (!(f->ends & SPEC_ABOVE) && json_object_get(has,
+			    "exclusiveMinimum") != NULL) ||
+			    (!(f->ends & SPEC_BELOW) && json_object_get(has,
+			    "exclusiveMaximum") != NULL))
+				t_fail("%s.%s has not %s's range", schema,
+				    f->key, forms[i].word);
+		}
+	}
+}
+
+T_CASE(the_schema_allows_what_any_op_or_architecture_takes)
+{
+	load();
+	forms_allowed("LayerFields", spec_ops, SPEC_OP_COUNT);
+	forms_allowed("Model", spec_families, SPEC_FAMILY_COUNT);
+	json_decref(doc);
+}
+
 T_MAIN

@@ -107,39 +107,94 @@ T_CASE(architectures_have_as_many_parameters_as_elsewhere)
 	}
 }
 
+/* The architecture's layers, written out and read again, are the same program. */
+static void
+written_out(const char *model, const struct spec *s, const struct nn *n)
+{
+	char was[RK_SHA256_HEX], is[RK_SHA256_HEX];
+	json_t *layers = nn_layers(n);
+	char *text = rkj_yaml(layers, 1);
+	/* As the block that `model:` has. */
+	struct strbuf in = { 0 };
+
+	nn_digest(n, was);
+	sb_adds(&in, "\n  ");
+	for (const char *c = text; *c != '\0'; c++) {
+		sb_addc(&in, *c);
+		if (*c == '\n')
+			sb_adds(&in, "  ");
+	}
+	struct spec *again = job(sb_str(&in));
+	struct nn *m = outline(again);
+	nn_digest(m, is);
+	if (strcmp(was, is) != 0)
+		t_fail("%s written out is another program", model);
+	t_eq_int(again->model.arch, SPEC_ARCH_LAYERS);
+	t_eq_int(again->model.init, s->model.init);
+	sb_fini(&in);
+	free(text);
+	json_decref(layers);
+	nn_free(m);
+	spec_free(again);
+}
+
 T_CASE(the_layers_of_an_architecture_are_a_model_of_the_same_program)
 {
 	for (size_t i = 0; i < RK_ARRAY_LEN(archs); i++) {
-		char was[RK_SHA256_HEX], is[RK_SHA256_HEX];
 		struct spec *s = job(archs[i].model);
 		struct nn *n = outline(s);
 
-		nn_digest(n, was);
-		json_t *layers = nn_layers(n);
-		char *text = rkj_yaml(layers, 1);
-		/* As the block that `model:` has. */
-		struct strbuf in = { 0 };
-		sb_adds(&in, "\n  ");
-		for (const char *c = text; *c != '\0'; c++) {
-			sb_addc(&in, *c);
-			if (*c == '\n')
-				sb_adds(&in, "  ");
-		}
-		struct spec *again = job(sb_str(&in));
-		struct nn *m = outline(again);
-		nn_digest(m, is);
-		if (strcmp(was, is) != 0)
-			t_fail("%s written out is another program",
-			    archs[i].model);
-		t_eq_int(again->model.arch, SPEC_ARCH_LAYERS);
-		t_eq_int(again->model.init, s->model.init);
-		sb_fini(&in);
-		free(text);
-		json_decref(layers);
-		nn_free(m);
-		spec_free(again);
+		written_out(archs[i].model, s, n);
 		nn_free(n);
 		spec_free(s);
+	}
+}
+
+/* A model with one field at an end of its range: refused with a sentence, or
+ * a network whose layers a job may have. */
+static void
+at_an_end(const char *arch, const struct spec_field *f, double v)
+{
+	const bool list = f->kind == SPEC_KIND_INTS;
+	const bool words = strcmp(arch, "bert") == 0 ||
+	    strcmp(arch, "textcnn") == 0;
+	const char *more = strcmp(arch, "textcnn") == 0 &&
+	    strcmp(f->key, "vocabulary") != 0 ? "vocabulary: 90, " : "";
+	char *model = xasprintf("{arch: %s, input: %s, %s%s: %s%.17g%s}", arch,
+	    words ? "[1024]" : "[3, 64, 64]", more, f->key, list ? "[" : "", v,
+	    list ? "]" : "");
+	struct spec *s = job(model);
+	const struct nn_want w = { .model = &s->model,
+		.loss = &s->training.loss, .batch = 4, .micro = 2,
+		.memory_limit = UINT64_MAX };
+	struct rk_why why = { 0 };
+	struct nn *n = NULL;
+
+	if (nn_outline(&n, &w, &why) == RK_OK) {
+		written_out(model, s, n);
+		nn_free(n);
+	} else if (rk_why_first(&why)[0] == '\0') {
+		t_fail("%s is refused without a word", model);
+	}
+	spec_free(s);
+	free(model);
+}
+
+T_CASE(the_ends_of_an_architectures_fields_are_layers_or_refused)
+{
+	for (int a = SPEC_ARCH_LAYERS + 1; a < SPEC_ARCH_COUNT; a++) {
+		const enum spec_family family = spec_family_of(a);
+
+		if (family == SPEC_FAMILY_mlp)  /* two sizes at least */
+			continue;
+		for (const struct spec_field *f = spec_families[family].fields;
+		    f->key != NULL; f++) {
+			if (f->kind != SPEC_KIND_INT &&
+			    f->kind != SPEC_KIND_INTS)
+				continue;
+			at_an_end(spec_arch_words[a], f, f->lo);
+			at_an_end(spec_arch_words[a], f, f->hi);
+		}
 	}
 }
 

@@ -397,6 +397,14 @@ T_CASE(a_network_that_cannot_learn_is_refused)
 	    "has 5 numbers, want 1 to 4");
 }
 
+T_CASE(a_list_of_an_architecture_has_something_in_it)
+{
+	refused("model: {arch: textcnn, sizes: null, vocabulary: 9, kernels: "
+	    "[]}", "model.kernels", "has 0 numbers, want 1 to 16");
+	refused("model: {sizes: []}", "model.sizes",
+	    "has 0 numbers, want 2 to 64");
+}
+
 T_CASE(mse_takes_one_output)
 {
 	spec_free(job_with("{model: {sizes: [4, 1]}, training: {loss: mse}}"));
