@@ -151,6 +151,9 @@ replay(const char *op)
 		t_fail("run it from the root of the source: it reads "
 		    "tests/unit/golden");
 	char *path = xasprintf("%s/%s.safetensors", folder, op);
+	if (access(path, R_OK) != 0)
+		t_fail("there is no %s: tests/numerics/make_goldens.py %s "
+		    "writes it", path, op);
 	struct tensor_set *s = u_tensors(path);
 	int cases = atoi(meta(s, "", "cases"));
 
