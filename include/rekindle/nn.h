@@ -158,6 +158,7 @@ struct nn_result {
 	double weight;                  /* that it is divided by for a mean:
 	                                   rows, or by class weights */
 	int64_t correct;
+	int64_t counted;                /* rows of which it is: not ignored */
 };
 /* The weight of rows with these classes, before there is a forward. */
 double nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows);

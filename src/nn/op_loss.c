@@ -66,9 +66,10 @@ nn_loss_run(const struct nn_instr *i, const struct nn_now *now)
 	must(l.kind == KERNEL_CROSS_ENTROPY ?
 	    now->y != NULL || now->t != NULL : now->t != NULL);
 	l.norm = now->s.norm > 0 ? now->s.norm : (double)now->s.all;
-	*r = (struct nn_result){ .weight = (double)rows };
+	*r = (struct nn_result){ .weight = (double)rows,
+		.counted = now->s.rows };
 	r->loss_sum = kernel_loss(&l, rows, i->x[0], now->t, now->y, false,
 	    i->dx[0], (double *)(void *)i->scratch, &r->correct);
 	if ((l.weight != NULL || l.ignoring) && now->t == NULL)
-		r->weight = kernel_loss_weight(&l, rows, now->y, NULL);
+		r->weight = kernel_loss_weight(&l, rows, now->y, &r->counted);
 }

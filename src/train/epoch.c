@@ -65,6 +65,7 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	t->loss += res.loss_sum;
 	t->weight += res.weight;
 	t->correct += res.correct;
+	t->counted += res.counted;
 	t->samples += rows;
 	return rows;
 }

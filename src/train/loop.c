@@ -178,6 +178,7 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 	t->loss += res->loss_sum;
 	t->weight += res->weight;
 	t->correct += res->correct;
+	t->counted += res->counted;
 	t->samples += rows;
 	t->steps++;
 }
@@ -272,6 +273,7 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 		sum->loss_sum += res.loss_sum;
 		sum->weight += res.weight;
 		sum->correct += res.correct;
+		sum->counted += res.counted;
 	}
 	return true;
 }

@@ -15,7 +15,8 @@ run_score(const struct run *r, const struct tally *t)
 
 	return (struct score){
 		.loss = t->loss / (t->weight > 0 ? t->weight : n),
-		.accuracy = (double)t->correct / n,
+		.accuracy = t->counted > 0 ? (double)t->correct /
+		    (double)t->counted : 0,
 		.has_accuracy = run_classifies(r),
 	};
 }
@@ -56,6 +57,8 @@ tally_json(const struct tally *t)
 
 	if (t->weight != (double)t->samples)
 		js_put(o, "weight", json_real(t->weight));
+	if (t->counted != t->samples)
+		js_put(o, "counted", json_integer(t->counted));
 	return o;
 }
 
@@ -140,7 +143,9 @@ read_tally(struct rkj_obj *in, const char *key, struct tally *t,
 	rkj_int(&o, "samples", &t->samples, 0, COUNT_MAX, RKJ_REQUIRED);
 	rkj_int(&o, "steps", &t->steps, 0, COUNT_MAX, RKJ_REQUIRED);
 	t->weight = (double)t->samples;
+	t->counted = t->samples;
 	rkj_real(&o, "weight", &t->weight, 0, HUGE_VAL, RKJ_OPTIONAL);
+	rkj_int(&o, "counted", &t->counted, 0, COUNT_MAX, RKJ_OPTIONAL);
 	rkj_close_lenient(&o);
 	free(path);
 }

@@ -47,10 +47,11 @@
 #include "same.h"
 
 /* Sums over some steps; `loss` of samples, in double, in step order; `weight`
- * is what it is divided by for a mean: the samples, or by class weights. */
+ * is what it is divided by for a mean: the samples, or by class weights.  Of
+ * `counted` samples, those with a class that is not ignored, `correct` are. */
 struct tally {
 	double loss, weight;
-	int64_t correct, samples, steps;
+	int64_t correct, counted, samples, steps;
 };
 
 /* What is measured of a data set, or of a stretch of training. */

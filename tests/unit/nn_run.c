@@ -241,6 +241,31 @@ T_CASE(the_loss_counts_the_rows_that_are_right)
 	nn_free(s.nn);
 }
 
+T_CASE(rows_of_the_ignored_class_are_neither_right_nor_counted)
+{
+	struct net s = { .loss = { .ignoring = true, .ignore_index = 2 } };
+	struct nn_result r;
+	int others = 0;
+
+	net_input(&s, 1, 8, 0, 0);
+	net_linear(&s, 4);
+	net_build(&s, 16);
+	net_forward(&s, 16, false, 0, 0);
+	const float *z = nn_output(s.nn);
+	for (int i = 0; i < 16; i++) {
+		s.y[i] = 0;
+		for (int j = 1; j < 4; j++)
+			s.y[i] = z[4 * i + j] > z[4 * i + s.y[i]] ? j : s.y[i];
+		others += s.y[i] != 2;
+	}
+	nn_loss(s.nn, s.y, NULL, &r);
+	t_check(others > 0 && others < 16);
+	t_eq_int(r.correct, others);
+	t_eq_int(r.counted, others);
+	t_near(r.weight, others, 0);
+	nn_free(s.nn);
+}
+
 T_CASE(a_network_learns)
 {
 	struct net s = { 0 };
