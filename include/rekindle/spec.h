@@ -660,6 +660,9 @@ enum rk_err spec_check_files(const struct spec *s, bool absolute,
 
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
+/* What the samples of a synthetic source take when they are drawn; of others
+ * 0.  At most 2^57. */
+uint64_t spec_drawn_bytes(const struct spec_source *of);
 /* The files of a job's data, paths and addresses: the fields that name them, in
  * the order of the manual ("data.train.path", or "data.train.path[1]" of a
  * list), and the spec's own texts, which may be replaced.  How many there are. */

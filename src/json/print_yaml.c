@@ -24,7 +24,8 @@ plain(const char *s)
 	return true;
 }
 
-/* JSON's form of a scalar is one of YAML's. */
+/* JSON's form of a scalar is one of YAML's; but to YAML 1.1 1e-05 is text, and
+ * 1.0e-05 a number. */
 static void
 put_scalar(struct strbuf *b, const json_t *v)
 {
@@ -33,7 +34,11 @@ put_scalar(struct strbuf *b, const json_t *v)
 		return;
 	}
 	char *text = rkj_text(v);
-	sb_adds(b, text);
+	const size_t point = json_is_real(v) && strchr(text, '.') == NULL ?
+	    strcspn(text, "e") : 0;
+	sb_add(b, text, point);
+	sb_adds(b, point > 0 ? ".0" : "");
+	sb_adds(b, text + point);
 	free(text);
 }
 

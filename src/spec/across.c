@@ -77,19 +77,26 @@ check_split(const struct spec *s, struct rk_why *why)
 		    sp_loss_words[s->training.loss.type]);
 }
 
+uint64_t
+spec_drawn_bytes(const struct spec_source *of)
+{
+	uint64_t width = (uint64_t)RK_MAX(of->tokens, 1);
+
+	if (of->type != SPEC_SYNTHETIC)
+		return 0;
+	for (int i = 0; i < of->ndim; i++)
+		width *= (uint64_t)of->shape[i];
+	return (uint64_t)of->samples * width * sizeof(float);
+}
+
 /* Samples that no file bounds. */
 static void
 check_synthetic(const struct spec *s, const struct spec_source *of,
     const char *path, struct rk_why *why)
 {
 	char need[RK_HUMAN], have[RK_HUMAN];
-	uint64_t width = (uint64_t)RK_MAX(of->tokens, 1);
+	const uint64_t bytes = spec_drawn_bytes(of);
 
-	if (of->type != SPEC_SYNTHETIC)
-		return;
-	for (int i = 0; i < of->ndim; i++)
-		width *= (uint64_t)of->shape[i];
-	const uint64_t bytes = (uint64_t)of->samples * width * sizeof(float);
 	if (s->memory > 0 && bytes > s->memory)
 		rk_refuse_at(why, path, "is of %s, and resources.memory is %s",
 		    rk_human_bytes(need, bytes),

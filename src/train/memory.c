@@ -116,6 +116,28 @@ memory_fits(struct run *r, const struct run_memory *m)
 	    "this machine has", rk_human_bytes(limit, m->limit));
 }
 
+/* resources.memory, or what the machine has. */
+static uint64_t
+limit_of(const struct run *r)
+{
+	return r->spec->memory > 0 ? r->spec->memory :
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
+}
+
+bool
+memory_draws(struct run *r)
+{
+	const struct spec_data *d = &r->spec->data;
+	char need[RK_HUMAN], have[RK_HUMAN];
+	const uint64_t bytes = spec_drawn_bytes(&d->train) +
+	    (d->has_validation ? spec_drawn_bytes(&d->validation) : 0);
+
+	return bytes <= limit_of(r) || run_fail(r, "no_memory", true,
+	    "the samples of data alone take %s, %s %s", rk_human_bytes(need,
+	    bytes), r->spec->memory > 0 ? "resources.memory is" :
+	    "this machine has", rk_human_bytes(have, limit_of(r)));
+}
+
 bool
 memory_estimate(struct run *r, struct run_memory *m)
 {
@@ -123,9 +145,7 @@ memory_estimate(struct run *r, struct run_memory *m)
 	struct nn *nn;
 
 	*m = (struct run_memory){ .process = r->process_bytes,
-		.said = r->spec->memory > 0, .limit = r->spec->memory };
-	if (!m->said)
-		m->limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
+		.said = r->spec->memory > 0, .limit = limit_of(r) };
 	const struct nn_want w = memory_want(r, m->limit);
 	enum rk_err rc = nn_outline(&nn, &w, &why);
 	if (rc != RK_OK)

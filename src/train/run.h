@@ -215,6 +215,8 @@ struct run_memory {
  * process takes without any of it, asked for before there are data. */
 bool memory_estimate(struct run *r, struct run_memory *m);
 bool memory_fits(struct run *r, const struct run_memory *m);
+/* Synthetic samples, before they are drawn: no file bounds them. */
+bool memory_draws(struct run *r);
 struct nn_want memory_want(const struct run *r, uint64_t limit);
 uint64_t memory_of_process(void);
 

@@ -24,7 +24,7 @@ run_open_data(struct run *r, struct start *start)
 	struct rk_why why = {0};
 	struct spec_data local;
 
-	if (!place_data(r, &local))
+	if (!memory_draws(r) || !place_data(r, &local))
 		return false;
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)

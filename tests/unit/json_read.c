@@ -306,7 +306,7 @@ T_CASE(yaml_that_we_print_is_read_as_the_same_tree)
 	    "model:\n"
 	    "  input: [3, 32, 32]\n"
 	    "  layers:\n"
-	    "  - {type: conv2d, name: \"0\", eps: 1e-05}\n"
+	    "  - {type: conv2d, name: \"0\", eps: 1.0e-05}\n"
 	    "  - {type: relu}\n"
 	    "  init: torch\n");
 	comes_back("{\"a\":{},\"b\":[],\"c\":[[]],\"d\":{\"e\":{\"f\":{}}}}",
@@ -314,7 +314,9 @@ T_CASE(yaml_that_we_print_is_read_as_the_same_tree)
 	comes_back("{\"no\":\"yes\",\"x y\":\"a: b\",\"n\":\"null\",\"q\":"
 	    "\"say \\\"no\\\"\",\"1\":\"1e3\",\"z\":\"\",\"l\":\"a\\nb\","
 	    "\"h\":\"# no\",\"t\":\"~\",\"m\":\"-1\",\"u\":\"\\u00e9\"}", NULL);
-	comes_back("{\"r\":[0.1,1.0,1e300,-2.5,true,null]}", NULL);
+	/* A number to YAML 1.1, too: with a point and the exponent's sign. */
+	comes_back("{\"r\":[0.1,1.0,1e300,-2e-7,1.5e-9,-2.5,true,null]}",
+	    "r: [0.1, 1.0, 1.0e+300, -2.0e-07, 1.5e-09, -2.5, true, null]\n");
 	comes_back("{}", "{}\n");
 	comes_back("[1,{\"a\":2}]", "[1, {a: 2}]\n");
 }

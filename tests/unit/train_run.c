@@ -56,6 +56,16 @@ T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
 	json_decref(s);
 }
 
+T_CASE(samples_that_the_machine_cannot_hold_are_refused_before_they_are_drawn)
+{
+	write_file("drawn.yaml", "name: d\nmodel: {arch: mlp, sizes: [4096, 2]}\n"
+	    "training: {epochs: 1}\ndata: {train: {type: synthetic, shape: "
+	    "[4096], samples: 2147483648, classes: 2}}\n");
+	t_eq_int(train("drawn.yaml"), TRAIN_REFUSED);
+	file_has("err", "the samples of data alone take 32 TiB, this machine "
+	    "has ");
+}
+
 T_CASE(a_summary_describes_and_writes_nothing)
 {
 	write_tiny("job.yaml", TINY_ADAM);
