@@ -177,11 +177,11 @@ def _(d):
 @case("jobs that do not say their memory run side by side once their trainers have told", "stopped")
 def _(d):
     d.start("--threads", "2", "--memory", "1536MiB")
-    job = tiny(d, "one", epochs=200000, resources={"threads": 1})
+    job = tiny(d, "one", epochs=200000)
+    job["resources"] = {"threads": 1}
     one, two = d.submit(job), d.submit({**job, "name": "two"})
     # 1 GiB each until then, and there are 1.5.
-    for i in one, two:
-        d.wait_state(i, "running")
+    wait_for(30, "both run", lambda: {d.job(i)["state"] for i in (one, two)} == {"running"})
 
 
 run()
