@@ -74,7 +74,7 @@ def _(d):
             (with_model(arch="mlp", sizes=[4, 0, 3]), "model.sizes[1]", []),
             (with_model(arch="mlp", sizes=[4] * 65), "model.sizes", ["64"]),
             (with_model(layers=[{"type": "linear", "out": 2**40}]), "model.layers[0].out", []),
-            (with_model(layers=["relu"] * 2000), "model.layers", ["1024"]),
+            (with_model(layers=["relu"] * 5000), "model.layers", ["4096"]),
             (conv(kernel=10**12), "model.layers[0].kernel", []),
             (conv(stride=0), "model.layers[0].stride", []),
             (dict(tiny(d), resources={"threads": 10**6}), "resources.threads", []),
