@@ -20,9 +20,6 @@ torch.manual_seed(0)
 path, shape, batch, classes, optimizer = sys.argv[1:]
 with open(path) as f:
     layers, n = yaml.safe_load(f)["model"]["layers"], int(batch)
-for layer in layers:
-    if "eps" in layer:
-        layer["eps"] = float(layer["eps"])      # 1e-05 is text to YAML 1.1
 if shape.startswith("tokens:"):
     x = torch.randint(1, 100, (n, int(shape[7:])))
 else:
