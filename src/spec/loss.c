@@ -39,14 +39,19 @@ read_weights(struct spec_loss *l, struct rkj_obj *o, struct rk_why *why)
 		    SPEC_MAX_WEIGHTS);
 		return;
 	}
+	double sum = 0;
 	l->class_weights = xcalloc(n, sizeof(*l->class_weights));
 	for (size_t i = 0; i < n; i++) {
 		char *path = xasprintf("training.loss.class_weights[%zu]", i);
 		o->bad |= !sp_real_value(json_array_get(v, i), path,
 		    &l->class_weights[i], 0, 1e6, 0, "a number 0 to 1e6", why);
 		free(path);
+		sum += l->class_weights[i];
 	}
 	l->nweights = (int)n;
+	if (!o->bad && sum <= 0)
+		rkj_fault(o, "class_weights", "are 0 for every class: there "
+		    "is nothing to learn");
 }
 
 void

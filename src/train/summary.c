@@ -215,9 +215,11 @@ open_data(struct run *r)
 	const struct spec_model *m = &r->spec->model;
 	const bool shape_said = m->ninput > 0 || m->arch == SPEC_ARCH_mlp;
 
-	if (r->o->summary && shape_said && !data_are_here(r))
-		return true;
-	return run_open_data(r, NULL);
+	if (!r->o->summary || data_are_here(r))
+		return run_open_data(r, NULL);
+	return shape_said || run_fail(r, "bad_data", true, "the data are not "
+	    "here; say model.input, such as [3, 32, 32], for a summary "
+	    "without them");
 }
 
 bool

@@ -140,6 +140,8 @@ static const struct {
 	    "cross_entropy, mse" },
 	{ "training: {loss: {label_smoothing: 0.1}}", "training.loss.type",
 	    "missing" },
+	{ "training: {loss: {type: cross_entropy, class_weights: [0, 0, 0]}}",
+	    "training.loss.class_weights", "are 0 for every class" },
 	{ "training: {loss: {type: mse, label_smoothing: 0}}",
 	    "training.loss.label_smoothing", "is for cross_entropy" },
 	{ "training: {loss: {type: cross_entropy, label_smoothing: 1}}",

@@ -56,6 +56,16 @@ T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
 	json_decref(s);
 }
 
+T_CASE(a_summary_without_data_and_shape_says_which_field_helps)
+{
+	write_file("none.yaml", "name: n\nmodel: {arch: resnet20}\n"
+	    "training: {epochs: 1}\ndata: {train: {type: idx, images: none, "
+	    "labels: none}}\n");
+	t_eq_int(train("--summary", "none.yaml"), TRAIN_REFUSED);
+	file_has("err", "say model.input, such as [3, 32, 32]");
+	train_ok("--summary", "--set", "model.input=[3, 32, 32]", "none.yaml");
+}
+
 T_CASE(samples_that_the_machine_cannot_hold_are_refused_before_they_are_drawn)
 {
 	write_file("drawn.yaml", "name: d\nmodel: {arch: mlp, sizes: [4096, 2]}\n"
