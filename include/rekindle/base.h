@@ -148,6 +148,8 @@ size_t rk_text_fit(const char *s, size_t max);
 #define RK_HUMAN 32
 char *rk_group_digits(char *out, int64_t n);
 char *rk_human_bytes(char *out, uint64_t n);
+/* So many a second: "12,345"; below 10 two digits that count, "0.35". */
+char *rk_human_rate(char *out, double rate);
 
 /* --- time ---------------------------------------------------------------- */
 

@@ -138,6 +138,15 @@ rk_group_digits(char *out, int64_t n)
 }
 
 char *
+rk_human_rate(char *out, double rate)
+{
+	if (!(rate < 10))
+		return rk_group_digits(out, (int64_t)RK_MIN(rate, 1e15));
+	snprintf(out, RK_HUMAN, "%.2g", rate);
+	return out;
+}
+
+char *
 rk_human_bytes(char *out, uint64_t n)
 {
 	static const char *const units[] = {

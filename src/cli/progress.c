@@ -73,7 +73,7 @@ fill(struct fields *f, const json_t *job, int width)
 	put(f, F_VAL_ACC, "val_accuracy %.3f", m, "val_accuracy");
 	if ((rate = cli_num(p, "samples_per_second", 0)) > 0)
 		snprintf(f->text[F_RATE], 96, "%s samples/s",
-		    rk_group_digits(a, (int64_t)rate));
+		    rk_human_rate(a, rate));
 	left = cli_num(p, "eta_seconds", -1);
 	if (left >= 0 && part < 1)
 		snprintf(f->text[F_LEFT], 96, "%ld:%02ld:%02ld left",

@@ -268,7 +268,7 @@ print_progress(struct report *p, const struct progress *g)
 	if (g->has_accuracy)
 		sb_addf(&b, "  accuracy %.4f", g->accuracy);
 	sb_addf(&b, "  %s samples/s  left %s%s",
-	    rk_group_digits(speed, (int64_t)g->samples_per_second),
+	    rk_human_rate(speed, g->samples_per_second),
 	    clock_text(left, g->eta_s), g->evaluating ? "  evaluating" : "");
 	if (p->tty) {
 		printf("\r%s\033[K", sb_str(&b));

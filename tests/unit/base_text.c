@@ -186,6 +186,10 @@ T_CASE(numbers_are_shown_as_people_write_them)
 	t_eq_str(rk_group_digits(s, 200960), "200,960");
 	t_eq_str(rk_group_digits(s, -1234567), "-1,234,567");
 	t_eq_str(rk_group_digits(s, INT64_MIN), "-9,223,372,036,854,775,808");
+	t_eq_str(rk_human_rate(s, 0), "0");
+	t_eq_str(rk_human_rate(s, 0.347), "0.35");
+	t_eq_str(rk_human_rate(s, 9.4), "9.4");
+	t_eq_str(rk_human_rate(s, 12345.9), "12,345");
 	t_eq_str(rk_human_bytes(s, 0), "0 B");
 	t_eq_str(rk_human_bytes(s, 1023), "1023 B");
 	t_eq_str(rk_human_bytes(s, 1024), "1 KiB");
