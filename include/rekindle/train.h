@@ -13,6 +13,8 @@
  *	    --model PATH      the file that model.checkpoint stands for; a warm
  *	                      start also for a job that has none
  *	    --threads N       instead of resources.threads
+ *	    --memory BYTES    what a job may have that says no
+ *	                      resources.memory; else all of the machine's
  *	    --set PATH=VALUE  override a field of the job; may be repeated
  *	    --accept data     go on although the data has changed since the
  *	                      checkpoint was taken
@@ -99,6 +101,7 @@ struct train_options {
 	int nset, nfile;
 	int64_t threads;                /* -1: as the job says; 0: all cores */
 	int64_t attempt;                /* 0: not said */
+	int64_t memory;                 /* bytes; 0: not said */
 	int64_t known;                  /* -1: not said */
 	bool accept_data;
 	bool wire, summary, yaml, plan, help, version;

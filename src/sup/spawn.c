@@ -19,7 +19,7 @@
 #include "impl.h"
 
 #define FILES_MAX (SPEC_ADDRESSES + 1)
-#define ARGS_MAX (24 + 2 * FILES_MAX)
+#define ARGS_MAX (26 + 2 * FILES_MAX)
 #define ENV_MAX  64
 
 extern char **environ;
@@ -132,7 +132,7 @@ file_args(const struct spawn_args *a, char *out[FILES_MAX])
 static int
 launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 {
-	char attempt[24], threads[24], known[24], *env[ENV_MAX];
+	char attempt[24], threads[24], memory[24], known[24], *env[ENV_MAX];
 	char *files[FILES_MAX];
 	const char *argv[ARGS_MAX];
 	posix_spawn_file_actions_t fa;
@@ -141,6 +141,8 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 
 	snprintf(attempt, sizeof(attempt), "%lld", (long long)run->at.n);
 	snprintf(threads, sizeof(threads), "%lld", (long long)run->threads);
+	snprintf(memory, sizeof(memory), "%llu",
+	    (unsigned long long)RK_MIN(run->s->c.memory, INT64_MAX));
 	argv[n++] = run->s->c.trainer;
 	argv[n++] = "--wire";
 	argv[n++] = "--job";            /* orphan.c looks for these two */
@@ -151,6 +153,9 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 	argv[n++] = a->job_dir;
 	argv[n++] = "--threads";
 	argv[n++] = threads;
+	/* Of a job that says none; it may then have it all. */
+	argv[n++] = "--memory";
+	argv[n++] = memory;
 	argv[n++] = "--from";
 	argv[n++] = a->from;
 	if (!run->known.anew) {

@@ -99,6 +99,13 @@ add_up(const struct run *r, struct run_memory *m)
 	    UINT64_MAX;
 }
 
+static const char *
+limit_words(const struct run *r)
+{
+	return r->spec->memory > 0 ? "resources.memory is" :
+	    r->o->memory > 0 ? "there is for jobs" : "this machine has";
+}
+
 bool
 memory_fits(struct run *r, const struct run_memory *m)
 {
@@ -112,15 +119,17 @@ memory_fits(struct run *r, const struct run_memory *m)
 	    "itself %s), %s %s", rk_human_bytes(total, m->total),
 	    rk_human_bytes(a, m->network), rk_human_bytes(b, m->optimizer),
 	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
-	    rk_human_bytes(e, m->process), m->said ? "resources.memory is" :
-	    "this machine has", rk_human_bytes(limit, m->limit));
+	    rk_human_bytes(e, m->process), limit_words(r),
+	    rk_human_bytes(limit, m->limit));
 }
 
-/* resources.memory, or what the machine has. */
+/* resources.memory, or what there is to give, or what the machine has. */
 static uint64_t
 limit_of(const struct run *r)
 {
-	return r->spec->memory > 0 ? r->spec->memory :
+	if (r->spec->memory > 0)
+		return r->spec->memory;
+	return r->o->memory > 0 ? (uint64_t)r->o->memory :
 	    (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
 }
 
@@ -134,8 +143,7 @@ memory_draws(struct run *r)
 
 	return bytes <= limit_of(r) || run_fail(r, "no_memory", true,
 	    "the samples of data alone take %s, %s %s", rk_human_bytes(need,
-	    bytes), r->spec->memory > 0 ? "resources.memory is" :
-	    "this machine has", rk_human_bytes(have, limit_of(r)));
+	    bytes), limit_words(r), rk_human_bytes(have, limit_of(r)));
 }
 
 bool

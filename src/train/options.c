@@ -29,6 +29,8 @@ const char train_usage[] =
     "  --known STEP      there has been a checkpoint at this step: without one\n"
     "                    that can be used, do not begin anew\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
+    "  --memory BYTES    what a job may have that says no resources.memory;\n"
+    "                    all of the machine's unless said\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"
     "  --summary         print network, data, memory and arithmetic as JSON\n"
     "                    and end; needs no data where the job gives the\n"
@@ -57,7 +59,7 @@ const char train_usage[] =
 
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
-	OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
+	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
 	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
@@ -66,6 +68,7 @@ static const struct option options[] = {
 	{ "file", required_argument, NULL, OPT_FILE },
 	{ "model", required_argument, NULL, OPT_MODEL },
 	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "set", required_argument, NULL, OPT_SET },
 	{ "wire", no_argument, NULL, OPT_WIRE },
 	{ "job", required_argument, NULL, OPT_JOB },
@@ -128,6 +131,8 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 		break;
 	case OPT_THREADS:
 		return number(&o->threads, "threads", arg, 0, MAX_THREADS, why);
+	case OPT_MEMORY:
+		return number(&o->memory, "memory", arg, 1, INT64_MAX, why);
 	case OPT_SET:
 		return pair(&o->set, &o->nset, arg, "set", "PATH=VALUE", why);
 	case OPT_FILE:

@@ -189,23 +189,27 @@ is_of_data(const char *field)
 	return strncmp(field, "data", 4) == 0;
 }
 
-/* Are all files of the data on this machine? */
-static bool
-data_are_here(const struct run *r)
+/* What of the data is not on this machine, as a sentence that the caller frees;
+ * NULL: all is here. */
+static char *
+missing_data(const struct run *r)
 {
 	struct spec_address v[SPEC_ADDRESSES];
 	struct rk_why why = {0};
-	bool here = true;
+	char *text = NULL;
 
 	for (size_t i = 0, n = spec_addresses(r->spec, v); i < n; i++)
-		if (is_of_data(v[i].field) && place_of(r, v[i].uri) == NULL)
-			here = false;
+		if (text == NULL && is_of_data(v[i].field) &&
+		    place_of(r, v[i].uri) == NULL)
+			text = xasprintf("%s: %s is not on this machine",
+			    v[i].field, v[i].uri);
 	(void)!spec_check_files(r->spec, false, &why);
 	for (size_t i = 0; i < why.n; i++)
-		if (is_of_data(why.v[i].path))
-			here = false;
+		if (text == NULL && is_of_data(why.v[i].path))
+			text = xasprintf("%s: %s", why.v[i].path,
+			    why.v[i].message);
 	rk_why_fini(&why);
-	return here;
+	return text;
 }
 
 /* A network whose input the job itself gives can be told without data. */
@@ -215,11 +219,15 @@ open_data(struct run *r)
 	const struct spec_model *m = &r->spec->model;
 	const bool shape_said = m->ninput > 0 || m->arch == SPEC_ARCH_mlp;
 
-	if (!r->o->summary || data_are_here(r))
+	char *missing = r->o->summary ? missing_data(r) : NULL;
+
+	if (missing == NULL)
 		return run_open_data(r, NULL);
-	return shape_said || run_fail(r, "bad_data", true, "the data are not "
-	    "here; say model.input, such as [3, 32, 32], for a summary "
-	    "without them");
+	if (!shape_said)
+		run_fail(r, "bad_data", true, "%s; say model.input, such as "
+		    "[3, 32, 32], for a summary without data", missing);
+	free(missing);
+	return shape_said;
 }
 
 bool

@@ -184,4 +184,15 @@ def _(d):
     wait_for(30, "both run", lambda: {d.job(i)["state"] for i in (one, two)} == {"running"})
 
 
+@case("a job that does not say its memory may have what the daemon has for jobs, not what the machine has", "stopped")
+def _(d):
+    d.start("--threads", "1", "--memory", "64MiB")
+    job = tiny(d, "wide")
+    job["resources"] = {}
+    job["model"] = {"arch": "mlp", "sizes": [4, 4000000, 3]}
+    i = d.submit(job)
+    d.wait_state(i, "failed")
+    has(d.job(i)["message"], "there is for jobs 64 MiB")
+
+
 run()
