@@ -5,6 +5,7 @@ That is for machines whose arithmetic is not in the tables of tests/outside/samp
 programs: runs and jobs that the old one paused, and the way back.  `before.py take` writes those tables (all with the
 old program): rows of digests.json for what this machine computes with, specs.json and the checkpoint of version 1.
 """
+import hashlib
 import json
 import os
 import random
@@ -185,6 +186,24 @@ def take_specs(root):
             for (n, x), r in zip(texts.items(), rows)]
 
 
+def leave_out_paths(path):
+    """The data's folder on this machine is nobody's business; the record's digest of itself follows."""
+    with open(path) as f:
+        text = f.read()
+    v = json.loads(text)
+
+    def check():
+        return hashlib.sha256(json.dumps(v, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    was = v.pop("check")
+    eq(check(), was, "the record's digest of itself, worked out here")
+    files = v["state"]["data"]["files"]
+    for k, p in files.items():
+        files[k] = f"/data/{os.path.basename(p)}"
+        text = text.replace(json.dumps(p), json.dumps(files[k]))
+    with open(path, "w") as f:
+        f.write(text.replace(was, check()))
+
+
 def take_v1(root):
     at = f"{jobs.SAMPLES}/v1"
     jobs.write_data(root)
@@ -196,7 +215,9 @@ def take_v1(root):
     shutil.copy(f"{root}/v1.json", at)
     # About the tenth step; which ones are kept is a matter of time.
     some = jobs.checkpoints(f"{root}/v1.run")[1]
-    shutil.copytree(some, f"{at}/v1.run/checkpoints/{os.path.basename(some)}")
+    kept = f"{at}/v1.run/checkpoints/{os.path.basename(some)}"
+    shutil.copytree(some, kept)
+    leave_out_paths(f"{kept}/checkpoint.json")
     with open(f"{at}/end.json", "w") as f:
         json.dump({"model": jobs.digest(f"{last}/model.safetensors")}, f)
         f.write("\n")
