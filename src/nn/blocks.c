@@ -6,17 +6,10 @@
 
 enum { TORCH, PADDLE };                 /* convention, as ops.def has it */
 
-#define NAME(name, fmt)                                                   \
-	char *name;                                                       \
-	va_list ap;                                                       \
-	va_start(ap, fmt);                                                \
-	must(vasprintf(&name, fmt, ap) >= 0);                             \
-	va_end(ap)
-
 int
 nn_b_batch_norm(struct nn_builder *b, int x, bool paddle, const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	const int i = nn_b_op(b, batch_norm, x, "%s", name);
 	struct spec_op_batch_norm *n = &nn_b_at(b, i)->u.batch_norm;
 
@@ -30,7 +23,7 @@ int
 nn_b_unit(struct nn_builder *b, int x, const struct nn_b_style *style,
     const struct nn_b_unit *unit, const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 
 	x = nn_b_conv(b, x, unit->out, unit->kernel, unit->stride,
 	    (unit->kernel - 1) / 2, "%s%s", name, style->conv);
@@ -61,7 +54,7 @@ int
 nn_b_gated(struct nn_builder *b, int x, const struct nn_b_gate *gate,
     const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	int y = nn_b_op(b, global_avg_pool2d, x, "%s.avgpool", name);
 
 	y = conv_1x1(b, y, gate->squeezed, name, gate->first);

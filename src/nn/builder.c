@@ -35,18 +35,11 @@ add(struct nn_builder *b, enum spec_op op, int nin, const int *in, char *name)
 	return b->n++;
 }
 
-#define NAME(name, fmt)                                                   \
-	char *name;                                                       \
-	va_list ap;                                                       \
-	va_start(ap, fmt);                                                \
-	must(vasprintf(&name, fmt, ap) >= 0);                             \
-	va_end(ap)
-
 int
 nn_b_layer(struct nn_builder *b, enum spec_op op, int nin, const int *in,
     const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	return add(b, op, nin, in, name);
 }
 
@@ -54,7 +47,7 @@ int
 nn_b_conv(struct nn_builder *b, int x, int64_t out, int k, int s, int p,
     const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	const int i = add(b, SPEC_OP_conv2d, 1, &x, name);
 	struct spec_op_conv2d *c = &b->v[i].u.conv2d;
 
@@ -69,7 +62,7 @@ nn_b_conv(struct nn_builder *b, int x, int64_t out, int k, int s, int p,
 int
 nn_b_linear(struct nn_builder *b, int x, int64_t out, const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	const int i = add(b, SPEC_OP_linear, 1, &x, name);
 
 	b->v[i].u.linear.out = out;
@@ -80,7 +73,7 @@ int
 nn_b_pool(struct nn_builder *b, enum spec_op op, int x, int k, int s, int p,
     const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	const int i = add(b, op, 1, &x, name);
 	const bool max = op == SPEC_OP_max_pool2d;
 	int *kernel = max ? b->v[i].u.max_pool2d.kernel :
@@ -100,14 +93,14 @@ nn_b_pool(struct nn_builder *b, enum spec_op op, int x, int k, int s, int p,
 int
 nn_b_add(struct nn_builder *b, int x, int y, const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	return add(b, SPEC_OP_add, 2, (const int[]){ x, y }, name);
 }
 
 int
 nn_b_dropout(struct nn_builder *b, int x, double p, const char *fmt, ...)
 {
-	NAME(name, fmt);
+	NN_B_NAME(name, fmt);
 	const int i = add(b, SPEC_OP_dropout, 1, &x, name);
 
 	b->v[i].u.dropout.p = p;

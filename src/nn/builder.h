@@ -19,6 +19,14 @@
 
 #include "graph.h"
 
+/* In a call: its name, a new string, from the format that it ends in. */
+#define NN_B_NAME(name, fmt)                                              \
+	char *name;                                                       \
+	va_list ap;                                                       \
+	va_start(ap, fmt);                                                \
+	must(vasprintf(&name, fmt, ap) >= 0);                             \
+	va_end(ap)
+
 #define B_INPUT (-1)                    /* what the data give */
 
 struct nn_builder {

@@ -138,6 +138,20 @@ written_out(const char *model, const struct spec *s, const struct nn *n)
 	spec_free(again);
 }
 
+T_CASE(every_architecture_has_a_row_here)
+{
+	for (int a = SPEC_ARCH_LAYERS + 1; a < SPEC_ARCH_COUNT; a++) {
+		bool found = false;
+		for (size_t i = 0; !found && i < RK_ARRAY_LEN(archs); i++) {
+			struct spec *s = job(archs[i].model);
+			found = (int)s->model.arch == a;
+			spec_free(s);
+		}
+		if (!found)
+			t_fail("%s has none", spec_arch_words[a]);
+	}
+}
+
 T_CASE(the_layers_of_an_architecture_are_a_model_of_the_same_program)
 {
 	for (size_t i = 0; i < RK_ARRAY_LEN(archs); i++) {

@@ -94,24 +94,11 @@ T_CASE(plain_sgd_with_an_average_goes_on_exactly)
 	goes_on_exactly("  optimizer: {type: sgd, learning_rate: 0.05}\n" EMA);
 }
 
-/* Killed after some milliseconds, over and over, until it ends by itself. */
 T_CASE(a_run_with_an_average_and_a_plateau_killed_again_and_again_ends_the_same)
 {
 	write_job(TINY_ADAM PLATEAU EMA GROUPS);
 	train_ok("--run-dir", "whole", "job.yaml");
-	for (int i = 0;; i++) {
-		pid_t p = start(-1, (const char *const[]){ "--run-dir", "torn",
-		    "--threads", i % 2 ? "1" : "2", "job.yaml", NULL });
-		usleep((useconds_t)(5000 + 2500 * i));
-		kill(p, SIGKILL);
-		int st = 0;
-		waitpid(p, &st, 0);
-		if (WIFEXITED(st)) {
-			t_eq_int(WEXITSTATUS(st), 0);
-			break;
-		}
-		t_check(i < 400);
-	}
+	kill_until_it_ends("torn");
 	same_checkpoint("whole/checkpoints/" LAST, "torn/checkpoints/" LAST);
 }
 

@@ -232,6 +232,26 @@ same_checkpoint(const char *a, const char *b)
 	free(q);
 }
 
+/* job.yaml, killed after some milliseconds, over and over, on one thread and two
+ * in turn, until it ends by itself. */
+__attribute__((unused)) static void
+kill_until_it_ends(const char *run_dir)
+{
+	for (int i = 0;; i++) {
+		pid_t p = start(-1, (const char *const[]){ "--run-dir", run_dir,
+		    "--threads", i % 2 ? "1" : "2", "job.yaml", NULL });
+		usleep((useconds_t)(5000 + 2500 * i));
+		kill(p, SIGKILL);
+		int st = 0;
+		waitpid(p, &st, 0);
+		if (WIFEXITED(st)) {
+			t_eq_int(WEXITSTATUS(st), 0);
+			return;
+		}
+		t_check(i < 400);
+	}
+}
+
 /* How often a word occurs in a file. */
 __attribute__((unused)) static int
 count_in(const char *path, const char *word)

@@ -120,24 +120,11 @@ T_CASE(the_number_of_threads_does_not_change_a_bit)
 	    "five/checkpoints/step-000000008");
 }
 
-/* Killed after some milliseconds, over and over, until it ends by itself. */
 T_CASE(a_run_killed_again_and_again_ends_the_same)
 {
 	write_tiny("job.yaml", TINY_ADAM);
 	train_ok("--run-dir", "whole", "job.yaml");
-	for (int i = 0;; i++) {
-		pid_t p = start(-1, (const char *const[]){ "--run-dir", "torn",
-		    "job.yaml", NULL });
-		usleep((useconds_t)(5000 + 2500 * i));
-		kill(p, SIGKILL);
-		int st = 0;
-		waitpid(p, &st, 0);
-		if (WIFEXITED(st)) {
-			t_eq_int(WEXITSTATUS(st), 0);
-			break;
-		}
-		t_check(i < 400);
-	}
+	kill_until_it_ends("torn");
 	same_checkpoint("whole/checkpoints/" LAST, "torn/checkpoints/" LAST);
 }
 
