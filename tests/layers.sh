@@ -30,7 +30,7 @@ faults=$(awk '
 	/^[ \t]*#[ \t]*include[ \t]*[<"]/ {
 		file = FILENAME
 		if (file ~ /^include\/rekindle\//) {
-			m = file; sub(/^include\/rekindle\//, "", m); sub(/\.h$/, "", m)
+			m = file; sub(/^include\/rekindle\//, "", m); sub(/(_[a-z]+)?\.h$/, "", m)
 		} else {
 			m = file; sub(/^src\//, "", m); sub(/\/.*/, "", m)
 		}
@@ -38,7 +38,7 @@ faults=$(awk '
 		if (!(m in known)) {
 			if (!told[m]++) print file ": module " m " is not in LAYERS"
 		} else if (line ~ /^rekindle\//) {
-			t = line; sub(/^rekindle\//, "", t); sub(/\.h$/, "", t)
+			t = line; sub(/^rekindle\//, "", t); sub(/(_[a-z]+)?\.h$/, "", t)
 			# Tables that others are made of: spec holds them.
 			if (t ~ /\.def$/) t = "spec"
 			if (index(allowed[m], " " t " ") == 0)
