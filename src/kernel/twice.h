@@ -19,10 +19,23 @@ fast_cpu(void)
 {
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
+#define WIDEST __attribute__((target("avx512f,avx512vl,avx2,fma")))
+static inline bool
+widest_cpu(void)
+{
+	return fast_cpu() && __builtin_cpu_supports("avx512f") &&
+	    __builtin_cpu_supports("avx512vl");
+}
 #else
 #define FAST
+#define WIDEST
 static inline bool
 fast_cpu(void)
+{
+	return false;
+}
+static inline bool
+widest_cpu(void)
 {
 	return false;
 }
