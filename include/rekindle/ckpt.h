@@ -87,7 +87,9 @@ struct ckpt_info {
 	json_t *state;                  /* the trainer's own words: running
 	                                   sums, best so far; object, owned */
 	json_t *arithmetic;             /* what the bits of a step depended on:
-	                                   object of texts (kernel.h), owned;
+	                                   object of texts (kernel.h, and
+	                                   `identity` and `mode` of train.h),
+	                                   owned;
 	                                   NULL: written by a version that did
 	                                   not record it */
 	json_t *inexact;                /* why these are not the bytes of a run

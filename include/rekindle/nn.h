@@ -50,6 +50,7 @@ struct nn_want {
 	int64_t d[SPEC_MAX_DIMS];       /* own (`input`)                       */
 	int64_t batch, micro;
 	uint64_t memory_limit;          /* bytes */
+	bool fast;                      /* training.arithmetic */
 	/* Is this tensor trained?  NULL: all are. */
 	bool (*trains)(void *ctx, const char *tensor);
 	void *ctx;

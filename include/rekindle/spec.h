@@ -80,6 +80,15 @@
  *	                 require: it does not begin, and the job waits, paused
  *	                 (arithmetic_changed), also where an older checkpoint does
  *	                 not say what it was computed with
+ *	training.arithmetic  exact | fast.  exact: sums of products as they are
+ *	                 written; fast: Winograd's transforms, too, whose errors
+ *	                 are some ten times larger.  Either gives the same
+ *	                 bytes on any number of threads and after any
+ *	                 interruption, and may change on a resume.  A job that
+ *	                 is new is fast unless it says exact; what is stored
+ *	                 without the field (a normal form, a checkpoint's
+ *	                 record) is of before the field, and exact:
+ *	                 spec_begin_new()
  *	data             *
  *	data.train       * see struct spec_source
  *	data.validation  another source of the same type, or
@@ -113,7 +122,8 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
  * gradient_clip_value, ema, micro_batch_size and schedule.warmup.  At their default they are not in
- * the normal form, so that it and its digest are what they were.
+ * the normal form, so that it and its digest are what they were.  training.arithmetic
+ * is in each normal form; exact is not in digests and records.
  *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
  * mean at submit, latest and best what they are at the job's first start; what is
@@ -445,6 +455,7 @@ struct spec_schedule {
 };
 
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
+enum spec_arithmetic { SPEC_ARITHMETIC_EXACT, SPEC_ARITHMETIC_FAST };
 
 struct spec_training {
 	char *resume_from;
@@ -464,6 +475,8 @@ struct spec_training {
 	double warm_start_lr_scale;
 	int64_t log_every;
 	enum spec_exact exact;
+	enum spec_arithmetic arithmetic;
+	bool arithmetic_said;
 };
 
 /*
@@ -578,6 +591,13 @@ enum rk_err spec_load(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 
 void spec_free(struct spec *s);         /* NULL is fine */
+
+/*
+ * A job that begins now, and is not read back from where it was stored: fields
+ * whose default is another for new jobs than their absence means in stored ones
+ * get it, as if they were said.  That is training.arithmetic alone.
+ */
+void spec_begin_new(struct spec *s);
 
 /* The normal form: every field with its value, defaults included; a new
  * reference.  spec_parse() of it gives an equal spec. */
@@ -711,6 +731,7 @@ extern const char *const spec_on_resume_words[];        /* [0]: "start" */
 extern const char *const spec_anneal_words[];
 extern const char *const spec_warmup_words[];           /* [0]: "rekindle" */
 extern const char *const spec_exact_words[];
+extern const char *const spec_arithmetic_words[];
 extern const char *const spec_norm_words[];
 extern const char *const spec_label_words[];
 extern const char *const spec_init_words[];

@@ -77,6 +77,11 @@
  * is NumPy's format 1.0, '<f4' in C order, [samples, outputs] in the order of
  * the set; it is there whole or not at all.  Nothing else is written.
  *
+ * training.arithmetic, where the job file does not say it: a run that begins is
+ * fast, one that goes on is as its checkpoint was, which is exact for those of
+ * before the field; --evaluate likewise.  Behind --wire, where the job file is
+ * what the daemon stored, it is exact.
+ *
  * Exact resume: the state of a run is parameters, buffers, optimiser slots and
  * the numbers in checkpoint.json.  Everything else is a function of the job and
  * the step: sample order (data_at), dropout (nn), learning rate (schedule_rate).
@@ -87,6 +92,17 @@
 #include "rekindle/ckpt.h"
 #include "rekindle/nn.h"
 #include "rekindle/wire.h"
+
+/*
+ * The numeric identity: with the same job, data and kernel_arithmetic() two
+ * trainers of the same identity compute the same bytes.  Who changes the bytes of
+ * any job (another order of sums, another kernel for a shape) makes it one more.
+ * It is in checkpoint.json's `arithmetic`, so that a job that was paused under
+ * another goes on and says so (training.exact).  Checkpoints that say what they
+ * were computed with, but not this, are of before it.
+ */
+#define TRAIN_IDENTITY        "2"
+#define TRAIN_IDENTITY_UNSAID "1"
 
 /*
  * The options, as the command line gives them.  Strings are borrowed from argv;

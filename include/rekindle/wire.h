@@ -13,7 +13,7 @@
  *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch, schedule (object: what
  *	            schedule_look() gives), arithmetic (object of
- *	            texts, kernel.h), inexact (see ckpt.h; left out: exact),
+ *	            texts, kernel.h, train.h), inexact (see ckpt.h; left out: exact),
  *	            memory (bytes that the job is counted with, where it does
  *	            not say resources.memory itself),
  *	            refused (true: nothing is begun, `failed` follows, and of

@@ -34,6 +34,7 @@ put_progress(struct strbuf *b, struct api *a, const struct job_row *r)
 	}
 	put_tree(b, "exact", json_object_get(live, "exact"));
 	put_tree(b, "inexact", json_object_get(live, "inexact"));
+	put_tree(b, "arithmetic", json_object_get(live, "arithmetic"));
 	json_decref(kept);
 }
 

@@ -97,8 +97,10 @@ h_submit(struct req *q)
 		return;
 	rc = spec_parse(tree, &spec, &q->why);
 	json_decref(tree);
-	if (rc == RK_OK)
+	if (rc == RK_OK) {
+		spec_begin_new(spec);
 		rc = sup_submit(q->api->sup, spec, id, &note, &q->why);
+	}
 	spec_free(spec);
 	if (rc == RK_EINVAL) {
 		reply_faults(q, P_INVALID_JOB, &q->why);

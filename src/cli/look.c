@@ -224,6 +224,7 @@ show_exact(const json_t *job)
 		    "exact", json_is_false(exact) ? "no," : "not known",
 		    cli_num(why, "attempt", 0), cli_num(why, "step", 0),
 		    cli_str(why, "message"));
+	line("arithmetic", cli_str(job, "arithmetic"));
 }
 
 static void

@@ -166,7 +166,7 @@ json_ema(const struct spec_ema *e)
 }
 
 json_t *
-sp_json_training(const struct spec_training *t)
+sp_json_training(const struct spec_training *t, bool brief)
 {
 	json_t *o = json_object(), *warm = json_object();
 
@@ -194,6 +194,8 @@ sp_json_training(const struct spec_training *t)
 	sp_put(o, "warm_start", warm);
 	put_int(o, "log_every", t->log_every);
 	put_str(o, "exact", spec_exact_words[t->exact]);
+	if (!brief || t->arithmetic != SPEC_ARITHMETIC_EXACT)
+		put_str(o, "arithmetic", spec_arithmetic_words[t->arithmetic]);
 	return o;
 }
 
@@ -272,7 +274,7 @@ spec_json(const struct spec *s)
 	put_bool(o, "hold", s->hold);
 	put_int(o, "retries", s->retries);
 	sp_put(o, "model", sp_json_model(&s->model, false));
-	sp_put(o, "training", sp_json_training(&s->training));
+	sp_put(o, "training", sp_json_training(&s->training, false));
 	sp_put(o, "data", sp_json_data(s));
 	sp_put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
 	sp_put(o, "metadata", json_deep_copy(s->metadata));
@@ -293,8 +295,8 @@ json_judge(const struct spec_checkpoint *c)
 void
 spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 {
-	json_t *o = json_object(), *training = sp_json_training(&s->training);
-	json_t *data = sp_json_data(s);
+	json_t *o = json_object(), *data = sp_json_data(s);
+	json_t *training = sp_json_training(&s->training, true);
 
 	/* Where to go on from, how often to report and whom to refuse change no
 	 * weight. */

@@ -57,7 +57,7 @@ void sp_free_source(struct spec_source *s);
 
 /* brief: as digests and records have it, see form.h. */
 json_t *sp_json_model(const struct spec_model *m, bool brief);
-json_t *sp_json_training(const struct spec_training *t);
+json_t *sp_json_training(const struct spec_training *t, bool brief);
 json_t *sp_json_data(const struct spec *s);
 json_t *sp_json_source(const struct spec_source *s);
 json_t *sp_json_checkpoint(const struct spec_checkpoint *c);

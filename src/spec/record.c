@@ -73,10 +73,12 @@ record_data(json_t *data)
 
 /* So that a checkpoint of before is held against what it knew. */
 static void
-put_brief_model(json_t *whole, const struct spec *s)
+put_brief(json_t *whole, const struct spec *s)
 {
 	must(json_object_set_new(whole, "model", sp_json_model(&s->model,
-	    true)) == 0);
+	    true)) == 0 &&
+	    json_object_set_new(whole, "training", sp_json_training(
+	    &s->training, true)) == 0);
 }
 
 json_t *
@@ -87,8 +89,7 @@ spec_record(const struct spec *s)
 		"epochs", "steps" };
 	json_t *whole = spec_json(s), *o = json_object();
 
-	put_brief_model(whole, s);
-
+	put_brief(whole, s);
 	for (size_t i = 0; i < RK_ARRAY_LEN(kept); i++)
 		must(json_object_set(o, kept[i], json_object_get(whole,
 		    kept[i])) == 0);
@@ -112,8 +113,9 @@ spec_record(const struct spec *s)
 static bool
 may_be_left_out(const char *key)
 {
-	static const char *const keys[] = { "ema", "gradient_clip_value",
-		"micro_batch_size", "no_decay", "parameters", "warmup" };
+	static const char *const keys[] = { "arithmetic", "ema",
+		"gradient_clip_value", "micro_batch_size", "no_decay",
+		"parameters", "warmup" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
 		if (strcmp(key, keys[i]) == 0)

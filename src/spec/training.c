@@ -5,6 +5,7 @@
 #include "read.h"
 
 const char *const spec_exact_words[] = { "prefer", "require", NULL };
+const char *const spec_arithmetic_words[] = { "exact", "fast", NULL };
 
 static void
 read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
@@ -72,6 +73,27 @@ read_resume(struct spec_training *t, struct rkj_obj *o)
 	rk_why_fini(&w);
 }
 
+/* Unsaid: what it meant before there was the field. */
+static void
+read_arithmetic(struct spec_training *t, struct rkj_obj *o)
+{
+	int word = SPEC_ARITHMETIC_EXACT;
+
+	t->arithmetic_said = rkj_enum(o, "arithmetic", &word,
+	    spec_arithmetic_words, RKJ_OPTIONAL);
+	t->arithmetic = (enum spec_arithmetic)word;
+}
+
+void
+spec_begin_new(struct spec *s)
+{
+	struct spec_training *t = &s->training;
+
+	if (!t->arithmetic_said)
+		t->arithmetic = SPEC_ARITHMETIC_FAST;
+	t->arithmetic_said = true;
+}
+
 void
 sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 {
@@ -98,6 +120,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	rkj_int(o, "log_every", &t->log_every, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_enum(o, "exact", &exact, spec_exact_words, RKJ_OPTIONAL);
 	t->exact = (enum spec_exact)exact;
+	read_arithmetic(t, o);
 	sp_read_loss(&t->loss, rkj_any(o, "loss"), why);
 	const json_t *optim = rkj_any(o, "optimizer");
 	sp_read_optim(&t->optim, optim, why);

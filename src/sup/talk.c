@@ -182,7 +182,14 @@ note_exactness(json_t *progress, const struct wire_msg *m)
 	json_t *why = m->inexact != NULL ? why_inexact(m->inexact) : NULL;
 	const char *reason = json_string_value(json_object_get(why, "reason"));
 
+	const char *mode = json_string_value(json_object_get(m->arithmetic,
+	    "mode"));
+
 	json_object_del(progress, "inexact");
+	/* A person's own trainer may say what it likes. */
+	if (mode != NULL && (strcmp(mode, "exact") == 0 ||
+	    strcmp(mode, "fast") == 0))
+		set(progress, "arithmetic", json_string(mode));
 	if (m->inexact == NULL)
 		set(progress, "exact", json_true());
 	else if (why == NULL || strcmp(reason, "arithmetic_unknown") == 0)

@@ -221,7 +221,7 @@ say(const struct run *r, const struct evaluation *e)
 	    "loss", js_number(e->score.loss),
 	    "outputs", (json_int_t)nn_outputs(r->nn),
 	    "batch_size", (json_int_t)r->batch,
-	    "arithmetic", exact_arithmetic());
+	    "arithmetic", exact_arithmetic(r));
 
 	must(o != NULL);
 	if (e->score.has_accuracy)
@@ -241,8 +241,11 @@ evaluate_print(struct run *r)
 	struct evaluation e = { .file = r->o->evaluate, .npy = { .fd = -1 } };
 	struct run_memory m;
 
-	bool ok = open_model(r, &e) && run_open_data(r, NULL) &&
-	    run_measure(r, &m) && run_build(r, &m) && load(r, &e);
+	bool ok = open_model(r, &e);
+	if (ok)
+		exact_settle(r, e.is_checkpoint ? &e.info : NULL);
+	ok = ok && run_open_data(r, NULL) && run_measure(r, &m) &&
+	    run_build(r, &m) && load(r, &e);
 	if (ok) {
 		data_digest(r->train, r->data_digest);
 		held_out_count(r);

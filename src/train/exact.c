@@ -12,8 +12,11 @@
 
 #include "run.h"
 
+#define IDENTITY_KEY "identity"
+#define MODE_KEY     "mode"
+
 json_t *
-exact_arithmetic(void)
+exact_arithmetic(const struct run *r)
 {
 	struct kernel_fact v[KERNEL_FACTS];
 	const size_t n = kernel_arithmetic(v);
@@ -21,8 +24,71 @@ exact_arithmetic(void)
 
 	for (size_t i = 0; i < n; i++)
 		js_put(o, v[i].key, js_text(v[i].value));
+	js_put(o, IDENTITY_KEY, js_text(TRAIN_IDENTITY));
+	js_put(o, MODE_KEY, js_text(spec_arithmetic_words[
+	    r->spec->training.arithmetic]));
 	return o;
 }
+
+/* The same of a checkpoint; NULL where it does not say.  A new reference. */
+static json_t *
+arithmetic_of(const struct ckpt_info *i)
+{
+	if (json_object_size(i->arithmetic) == 0)
+		return NULL;
+	json_t *o = json_deep_copy(i->arithmetic);
+	if (json_object_get(o, IDENTITY_KEY) == NULL)
+		js_put(o, IDENTITY_KEY, js_text(TRAIN_IDENTITY_UNSAID));
+	return o;
+}
+
+/* --- exact or fast -------------------------------------------------------- */
+
+/* What training.arithmetic was when i was taken, by the job that it has
+ * recorded. */
+static enum spec_arithmetic
+mode_of(const struct ckpt_info *i)
+{
+	const json_t *spec = json_object_get(i->state, "spec");
+	const char *word = json_string_value(json_object_get(json_object_get(
+	    spec, "training"), "arithmetic"));
+
+	return word != NULL && strcmp(word, spec_arithmetic_words[
+	    SPEC_ARITHMETIC_FAST]) == 0 ? SPEC_ARITHMETIC_FAST :
+	    SPEC_ARITHMETIC_EXACT;
+}
+
+void
+exact_settle(struct run *r, const struct ckpt_info *i)
+{
+	struct spec_training *t = &r->spec->training;
+
+	if (t->arithmetic_said || r->rep.wire != NULL)
+		return;
+	if (i != NULL) {
+		t->arithmetic = mode_of(i);
+		t->arithmetic_said = true;
+	} else {
+		spec_begin_new(r->spec);
+	}
+	spec_digest(r->spec, r->spec_digest);
+	json_decref(r->spec_record);
+	r->spec_record = spec_record(r->spec);
+}
+
+void
+exact_tell_mode(struct run *r, const struct ckpt_info *i)
+{
+	const enum spec_arithmetic is = r->spec->training.arithmetic;
+
+	if (mode_of(i) != is)
+		report_event(&r->rep, "arithmetic_chosen", "training.arithmetic "
+		    "is %s now, as the job says; %s was computed %s",
+		    spec_arithmetic_words[is], i->dir,
+		    spec_arithmetic_words[mode_of(i)]);
+}
+
+/* --- is it the same? ------------------------------------------------------ */
 
 /* How a checkpoint's arithmetic is to ours. */
 enum likeness { SAME, CHANGED, UNKNOWN };
@@ -37,8 +103,8 @@ is_same_field(const json_t *was, const json_t *is, const char *key)
 	return a == b || json_equal(a, b);
 }
 
-/* What a person changed of the network, of the loss or of what is trained makes
- * another program, and no break. */
+/* What a person changed of the network, of the loss, of what is trained or of the
+ * arithmetic makes another program, and no break. */
 static bool
 is_same_network(const struct run *r, const struct ckpt_info *i)
 {
@@ -51,7 +117,8 @@ is_same_network(const struct run *r, const struct ckpt_info *i)
 		return true;
 	return was != NULL && is_same_field(was, is, "model") &&
 	    is_same_field(before, now, "loss") &&
-	    is_same_field(before, now, "parameters");
+	    is_same_field(before, now, "parameters") &&
+	    is_same_field(before, now, "arithmetic");
 }
 
 /* The programs, by as much of their digests as people compare. */
@@ -74,14 +141,15 @@ compare_programs(const struct run *r, const struct ckpt_info *i,
 static enum likeness
 compare(const struct run *r, const struct ckpt_info *i, char **text)
 {
-	json_t *theirs = i->arithmetic, *ours = exact_arithmetic(), *v;
+	json_t *theirs = arithmetic_of(i), *ours = exact_arithmetic(r), *v;
 	struct strbuf b = {0};
 	const char *key;
 	bool any = false;
 
 	json_object_foreach(ours, key, v) {
 		const json_t *was = json_object_get(theirs, key);
-		if (was == NULL)
+		/* The mode is what the job asks for, and no break. */
+		if (was == NULL || strcmp(key, MODE_KEY) == 0)
 			continue;
 		any = true;
 		if (!json_equal(was, v))
@@ -89,6 +157,7 @@ compare(const struct run *r, const struct ckpt_info *i, char **text)
 			    key, json_string_value(was), json_string_value(v));
 	}
 	json_decref(ours);
+	json_decref(theirs);
 	if (any)
 		compare_programs(r, i, &b);
 	enum likeness is = !any ? UNKNOWN : b.len > 0 ? CHANGED : SAME;
@@ -118,7 +187,7 @@ exact_allows(struct run *r, const struct ckpt_info *i)
 	if (!ok) {
 		char *s = sentence(i->dir, is, what);
 		json_t *details = json_pack("{s:s, s:O?, s:o}", "checkpoint",
-		    i->dir, "was", i->arithmetic, "is", exact_arithmetic());
+		    i->dir, "was", i->arithmetic, "is", exact_arithmetic(r));
 		must(details != NULL);
 		/* The daemon has words of its own for what to do. */
 		run_fail_waits(r, "arithmetic_changed", details, "%s, and "
@@ -204,7 +273,7 @@ exact_put(const struct run *r, json_t *message)
 {
 	json_t *why_not = exact_why_not(r);
 
-	js_put(message, "arithmetic", exact_arithmetic());
+	js_put(message, "arithmetic", exact_arithmetic(r));
 	if (why_not != NULL)
 		js_put(message, "inexact", why_not);
 }

@@ -64,6 +64,7 @@ memory_want(const struct run *r, uint64_t limit)
 		.model = &s->model, .loss = &s->training.loss,
 		.batch = r->batch, .micro = s->training.micro_batch_size,
 		.memory_limit = limit,
+		.fast = s->training.arithmetic == SPEC_ARITHMETIC_FAST,
 		.trains = s->training.ngroups > 0 ? trains : NULL,
 		.ctx = &r->spec->training,
 	};

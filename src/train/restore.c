@@ -111,7 +111,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.metrics = run_metrics(r, true),
 		.state = state_json(r),
 		.split = held_out_json(&r->held),
-		.arithmetic = exact_arithmetic(),
+		.arithmetic = exact_arithmetic(r),
 		.inexact = exact_why_not(r),
 		.input = input_json(r),
 		.classes = input_classes(r),

@@ -185,6 +185,13 @@ start_writer(struct run *r)
 }
 
 static bool
+settle(const struct start *s, struct run *r)
+{
+	exact_settle(r, s->rc == RK_OK ? &s->info : NULL);
+	return true;
+}
+
+static bool
 set_up(struct run *r)
 {
 	struct start s;
@@ -195,7 +202,7 @@ set_up(struct run *r)
 	start_begin(&s, r);
 	/* Before the network, which other data may not fit. */
 	bool ok = same_before(r) && run_open_data(r, &s) && same_begin(r) &&
-	    start_judge_data(&s, r) && run_measure(r, &m) &&
+	    start_judge_data(&s, r) && settle(&s, r) && run_measure(r, &m) &&
 	    run_build(r, &m) && start_decide(&s, r);
 	start_end(&s);
 	if (!ok)

@@ -290,12 +290,18 @@ struct score run_score(const struct run *r, const struct tally *t);
 json_t *run_metrics(const struct run *r, bool for_checkpoint);
 
 /*
- * exact.c.  What a step is computed with; a new reference.  May the run go on
+ * exact.c.  What a step is computed with: kernel_arithmetic(), `identity`
+ * (TRAIN_IDENTITY) and `mode` (training.arithmetic); a new reference.  A job that
+ * does not say the mode has that of the checkpoint i from which it goes on, or of
+ * one that begins (i is NULL); behind --wire that of stored jobs: to be called
+ * before there is a network.  May the run go on
  * from this checkpoint?  And when it does: say so if it was computed with
  * something else, and remember that.  `inexact` as ckpt.h has it, NULL when the
  * run is exact; a new reference.
  */
-json_t *exact_arithmetic(void);
+json_t *exact_arithmetic(const struct run *r);
+void exact_settle(struct run *r, const struct ckpt_info *i);
+void exact_tell_mode(struct run *r, const struct ckpt_info *i);
 bool exact_allows(struct run *r, const struct ckpt_info *i);
 void exact_tell(struct run *r, const struct ckpt_info *i);
 json_t *exact_why_not(const struct run *r);

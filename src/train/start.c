@@ -142,6 +142,7 @@ go_on(struct start *s, struct run *r)
 	    (long long)i->epoch, (long long)i->sample,
 	    (long long)r->train->n);
 	exact_tell(r, i);
+	exact_tell_mode(r, i);
 	tell_changes(r, i);
 	if (i->split == NULL && r->held.how.rule == DATA_SPLIT_PERMUTATION)
 		report_event(&r->rep, "split", "%s was split by a version "

@@ -144,7 +144,7 @@ summary(struct run *r, const struct run_memory *m)
 	json_t *o = json_pack("{s:s, s:o, s:{s:o, s:o}, s:o, s:o, s:I}",
 	    "name", r->spec->name, "model", model_json(r, m), "data",
 	    "train", data_json(r->train), "validation", data_json(r->valid),
-	    "memory", memory_json(m), "arithmetic", exact_arithmetic(),
+	    "memory", memory_json(m), "arithmetic", exact_arithmetic(r),
 	    "checkpoint_bytes", (json_int_t)m->checkpoint);
 	must(o != NULL);
 	const bool known = r->train != NULL;
@@ -235,6 +235,7 @@ summary_print(struct run *r)
 {
 	struct run_memory m;
 
+	exact_settle(r, NULL);
 	if (!open_data(r) || !run_measure(r, &m))
 		return false;
 	if (r->o->yaml)

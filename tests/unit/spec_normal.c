@@ -98,6 +98,7 @@ static const char *const variants[] = {
 	    "weight_decay: 0.5}, schedule: {type: reduce_on_plateau, factor: "
 	    "0.5, patience: 3, threshold: 0.25, cooldown: 4, "
 	    "min_learning_rate: 1e-4, warmup_epochs: 2, warmup: paddle}}}",
+	"{training: {arithmetic: fast}}",
 };
 
 /* Structs without pointers in them; xcalloc() made their padding zero. */
@@ -198,6 +199,7 @@ same_training(const struct spec_training *a, const struct spec_training *b)
 	SAME(a, b, warm_start_lr_scale);
 	SAME(a, b, log_every);
 	SAME(a, b, exact);
+	SAME(a, b, arithmetic);
 }
 
 static void
@@ -281,7 +283,8 @@ T_CASE(the_normal_form_holds_every_field_of_a_short_job)
 	    "\"arch\":\"mlp\",\"init\":\"torch\",\"sizes\":[4,3,2],"
 	    "\"strict\":true},"
 	    "\"name\":\"tiny\",\"priority\":0,\"resources\":{},"
-	    "\"retries\":3,\"training\":{\"batch_size\":64,"
+	    "\"retries\":3,\"training\":{\"arithmetic\":\"exact\","
+	    "\"batch_size\":64,"
 	    "\"drop_last\":false,\"epochs\":2,\"exact\":\"prefer\","
 	    "\"gradient_clip_norm\":0.0,"
 	    "\"log_every\":50,\"loss\":{\"label_smoothing\":0.0,\"type\":"
@@ -312,6 +315,8 @@ T_CASE(the_digest_does_not_see_what_decides_no_weight)
 		"metadata: {a: b}", "checkpoint: {every: {steps: 9}}",
 		"training: {resume_from: none}", "training: {log_every: 1}",
 		"training: {exact: require}",
+		/* What a job of before the field means. */
+		"training: {arithmetic: exact}",
 		/* Said or not, other order, other spelling. */
 		"training: {batch_size: 64, shuffle: true}",
 		"training: {optimizer: {learning_rate: 1e-3, type: adam}}",
@@ -322,6 +327,7 @@ T_CASE(the_digest_does_not_see_what_decides_no_weight)
 		"model: {sizes: [4, 2]}", "model: {strict: false}",
 		"data: {train: {images: /e}}",
 		"training: {optimizer: {type: adam, eps: 1e-7}}",
+		"training: {arithmetic: fast}",
 	};
 	char base[RK_SHA256_HEX], hex[RK_SHA256_HEX];
 
@@ -380,6 +386,62 @@ T_CASE(jobs_of_before_have_the_digest_and_the_record_that_they_had)
 		json_decref(v);
 		spec_free(s);
 	}
+}
+
+static const char *
+arithmetic_in(const json_t *tree)
+{
+	return json_string_value(json_object_get(json_object_get(tree,
+	    "training"), "arithmetic"));
+}
+
+/* A job that is new is another than the stored one with the same text. */
+T_CASE(what_is_stored_without_arithmetic_is_exact_and_what_is_new_is_fast)
+{
+	struct spec *stored = job_with("{}"), *fresh = job_with("{}");
+	struct spec *says = job_with("training: {arithmetic: exact}");
+	struct spec *const all[] = { stored, fresh, says };
+	static const char *const want[] = { "exact", "fast", "exact" };
+
+	t_check(!stored->training.arithmetic_said);
+	spec_begin_new(fresh);
+	spec_begin_new(says);
+	for (size_t i = 0; i < RK_ARRAY_LEN(all); i++) {
+		json_t *v = spec_json(all[i]), *record = spec_record(all[i]);
+		struct spec *again = must_parse(json_incref(v));
+		t_eq_str(arithmetic_in(v), want[i]);
+		t_check(again->training.arithmetic_said);
+		t_eq_int(again->training.arithmetic,
+		    all[i]->training.arithmetic);
+		/* exact is what a record without the field means. */
+		if (i == 1)
+			t_eq_str(arithmetic_in(record), "fast");
+		else
+			t_check(arithmetic_in(record) == NULL);
+		json_decref(record);
+		json_decref(v);
+		spec_free(again);
+		spec_free(all[i]);
+	}
+}
+
+T_CASE(a_record_without_arithmetic_is_held_against_as_exact)
+{
+	struct spec *old = job_with("{}");
+	struct spec *now = job_with("training: {arithmetic: fast}");
+	json_t *record = spec_record(old), *changed = NULL;
+
+	t_eq_int(spec_compare(record, old, &changed, NULL), RK_OK);
+	t_eq_int((int)json_object_size(changed), 0);
+	json_decref(changed);
+	t_eq_int(spec_compare(record, now, &changed, NULL), RK_OK);
+	char *text = rkj_text(changed);
+	t_eq_str(text, "{\"training.arithmetic\":[null,\"fast\"]}");
+	free(text);
+	json_decref(changed);
+	json_decref(record);
+	spec_free(old);
+	spec_free(now);
 }
 
 /* As of before, so that their old checkpoints are of the same job. */

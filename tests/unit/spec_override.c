@@ -66,6 +66,9 @@ T_CASE(what_may_change_on_a_resume_changes_and_is_told)
 	    "\"training.log_every\":[50,5]}");
 	changes("training: {exact: require}", "training: {exact: prefer}",
 	    "{\"training.exact\":[\"require\",\"prefer\"]}");
+	changes("training: {arithmetic: fast}", "training: {arithmetic: "
+	    "exact}", "{\"training.arithmetic\":[\"fast\",\"exact\"]}");
+	changes("{}", "training: {arithmetic: exact}", "{}");
 	changes("checkpoint: {push: s3://b/x}", "checkpoint: {push: oss://c, "
 	    "require_remote: true}", "{\"checkpoint.push\":[\"s3://b/x/\","
 	    "\"oss://c/\"],\"checkpoint.require_remote\":[false,true]}");

@@ -130,6 +130,8 @@ static const struct {
 	    "want a number 0 to" },
 	{ "training: {log_every: 0}", "training.log_every", "is 0" },
 	{ "training: {exact: true}", "training.exact", "prefer or require" },
+	{ "training: {arithmetic: quick}", "training.arithmetic",
+	    "is \"quick\", want exact or fast" },
 	{ "training: {exact: always}", "training.exact",
 	    "is \"always\", want prefer or require" },
 	{ "training: {warm_start: {learning_rate_scale: 0}}",

@@ -534,17 +534,14 @@ T_CASE(where_exactness_is_required_another_arithmetic_does_not_begin)
 	json_decref(v);
 }
 
-/* checkpoint.json with one thing in it replaced, or taken out (to is NULL). */
+/* checkpoint.json with other contents and the digest that goes with them; takes
+ * v. */
 static void
-forge(const char *path, const char *key, const char *to)
+forge_all(const char *path, json_t *v)
 {
 	char hex[RK_SHA256_HEX], *s;
-	json_t *v = read_json(path);
 
 	json_object_del(v, "check");
-	json_object_del(v, key);
-	if (to != NULL)
-		json_object_set_new(v, key, json_string(to));
 	s = rkj_text(v);
 	rk_sha256_of(s, strlen(s), hex);
 	free(s);
@@ -553,6 +550,29 @@ forge(const char *path, const char *key, const char *to)
 	write_file(path, s);
 	free(s);
 	json_decref(v);
+}
+
+/* checkpoint.json with one thing in it replaced, or taken out (to is NULL). */
+static void
+forge(const char *path, const char *key, const char *to)
+{
+	json_t *v = read_json(path);
+
+	json_object_del(v, key);
+	if (to != NULL)
+		json_object_set_new(v, key, json_string(to));
+	forge_all(path, v);
+}
+
+/* As a trainer of the numeric identity before this one's wrote it. */
+static void
+forge_identity(const char *path)
+{
+	json_t *v = read_json(path), *a = json_object_get(v, "arithmetic");
+
+	t_check(json_object_del(a, "identity") == 0);
+	t_check(json_object_del(a, "mode") == 0);
+	forge_all(path, v);
 }
 
 T_CASE(a_checkpoint_that_does_not_say_its_arithmetic_is_not_known_to_be_exact)
@@ -610,6 +630,102 @@ T_CASE(another_program_for_another_loss_is_no_break)
 	t_eq_int(count_in("out", "arithmetic"), 0);
 	json_t *v = info_of("step-000000006");
 	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+}
+
+T_CASE(a_checkpoint_of_the_numeric_identity_before_goes_on_and_says_so)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	json_t *v = info_of("step-000000004");
+	t_eq_str(json_string_value(json_object_get(json_object_get(v,
+	    "arithmetic"), "identity")), TRAIN_IDENTITY);
+	json_decref(v);
+	forge_identity(AT_4);
+	t_eq_int(train("--run-dir", "r", "--set", "training.exact=require",
+	    "job.yaml"), TRAIN_WAITS);
+	file_has("err", "the arithmetic has changed since step-000000004 was "
+	    "taken (identity was 1, is " TRAIN_IDENTITY ")");
+	run_with("onednn", "retries=3", "training.steps=6");
+	file_has("out", "the arithmetic has changed since step-000000004 was "
+	    "taken (identity was 1, is " TRAIN_IDENTITY "): what follows is "
+	    "not bit for bit what it would have computed");
+	v = info_of("step-000000006");
+	t_eq_str(reason_in(v), "arithmetic_changed");
+	json_decref(v);
+	/* Once. */
+	run_with("onednn", "retries=3", "training.steps=8");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+}
+
+static const char *
+mode_in(const json_t *info)
+{
+	return json_string_value(json_object_get(json_object_get(info,
+	    "arithmetic"), "mode"));
+}
+
+T_CASE(a_new_run_is_fast_and_one_that_goes_on_is_as_it_was)
+{
+	json_t *v;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "retries=3", "training.steps=4");
+	v = info_of("step-000000004");
+	t_eq_str(mode_in(v), "fast");
+	json_decref(v);
+	/* The record of one that is exact is what it was before the field. */
+	train_ok("--run-dir", "old", "--set", "training.steps=4", "--set",
+	    "training.arithmetic=exact", "job.yaml");
+	v = read_json("old/checkpoints/step-000000004/checkpoint.json");
+	t_eq_str(mode_in(v), "exact");
+	t_check(json_object_get(json_object_get(json_object_get(
+	    json_object_get(v, "state"), "spec"), "training"), "arithmetic") ==
+	    NULL);
+	json_decref(v);
+	train_ok("--run-dir", "old", "--set", "training.steps=6", "job.yaml");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	v = read_json("old/checkpoints/step-000000006/checkpoint.json");
+	t_eq_str(mode_in(v), "exact");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+	/* And with a person's word it changes, also where bytes must be exact:
+	 * that is no break. */
+	train_ok("--run-dir", "old", "--set", "training.steps=8", "--set",
+	    "training.exact=require", "--set", "training.arithmetic=fast",
+	    "job.yaml");
+	file_has("out", "training.arithmetic is fast now, as the job says; "
+	    "step-000000006 was computed exact");
+	v = read_json("old/checkpoints/step-000000008/checkpoint.json");
+	t_eq_str(mode_in(v), "fast");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+}
+
+T_CASE(an_evaluation_is_as_the_checkpoint_and_a_summary_as_a_new_job)
+{
+	static const char *const at[] = { "step-000000004", "step-000000006" };
+	json_t *v;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("onednn", "training.arithmetic=exact", "training.steps=4");
+	run_with("onednn", "training.arithmetic=fast", "training.steps=6");
+	for (int i = 0; i < 2; i++) {
+		char *dir = xasprintf("r/checkpoints/%s", at[i]);
+		train_ok("--evaluate", dir, "job.yaml");
+		v = read_json("out");
+		t_eq_str(mode_in(v), i == 0 ? "exact" : "fast");
+		json_decref(v);
+		free(dir);
+	}
+	train_ok("--summary", "job.yaml");
+	v = read_json("out");
+	t_eq_str(mode_in(v), "fast");
+	json_decref(v);
+	train_ok("--summary", "--set", "training.arithmetic=exact",
+	    "job.yaml");
+	v = read_json("out");
+	t_eq_str(mode_in(v), "exact");
 	json_decref(v);
 }
 
