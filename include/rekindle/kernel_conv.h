@@ -78,7 +78,8 @@ struct kernel_conv_want {
 };
 
 /* The caller's; never NULL.  It holds no memory that a step writes: a plan may
- * serve several networks. */
+ * serve several networks, one after another.  It is for the team that is there
+ * when it is made: kernel_init() comes first. */
 struct kernel_conv_plan;
 struct kernel_conv_plan *kernel_conv_plan(const struct kernel_conv_want *w);
 void kernel_conv_plan_free(struct kernel_conv_plan *p);

@@ -2,37 +2,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rekindle/kernel_conv.h"
+#include "conv_way.h"
 #include "window.h"
 
 const char *const kernel_conv_words[] = {
 	"plain", "direct", "winograd", "product", "depthwise"
 };
 
-struct kernel_conv_plan {
-	struct kernel_conv_want want;
-	enum kernel_conv_way way[KERNEL_CONV_PASSES];
-	size_t plain_floats;            /* kernel_conv()'s own scratch */
-	size_t x_floats, y_floats;      /* a plain copy of a blocked operand */
+/*
+ * The ways, the best first: a pass goes the first one that takes its shape.
+ * A way takes what it is made for and, of that, what it does best.  `rate` is
+ * its pace on a common machine, in multiplications a nanosecond, and goes into
+ * kernel_conv_plan_cost() alone.
+ */
+static const struct {
+	enum kernel_conv_way word;
+	const struct conv_way *way;
+	double rate;
+} ways[] = {
+	{ KERNEL_CONV_DIRECT, &kernel_conv_direct, 45 },
+	{ KERNEL_CONV_PLAIN, &kernel_conv_plain, 20 },
 };
 
-static int64_t
-plane_in(const struct kernel_conv_plan *p)
-{
-	return p->want.v.h * p->want.v.w;
-}
-
-static int64_t
-plane_out(const struct kernel_conv_plan *p)
-{
-	return p->want.v.oh * p->want.v.ow;
-}
-
-static size_t
-aligned(int64_t floats)
-{
-	return ((size_t)floats + 15) / 16 * 16;
-}
+struct kernel_conv_plan {
+	struct kernel_conv_want want;
+	size_t of[KERNEL_CONV_PASSES];          /* of the table */
+	void *state[KERNEL_CONV_PASSES];
+	size_t scratch;
+};
 
 struct kernel_conv_plan *
 kernel_conv_plan(const struct kernel_conv_want *w)
@@ -40,108 +37,102 @@ kernel_conv_plan(const struct kernel_conv_want *w)
 	struct kernel_conv_plan *p = xcalloc(1, sizeof(*p));
 
 	p->want = *w;
-	p->plain_floats = aligned((int64_t)kernel_conv_scratch(&w->v, w->M,
-	    w->B));
-	if (w->x == KERNEL_BLOCKED)
-		p->x_floats = aligned(w->B * w->v.c * plane_in(p));
-	if (w->y == KERNEL_BLOCKED)
-		p->y_floats = aligned(w->B * w->M * plane_out(p));
+	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++) {
+		size_t k = 0;
+		while ((p->state[pass] = ways[k].way->make(w,
+		    (enum kernel_conv_pass)pass)) == NULL)
+			k++;
+		p->of[pass] = k;
+		p->scratch = RK_MAX(p->scratch,
+		    ways[k].way->scratch(p->state[pass]));
+	}
 	return p;
 }
 
 void
 kernel_conv_plan_free(struct kernel_conv_plan *p)
 {
+	if (p == NULL)
+		return;
+	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
+		ways[p->of[pass]].way->free(p->state[pass]);
 	free(p);
 }
 
 size_t
 kernel_conv_plan_scratch(const struct kernel_conv_plan *p)
 {
-	return p->plain_floats + p->x_floats + p->y_floats;
+	return p->scratch;
 }
 
 enum kernel_conv_way
 kernel_conv_plan_way(const struct kernel_conv_plan *p,
     enum kernel_conv_pass pass)
 {
-	return p->way[pass];
+	return ways[p->of[pass]].word;
 }
 
-/* An FMA of eight lanes each half nanosecond at some three quarters, and what
- * is brought from one layout to the other at 8 bytes a nanosecond. */
+/* Floats of a sample that the plain way brings over in a pass: it copies the
+ * blocked one of two operands, from one layout to the other. */
+static double
+brought(const struct kernel_conv_plan *p, int pass)
+{
+	const struct kernel_window *v = &p->want.v;
+
+	if (ways[p->of[pass]].word != KERNEL_CONV_PLAIN)
+		return 0;
+	return (p->want.x == KERNEL_BLOCKED ? (double)(v->c * v->h * v->w) :
+	    0) + (p->want.y == KERNEL_BLOCKED ? (double)(p->want.M * v->oh *
+	    v->ow) : 0);
+}
+
+/* What is brought from one layout to the other moves at 8 bytes a nanosecond. */
 double
 kernel_conv_plan_cost(const struct kernel_conv_plan *p, bool data)
 {
 	const struct kernel_window *v = &p->want.v;
 	const double madds = (double)(v->c / window_groups(v)) *
 	    (double)(v->k[0] * v->k[1]) * (double)p->want.M *
-	    (double)plane_out(p);
-	const double moved = (double)(p->x_floats + p->y_floats) /
-	    (double)p->want.B * 4;
+	    (double)(v->oh * v->ow);
+	double ns = 0;
 
-	return (data ? 3 : 2) * (madds / 25e3 + moved / 8e3);
+	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
+		if (data || pass != KERNEL_CONV_DATA)
+			ns += madds / ways[p->of[pass]].rate +
+			    brought(p, pass) * 4 / 8;
+	return ns / 1e3;
 }
 
-/* --- plain ---------------------------------------------------------------- */
-
-static const float *
-plain_x(const struct kernel_conv_plan *p, int64_t B, const float *x,
-    float *scratch)
+static void
+run(const struct kernel_conv_plan *p, enum kernel_conv_pass pass,
+    const struct conv_call *c)
 {
-	if (p->want.x == KERNEL_PLAIN)
-		return x;
-	kernel_to_plain(B, p->want.v.c, plane_in(p), x, false, scratch +
-	    p->plain_floats);
-	return scratch + p->plain_floats;
-}
-
-static const float *
-plain_dy(const struct kernel_conv_plan *p, int64_t B, const float *dy,
-    float *scratch)
-{
-	float *to = scratch + p->plain_floats + p->x_floats;
-
-	if (p->want.y == KERNEL_PLAIN)
-		return dy;
-	kernel_to_plain(B, p->want.M, plane_out(p), dy, false, to);
-	return to;
+	must(c->B >= 1 && c->B <= p->want.B);
+	ways[p->of[pass]].way->run(p->state[pass], c);
 }
 
 void
 kernel_conv_run(const struct kernel_conv_plan *p, int64_t B, const float *x,
     const float *w, const float *b, bool relu, float *y, float *scratch)
 {
-	float *to = p->want.y == KERNEL_PLAIN ? y : scratch + p->plain_floats +
-	    p->x_floats;
-
-	x = plain_x(p, B, x, scratch);
-	kernel_conv(&p->want.v, p->want.M, B, x, w, b, relu, to, scratch);
-	if (to != y)
-		kernel_to_blocked(B, p->want.M, plane_out(p), to, false, y);
+	run(p, KERNEL_CONV_FORWARD, &(struct conv_call){ .B = B, .x = x,
+	    .w = w, .b = b, .relu = relu, .out = y, .scratch = scratch });
 }
 
 void
 kernel_conv_run_data(const struct kernel_conv_plan *p, int64_t B,
     const float *w, const float *dy, bool add, float *dx, float *scratch)
 {
-	float *to = p->want.x == KERNEL_PLAIN ? dx : scratch + p->plain_floats;
-
-	dy = plain_dy(p, B, dy, scratch);
-	kernel_conv_back_data(&p->want.v, p->want.M, B, w, dy, add && to == dx,
-	    to, scratch);
-	if (to != dx)
-		kernel_to_blocked(B, p->want.v.c, plane_in(p), to, add, dx);
+	run(p, KERNEL_CONV_DATA, &(struct conv_call){ .B = B, .w = w,
+	    .dy = dy, .add = add, .out = dx, .scratch = scratch });
 }
 
 void
 kernel_conv_run_weight(const struct kernel_conv_plan *p, int64_t B,
     const float *x, const float *dy, bool add, float *dw, float *scratch)
 {
-	x = plain_x(p, B, x, scratch);
-	dy = plain_dy(p, B, dy, scratch);
-	kernel_conv_back_weight(&p->want.v, p->want.M, B, x, dy, add, dw,
-	    scratch);
+	run(p, KERNEL_CONV_WEIGHT, &(struct conv_call){ .B = B, .x = x,
+	    .dy = dy, .add = add, .out = dw, .scratch = scratch });
 }
 
 /* --- bias ----------------------------------------------------------------- */
@@ -177,7 +168,8 @@ void
 kernel_conv_run_bias(const struct kernel_conv_plan *p, int64_t B,
     const float *dy, bool add, float *db)
 {
-	struct blocked_sum s = { B, p->want.M, plane_out(p), dy, add, db };
+	struct blocked_sum s = { B, p->want.M, p->want.v.oh * p->want.v.ow, dy,
+		add, db };
 
 	if (p->want.y == KERNEL_PLAIN)
 		kernel_conv_back_bias(&p->want.v, p->want.M, B, dy, add, db);

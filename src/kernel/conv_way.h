@@ -1,0 +1,37 @@
+/*
+ * conv_way - a way of computing one pass of a convolution; conv_plan.c chooses
+ * among them.
+ */
+#ifndef KERNEL_CONV_WAY_H
+#define KERNEL_CONV_WAY_H
+
+#include "rekindle/kernel_conv.h"
+
+/* One execution; `out` is y, dx or dw, and what a pass does not use is NULL. */
+struct conv_call {
+	int64_t B;
+	const float *x, *w, *b, *dy;
+	bool relu, add;
+	float *out, *scratch;
+};
+
+struct conv_way {
+	/* NULL: this way does not take the shape, or not on this CPU. */
+	void *(*make)(const struct kernel_conv_want *w,
+	    enum kernel_conv_pass pass);
+	void (*free)(void *);
+	size_t (*scratch)(const void *);        /* floats */
+	void (*run)(const void *, const struct conv_call *c);
+};
+
+extern const struct conv_way kernel_conv_plain;         /* conv_plain.c */
+extern const struct conv_way kernel_conv_direct;        /* prim.c */
+
+/* Floats, up to a multiple of a cache line. */
+static inline size_t
+conv_aligned(int64_t floats)
+{
+	return ((size_t)floats + 15) / 16 * 16;
+}
+
+#endif

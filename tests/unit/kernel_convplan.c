@@ -1,0 +1,345 @@
+/*
+ * Convolutions prepared for a shape, each way and each pair of layouts against
+ * the loops in double: bias, relu, `add`, batches smaller than the plan's, and
+ * the same bits on one to four threads.  Scratch and results begin as NaN, and
+ * lanes behind the last channel come out as zeros.
+ */
+#include "kernel_double.h"
+#include "rekindle/kernel_conv.h"
+
+struct shape {
+	int64_t c, M, h, w, k[2], stride[2], pad[2], dil, groups, B;
+};
+
+/* A shape, its operands in double, and the results that they have. */
+static struct kernel_window V;
+static int64_t M, B;
+static struct both X, W, DY, BIAS;
+static double *Y, *DX, *DW;
+static enum kernel_layout LX, LY;
+
+#define PLANE_X (V.h * V.w)
+#define PLANE_Y (V.oh * V.ow)
+
+static void
+oracle(void)
+{
+	const int64_t G = window_groups(&V), gc = V.c / G, T = V.k[0] * V.k[1];
+
+	for (int64_t b = 0; b < B; b++)
+		for (int64_t m = 0; m < M; m++)
+			for (int64_t c = 0; c < gc; c++) {
+				const int64_t y = (b * M + m) * PLANE_Y;
+				const int64_t w = (m * gc + c) * T;
+				const int64_t x = (b * V.c + m / (M / G) * gc +
+				    c) * PLANE_X;
+				double_plane_conv(&V, X.d + x, W.d + w, Y + y);
+				double_plane_conv_back(&V, W.d + w, DY.d + y,
+				    DX + x);
+				double_plane_conv_weight(&V, X.d + x, DY.d + y,
+				    0, T, DW + w);
+			}
+}
+
+static void
+setup(const struct shape *s)
+{
+	V = (struct kernel_window){ .c = s->c, .h = s->h, .w = s->w,
+		.k = { s->k[0], s->k[1] },
+		.stride = { s->stride[0], s->stride[1] },
+		.pad = { s->pad[0], s->pad[1] }, .dilation = { s->dil, s->dil },
+		.groups = s->groups };
+	V.oh = kernel_window_places(V.h, V.k[0], V.stride[0], V.pad[0],
+	    window_dilation(&V, 0), false);
+	V.ow = kernel_window_places(V.w, V.k[1], V.stride[1], V.pad[1],
+	    window_dilation(&V, 1), false);
+	t_check(V.oh > 0 && V.ow > 0);
+	M = s->M;
+	B = s->B;
+	X = both((size_t)(B * V.c * PLANE_X), 1);
+	W = both((size_t)(M * V.c / window_groups(&V) * V.k[0] * V.k[1]), 2);
+	DY = both((size_t)(B * M * PLANE_Y), 3);
+	BIAS = both((size_t)M, 4);
+	Y = xcalloc(DY.n, sizeof(*Y));
+	DX = xcalloc(X.n, sizeof(*DX));
+	DW = xcalloc(W.n, sizeof(*DW));
+	oracle();
+}
+
+static void
+teardown(void)
+{
+	both_free(&X);
+	both_free(&W);
+	both_free(&DY);
+	both_free(&BIAS);
+	free(Y);
+	free(DX);
+	free(DW);
+}
+
+/* --- images in a layout --------------------------------------------------- */
+
+static float *
+nans(size_t n)
+{
+	float *p = xmalloc((n + 1) * sizeof(*p));
+
+	memset(p, 0xff, n * sizeof(*p));
+	return p;
+}
+
+static size_t
+floats(enum kernel_layout l, int64_t batch, int64_t c, int64_t plane)
+{
+	return (size_t)(batch * kernel_image_floats(l, c, plane));
+}
+
+static float *
+laid(enum kernel_layout l, int64_t batch, int64_t c, int64_t plane,
+    const float *plain)
+{
+	const size_t n = floats(l, batch, c, plane);
+	float *p = nans(n);
+
+	if (l == KERNEL_PLAIN)
+		memcpy(p, plain, n * sizeof(*p));
+	else
+		kernel_to_blocked(batch, c, plane, plain, false, p);
+	return p;
+}
+
+/* p in plain layout; its lanes that are no channels are 0. */
+static float *
+unlaid(enum kernel_layout l, int64_t batch, int64_t c, int64_t plane,
+    const float *p)
+{
+	float *plain = nans(floats(KERNEL_PLAIN, batch, c, plane));
+
+	if (l == KERNEL_PLAIN) {
+		memcpy(plain, p, floats(l, batch, c, plane) * sizeof(*p));
+		return plain;
+	}
+	kernel_to_plain(batch, c, plane, p, false, plain);
+	for (int64_t b = 0; b < batch; b++)
+		for (int64_t k = c; k < kernel_blocks(c) * KERNEL_BLOCK; k++)
+			for (int64_t i = 0; i < plane; i++)
+				t_check(p[((b * kernel_blocks(c) +
+				    k / KERNEL_BLOCK) * plane + i) *
+				    KERNEL_BLOCK + k % KERNEL_BLOCK] == 0);
+	return plain;
+}
+
+/* --- the passes ----------------------------------------------------------- */
+
+enum pass { FORWARD, FORWARD_RELU, DATA, DATA_ADD, WEIGHT, WEIGHT_ADD, PASSES };
+
+static const char *const words[] = { "y", "y of relu and bias", "dx",
+	"dx added", "dw", "dw added" };
+
+static float *
+run_pass(const struct kernel_conv_plan *p, int64_t batch, enum pass pass)
+{
+	float *x = laid(LX, batch, V.c, PLANE_X, X.f);
+	float *dy = laid(LY, batch, M, PLANE_Y, DY.f), *out, *plain;
+	float *s = nans(kernel_conv_plan_scratch(p));
+
+	switch (pass) {
+	case FORWARD:
+	case FORWARD_RELU:
+		out = nans(floats(LY, batch, M, PLANE_Y));
+		kernel_conv_run(p, batch, x, W.f, pass == FORWARD ? NULL :
+		    BIAS.f, pass == FORWARD_RELU, out, s);
+		plain = unlaid(LY, batch, M, PLANE_Y, out);
+		break;
+	case DATA:
+	case DATA_ADD:
+		out = pass == DATA ? nans(floats(LX, batch, V.c, PLANE_X)) :
+		    laid(LX, batch, V.c, PLANE_X, X.f);
+		kernel_conv_run_data(p, batch, W.f, dy, pass == DATA_ADD, out,
+		    s);
+		plain = unlaid(LX, batch, V.c, PLANE_X, out);
+		break;
+	default:
+		out = NULL;
+		plain = nans(W.n);
+		if (pass == WEIGHT_ADD)
+			memcpy(plain, W.f, W.n * sizeof(float));
+		kernel_conv_run_weight(p, batch, x, dy, pass == WEIGHT_ADD,
+		    plain, s);
+	}
+	free(out);
+	free(x);
+	free(dy);
+	free(s);
+	return plain;
+}
+
+static void
+check_pass(const float *got, int64_t batch, enum pass pass)
+{
+	/*
+	 * A sum of n products of numbers from [-1, 1) is some sqrt(i) / 3 after
+	 * i of them and then rounded by up to half an ulp, so its error is some
+	 * 0.07 n EPS, and three times that where the sum is a large one; five
+	 * times the latter is not seen.
+	 */
+	const double most = (double)RK_MAX(batch * PLANE_Y,
+	    RK_MAX(V.c, M) * V.k[0] * V.k[1]);
+	const double tol = EPS * (1 + most);
+
+	if (pass == FORWARD) {
+		check_near(words[pass], got, NULL, Y,
+		    floats(KERNEL_PLAIN, batch, M, PLANE_Y), tol);
+	} else if (pass == FORWARD_RELU) {
+		for (int64_t i = 0; i < batch * M * PLANE_Y; i++) {
+			double y = Y[i] + BIAS.d[i / PLANE_Y % M];
+			check_near(words[pass], got + i, NULL,
+			    &(double){ y > 0 ? y : 0 }, 1, tol);
+		}
+	} else if (pass == DATA || pass == DATA_ADD) {
+		check_near(words[pass], got, pass == DATA ? NULL : X.f, DX,
+		    floats(KERNEL_PLAIN, batch, V.c, PLANE_X), tol);
+	} else if (batch == B) {
+		check_near(words[pass], got, pass == WEIGHT ? NULL : W.f, DW,
+		    W.n, tol);
+	}
+}
+
+static size_t
+result_floats(int64_t batch, enum pass pass)
+{
+	return pass <= FORWARD_RELU ?
+	    floats(KERNEL_PLAIN, batch, M, PLANE_Y) : pass <= DATA_ADD ?
+	    floats(KERNEL_PLAIN, batch, V.c, PLANE_X) : W.n;
+}
+
+static void
+check_batch(int64_t batch, enum pass pass, bool fast)
+{
+	float *first = NULL;
+
+	for (int threads = 1; threads <= 4; threads++) {
+		t_check(kernel_init(threads) == RK_OK);
+		struct kernel_conv_plan *p = kernel_conv_plan(
+		    &(struct kernel_conv_want){ V, M, B, LX, LY, fast });
+		float *got = run_pass(p, batch, pass);
+		kernel_conv_plan_free(p);
+		kernel_fini();
+		if (first == NULL) {
+			first = got;
+			check_pass(got, batch, pass);
+			continue;
+		}
+		if (memcmp(first, got, result_floats(batch, pass) *
+		    sizeof(float)) != 0)
+			t_fail("%s: %d threads give other bits", words[pass],
+			    threads);
+		free(got);
+	}
+	free(first);
+}
+
+static void
+check(const struct shape *s)
+{
+	setup(s);
+	for (int l = 0; l < 4; l++) {
+		LX = l & 1 ? KERNEL_BLOCKED : KERNEL_PLAIN;
+		LY = l & 2 ? KERNEL_BLOCKED : KERNEL_PLAIN;
+		for (int pass = 0; pass < PASSES; pass++)
+			for (int64_t b = B; b > 0; b = b > 1 ? b / 2 : 0)
+				check_batch(b, (enum pass)pass, false);
+	}
+	teardown();
+}
+
+#define SHAPE(C, OUT, H, WD, K, S, P, DIL, G, N)                       \
+	&(struct shape){ (C), (OUT), (H), (WD), { (K), (K) }, { (S), (S) }, \
+		{ (P), (P) }, (DIL), (G), (N) }
+
+T_CASE(windows_of_three)
+{
+	check(SHAPE(16, 16, 9, 7, 3, 1, 1, 1, 1, 3));
+	check(SHAPE(8, 24, 8, 10, 3, 1, 0, 1, 1, 9));
+	check(SHAPE(64, 64, 7, 7, 3, 1, 1, 1, 1, 2));
+}
+
+T_CASE(windows_that_stride)
+{
+	check(SHAPE(16, 8, 9, 8, 3, 2, 1, 1, 1, 3));
+	check(SHAPE(16, 32, 8, 9, 1, 2, 0, 1, 1, 3));
+	check(SHAPE(8, 8, 11, 13, 5, 3, 2, 1, 1, 2));
+	check(SHAPE(8, 8, 7, 7, 1, 3, 1, 1, 1, 2));
+}
+
+T_CASE(windows_of_one)
+{
+	check(SHAPE(16, 64, 5, 7, 1, 1, 0, 1, 1, 3));
+	check(SHAPE(64, 24, 6, 6, 1, 1, 0, 1, 1, 17));
+	check(SHAPE(40, 8, 1, 1, 1, 1, 0, 1, 1, 3));
+}
+
+T_CASE(channels_that_fill_no_block)
+{
+	check(SHAPE(13, 5, 7, 6, 3, 1, 1, 1, 1, 3));
+	check(SHAPE(5, 13, 6, 7, 1, 1, 0, 1, 1, 3));
+	check(SHAPE(6, 16, 14, 14, 5, 1, 0, 1, 1, 9));
+	check(SHAPE(12, 20, 9, 9, 3, 2, 1, 1, 1, 2));
+}
+
+T_CASE(images_of_few_channels)
+{
+	check(SHAPE(1, 6, 28, 28, 5, 1, 2, 1, 1, 9));
+	check(SHAPE(3, 16, 17, 19, 7, 2, 3, 1, 1, 2));
+	check(SHAPE(3, 13, 9, 9, 3, 1, 1, 1, 1, 4));
+}
+
+T_CASE(dilation_and_groups)
+{
+	check(SHAPE(8, 16, 9, 11, 3, 1, 2, 2, 1, 2));
+	check(SHAPE(16, 16, 9, 11, 3, 2, 2, 2, 1, 2));
+	check(SHAPE(16, 32, 6, 6, 3, 1, 1, 1, 2, 3));
+	check(SHAPE(8, 8, 6, 6, 3, 1, 1, 1, 2, 3));
+	check(SHAPE(32, 16, 7, 7, 3, 2, 1, 1, 2, 2));
+	check(SHAPE(12, 12, 9, 7, 3, 1, 1, 1, 12, 2));
+}
+
+T_CASE(windows_that_are_not_square)
+{
+	check(&(struct shape){ 8, 8, 9, 12, { 1, 7 }, { 1, 1 }, { 0, 3 }, 1, 1,
+	    3 });
+	check(&(struct shape){ 8, 16, 12, 9, { 5, 3 }, { 2, 1 }, { 1, 2 }, 1, 1,
+	    3 });
+}
+
+static enum kernel_conv_way
+way(const struct kernel_conv_want *w, enum kernel_conv_pass pass)
+{
+	struct kernel_conv_plan *p = kernel_conv_plan(w);
+	enum kernel_conv_way got = kernel_conv_plan_way(p, pass);
+
+	kernel_conv_plan_free(p);
+	return got;
+}
+
+T_CASE(ways_go_by_the_shape)
+{
+	struct kernel_conv_want w = { .v = { .c = 16, .h = 8, .w = 8, .oh = 8,
+		.ow = 8, .k = { 3, 3 }, .stride = { 1, 1 }, .pad = { 1, 1 } },
+		.M = 16, .B = 4, .x = KERNEL_BLOCKED, .y = KERNEL_BLOCKED };
+
+	t_check(kernel_init(1) == RK_OK);
+	if (strncmp(kernel_backend(), "oneDNN", 6) == 0 && KERNEL_BLOCK == 8) {
+		t_check(way(&w, KERNEL_CONV_FORWARD) == KERNEL_CONV_DIRECT);
+		t_check(way(&w, KERNEL_CONV_DATA) == KERNEL_CONV_DIRECT);
+	}
+	w.x = w.y = KERNEL_PLAIN;
+	for (int p = 0; p < KERNEL_CONV_PASSES; p++)
+		t_check(way(&w, (enum kernel_conv_pass)p) ==
+		    KERNEL_CONV_PLAIN);
+	t_eq_str(kernel_conv_words[KERNEL_CONV_DIRECT], "direct");
+	kernel_fini();
+}
+
+T_MAIN
