@@ -175,6 +175,32 @@ void nn_loss(struct nn *n, const int32_t *y, const float *t,
 void nn_backward(struct nn *n);
 void nn_zero_grads(struct nn *n);
 
+/*
+ * Where the time goes.  The instructions of a step are numbered as they run,
+ * forward, then the loss, then backward; what one takes is counted from shapes:
+ * flops, two for each multiply-add of the formulas, whatever the kernel saves;
+ * and bytes read and written, each operand once, of a sample and of all.
+ */
+enum nn_part { NN_FORWARD, NN_LOSS, NN_BACKWARD };
+struct nn_cost {
+	const char *name, *type;        /* "conv1", "conv2d"; the network's */
+	const char *way;                /* of several: "winograd"; or NULL */
+	enum nn_part part;
+	double flops, read, written;    /* of a sample */
+	double read_once, written_once; /* of a call: parameters and the like */
+};
+size_t nn_ninstrs(const struct nn *n);
+void nn_cost_at(const struct nn *n, size_t i, struct nn_cost *out);
+
+/* Called before and after each instruction of a step that trains; w is the
+ * caller's, and NULL ends it.  Unwatched, it costs the test of a pointer. */
+struct nn_watch {
+	void (*begin)(void *ctx, size_t instr);
+	void (*end)(void *ctx, size_t instr, int64_t rows);
+	void *ctx;
+};
+void nn_watch(struct nn *n, const struct nn_watch *w);
+
 /* The layers, shapes and parameter counts, as lines for people. */
 void nn_describe(const struct nn *n, struct strbuf *out);
 /* The layers of the model, architectures written out: {input, layers, outputs,

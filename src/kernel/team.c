@@ -32,6 +32,7 @@
 #endif
 
 #include "rekindle/kernel.h"
+#include "rekindle/kernel_watch.h"
 #include "team.h"
 
 #define SPIN_NS 30000
@@ -47,6 +48,7 @@ static struct {
 	_Alignas(64) kernel_piece_fn *fn;
 	void *ctx;
 	uint32_t n;
+	struct kernel_watch *watch;     /* NULL, but for who asks; like fn */
 	int threads;                                    /* 0: no team */
 	pthread_t *workers;
 } team;
@@ -118,6 +120,38 @@ set_up_thread(void)
 	kernel_gemm_thread_init();
 }
 
+/* A piece whose time is taken, on its thread's lane. */
+static void
+watched_piece(struct kernel_watch *w, kernel_piece_fn *fn, void *ctx, size_t i)
+{
+	struct kernel_lane *l = &w->lane[kernel_self()];
+	struct kernel_span s = { .from_ns = mono_ns(), .tag = w->tag };
+
+	fn(ctx, i);
+	s.to_ns = mono_ns();
+	l->busy_ns += s.to_ns - s.from_ns;
+	if (l->nspans < l->most)
+		l->spans[l->nspans++] = s;
+	else
+		l->left_out++;
+}
+
+static inline void
+run_piece(kernel_piece_fn *fn, void *ctx, size_t i)
+{
+	if (team.watch == NULL)
+		fn(ctx, i);
+	else
+		watched_piece(team.watch, fn, ctx, i);
+}
+
+void
+kernel_watch(struct kernel_watch *w)
+{
+	must(!in_piece && (w == NULL || w->nlanes == kernel_threads()));
+	team.watch = w;
+}
+
 /* Take pieces until the ticket has none left. */
 static void
 work(void)
@@ -130,7 +164,7 @@ work(void)
 		    t - 1, memory_order_acq_rel, memory_order_acquire))
 			continue;
 		const uint32_t n = team.n;
-		team.fn(team.ctx, n - (uint32_t)t);
+		run_piece(team.fn, team.ctx, n - (uint32_t)t);
 		if (atomic_fetch_add(&team.done, 1) + 1 == n &&
 		    atomic_load(&team.owner_sleeps))
 			futex_wake(&team.done);
@@ -235,15 +269,41 @@ kernel_inside(void)
 	return in_piece;
 }
 
+/* There and then: a piece's own pieces are part of it. */
+static void
+run_here(size_t n, kernel_piece_fn *fn, void *ctx)
+{
+	const bool outer = in_piece;
+
+	in_piece = outer || n > 1;
+	for (size_t i = 0; i < n; i++) {
+		if (outer)
+			fn(ctx, i);
+		else
+			run_piece(fn, ctx, i);
+	}
+	in_piece = outer;
+}
+
+static void
+wait_for_others(uint32_t n)
+{
+	while (!spin(&team.done, n, true)) {
+		uint32_t now = atomic_load(&team.done);
+		atomic_store(&team.owner_sleeps, 1);
+		/* A worker that finishes after this store wakes us; one that
+		 * finished before it has changed the word that we sleep on. */
+		if (now != n)
+			futex_wait(&team.done, now);
+		atomic_store(&team.owner_sleeps, 0);
+	}
+}
+
 void
 kernel_for(size_t n, kernel_piece_fn *fn, void *ctx)
 {
 	if (n <= 1 || team.threads <= 1 || in_piece) {
-		bool outer = in_piece;
-		in_piece = outer || n > 1;
-		for (size_t i = 0; i < n; i++)
-			fn(ctx, i);
-		in_piece = outer;
+		run_here(n, fn, ctx);
 		return;
 	}
 	must(seat == 1 && n < UINT32_MAX);
@@ -256,13 +316,8 @@ kernel_for(size_t n, kernel_piece_fn *fn, void *ctx)
 	    memory_order_release);
 	next_generation();
 	work();
-	while (!spin(&team.done, (uint32_t)n, true)) {
-		uint32_t now = atomic_load(&team.done);
-		atomic_store(&team.owner_sleeps, 1);
-		/* A worker that finishes after this store wakes us; one that
-		 * finished before it has changed the word that we sleep on. */
-		if (now != n)
-			futex_wait(&team.done, now);
-		atomic_store(&team.owner_sleeps, 0);
-	}
+	const int64_t t0 = team.watch != NULL ? mono_ns() : 0;
+	wait_for_others((uint32_t)n);
+	if (team.watch != NULL)
+		team.watch->lane[0].waited_ns += mono_ns() - t0;
 }

@@ -103,6 +103,7 @@ struct nn {
 	const struct nn_program *on;
 	struct nn_now now;
 	bool have_loss, fresh;          /* fresh: gradients count as zero */
+	const struct nn_watch *watch;   /* or NULL */
 };
 
 /* --- what an op's functions see ------------------------------------------- */

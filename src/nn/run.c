@@ -18,12 +18,27 @@ poison(const struct nn *n, const struct nn_program *p, int time)
 }
 
 static void
+run_one(struct nn *n, const struct nn_instr *in)
+{
+	const struct nn_watch *w = n->watch;
+
+	if (w == NULL || !n->now.train) {
+		in->run(in, &n->now);
+		return;
+	}
+	const size_t at = (size_t)(in - n->on->instrs);
+	w->begin(w->ctx, at);
+	in->run(in, &n->now);
+	w->end(w->ctx, at, n->now.s.rows);
+}
+
+static void
 run(struct nn *n, int from, int to)
 {
 	const struct nn_program *p = n->on;
 
 	for (int i = from; i < to; i++) {
-		p->instrs[i].run(&p->instrs[i], &n->now);
+		run_one(n, &p->instrs[i]);
 		if (n->poison)
 			poison(n, p, i);
 	}
