@@ -30,6 +30,10 @@
  *	                      are not needed.  With --yaml: the model with its
  *	                      layers written out, which is a model of the same
  *	                      program;  --plan: the plan of the warm start
+ *	    --profile[=STEPS] train some steps (10) after 2 of warm-up, print
+ *	                      where their time went and end; see below.
+ *	                      --json: as JSON;  --trace FILE: events of all
+ *	                      threads, for Chrome's and Perfetto's viewers
  *	    --evaluate FILE   score a model file or a checkpoint's folder,
  *	                      print JSON and end;  --logits OUT.npy: see below
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
@@ -77,6 +81,24 @@
  * is NumPy's format 1.0, '<f4' in C order, [samples, outputs] in the order of
  * the set; it is there whole or not at all.  Nothing else is written.
  *
+ * --profile: nothing is read of a run directory and nothing is written; the
+ * weights are those of the job's seed.  A row for each layer that is computed (one
+ * that was folded into another has none), for the loss, the data, the optimiser and
+ * what is left of a step, and the same by kind of op: milliseconds of a step,
+ * forward and backward; the share of the step; GFLOP/s by the formulas, and as a
+ * share of the peak (kernel_peak_gflops()); bytes read and written by the shapes
+ * (nn_cost_at()); how it is computed, where there are several ways; and waiting,
+ * the part of the threads' time in which they had no piece to work on.  As JSON:
+ *	{name, arithmetic, threads, steps, samples, isa, peak_gflops, step_ms,
+ *	 gflops, peak_share,
+ *	 rows: [{name, type, part, ms, share, waiting, gflops, peak_share,
+ *	    read, written, way}],
+ *	 kinds: [{type, layers, forward_ms, backward_ms, share, ...}]}
+ * part: forward | loss | backward | data | optimizer | other; samples of a step;
+ * waiting 0 to 1; gflops and peak_share are 0 where nothing is multiplied; way
+ * may be absent.  The milliseconds of the rows add up to step_ms.  src/train/
+ * trace.c has the trace.
+ *
  * training.arithmetic, where the job file does not say it: a run that begins is
  * fast, one that goes on is as its checkpoint was, which is exact for those of
  * before the field; --evaluate likewise.  Behind --wire, where the job file is
@@ -111,7 +133,7 @@
 struct train_options {
 	const char *job;                /* path of the job file */
 	const char *run_dir, *from, *model, *job_id;
-	const char *evaluate, *logits;
+	const char *evaluate, *logits, *trace;
 	const char **set;               /* "PATH=VALUE" */
 	const char **file;              /* "ADDRESS=PATH" */
 	int nset, nfile;
@@ -119,7 +141,9 @@ struct train_options {
 	int64_t attempt;                /* 0: not said */
 	int64_t memory;                 /* bytes; 0: not said */
 	int64_t known;                  /* -1: not said */
-	bool accept_data;
+	int64_t profile;                /* steps; 0: not said; -1: as many as
+	                                   there are without a number */
+	bool accept_data, json;
 	bool wire, summary, yaml, plan, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,

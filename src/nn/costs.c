@@ -47,6 +47,8 @@ count_forward(const struct nn_instr *i, struct nn_cost *c)
 	const struct nn_node *nd = i->nd;
 	const double y = bytes(nn_y(i->g, nd)->count);
 
+	if (nd->op->is_view)
+		return;
 	c->flops = 2 * nd->madds;
 	for (int k = 0; k < i->nin; k++)
 		c->read += bytes(nn_x(i->g, nd, k)->count);
@@ -69,6 +71,8 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 	const struct nn_node *nd = i->nd;
 	bool any_dx = false;
 
+	if (nd->op->is_view)
+		return;
 	c->read = bytes(nn_y(i->g, nd)->count);         /* dy */
 	for (int k = 0; k < i->nin; k++) {
 		const double x = bytes(nn_x(i->g, nd, k)->count);

@@ -182,7 +182,8 @@ due_capture(struct run *r)
 	    (last && c->every_epochs > 0 &&
 	    (r->at.epoch + 1) % c->every_epochs == 0);
 
-	return due && r->same.final && writer_is_free(r->writer);
+	return due && r->writer != NULL && r->same.final &&
+	    writer_is_free(r->writer);
 }
 
 bool
@@ -204,7 +205,7 @@ due_take(struct run *r)
 bool
 due_settle(struct run *r)
 {
-	return wait_free(r);
+	return r->writer == NULL || wait_free(r);
 }
 
 bool

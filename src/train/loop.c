@@ -4,7 +4,7 @@
 
 #include "due.h"
 #include "epoch.h"
-#include "run.h"
+#include "profile.h"
 #include "writer.h"
 
 #define POLL_MS   3             /* between looks at the wire */
@@ -173,6 +173,20 @@ log_window(struct run *r)
 /* --- a step --------------------------------------------------------------- */
 
 static void
+enter(struct run *r, enum profile_part part)
+{
+	if (r->profile != NULL)
+		profile_enter(r->profile, part);
+}
+
+static void
+leave(struct run *r, enum profile_part part)
+{
+	if (r->profile != NULL)
+		profile_leave(r->profile, part);
+}
+
+static void
 count(struct tally *t, const struct nn_result *res, int64_t rows)
 {
 	t->loss += res->loss_sum;
@@ -264,7 +278,9 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 			.all = rows, .seed = r->spec->training.seed,
 			.step = r->at.step, .norm = norm,
 		};
+		enter(r, PROFILE_DATA);
 		load_batch(r, r->train, at, s.rows);
+		leave(r, PROFILE_DATA);
 		nn_forward(r->nn, &s, true);
 		nn_loss(r->nn, r->classes, r->targets, &res);
 		if (!isfinite(res.loss_sum))
@@ -296,23 +312,36 @@ may_train(struct run *r, int64_t rows)
 	return false;
 }
 
-static bool
-train_step(struct run *r)
+/* Which samples are of the next step. */
+static void
+choose(struct run *r, int64_t rows)
 {
 	const struct spec_training *t = &r->spec->training;
-	const int64_t rows = next_rows(r), t0 = mono_ns();
-	const bool writing = !writer_is_free(r->writer);
-	struct nn_result res;
 
+	enter(r, PROFILE_DATA);
 	for (int64_t i = 0; i < rows; i++)
 		r->which[i] = data_at(r->train, t->seed, r->at.epoch,
 		    t->shuffle, r->at.sample + i);
+	leave(r, PROFILE_DATA);
+}
+
+bool
+loop_step(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	const int64_t rows = next_rows(r), t0 = mono_ns();
+	const bool writing = r->writer != NULL && !writer_is_free(r->writer);
+	struct nn_result res;
+
+	choose(r, rows);
 	if (!may_train(r, rows))
 		return false;
 	if (!run_parts(r, rows, &res))
 		return refuse_not_finite(r);
+	enter(r, PROFILE_OPTIMIZER);
 	clip(r);
 	update(r);
+	leave(r, PROFILE_OPTIMIZER);
 	if (rows == r->batch && r->due.captured != r->at.step + 1)
 		count_time(r, writing, (double)(mono_ns() - t0) * 1e-9);
 	r->at.step++;
@@ -354,7 +383,7 @@ run_loop(struct run *r)
 				break;
 		} else if (r->ask.leave || at_limit(r)) {
 			break;
-		} else if (!train_step(r)) {
+		} else if (!loop_step(r)) {
 			return false;
 		}
 		/* Not between the last step of an epoch and its scoring. */

@@ -7,6 +7,7 @@
 #include "rekindle/train.h"
 
 #define MAX_THREADS 256
+#define PROFILE_MAX 100000              /* steps */
 
 const char train_usage[] =
     "usage: rekindle-train [options] JOB.yaml\n"
@@ -38,6 +39,12 @@ const char train_usage[] =
     "  --summary --yaml  print the model with all its layers written out, as\n"
     "                    a job may have it\n"
     "  --plan            print the plan of the warm start as JSON and end\n"
+    "  --profile[=STEPS] train 10 steps, or so many, after 2 of warm-up, and print\n"
+    "                    where their time went, by layer and by kind of op;\n"
+    "                    keeps nothing\n"
+    "  --json            with --profile: print JSON\n"
+    "  --trace FILE      with --profile: write what each thread did when, for\n"
+    "                    chrome://tracing and ui.perfetto.dev\n"
     "  --evaluate FILE   score a model file or a checkpoint's folder on the job's\n"
     "                    validation data, or where it has none on data.train,\n"
     "                    print that as JSON and end\n"
@@ -60,7 +67,8 @@ const char train_usage[] =
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
-	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_HELP, OPT_VERSION
+	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE, OPT_JSON,
+	OPT_TRACE, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -80,6 +88,9 @@ static const struct option options[] = {
 	{ "plan", no_argument, NULL, OPT_PLAN },
 	{ "evaluate", required_argument, NULL, OPT_EVALUATE },
 	{ "logits", required_argument, NULL, OPT_LOGITS },
+	{ "profile", optional_argument, NULL, OPT_PROFILE },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "trace", required_argument, NULL, OPT_TRACE },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -172,6 +183,18 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_LOGITS:
 		o->logits = arg;
 		break;
+	case OPT_PROFILE:
+		o->profile = -1;
+		if (arg != NULL)
+			return number(&o->profile, "profile", arg, 1,
+			    PROFILE_MAX, why);
+		break;
+	case OPT_JSON:
+		o->json = true;
+		break;
+	case OPT_TRACE:
+		o->trace = arg;
+		break;
 	case OPT_HELP:
 		o->help = true;
 		break;
@@ -207,9 +230,13 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	if (argc - optind != 1)
 		return rk_refuse(why, argc == optind ?
 		    "no job file given" : "more than one job file given");
-	if (o->summary + o->plan + (o->evaluate != NULL) > 1)
-		return rk_refuse(why, "two of --summary, --plan and --evaluate "
-		    "together");
+	if (o->summary + o->plan + (o->evaluate != NULL) +
+	    (o->profile != 0) > 1)
+		return rk_refuse(why, "two of --summary, --plan, --evaluate and "
+		    "--profile together");
+	if (o->profile == 0 && (o->json || o->trace != NULL))
+		return rk_refuse(why, "%s without --profile", o->json ?
+		    "--json" : "--trace");
 	if (o->evaluate != NULL && o->model != NULL)
 		return rk_refuse(why, "--evaluate and --model together: the "
 		    "file behind --evaluate is the model");

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "profile.h"
 #include "start.h"
 #include "summary.h"
 #include "writer.h"
@@ -294,6 +295,14 @@ is_socket(int fd)
 	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+static bool
+answer(struct run *r)
+{
+	if (r->o->evaluate != NULL)
+		return evaluate_print(r);
+	return r->o->profile != 0 ? profile_print(r) : summary_print(r);
+}
+
 int
 train_main(const struct train_options *o)
 {
@@ -302,7 +311,8 @@ train_main(const struct train_options *o)
 		.at = { .rate_scale = 1, .scored = -1 },
 		.due = { .taken = -1, .captured = -1 },
 	};
-	const bool asks = o->summary || o->plan || o->evaluate != NULL;
+	const bool asks = o->summary || o->plan || o->evaluate != NULL ||
+	    o->profile != 0;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "
@@ -313,9 +323,7 @@ train_main(const struct train_options *o)
 	r.rep.quiet = asks;
 	bool ok = signals_start(&r) && run_load_spec(&r);
 	if (ok)
-		ok = !asks ? train(&r) : start_team(&r) &&
-		    (o->evaluate != NULL ? evaluate_print(&r) :
-		    summary_print(&r));
+		ok = !asks ? train(&r) : start_team(&r) && answer(&r);
 	int code = TRAIN_FINISHED;
 	if (!ok) {
 		code = r.fail.waits ? TRAIN_WAITS :

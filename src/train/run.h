@@ -28,6 +28,7 @@
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
  *	evaluate.c --evaluate; npy.c writes what it is to keep
+ *	profile.c  --profile; table.c and trace.c print it
  *
  * The main thread owns everything here; the writer's thread sees only what
  * writer.c hands it.  Functions that can end the run return false after
@@ -100,6 +101,7 @@ struct ask {
 };
 
 struct writer;
+struct profile;
 
 struct run {
 	const struct train_options *o;
@@ -120,7 +122,8 @@ struct run {
 	int64_t *updates;               /* spans.c: of each tensor ... */
 	int64_t updates_at;             /* ... when this step had been made */
 	struct ckpt *ckpt;
-	struct writer *writer;
+	struct writer *writer;          /* NULL: --profile keeps nothing */
+	struct profile *profile;        /* NULL, but while steps are measured */
 
 	int64_t batch;          /* rows of a full one */
 	int64_t micro;          /* of them that go through at a time */
@@ -311,6 +314,8 @@ void exact_put(const struct run *r, json_t *message);
 /* loop.c: to the end, or until somebody asks the run to leave; the last
  * checkpoint is committed and ask.outcome says which. */
 bool run_loop(struct run *r);
+/* The next step alone: of next_rows() samples. */
+bool loop_step(struct run *r);
 /* Between steps and between batches: listen, and say how far we are. */
 void loop_tick(struct run *r, bool evaluating);
 /* Rows of the next batch of this epoch; 0: the epoch is through. */
