@@ -126,9 +126,15 @@ check-deps:
 	@tests/deps.sh test $(abspath $(B))/tools || \
 	    echo "check: going on without; tests that need them are skipped"
 
-# make bench: measure what the README's table says; ROWS="step api" for some.
+# make bench: measure what the README's table says; ROWS="step api" for some, and
+# ROWS=speed for the networks alone.  make bench-deps fetches and makes whom they
+# are compared with; without it there is Debian's PyTorch or nobody.
 $(B)/bench/%: tests/bench/%.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-.PHONY: bench
-bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/unit/remote_drive
+.PHONY: bench bench-deps
+bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
+    $(B)/unit/remote_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)
+bench-deps:
+	@tests/deps.sh bench || echo "bench-deps: going on without"
+	@tests/bench/peers.sh $(abspath $(B))/bench
