@@ -5,9 +5,10 @@ Each row runs the real programs; what is compared is measured in turn in one
 run, and medians are taken, because a machine like this is noisy.  Beside each
 row stands how fast the machine was, by a fixed loop before and after.  Prints each
 row with its conditions and writes build/bench.json, a list of {row, value,
-unit, goal, holds, conditions, machine, commit}.  Arguments choose rows by part of
-their name.
+unit, goal, holds, conditions, machine, commit} and what a row has more.  Arguments
+choose rows by part of their name: `speed` is all that compare networks.
 """
+import functools
 import glob
 import json
 import os
@@ -30,9 +31,9 @@ MULTI = glob.glob("/usr/lib/*/openblas-openmp")
 rows = []
 
 
-def row(name, value, unit, goal, holds, conditions):
+def row(name, value, unit, goal, holds, conditions, **more):
     rows.append({"row": name, "value": value, "unit": unit, "goal": goal, "holds": bool(holds),
-                 "conditions": conditions})
+                 "conditions": conditions, **more})
     print(f"{'ok  ' if holds else 'MISS'} {name}: {value:.4g} {unit} (goal {goal}) [{conditions}]",
           flush=True)
 
@@ -348,6 +349,19 @@ def bench_fresh(top):
     pushed.fresh(top, row, fashion_job, min(ROUNDS, 3))
 
 
+def speed_parts():
+    """One for each network, so that ROWS= can name it; who is there is found out once."""
+    import peers
+    import speed
+    everyone = functools.cache(peers.find)
+
+    def against(network):
+        return lambda top: speed.bench(top, row, ROUNDS, network, everyone())
+    return [(f"speed:{network}", against(network)) for network in speed.ROWS] + [
+        ("speed:start", lambda top: speed.begins(top, row, ROUNDS, everyone())),
+        ("speed:team", lambda top: speed.team(top, row, ROUNDS))]
+
+
 def main():
     top = tempfile.mkdtemp(prefix="rk-bench-", dir=BUILD)
     print(f"on {machine()}, Linux {platform.release()}")
@@ -355,7 +369,7 @@ def main():
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
                          ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
-                         ("notice", bench_notice), ("fresh", bench_fresh)):
+                         ("notice", bench_notice), ("fresh", bench_fresh), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
     finally:
