@@ -341,6 +341,14 @@ void kernel_global_max_pool_back(size_t planes, size_t n, const float *dy,
  * running ones.  That is PyTorch's convention; with `paddle`
  *	run_mean = momentum * run_mean + (1 - momentum) * mean
  *	run_var  = momentum * run_var  + (1 - momentum) * var
+ *
+ * Images, plain or blocked (kernel_conv.h; channels that are there pad a block
+ * with zeros), may have an activation and a sum done with it,
+ *	y = act((x - mean) * inv * weight + bias + r)
+ * r NULL: 0; act is relu or none where there is an r.  y may be x or r.  With
+ *	d = dy act'
+ * backward is that of d, and dr (+)= d, which may be dy where act is relu or
+ * none; NULL: not wanted.  dx may be dy where dr is not.
  */
 struct kernel_bnorm {
 	int64_t c, n;
@@ -349,10 +357,16 @@ struct kernel_bnorm {
 	float *run_mean, *run_var;
 	float *mean, *inv;                      /* [c], of the last forward */
 	bool paddle;
+	bool blocked;                   /* x and y, and their gradients */
+	struct kernel_activation act;
+	const float *r, *y;             /* y: of the last forward, for backward */
+	float *dr;
+	bool add_dr;
 };
 void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y);
-/* dx, dweight or dbias NULL: not wanted. */
+/* dx, dweight or dbias NULL: not wanted.  The batch's statistics are those of the
+ * last forward. */
 void kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
     bool add_db, float *dbias);

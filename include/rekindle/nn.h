@@ -25,6 +25,10 @@ struct nn;
 /* What a value is made of; both take four bytes. */
 enum nn_dtype { NN_F32, NN_I32 };
 
+/* Images: the layouts that take least; for tests all plain, blocked where that
+ * can be, and some of each. */
+enum nn_layouts { NN_CHOSEN, NN_PLAIN, NN_BLOCKED, NN_MIXED };
+
 /* A named part of the parameter array or of the buffer array. */
 struct nn_tensor {
 	const char *name;               /* "fc1.weight" */
@@ -55,8 +59,9 @@ struct nn_want {
 	bool (*trains)(void *ctx, const char *tensor);
 	void *ctx;
 	/* For tests: each storage at a place of its own; dead ones filled with
-	 * NaN. */
+	 * NaN; other layouts than would be chosen. */
 	bool apart, poison;
+	enum nn_layouts layouts;
 };
 
 /*
@@ -85,8 +90,8 @@ struct nn_sizes {
 };
 void nn_sizes(const struct nn *n, struct nn_sizes *s);
 
-/* Layer i of nn_nlayers(), in the order in which they are computed.  False: it is
- * none by itself any more, but was folded into the one before. */
+/* Layer i of nn_nlayers(), in the order of the model.  False: it is a relu that
+ * belongs to the product before. */
 struct nn_layer {
 	const char *name, *type;        /* "conv1", "conv2d" */
 	int ndim;

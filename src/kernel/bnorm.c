@@ -1,46 +1,76 @@
 /*
- * Batch norm.  A piece is a block of channels and sees the whole batch, sample
- * by sample, so a channel's sums have one order.  Sums are in double: a channel
- * may have millions of values.
+ * Batch norm, with what comes right behind it.  A piece is a channel, or a block
+ * of them, and sees the whole batch, sample by sample, so a channel's sums have
+ * one order.  Sums are in double: a channel may have millions of values, and in
+ * double the variance can be had from the sum of squares, in one pass.
  *
- * Images [B,c,n] are read a plane at a time; vectors [B,c] a row of the block's
- * columns at a time.
+ * Images are read a run at a time: a channel's plane, or that of a block, where
+ * lane l of each place is channel l of it.  Vectors [B,c] are read a row of the
+ * piece's columns at a time.
  *
- * With g = weight * inv and N values a channel,
- *	dbias   += sum dy
- *	dweight += inv sum dy (x - mean)
- *	dx      += g (dy - sum dy / N - (x - mean) inv^2 sum dy (x - mean) / N)
+ * With g = weight * inv, N values a channel and d = dy where the activation lets
+ * it through,
+ *	dbias   += sum d
+ *	dweight += inv sum d (x - mean)
+ *	dx      += g (d - sum d / N - (x - mean) inv^2 sum d (x - mean) / N)
  */
 #include <math.h>
+#include <string.h>
 
-#include "rekindle/kernel.h"
 #include "loops.h"
 
-#define COLS 64                 /* channels a piece, for vectors */
+#define COLS  64                /* channels a piece, for vectors */
+#define CHUNK 512               /* numbers of a run, for an activation */
 
 struct bnorm {
 	const struct kernel_bnorm *b;
-	size_t B, c, n, block;
-	bool train;
+	size_t B, c, n;
+	size_t block;                   /* channels a piece */
+	size_t pieces, run;             /* runs of a sample; their numbers */
+	bool vectors, train;
 	const float *x, *dy;
 	float *y, *dx, *dweight, *dbias;
 	bool add_dx, add_dw, add_db;
 };
 
-/* Mean and sum of squared distances from it, of one channel of images. */
-static void
-plane_stats(const struct bnorm *p, size_t ch, float *mean, double *spread)
+static bool
+is_plain_relu(const struct kernel_bnorm *b)
 {
-	const struct kernel_loops *l = kernel_loops();
-	double sum = 0;
+	return b->act.act == KERNEL_NO_ACT || b->act.act == KERNEL_RELU;
+}
 
-	for (size_t b = 0; b < p->B; b++)
-		sum += l->sum(p->x + (b * p->c + ch) * p->n, p->n);
-	*mean = (float)(sum / (double)(p->B * p->n));
-	*spread = 0;
-	for (size_t b = 0; b < p->B; b++)
-		*spread += l->spread(p->x + (b * p->c + ch) * p->n, p->n,
-		    *mean);
+/* --- statistics ----------------------------------------------------------- */
+
+/* By lanes to by channels: a plane's lanes are one. */
+static void
+fold_lanes(const struct bnorm *p, double *lane)
+{
+	if (p->b->blocked)
+		return;
+	for (size_t l = 1; l < KERNEL_BLOCK; l++)
+		lane[0] += lane[l];
+}
+
+/* Mean and sum of squared distances from it, of the channels of piece i. */
+static void
+run_stats(const struct bnorm *p, size_t i, size_t k, float *mean,
+    double *spread)
+{
+	double sum[KERNEL_BLOCK] = { 0 }, squares[KERNEL_BLOCK] = { 0 };
+	const double N = (double)(p->B * p->n);
+
+	for (size_t s = 0; s < p->B; s++)
+		kernel_loops()->lane_sums(p->x + (s * p->pieces + i) * p->run,
+		    p->run, sum, squares);
+	fold_lanes(p, sum);
+	fold_lanes(p, squares);
+	for (size_t j = 0; j < k; j++) {
+		const double m = sum[j] / N;
+		mean[j] = (float)m;
+		spread[j] = squares[j] - m * sum[j];
+		if (spread[j] < 0)
+			spread[j] = 0;
+	}
 }
 
 /* The same for k columns from column ch on. */
@@ -85,19 +115,19 @@ run_paddle(const struct kernel_bnorm *b, size_t ch, double var)
 	*rv = m * *rv + (1 - m) * (float)var;
 }
 
-/* Statistics of channels ch to ch+k-1, for this batch and for the ones to
- * come. */
+/* Statistics of the channels of piece i, from ch to ch+k-1, for this batch and
+ * for the ones to come. */
 static void
-batch_stats(const struct bnorm *p, size_t ch, size_t k)
+batch_stats(const struct bnorm *p, size_t i, size_t ch, size_t k)
 {
 	const struct kernel_bnorm *b = p->b;
 	const double N = (double)(p->B * p->n);
 	double spread[COLS];
 
-	if (p->n > 1)
-		plane_stats(p, ch, b->mean + ch, spread);
-	else
+	if (p->vectors)
 		col_stats(p, ch, k, b->mean + ch, spread);
+	else
+		run_stats(p, i, k, b->mean + ch, spread);
 	for (size_t j = 0; j < k; j++) {
 		b->inv[ch + j] = (float)(1 / sqrt(spread[j] / N + b->eps));
 		if (N < 2)
@@ -109,8 +139,66 @@ batch_stats(const struct bnorm *p, size_t ch, size_t k)
 	}
 }
 
+/* --- forward -------------------------------------------------------------- */
+
+/* What x is multiplied by; lanes of no channel give 0. */
+static void
+set_lanes(const struct bnorm *p, size_t ch, size_t k, bool train,
+    struct kernel_lanes *l)
+{
+	const struct kernel_bnorm *b = p->b;
+
+	for (size_t j = 0; j < KERNEL_BLOCK; j++) {
+		const size_t at = ch + (b->blocked ? j : 0);
+		if (b->blocked && j >= k) {
+			l->mean[j] = l->a[j] = l->b[j] = 0;
+			continue;
+		}
+		float inv = train ? b->inv[at] :
+		    1 / sqrtf(b->run_var[at] + b->eps);
+		l->mean[j] = train ? b->mean[at] : b->run_mean[at];
+		l->a[j] = inv * b->weight[at];
+		l->b[j] = b->bias[at];
+	}
+}
+
+static void
+forward_run(const struct bnorm *p, const struct kernel_lanes *l, size_t at)
+{
+	const struct kernel_loops *f = kernel_loops();
+	const struct kernel_bnorm *b = p->b;
+	const float *r = b->r != NULL ? b->r + at : NULL;
+
+	if (is_plain_relu(b)) {
+		f->lane_norm(l, p->x + at, r, b->act.act == KERNEL_RELU,
+		    p->y + at, p->run);
+		return;
+	}
+	for (size_t i = 0; i < p->run; i += CHUNK) {
+		const size_t n = RK_MIN(p->run - i, CHUNK);
+		float *y = p->y + at + i;
+		f->lane_norm(l, p->x + at + i, r != NULL ? r + i : NULL, false,
+		    y, n);
+		f->act(&b->act, y, y, n);
+	}
+}
+
 static void
 forward_piece(void *ctx, size_t i)
+{
+	const struct bnorm *p = ctx;
+	const size_t ch = i * p->block, k = RK_MIN(p->block, p->c - ch);
+	struct kernel_lanes l;
+
+	if (p->train)
+		batch_stats(p, i, ch, k);
+	set_lanes(p, ch, k, p->train, &l);
+	for (size_t s = 0; s < p->B; s++)
+		forward_run(p, &l, (s * p->pieces + i) * p->run);
+}
+
+static void
+forward_cols(void *ctx, size_t i)
 {
 	const struct bnorm *p = ctx;
 	const struct kernel_bnorm *b = p->b;
@@ -118,7 +206,7 @@ forward_piece(void *ctx, size_t i)
 	float mean[COLS], a[COLS];
 
 	if (p->train)
-		batch_stats(p, ch, k);
+		batch_stats(p, i, ch, k);
 	for (size_t j = 0; j < k; j++) {
 		float inv = p->train ? b->inv[ch + j] :
 		    1 / sqrtf(b->run_var[ch + j] + b->eps);
@@ -126,26 +214,27 @@ forward_piece(void *ctx, size_t i)
 		a[j] = inv * b->weight[ch + j];
 	}
 	for (size_t s = 0; s < p->B; s++) {
-		const size_t at = (s * p->c + ch) * p->n;
-		if (p->n > 1)
-			kernel_loops()->norm(p->x + at, p->y + at, p->n,
-			    mean[0], a[0], b->bias[ch]);
-		else
-			kernel_loops()->norm_each(p->x + at, p->y + at, k,
-			    mean, a, b->bias + ch);
+		const size_t at = s * p->c + ch;
+		kernel_loops()->norm_each(p->x + at, p->y + at, k, mean, a,
+		    b->bias + ch);
 	}
 }
 
 static void
 run(struct bnorm *p, const struct kernel_bnorm *b, int64_t B,
-    kernel_piece_fn *fn)
+    kernel_piece_fn *runs, kernel_piece_fn *cols)
 {
 	p->b = b;
 	p->B = (size_t)B;
 	p->c = (size_t)b->c;
 	p->n = (size_t)b->n;
-	p->block = p->n > 1 ? 1 : COLS;
-	kernel_for((p->c + p->block - 1) / p->block, fn, p);
+	p->vectors = !b->blocked && b->n == 1;
+	must(!p->vectors || (b->act.act == KERNEL_NO_ACT && b->r == NULL));
+	must(b->r == NULL || is_plain_relu(b));
+	p->block = p->vectors ? COLS : b->blocked ? KERNEL_BLOCK : 1;
+	p->pieces = (p->c + p->block - 1) / p->block;
+	p->run = p->n * p->block;
+	kernel_for(p->pieces, p->vectors ? cols : runs, p);
 }
 
 void
@@ -153,34 +242,10 @@ kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y)
 {
 	struct bnorm p = { .train = train, .x = x, .y = y };
-	run(&p, b, B, forward_piece);
+	run(&p, b, B, forward_piece, forward_cols);
 }
 
-/* sum dy and sum dy (x - mean) of k channels */
-static void
-back_sums(const struct bnorm *p, size_t ch, size_t k, double *s, double *sx)
-{
-	const float *mean = p->b->mean + ch;
-
-	for (size_t j = 0; j < k; j++)
-		s[j] = sx[j] = 0;
-	for (size_t b = 0; b < p->B; b++) {
-		const size_t at = (b * p->c + ch) * p->n;
-		if (p->n > 1) {
-			double sum = kernel_loops()->sum(p->dy + at, p->n);
-			s[0] += sum;
-			/* In double, so nothing cancels that matters. */
-			sx[0] += kernel_loops()->dot(p->dy + at, p->x + at,
-			    p->n) - sum * mean[0];
-			continue;
-		}
-		for (size_t j = 0; j < k; j++) {
-			double dy = p->dy[at + j];
-			s[j] += dy;
-			sx[j] += dy * (p->x[at + j] - mean[j]);
-		}
-	}
-}
+/* --- backward ------------------------------------------------------------- */
 
 static void
 put(float *to, bool add, double v)
@@ -188,36 +253,122 @@ put(float *to, bool add, double v)
 	*to = (add ? *to : 0) + (float)v;
 }
 
+/* Of channel ch, from sum d and sum d (x - mean): its gradients, and dx = a d +
+ * c1 (x - mean) + c0. */
+static void
+back_numbers(const struct bnorm *p, size_t ch, double s, double sx, float *a,
+    float *c1, float *c0)
+{
+	const struct kernel_bnorm *b = p->b;
+	const double N = (double)(p->B * p->n), inv = b->inv[ch];
+	const double g = b->weight[ch] * inv;
+
+	if (p->dbias != NULL)
+		put(p->dbias + ch, p->add_db, s);
+	if (p->dweight != NULL)
+		put(p->dweight + ch, p->add_dw, inv * sx);
+	*a = (float)g;
+	*c1 = (float)(-g * inv * inv * sx / N);
+	*c0 = (float)(-g * s / N);
+}
+
+/* The gradient behind the activation, of a chunk. */
+static const float *
+behind_act(const struct bnorm *p, const struct kernel_lanes *l, size_t at,
+    size_t n, float d[CHUNK])
+{
+	const struct kernel_loops *f = kernel_loops();
+	const struct kernel_activation *act = &p->b->act;
+	float z[CHUNK];
+
+	f->lane_norm(l, p->x + at, NULL, false, z, n);
+	if (!kernel_act_reads_x(act->act))
+		f->act(act, z, z, n);
+	f->act_back(act, z, p->dy + at, false, d, n);
+	return d;
+}
+
+struct back {
+	struct kernel_lanes l;
+	double s[KERNEL_BLOCK], sx[KERNEL_BLOCK];
+	float c1[KERNEL_BLOCK], c0[KERNEL_BLOCK];
+};
+
+/* The sums of one run, or with them its dx. */
+static void
+back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
+{
+	const struct kernel_loops *f = kernel_loops();
+	const struct kernel_bnorm *b = p->b;
+	const bool whole = is_plain_relu(b);
+	const size_t step = whole ? p->run : CHUNK;
+	float d[CHUNK];
+
+	for (size_t i = at; i < at + p->run; i += step) {
+		const size_t n = RK_MIN(at + p->run - i, step);
+		const struct kernel_lane_back r = {
+			.x = p->x + i, .dy = whole ? p->dy + i :
+			behind_act(p, &k->l, i, n, d),
+			.relu = b->act.act == KERNEL_RELU,
+			.y = b->r != NULL ? b->y + i : NULL,
+			.dr = sums && b->dr != NULL ? b->dr + i : NULL,
+			.dx = sums ? NULL : p->dx + i,
+			.add_dr = b->add_dr, .add_dx = p->add_dx,
+		};
+		if (sums)
+			f->lane_back_sums(&k->l, &r, n, k->s, k->sx);
+		else
+			f->lane_back(&k->l, &r, k->c1, k->c0, n);
+	}
+}
+
 static void
 back_piece(void *ctx, size_t i)
 {
 	const struct bnorm *p = ctx;
-	const struct kernel_bnorm *b = p->b;
+	const size_t ch = i * p->block, c = RK_MIN(p->block, p->c - ch);
+	struct back k = { .s = { 0 } };
+	float a;
+
+	set_lanes(p, ch, c, true, &k.l);
+	for (size_t s = 0; s < p->B; s++)
+		back_run(p, &k, (s * p->pieces + i) * p->run, true);
+	fold_lanes(p, k.s);
+	fold_lanes(p, k.sx);
+	for (size_t j = 0; j < c; j++)
+		back_numbers(p, ch + j, k.s[j], k.sx[j], &a, &k.c1[j],
+		    &k.c0[j]);
+	for (size_t j = 1; j < KERNEL_BLOCK && !p->b->blocked; j++) {
+		k.c1[j] = k.c1[0];
+		k.c0[j] = k.c0[0];
+	}
+	for (size_t s = 0; s < p->B && p->dx != NULL; s++)
+		back_run(p, &k, (s * p->pieces + i) * p->run, false);
+}
+
+static void
+back_cols(void *ctx, size_t i)
+{
+	const struct bnorm *p = ctx;
 	const size_t ch = i * p->block, k = RK_MIN(p->block, p->c - ch);
-	const double N = (double)(p->B * p->n);
-	double s[COLS], sx[COLS];
+	const float *mean = p->b->mean + ch;
+	double s[COLS] = { 0 }, sx[COLS] = { 0 };
 	float a[COLS], bx[COLS], c[COLS];
 
-	back_sums(p, ch, k, s, sx);
-	for (size_t j = 0; j < k; j++) {
-		double inv = b->inv[ch + j], g = b->weight[ch + j] * inv;
-		if (p->dbias != NULL)
-			put(p->dbias + ch + j, p->add_db, s[j]);
-		if (p->dweight != NULL)
-			put(p->dweight + ch + j, p->add_dw, inv * sx[j]);
-		a[j] = (float)g;
-		bx[j] = (float)(-g * inv * inv * sx[j] / N);
-		c[j] = (float)(-g * s[j] / N);
+	for (size_t b = 0; b < p->B; b++) {
+		const size_t at = b * p->c + ch;
+		for (size_t j = 0; j < k; j++) {
+			double dy = p->dy[at + j];
+			s[j] += dy;
+			sx[j] += dy * (p->x[at + j] - mean[j]);
+		}
 	}
+	for (size_t j = 0; j < k; j++)
+		back_numbers(p, ch + j, s[j], sx[j], &a[j], &bx[j], &c[j]);
 	for (size_t r = 0; r < p->B && p->dx != NULL; r++) {
-		const size_t at = (r * p->c + ch) * p->n;
-		if (p->n > 1)
-			kernel_loops()->norm_back(p->x + at, p->dy + at,
-			    p->add_dx, p->dx + at, p->n, b->mean[ch], a[0],
-			    bx[0], c[0]);
-		else
-			kernel_loops()->norm_back_each(p->x + at, p->dy + at,
-			    p->add_dx, p->dx + at, k, b->mean + ch, a, bx, c);
+		const size_t at = r * p->c + ch;
+		kernel_loops()->norm_back_each(p->x + at, p->dy + at,
+		    p->add_dx, p->dx + at, k, mean, a, bx, c);
 	}
 }
 
@@ -229,5 +380,5 @@ kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
 	struct bnorm p = { .x = x, .dy = dy, .dx = dx, .dweight = dweight,
 		.dbias = dbias, .add_dx = add_dx, .add_dw = add_dw,
 		.add_db = add_db };
-	run(&p, b, B, back_piece);
+	run(&p, b, B, back_piece, back_cols);
 }

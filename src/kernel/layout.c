@@ -1,68 +1,58 @@
-/* Images from one layout to the other; a piece is one block of one sample. */
-#include <string.h>
-
+/* Images from one layout to the other; a piece is some blocks. */
 #include "rekindle/kernel_conv.h"
+#include "loops.h"
+
+#define PIECE 16384                     /* numbers */
 
 struct change {
-	int64_t c, plane, blocks;
+	int64_t c, plane, blocks, n, each;
 	const float *x;
 	float *y;
-	bool add;
+	bool add, back;
 };
 
-/* Channels in block k. */
-static int64_t
-lanes(const struct change *j, int64_t k)
+static void
+piece(void *ctx, size_t i)
 {
-	return RK_MIN(j->c - k * KERNEL_BLOCK, KERNEL_BLOCK);
+	const struct change *j = ctx;
+	const int64_t end = RK_MIN(((int64_t)i + 1) * j->each, j->n);
+
+	for (int64_t at = (int64_t)i * j->each; at < end; at++) {
+		const int64_t b = at / j->blocks;
+		const int64_t ch = at % j->blocks * KERNEL_BLOCK;
+		const size_t lanes = (size_t)RK_MIN(j->c - ch, KERNEL_BLOCK);
+		const int64_t plain = (b * j->c + ch) * j->plane;
+		const int64_t blocked = at * j->plane * KERNEL_BLOCK;
+		if (j->back)
+			kernel_loops()->from_block(j->x + blocked, lanes,
+			    j->add, j->y + plain, (size_t)j->plane);
+		else
+			kernel_loops()->to_block(j->x + plain, lanes, j->add,
+			    j->y + blocked, (size_t)j->plane);
+	}
 }
 
 static void
-to_blocked_piece(void *ctx, size_t i)
+change(int64_t B, struct change j)
 {
-	const struct change *j = ctx;
-	const int64_t b = (int64_t)i / j->blocks, k = (int64_t)i % j->blocks;
-	const int64_t n = lanes(j, k);
-	const float *x = j->x + (b * j->c + k * KERNEL_BLOCK) * j->plane;
-	float *y = j->y + (int64_t)i * j->plane * KERNEL_BLOCK;
-
-	for (int64_t p = 0; p < j->plane; p++, y += KERNEL_BLOCK)
-		for (int64_t l = 0; l < KERNEL_BLOCK; l++) {
-			const float v = l < n ? x[l * j->plane + p] : 0;
-			y[l] = j->add ? y[l] + v : v;
-		}
-}
-
-static void
-to_plain_piece(void *ctx, size_t i)
-{
-	const struct change *j = ctx;
-	const int64_t b = (int64_t)i / j->blocks, k = (int64_t)i % j->blocks;
-	const int64_t n = lanes(j, k);
-	const float *x = j->x + (int64_t)i * j->plane * KERNEL_BLOCK;
-	float *y = j->y + (b * j->c + k * KERNEL_BLOCK) * j->plane;
-
-	for (int64_t l = 0; l < n; l++, y += j->plane)
-		for (int64_t p = 0; p < j->plane; p++) {
-			const float v = x[p * KERNEL_BLOCK + l];
-			y[p] = j->add ? y[p] + v : v;
-		}
+	j.blocks = kernel_blocks(j.c);
+	j.n = B * j.blocks;
+	j.each = RK_MAX(PIECE / (j.plane * KERNEL_BLOCK), 1);
+	kernel_for((size_t)((j.n + j.each - 1) / j.each), piece, &j);
 }
 
 void
 kernel_to_blocked(int64_t B, int64_t c, int64_t plane, const float *x,
     bool add, float *y)
 {
-	struct change j = { c, plane, kernel_blocks(c), x, y, add };
-
-	kernel_for((size_t)(B * j.blocks), to_blocked_piece, &j);
+	change(B, (struct change){ .c = c, .plane = plane, .x = x, .add = add,
+	    .y = y });
 }
 
 void
 kernel_to_plain(int64_t B, int64_t c, int64_t plane, const float *x, bool add,
     float *y)
 {
-	struct change j = { c, plane, kernel_blocks(c), x, y, add };
-
-	kernel_for((size_t)(B * j.blocks), to_plain_piece, &j);
+	change(B, (struct change){ .c = c, .plane = plane, .x = x, .add = add,
+	    .y = y, .back = true });
 }

@@ -9,12 +9,24 @@
 #ifndef KERNEL_LOOPS_H
 #define KERNEL_LOOPS_H
 
-#include "rekindle/kernel.h"
+#include "rekindle/kernel_conv.h"
 
 struct kernel_ce {              /* one row of softmax and cross entropy */
 	int64_t classes;
 	double smoothing;
 	float scale;            /* of the gradient: 1 / rows */
+};
+
+struct kernel_lanes {           /* of each lane of a place */
+	float mean[KERNEL_BLOCK], a[KERNEL_BLOCK], b[KERNEL_BLOCK];
+};
+
+/* The gradient dy of y.  relu: it counts where y > 0; y NULL: where that from
+ * which y was made is, without an r.  dr (may be NULL) is (+)= what counts. */
+struct kernel_lane_back {
+	const float *x, *y, *dy;
+	bool relu, add_dr, add_dx;
+	float *dr, *dx;
 };
 
 struct kernel_loops {
@@ -43,17 +55,50 @@ struct kernel_loops {
 	double (*dot)(const float *x, const float *y, size_t n);
 	double (*spread)(const float *x, size_t n, float mean);
 
-	/* y = (x - mean) * a + b, by numbers or, each, by columns. */
-	void (*norm)(const float *x, float *y, size_t n, float mean, float a,
-	    float b);
+	/* y = (x - mean) * a + b, by columns. */
 	void (*norm_each)(const float *x, float *y, size_t n,
 	    const float *mean, const float *a, const float *b);
 	/* dx (+)= a*dy + b*(x - mean) + c */
-	void (*norm_back)(const float *x, const float *dy, bool add, float *dx,
-	    size_t n, float mean, float a, float b, float c);
 	void (*norm_back_each)(const float *x, const float *dy, bool add,
 	    float *dx, size_t n, const float *mean, const float *a,
 	    const float *b, const float *c);
+
+	/*
+	 * Runs of n numbers, the lane of each being its place modulo
+	 * KERNEL_BLOCK: sums of each lane, y = (x - mean) a + b, then + r where
+	 * that is not NULL, then relu; and backward, with the sums of dy and of
+	 * dy (x - mean), and dx (+)= a dy + c1 (x - mean) + c0.
+	 */
+	void (*lane_sums)(const float *x, size_t n, double *sum,
+	    double *squares);
+	void (*lane_norm)(const struct kernel_lanes *p, const float *x,
+	    const float *r, bool relu, float *y, size_t n);
+	void (*lane_back_sums)(const struct kernel_lanes *p,
+	    const struct kernel_lane_back *b, size_t n, double *sum,
+	    double *sumx);
+	void (*lane_back)(const struct kernel_lanes *p,
+	    const struct kernel_lane_back *b, const float *c1, const float *c0,
+	    size_t n);
+
+	/* A block of one sample: kernel_blocked.h.  The gradients of windows
+	 * are added. */
+	void (*blocked_max)(const struct kernel_window *v, const float *x,
+	    float *y, int32_t *at);
+	void (*blocked_max_back)(const struct kernel_window *v,
+	    const float *dy, const int32_t *at, float *dx);
+	void (*blocked_mean)(const struct kernel_window *v, bool adaptive,
+	    const float *x, float *y);
+	void (*blocked_mean_back)(const struct kernel_window *v, bool adaptive,
+	    const float *dy, float *dx);
+	void (*blocked_gate)(const float *x, const float *s, bool add,
+	    float *y, size_t plane);
+	void (*blocked_dots)(const float *x, const float *y, bool add,
+	    float *s, size_t plane);
+	/* `lanes` planes to a block, whose other lanes are 0; and back. */
+	void (*to_block)(const float *x, size_t lanes, bool add, float *y,
+	    size_t plane);
+	void (*from_block)(const float *x, size_t lanes, bool add, float *y,
+	    size_t plane);
 
 	/* One row of kernel_softmax() of scale * x, 0 where mask (may be NULL)
 	 * is, and of kernel_lnorm(); weight and bias may be NULL. */

@@ -44,4 +44,27 @@ window_span(const struct kernel_window *v, int64_t j, int64_t *from,
 	*first = lo * s + off;
 }
 
+/*
+ * Window o of a pool along one side: pixels from to to-1, and by how many its
+ * mean is divided there.  Those beyond the padding behind the image are none.
+ */
+static inline void
+window_side(const struct kernel_window *v, int s, int64_t o, bool adaptive,
+    int64_t *from, int64_t *to, int64_t *count)
+{
+	const int64_t size = s == 0 ? v->h : v->w;
+	const int64_t out = s == 0 ? v->oh : v->ow;
+	const int64_t at = o * v->stride[s] - v->pad[s];
+
+	if (adaptive) {
+		*from = o * size / out;
+		*to = ((o + 1) * size + out - 1) / out;
+	} else {
+		*from = RK_MAX(at, 0);
+		*to = RK_MIN(at + v->k[s], size);
+	}
+	*count = adaptive || v->exclude_pad ? *to - *from :
+	    RK_MIN(at + v->k[s], size + v->pad[s]) - at;
+}
+
 #endif

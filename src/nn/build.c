@@ -65,6 +65,7 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 		return rc;
 	nn_pass_fold(&n->g);
 	nn_pass_wants(&n->g, w);
+	nn_pass_layout(&n->g, w);
 	return RK_OK;
 }
 

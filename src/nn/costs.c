@@ -45,13 +45,13 @@ static void
 count_forward(const struct nn_instr *i, struct nn_cost *c)
 {
 	const struct nn_node *nd = i->nd;
-	const double y = bytes(nn_y(i->g, nd)->count);
+	const double y = bytes(nn_floats(nn_y(i->g, nd)));
 
 	if (nd->op->is_view)
 		return;
 	c->flops = 2 * nd->madds;
 	for (int k = 0; k < i->nin; k++)
-		c->read += bytes(nn_x(i->g, nd, k)->count);
+		c->read += bytes(nn_floats(nn_x(i->g, nd, k)));
 	for (int k = 0; k < nd->nparams && !is_table(i); k++)
 		c->read_once += param_bytes(i, k);
 	if (is_table(i))
@@ -73,9 +73,9 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 
 	if (nd->op->is_view)
 		return;
-	c->read = bytes(nn_y(i->g, nd)->count);         /* dy */
+	c->read = bytes(nn_floats(nn_y(i->g, nd)));         /* dy */
 	for (int k = 0; k < i->nin; k++) {
-		const double x = bytes(nn_x(i->g, nd, k)->count);
+		const double x = bytes(nn_floats(nn_x(i->g, nd, k)));
 		if (nd->op->keeps_x >> k & 1)
 			c->read += x;
 		if (i->dxs[k] < 0)
@@ -86,7 +86,7 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 			c->read += x;
 	}
 	if (nd->op->keeps_y || nd->fused)
-		c->read += bytes(nn_y(i->g, nd)->count);
+		c->read += bytes(nn_floats(nn_y(i->g, nd)));
 	if (i->saved_s >= 0) {
 		c->read += bytes(nd->saved);
 		c->read_once += bytes(nd->saved_once);

@@ -24,7 +24,7 @@ params_of(const struct nn_graph *g, const struct nn_node *nd)
 size_t
 nn_nlayers(const struct nn *n)
 {
-	return (size_t)n->g.nnodes;
+	return (size_t)n->g.nlayers;
 }
 
 bool
@@ -34,7 +34,8 @@ nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out)
 
 	must(i < nn_nlayers(n));
 	const struct nn_node *nd = &g->nodes[i];
-	if (nd->dead)
+	/* A relu is told with its product, what is in a batch norm by itself. */
+	if (nd->dead && g->nodes[nd->into].fused)
 		return false;
 	const struct nn_value *y = nn_y(g, nd);
 	*out = (struct nn_layer){ .name = nd->name,
@@ -64,7 +65,7 @@ name_width(const struct nn_graph *g)
 {
 	size_t w = 16;
 
-	for (int i = 0; i < g->nnodes; i++)
+	for (int i = 0; i < g->nlayers; i++)
 		w = RK_MAX(w, strlen(g->nodes[i].name));
 	return (int)RK_MIN(w, 56);
 }
@@ -83,7 +84,7 @@ nn_describe(const struct nn *n, struct strbuf *out)
 	sb_addf(out, "%-*s %-24s %-16s %14s %16s\n", w, "input", "",
 	    nn_shape_text(shape, sizeof(shape), in->ndim, in->d),
 	    "parameters", "multiply-adds");
-	for (int i = 0; i < g->nnodes; i++) {
+	for (int i = 0; i < g->nlayers; i++) {
 		if (!nn_layer_at(n, (size_t)i, &l))
 			continue;
 		kind(g, &g->nodes[i], what, sizeof(what));
@@ -105,8 +106,9 @@ add_value(struct strbuf *b, const struct nn_value *v)
 {
 	char shape[NN_SHAPE];
 
-	sb_addf(b, " %s:%s", v->dtype == NN_I32 ? "i32" : "f32",
-	    nn_shape_text(shape, sizeof(shape), v->ndim, v->d));
+	sb_addf(b, " %s:%s%s", v->dtype == NN_I32 ? "i32" : "f32",
+	    nn_shape_text(shape, sizeof(shape), v->ndim, v->d),
+	    v->layout == KERNEL_BLOCKED ? " blocked" : "");
 }
 
 /* What an instruction computes: its op and settings by the layer's normal form,
@@ -123,6 +125,9 @@ add_instr(struct strbuf *b, const struct nn_instr *i)
 	}
 	sb_addf(b, "%s %s%s", i->back ? "back" : "do", nd->name,
 	    nd->fused ? " relu" : "");
+	if (nd->act.act != KERNEL_NO_ACT)
+		sb_addf(b, " act=%d/%a/%a", (int)nd->act.act,
+		    (double)nd->act.slope, (double)nd->act.offset);
 	for (int k = 0; k < i->nin; k++) {
 		sb_addf(b, " x%d=%d", k, i->xs[k]);
 		add_value(b, nn_x(g, nd, k));
@@ -171,7 +176,7 @@ output_layer(const struct nn_graph *g, int value)
 {
 	const char *name = SPEC_INPUT;
 
-	for (int i = 0; i < g->nnodes; i++)
+	for (int i = 0; i < g->nlayers; i++)
 		if (g->nodes[i].out == value)
 			name = g->nodes[i].name;
 	return name;

@@ -152,7 +152,7 @@ share_forward(struct emit *e, const struct nn_node *nd, int y)
 		return;
 	may_share(e, from, y, NN_IN_PLACE);
 	/* A sum of two may lie on either. */
-	if (op->passes_dy && nd->nin == 2 &&
+	if ((op->passes_dy || nd->residual) && nd->nin == 2 &&
 	    nn_x(e->g, nd, 1)->count == nn_y(e->g, nd)->count)
 		may_share(e, e->p->of_value[nd->in[1]], y, NN_IN_PLACE);
 }
@@ -165,7 +165,7 @@ emit_forward(struct emit *e, const struct nn_node *nd)
 
 	for (int k = 0; k < nd->nin; k++)
 		reads(e, i->xs[k] = p->of_value[nd->in[k]]);
-	i->ys = p->of_value[nd->out] = add_slot(e, nn_y(e->g, nd)->count, 0);
+	i->ys = p->of_value[nd->out] = add_slot(e, nn_floats(nn_y(e->g, nd)), 0);
 	share_forward(e, nd, i->ys);
 	if ((nd->saved > 0 || nd->saved_once > 0) &&
 	    (e->train || !nd->op->saves_for_back))
@@ -175,6 +175,14 @@ emit_forward(struct emit *e, const struct nn_node *nd)
 }
 
 /* --- backward ------------------------------------------------------------- */
+
+/* A relu behind a folded sum masks its gradient by y: what is normalised, from
+ * which it masks its own, is not all of y. */
+static bool
+sum_is_masked(const struct nn_node *nd)
+{
+	return nd->residual && nd->act.act != KERNEL_NO_ACT;
+}
 
 static void
 emit_dx(struct emit *e, struct nn_instr *i, int k)
@@ -190,9 +198,12 @@ emit_dx(struct emit *e, struct nn_instr *i, int k)
 	if (i->add[k]) {
 		changes(e, *slot);
 	} else {
-		*slot = add_slot(e, x->count, 0);
+		*slot = add_slot(e, nn_floats(x), 0);
 		if (op->is_view || (op->passes_dy && x->count == y->count))
 			may_share(e, i->dys, *slot, NN_VIEW);
+		else if (nd->residual && k == 1)
+			may_share(e, i->dys, *slot, sum_is_masked(nd) ?
+			    NN_IN_PLACE : NN_VIEW);
 		else if (op->back_in_place && k == 0)
 			may_share(e, i->dys, *slot, NN_IN_PLACE);
 	}
@@ -226,13 +237,17 @@ emit_backward(struct emit *e, const struct nn_node *nd)
 			reads(e, i->xs[k]);
 	}
 	i->ys = p->of_value[nd->out];
-	if (nd->op->keeps_y || nd->fused)
+	if (nd->op->keeps_y || nd->fused || sum_is_masked(nd))
 		reads(e, i->ys);
 	reads(e, i->saved_s = e->saved[nd - e->g->nodes]);
 	/* A folded relu masks the gradient where it lies. */
 	if (nd->fused)
 		changes(e, dy);
-	for (int k = 0; k < nd->nin; k++)
+	/* The gradient of a folded sum is nearly dy, and asks first for its
+	 * place. */
+	for (int k = nd->nin - 1; k >= 0 && nd->residual; k--)
+		emit_dx(e, i, k);
+	for (int k = 0; k < nd->nin && !nd->residual; k++)
 		emit_dx(e, i, k);
 	emit_dw(e, i);
 	e->time++;
@@ -297,14 +312,12 @@ nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
 
 	*p = (struct nn_program){ 0 };
 	begin(&e);
-	for (int i = 0; i < g->nnodes; i++)
-		if (!g->nodes[i].dead)
-			emit_forward(&e, &g->nodes[i]);
+	for (int i = 0; i < g->norder; i++)
+		emit_forward(&e, &g->nodes[g->order[i]]);
 	p->forward = p->ninstrs;
 	emit_loss(&e);
-	for (int i = g->nnodes - 1; train && i >= 0; i--)
-		if (!g->nodes[i].dead)
-			emit_backward(&e, &g->nodes[i]);
+	for (int i = g->norder - 1; train && i >= 0; i--)
+		emit_backward(&e, &g->nodes[g->order[i]]);
 	end(&e);
 	return e.ok;
 }

@@ -326,11 +326,15 @@ nn_graph_make(struct nn_graph *g, struct spec_layer *layers, int nlayers,
     const struct nn_want *w, struct rk_why *why)
 {
 	*g = (struct nn_graph){ .layers = layers, .nlayers = nlayers,
-		.init = w->model->init };
+		.init = w->model->init, .fast = w->fast };
 	must(w->batch >= 1);
 	g->micro = w->micro > 0 ? RK_MIN(w->micro, w->batch) : w->batch;
 	g->vals = xcalloc((size_t)nlayers + 1, sizeof(*g->vals));
 	g->nodes = xcalloc((size_t)nlayers, sizeof(*g->nodes));
+	g->order = xcalloc((size_t)nlayers, sizeof(*g->order));
+	g->norder = nlayers;
+	for (int i = 0; i < nlayers; i++)
+		g->order[i] = i;
 	enum rk_err rc = nlayers > 0 ? add_input(g, w, why) :
 	    rk_refuse_at(why, "model.layers", "of these 0 no layer has "
 	    "parameters to train");
@@ -359,6 +363,7 @@ nn_graph_fini(struct nn_graph *g)
 	for (int i = 0; i < g->nnodes; i++) {
 		free(g->nodes[i].in);
 		free(g->nodes[i].path);
+		kernel_conv_plan_free(g->nodes[i].conv);
 	}
 	for (int i = 0; i < g->nlayers; i++)
 		spec_layer_free(&g->layers[i]);
@@ -372,5 +377,6 @@ nn_graph_fini(struct nn_graph *g)
 	free(g->layers);
 	free(g->vals);
 	free(g->nodes);
+	free(g->order);
 	*g = (struct nn_graph){ 0 };
 }

@@ -4,13 +4,16 @@
  *
  * A value has the shape of one sample; the batch is the dimension before.  A
  * node has an op, its settings, the values it reads and the one it makes, and
- * the parameters and buffers it owns or borrows.  pass_*.c work on it before a
+ * the parameters and buffers it owns or borrows.  The passes work on it before a
  * program is made of it.
+ *
+ * There is a node for each layer, and behind these the ones that passes add; the
+ * order in which those that are left are computed is a list of its own.
  */
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H
 
-#include "rekindle/kernel.h"
+#include "rekindle/kernel_conv.h"
 #include "rekindle/nn.h"
 
 #define NN_MAX_PARAMS 4                 /* of a node; the same for buffers */
@@ -24,7 +27,8 @@ struct nn_value {
 	enum nn_dtype dtype;
 	int ndim;
 	int64_t d[SPEC_MAX_DIMS];
-	int64_t count;
+	int64_t count;                  /* its numbers */
+	enum kernel_layout layout;      /* of an image; see nn_floats() */
 	int maker;                      /* node; -1: the input */
 	int nusers;                     /* nodes, and outputs by name */
 	bool wants_grad;
@@ -36,11 +40,17 @@ struct nn_node {
 	const char *name;               /* "conv1" */
 	char *path;                     /* its place in the job */
 	int *in, nin, out;              /* values */
-	bool dead;                      /* folded into another */
+	bool dead;                      /* folded into another: */
+	int into;                       /* this node */
 	bool fused;                     /* a relu behind it was folded in */
+	/* What was folded into a batch norm: its second input is added to what
+	 * it normalises, then an activation. */
+	bool residual;
+	struct kernel_activation act;
 	int param[NN_MAX_PARAMS], nparams;      /* in graph->params */
 	int buffer[NN_MAX_PARAMS], nbuffers;    /* in graph->buffers */
 	struct kernel_window win;
+	struct kernel_conv_plan *conv;  /* of a convolution */
 	int64_t saved;                  /* floats a sample kept for backward */
 	int64_t saved_once;             /* ... and floats in all */
 	size_t scratch;                 /* floats, during one call */
@@ -79,7 +89,9 @@ struct nn_graph {
 	struct spec_layer *layers;      /* what it is made of; owned */
 	int nlayers;
 	struct nn_value *vals;
-	struct nn_node *nodes;          /* one a layer */
+	struct nn_node *nodes;          /* one a layer, then others */
+	int *order;                     /* nodes that are computed */
+	int norder;
 	struct nn_param *params, *buffers;
 	int nvals, nnodes, nparams, nbuffers;
 	int64_t nparam, nbuffer;        /* floats */
@@ -91,6 +103,7 @@ struct nn_graph {
 	float *class_weights;           /* of the loss, or NULL */
 	enum spec_init init;
 	int64_t micro;                  /* rows at a time, at most */
+	bool fast;                      /* of nn_want */
 };
 
 /* graph.c: from layers, which it takes over, also on failure. */
@@ -130,6 +143,7 @@ enum rk_err nn_arch_layers(const struct spec_model *m,
 /* Passes over the whole graph, in this order. */
 void nn_pass_fold(struct nn_graph *g);
 void nn_pass_wants(struct nn_graph *g, const struct nn_want *w);
+void nn_pass_layout(struct nn_graph *g, const struct nn_want *w);
 
 static inline const struct nn_value *
 nn_x(const struct nn_graph *g, const struct nn_node *nd, int k)
@@ -141,6 +155,21 @@ static inline const struct nn_value *
 nn_y(const struct nn_graph *g, const struct nn_node *nd)
 {
 	return &g->vals[nd->out];
+}
+
+static inline bool
+nn_is_blocked(const struct nn_graph *g, const struct nn_node *nd)
+{
+	return nn_y(g, nd)->layout == KERNEL_BLOCKED;
+}
+
+/* Floats that a sample of v takes where it is kept: with the padding lanes of a
+ * blocked image.  Its gradient has the same layout. */
+static inline int64_t
+nn_floats(const struct nn_value *v)
+{
+	return v->layout == KERNEL_PLAIN ? v->count :
+	    kernel_image_floats(v->layout, v->d[0], v->d[1] * v->d[2]);
 }
 
 #endif

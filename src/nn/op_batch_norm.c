@@ -1,7 +1,8 @@
 /*
  * y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel of
  * x[B,C,...], with the batch's statistics in training and the running ones
- * elsewhere; kernel.h has the whole formula, in both conventions
+ * elsewhere; kernel.h has the whole formula, in both conventions.  Where that was
+ * folded in, y = act(this + the second input)
  *
  *   dweight, dbias, dx: src/kernel/bnorm.c
  */
@@ -52,7 +53,16 @@ settings(const struct nn_instr *i)
 		.run_var = nn_buffer(i, RUNNING_VAR),
 		.mean = i->saved, .inv = i->saved + x->d[0],
 		.paddle = b->convention == PADDLE,
+		.blocked = nn_is_blocked(i->g, i->nd),
+		.act = i->nd->act, .r = i->nd->residual ? i->x[1] : NULL,
+		.y = i->y,
 	};
+}
+
+static bool
+may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	return nn_act_may_block(nd->act.act, nn_y(g, nd));
 }
 
 static void
@@ -71,6 +81,12 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	float *dw = nn_dw(i, now, WEIGHT, &add_dw);
 	float *db = nn_dw(i, now, BIAS, &add_db);
 
+	/* Where it is dy itself, only a mask is left to do. */
+	if (i->nd->residual && (i->dx[1] != i->dy ||
+	    b.act.act != KERNEL_NO_ACT)) {
+		b.dr = i->dx[1];
+		b.add_dr = i->add[1];
+	}
 	kernel_bnorm_back(&b, now->s.rows, i->x[0], i->dy, i->add[0],
 	    i->dx[0], add_dw, dw, add_db, db);
 }
@@ -78,5 +94,6 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 /* In place where backward does not read x: in INFER. */
 const struct nn_op nn_op_batch_norm = {
 	.shape = shape, .forward = forward, .backward = backward,
-	.keeps_x = 1, .in_place = true,
+	.may_block = may_block, .takes_rest = true, .keeps_x = 1,
+	.in_place = true, .back_in_place = true,
 };

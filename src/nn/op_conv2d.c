@@ -74,9 +74,34 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		return rk_refuse_at(why, nd->path, "%s unrolls %.0f values for "
 		    "a row of its output, at most %.0f", nd->name,
 		    fan_in * (double)v->ow, 0x1p32);
-	nd->scratch = kernel_conv_scratch(v, c->out, g->micro);
 	nd->madds = fan_in * (double)c->out * (double)(v->oh * v->ow);
 	return RK_OK;
+}
+
+struct kernel_conv_plan *
+nn_conv_plan(const struct nn_graph *g, const struct nn_node *nd,
+    enum kernel_layout x, enum kernel_layout y)
+{
+	return kernel_conv_plan(&(struct kernel_conv_want){ .v = nd->win,
+	    .M = nd->u->conv2d.out, .B = g->micro, .x = x, .y = y,
+	    .fast = g->fast });
+}
+
+/* Layouts of x and y are each its own. */
+static bool
+may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	(void)g;
+	(void)nd;
+	return true;
+}
+
+static void
+settle(struct nn_graph *g, struct nn_node *nd)
+{
+	nd->conv = nn_conv_plan(g, nd, nn_x(g, nd, 0)->layout,
+	    nn_y(g, nd)->layout);
+	nd->scratch = kernel_conv_plan_scratch(nd->conv);
 }
 
 static void
@@ -84,16 +109,16 @@ forward(const struct nn_instr *i, const struct nn_now *now)
 {
 	const struct nn_node *nd = i->nd;
 
-	kernel_conv(&nd->win, nd->u->conv2d.out, now->s.rows, i->x[0],
-	    nn_w(i, WEIGHT), nd->u->conv2d.bias ? nn_w(i, BIAS) : NULL,
-	    nd->fused, i->y, i->scratch);
+	kernel_conv_run(nd->conv, now->s.rows, i->x[0], nn_w(i, WEIGHT),
+	    nd->u->conv2d.bias ? nn_w(i, BIAS) : NULL, nd->fused, i->y,
+	    i->scratch);
 }
 
 static void
 backward(const struct nn_instr *i, const struct nn_now *now)
 {
 	const struct nn_node *nd = i->nd;
-	const int64_t B = now->s.rows, M = nd->u->conv2d.out;
+	const int64_t B = now->s.rows;
 	bool add;
 
 	if (nd->fused)
@@ -101,17 +126,27 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 		    nn_yn(i, now));
 	float *dw = nn_dw(i, now, WEIGHT, &add);
 	if (dw != NULL)
-		kernel_conv_back_weight(&nd->win, M, B, i->x[0], i->dy, add,
-		    dw, i->scratch);
+		kernel_conv_run_weight(nd->conv, B, i->x[0], i->dy, add, dw,
+		    i->scratch);
 	float *db = nd->u->conv2d.bias ? nn_dw(i, now, BIAS, &add) : NULL;
 	if (db != NULL)
-		kernel_conv_back_bias(&nd->win, M, B, i->dy, add, db);
+		kernel_conv_run_bias(nd->conv, B, i->dy, add, db);
 	if (i->dx[0] != NULL)
-		kernel_conv_back_data(&nd->win, M, B, nn_w(i, WEIGHT), i->dy,
+		kernel_conv_run_data(nd->conv, B, nn_w(i, WEIGHT), i->dy,
 		    i->add[0], i->dx[0], i->scratch);
+}
+
+/* Backward is most of all the weight's. */
+static const char *
+way(const struct nn_instr *i)
+{
+	return kernel_conv_words[kernel_conv_plan_way(i->nd->conv, !i->back ?
+	    KERNEL_CONV_FORWARD : KERNEL_CONV_WEIGHT)];
 }
 
 const struct nn_op nn_op_conv2d = {
 	.shape = shape, .forward = forward, .backward = backward,
+	.may_block = may_block, .mixes_layouts = true, .settle = settle,
+	.way = way,
 	.takes_relu = true, .keeps_x = 1,
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "rekindle/kernel_blocked.h"
 
 static int64_t
 product(const int64_t *d, int from, int to)
@@ -30,19 +31,32 @@ check_dim(const struct nn_node *nd, const struct nn_value *x, int64_t dim,
 	    x->ndim);
 }
 
-/* An array as [outer, d, inner] around a dimension. */
+/* An array as [outer, d, inner] around a dimension; `unit` of this are one of
+ * d: a blocked image is cut between blocks alone. */
 struct around {
-	size_t outer, d, inner;
+	size_t outer, d, inner, unit;
 };
 
 static struct around
 around(const struct nn_value *v, int64_t dim, int64_t rows)
 {
-	return (struct around){
+	if (v->layout == KERNEL_BLOCKED)
+		return (struct around){ .outer = (size_t)rows,
+			.d = (size_t)kernel_blocks(v->d[0]),
+			.inner = (size_t)(v->d[1] * v->d[2] * KERNEL_BLOCK),
+			.unit = KERNEL_BLOCK };
+	return (struct around){ .unit = 1,
 		.outer = (size_t)(rows * product(v->d, 0, (int)dim)),
 		.d = (size_t)v->d[dim],
 		.inner = (size_t)product(v->d, (int)dim + 1, v->ndim),
 	};
+}
+
+/* So many of a dimension are so many of d. */
+static size_t
+units(const struct around *a, int64_t n)
+{
+	return ((size_t)n + a->unit - 1) / a->unit;
 }
 
 /* --- transpose ------------------------------------------------------------ */
@@ -145,8 +159,8 @@ slice_forward(const struct nn_instr *i, const struct nn_now *now)
 	const int64_t dim = i->nd->u->slice.dim;
 	const struct around a = around(x, dim, now->s.rows);
 
-	kernel_slice(a.outer, a.d, a.inner, (size_t)slice_start(i->nd, x),
-	    (size_t)nn_y(i->g, i->nd)->d[dim], i->x[0], false, i->y);
+	kernel_slice(a.outer, a.d, a.inner, units(&a, slice_start(i->nd, x)),
+	    units(&a, nn_y(i->g, i->nd)->d[dim]), i->x[0], false, i->y);
 }
 
 static void
@@ -160,13 +174,24 @@ slice_backward(const struct nn_instr *i, const struct nn_now *now)
 		return;
 	if (!i->add[0])
 		kernel_fill(i->dx[0], 0, nn_xn(i, now, 0));
-	kernel_place(a.outer, a.d, a.inner, (size_t)slice_start(i->nd, x),
-	    (size_t)nn_y(i->g, i->nd)->d[dim], i->dy, i->add[0], i->dx[0]);
+	kernel_place(a.outer, a.d, a.inner, units(&a, slice_start(i->nd, x)),
+	    units(&a, nn_y(i->g, i->nd)->d[dim]), i->dy, i->add[0], i->dx[0]);
+}
+
+/* Other dimensions are seldom cut. */
+static bool
+slice_may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	const struct nn_value *x = nn_x(g, nd, 0), *y = nn_y(g, nd);
+	const int64_t from = slice_start(nd, x);
+
+	return nd->u->slice.dim == 0 && from % KERNEL_BLOCK == 0 &&
+	    (y->d[0] % KERNEL_BLOCK == 0 || from + y->d[0] == x->d[0]);
 }
 
 const struct nn_op nn_op_slice = {
 	.shape = slice_shape, .forward = slice_forward,
-	.backward = slice_backward,
+	.backward = slice_backward, .may_block = slice_may_block,
 };
 
 /* --- pad ------------------------------------------------------------------ */
@@ -252,7 +277,7 @@ concat_forward(const struct nn_instr *i, const struct nn_now *now)
 	size_t at = 0;
 
 	for (int k = 0; k < i->nin; k++) {
-		const size_t len = (size_t)nn_x(i->g, i->nd, k)->d[dim];
+		const size_t len = units(&a, nn_x(i->g, i->nd, k)->d[dim]);
 		kernel_place(a.outer, a.d, a.inner, at, len, i->x[k], false,
 		    i->y);
 		at += len;
@@ -267,7 +292,7 @@ concat_backward(const struct nn_instr *i, const struct nn_now *now)
 	size_t at = 0;
 
 	for (int k = 0; k < i->nin; k++) {
-		const size_t len = (size_t)nn_x(i->g, i->nd, k)->d[dim];
+		const size_t len = units(&a, nn_x(i->g, i->nd, k)->d[dim]);
 		if (i->dx[k] != NULL)
 			kernel_slice(a.outer, a.d, a.inner, at, len, i->dy,
 			    i->add[k], i->dx[k]);
@@ -275,9 +300,19 @@ concat_backward(const struct nn_instr *i, const struct nn_now *now)
 	}
 }
 
+/* Each but the last must fill its blocks. */
+static bool
+concat_may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	for (int k = 0; k + 1 < nd->nin; k++)
+		if (nn_x(g, nd, k)->d[0] % KERNEL_BLOCK != 0)
+			return false;
+	return nd->u->concat.dim == 0;
+}
+
 const struct nn_op nn_op_concat = {
 	.shape = concat_shape, .forward = concat_forward,
-	.backward = concat_backward,
+	.backward = concat_backward, .may_block = concat_may_block,
 };
 
 /* --- shortcut_a ----------------------------------------------------------- */
@@ -306,7 +341,8 @@ shortcut_forward(const struct nn_instr *i, const struct nn_now *now)
 	const struct nn_value *x = nn_x(i->g, i->nd, 0);
 	const struct spec_op_shortcut_a *s = &i->nd->u->shortcut_a;
 
-	kernel_shortcut_a(now->s.rows, x->d[0], x->d[1], x->d[2], s->out,
+	(nn_is_blocked(i->g, i->nd) ? kernel_blocked_shortcut :
+	    kernel_shortcut_a)(now->s.rows, x->d[0], x->d[1], x->d[2], s->out,
 	    s->stride, i->x[0], i->y);
 }
 
@@ -317,11 +353,22 @@ shortcut_backward(const struct nn_instr *i, const struct nn_now *now)
 	const struct spec_op_shortcut_a *s = &i->nd->u->shortcut_a;
 
 	if (i->dx[0] != NULL)
-		kernel_shortcut_a_back(now->s.rows, x->d[0], x->d[1], x->d[2],
-		    s->out, s->stride, i->dy, i->add[0], i->dx[0]);
+		(nn_is_blocked(i->g, i->nd) ? kernel_blocked_shortcut_back :
+		    kernel_shortcut_a_back)(now->s.rows, x->d[0], x->d[1],
+		    x->d[2], s->out, s->stride, i->dy, i->add[0], i->dx[0]);
+}
+
+/* Blocks of x become blocks of y. */
+static bool
+shortcut_may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	const int64_t c = nn_x(g, nd, 0)->d[0];
+
+	return c % KERNEL_BLOCK == 0 &&
+	    (nd->u->shortcut_a.out - c) / 2 % KERNEL_BLOCK == 0;
 }
 
 const struct nn_op nn_op_shortcut_a = {
 	.shape = shortcut_shape, .forward = shortcut_forward,
-	.backward = shortcut_backward,
+	.backward = shortcut_backward, .may_block = shortcut_may_block,
 };

@@ -9,6 +9,7 @@
  * plane; that of an adaptive one depends on i and j.
  */
 #include "ops.h"
+#include "rekindle/kernel_blocked.h"
 
 static enum rk_err
 pool_shape(struct nn_graph *g, struct nn_node *nd, const struct nn_window *w,
@@ -28,6 +29,20 @@ pool_shape(struct nn_graph *g, struct nn_node *nd, const struct nn_window *w,
 	return nn_set_shape(g, nd, 3, (int64_t[]){ v->c, v->oh, v->ow }, why);
 }
 
+static bool
+may_block(const struct nn_graph *g, const struct nn_node *nd)
+{
+	(void)g;
+	(void)nd;
+	return true;
+}
+
+static bool
+blocked(const struct nn_instr *i)
+{
+	return nn_is_blocked(i->g, i->nd);
+}
+
 /* int32_t and float are of one size, so places fit where floats would. */
 static int32_t *
 places(const struct nn_instr *i)
@@ -43,23 +58,36 @@ max_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	const struct spec_op_max_pool2d *p = &nd->u->max_pool2d;
 	const struct nn_window w = { p->kernel, p->stride, p->padding, NULL,
 		p->ceil_mode };
-	enum rk_err rc = pool_shape(g, nd, &w, why);
 
-	if (rc == RK_OK)
-		nd->saved = nn_y(g, nd)->count;
-	return rc;
+	return pool_shape(g, nd, &w, why);
+}
+
+static void
+max_settle(struct nn_graph *g, struct nn_node *nd)
+{
+	nd->saved = nn_floats(nn_y(g, nd));
 }
 
 static void
 max_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_max_pool(&i->nd->win, now->s.rows, i->x[0], i->y, places(i));
+	if (blocked(i))
+		kernel_blocked_max(&i->nd->win, now->s.rows, i->x[0], i->y,
+		    places(i));
+	else
+		kernel_max_pool(&i->nd->win, now->s.rows, i->x[0], i->y,
+		    places(i));
 }
 
 static void
 max_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	if (i->dx[0] != NULL)
+	if (i->dx[0] == NULL)
+		return;
+	if (blocked(i))
+		kernel_blocked_max_back(&i->nd->win, now->s.rows, i->dy,
+		    places(i), i->add[0], i->dx[0]);
+	else
 		kernel_max_pool_back(&i->nd->win, now->s.rows, i->dy,
 		    places(i), i->add[0], i->dx[0]);
 }
@@ -81,13 +109,22 @@ avg_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 static void
 avg_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_avg_pool(&i->nd->win, now->s.rows, i->x[0], i->y);
+	if (blocked(i))
+		kernel_blocked_mean(&i->nd->win, false, now->s.rows, i->x[0],
+		    i->y);
+	else
+		kernel_avg_pool(&i->nd->win, now->s.rows, i->x[0], i->y);
 }
 
 static void
 avg_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	if (i->dx[0] != NULL)
+	if (i->dx[0] == NULL)
+		return;
+	if (blocked(i))
+		kernel_blocked_mean_back(&i->nd->win, false, now->s.rows,
+		    i->dy, i->add[0], i->dx[0]);
+	else
 		kernel_avg_pool_back(&i->nd->win, now->s.rows, i->dy,
 		    i->add[0], i->dx[0]);
 }
@@ -112,13 +149,23 @@ adaptive_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 static void
 adaptive_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_adaptive_avg_pool(&i->nd->win, now->s.rows, i->x[0], i->y);
+	if (blocked(i))
+		kernel_blocked_mean(&i->nd->win, true, now->s.rows, i->x[0],
+		    i->y);
+	else
+		kernel_adaptive_avg_pool(&i->nd->win, now->s.rows, i->x[0],
+		    i->y);
 }
 
 static void
 adaptive_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	if (i->dx[0] != NULL)
+	if (i->dx[0] == NULL)
+		return;
+	if (blocked(i))
+		kernel_blocked_mean_back(&i->nd->win, true, now->s.rows,
+		    i->dy, i->add[0], i->dx[0]);
+	else
 		kernel_adaptive_avg_pool_back(&i->nd->win, now->s.rows, i->dy,
 		    i->add[0], i->dx[0]);
 }
@@ -133,9 +180,18 @@ global_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	if (rc != RK_OK)
 		return rc;
 	const int64_t C = nn_x(g, nd, 0)->d[0];
-	if (nd->op == &nn_op_global_max_pool2d)
-		nd->saved = C;
 	return nn_set_shape(g, nd, 3, (int64_t[]){ C, 1, 1 }, why);
+}
+
+/* As one window. */
+static struct kernel_window
+whole(const struct nn_instr *i)
+{
+	const struct nn_value *x = nn_x(i->g, i->nd, 0);
+
+	return (struct kernel_window){ .c = x->d[0], .h = x->d[1],
+		.w = x->d[2], .oh = 1, .ow = 1, .k = { x->d[1], x->d[2] },
+		.stride = { 1, 1 } };
 }
 
 static size_t
@@ -149,13 +205,26 @@ plane(const struct nn_instr *i)
 static void
 mean_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_global_avg_pool(nn_yn(i, now), plane(i), i->x[0], i->y);
+	const struct kernel_window v = whole(i);
+
+	if (blocked(i))
+		kernel_blocked_mean(&v, false, now->s.rows, i->x[0], i->y);
+	else
+		kernel_global_avg_pool(nn_yn(i, now), plane(i), i->x[0],
+		    i->y);
 }
 
 static void
 mean_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	if (i->dx[0] != NULL)
+	const struct kernel_window v = whole(i);
+
+	if (i->dx[0] == NULL)
+		return;
+	if (blocked(i))
+		kernel_blocked_mean_back(&v, false, now->s.rows, i->dy,
+		    i->add[0], i->dx[0]);
+	else
 		kernel_global_avg_pool_back(nn_yn(i, now), plane(i), i->dy,
 		    i->add[0], i->dx[0]);
 }
@@ -163,25 +232,38 @@ mean_backward(const struct nn_instr *i, const struct nn_now *now)
 static void
 largest_forward(const struct nn_instr *i, const struct nn_now *now)
 {
-	kernel_global_max_pool(nn_yn(i, now), plane(i), i->x[0], i->y,
-	    places(i));
+	const struct kernel_window v = whole(i);
+
+	if (blocked(i))
+		kernel_blocked_max(&v, now->s.rows, i->x[0], i->y, places(i));
+	else
+		kernel_global_max_pool(nn_yn(i, now), plane(i), i->x[0], i->y,
+		    places(i));
 }
 
 static void
 largest_backward(const struct nn_instr *i, const struct nn_now *now)
 {
-	if (i->dx[0] != NULL)
+	const struct kernel_window v = whole(i);
+
+	if (i->dx[0] == NULL)
+		return;
+	if (blocked(i))
+		kernel_blocked_max_back(&v, now->s.rows, i->dy, places(i),
+		    i->add[0], i->dx[0]);
+	else
 		kernel_global_max_pool_back(nn_yn(i, now), plane(i), i->dy,
 		    places(i), i->add[0], i->dx[0]);
 }
 
-#define POOL(NAME, PART, SHAPE)                                           \
+#define POOL(NAME, PART, SHAPE, ...)                                      \
 	const struct nn_op nn_op_##NAME = {                               \
 		.shape = SHAPE, .forward = PART##_forward,                \
-		.backward = PART##_backward,                              \
+		.backward = PART##_backward, .may_block = may_block,      \
+		__VA_ARGS__                                               \
 	}
-POOL(max_pool2d, max, max_shape);
+POOL(max_pool2d, max, max_shape, .settle = max_settle);
 POOL(avg_pool2d, avg, avg_shape);
 POOL(adaptive_avg_pool2d, adaptive, adaptive_shape);
 POOL(global_avg_pool2d, mean, global_shape);
-POOL(global_max_pool2d, largest, global_shape);
+POOL(global_max_pool2d, largest, global_shape, .settle = max_settle);

@@ -78,11 +78,11 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 		    nn_yn(i, now));
 }
 
-#define VIEW(NAME, SHAPE)                                                 \
+#define VIEW(NAME, SHAPE, ...)                                            \
 	const struct nn_op nn_op_##NAME = {                               \
 		.shape = SHAPE, .forward = forward, .backward = backward, \
-		.is_view = true,                                          \
+		.is_view = true, __VA_ARGS__                              \
 	}
 VIEW(flatten, flatten_shape);
 VIEW(reshape, reshape_shape);
-VIEW(identity, nn_same_shape);
+VIEW(identity, nn_same_shape, .may_block = nn_one_shape);

@@ -48,8 +48,18 @@ struct nn_op {
 	bool (*infer_is_view)(const struct nn_node *nd);
 	bool saves_for_back;            /* nothing is saved in INFER */
 	bool takes_relu;                /* a relu that follows is folded in */
+	bool takes_rest;                /* batch norm: a sum, an activation */
 	/* The gradient of each input of y's shape is dy itself: add. */
 	bool passes_dy;
+	/*
+	 * May it work on blocked images: its inputs that are images, and y, all
+	 * of which have one layout?  NULL: never.  Lanes behind the last channel
+	 * must come out as 0 where they went in so.
+	 */
+	bool (*may_block)(const struct nn_graph *g, const struct nn_node *nd);
+	bool mixes_layouts;             /* x may have another than y */
+	/* What depends on the layouts, once they are known: saved, scratch. */
+	void (*settle)(struct nn_graph *g, struct nn_node *nd);
 	/* What backward reads: bit k for x[k]; y. */
 	unsigned keeps_x;
 	bool keeps_y;
@@ -65,6 +75,7 @@ struct nn_op {
 #define OP(op, min, max, text) extern const struct nn_op nn_op_##op;
 #include "rekindle/ops.def"
 extern const struct nn_op *const nn_ops[SPEC_OP_COUNT];
+extern const struct nn_op nn_op_reorder;        /* of pass_layout.c */
 
 /* op_loss.c: the loss of a graph whose logits are known, and its instruction. */
 enum rk_err nn_loss_shape(struct nn_graph *g, const struct spec_loss *l,
@@ -84,6 +95,18 @@ const char *nn_maker(const struct nn_graph *g, const struct nn_value *v);
 /* An op whose y has the shape of x[0]. */
 enum rk_err nn_same_shape(struct nn_graph *g, struct nn_node *nd,
     struct rk_why *why) RK_MUSTCHECK;
+/* op_conv2d.c: a convolution with such layouts; the caller's. */
+struct kernel_conv_plan *nn_conv_plan(const struct nn_graph *g,
+    const struct nn_node *nd, enum kernel_layout x, enum kernel_layout y);
+
+/* op_act.c: the function of an activation; false: nd is none. */
+bool nn_is_act(const struct nn_op *op);
+struct kernel_activation nn_act(const struct nn_node *nd);
+/* Does f keep the lanes of no channel at 0, in a blocked image like v? */
+bool nn_act_may_block(enum kernel_act f, const struct nn_value *v);
+
+/* For may_block(): its inputs have the shape of y, an image. */
+bool nn_one_shape(const struct nn_graph *g, const struct nn_node *nd);
 /* An image, channels x height x width, or RK_EINVAL. */
 enum rk_err nn_want_image(struct nn_graph *g, struct nn_node *nd,
     struct rk_why *why) RK_MUSTCHECK;

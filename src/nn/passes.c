@@ -1,8 +1,9 @@
 /*
  * Passes over a graph, between its making and its programs.
  *
- *	fold    a relu right behind a product is done while the product's tile is
- *	        in the cache, where nobody else reads what is between
+ *	fold    where nobody else reads what is between, a relu right behind a
+ *	        product is done while the product's tile is in the cache, and a
+ *	        batch norm of images does the sum and the activation behind it
  *	wants   which tensors are trained and which values need a gradient for it
  */
 #include <stdlib.h>
@@ -11,32 +12,92 @@
 
 /* --- fold ----------------------------------------------------------------- */
 
-/* The node whose output a relu can be folded into, or NULL. */
-static struct nn_node *
-folds_into(struct nn_graph *g, const struct nn_node *relu)
+/* Vectors, and images of one place, are few numbers. */
+static bool
+is_plane(const struct nn_value *v)
 {
-	const struct nn_value *x = nn_x(g, relu, 0);
+	return v->ndim == 3 && v->d[1] * v->d[2] > 1;
+}
 
-	if (x->maker < 0 || x->nusers != 1)
-		return NULL;
-	struct nn_node *nd = &g->nodes[x->maker];
-	return nd->op->takes_relu && !nd->fused && !nd->dead ? nd : NULL;
+/* Node i is not computed by itself any more, but in node `into`. */
+static void
+leave(struct nn_graph *g, int i, int into)
+{
+	int n = 0;
+
+	g->nodes[i].dead = true;
+	g->nodes[i].into = into;
+	for (int k = 0; k < g->norder; k++)
+		if (g->order[k] != i)
+			g->order[n++] = g->order[k];
+	g->norder = n;
+}
+
+/* The node that makes input k and could do more, if nd alone reads that. */
+static struct nn_node *
+maker_for(struct nn_graph *g, const struct nn_node *nd, int k)
+{
+	const struct nn_value *x = nn_x(g, nd, k);
+
+	return x->maker >= 0 && x->nusers == 1 ? &g->nodes[x->maker] : NULL;
+}
+
+/* nd does what node i does, too. */
+static void
+take(struct nn_graph *g, struct nn_node *nd, int i)
+{
+	nd->out = g->nodes[i].out;
+	g->vals[nd->out].maker = (int)(nd - g->nodes);
+	leave(g, i, (int)(nd - g->nodes));
+}
+
+static void
+fold_act(struct nn_graph *g, int i)
+{
+	const struct nn_node *nd = &g->nodes[i];
+	struct nn_node *to = maker_for(g, nd, 0);
+
+	if (to == NULL)
+		return;
+	if (nd->op == &nn_op_relu && to->op->takes_relu && !to->fused) {
+		to->fused = true;
+		take(g, to, i);
+	} else if (to->op->takes_rest && is_plane(nn_y(g, nd)) &&
+	    to->act.act == KERNEL_NO_ACT && (!to->residual ||
+	    nd->op == &nn_op_relu)) {
+		to->act = nn_act(nd);
+		take(g, to, i);
+	}
+}
+
+/* A sum of two goes to the later of them, so that it is made where both are
+ * there. */
+static void
+fold_add(struct nn_graph *g, int i)
+{
+	const struct nn_node *nd = &g->nodes[i];
+
+	if (nd->nin != 2 || !nn_one_shape(g, nd) || !is_plane(nn_y(g, nd)))
+		return;
+	const int k = nn_x(g, nd, 1)->maker > nn_x(g, nd, 0)->maker;
+	struct nn_node *to = maker_for(g, nd, k);
+	if (to == NULL || !to->op->takes_rest || to->residual ||
+	    to->act.act != KERNEL_NO_ACT)
+		return;
+	to->residual = true;
+	to->in = xrealloc(to->in, 2 * sizeof(*to->in));
+	to->in[to->nin++] = nd->in[!k];
+	take(g, to, i);
 }
 
 void
 nn_pass_fold(struct nn_graph *g)
 {
-	for (int i = 0; i < g->nnodes; i++) {
-		struct nn_node *nd = &g->nodes[i];
-		if (nd->op != &nn_op_relu)
-			continue;
-		struct nn_node *to = folds_into(g, nd);
-		if (to == NULL)
-			continue;
-		to->fused = true;
-		to->out = nd->out;
-		g->vals[nd->out].maker = (int)(to - g->nodes);
-		nd->dead = true;
+	for (int i = 0; i < g->nlayers; i++) {
+		if (nn_is_act(g->nodes[i].op))
+			fold_act(g, i);
+		else if (g->nodes[i].op == &nn_op_add)
+			fold_add(g, i);
 	}
 }
 
@@ -47,9 +108,9 @@ static void
 reach(const struct nn_graph *g, bool *reached)
 {
 	reached[g->logits] = true;
-	for (int i = g->nnodes - 1; i >= 0; i--) {
-		const struct nn_node *nd = &g->nodes[i];
-		if (nd->dead || !reached[nd->out])
+	for (int i = g->norder - 1; i >= 0; i--) {
+		const struct nn_node *nd = &g->nodes[g->order[i]];
+		if (!reached[nd->out])
 			continue;
 		for (int k = 0; k < nd->nin; k++)
 			reached[nd->in[k]] |= !(nd->op->no_dx >> k & 1);
@@ -62,10 +123,10 @@ nn_pass_wants(struct nn_graph *g, const struct nn_want *w)
 	bool *reached = xcalloc((size_t)g->nvals, sizeof(*reached));
 
 	reach(g, reached);
-	for (int i = 0; i < g->nnodes; i++) {
-		const struct nn_node *nd = &g->nodes[i];
+	for (int i = 0; i < g->norder; i++) {
+		const struct nn_node *nd = &g->nodes[g->order[i]];
 		struct nn_value *y = &g->vals[nd->out];
-		if (nd->dead || !reached[nd->out])
+		if (!reached[nd->out])
 			continue;
 		for (int k = 0; k < nd->nparams; k++) {
 			struct nn_tensor *t = &g->params[nd->param[k]].t;

@@ -135,17 +135,17 @@ nn_dw(const struct nn_instr *i, const struct nn_now *now, int k, bool *add)
 	return t->trained ? t->grad : NULL;
 }
 
-/* Values of all rows of x[k], of y. */
+/* Floats of all rows of x[k], of y, where they are kept. */
 static inline size_t
 nn_xn(const struct nn_instr *i, const struct nn_now *now, int k)
 {
-	return (size_t)(now->s.rows * nn_x(i->g, i->nd, k)->count);
+	return (size_t)(now->s.rows * nn_floats(nn_x(i->g, i->nd, k)));
 }
 
 static inline size_t
 nn_yn(const struct nn_instr *i, const struct nn_now *now)
 {
-	return (size_t)(now->s.rows * nn_y(i->g, i->nd)->count);
+	return (size_t)(now->s.rows * nn_floats(nn_y(i->g, i->nd)));
 }
 
 #endif

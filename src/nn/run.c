@@ -17,6 +17,33 @@ poison(const struct nn *n, const struct nn_program *p, int time)
 	}
 }
 
+/* For tests: lanes of no channel are 0. */
+static void
+must_pad(const struct nn_value *v, int64_t rows, const float *p)
+{
+	const int64_t blocks = kernel_blocks(v->d[0]);
+	const int64_t plane = v->d[1] * v->d[2];
+
+	if (v->layout == KERNEL_PLAIN || p == NULL ||
+	    v->d[0] % KERNEL_BLOCK == 0)
+		return;
+	for (int64_t b = 0; b < rows; b++)
+		for (int64_t i = 0; i < plane; i++)
+			for (int64_t l = v->d[0] % KERNEL_BLOCK;
+			    l < KERNEL_BLOCK; l++)
+				must(p[(((b + 1) * blocks - 1) * plane + i) *
+				    KERNEL_BLOCK + l] == 0);
+}
+
+static void
+must_pad_all(const struct nn_instr *i, int64_t rows)
+{
+	for (int k = 0; i->nd != NULL && k < i->nin; k++)
+		must_pad(nn_x(i->g, i->nd, k), rows, i->dx[k]);
+	if (i->nd != NULL && !i->back)
+		must_pad(nn_y(i->g, i->nd), rows, i->y);
+}
+
 static void
 run_one(struct nn *n, const struct nn_instr *in)
 {
@@ -39,8 +66,10 @@ run(struct nn *n, int from, int to)
 
 	for (int i = from; i < to; i++) {
 		run_one(n, &p->instrs[i]);
-		if (n->poison)
-			poison(n, p, i);
+		if (!n->poison)
+			continue;
+		must_pad_all(&p->instrs[i], n->now.s.rows);
+		poison(n, p, i);
 	}
 }
 

@@ -1,4 +1,6 @@
 /* Shapes that ops share. */
+#include <string.h>
+
 #include "ops.h"
 
 const char *
@@ -13,6 +15,20 @@ nn_same_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	const struct nn_value x = *nn_x(g, nd, 0);
 
 	return nn_set_shape(g, nd, x.ndim, x.d, why);
+}
+
+bool
+nn_one_shape(const struct nn_graph *g, const struct nn_node *nd)
+{
+	const struct nn_value *y = nn_y(g, nd);
+
+	for (int k = 0; k < nd->nin; k++) {
+		const struct nn_value *x = nn_x(g, nd, k);
+		if (x->ndim != y->ndim || memcmp(x->d, y->d, (size_t)y->ndim *
+		    sizeof(*y->d)) != 0)
+			return false;
+	}
+	return y->ndim == 3;
 }
 
 enum rk_err

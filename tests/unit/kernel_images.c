@@ -263,8 +263,9 @@ T_CASE(batch_norm_has_pytorchs_values)
 	const float one[] = { 1, 1 }, zero[] = { 0, 0 };
 	float run_mean[] = { 0, 0 }, run_var[] = { 1, 1 }, mean[2], inv[2];
 	float y[6];
-	struct kernel_bnorm b = { 2, 1, 1e-5f, 0.1f, one, zero, run_mean,
-		run_var, mean, inv, false };
+	struct kernel_bnorm b = { .c = 2, .n = 1, .eps = 1e-5f,
+		.momentum = 0.1f, .weight = one, .bias = zero,
+		.run_mean = run_mean, .run_var = run_var, .mean = mean, .inv = inv };
 
 	kernel_bnorm(&b, 3, true, x, y);
 	for (int i = 0; i < 6; i++)
@@ -276,8 +277,9 @@ T_CASE(batch_norm_has_pytorchs_values)
 	/* The same numbers as images of one row of three. */
 	static const float planes[] = { 1, 2, 4, 10, 20, 0 };
 	float m2[] = { 0, 0 }, v2[] = { 1, 1 };
-	b = (struct kernel_bnorm){ 2, 3, 1e-5f, 0.1f, one, zero, m2, v2, mean,
-		inv, false };
+	b = (struct kernel_bnorm){ .c = 2, .n = 3, .eps = 1e-5f,
+		.momentum = 0.1f, .weight = one, .bias = zero,
+		.run_mean = m2, .run_var = v2, .mean = mean, .inv = inv };
 	kernel_bnorm(&b, 1, true, planes, y);
 	for (int i = 0; i < 6; i++)
 		t_near(y[i], want[i % 3 * 2 + i / 3], 3e-7);
@@ -292,8 +294,9 @@ T_CASE(batch_norm_of_a_single_value_leaves_the_running_ones_alone)
 {
 	const float x = 5, w = 2, bias = 3;
 	float rm = 0.5f, rv = 2, mean, inv, y;
-	struct kernel_bnorm b = { 1, 1, 1e-5f, 0.1f, &w, &bias, &rm, &rv,
-		&mean, &inv, false };
+	struct kernel_bnorm b = { .c = 1, .n = 1, .eps = 1e-5f,
+		.momentum = 0.1f, .weight = &w, .bias = &bias,
+		.run_mean = &rm, .run_var = &rv, .mean = &mean, .inv = &inv };
 
 	kernel_bnorm(&b, 1, true, &x, &y);
 	t_check(y == 3 && rm == 0.5f && rv == 2);
@@ -307,8 +310,9 @@ T_CASE(batch_norm_keeps_its_digits_far_from_zero)
 	const float w = 1, bias = 0;
 	float rm = 0, rv = 1, mean, inv;
 	double sum = 0, sq = 0;
-	struct kernel_bnorm b = { 1, N, 1e-12f, 0.1f, &w, &bias, &rm, &rv,
-		&mean, &inv, false };
+	struct kernel_bnorm b = { .c = 1, .n = N, .eps = 1e-12f,
+		.momentum = 0.1f, .weight = &w, .bias = &bias,
+		.run_mean = &rm, .run_var = &rv, .mean = &mean, .inv = &inv };
 
 	for (int i = 0; i < N; i++)
 		x[i] = 1000 + 0.01f * rk_draw_normal(1, 1, 1, (uint64_t)i);

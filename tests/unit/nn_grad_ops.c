@@ -532,6 +532,76 @@ T_CASE(smooth_l1)
 
 /* --- all of them ---------------------------------------------------------- */
 
+/* --- images of more than a block, and what is folded into a batch norm ----- */
+
+/* 9 channels: a block and one lane of another; 8 or 16: whole ones. */
+static struct net
+wide(int64_t c)
+{
+	struct net s = { .loss = { SPEC_MSE, 0 } };
+
+	net_input(&s, 3, 2, 5, 5);
+	net_window(&s, SPEC_OP_conv2d, (int)c, 2, 2, 1, 0);
+	s.layers[0].name = (char *)(uintptr_t)"c";
+	return s;
+}
+
+static void
+normal_and(enum spec_op act, int64_t c, bool sum)
+{
+	struct net s = wide(c);
+
+	net_add_as(&s, SPEC_OP_batch_norm, "n");
+	if (sum)
+		net_from(&s, net_add(&s, SPEC_OP_add), "n", "c", NULL);
+	if (act != SPEC_OP_identity)
+		net_add(&s, act);
+	net_window(&s, SPEC_OP_conv2d, 2, 2, 2, 2, 0);
+	end(&s);
+}
+
+T_CASE(batch_norm_with_relu) { normal_and(SPEC_OP_relu, 9, false); }
+T_CASE(batch_norm_with_hard_swish) { normal_and(SPEC_OP_hard_swish, 9, false); }
+T_CASE(batch_norm_with_sigmoid) { normal_and(SPEC_OP_sigmoid, 9, false); }
+T_CASE(batch_norm_with_elu) { normal_and(SPEC_OP_elu, 16, false); }
+T_CASE(batch_norm_with_a_sum) { normal_and(SPEC_OP_identity, 9, true); }
+T_CASE(batch_norm_with_a_sum_and_relu) { normal_and(SPEC_OP_relu, 9, true); }
+T_CASE(batch_norm_with_a_sum_before_silu) { normal_and(SPEC_OP_silu, 9, true); }
+
+T_CASE(multiply_of_blocks_by_one_number_a_channel)
+{
+	struct net s = wide(16);
+	net_add(&s, SPEC_OP_global_avg_pool2d);
+	net_window(&s, SPEC_OP_conv2d, 16, 1, 1, 1, 0);
+	net_add_as(&s, SPEC_OP_hard_sigmoid, "gate");
+	net_from(&s, net_add(&s, SPEC_OP_multiply), "c", "gate", NULL);
+	end(&s);
+}
+
+T_CASE(slice_and_concat_of_whole_blocks)
+{
+	struct net s = wide(19);
+	struct spec_op_slice *l;
+	l = &net_add_as(&s, SPEC_OP_slice, "a")->u.slice;
+	l->end = 16;
+	l = &net_from(&s, net_add_as(&s, SPEC_OP_slice, "b"), "c", NULL,
+	    NULL)->u.slice;
+	l->start = 16;
+	net_from(&s, net_add(&s, SPEC_OP_concat), "a", "a", "b");
+	net_add(&s, SPEC_OP_tanh);
+	end(&s);
+}
+
+T_CASE(shortcut_a_of_whole_blocks)
+{
+	struct net s = wide(16);
+	struct spec_op_shortcut_a *a =
+	    &net_add(&s, SPEC_OP_shortcut_a)->u.shortcut_a;
+	a->out = 50;
+	net_add(&s, SPEC_OP_tanh);
+	end(&s);
+}
+
 T_CASE(each_op_of_the_table_has_its_case)
 {
 	for (int op = SPEC_OP_V1; op < SPEC_OP_COUNT; op++) {

@@ -195,6 +195,12 @@ grow_conv(struct graph *r, int x)
 	c->bias = chance(r, 60);
 	c->groups = chance(r, 40) ? C : 1 + pick(r, 3);
 	c->out = c->groups * (1 + pick(r, 2));
+	/* More than a block of channels, and whole ones of them. */
+	if (chance(r, 50)) {
+		c->groups = 1;
+		c->out = chance(r, 50) ? 1 + pick(r, 20) : 8 + 8 * pick(r, 2);
+		c->kernel[0] = c->kernel[1] = 1 + (int)pick(r, 2);
+	}
 	return grow(r, 1, &x);
 }
 
@@ -291,6 +297,8 @@ grow_slice(struct graph *r, int x)
 	s->dim = pick(r, (uint32_t)v->ndim);
 	const int64_t size = v->d[s->dim];
 	s->start = pick(r, (uint32_t)size);
+	if (size > 8 && chance(r, 50))
+		s->start -= s->start % 8;
 	s->end = s->start + 1 + pick(r, (uint32_t)(size - s->start));
 	if (s->end == size)
 		s->end = 0;
@@ -431,7 +439,8 @@ grow_simple(struct graph *r, enum spec_op type, int x)
 		u->pad.value = pick(r, 2);
 		break;
 	case SPEC_OP_shortcut_a:
-		u->shortcut_a.out = v->d[0] + pick(r, 4);
+		u->shortcut_a.out = v->d[0] + (v->d[0] % 8 == 0 ? 16 :
+		    pick(r, 4));
 		u->shortcut_a.stride = 1 + pick(r, 3);
 		break;
 	default:
@@ -472,6 +481,28 @@ grow_any(struct graph *r, enum spec_op t)
 	case SPEC_OP_attention: return grow_attention(r, x);
 	default: return grow_simple(r, t, x);
 	}
+}
+
+/* x normalised, added to a partner and through a function: what a batch norm may
+ * do by itself. */
+static inline void
+grow_norm(struct graph *r)
+{
+	static const enum spec_op functions[] = { SPEC_OP_relu, SPEC_OP_relu,
+		SPEC_OP_relu6, SPEC_OP_hard_swish, SPEC_OP_sigmoid,
+		SPEC_OP_elu };
+	const int x = some(r, 3);
+	int y = x < 0 ? -1 : grow_simple(r, SPEC_OP_batch_norm, x);
+
+	if (y >= 0 && chance(r, 50)) {
+		const int other = partner(r, y, true);
+		begin_layer(r, SPEC_OP_add);
+		y = grow(r, 2, chance(r, 50) ? (const int[]){ y, other } :
+		    (const int[]){ other, y });
+	}
+	if (y >= 0 && chance(r, 70))
+		(void)grow_simple(r, functions[pick(r,
+		    RK_ARRAY_LEN(functions))], y);
 }
 
 /*
@@ -681,6 +712,8 @@ graph_make(struct graph *r, uint64_t seed)
 	for (int i = 0; i < n; i++) {
 		if (chance(r, 12))
 			grow_block(r);
+		if (chance(r, 12))
+			grow_norm(r);
 		static const enum spec_op often[] = { SPEC_OP_linear,
 			SPEC_OP_conv2d, SPEC_OP_add, SPEC_OP_attention };
 		const int y = grow_any(r, chance(r, 25) ? often[pick(r, 4)] :

@@ -24,6 +24,7 @@ struct net {
 	float scale;                    /* of the data; 0: 1 */
 	int64_t micro;
 	bool apart, poison, soft;       /* soft: labels are targets */
+	enum nn_layouts layouts;
 	char *in[NET_MAX][4];           /* inputs of each layer that says them */
 	struct nn *nn;
 	int32_t y[64];
@@ -128,7 +129,7 @@ net_want(const struct net *s, int64_t batch)
 	struct nn_want w = { .model = &s->m, .loss = &s->loss,
 		.dtype = s->dtype, .ndim = s->ndim, .batch = batch,
 		.micro = s->micro, .memory_limit = (uint64_t)1 << 30,
-		.apart = s->apart, .poison = s->poison };
+		.apart = s->apart, .layouts = s->layouts, .poison = s->poison };
 
 	memcpy(w.d, s->d, sizeof(w.d));
 	return w;

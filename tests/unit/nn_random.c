@@ -37,6 +37,8 @@ struct seen {
 	uint32_t *v;
 	size_t n, room;
 	int64_t not_finite;
+	size_t end[4096];               /* of each array that was seen */
+	int nends;
 };
 
 static void
@@ -52,6 +54,8 @@ see(struct seen *s, const void *p, size_t n)
 	for (size_t i = 0; i < n; i++)
 		s->not_finite += !isfinite(f[i]);
 	s->n += n;
+	t_check((size_t)s->nends < RK_ARRAY_LEN(s->end));
+	s->end[s->nends++] = s->n;
 }
 
 /* Rows first to first + rows of a step's data; behind them what may not be
@@ -204,12 +208,13 @@ print_graph(const struct graph *r)
 }
 
 static struct nn *
-build(struct graph *r, bool apart, bool poison)
+build(struct graph *r, enum nn_layouts layouts, bool apart, bool poison)
 {
 	struct nn_want w = graph_want(r);
 	struct rk_why why = { 0 };
 	struct nn *n;
 
+	w.layouts = layouts;
 	w.apart = apart;
 	w.poison = poison;
 	if (nn_build(&n, &w, &why) != RK_OK) {
@@ -226,6 +231,7 @@ run(struct graph *r, struct nn *n, bool spoilt, struct seen *s)
 	int64_t count;
 
 	s->n = 0;
+	s->nends = 0;
 	s->not_finite = 0;
 	if (spoilt)
 		spoil(n);
@@ -356,7 +362,8 @@ count_rules(const struct nn_program *p, long count[COUNTS])
 struct tally {
 	long graphs, rules[COUNTS], ops[SPEC_OP_COUNT], back[SPEC_OP_COUNT];
 	long parts, ragged, frozen, tied, masked, self, outputs, folded;
-	long not_finite;
+	long blocked, copies, sums, acts;       /* graphs that have them */
+	long not_finite, near, far;
 };
 
 static void
@@ -370,18 +377,27 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 	t->masked += r->masked;
 	t->self += r->self;
 	t->outputs += r->m.noutputs > 1;
+	bool blocked = false, sum = false, act = false;
 	for (int i = 0; i < n->train.ninstrs; i++) {
 		const struct nn_instr *in = &n->train.instrs[i];
-		if (in->nd == NULL)
-			continue;       /* the loss */
+		/* The loss; copies in another layout. */
+		if (in->nd == NULL || in->nd - n->g.nodes >= n->g.nlayers)
+			continue;
+		blocked |= nn_y(&n->g, in->nd)->layout == KERNEL_BLOCKED;
+		sum |= in->nd->residual;
+		act |= in->nd->act.act != KERNEL_NO_ACT;
 		const enum spec_op op = n->g.layers[in->nd -
 		    n->g.nodes].type;
 		(in->back ? t->back : t->ops)[op]++;
 		t->folded += in->back && in->nd->fused;
 	}
-	/* A relu that was folded into another runs there. */
-	for (int i = 0; i < n->g.nnodes; i++)
-		t->ops[SPEC_OP_relu] += n->g.nodes[i].dead;
+	/* What was folded into another runs there. */
+	for (int i = 0; i < n->g.nlayers; i++)
+		t->ops[n->g.layers[i].type] += n->g.nodes[i].dead;
+	t->blocked += blocked;
+	t->sums += sum;
+	t->acts += act;
+	t->copies += n->g.nnodes > n->g.nlayers;
 	count_rules(&n->train, t->rules);
 	count_rules(&n->infer, t->rules);
 }
@@ -400,24 +416,56 @@ same(const struct graph *r, const struct seen *a, const struct seen *b,
 	t_fail("%s: number %zu of %zu differs", what, i, a->n);
 }
 
+/*
+ * The same in other layouts: other orders of sums, so other last bits, which for
+ * most graphs stay below 1e-4 of the largest number of an array.  A relu that
+ * turns on such bits, or a batch norm of two numbers that are nearly the same,
+ * makes more of them.
+ */
+static void
+count_near(struct tally *t, const struct seen *a, const struct seen *b)
+{
+	const float *x = (const void *)a->v, *y = (const void *)b->v;
+	size_t i = 0;
+	bool far = false;
+
+	t_check(a->n == b->n && a->nends == b->nends);
+	for (int k = 0; k < a->nends; k++) {
+		float most = 1e-3f, off = 0;
+		for (; i < a->end[k]; i++) {
+			most = fmaxf(most, fabsf(x[i]));
+			off = fmaxf(off, fabsf(x[i] - y[i]));
+		}
+		far |= off > 1e-4f * most;
+	}
+	t->near += !far;
+	t->far += far;
+}
+
 static void
 check_graph(struct tally *t, struct graph *r, struct seen s[2])
 {
-	struct nn *n = build(r, true, false);
+	const enum nn_layouts how = r->seed % 3 == 0 ? NN_CHOSEN :
+	    r->seed % 3 == 1 ? NN_BLOCKED : NN_MIXED;
+	struct nn *n = build(r, NN_PLAIN, false, false);
 
+	run(r, n, false, &s[1]);
+	nn_free(n);
+	n = build(r, how, true, false);
 	run(r, n, false, &s[0]);
 	nn_free(n);
+	count_near(t, &s[1], &s[0]);
 	t->not_finite += s[0].not_finite > 0;
-	n = build(r, false, false);
+	n = build(r, how, false, false);
 	run(r, n, false, &s[1]);
 	same(r, &s[0], &s[1], "planned");
 	count_graph(t, r, n);
 	nn_free(n);
-	n = build(r, false, true);
+	n = build(r, how, false, true);
 	run(r, n, true, &s[1]);
 	same(r, &s[0], &s[1], "planned, the dead filled with NaN");
 	nn_free(n);
-	n = build(r, true, true);
+	n = build(r, how, true, true);
 	run(r, n, true, &s[1]);
 	same(r, &s[0], &s[1], "apart, the dead filled with NaN");
 	nn_free(n);
@@ -447,12 +495,19 @@ check_tally(const struct tally *t, long n)
 	    "folded, %ld not finite\n", t->graphs, t->parts, t->ragged,
 	    t->frozen, t->tied, t->masked, t->self, t->outputs, t->folded,
 	    t->not_finite);
+	fprintf(stderr, "%ld with blocked images, %ld with copies, %ld and %ld "
+	    "with a sum and an activation in a batch norm; %ld as in plain "
+	    "layout, %ld not\n", t->blocked, t->copies, t->sums, t->acts,
+	    t->near, t->far);
 	const long least[] = { t->parts, t->ragged, t->frozen, t->tied,
-		t->masked, t->self, t->outputs, t->folded };
+		t->masked, t->self, t->outputs, t->folded, t->copies,
+		t->sums, t->acts };
 	for (size_t i = 0; i < RK_ARRAY_LEN(least); i++)
 		t_check(least[i] >= n / 200);
 	/* Two NaN are alike: such a graph shows little. */
 	t_check(t->not_finite <= n / 50);
+	t_check(t->blocked >= n / 8);
+	t_check(t->far <= n / 100);
 	t_check(t->graphs >= n - n / 10);
 }
 
@@ -572,7 +627,7 @@ hash_with(int threads, long first, long n)
 		for (long i = 0; i < n; i++) {
 			if (!graph_make(&r, (uint64_t)(first + i)))
 				continue;
-			struct nn *nn = build(&r, false, false);
+			struct nn *nn = build(&r, NN_MIXED, false, false);
 			run(&r, nn, false, &s);
 			h = rk_hash64(h, s.v, s.n * sizeof(*s.v));
 			nn_free(nn);

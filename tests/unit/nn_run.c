@@ -274,12 +274,12 @@ T_CASE(a_network_learns)
 	t_check(kernel_init(2) == RK_OK);
 	everything(&s);
 	net_build(&s, 64);
-	for (int i = 1; i <= 150; i++) {
+	for (int i = 1; i <= 400; i++) {
 		net_forward(&s, 64, true, 1, i);
 		nn_loss(s.nn, s.y, NULL, &r);
 		nn_zero_grads(s.nn);
 		nn_backward(s.nn);
-		descend(s.nn, 0.1f);
+		descend(s.nn, 0.03f);
 	}
 	net_forward(&s, 64, false, 0, 0);
 	nn_loss(s.nn, s.y, NULL, &r);

@@ -10,7 +10,8 @@
  * by far.
  *
  * The input's gradient is not computed, so an op stands behind a linear or a
- * convolution whose weights show what it passes back.
+ * convolution whose weights show what it passes back.  Images are tried plain,
+ * blocked and some of each.
  */
 #ifndef NN_SLOPES_H
 #define NN_SLOPES_H
@@ -49,11 +50,10 @@ check_tensor(struct net *s, const struct nn_tensor *t, int64_t rows,
 }
 
 static inline void
-check_gradients(struct net *s, int64_t batch, int64_t rows)
+check_layout(struct net *s, int64_t batch, int64_t rows)
 {
 	int64_t n;
 
-	t_check(kernel_init(2) == RK_OK);
 	net_build(s, batch);
 	nn_zero_grads(s->nn);
 	net_step(s, rows);
@@ -65,6 +65,14 @@ check_gradients(struct net *s, int64_t batch, int64_t rows)
 			check_tensor(s, nn_tensor_at(s->nn, i), rows, grad);
 	free(grad);
 	nn_free(s->nn);
+}
+
+static inline void
+check_gradients(struct net *s, int64_t batch, int64_t rows)
+{
+	t_check(kernel_init(2) == RK_OK);
+	for (s->layouts = NN_PLAIN; s->layouts <= NN_MIXED; s->layouts++)
+		check_layout(s, batch, rows);
 	kernel_fini();
 }
 
