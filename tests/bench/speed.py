@@ -17,8 +17,8 @@ all rows have,
     scaling          one thread's time to two threads'
     ms, memory       the raw figures by who and setting: a list of rounds; MB
 
-and null where the peer is missing.  BENCH_SECONDS shortens a measurement,
-BENCH_PYTHON and ISA=avx2 are in peers.py.
+and null where the peer is missing.  BENCH_SECONDS and BENCH_STEPS
+shorten a measurement, BENCH_PYTHON and ISA=avx2 are in peers.py.
 """
 import json
 import os
@@ -33,7 +33,7 @@ import peers
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
 TRAINER = f"{BUILD}/rekindle-train"
-STEPS = 3               # measured at least
+STEPS = int(os.environ.get("BENCH_STEPS", 3))   # measured at least
 med = statistics.median
 
 # Row: ratio to reach and to aim at, to Paddle's best, one thread's time to two's,

@@ -1,20 +1,65 @@
 #!/usr/bin/env python3
-"""Put build/bench.json as a table between the marks of README.md."""
+"""Put build/bench.json as tables between the marks of README.md: the rows that are there,
+those of networks against their peers (speed.py) in a table of their own."""
 import json
 import os
 import re
 
-top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-rows = json.load(open(f"{os.environ.get('BUILD', f'{top}/build')}/bench.json"))
-commits = sorted({r.get("commit", "?") for r in rows})
-lines = [f"Commit {', '.join(commits)}. Machine: milliseconds of a fixed loop, arithmetic and memory, before / after.", "",
-         "| what | measured | goal | machine | conditions |", "|---|---|---|---|---|"]
-for r in rows:
-    miss = "" if r["holds"] else " **(missed)**"
-    value = f"{r['value']:,.0f}" if r["value"] >= 1000 else f"{r['value']:.3g}"
-    lines.append(f"| {r['row']} | {value} {r['unit']}{miss} | {r['goal']} | {r.get('machine', '')} | {r['conditions']} |")
-path = f"{top}/README.md"
-text = open(path).read()
-text = re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text,
-              flags=re.S)
-open(path, "w").write(text)
+import speed
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+README = os.environ.get("README", f"{TOP}/README.md")
+
+
+def number(value):
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def plain(rows):
+    lines = ["| what | measured | goal | machine | conditions |", "|---|---|---|---|---|"]
+    for r in rows:
+        miss = "" if r["holds"] else " **(missed)**"
+        lines.append(f"| {r['row']} | {number(r['value'])} {r['unit']}{miss} | {r['goal']} | {r.get('machine', '')} | "
+                     f"{r['conditions']} |")
+    return lines
+
+
+def networks(rows):
+    lines = ["Milliseconds a step, two threads, medians of rounds in turn; the fastest PyTorch and Paddle of all settings.",
+             "", "| network | rekindle | PyTorch | as installed | Paddle | times PyTorch | goal | times Paddle | of the "
+             "FMA peak | memory, MB; of PyTorch 1's, the newer's | two threads | machine |", "|" + "---|" * 12]
+    for r in rows:
+        def marked(name, form=number):
+            return form(r[name]) + (" **(missed)**" if name in r["missed"] else "")
+
+        def who(of):
+            return f"{number(of[0])}: {of[1]}" if of else "-"
+        lines.append("| " + " | ".join((
+            f"`{r['row']}`: {r['conditions'].split(', 2 threads')[0]}",
+            number(speed.med(r["ms"]["rekindle"]["2 threads"])), who(speed.least(r["ms"], "PyTorch")),
+            who(speed.least(r["ms"], "PyTorch", "as installed")), who(speed.least(r["ms"], "Paddle")), marked("ratio"),
+            r["goal"], marked("ratio_paddle"), f"{100 * r['peak_share']:.0f} %",
+            f"{number(speed.med(r['memory']['rekindle']['2 threads']))}; {marked('memory_ratio')}, "
+            f"{marked('memory_ratio_new')}", f"{marked('scaling')} times one", r.get("machine", ""))) + " |")
+    return lines
+
+
+def main():
+    rows = json.load(open(f"{os.environ.get('BUILD', f'{TOP}/build')}/bench.json"))
+    commits = sorted({r.get("commit", "?") for r in rows})
+    lines = [f"Commit {', '.join(commits)}. Machine: milliseconds of a fixed loop, arithmetic and memory, before / "
+             "after.", ""]
+    for part in (networks([r for r in rows if "ratio" in r]), plain([r for r in rows if "ratio" not in r])):
+        if not part[-1].startswith("|---"):
+            lines += part + [""]
+    with open(README) as f:
+        text = f.read()
+    text = re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda m: m[1] + "\n".join(lines[:-1]) + "\n" + m[2], text,
+                  flags=re.S)
+    with open(README, "w") as f:
+        f.write(text)
+
+
+main()
