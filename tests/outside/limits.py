@@ -2,10 +2,13 @@
 """What a control group lets the daemon have, in groups that the kernel keeps: of
 version 1 or 2, whichever of them this machine lets us make."""
 import contextlib
+import glob
+import json
 import os
 import re
+import subprocess
 
-from t import SANITIZED, Skip, case, eq, has, run, tiny, wait_for
+from t import BUILD, SANITIZED, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
 def mounts():
@@ -82,9 +85,14 @@ def groups(d, **limits):
             wait_for(20, f"{path} is empty", lambda path=path: remove(path))
 
 
-def start_in(d, into, *flags):
+def in_groups(into):
+    """A command's prefix, so that it runs there."""
     enter = "; ".join(f"echo $$ >{g}/cgroup.procs" for g in into)
-    return d.start(*flags, prefix=("sh", "-ec", f'{enter}; exec "$@"', "-"))
+    return "sh", "-ec", f'{enter}; exec "$@"', "-"
+
+
+def start_in(d, into, *flags):
+    return d.start(*flags, prefix=in_groups(into))
 
 
 def capacity(d):
@@ -102,6 +110,25 @@ def _(d):
         start_in(d, into, "--threads", "2", "--memory", "1GiB")
         assert "2 threads and 1 GiB for jobs" in d.log(), d.log()
         d.kill()
+
+
+@case("a trainer that a quota stops again and again ends with the same bytes", "stopped")
+def _(d):
+    job = tiny(d, "slow", epochs=2)
+    job["model"]["sizes"] = [4, 300, 300, 3]
+    path = f"{d.root}/slow.json"
+    with open(path, "w") as f:
+        json.dump(job, f)
+
+    def train(rundir, prefix=()):
+        subprocess.run([*prefix, f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{rundir}", "--threads", "4", path],
+                       check=True, stdout=subprocess.DEVNULL, timeout=limit(120))
+        last = sorted(glob.glob(f"{d.root}/{rundir}/checkpoints/step-*"))[-1]
+        with open(f"{last}/model.safetensors", "rb") as f:
+            return f.read()
+    want = train("free")
+    with groups(d, cpu=30000) as into:
+        eq(train("held", in_groups(into)) == want, True, "the same bytes")
 
 
 @case("a trainer that the kernel killed for memory is said to be that, with what to set", "stopped")
