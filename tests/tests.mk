@@ -131,6 +131,16 @@ check-deps:
 # are compared with; without it there is Debian's PyTorch or nobody.
 $(B)/bench/%: tests/bench/%.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
+# What the convolutions of some networks take, by pass and by way.
+$(B)/bench/conv: tests/bench/conv.c $(call archives,$(call above,kernel)) \
+    | $(B)/bench/
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/kernel $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(call libs,$(call above,kernel)) -lm
+.PHONY: bench-conv
+bench-conv: $(B)/bench/conv
+	@$(B)/bench/conv $(NET)
+
 .PHONY: bench bench-deps
 bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
     $(B)/unit/remote_drive

@@ -54,7 +54,8 @@ void kernel_to_plain(int64_t B, int64_t c, int64_t plane, const float *x,
  *
  *	PLAIN       kernel_conv(): im2col and the product.  A blocked operand is
  *	            brought over and back: right for every shape, fast for none
- *	DIRECT      oneDNN's direct convolution, a piece on one thread
+ *	DIRECT      as the formula says, by blocks: by oneDNN, a piece on one
+ *	            thread, or by loops of our own
  *	WINOGRAD    F(4x4,3x3), only where `fast` allows it: other last bits, and
  *	            errors some ten times larger
  *	PRODUCT     1x1 as a matrix product

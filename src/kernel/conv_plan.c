@@ -9,19 +9,11 @@ const char *const kernel_conv_words[] = {
 	"plain", "direct", "winograd", "product", "depthwise"
 };
 
-/*
- * The ways, the best first: a pass goes the first one that takes its shape.
- * A way takes what it is made for and, of that, what it does best.  `rate` is
- * its pace on a common machine, in multiplications a nanosecond, and goes into
- * kernel_conv_plan_cost() alone.
- */
-static const struct {
-	enum kernel_conv_way word;
-	const struct conv_way *way;
-	double rate;
-} ways[] = {
+const struct conv_choice kernel_conv_choices[] = {
 	{ KERNEL_CONV_DIRECT, &kernel_conv_direct, 45 },
+	{ KERNEL_CONV_DIRECT, &kernel_conv_weight, 45 },
 	{ KERNEL_CONV_PLAIN, &kernel_conv_plain, 20 },
+	{ .way = NULL },
 };
 
 struct kernel_conv_plan {
@@ -39,12 +31,12 @@ kernel_conv_plan(const struct kernel_conv_want *w)
 	p->want = *w;
 	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++) {
 		size_t k = 0;
-		while ((p->state[pass] = ways[k].way->make(w,
+		while ((p->state[pass] = kernel_conv_choices[k].way->make(w,
 		    (enum kernel_conv_pass)pass)) == NULL)
 			k++;
 		p->of[pass] = k;
 		p->scratch = RK_MAX(p->scratch,
-		    ways[k].way->scratch(p->state[pass]));
+		    kernel_conv_choices[k].way->scratch(p->state[pass]));
 	}
 	return p;
 }
@@ -55,7 +47,7 @@ kernel_conv_plan_free(struct kernel_conv_plan *p)
 	if (p == NULL)
 		return;
 	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
-		ways[p->of[pass]].way->free(p->state[pass]);
+		kernel_conv_choices[p->of[pass]].way->free(p->state[pass]);
 	free(p);
 }
 
@@ -69,7 +61,7 @@ enum kernel_conv_way
 kernel_conv_plan_way(const struct kernel_conv_plan *p,
     enum kernel_conv_pass pass)
 {
-	return ways[p->of[pass]].word;
+	return kernel_conv_choices[p->of[pass]].word;
 }
 
 /* Floats of a sample that the plain way brings over in a pass: it copies the
@@ -79,7 +71,7 @@ brought(const struct kernel_conv_plan *p, int pass)
 {
 	const struct kernel_window *v = &p->want.v;
 
-	if (ways[p->of[pass]].word != KERNEL_CONV_PLAIN)
+	if (kernel_conv_choices[p->of[pass]].word != KERNEL_CONV_PLAIN)
 		return 0;
 	return (p->want.x == KERNEL_BLOCKED ? (double)(v->c * v->h * v->w) :
 	    0) + (p->want.y == KERNEL_BLOCKED ? (double)(p->want.M * v->oh *
@@ -98,7 +90,7 @@ kernel_conv_plan_cost(const struct kernel_conv_plan *p, bool data)
 
 	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
 		if (data || pass != KERNEL_CONV_DATA)
-			ns += madds / ways[p->of[pass]].rate +
+			ns += madds / kernel_conv_choices[p->of[pass]].rate +
 			    brought(p, pass) * 4 / 8;
 	return ns / 1e3;
 }
@@ -108,7 +100,7 @@ run(const struct kernel_conv_plan *p, enum kernel_conv_pass pass,
     const struct conv_call *c)
 {
 	must(c->B >= 1 && c->B <= p->want.B);
-	ways[p->of[pass]].way->run(p->state[pass], c);
+	kernel_conv_choices[p->of[pass]].way->run(p->state[pass], c);
 }
 
 void

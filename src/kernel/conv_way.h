@@ -26,6 +26,20 @@ struct conv_way {
 
 extern const struct conv_way kernel_conv_plain;         /* conv_plain.c */
 extern const struct conv_way kernel_conv_direct;        /* prim.c */
+extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
+
+/*
+ * The ways, the best first: a pass goes the first one that takes its shape.
+ * A way takes what it is made for and, of that, what it does best; the last
+ * takes all.  `rate` is its pace on a common machine, in multiplications a
+ * nanosecond, and goes into kernel_conv_plan_cost() alone.
+ */
+struct conv_choice {
+	enum kernel_conv_way word;
+	const struct conv_way *way;             /* NULL: the end */
+	double rate;
+};
+extern const struct conv_choice kernel_conv_choices[];
 
 /* Floats, up to a multiple of a cache line. */
 static inline size_t

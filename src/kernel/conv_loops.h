@@ -1,0 +1,66 @@
+/*
+ * conv_loops - the inner loops of direct convolutions of our own: one thread, a
+ * part of a piece, no checks.  Written once, in conv_loops.inc, compiled for
+ * AVX2 and for AVX-512; CPUs that have neither go the plain way.
+ *
+ * An element that comes out is one sum in the order of k, by fused
+ * multiply-adds, so its bits are the same for both.
+ */
+#ifndef KERNEL_CONV_LOOPS_H
+#define KERNEL_CONV_LOOPS_H
+
+#include "rekindle/kernel_conv.h"
+
+/*
+ * out[p, m] (+)= sum over k of x[in[p] + k] w[k, m], for `places` places p and
+ * a panel of `vecs` vectors of m.  k goes through `nruns` runs of x, each of
+ * `len` numbers that lie side by side from runs[r] on; w is [k, vecs, lanes].
+ * Block i of the panel is at out[at[p] + i * out_block]; the blocks from number
+ * `blocks` on are not there.
+ *
+ * The sum begins with what is there (load), with `bias` [vecs * lanes], or with
+ * 0 where that is NULL.
+ */
+struct conv_panel {
+	int64_t places, nruns, len;
+	const float *x, *w, *bias;
+	const int32_t *in, *at, *runs;
+	float *out;
+	int64_t out_block, blocks;
+	bool load, relu;
+};
+
+/*
+ * sum[i, l, .] += sum over places p of dy[dy_at[p] + i * dy_block, .]
+ * x[x_at[p] + l], for a number of blocks i and of numbers l that the loops
+ * have; a sum of its own, which is then added to what is there.
+ */
+struct conv_place {
+	int32_t x, dy;
+};
+struct conv_sums {
+	int64_t places;
+	const struct conv_place *at;
+	const float *x, *dy;
+	int64_t dy_block;
+	float *sum;
+	int64_t sum_block;
+};
+
+#define CONV_VECS   4           /* of a panel, at most */
+#define CONV_BLOCKS 6           /* of a tile of sums */
+
+struct conv_loops {
+	int lanes, vecs;
+	int64_t k;              /* rows of a panel that a cache holds */
+	void (*panel[CONV_VECS])(const struct conv_panel *p);
+	/* By blocks - 1 and numbers - 1; most[blocks - 1] numbers, 0: none. */
+	int most[CONV_BLOCKS];
+	void (*sums[CONV_BLOCKS][8])(const struct conv_sums *s);
+};
+extern const struct conv_loops kernel_conv_loops_avx2, kernel_conv_loops_avx512;
+
+/* Those for this CPU, or NULL. */
+const struct conv_loops *kernel_conv_loops(void);
+
+#endif
