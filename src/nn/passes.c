@@ -19,7 +19,8 @@ is_plane(const struct nn_value *v)
 	return v->ndim == 3 && v->d[1] * v->d[2] > 1;
 }
 
-/* Node i is not computed by itself any more, but in node `into`. */
+/* Node i is not computed by itself any more, but in node `into`, which is computed
+ * in its place: all that both read is there by then. */
 static void
 leave(struct nn_graph *g, int i, int into)
 {
@@ -28,8 +29,8 @@ leave(struct nn_graph *g, int i, int into)
 	g->nodes[i].dead = true;
 	g->nodes[i].into = into;
 	for (int k = 0; k < g->norder; k++)
-		if (g->order[k] != i)
-			g->order[n++] = g->order[k];
+		if (g->order[k] != into)
+			g->order[n++] = g->order[k] == i ? into : g->order[k];
 	g->norder = n;
 }
 
@@ -70,8 +71,7 @@ fold_act(struct nn_graph *g, int i)
 	}
 }
 
-/* A sum of two goes to the later of them, so that it is made where both are
- * there. */
+/* A sum of two goes to the first of them that can take it. */
 static void
 fold_add(struct nn_graph *g, int i)
 {
@@ -79,15 +79,17 @@ fold_add(struct nn_graph *g, int i)
 
 	if (nd->nin != 2 || !nn_one_shape(g, nd) || !is_plane(nn_y(g, nd)))
 		return;
-	const int k = nn_x(g, nd, 1)->maker > nn_x(g, nd, 0)->maker;
-	struct nn_node *to = maker_for(g, nd, k);
-	if (to == NULL || !to->op->takes_rest || to->residual ||
-	    to->act.act != KERNEL_NO_ACT)
+	for (int k = 0; k < 2; k++) {
+		struct nn_node *to = maker_for(g, nd, k);
+		if (to == NULL || !to->op->takes_rest || to->residual ||
+		    to->act.act != KERNEL_NO_ACT)
+			continue;
+		to->residual = true;
+		to->in = xrealloc(to->in, 2 * sizeof(*to->in));
+		to->in[to->nin++] = nd->in[!k];
+		take(g, to, i);
 		return;
-	to->residual = true;
-	to->in = xrealloc(to->in, 2 * sizeof(*to->in));
-	to->in[to->nin++] = nd->in[!k];
-	take(g, to, i);
+	}
 }
 
 void
