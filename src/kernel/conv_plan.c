@@ -10,6 +10,7 @@ const char *const kernel_conv_words[] = {
 };
 
 const struct conv_choice kernel_conv_choices[] = {
+	{ KERNEL_CONV_WINOGRAD, &kernel_conv_winograd, 130 },
 	{ KERNEL_CONV_DIRECT, &kernel_conv_direct, 45 },
 	{ KERNEL_CONV_DIRECT, &kernel_conv_weight, 45 },
 	{ KERNEL_CONV_PLAIN, &kernel_conv_plain, 20 },

@@ -25,6 +25,7 @@ struct conv_way {
 };
 
 extern const struct conv_way kernel_conv_plain;         /* conv_plain.c */
+extern const struct conv_way kernel_conv_winograd;      /* wino.c */
 extern const struct conv_way kernel_conv_direct;        /* prim.c */
 extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
 
