@@ -189,13 +189,16 @@ void nn_zero_grads(struct nn *n);
 enum nn_part { NN_FORWARD, NN_LOSS, NN_BACKWARD };
 struct nn_cost {
 	const char *name, *type;        /* "conv1", "conv2d"; the network's */
-	const char *way;                /* of several: "winograd"; or NULL */
+	const char *way;                /* of several: "winograd"; or NULL; */
+	const char *way_dx;             /* backward, of x's gradient alone */
 	enum nn_part part;
 	double flops, read, written;    /* of a sample */
 	double read_once, written_once; /* of a call: parameters and the like */
 };
 size_t nn_ninstrs(const struct nn *n);
 void nn_cost_at(const struct nn *n, size_t i, struct nn_cost *out);
+/* The k-th layer that was folded into the one of instruction i, or NULL. */
+const char *nn_folded_at(const struct nn *n, size_t i, size_t k);
 
 /* Called before and after each instruction of a step that trains; w is the
  * caller's, and NULL ends it.  Unwatched, it costs the test of a pointer. */

@@ -82,8 +82,9 @@
  * the set; it is there whole or not at all.  Nothing else is written.
  *
  * --profile: nothing is read of a run directory and nothing is written; the
- * weights are those of the job's seed.  A row for each layer that is computed (one
- * that was folded into another has none), for the loss, the data, the optimiser and
+ * weights are those of the job's seed.  A row for each layer that is computed by
+ * itself (those that it does besides, such as the activation of a batch norm, are
+ * named below it), for copies into another layout, for the loss, the data, the optimiser and
  * what is left of a step, and the same by kind of op: milliseconds of a step,
  * forward and backward; the share of the step; GFLOP/s by the formulas, and as a
  * share of the peak (kernel_peak_gflops()); bytes read and written by the shapes
@@ -92,11 +93,12 @@
  *	{name, arithmetic, threads, steps, samples, isa, peak_gflops, step_ms,
  *	 gflops, peak_share,
  *	 rows: [{name, type, part, ms, share, waiting, gflops, peak_share,
- *	    read, written, way}],
+ *	    read, written, way, way_dx, folded}],
  *	 kinds: [{type, layers, forward_ms, backward_ms, share, ...}]}
  * part: forward | loss | backward | data | optimizer | other; samples of a step;
  * waiting 0 to 1; gflops and peak_share are 0 where nothing is multiplied; way
- * may be absent.  The milliseconds of the rows add up to step_ms.  src/train/
+ * (backward: of the gradients of weights) and way_dx (of x) may be absent;
+ * folded: names, of rows of forward.  The milliseconds of the rows add up to step_ms.  src/train/
  * trace.c has the trace.
  *
  * training.arithmetic, where the job file does not say it: a run that begins is

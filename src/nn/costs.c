@@ -129,12 +129,28 @@ nn_cost_at(const struct nn *n, size_t at, struct nn_cost *c)
 	}
 	*c = (struct nn_cost){ .name = i->nd->name, .type = type_of(i->nd),
 		.part = i->back ? NN_BACKWARD : NN_FORWARD };
-	if (i->nd->op->way != NULL)
-		c->way = i->nd->op->way(i);
+	if (i->nd->op->way != NULL && (!i->back || trains_any(i)))
+		c->way = i->nd->op->way(i, false);
+	if (i->nd->op->way != NULL && i->back && i->dxs[0] >= 0)
+		c->way_dx = i->nd->op->way(i, true);
 	if (i->back)
 		count_backward(i, c);
 	else
 		count_forward(i, c);
+}
+
+const char *
+nn_folded_at(const struct nn *n, size_t at, size_t k)
+{
+	const struct nn_graph *g = &n->g;
+
+	must(at < nn_ninstrs(n));
+	const struct nn_node *nd = n->train.instrs[at].nd;
+	for (int i = 0; nd != NULL && i < g->nlayers; i++)
+		if (g->nodes[i].dead && &g->nodes[g->nodes[i].into] == nd &&
+		    k-- == 0)
+			return g->nodes[i].name;
+	return NULL;
 }
 
 void

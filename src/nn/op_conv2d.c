@@ -136,12 +136,12 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 		    i->add[0], i->dx[0], i->scratch);
 }
 
-/* Backward is most of all the weight's. */
 static const char *
-way(const struct nn_instr *i)
+way(const struct nn_instr *i, bool dx)
 {
 	return kernel_conv_words[kernel_conv_plan_way(i->nd->conv, !i->back ?
-	    KERNEL_CONV_FORWARD : KERNEL_CONV_WEIGHT)];
+	    KERNEL_CONV_FORWARD : dx ? KERNEL_CONV_DATA :
+	    KERNEL_CONV_WEIGHT)];
 }
 
 const struct nn_op nn_op_conv2d = {

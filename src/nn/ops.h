@@ -64,8 +64,9 @@ struct nn_op {
 	unsigned keeps_x;
 	bool keeps_y;
 	/* How the instruction is computed, "winograd", where there is more than
-	 * one way; NULL: there is not. */
-	const char *(*way)(const struct nn_instr *i);
+	 * one way; dx: backward the gradient of x, else those of parameters.
+	 * NULL: there is not. */
+	const char *(*way)(const struct nn_instr *i, bool dx);
 	/* Input k, if given, is of whole numbers; it gets no gradient, and what
 	 * it is made of is not trained by it: bit k. */
 	unsigned ids, no_dx;

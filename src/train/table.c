@@ -84,8 +84,9 @@ of_step(const struct profile *p)
 /* A layer, a kind of op (layers > 0: so many), or what is neither. */
 struct row {
 	const char *name, *type;
-	const char *way[2];             /* forward, backward */
+	const char *way[3];             /* forward, gradients of w and of x */
 	int layers;
+	size_t instr;                   /* of a layer: its first */
 	struct figures part[2];
 };
 struct rows {
@@ -94,13 +95,14 @@ struct rows {
 };
 
 static struct row *
-row_of(struct rows *r, const char *name, const char *type, bool by_type)
+row_of(struct rows *r, const struct nn_cost *c, size_t instr, bool by_type)
 {
 	for (size_t i = 0; i < r->n; i++)
 		if (strcmp(by_type ? r->v[i].type : r->v[i].name,
-		    by_type ? type : name) == 0)
+		    by_type ? c->type : c->name) == 0)
 			return &r->v[i];
-	r->v[r->n] = (struct row){ .name = name, .type = type };
+	r->v[r->n] = (struct row){ .name = c->name, .type = c->type,
+		.instr = instr };
 	return &r->v[r->n++];
 }
 
@@ -115,11 +117,12 @@ make_rows(const struct profile *p, bool by_type)
 		nn_cost_at(p->nn, i, &c);
 		if (c.part == NN_LOSS)
 			continue;
-		struct row *to = row_of(&r, c.name, c.type, by_type);
+		struct row *to = row_of(&r, &c, i, by_type);
 		const struct figures f = of_instr(p, i, &c);
 		const bool back = c.part == NN_BACKWARD;
 		add(&to->part[back], &f);
 		to->way[back] = c.way;
+		to->way[2] = back ? c.way_dx : to->way[2];
 		to->layers += by_type && !back;
 	}
 	return r;
@@ -171,41 +174,55 @@ put_rate(struct strbuf *b, const struct figures *f)
 		sb_addf(b, " %8s", "");
 }
 
-/* "winograd", or "direct, plain" where backward differs. */
+/* "winograd", or "winograd/direct/winograd": forward, and backward the gradients
+ * of the weights and of x. */
 static void
 put_way(struct strbuf *b, const struct row *r)
 {
-	const char *f = r->way[0], *g = r->way[1];
-	char way[40] = "";
+	const char *all = r->way[0];
+	struct strbuf way = {0};
 
+	for (int k = 1; k < 3; k++)
+		if (all != NULL && r->way[k] != NULL &&
+		    strcmp(all, r->way[k]) != 0)
+			all = NULL;
 	if (r->layers > 0)
-		snprintf(way, sizeof(way), "%d", r->layers);
-	else if (f != NULL && g != NULL && strcmp(f, g) != 0)
-		snprintf(way, sizeof(way), "%s, %s", f, g);
-	else if (f != NULL)
-		snprintf(way, sizeof(way), "%s", f);
-	sb_addf(b, " %-18s", way);
+		sb_addf(&way, "%d", r->layers);
+	else if (all != NULL)
+		sb_adds(&way, all);
+	for (int k = 0; all == NULL && r->way[0] != NULL && k < 3; k++)
+		sb_addf(&way, "%s%s", k > 0 ? "/" : "", r->way[k] != NULL ?
+		    r->way[k] : "-");
+	sb_addf(b, " %-26s", sb_str(&way));
+	sb_fini(&way);
 }
 
 static void
 put_head(struct strbuf *b, const char *name, const char *op, const char *way)
 {
-	sb_addf(b, "\n%-*s %-18s %-18s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
+	sb_addf(b, "\n%-*s %-18s %-26s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
 	    NAME_WIDTH, name, op, way, "forward", "backward", "share",
 	    "GF/s f", "GF/s b", "peak", "read", "written", "waits");
-	sb_addf(b, "%-*s %-18s %-18s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
+	sb_addf(b, "%-*s %-18s %-26s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
 	    NAME_WIDTH, "", "", "", "ms", "ms", "%", "", "", "%", "MB", "MB",
 	    "%");
+}
+
+static void
+put_name(struct strbuf *b, const char *name)
+{
+	const int len = (int)rk_text_fit(name, NAME_WIDTH);
+
+	sb_addf(b, "%.*s%*s", len, name, NAME_WIDTH - len, "");
 }
 
 static void
 put_row(const struct profile *p, struct strbuf *b, const struct row *r)
 {
 	const struct figures all = both(r);
-	const int len = (int)rk_text_fit(r->name, NAME_WIDTH);
 
-	sb_addf(b, "%.*s%*s %-18s", len, r->name, NAME_WIDTH - len, "",
-	    r->type);
+	put_name(b, r->name);
+	sb_addf(b, " %-18s", r->type);
 	put_way(b, r);
 	sb_addf(b, " %9.3f", r->part[0].ns * 1e-6);
 	if (r->part[1].ns > 0)
@@ -221,6 +238,19 @@ put_row(const struct profile *p, struct strbuf *b, const struct row *r)
 		sb_addf(b, " %5s", "");
 	sb_addf(b, " %9.2f %9.2f %5.1f\n", all.read * 1e-6, all.written * 1e-6,
 	    100 * waiting(p, &all));
+}
+
+/* Layers that a row's layer does besides. */
+static void
+put_folded(const struct profile *p, struct strbuf *b, const struct row *r)
+{
+	const char *name;
+
+	for (size_t k = 0; (name = nn_folded_at(p->nn, r->instr, k)) != NULL;
+	    k++) {
+		put_name(b, name);
+		sb_addf(b, " in %s\n", r->name);
+	}
 }
 
 /* Loss, data, optimiser, what is left, and all. */
@@ -256,8 +286,10 @@ profile_table(const struct profile *p, struct strbuf *b)
 	    p->threads == 1 ? "" : "s", p->arithmetic, gflops(&all),
 	    100 * gflops(&all) / p->peak, p->peak, p->isa);
 	put_head(b, "layer", "op", "way");
-	for (size_t i = 0; i < layers.n; i++)
+	for (size_t i = 0; i < layers.n; i++) {
 		put_row(p, b, &layers.v[i]);
+		put_folded(p, b, &layers.v[i]);
+	}
 	put_others(p, b);
 	put_head(b, "kind of op", "", "layers");
 	for (size_t i = 0; i < kinds.n; i++) {
@@ -284,19 +316,28 @@ figures_json(const struct profile *p, const struct figures *f)
 	return o;
 }
 
-static void
+static json_t *
 add_json(const struct profile *p, json_t *to, const char *name,
-    const char *type, const char *part, const char *way,
-    const struct figures *f)
+    const char *type, const char *part, const struct figures *f)
 {
 	json_t *o = figures_json(p, f);
 
 	js_put(o, "name", js_text(name));
 	js_put(o, "type", js_text(type));
 	js_put(o, "part", js_text(part));
-	if (way != NULL)
-		js_put(o, "way", js_text(way));
 	must(json_array_append_new(to, o) == 0);
+	return o;
+}
+
+static json_t *
+folded_json(const struct profile *p, size_t instr)
+{
+	json_t *v = json_array();
+	const char *name;
+
+	for (size_t k = 0; (name = nn_folded_at(p->nn, instr, k)) != NULL; k++)
+		must(json_array_append_new(v, js_text(name)) == 0);
+	return v;
 }
 
 static json_t *
@@ -310,15 +351,21 @@ rows_json(const struct profile *p)
 	for (size_t i = 0; i < p->ninstrs; i++) {
 		nn_cost_at(p->nn, i, &c);
 		f = of_instr(p, i, &c);
-		add_json(p, v, c.name, c.type, parts[c.part], c.way, &f);
+		json_t *o = add_json(p, v, c.name, c.type, parts[c.part], &f);
+		if (c.part == NN_FORWARD)
+			js_put(o, "folded", folded_json(p, i));
+		if (c.way != NULL)
+			js_put(o, "way", js_text(c.way));
+		if (c.way_dx != NULL)
+			js_put(o, "way_dx", js_text(c.way_dx));
 	}
 	for (int k = 0; k < PROFILE_STEP; k++) {
 		f = of_cell(p, &p->part[k]);
 		add_json(p, v, profile_part_words[k], "",
-		    profile_part_words[k], NULL, &f);
+		    profile_part_words[k], &f);
 	}
 	f = of_rest(p);
-	add_json(p, v, "other", "", "other", NULL, &f);
+	add_json(p, v, "other", "", "other", &f);
 	return v;
 }
 

@@ -24,6 +24,21 @@ quoted(const char *text)
 	return s;
 }
 
+/* ["relu1"]: what the layer does besides. */
+static char *
+folded(const struct profile *p, size_t i)
+{
+	json_t *v = json_array();
+	const char *name;
+
+	for (size_t k = 0; (name = nn_folded_at(p->nn, i, k)) != NULL; k++)
+		must(json_array_append_new(v, json_stringn(name,
+		    rk_text_fit(name, NAME_MAX_BYTES))) == 0);
+	char *s = rkj_text(v);
+	json_decref(v);
+	return s;
+}
+
 /* {"name":"conv1","cat":"forward","args":{"op":"conv2d","way":"direct"} */
 static char *
 head_of_instr(const struct profile *p, size_t i)
@@ -34,11 +49,16 @@ head_of_instr(const struct profile *p, size_t i)
 	nn_cost_at(p->nn, i, &c);
 	char *name = quoted(c.name), *type = quoted(c.type);
 	char *way = quoted(c.way != NULL ? c.way : "");
+	char *dx = quoted(c.way_dx != NULL ? c.way_dx : "");
+	char *in = folded(p, i);
 	char *s = xasprintf("{\"name\":%s,\"cat\":\"%s\",\"args\":{\"op\":%s,"
-	    "\"way\":%s}", name, cats[c.part], type, way);
+	    "\"way\":%s,\"way_dx\":%s,\"folded\":%s}", name, cats[c.part],
+	    type, way, dx, in);
+	free(in);
 	free(name);
 	free(type);
 	free(way);
+	free(dx);
 	return s;
 }
 

@@ -6,6 +6,7 @@ import subprocess
 
 from t import BUILD, case, eq, has, limit, run
 
+COPIES = {"(to plain)", "(to blocked)"}
 GRAPH = {"input": [3, 16, 16], "layers": [
     {"type": "conv2d", "name": "0.st-em_..", "out": 8, "kernel": 3, "padding": 1, "bias": False},
     {"type": "batch_norm", "name": "NaN"},
@@ -37,9 +38,9 @@ def profile(d, j, *args):
     return json.loads(ask(d, j, *(args or ("--profile=3",)), "--json"))
 
 
-def computed(d, j):
-    """The layers that are not folded into others."""
-    return [x["name"] for x in json.loads(ask(d, j, "--summary"))["model"]["layers"]]
+def layers(j):
+    """A layer without a name is called by its place."""
+    return [x["name"] if isinstance(x, dict) else str(i) for i, x in enumerate(j["model"]["layers"])]
 
 
 @case("the rows of a profile add up to the step, and each layer has its two", "stopped")
@@ -54,10 +55,11 @@ def _(d):
     for r in rows:
         assert r["ms"] >= 0 and -1e-9 <= r["waiting"] <= 1 + 1e-9, f"{r}"
         assert r["read"] >= 0 and r["written"] >= 0 and r["gflops"] >= 0, f"{r}"
-    want = computed(d, j)
-    eq([r["name"] for r in rows if r["part"] == "forward"], want, "layers forward")
+    want = layers(j)
+    forward = [r for r in rows if r["part"] == "forward"]
+    eq(sorted({n for r in forward for n in (r["name"], *r["folded"])} - COPIES), sorted(want), "layers forward")
     # The first layer has weights, so each has a part of backward.
-    eq(sorted(r["name"] for r in rows if r["part"] == "backward"), sorted(want), "layers backward")
+    eq([r["name"] for r in rows if r["part"] == "backward"], [r["name"] for r in forward][::-1], "layers backward")
     eq([r["part"] for r in rows if r["part"] not in ("forward", "backward")], ["loss", "data", "optimizer", "other"],
        "what is no layer")
     kinds = {k["type"]: k for k in p["kinds"]}
@@ -93,7 +95,7 @@ def _(d):
     text = ask(d, j, "--profile")
     has(text, " ms a step of 8 samples, mean of 10 steps; 2 threads, arithmetic fast")
     first = [x[:32].rstrip() for x in text.split("kind of op")[0].splitlines()]
-    for name in [*computed(d, j), "loss", "data", "optimizer", "other", "step"]:
+    for name in [*layers(j), "loss", "data", "optimizer", "other", "step"]:
         assert name[:32] in first, f"no line for {name!r}"
     for kind in "conv2d", "batch_norm", "linear":
         assert f"\n{kind} " in text.split("kind of op")[1], f"no line for {kind}"
@@ -112,8 +114,8 @@ def _(d):
        "threads")
     assert {e["tid"] for e in events} <= {0, 1, 2}, "rows"
     assert all(e["dur"] >= 0 and e["ts"] >= 0 and e["pid"] == 1 for e in events), "times"
-    names = {e["name"] for e in events if e["cat"] == "forward"}
-    for name in computed(d, j):
+    names = {n for e in events if e["cat"] == "forward" for n in (e["name"], *e["args"]["folded"])}
+    for name in layers(j):
         # Long ones are cut.
         assert name[:80] in names, f"{name!r} is not there"
     eq(sum(e["name"] == "step" for e in events), 4, "steps")
