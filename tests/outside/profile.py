@@ -89,6 +89,18 @@ def _(d):
     eq(moved(parts, "forward"), (8 * 16 * 4 + 4 * 170 * 4, 8 * 10 * 4), "bytes of the head in four parts")
 
 
+@case("an exact step has no Winograd, and a fast one has where there are such kernels", "stopped")
+def _(d):
+    j = job("cifar", {"arch": "resnet20"}, shape=(3, 32, 32))
+
+    def ways(mode):
+        j["training"]["arithmetic"] = mode
+        return {r[k] for r in profile(d, j, "--profile=1")["rows"] for k in ("way", "way_dx") if k in r}
+    assert "winograd" not in ways("exact") and ways("exact"), f"exact: {ways('exact')}"
+    if "avx2" in open("/proc/cpuinfo").read():
+        assert "winograd" in ways("fast"), f"fast: {ways('fast')}"
+
+
 @case("a profile for people has a line for each layer, kind and part", "stopped")
 def _(d):
     j = job()
