@@ -17,8 +17,8 @@ all rows have,
     scaling          one thread's time to two threads'
     ms, memory       the raw figures by who and setting: a list of rounds; MB
 
-and null where the peer is missing.  BENCH_SECONDS and BENCH_STEPS
-shorten a measurement, BENCH_PYTHON and ISA=avx2 are in peers.py.
+and null where the peer is missing.  With ISA=avx2 (peers.py) the row is another, `mlp avx2`.
+BENCH_SECONDS and BENCH_STEPS shorten a measurement.
 """
 import json
 import os
@@ -41,9 +41,9 @@ med = statistics.median
 ROWS = {
     "mlp": (2.5, 3.3, 6, None, 3, 64, "784-256-10, batch 64, Adam"),
     "lenet5": (3.0, 3.5, 10, None, 3, 64, "1x28x28, batch 64, Adam"),
-    "resnet18_32": (2.2, 2.4, 8, 1.8, 5, 64, "stem cifar, 3x32x32, 10 classes, batch 64, SGD with momentum"),
-    "resnet50_224": (1.6, 1.8, 4, 1.8, 5, 8, "3x224x224, 1,000 classes, batch 8, SGD with momentum"),
-    "bert6x384": (1.5, 1.6, 5, 1.8, 5, 16, "8,000 words, 128 tokens, 12 heads, 1,536 wide, batch 16, Adam"),
+    "resnet18_32": (2.2, 2.4, 8, 1.8, 4, 64, "stem cifar, 3x32x32, 10 classes, batch 64, SGD with momentum"),
+    "resnet50_224": (1.6, 1.8, 4, 1.8, 4, 8, "3x224x224, 1,000 classes, batch 8, SGD with momentum"),
+    "bert6x384": (1.5, 1.6, 5, 1.8, 4, 16, "8,000 words, 128 tokens, 12 heads, 1,536 wide, batch 16, Adam"),
 }
 MEMORY_GOAL = 1.1       # of PyTorch 1's; and below the newer one's
 
@@ -133,7 +133,7 @@ class Row:
     def one(self, peer, setting):
         """A measurement, or None and its error is printed."""
         try:
-            got = peer.measure(self.network, setting, self.seconds, STEPS)
+            got = peer.measure(self.network, setting, self.seconds)
             if got["parameters"] != self.model["parameters"]:
                 raise peers.Failed(f"has {got['parameters']} parameters, rekindle {self.model['parameters']}")
         except peers.Failed as e:
@@ -222,7 +222,8 @@ def conditions(r, f, missed, rounds, top_flops):
              f"{med(r.ms['rekindle']['2 threads']):.4g}"]
     parts += [f"{of[1]} {of[0]:.4g}" for of in dict.fromkeys((best, plain, paddle)) if of]
     parts += [f"{who} compiled {told(ms, '{:.4g}')}" for who, ms in r.compiled.items()]
-    parts += [f"{100 * f['peak_share']:.0f} % of the FMA peak of {max(top_flops.values()):.0f} GFLOP/s",
+    parts += [f"{100 * f['peak_share']:.0f} % of the FMA peak of {max(top_flops.values()):.0f} GFLOP/s "
+              f"({max(top_flops, key=top_flops.get)})",
               f"memory {med(r.memory['rekindle']['2 threads']):.0f} MB, {told(f['memory_ratio'], '{:.2f}')} of PyTorch "
               f"1's and {told(f['memory_ratio_new'], '{:.2f}')} of the newer's",
               f"{f['scaling']:.2f} times as fast as on one thread"]
@@ -239,8 +240,8 @@ def bench(top, row, rounds, network, everyone):
     r.measure(rounds)
     top_flops = {k: max(v, before[k]) for k, v in peak().items()}
     f, missed = judge(r, top_flops)
-    row(network, f["ratio"] or 0, "times as fast as the fastest PyTorch", f">= {r.goal}, aim {r.aim}",
-        f["ratio"] is None or not missed, conditions(r, f, missed, rounds, top_flops),
+    row(f"{network} {peers.ISA}".strip(), f["ratio"] or 0, "times as fast as the fastest PyTorch",
+        f">= {r.goal}, aim {r.aim}", f["ratio"] is None or not missed, conditions(r, f, missed, rounds, top_flops),
         **f, missed=missed, ms=r.ms, memory=r.memory, compiled=r.compiled, peak_gflops=top_flops)
 
 
