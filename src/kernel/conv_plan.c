@@ -10,10 +10,12 @@ const char *const kernel_conv_words[] = {
 };
 
 const struct conv_choice kernel_conv_choices[] = {
-	{ KERNEL_CONV_WINOGRAD, &kernel_conv_winograd, 130 },
-	{ KERNEL_CONV_DIRECT, &kernel_conv_direct, 45 },
-	{ KERNEL_CONV_DIRECT, &kernel_conv_weight, 45 },
-	{ KERNEL_CONV_PLAIN, &kernel_conv_plain, 20 },
+	{ KERNEL_CONV_WINOGRAD, "winograd", &kernel_conv_winograd, 130 },
+	{ KERNEL_CONV_DIRECT, "first", &kernel_conv_first, 80 },
+	{ KERNEL_CONV_DIRECT, "prim", &kernel_conv_prim, 45 },
+	{ KERNEL_CONV_DIRECT, "direct", &kernel_conv_direct, 45 },
+	{ KERNEL_CONV_DIRECT, "weight", &kernel_conv_weight, 45 },
+	{ KERNEL_CONV_PLAIN, "plain", &kernel_conv_plain, 20 },
 	{ .way = NULL },
 };
 

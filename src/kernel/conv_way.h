@@ -26,7 +26,9 @@ struct conv_way {
 
 extern const struct conv_way kernel_conv_plain;         /* conv_plain.c */
 extern const struct conv_way kernel_conv_winograd;      /* wino.c */
-extern const struct conv_way kernel_conv_direct;        /* prim.c */
+extern const struct conv_way kernel_conv_prim;          /* prim.c */
+extern const struct conv_way kernel_conv_first;         /* conv_direct.c */
+extern const struct conv_way kernel_conv_direct;
 extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
 
 /*
@@ -37,6 +39,7 @@ extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
  */
 struct conv_choice {
 	enum kernel_conv_way word;
+	const char *name;                       /* for people who measure */
 	const struct conv_way *way;             /* NULL: the end */
 	double rate;
 };
@@ -48,5 +51,16 @@ conv_aligned(int64_t floats)
 {
 	return ((size_t)floats + 15) / 16 * 16;
 }
+
+struct conv_image {
+	enum kernel_layout layout;
+	int64_t c, h, w;
+	const float *data;
+};
+
+/* Places x to x + n - 1 of row y of a block of sample b, [n, KERNEL_BLOCK], or
+ * of a plain image [n, c]; zeros where these are outside the image. */
+void kernel_conv_row(const struct conv_image *im, int64_t b, int64_t block,
+    int64_t y, int64_t x, int64_t n, float *to);
 
 #endif

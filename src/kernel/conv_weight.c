@@ -177,33 +177,6 @@ weight_scratch(const void *vp)
 
 /* --- running -------------------------------------------------------------- */
 
-/* Row iy of sample b, block cb of group g, with its padding, or zeros. */
-static void
-copy_row(const struct weight_run *r, int64_t b, int64_t block, int64_t iy,
-    float *to)
-{
-	const struct weight *p = r->p;
-	const struct kernel_window *v = &p->v;
-	const int64_t pad = v->pad[1] * p->wide, row = v->w * p->wide;
-
-	if (iy < 0 || iy >= v->h) {
-		memset(to, 0, (size_t)p->x_row * sizeof(*to));
-		return;
-	}
-	memset(to, 0, (size_t)pad * sizeof(*to));
-	if (p->lx == KERNEL_BLOCKED) {
-		const float *x = r->c->x + (b * p->groups * p->cblocks +
-		    block) * v->h * v->w * L;
-		memcpy(to + pad, x + iy * row, (size_t)row * sizeof(*to));
-	} else {
-		const float *x = r->c->x + b * v->c * v->h * v->w + iy * v->w;
-		for (int64_t c = 0; c < v->c; c++)
-			for (int64_t i = 0; i < v->w; i++)
-				to[pad + i * v->c + c] = x[c * v->h * v->w + i];
-	}
-	memset(to + pad + row, 0, (size_t)pad * sizeof(*to));
-}
-
 /* How many blocks of m a tile takes of those left: the most that go with the
  * numbers of a run of x, but not so many that one is left. */
 static int64_t
@@ -266,6 +239,7 @@ chunk(const struct weight_run *r, const struct slab *s, int64_t b, int64_t nb,
 	const struct kernel_window *v = &p->v;
 	const int64_t first = s->g * p->cblocks, top = r0 * v->stride[0] -
 	    v->pad[0];
+	const struct conv_image im = { p->lx, v->c, v->h, v->w, r->c->x };
 	float *copy = r->copies + conv_aligned(p->copy_floats) *
 	    (size_t)kernel_self();
 	const float *x = copy;
@@ -278,9 +252,9 @@ chunk(const struct weight_run *r, const struct slab *s, int64_t b, int64_t nb,
 		for (int64_t c = s->c0; c < s->c1; c++)
 		for (int64_t k = 0; k < nb; k++)
 		for (int64_t i = 0; i < p->in_rows; i++)
-			copy_row(r, b + k, first + c, top + i, copy +
-			    (c - s->c0) * p->x_block + k * p->x_sample +
-			    i * p->x_row);
+			kernel_conv_row(&im, b + k, first + c, top + i,
+			    -v->pad[1], p->in_w, copy + (c - s->c0) *
+			    p->x_block + k * p->x_sample + i * p->x_row);
 	for (int64_t m = s->m0, k; m < s->m1; m += k) {
 		k = take_blocks(p, s->m1 - m, p->wide);
 		const float *dy = r->c->dy + (((b * p->groups + s->g) *

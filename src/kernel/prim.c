@@ -455,5 +455,5 @@ prim_run(const void *vp, const struct conv_call *c)
 	kernel_for((size_t)((r.whole + c->B % p->each) * p->slabs), piece, &r);
 }
 
-const struct conv_way kernel_conv_direct = { prim_make, prim_free,
+const struct conv_way kernel_conv_prim = { prim_make, prim_free,
 	prim_scratch, prim_run };

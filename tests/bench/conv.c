@@ -4,7 +4,8 @@
  *	conv [NETWORK]          resnet50_224 resnet18_32 mobilenet_v2 lenet5
  *
  * One thread, CPU time, the ways of a pass in turn, the smallest of ROUNDS
- * runs each.  `=` marks the way that the product goes.  The last lines of a
+ * runs each; then GFLOP/s.  `=` marks the way that the product goes, and
+ * names are those of the files in src/kernel.  The last lines of a
  * network add up its layers.
  */
 #include <stdio.h>
@@ -165,7 +166,7 @@ one_pass(const struct layer *l, const struct kernel_conv_want *want,
 		if (t.state[k] == NULL)
 			continue;
 		printf(" %c%-9s %8.3f ms %6.1f", k == first ? '=' : ' ',
-		    kernel_conv_words[kernel_conv_choices[k].word], t.best[k],
+		    kernel_conv_choices[k].name, t.best[k],
 		    flop / t.best[k] / 1e6);
 		kernel_conv_choices[k].way->free(t.state[k]);
 	}
