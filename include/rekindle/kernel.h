@@ -75,6 +75,11 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
     float *C, int64_t ldc);
 
+/* NULL, or why a product would end this process, in a sentence: the environment
+ * made a library take the kernels of another CPU.  Before there are data to
+ * lose; it may fork. */
+const char *kernel_refusal(void);
+
 /* "oneDNN 2.6.3" or the like, for logs and checkpoint.json.  The environment
  * may choose: REKINDLE_GEMM=openblas, and REKINDLE_SIMD=plain for the loops for
  * any CPU.  Either changes the last bits of results. */

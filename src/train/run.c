@@ -161,8 +161,11 @@ thread_count(const struct run *r)
 static bool
 start_team(struct run *r)
 {
-	enum rk_err rc = kernel_init(thread_count(r));
+	const char *refusal = kernel_refusal();
 
+	if (refusal != NULL)
+		return run_fail(r, "internal", true, "%s", refusal);
+	enum rk_err rc = kernel_init(thread_count(r));
 	r->process_bytes = memory_of_process();
 	return rc == RK_OK || run_fail_rc(r, rc, "cannot start the threads");
 }

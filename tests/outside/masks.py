@@ -13,7 +13,7 @@ import random
 import struct
 import subprocess
 
-from t import BUILD, SANITIZED, case, eq, has, limit, run
+from t import BUILD, SANITIZED, Skip, case, eq, has, limit, run
 
 SEED = int(os.environ.get("SEED", "1"))
 IMAGE = {"type": "synthetic", "shape": [3, 32, 32], "classes": 10, "samples": 6}
@@ -151,6 +151,20 @@ def _(d):
             for threads in 3, 32 if SANITIZED else 128:
                 got = model(train(d, net, f"{net}-{mode}-{threads}", threads=threads, **kw))
                 assert got == want, f"{net}, {mode}, {name}: {threads} threads change the bytes"
+
+
+@case("a library that was told to be for a CPU that this one is not is refused in a sentence", "stopped")
+def _(d):
+    # AMD has built no CPU with FMA4 since 2015, Intel none.
+    mask = {"REKINDLE_GEMM": "openblas", "OPENBLAS_CORETYPE": "Bulldozer"}
+    if "fma4" in open("/proc/cpuinfo").read():
+        raise Skip("this is such a CPU")
+    p = start(d, "mlp", "refused", mask=mask)
+    out, _ = p.communicate(timeout=limit(60))
+    eq(p.returncode, 3, f"exit ({out})")
+    has(out, 'OPENBLAS_CORETYPE is "Bulldozer", and this CPU has not the instructions that OpenBLAS takes for it')
+    # Where it does not compute with that library, it may be set to anything.
+    train(d, "mlp", "other", mask={"OPENBLAS_CORETYPE": "Bulldozer"})
 
 
 @case("no mixture of masks and threads crashes, words that nobody knows among them", "stopped")
