@@ -139,7 +139,7 @@ class Row:
         except peers.Failed as e:
             self.say(peer.name, setting, f"failed, {e}")
             return None
-        self.say(peer.name, setting, f"{got['ms']:.4g} ms a step, {got['memory']:.0f} MB")
+        self.say(peer.name, setting, f"{number(got['ms'])} ms a step, {got['memory']:.0f} MB")
         return got
 
     def note(self, who, setting, got):
@@ -161,7 +161,7 @@ class Row:
 
     def ours(self, threads):
         got = train(self.top, self.network, threads, self.seconds, self.batch)
-        self.say("rekindle", (f"{threads} threads",), f"{got['ms']:.4g} ms a step, {got['memory']:.0f} MB")
+        self.say("rekindle", (f"{threads} threads",), f"{number(got['ms'])} ms a step, {got['memory']:.0f} MB")
         self.note("rekindle", (f"{threads} threads",), got)
 
     def measure(self, rounds):
@@ -171,6 +171,13 @@ class Row:
             for peer, setting in chosen[i % max(len(chosen), 1):] + chosen[:i % max(len(chosen), 1)]:
                 self.note(peer.name, setting, self.one(peer, setting))
             self.ours(1)
+
+
+def number(value):
+    """Three digits or so, as a person reads them."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def words(setting):
@@ -219,9 +226,9 @@ def conditions(r, f, missed, rounds, top_flops):
     best, plain = least(r.ms, "PyTorch"), least(r.ms, "PyTorch", "as installed")
     paddle = least(r.ms, "Paddle")
     parts = [f"{r.words}, 2 threads, data in memory; medians of {rounds} rounds in turn, ms a step: rekindle-train "
-             f"{med(r.ms['rekindle']['2 threads']):.4g}"]
-    parts += [f"{of[1]} {of[0]:.4g}" for of in dict.fromkeys((best, plain, paddle)) if of]
-    parts += [f"{who} compiled {told(ms, '{:.4g}')}" for who, ms in r.compiled.items()]
+             f"{number(med(r.ms['rekindle']['2 threads']))}"]
+    parts += [f"{of[1]} {number(of[0])}" for of in dict.fromkeys((best, plain, paddle)) if of]
+    parts += [f"{who} compiled {number(ms)}" for who, ms in r.compiled.items()]
     parts += [f"{100 * f['peak_share']:.0f} % of the FMA peak of {max(top_flops.values()):.0f} GFLOP/s "
               f"({max(top_flops, key=top_flops.get)})",
               f"memory {med(r.memory['rekindle']['2 threads']):.0f} MB, {told(f['memory_ratio'], '{:.2f}')} of PyTorch "

@@ -6,15 +6,10 @@ import os
 import re
 
 import speed
+from speed import number
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 README = os.environ.get("README", f"{TOP}/README.md")
-
-
-def number(value):
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def plain(rows):
@@ -27,9 +22,10 @@ def plain(rows):
 
 
 def networks(rows):
-    lines = ["Milliseconds a step, two threads, medians of rounds in turn; the fastest PyTorch and Paddle of all settings.",
-             "", "| network | rekindle | PyTorch | as installed | Paddle | times PyTorch | goal | times Paddle | of the "
-             "FMA peak | memory, MB; of PyTorch 1's, the newer's | two threads | machine |", "|" + "---|" * 12]
+    head = ("network", "rekindle", "PyTorch", "as installed", "Paddle", "times PyTorch", "goal", "times Paddle",
+            "of the FMA peak", "memory, MB; of PyTorch 1's, the newer's", "two threads", "machine")
+    lines = ["Milliseconds a step, two threads, medians of rounds in turn; the fastest PyTorch and Paddle of all "
+             "settings.", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for r in rows:
         def marked(name, form=number):
             return form(r[name]) + (" **(missed)**" if name in r["missed"] else "")

@@ -60,7 +60,8 @@ class Bench:
 
     def rows(self, *parts):
         """{row: ...} of bench.json, and what was printed."""
-        p = subprocess.run([f"{BENCH}/bench.py", *parts], env=self.env, capture_output=True, text=True, timeout=limit(120))
+        p = subprocess.run([f"{BENCH}/bench.py", *parts], env=self.env, capture_output=True, text=True,
+                           timeout=limit(120))
         assert p.returncode in (0, 1), p.stderr
         with open(f"{self.build}/bench.json") as f:
             return {r["row"]: r for r in json.load(f)}, p.stdout
