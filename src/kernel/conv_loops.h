@@ -47,6 +47,18 @@ struct conv_sums {
 	int64_t sum_block;
 };
 
+/*
+ * sum[t, .] += sum over places p of x[in[p] + runs[t], .] dy[at[p], .], blocks,
+ * for a number of t that the loops have; a sum of its own, likewise.
+ */
+struct conv_each_sums {
+	int64_t places;
+	const int32_t *in, *at, *runs;
+	const float *x, *dy;
+	float *sum;
+};
+
+#define CONV_TAPS   9
 #define CONV_VECS   4           /* of a panel, at most */
 #define CONV_BLOCKS 6           /* of a tile of sums */
 
@@ -57,6 +69,10 @@ struct conv_loops {
 	/* By blocks - 1 and numbers - 1; most[blocks - 1] numbers, 0: none. */
 	int most[CONV_BLOCKS];
 	void (*sums[CONV_BLOCKS][8])(const struct conv_sums *s);
+	/* Of a block by itself, channel by channel: out[p] (+)= sum over r of
+	 * x[in[p] + runs[r]] w[r]; `len` and the blocks do not count. */
+	void (*each)(const struct conv_panel *p);
+	void (*each_sums[CONV_TAPS])(const struct conv_each_sums *s);
 };
 extern const struct conv_loops kernel_conv_loops_avx2, kernel_conv_loops_avx512;
 

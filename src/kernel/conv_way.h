@@ -29,6 +29,7 @@ extern const struct conv_way kernel_conv_winograd;      /* wino.c */
 extern const struct conv_way kernel_conv_prim;          /* prim.c */
 extern const struct conv_way kernel_conv_first;         /* conv_direct.c */
 extern const struct conv_way kernel_conv_direct;
+extern const struct conv_way kernel_conv_depthwise;     /* conv_depthwise.c */
 extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
 
 /*
@@ -57,6 +58,10 @@ struct conv_image {
 	int64_t c, h, w;
 	const float *data;
 };
+
+/* Places are counted in 32 bits, from the beginnings of chunks of `chunk`
+ * places or a row: whether that is enough for the shape. */
+bool kernel_conv_fits(const struct kernel_conv_want *w, int64_t chunk);
 
 /* Places x to x + n - 1 of row y of a block of sample b, [n, KERNEL_BLOCK], or
  * of a plain image [n, c]; zeros where these are outside the image. */

@@ -120,9 +120,7 @@ takes(const struct kernel_conv_want *w, enum kernel_conv_pass pass)
 		return false;
 	if (groups > 1 && (v->c / groups % L != 0 || w->M / groups % L != 0))
 		return false;
-	/* Places are counted in 32 bits. */
-	return (double)RK_MAX(v->c * v->h * v->w, w->M * v->oh * v->ow) *
-	    CHUNK < 0x1p30;
+	return kernel_conv_fits(w, CHUNK);
 }
 
 static void *

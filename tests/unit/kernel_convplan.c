@@ -5,6 +5,7 @@
  * lanes behind the last channel come out as zeros.
  */
 #include "kernel_double.h"
+#include "micro.h"
 #include "rekindle/kernel_conv.h"
 
 struct shape {
@@ -305,6 +306,17 @@ T_CASE(dilation_and_groups)
 	check(SHAPE(12, 12, 9, 7, 3, 1, 1, 1, 12, 2));
 }
 
+T_CASE(one_channel_a_group)
+{
+	check(SHAPE(16, 16, 9, 8, 3, 1, 1, 1, 16, 3));
+	check(SHAPE(13, 13, 8, 9, 3, 2, 1, 1, 13, 5));
+	check(SHAPE(24, 24, 7, 7, 5, 1, 2, 1, 24, 4));
+	check(SHAPE(8, 8, 11, 10, 5, 2, 2, 1, 8, 9));
+	check(SHAPE(8, 8, 9, 9, 3, 1, 2, 2, 8, 2));
+	check(SHAPE(8, 16, 9, 9, 3, 1, 1, 1, 8, 2));
+	check(SHAPE(8, 8, 9, 9, 1, 2, 0, 1, 8, 2));
+}
+
 T_CASE(windows_that_are_not_square)
 {
 	check(&(struct shape){ 8, 8, 9, 12, { 1, 7 }, { 1, 1 }, { 0, 3 }, 1, 1,
@@ -334,6 +346,10 @@ T_CASE(ways_go_by_the_shape)
 		t_check(way(&w, KERNEL_CONV_FORWARD) == KERNEL_CONV_DIRECT);
 		t_check(way(&w, KERNEL_CONV_DATA) == KERNEL_CONV_DIRECT);
 	}
+	w.v.groups = 16;
+	if (strcmp(kernel_micro_word(), "plain") != 0)
+		t_check(way(&w, KERNEL_CONV_WEIGHT) == KERNEL_CONV_DEPTHWISE);
+	w.v.groups = 1;
 	w.x = w.y = KERNEL_PLAIN;
 	for (int p = 0; p < KERNEL_CONV_PASSES; p++)
 		t_check(way(&w, (enum kernel_conv_pass)p) ==
