@@ -25,7 +25,7 @@
 #define FEW_TILES  ((int64_t)24)        /* of a piece */
 #define SOME_TILES ((int64_t)48)
 #define MANY_TILES ((int64_t)96)
-#define SLAB_TILES ((int64_t)128)       /* at most, of all */
+#define SLAB_TILES ((int64_t)256)       /* at most, of all */
 #define SLAB_WIDTH ((int64_t)32)        /* outputs */
 #define SLAB_FROM  ((int64_t)256 * 256) /* channels in times out */
 

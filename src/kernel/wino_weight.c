@@ -17,12 +17,14 @@
 #include "micro.h"
 #include "wino.h"
 
-#define CHUNK      ((int64_t)1 << 22)   /* floats of V and D: 16 MiB */
-#define MOST_TILES ((int64_t)384)       /* of a chunk */
+#define CHUNK      ((int64_t)1 << 20)   /* floats of V and D: 4 MiB */
+#define FEW_TILES  ((int64_t)32)        /* of a chunk */
+#define MOST_TILES ((int64_t)384)
 #define STEP       ((int64_t)128)       /* of tiles, in the products */
 #define WIDTH      ((int64_t)48)        /* channels in of a panel of V */
-#define SLAB_OUT   ((int64_t)32)        /* channels out of a slab */
-#define SLAB_FROM  ((int64_t)192 * 192) /* channels in times out */
+#define SLAB_OUT   ((int64_t)64)        /* channels out of a slab */
+#define SLAB_FROM  ((int64_t)320 * 320) /* channels in times out */
+#define SLAB_CHUNK ((int64_t)1 << 22)   /* floats of V and D: 16 MiB */
 #define TILES      ((int64_t)4)         /* of a piece that transforms */
 
 struct wino_back {
@@ -68,9 +70,11 @@ shape(struct wino_back *s, const struct kernel_conv_want *want)
 		.windows = { .ks = 9, .ns = v->c * 9, .outputs = want->M } };
 	s->wide_in = kernel_blocks(v->c) * KERNEL_BLOCK;
 	s->wide_out = whole(want->M, RK_MAX(MICRO_N, KERNEL_BLOCK));
-	s->chunk = CHUNK / (WINO_FREQS * (s->wide_in + s->wide_out));
-	s->chunk = RK_MIN(RK_MAX(s->chunk, 32), MOST_TILES);
-	s->slabs = s->tiles <= s->chunk && v->c * want->M >= SLAB_FROM;
+	const int64_t each = WINO_FREQS * (s->wide_in + s->wide_out);
+	s->slabs = v->c * want->M >= SLAB_FROM &&
+	    s->tiles <= RK_MIN(SLAB_CHUNK / each, MOST_TILES);
+	s->chunk = s->slabs ? MOST_TILES :
+	    RK_MIN(RK_MAX(CHUNK / each, FEW_TILES), MOST_TILES);
 	s->chunk = RK_MIN(s->chunk, s->tiles);
 	s->v = panels(s->chunk, RK_MIN(s->wide_in, WIDTH), s->wide_in);
 	s->d = panels(s->chunk, MICRO_N, s->wide_out);
@@ -91,7 +95,7 @@ wino_weight_scratch(const struct kernel_conv_want *want)
 	    (s.slabs ? kernel_threads() : 1)));
 }
 
-/* Columns c of V that lie in its panel, at most `most`. */
+/* How many columns of the panel that begins at column c are channels. */
 static int64_t
 columns(const struct wino_back *s, int64_t c)
 {

@@ -357,10 +357,10 @@ T_CASE(fewer_samples_than_planned)
 	check_fewer(want(12, 20, 9, 9, 1, 5));
 	check_fewer(want(256, 256, 4, 4, 1, 3));
 	/* What a plan for fewer would give, though it is cut another way. */
-	prepare(want(256, 256, 12, 12, 1, 16));
+	prepare(want(256, 256, 12, 12, 1, 30));
 	t_check(kernel_init(2) == RK_OK);
 	float *many = xcalloc(y_floats(), sizeof(*many));
-	run(KERNEL_CONV_FORWARD, 16, false, many);
+	run(KERNEL_CONV_FORWARD, 30, false, many);
 	W.B = 3;
 	float *few = xcalloc(y_floats(), sizeof(*few));
 	run(KERNEL_CONV_FORWARD, 3, false, few);
