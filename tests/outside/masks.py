@@ -41,11 +41,11 @@ NETS = {
 SMOOTH = {"resnet20": ("type: relu,", "type: silu,"), "mobilenet_v2": ("type: relu6,", "type: silu,")}
 # Beyond 40 batch norms errors grow tenfold.
 WITHIN = {net: 1e-3 if net == "mobilenet_v2" else 1e-4 for net in NETS}
-# The machines: of 2008, 2011 and 2013; without our fast loops; without oneDNN.
+# The machines: of 2008, 2011 and 2013; without our fast loops; without oneDNN and the kernels beside it.
 MASKS = {
     "sse4.1": {"DNNL_MAX_CPU_ISA": "SSE41", "REKINDLE_SIMD": "plain"},
     "avx": {"DNNL_MAX_CPU_ISA": "AVX", "REKINDLE_SIMD": "plain"},
-    "avx2": {"DNNL_MAX_CPU_ISA": "AVX2"},
+    "avx2": {"DNNL_MAX_CPU_ISA": "AVX2", "REKINDLE_SIMD": "avx2"},
     "plain loops": {"REKINDLE_SIMD": "plain"},
     "openblas": {"REKINDLE_GEMM": "openblas"},
     "openblas of 2004": {"REKINDLE_GEMM": "openblas", "OPENBLAS_CORETYPE": "Prescott", "REKINDLE_SIMD": "plain",
@@ -172,7 +172,7 @@ def _(d):
     choices = {"DNNL_MAX_CPU_ISA": [None, "SSE41", "AVX", "AVX2", "AVX512_CORE", "ALL", "none", ""],
                "REKINDLE_GEMM": [None, "openblas", "onednn", "other"],
                "OPENBLAS_CORETYPE": [None, "Prescott", "Nehalem", "Sandybridge", "Haswell", "Zen", "nothing"],
-               "REKINDLE_SIMD": [None, "plain", "fast", ""],
+               "REKINDLE_SIMD": [None, "plain", "avx2", "fast", ""],
                "OMP_NUM_THREADS": [None, "7"], "OPENBLAS_NUM_THREADS": [None, "5"]}
     rng = random.Random(SEED)
     for k, net in enumerate(itertools.islice(itertools.cycle(NETS), 18)):

@@ -92,9 +92,10 @@ bye(struct daemon *d, int code)
 	t_eq_int(finish(d->p), code);
 }
 
+/* A daemon has stored the arithmetic of a new job with it. */
 #define ARGS(...) \
-	(const char *const[]){ "--wire", "--run-dir", "r", __VA_ARGS__, \
-	    "job.yaml", NULL }
+	(const char *const[]){ "--wire", "--run-dir", "r", "--set", \
+	    "training.arithmetic=fast", __VA_ARGS__, "job.yaml", NULL }
 #define LONG "--set", "training.epochs=1000000"
 
 T_CASE(a_whole_job_is_told)
@@ -123,6 +124,31 @@ T_CASE(a_whole_job_is_told)
 	t_eq_int(json_integer_value(json_object_get(c, "attempt")), 7);
 	json_decref(c);
 	t_eq_int(count_in("r/metrics.jsonl", "\"attempt\":7"), 10);
+}
+
+T_CASE(a_stored_job_that_does_not_say_its_arithmetic_is_exact)
+{
+	static const char *const args[][5] = {
+		{ "--wire", "--run-dir", "r", "job.yaml" },
+		{ "--wire", "--set", "training.arithmetic=fast", "job.yaml" },
+	};
+
+	write_tiny("job.yaml", TINY_ADAM);
+	for (int i = 0; i < 2; i++) {
+		struct daemon d = spawn(args[i]);
+		struct wire_msg m;
+		t_check(hear(&d, WIRE_HELLO, &m));
+		t_eq_str(json_string_value(json_object_get(m.arithmetic,
+		    "mode")), i == 0 ? "exact" : "fast");
+		t_eq_str(json_string_value(json_object_get(m.arithmetic,
+		    "identity")), TRAIN_IDENTITY);
+		wire_msg_fini(&m);
+		say(&d, WIRE_HELLO, json_pack("{s:i}", "version",
+		    WIRE_VERSION));
+		t_check(hear(&d, WIRE_DONE, &m));
+		wire_msg_fini(&m);
+		bye(&d, 0);
+	}
 }
 
 T_CASE(a_checkpoint_by_name_is_taken_at_the_next_step)
