@@ -141,6 +141,16 @@ $(B)/bench/conv: tests/bench/conv.c $(call archives,$(call above,kernel)) \
 bench-conv: $(B)/bench/conv
 	@$(B)/bench/conv $(NET)
 
+# Each way of a matrix product, shape by shape.
+$(B)/bench/mm: tests/bench/mm.c $(call archives,$(call above,kernel)) \
+    | $(B)/bench/
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/kernel $(LDFLAGS) -o $@ $< \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(call libs,$(call above,kernel)) -lm
+.PHONY: bench-mm
+bench-mm: $(B)/bench/mm
+	@$<
+
 .PHONY: bench bench-deps
 bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
     $(B)/unit/remote_drive

@@ -78,7 +78,7 @@ struct ckpt_info {
 	double learning_rate;           /* of the last step */
 	char spec_digest[RK_SHA256_HEX];
 	char data_digest[RK_SHA256_HEX];
-	char producer[128];             /* "rekindle-train 0.1.0, oneDNN ..." */
+	char producer[128];             /* "rekindle-train 0.1.0, own ..." */
 	int64_t created_ms;
 	json_t *metrics;                /* object of numbers; owned; NULL: {} */
 	json_t *split;                  /* what is held out for validation:

@@ -68,8 +68,8 @@ size_t kernel_alloc_bytes(size_t n);
 
 /*
  * C[M,N] = op(A) op(B) + beta C, beta 0 or 1.  op(A) is [M,K]: A itself with
- * row length lda, or its transpose when ta (A is then [K,M]).  Cut into tiles
- * of C; K is never split.
+ * row length lda, or its transpose when ta (A is then [K,M]).  kernel_mm() in
+ * short.
  */
 void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
@@ -80,18 +80,23 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
  * lose; it may fork. */
 const char *kernel_refusal(void);
 
-/* "oneDNN 2.6.3" or the like, for logs and checkpoint.json.  The environment
- * may choose: REKINDLE_GEMM=openblas, and REKINDLE_SIMD=plain for the loops for
- * any CPU.  Either changes the last bits of results. */
+/* "own kernels (avx2)" or "OpenBLAS 0.3.21 (Haswell)", for logs and
+ * checkpoint.json.  The environment may choose: REKINDLE_GEMM=own, openblas or
+ * onednn, and REKINDLE_SIMD=plain for the loops for any CPU (avx2: products
+ * without AVX-512).  All but the last change the last bits of results. */
 const char *kernel_backend(void);
 
 /*
  * What decides the last bits of a step beside the job and its data: a run that
  * goes on where one of these is another computes other bytes.
  *
- *	gemm      the library of the matrix product: "oneDNN 2.6.3"
- *	gemm_isa  what that compiles for, "avx512_core" (DNNL_MAX_CPU_ISA may
- *	          ask for less); for OpenBLAS its core, "SkylakeX"
+ *	gemm      who computes matrix products: "own 1", a number that goes up
+ *	          when their bits change, or a library: "OpenBLAS 0.3.21"
+ *	gemm_isa  of our own "fma" or "plain"; for OpenBLAS its core,
+ *	          "SkylakeX"; for oneDNN what it compiles for, "avx512_core"
+ *	          (DNNL_MAX_CPU_ISA may ask for less)
+ *	conv      the library of direct convolutions and what it compiles for,
+ *	          "oneDNN 2.6.3 avx512_core"; "own" with REKINDLE_GEMM=openblas
  *	loops     "avx2 fma" or "plain" (REKINDLE_SIMD)
  *	updates   the same of the optimiser's updates, by the CPU alone
  *	libm      "glibc 2.36 fma": exp, log, pow and cos in their variant for
@@ -100,7 +105,7 @@ const char *kernel_backend(void);
  *
  * All KERNEL_FACTS are set; that many is returned.
  */
-#define KERNEL_FACTS    6
+#define KERNEL_FACTS    7
 #define KERNEL_FACT_MAX 64
 struct kernel_fact {
 	const char *key;                        /* static */

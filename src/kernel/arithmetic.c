@@ -6,6 +6,7 @@
 
 #include "rekindle/kernel.h"
 #include "loops.h"
+#include "micro.h"
 #include "team.h"
 #include "twice.h"
 
@@ -30,7 +31,7 @@ static const struct {
 };
 
 static void
-put_isa(char out[KERNEL_FACT_MAX])
+put_dnnl_isa(char out[KERNEL_FACT_MAX])
 {
 	const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
 
@@ -41,6 +42,39 @@ put_isa(char out[KERNEL_FACT_MAX])
 		}
 	}
 	snprintf(out, KERNEL_FACT_MAX, "isa 0x%x", (unsigned)isa);
+}
+
+/* Our own micro-kernels give the same bits with AVX2 and with AVX-512. */
+static void
+put_isa(char out[KERNEL_FACT_MAX])
+{
+	switch (kernel_gemm_way()) {
+	case KERNEL_MM_OWN:
+		snprintf(out, KERNEL_FACT_MAX, "%s",
+		    kernel_micro() == kernel_micro_plain ? "plain" : "fma");
+		break;
+	case KERNEL_MM_OPENBLAS:
+		snprintf(out, KERNEL_FACT_MAX, "%s", openblas_get_corename());
+		break;
+	case KERNEL_MM_ONEDNN:
+		put_dnnl_isa(out);
+		break;
+	}
+}
+
+/* oneDNN's direct convolutions (prim.c) stay away where OpenBLAS is asked for. */
+static void
+put_conv(char out[KERNEL_FACT_MAX])
+{
+	const dnnl_version_t *v = dnnl_version();
+	char isa[KERNEL_FACT_MAX];
+
+	put_dnnl_isa(isa);
+	if (kernel_gemm_is_openblas())
+		snprintf(out, KERNEL_FACT_MAX, "own");
+	else
+		snprintf(out, KERNEL_FACT_MAX, "oneDNN %d.%d.%d %.32s",
+		    v->major, v->minor, v->patch, isa);
 }
 
 static const char *
@@ -72,22 +106,19 @@ size_t
 kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS])
 {
 	static const char *const keys[KERNEL_FACTS] = { "gemm", "gemm_isa",
-		"loops", "updates", "libm", "compiler" };
+		"conv", "loops", "updates", "libm", "compiler" };
 
 	for (size_t i = 0; i < KERNEL_FACTS; i++)
 		v[i].key = keys[i];
 	snprintf(v[0].value, KERNEL_FACT_MAX, "%s", kernel_gemm_version());
-	if (kernel_gemm_is_openblas())
-		snprintf(v[1].value, KERNEL_FACT_MAX, "%s",
-		    openblas_get_corename());
-	else
-		put_isa(v[1].value);
-	snprintf(v[2].value, KERNEL_FACT_MAX, "%s",
+	put_isa(v[1].value);
+	put_conv(v[2].value);
+	snprintf(v[3].value, KERNEL_FACT_MAX, "%s",
 	    loops_word(kernel_loops() == &kernel_loops_fast));
-	snprintf(v[3].value, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
-	snprintf(v[4].value, KERNEL_FACT_MAX, "glibc %s%s",
+	snprintf(v[4].value, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
+	snprintf(v[5].value, KERNEL_FACT_MAX, "glibc %s%s",
 	    gnu_get_libc_version(), libm_variant());
-	snprintf(v[5].value, KERNEL_FACT_MAX, "%s %d", COMPILER,
+	snprintf(v[6].value, KERNEL_FACT_MAX, "%s %d", COMPILER,
 	    COMPILER_MAJOR);
 	return KERNEL_FACTS;
 }

@@ -15,8 +15,10 @@
  *	                          a strip `lda` floats after the one before;
  *	                          what lies behind the last row is not read
  *	B  [K,n]    panels of MICRO_N columns, [ceil(n / 16)][K][16], a panel
- *	            `ldb` floats after the one before, 64-byte aligned is best.
- *	            All 16 columns are read, those behind n for nothing
+ *	            `ldb` floats after the one before, 64-byte aligned is best;
+ *	            or with rows `step` floats apart and not 16: an array as it
+ *	            lies has ldb 16, and its row length for step.  All 16
+ *	            columns are read, those behind n for nothing
  *	C  [m,n]    rows of ldc floats; nothing behind column n is written
  *
  * Each panel of B meets all rows of A before the next one: K * 64 bytes should
@@ -38,7 +40,7 @@ struct micro {
 	const float *A;
 	int64_t lda;
 	const float *B;
-	int64_t ldb;
+	int64_t ldb, step;              /* step 0: MICRO_N */
 	bool add;
 	float *C;
 	int64_t ldc;

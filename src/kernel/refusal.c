@@ -54,7 +54,8 @@ kernel_refusal(void)
 	static char text[256];
 	const char *core = getenv("OPENBLAS_CORETYPE");
 
-	if (core == NULL || !kernel_gemm_is_openblas() || survives())
+	if (core == NULL || kernel_gemm_way() != KERNEL_MM_OPENBLAS ||
+	    survives())
 		return NULL;
 	snprintf(text, sizeof(text), "OPENBLAS_CORETYPE is \"%.40s\", and this "
 	    "CPU has not the instructions that OpenBLAS takes for it (%.40s): "

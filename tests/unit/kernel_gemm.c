@@ -7,8 +7,9 @@
  */
 #include <float.h>
 
-#include "rekindle/kernel.h"
+#include "micro.h"
 #include "t.h"
+#include "team.h"
 
 #define TOL(K) (1e-6 + 2e-8 * (double)(K) * sqrt((double)(K)))
 
@@ -75,6 +76,14 @@ T_CASE(products_agree_with_sums_in_double)
 	check_shapes();
 }
 
+T_CASE(products_of_our_own_for_any_cpu_agree_too)
+{
+	setenv("REKINDLE_GEMM", "own", 1);
+	setenv("REKINDLE_SIMD", "plain", 1);
+	t_has(kernel_backend(), "own kernels (plain)");
+	check_shapes();
+}
+
 T_CASE(products_by_openblas_agree_too)
 {
 	setenv("REKINDLE_GEMM", "openblas", 1);
@@ -111,8 +120,13 @@ T_CASE(the_arithmetic_names_the_library_and_what_it_computes_for)
 	char *gemm = fact("gemm"), *isa = fact("gemm_isa");
 	char *libm = fact("libm"), *compiler = fact("compiler");
 
-	t_eq_str(gemm, kernel_backend());
-	t_has(gemm, "oneDNN ");
+	if (kernel_gemm_way() == KERNEL_MM_OWN) {
+		t_eq_str(gemm, "own 1");
+		t_eq_str(isa, "fma");
+		t_has(kernel_backend(), "own kernels (");
+	} else {
+		t_has(gemm, "OpenBLAS 0.");
+	}
 	t_check(strstr(isa, "isa 0x") == NULL);
 	t_has(libm, "glibc 2.");
 	t_check(strstr(compiler, "gcc ") || strstr(compiler, "clang "));
@@ -141,11 +155,27 @@ T_CASE(what_the_environment_chooses_is_in_the_arithmetic)
 
 T_CASE(less_of_the_cpu_is_another_arithmetic)
 {
+	setenv("REKINDLE_GEMM", "onednn", 1);
 	setenv("DNNL_MAX_CPU_ISA", "SSE41", 1);
-	char *isa = fact("gemm_isa");
+	char *gemm = fact("gemm"), *isa = fact("gemm_isa");
 
+	t_has(gemm, "oneDNN ");
 	t_eq_str(isa, "sse41");
+	free(gemm);
 	free(isa);
+}
+
+/* A job that moves between such CPUs goes on exactly. */
+T_CASE(avx2_and_avx512_are_one_arithmetic)
+{
+	setenv("REKINDLE_GEMM", "own", 1);
+	setenv("REKINDLE_SIMD", "avx2", 1);
+	char *isa = fact("gemm_isa"), *loops = fact("loops");
+
+	t_eq_str(isa, kernel_micro() == kernel_micro_plain ? "plain" : "fma");
+	t_eq_str(isa, strcmp(loops, "plain") == 0 ? "plain" : "fma");
+	free(isa);
+	free(loops);
 }
 
 T_CASE(products_without_a_team_agree_too)

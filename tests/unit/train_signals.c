@@ -95,6 +95,7 @@ T_CASE(thousands_of_signals_change_no_byte_of_wide_layers)
 	handled = mmap(NULL, sizeof(*handled), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	t_check(handled != MAP_FAILED);
+	t_check(setenv("REKINDLE_GEMM", "onednn", 1) == 0);
 	write_wide();
 	train_ok("--run-dir", "calm", "job.yaml");
 	t_check(sigaction(SIGUSR1, &a, NULL) == 0);
