@@ -193,7 +193,8 @@ forward_piece(void *ctx, size_t i)
 	if (p->train)
 		batch_stats(p, i, ch, k);
 	set_lanes(p, ch, k, p->train, &l);
-	for (size_t s = 0; s < p->B; s++)
+	/* Backwards: what was read last is still in the cache. */
+	for (size_t s = p->B; s-- > 0;)
 		forward_run(p, &l, (s * p->pieces + i) * p->run);
 }
 
@@ -342,7 +343,7 @@ back_piece(void *ctx, size_t i)
 		k.c1[j] = k.c1[0];
 		k.c0[j] = k.c0[0];
 	}
-	for (size_t s = 0; s < p->B && p->dx != NULL; s++)
+	for (size_t s = p->B; s-- > 0 && p->dx != NULL;)
 		back_run(p, &k, (s * p->pieces + i) * p->run, false);
 }
 

@@ -44,7 +44,7 @@ check_tensor(struct net *s, const struct nn_tensor *t, int64_t rows,
 	/* A bias before a batch norm does nothing: this is rounding. */
 	if (sqrt(norm) < 1e-5 && sqrt(diff) < 1e-3)
 		return;
-	if (!(sqrt(diff) <= 0.01 * sqrt(norm)) || !(worst <= 0.05 * largest))
+	if (!(sqrt(diff) <= 0.01 * sqrt(norm) + 1e-5) || !(worst <= 0.05 * largest))
 		t_fail("%s: off by %.3g of %.3g, worst %.3g of %.3g", t->name,
 		    sqrt(diff), sqrt(norm), worst, largest);
 }
