@@ -54,9 +54,9 @@ int64_t kernel_watch_waiting(const struct kernel_watch *w,
  * The multiply-adds of floats that the team does in a second, two operations
  * each, with all operands in registers: in GFLOP/s, measured in some
  * milliseconds with the widest instructions that this CPU has (*isa: "avx512f",
- * "avx2 fma" or "plain").  The best of a few tries, so that a neighbour does not
- * make the machine smaller; no kernel comes above it but by doing less than its
- * formula says, as Winograd's does.
+ * "avx2 fma" or "plain"); of more threads than this process may use cores, the
+ * cores'.  A neighbour, or a quota, does not make it smaller.  No kernel comes
+ * above it but by doing less than its formula says, as Winograd's does.
  */
 double kernel_peak_gflops(const char **isa);
 
