@@ -82,6 +82,17 @@ brought(const struct kernel_conv_plan *p, int pass)
 	    v->ow) : 0);
 }
 
+/* Multiply-adds a nanosecond.  A plane of the plain way's depthwise convolution is
+ * no product. */
+static double
+rate(const struct kernel_conv_plan *p, int pass)
+{
+	const struct conv_choice *c = &kernel_conv_choices[p->of[pass]];
+
+	return c->word == KERNEL_CONV_PLAIN && window_is_depthwise(&p->want.v) ?
+	    2 : c->rate;
+}
+
 /* What is brought from one layout to the other moves at 8 bytes a nanosecond. */
 double
 kernel_conv_plan_cost(const struct kernel_conv_plan *p, bool data)
@@ -94,8 +105,7 @@ kernel_conv_plan_cost(const struct kernel_conv_plan *p, bool data)
 
 	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
 		if (data || pass != KERNEL_CONV_DATA)
-			ns += madds / kernel_conv_choices[p->of[pass]].rate +
-			    brought(p, pass) * 4 / 8;
+			ns += madds / rate(p, pass) + brought(p, pass) * 4 / 8;
 	return ns / 1e3;
 }
 
