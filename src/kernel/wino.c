@@ -6,7 +6,8 @@
  *
  *	by tiles  all windows are transformed, U, in pieces; then a piece is some
  *	          tiles: their transform V, 36 products M, and back.  V and M stay
- *	          in the second-level cache where channels are few
+ *	          in the second-level cache where channels are few.  Where U would
+ *	          be larger than wino_most, for some outputs after the other
  *	by slabs  all tiles are transformed in pieces; then a piece is some
  *	          outputs, whose windows are transformed for it alone.  For few
  *	          tiles of many channels: to write and read U, 36 floats for 9,
@@ -34,6 +35,7 @@ struct wino {
 	int64_t B, tiles;               /* of all samples */
 	int64_t wide_in, wide_out;      /* columns of V, of M */
 	bool slabs;
+	int64_t group;                  /* by tiles: outputs, at most */
 	int64_t tile;                   /* by tiles: of a piece, at most */
 	struct wino_matrices u, v, m;   /* without `at` */
 	int64_t local;                  /* floats a thread */
@@ -44,7 +46,10 @@ struct wino {
 	float *y, *locals;
 	struct wino_end end;
 	int64_t pieces;
+	int64_t n0, wide;               /* by tiles: outputs of this group */
 };
+
+int64_t wino_most = (int64_t)1 << 24;
 
 static int64_t
 whole(int64_t n, int64_t of)
@@ -89,9 +94,10 @@ shape(struct wino *s, const struct kernel_conv_want *want, bool data)
 	s->windows = (struct wino_windows){ .outputs = s->out.c,
 		.ks = data ? v->c * 9 : 9, .ns = data ? 9 : v->c * 9,
 		.turned = data };
+	s->group = wino_group(s->in.c, s->wide_out);
 	s->tile = s->slabs ? s->tiles : RK_MIN(s->tiles,
-	    piece_tiles(s->wide_in + s->wide_out));
-	const int64_t columns = s->slabs ? SLAB_WIDTH : s->wide_out;
+	    piece_tiles(s->wide_in + s->group));
+	const int64_t columns = s->slabs ? SLAB_WIDTH : s->group;
 	const int64_t K = RK_MIN(s->in.c, WINO_K);
 	s->u = matrices(K, MICRO_N, columns / MICRO_N *
 	    (s->slabs ? 1 : (s->in.c + K - 1) / K));
@@ -128,14 +134,14 @@ static void
 windows_piece(void *ctx, size_t i)
 {
 	const struct wino *s = ctx;
-	const int64_t panels = s->wide_out / MICRO_N;
+	const int64_t panels = s->wide / MICRO_N;
 	const int64_t k = (int64_t)i / panels * WINO_K;
 	const int64_t n = (int64_t)i % panels * MICRO_N;
 	struct wino_matrices u = s->u;
 
-	u.at += k * s->wide_out + n / MICRO_N * u.panel;
-	wino_from_windows(&s->windows, s->w, k, RK_MIN(k + WINO_K, s->in.c), n,
-	    n + MICRO_N, &u);
+	u.at += k * s->wide + n / MICRO_N * u.panel;
+	wino_from_windows(&s->windows, s->w, k, RK_MIN(k + WINO_K, s->in.c),
+	    s->n0 + n, s->n0 + n + MICRO_N, &u);
 }
 
 static void
@@ -151,11 +157,12 @@ tiles_piece(void *ctx, size_t i)
 	wino_from_image(&s->in, s->x, from, n, &v);
 	for (int64_t f = 0; f < WINO_FREQS; f++)
 		for (int64_t k = 0; k < s->in.c; k += WINO_K)
-			product(s, n, s->wide_out, RK_MIN(s->in.c - k, WINO_K),
+			product(s, n, s->wide, RK_MIN(s->in.c - k, WINO_K),
 			    v.at + f * v.freq + k, s->u.at + f * s->u.freq +
-			    k * s->wide_out, k > 0, m.at + f * m.freq);
-	wino_to_image(&s->out, &m, from, n, 0, kernel_blocks(s->out.c),
-	    &s->end, s->y);
+			    k * s->wide, k > 0, m.at + f * m.freq);
+	wino_to_image(&s->out, &m, from, n, s->n0 / KERNEL_BLOCK,
+	    RK_MIN((s->n0 + s->wide) / KERNEL_BLOCK,
+	    kernel_blocks(s->out.c)), &s->end, s->y);
 }
 
 /* A multiple of four pieces, for teams of two and of four, unless they become
@@ -176,8 +183,12 @@ by_tiles(struct wino *s, float *scratch)
 	s->u.at = scratch;
 	s->locals = scratch + WINO_FREQS * s->u.freq;
 	s->pieces = pieces(s);
-	kernel_for((size_t)(steps * s->wide_out / MICRO_N), windows_piece, s);
-	kernel_for((size_t)s->pieces, tiles_piece, s);
+	for (s->n0 = 0; s->n0 < s->wide_out; s->n0 += s->group) {
+		s->wide = RK_MIN(s->group, s->wide_out - s->n0);
+		kernel_for((size_t)(steps * s->wide / MICRO_N), windows_piece,
+		    s);
+		kernel_for((size_t)s->pieces, tiles_piece, s);
+	}
 }
 
 /* --- by slabs ------------------------------------------------------------- */

@@ -45,6 +45,11 @@ void wino_weight(const struct kernel_conv_want *want, int64_t B,
 /* The part of wino_scratch() that is in wino_weight.c. */
 size_t wino_weight_scratch(const struct kernel_conv_want *want);
 
+/* Floats that the transforms of all windows may take, 64 MiB of them; where they
+ * would take more they are computed for some outputs after the other.  A
+ * variable only for the tests. */
+extern int64_t wino_most;
+
 /* --- transforms, for AVX2 and FMA: one thread, no checks -------------------
  *
  * wino_tiles.c, wino_windows.c */
@@ -72,6 +77,15 @@ wino_apart(int64_t floats)
 	return ((floats + 15) / 16 | 1) * 16;
 }
 
+/* How many of `columns` outputs of c channels are computed at a time. */
+static inline int64_t
+wino_group(int64_t c, int64_t columns)
+{
+	const int64_t most = wino_most / (WINO_FREQS * c) / 16 * 16;
+
+	return RK_MIN(RK_MAX(most, 16), columns);
+}
+
 /* An image, and its tiles [B, th, tw]: the first begins `up` rows above and
  * `left` columns before it. */
 struct wino_grid {
@@ -80,11 +94,12 @@ struct wino_grid {
 	int64_t th, tw;
 };
 
-/* Row r of to, one column a channel, is tile t0 + r of n: Bt d B, A dy At. */
+/* Row r of to, one column a channel, is tile t0 + r of n: Bt d B of all blocks,
+ * A dy At of blocks c0 to c1. */
 void wino_from_image(const struct wino_grid *g, const float *x, int64_t t0,
     int64_t n, const struct wino_matrices *to);
 void wino_from_slopes(const struct wino_grid *g, const float *dy, int64_t t0,
-    int64_t n, const struct wino_matrices *to);
+    int64_t n, int64_t c0, int64_t c1, const struct wino_matrices *to);
 
 /* Blocks c0 to c1 of the image from columns 0 to (c1 - c0) * KERNEL_BLOCK:
  * y (+)= relu(At m A + b); b may be NULL. */

@@ -194,7 +194,8 @@ typedef void tile_fn(const float *x, const struct spots *q, const bool whole,
 /* Both kinds of tiles: fn is inlined. */
 HELP void
 from_tiles(const struct wino_grid *s, const float *x, int64_t t0, int64_t n,
-    const struct wino_matrices *to, const int64_t side, tile_fn *fn)
+    int64_t c0, int64_t c1, const struct wino_matrices *to,
+    const int64_t side, tile_fn *fn)
 {
 	const int64_t blocks = kernel_blocks(s->c), row = s->w * KERNEL_BLOCK;
 	const int64_t plane = s->h * row;
@@ -203,10 +204,11 @@ from_tiles(const struct wino_grid *s, const float *x, int64_t t0, int64_t n,
 
 	for (int64_t t = 0; t < n; t++, step(s, &p)) {
 		const int64_t ty = p.y * OUT - s->up, tx = p.x * OUT - s->left;
-		const float *from = x + p.b * blocks * plane + ty * row +
+		const float *from = x + (p.b * blocks + c0) * plane + ty * row +
 		    tx * KERNEL_BLOCK;
 		spots(s, ty, tx, side, &q);
-		for (int64_t c = 0; c < blocks * KERNEL_BLOCK; c += LANES) {
+		for (int64_t c = 0; c < (c1 - c0) * KERNEL_BLOCK;
+		    c += LANES) {
 			const float *tile = from + c / KERNEL_BLOCK * plane +
 			    c % KERNEL_BLOCK;
 			float *at_row = element(to, t, c);
@@ -225,14 +227,14 @@ FAST void
 wino_from_image(const struct wino_grid *s, const float *x, int64_t t0,
     int64_t n, const struct wino_matrices *to)
 {
-	from_tiles(s, x, t0, n, to, SIDE, image_tile);
+	from_tiles(s, x, t0, n, 0, kernel_blocks(s->c), to, SIDE, image_tile);
 }
 
 FAST void
 wino_from_slopes(const struct wino_grid *s, const float *dy, int64_t t0,
-    int64_t n, const struct wino_matrices *to)
+    int64_t n, int64_t c0, int64_t c1, const struct wino_matrices *to)
 {
-	from_tiles(s, dy, t0, n, to, OUT, slopes_tile);
+	from_tiles(s, dy, t0, n, c0, c1, to, OUT, slopes_tile);
 }
 
 /* --- to the image --------------------------------------------------------- */

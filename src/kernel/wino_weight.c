@@ -13,6 +13,8 @@
  *	              36 floats for 9 never leave the cache
  *
  * So memory is bounded whatever the batch, and there are no sums over threads.
+ * Where the sums of all windows are more than wino_most, this is done for some
+ * outputs after the other.
  */
 #include "micro.h"
 #include "wino.h"
@@ -32,6 +34,7 @@ struct wino_back {
 	int64_t tiles, chunk;           /* all; of a chunk, at most */
 	int64_t wide_in, wide_out;      /* columns of V, of D */
 	bool slabs;
+	int64_t group;                  /* outputs at a time, at most */
 	struct wino_matrices v, d, u;
 	/* A call. */
 	micro_fn *micro;
@@ -39,6 +42,7 @@ struct wino_back {
 	bool add;
 	float *dw, *locals;
 	struct wino_windows windows;
+	int64_t n0, wide;               /* outputs of this group */
 	int64_t first, n;               /* tiles of this chunk */
 };
 
@@ -70,19 +74,21 @@ shape(struct wino_back *s, const struct kernel_conv_want *want)
 		.windows = { .ks = 9, .ns = v->c * 9, .outputs = want->M } };
 	s->wide_in = kernel_blocks(v->c) * KERNEL_BLOCK;
 	s->wide_out = whole(want->M, RK_MAX(MICRO_N, KERNEL_BLOCK));
-	const int64_t each = WINO_FREQS * (s->wide_in + s->wide_out);
+	int64_t each = WINO_FREQS * (s->wide_in + s->wide_out);
 	s->slabs = v->c * want->M >= SLAB_FROM &&
 	    s->tiles <= RK_MIN(SLAB_CHUNK / each, MOST_TILES);
+	s->group = s->slabs ? s->wide_out : wino_group(v->c, s->wide_out);
+	each = WINO_FREQS * (s->wide_in + s->group);
 	s->chunk = s->slabs ? MOST_TILES :
 	    RK_MIN(RK_MAX(CHUNK / each, FEW_TILES), MOST_TILES);
 	s->chunk = RK_MIN(s->chunk, s->tiles);
 	s->v = panels(s->chunk, RK_MIN(s->wide_in, WIDTH), s->wide_in);
-	s->d = panels(s->chunk, MICRO_N, s->wide_out);
+	s->d = panels(s->chunk, MICRO_N, s->group);
 	s->v.far = s->d.far = true;
 	if (s->slabs)
 		s->u = panels(s->v.width, SLAB_OUT, SLAB_OUT);
 	else
-		s->u = panels(v->c, s->wide_out, s->wide_out);
+		s->u = panels(v->c, s->group, s->group);
 }
 
 size_t
@@ -113,7 +119,16 @@ transform_piece(void *ctx, size_t i)
 	v.at += from * v.width;
 	d.at += from * d.width;
 	wino_from_image(&s->in, s->x, s->first + from, n, &v);
-	wino_from_slopes(&s->out, s->dy, s->first + from, n, &d);
+	wino_from_slopes(&s->out, s->dy, s->first + from, n,
+	    s->n0 / KERNEL_BLOCK, RK_MIN((s->n0 + s->wide) / KERNEL_BLOCK,
+	    kernel_blocks(s->out.c)), &d);
+}
+
+/* V and D of a chunk. */
+static void
+transform(struct wino_back *s)
+{
+	kernel_for((size_t)((s->n + TILES - 1) / TILES), transform_piece, s);
 }
 
 /* Of frequency f, u (+)= the product of the panel of V from column c on and of
@@ -147,7 +162,7 @@ frequency_piece(void *ctx, size_t i)
 	const int64_t f = (int64_t)i % WINO_FREQS;
 	const int64_t c = (int64_t)i / WINO_FREQS * s->v.width;
 
-	product(s, f, c, 0, s->wide_out, s->first > 0,
+	product(s, f, c, 0, s->wide, s->first > 0,
 	    s->u.at + f * s->u.freq + c * s->u.width);
 }
 
@@ -159,14 +174,31 @@ static void
 windows_piece(void *ctx, size_t i)
 {
 	const struct wino_back *s = ctx;
-	const int64_t across = (s->out.c + BACK_OUT - 1) / BACK_OUT;
+	const int64_t across = s->wide / BACK_OUT;
 	const int64_t k = (int64_t)i / across * BACK_IN;
 	const int64_t n = (int64_t)i % across * BACK_OUT;
 	struct wino_matrices u = s->u;
 
 	u.at += k * u.width + n;
-	wino_to_windows(&s->windows, &u, k, RK_MIN(k + BACK_IN, s->in.c), n,
-	    n + BACK_OUT, s->add, s->dw);
+	wino_to_windows(&s->windows, &u, k, RK_MIN(k + BACK_IN, s->in.c),
+	    s->n0 + n, s->n0 + n + BACK_OUT, s->add, s->dw);
+}
+
+/* One group of outputs. */
+static void
+by_frequency(struct wino_back *s)
+{
+	const int64_t count = (s->tiles + s->chunk - 1) / s->chunk;
+	const int64_t in = (s->wide_in + s->v.width - 1) / s->v.width;
+
+	for (int64_t i = 0; i < count; i++) {
+		s->first = s->tiles * i / count;
+		s->n = s->tiles * (i + 1) / count - s->first;
+		transform(s);
+		kernel_for((size_t)(in * WINO_FREQS), frequency_piece, s);
+	}
+	kernel_for((size_t)(whole(s->in.c, BACK_IN) / BACK_IN *
+	    (s->wide / BACK_OUT)), windows_piece, s);
 }
 
 /* --- by slabs ------------------------------------------------------------- */
@@ -188,30 +220,19 @@ slab_piece(void *ctx, size_t i)
 	    s->dw);
 }
 
-/* -------------------------------------------------------------------------- */
-
 static void
-chunks(struct wino_back *s)
+by_slabs(struct wino_back *s)
 {
-	const int64_t count = (s->tiles + s->chunk - 1) / s->chunk;
 	const int64_t in = (s->wide_in + s->v.width - 1) / s->v.width;
 	const int64_t out = (s->wide_out + SLAB_OUT - 1) / SLAB_OUT;
 
-	for (int64_t i = 0; i < count; i++) {
-		s->first = s->tiles * i / count;
-		s->n = s->tiles * (i + 1) / count - s->first;
-		kernel_for((size_t)((s->n + TILES - 1) / TILES),
-		    transform_piece, s);
-		if (s->slabs)
-			kernel_for((size_t)(in * out), slab_piece, s);
-		else
-			kernel_for((size_t)(in * WINO_FREQS), frequency_piece,
-			    s);
-	}
-	if (!s->slabs)
-		kernel_for((size_t)(whole(s->in.c, BACK_IN) / BACK_IN *
-		    (whole(s->out.c, BACK_OUT) / BACK_OUT)), windows_piece, s);
+	s->first = 0;
+	s->n = s->tiles;
+	transform(s);
+	kernel_for((size_t)(in * out), slab_piece, s);
 }
+
+/* -------------------------------------------------------------------------- */
 
 void
 wino_weight(const struct kernel_conv_want *want, int64_t B, const float *x,
@@ -230,5 +251,11 @@ wino_weight(const struct kernel_conv_want *want, int64_t B, const float *x,
 	s.v.at = scratch;
 	s.d.at = s.v.at + WINO_FREQS * s.v.freq;
 	s.u.at = s.locals = s.d.at + WINO_FREQS * s.d.freq;
-	chunks(&s);
+	for (s.n0 = 0; s.n0 < s.wide_out; s.n0 += s.group) {
+		s.wide = RK_MIN(s.group, s.wide_out - s.n0);
+		if (s.slabs)
+			by_slabs(&s);
+		else
+			by_frequency(&s);
+	}
 }

@@ -306,6 +306,33 @@ T_CASE(slabs_of_channels)
 	check(want(330, 328, 3, 6, 1, 3));
 }
 
+/* Where all windows would take too much memory, some outputs after the other:
+ * the same bits. */
+T_CASE(outputs_in_groups)
+{
+	const int64_t usual = wino_most;
+
+	prepare(want(24, 72, 9, 10, 1, 5));
+	t_check(kernel_init(2) == RK_OK);
+	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++) {
+		const size_t n = out_floats(pass);
+		float *a = xcalloc(n, sizeof(*a)), *b = xcalloc(n, sizeof(*b));
+		run(pass, 5, false, a);
+		wino_most = WINO_FREQS * 24 * 33;
+		t_check(wino_group(24, 80) == 32);
+		run(pass, 5, false, b);
+		wino_most = usual;
+		if (memcmp(a, b, n * sizeof(*a)) != 0)
+			t_fail("pass %d has other bits", pass);
+		free(a);
+		free(b);
+	}
+	kernel_fini();
+	put_away();
+	wino_most = WINO_FREQS * 24;
+	check(want(24, 40, 6, 6, 1, 3));
+}
+
 T_CASE(relu_keeps_what_is_no_number)
 {
 	prepare(want(5, 6, 8, 8, 1, 1));
