@@ -5,7 +5,8 @@
  * strips[s][k][i] = line s * w + i at k.  Either a line lies in a row of the
  * array (across: blocks of 8 x 8 are transposed in registers where the CPU has
  * AVX2), or the elements k of all lines do (along: short copies, 16 rows at a
- * time, so that few pages are in use).
+ * time, so that few pages are in use).  What comes next is asked for early: the
+ * rows are too short for a CPU to see where they lead.
  */
 #include <string.h>
 
@@ -85,6 +86,8 @@ across_strip(int64_t n, int64_t K, const float *X, int64_t ldx, float *strip)
 
 	for (; k + 8 <= K; k += 8) {
 		__m256 r[8];
+		for (int i = 0; i < MICRO_M; i++)
+			__builtin_prefetch(X + (MICRO_M + i) * ldx + k);
 		block8(n, X + k, ldx, r);
 		for (int j = 0; j < 8; j++) {
 			float *to = strip + (k + j) * MICRO_M;
@@ -130,6 +133,7 @@ along(const int64_t w, int64_t lines, int64_t K, const float *X, int64_t ldx,
 		float *to = strips + r * K + k0 * w;
 		for (int64_t k = k0; k < k1; k++, to += w) {
 			const float *x = X + k * ldx + r;
+			__builtin_prefetch(x + ROWS * ldx);
 			if (n == w) {
 				memcpy(to, x, (size_t)w * sizeof(*x));
 				continue;

@@ -58,6 +58,18 @@ kernel_mm_way(const struct kernel_mm *p)
 	return kernel_gemm_way();
 }
 
+/* Whether the tiles are as small as they may be. */
+static bool
+is_cut(const struct mm_job *j, double tiles, double want)
+{
+	if (tiles >= want)
+		return true;
+	/* A long K is rather cut into parts than read by many tiles. */
+	if (j->p->K >= 2048 && j->tn <= 64 && j->tm <= 96)
+		return true;
+	return j->tn <= 32 && (j->tm <= 12 || (j->tm <= 96 && tiles >= 8));
+}
+
 /*
  * Tiles by shape alone.  A tile is worth handing out from some 150 kFLOP on
  * (a few microseconds); the longer side is halved until there are enough tiles,
@@ -81,26 +93,31 @@ cut(struct mm_job *j, int64_t batch)
 	for (;;) {
 		j->down = (p->M + j->tm - 1) / j->tm;
 		j->across = (p->N + j->tn - 1) / j->tn;
-		if ((double)(batch * j->down * j->across) >= want)
+		if (is_cut(j, (double)(batch * j->down * j->across), want))
 			break;
-		if (j->tn > 64 && (j->tm <= 256 || j->tn >= j->tm))
+		if (j->tn > (j->tm <= 256 ? 32 : 64) &&
+		    (j->tm <= 256 || j->tn >= j->tm))
 			j->tn = round_up(j->tn / 2, 32);
 		else if (j->tm > 12)
 			j->tm = round_up(j->tm / 2, 12);
-		else if (j->tn > 32)
-			j->tn = round_up(j->tn / 2, 32);
 		else
-			break;
+			j->tn = round_up(j->tn / 2, 32);
 	}
 }
 
-/* What is packed once for all tiles, and how much of K at a time. */
+/*
+ * What is packed once for all tiles, and how much of K at a time: B where it
+ * would be packed for several rows of tiles, A where it would be for several
+ * columns of them, but for rows that a second-level cache holds as they lie
+ * (those a multiple of 2 KiB apart fall into one set of the first-level one).
+ */
 static void
 share(struct mm_job *j)
 {
 	const struct kernel_mm *p = j->p;
-	const bool b = j->down > 1, a = j->across > 1 || (p->ta ||
-	    true);
+	const bool b = j->down > 1;
+	const bool a = j->across > 1 && (p->ta ? p->K > 64 :
+	    p->M * p->K > 128 * 1024 || p->lda % 512 == 0);
 
 	if (j->way != KERNEL_MM_OWN || shared == NULL || flop(p) < 8e6 ||
 	    !(a || b))

@@ -227,7 +227,8 @@ kernel_mm_own(const struct mm_job *j, const struct mm_tile *t, const float *A,
 	const struct kernel_mm *p = j->p;
 	const bool end = j->sums == NULL && t->k1 == p->K && kernel_mm_ends(p);
 
-	if (!p->tb || t->m > MICRO_N || t->k0 == t->k1 || j->panels != NULL) {
+	if (!p->tb || t->m < 12 || t->m > MICRO_N || t->k0 == t->k1 ||
+	    j->panels != NULL) {
 		tile(j, t, A, B, end);
 		return;
 	}
