@@ -57,7 +57,8 @@
  *	                 | smooth_l1}; cross_entropy, which needs at least 2
  *	                 outputs and takes label_smoothing (0 to <1; 0),
  *	                 class_weights (a list, one a class; none) and
- *	                 ignore_index (a label that counts for nothing; none);
+ *	                 ignore_index (a label that counts for nothing; none;
+ *	                 one sample at least of a data set must count);
  *	                 smooth_l1 takes beta (1)
  *	training.optimizer   {type: sgd | adam | adamw | rmsprop | adagrad |
  *	                 lamb, ...}; adam; see struct spec_optim

@@ -110,7 +110,8 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 		.epoch = r->at.epoch,
 		.epochs_total = r->epochs_limit < INT64_MAX ?
 		    r->epochs_limit : 0,
-		.loss = whole || t->samples > 0 ? s.loss : r->last_loss,
+		.loss = isfinite(s.loss) && (whole || t->samples > 0) ?
+		    s.loss : r->last_loss,
 		.accuracy = s.accuracy,
 		.has_accuracy = s.has_accuracy && r->at.step > 0,
 		.learning_rate = run_rate(r, r->at.step),
@@ -319,7 +320,8 @@ train_step(struct run *r)
 	r->at.sample += rows;
 	r->samples_done += rows;
 	r->window_samples += rows;
-	r->last_loss = res.weight > 0 ? res.loss_sum / res.weight : 0;
+	if (res.weight > 0)     /* else all rows are ignored: no loss */
+		r->last_loss = res.loss_sum / res.weight;
 	count(&r->at.in_epoch, &res, rows);
 	count(&r->at.in_window, &res, rows);
 	if (r->at.step % t->log_every == 0)

@@ -48,7 +48,8 @@
 
 /* Sums over some steps; `loss` of samples, in double, in step order; `weight`
  * is what it is divided by for a mean: the samples, or by class weights.  Of
- * `counted` samples, those with a class that is not ignored, `correct` are. */
+ * `counted` samples, those with a class that is not ignored, `correct` are.  Of
+ * samples that weigh nothing there is no loss: NaN in a score, null outside. */
 struct tally {
 	double loss, weight;
 	int64_t correct, counted, samples, steps;

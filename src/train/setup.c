@@ -92,6 +92,44 @@ check_binary(struct run *r, const struct data_set *const sets[2])
 	return true;
 }
 
+/* Does the loss see a sample of this class?  Not where ignore_index names it or
+ * its class weight is 0. */
+static bool
+counts(const struct spec_loss *l, int64_t class)
+{
+	return !(l->ignoring && class == l->ignore_index) &&
+	    (l->nweights == 0 || l->class_weights[class] > 0);
+}
+
+/* A mean over no sample is no number: the loss would be 0 and say nothing.
+ * Class weights are as many as there are outputs, labels are below that or
+ * ignored. */
+static bool
+check_counts(struct run *r, const struct data_set *const sets[2])
+{
+	const struct spec_loss *l = &r->spec->training.loss;
+
+	for (int k = 0; k < 2; k++) {
+		const struct data_set *d = sets[k];
+		int64_t i = 0;
+		if (d == NULL || (!l->ignoring && l->nweights == 0))
+			continue;
+		while (i < d->n && !counts(l, (int64_t)d->targets[i]))
+			i++;
+		if (i < d->n)
+			continue;
+		return run_fail(r, "bad_data", true, "data.%s: none of the "
+		    "%lld samples counts for the loss: the first has the label "
+		    "%lld, which %s; want one at least of another class",
+		    k == 0 ? "train" : "validation", (long long)d->n,
+		    (long long)d->targets[0],
+		    l->ignoring && (int64_t)d->targets[0] == l->ignore_index ?
+		    "training.loss.ignore_index leaves out" :
+		    "has weight 0 in training.loss.class_weights");
+	}
+	return true;
+}
+
 /*
  * Cross entropy wants classes.  Other losses want as many targets as there are
  * outputs: the label itself for one output, and for more a 1 at the label's
@@ -120,7 +158,7 @@ run_check_labels(struct run *r)
 		rk_why_fini(&why);
 		return false;
 	}
-	return true;
+	return loss != SPEC_CROSS_ENTROPY || check_counts(r, sets);
 }
 
 /* Tokens choose rows of a table: each must have one. */
