@@ -2,13 +2,17 @@
  * wire - what daemon and trainer say to each other: JSON objects, one a line,
  * over a stream socket that the trainer finds at fd 3.
  *
- * The trainer speaks first (hello), the daemon answers (hello), and from then
- * on each says what it has to; nothing is a request that blocks.  Neither side
+ * The trainer speaks first (hello, and as long as it is not ready for that,
+ * alive), the daemon answers (hello), and from then on each says what it has to; nothing is a request that blocks.  Neither side
  * trusts the other: a line that is too long, no object, of an unknown version
  * or with a field of the wrong type is RK_EINVAL with a sentence; types nobody
  * knows are skipped, so that versions can grow.
  *
  * Trainer to daemon
+ *	alive       it is at work, as on opening its data, and not yet ready for
+ *	            hello.  A trainer that says neither this nor
+ *	            anything else is killed as stalled; ours says it a few times
+ *	            a second
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch, schedule (object: what
@@ -58,7 +62,7 @@
 enum wire_type {
 	WIRE_HELLO, WIRE_PLAN, WIRE_EVENT, WIRE_PROGRESS, WIRE_METRIC,
 	WIRE_CHECKPOINT, WIRE_LOG, WIRE_DONE, WIRE_FAILED, WIRE_PAUSE,
-	WIRE_STOP, WIRE_UNKNOWN
+	WIRE_STOP, WIRE_ALIVE, WIRE_UNKNOWN
 };
 enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 

@@ -25,6 +25,7 @@
  *	ask.c      what the daemon, a signal or a closed socket ask for
  *	signals.c  the thread that waits for signals
  *	report.c   events, progress and ends, to the wire or to people
+ *	alive.c    that it works, before there is anything to say
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
  *	evaluate.c --evaluate; npy.c writes what it is to keep

@@ -12,7 +12,7 @@
 
 const char *const wire_words[] = {
 	"hello", "plan", "event", "progress", "metric", "checkpoint", "log",
-	"done", "failed", "pause", "stop", NULL
+	"done", "failed", "pause", "stop", "alive", NULL
 };
 static const char *const outcomes[] = {
 	"succeeded", "paused", "stopped", NULL
