@@ -135,7 +135,8 @@
 
 #include "rekindle/json.h"
 
-#define SPEC_MAX_BYTES   (1u << 20)     /* of the text of a job */
+#define SPEC_MAX_BYTES   RK_JOB_MAX     /* of the text of a job */
+#define SPEC_MAX_NORMAL  (64u << 20)    /* of its normal form in a file */
 #define SPEC_MAX_LAYERS  4096            /* with each `repeat` written out */
 #define SPEC_MAX_INPUTS  64             /* of a layer */
 #define SPEC_MAX_NESTED  4              /* `repeat` in `repeat` */
@@ -576,6 +577,14 @@ enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
  * relative are made absolute, from the file's folder.  RK_EINVAL, or why the
  * file cannot be read (RK_ENOENT, RK_EIO, ...); why has a sentence in both. */
 enum rk_err spec_load(const char *path, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The same of a job that is in its normal form, as in the job.json of a daemon:
+ * with each `repeat` written out it may be longer than what a person wrote. */
+enum rk_err spec_load_normal(const char *path, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The text of a job's file, for who judges it himself: the caller's.  Errors as
+ * of spec_load(). */
+enum rk_err spec_read_text(const char *path, char **text, size_t *len,
     struct rk_why *why) RK_MUSTCHECK;
 
 void spec_free(struct spec *s);         /* NULL is fine */

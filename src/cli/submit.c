@@ -9,7 +9,15 @@
 
 #include "cli.h"
 
-#define JOB_MAX_BYTES (1u << 20)
+static enum cli_exit
+too_long(const char *what)
+{
+	char *sentence = rk_too_long(what, RK_JOB_MAX);
+
+	fprintf(stderr, "rekindle: %s\n", sentence);
+	free(sentence);
+	return CLI_REFUSED;
+}
 
 static enum cli_exit
 read_stdin(char **text, size_t *len)
@@ -19,10 +27,9 @@ read_stdin(char **text, size_t *len)
 	ssize_t n;
 
 	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
-		if (b.len + (size_t)n > JOB_MAX_BYTES) {
-			fprintf(stderr, "rekindle: the job is over 1 MiB\n");
+		if (b.len + (size_t)n > RK_JOB_MAX) {
 			sb_fini(&b);
-			return CLI_REFUSED;
+			return too_long("the job");
 		}
 		sb_add(&b, buf, (size_t)n);
 	}
@@ -43,8 +50,10 @@ read_job(const char *file, json_t **job)
 		enum cli_exit rc = read_stdin(&text, &len);
 		if (rc != CLI_OK)
 			return rc;
-	} else if ((e = rk_read_file(AT_FDCWD, file, JOB_MAX_BYTES,
-	    &text, &len)) != RK_OK) {
+	} else if ((e = rk_read_file(AT_FDCWD, file, RK_JOB_MAX,
+	    &text, &len)) == RK_ELIMIT) {
+		return too_long(file);
+	} else if (e != RK_OK) {
 		fprintf(stderr, "rekindle: %s: %s\n", file, rk_strerror(e));
 		return CLI_USAGE;
 	}

@@ -101,12 +101,9 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	char *text = NULL;
 	size_t len;
 
-	enum rk_err rc = rk_read_file(AT_FDCWD, o->job, SPEC_MAX_BYTES, &text,
-	    &len);
-	if (rc != RK_OK) {
-		rk_refuse(why, "cannot read %s: %s", o->job, rk_strerror(rc));
+	enum rk_err rc = spec_read_text(o->job, &text, &len, why);
+	if (rc != RK_OK)
 		return rc;
-	}
 	if (dot != NULL && strcmp(dot, ".json") == 0)
 		rc = rkj_parse_json(text, len, &tree, why);
 	else
@@ -132,6 +129,7 @@ run_load_spec(struct run *r)
 	enum rk_err rc;
 
 	rc = r->o->nset > 0 ? load_with_sets(r->o, &r->spec, &why) :
+	    r->o->wire ? spec_load_normal(r->o->job, &r->spec, &why) :
 	    spec_load(r->o->job, &r->spec, &why);
 	if (rc != RK_OK) {
 		char *text = rk_why_text(&why);

@@ -609,7 +609,8 @@ T_CASE(absurd_sizes_of_text_are_refused_before_they_are_read)
 
 	memset(big, ' ', n);
 	t_eq_int(spec_parse_text(big, n, true, &s, &w), RK_EINVAL);
-	t_has(rk_why_first(&w), "want at most 1048576");
+	t_has(rk_why_first(&w), "the job is longer than 1 MiB "
+	    "(1,048,576 bytes), the most that is taken");
 	rk_why_fini(&w);
 	free(big);
 }
