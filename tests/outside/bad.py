@@ -127,8 +127,9 @@ def _(d):
 @case("a job of a few lines may be long in its normal form")
 def _(d):
     job = tiny(d, epochs=1)
-    deep = [{"type": "batch_norm", "name": f"a_batch_norm_with_a_name_{c}"} for c in "ab"]
-    job["model"] = {"layers": [{"repeat": 2000, "name": "block_with_a_name", "layers": deep}, {"type": "linear", "out": 3}]}
+    deep = [{"type": "conv2d", "out": 1, "kernel": 1, "name": f"a_convolution_with_a_long_name_{c}_of_two"} for c in "ab"]
+    job["model"] = {"input": [1, 2, 2], "layers": [{"repeat": 2000, "name": "block_with_a_name", "layers": deep},
+                                            {"type": "linear", "out": 3}]}
     i = d.submit(job)
     d.wait_state(i, "succeeded")
     size = os.path.getsize(f"{d.state}/jobs/{i}/job.json")
