@@ -343,10 +343,11 @@ struct spec_optim {
  * What is other for the parameters whose names fit a pattern; of several that
  * fit a name the first counts.  A pattern stands for whole names: '*' for any
  * text, with dots or empty, '?' for one character.  One that fits no parameter of
- * the network is refused by the trainer, which knows the names, and so is a
- * network of which nothing is trained.
+ * the network, or only such as are of earlier groups, is refused by the trainer,
+ * which knows the names, and so is a network of which nothing is trained.
  *
- * weight_decay here goes before no_decay.  A parameter that is not trained gets
+ * weight_decay here goes before no_decay, of which each pattern must leave some
+ * parameter without decay.  A parameter that is not trained gets
  * no update and no decay, counts for no norm of the gradient, and its moments
  * stay; the running statistics of a batch norm are no parameters and go on.
  * Its updates are counted for itself: one that is trained from a resume on has
