@@ -54,14 +54,16 @@
  *	training.shuffle     true
  *	training.seed    1; 0 to 2^53
  *	training.loss    {type: cross_entropy | mse | binary_cross_entropy | l1
- *	                 | smooth_l1}; cross_entropy, which needs at least 2
- *	                 outputs and takes label_smoothing (0 to <1; 0),
+ *	                 | smooth_l1}; cross_entropy, also where only fields
+ *	                 of it are said; it needs at least 2 outputs and takes
+ *	                 label_smoothing (0 to <1; 0),
  *	                 class_weights (a list, one a class; none) and
  *	                 ignore_index (a label that counts for nothing; none;
  *	                 one sample at least of a data set must count);
  *	                 smooth_l1 takes beta (1)
  *	training.optimizer   {type: sgd | adam | adamw | rmsprop | adagrad |
- *	                 lamb, ...}; adam; see struct spec_optim
+ *	                 lamb, ...}; adam, also where only fields of it are
+ *	                 said; see struct spec_optim
  *	training.optimizer.no_decay  []: at most 64 patterns (struct
  *	                 spec_group) of parameters whose weight_decay is 0
  *	training.parameters  []: at most 64 of {match: *, ...}, what is other
