@@ -147,7 +147,7 @@ static size_t
 add_files(struct spec_file *v, size_t n, const char *side,
     struct spec_source *s)
 {
-	char key[16];
+	char key[24];
 
 	switch (s->type) {
 	case SPEC_IDX:
