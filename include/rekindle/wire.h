@@ -25,8 +25,9 @@
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
- *	            samples_per_second, eta_seconds, stall_ratio; at most a few
- *	            a second
+ *	            samples_per_second, eta_seconds, stall_ratio, schedule (as
+ *	            in hello, of one that evaluations change); at most a few a
+ *	            second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes, metrics, stall_seconds, write_seconds,

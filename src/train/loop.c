@@ -122,6 +122,8 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 	g.samples_per_second = r->samples_per_second;
 	g.eta_s = eta(r, now);
 	g.stall_ratio = stall_ratio(r);
+	if (r->schedule.now.shape.type == SPEC_S_PLATEAU)
+		g.schedule = schedule_look(&r->schedule, r->at.rate_scale);
 	report_progress(&r->rep, &g);
 }
 

@@ -296,6 +296,7 @@ report_progress(struct report *p, const struct progress *g)
 {
 	if (p->wire == NULL) {
 		print_progress(p, g);
+		json_decref(g->schedule);
 		return;
 	}
 	json_t *m = json_pack("{s:I, s:I, s:o, s:f, s:f, s:f, s:f}",
@@ -307,6 +308,8 @@ report_progress(struct report *p, const struct progress *g)
 	must(m != NULL);
 	if (g->has_accuracy)
 		js_put(m, "accuracy", js_number(g->accuracy));
+	if (g->schedule != NULL)
+		js_put(m, "schedule", g->schedule);
 	say(p, WIRE_PROGRESS, m);
 }
 

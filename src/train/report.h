@@ -34,6 +34,7 @@ struct progress {
 	double loss, accuracy, learning_rate, samples_per_second, eta_s;
 	double stall_ratio;
 	bool has_accuracy, evaluating;
+	json_t *schedule;       /* report_progress() takes it; NULL: as at hello */
 };
 
 /* fd -1: no wire.  Over a wire it says from now on that the trainer is alive,

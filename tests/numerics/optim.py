@@ -106,6 +106,9 @@ def main():
           lambda o: sched.ReduceLROnPlateau(
               o, mode='max', factor=0.5, patience=0, threshold=0.1),
           step=bad)
+    rates('plateau, min, factor 0.01, patience 0, threshold 0.1: to where a '
+          'reduction is too small', 20, lambda o: sched.ReduceLROnPlateau(
+              o, factor=0.01, patience=0, threshold=0.1), step=bad)
 
 
 main()
