@@ -190,6 +190,7 @@ at_an_end(const char *arch, const struct spec_field *f, double v)
 	} else if (rk_why_first(&why)[0] == '\0') {
 		t_fail("%s is refused without a word", model);
 	}
+	rk_why_fini(&why);
 	spec_free(s);
 	free(model);
 }
