@@ -267,6 +267,10 @@ struct spec_layer {
 	char *path;                     /* in the job, for messages; or NULL */
 };
 void spec_layer_free(struct spec_layer *l);     /* what it holds, not itself */
+/* A list that a program made: where it would be read as one of version 1 and get
+ * a flatten that it has not, one of its layers says its input from here on, which
+ * is that of before. */
+void spec_layers_pin(struct spec_layer *v, int n);
 
 /* `outputs: {NAME: LAYER}`: values that have a name outside.  The loss reads
  * "logits", which is the last layer where it is not said. */

@@ -411,6 +411,21 @@ is_put_in(const struct spec_layer *v, int i, int n)
 	return *rest == '\0';
 }
 
+/* Going through a list of version 1: does a flatten belong before a layer of this
+ * type?  *row: only rows can come to it, and afterwards, to the next. */
+static bool
+wants_flatten(enum spec_op type, bool *row)
+{
+	const bool wants = type == SPEC_OP_linear && !*row;
+
+	if (type == SPEC_OP_linear || type == SPEC_OP_flatten)
+		*row = true;
+	else if (type == SPEC_OP_conv2d || type == SPEC_OP_max_pool2d ||
+	    type == SPEC_OP_avg_pool2d)
+		*row = false;
+	return wants;
+}
+
 /*
  * In version 1 a linear layer took an input of any shape as one row.  In a list
  * of its kind a flatten says so, before each linear layer to which not only
@@ -425,8 +440,7 @@ put_flattens(struct list *l)
 
 	/* At the end at first, where their names are found. */
 	for (size_t i = 0; i < n; i++) {
-		const enum spec_op type = l->v[i].type;
-		if (type == SPEC_OP_linear && !row) {
+		if (wants_flatten(l->v[i].type, &row)) {
 			char *name = flatten_name(l, l->v[i].name);
 			struct spec_layer *flat = add(l);
 			*flat = (struct spec_layer){ .type = SPEC_OP_flatten,
@@ -434,11 +448,6 @@ put_flattens(struct list *l)
 			before[i] = l->n - 1;
 			name_add(l, l->n - 1);
 		}
-		if (type == SPEC_OP_linear || type == SPEC_OP_flatten)
-			row = true;
-		else if (type == SPEC_OP_conv2d || type == SPEC_OP_max_pool2d ||
-		    type == SPEC_OP_avg_pool2d)
-			row = false;
 	}
 	struct spec_layer *v = xcalloc(l->n, sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
@@ -450,6 +459,23 @@ put_flattens(struct list *l)
 	free(l->v);
 	l->v = v;
 	l->room = l->n;
+}
+
+void
+spec_layers_pin(struct spec_layer *v, int n)
+{
+	bool row = false, wants = false;
+
+	for (int i = 0; i < n; i++)
+		wants |= wants_flatten(v[i].type, &row);
+	if (!wants || !is_v1(v, (size_t)n))
+		return;
+	/* That of the second layer is not to be confused with a layer that is
+	 * called "input". */
+	const int at = n > 1 ? 1 : 0;
+	v[at].inputs = xcalloc(1, sizeof(*v[at].inputs));
+	v[at].inputs[0] = xstrdup(at == 1 ? v[0].name : SPEC_INPUT);
+	v[at].ninputs = 1;
 }
 
 /* --- the whole ------------------------------------------------------------ */
