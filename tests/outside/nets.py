@@ -142,11 +142,11 @@ def averaged(name, schedule, **training):
     }
 
 
-PLATEAU = averaged("plateau", {"type": "reduce_on_plateau", "factor": 0.7, "patience": 1, "cooldown": 1,
-                               "threshold": 0.02, "warmup_steps": 30},
-                   epochs=40, optimizer={"type": "adagrad", "learning_rate": 0.05})
+PLATEAU = averaged("plateau", {"type": "reduce_on_plateau", "factor": 0.9, "patience": 4, "cooldown": 1,
+                               "threshold": 0.2, "warmup_steps": 30},
+                   epochs=120, optimizer={"type": "adagrad", "learning_rate": 0.05})
 ONE_CYCLE = averaged("one-cycle", {"type": "one_cycle", "pct_start": 0.3},
-                     epochs=30, optimizer={"type": "lamb", "learning_rate": 0.02})
+                     epochs=60, optimizer={"type": "lamb", "learning_rate": 0.02})
 
 
 def submit(d, job):
