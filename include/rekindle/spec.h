@@ -127,8 +127,8 @@
  * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in
  * it, which would be kept with the job).  `#sha256=` and 64 hexadecimal digits
  * at the end pin the bytes: any others are refused.  The daemon fetches them
- * and tells the trainer where they lie; nothing here does.  A file: address in
- * data is its path in the normal form.
+ * and tells the trainer where they lie; nothing here does.  A file: address
+ * (absolute) in data is its path in the normal form.  All else is a path.
  */
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -97,19 +98,41 @@ cli_apply_sets(json_t *tree, const struct cli_args *a)
 	return CLI_OK;
 }
 
-/* The daemon has another working directory: make a path absolute, as seen from
- * the job's file. */
-static void
-absolute(json_t *o, const char *key, const char *folder)
+/* Addresses, of a warm start also such as job:A/best. */
+static bool
+is_path(const char *s, bool checkpoint)
 {
-	const char *s = json_string_value(json_object_get(o, key));
-	char *joined;
+	return s != NULL && *s != '\0' && strncasecmp(s, "file:", 5) != 0 &&
+	    strstr(s, "://") == NULL && !(checkpoint && strchr(s, ':') != NULL);
+}
 
-	if (s == NULL || *s == '\0' || *s == '/' || strchr(s, ':') != NULL)
-		return;
-	joined = xasprintf("%s/%s", folder, s);
-	json_object_set_new(o, key, json_string(joined));
+/* The daemon has another working directory: a path as seen from the folder of
+ * the job's file; a new reference. */
+static json_t *
+absolute(json_t *v, bool checkpoint, const char *folder)
+{
+	const char *s = json_string_value(v);
+
+	if (!is_path(s, checkpoint) || *s == '/')
+		return json_incref(v);
+	char *joined = xasprintf("%s/%s", strcmp(folder, "/") == 0 ? "" :
+	    folder, s);
+	v = json_string(joined);
 	free(joined);
+	return v;
+}
+
+/* A field that holds a path or a list of them. */
+static void
+absolute_field(json_t *o, const char *key, bool checkpoint, const char *folder)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (json_is_string(v))
+		json_object_set_new(o, key, absolute(v, checkpoint, folder));
+	for (size_t i = 0; i < json_array_size(v); i++)
+		json_array_set_new(v, i, absolute(json_array_get(v, i),
+		    checkpoint, folder));
 }
 
 static void
@@ -129,9 +152,10 @@ absolute_paths(json_t *job, const char *file)
 		json_t *data = json_object_get(job, "data");
 		for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++)
 			for (size_t k = 0; k < RK_ARRAY_LEN(fields); k++)
-				absolute(json_object_get(data, sources[i]),
-				    fields[k], folder);
-		absolute(json_object_get(job, "model"), "checkpoint", folder);
+				absolute_field(json_object_get(data,
+				    sources[i]), fields[k], false, folder);
+		absolute_field(json_object_get(job, "model"), "checkpoint",
+		    true, folder);
 	}
 	free(copy);
 }
