@@ -97,11 +97,14 @@
  *	                 the job says and nothing else
  *	data.normalize   see struct spec_normalize
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
- *	                 {epochs: 1} when none is said
+ *	                 {epochs: 1} when none is said.  One that is due while
+ *	                 another is being written is taken as soon as that one
+ *	                 is there, at a later step: training does not wait
  *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric, mode}.
  *	                 metric val_accuracy | val_loss | loss: the first, for
  *	                 mse the second, without validation data the third.
- *	                 mode max | min: max for val_accuracy, else min
+ *	                 mode max | min: max for val_accuracy, else min.
+ *	                 train.h says what each is
  *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
  *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
  *	                 #; the normal form ends in '/'; none
@@ -250,8 +253,10 @@ int spec_word(const char *words, const char *word);
  * name is its place in the list, from 0, unless said; layer L of copy i of a group P
  * is called P.i.L, and an input that is asked for there is looked for in the
  * copy first, then in the lists around it.  In a list that has only the ops of
- * version 1 and no inputs, a flatten NAME.flatten is put before a linear layer
- * NAME where more than rows may come: version 1 had none.  name is 1 to
+ * version 1 (linear to tanh in ops.def) and no inputs, a flatten NAME.flatten is
+ * put before a linear layer NAME where more than rows may come: version 1 had
+ * none.  In any other list a linear layer works on the last dimension, and a
+ * flatten must be written where that is not meant.  name is 1 to
  * SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and so
  * on.  inputs are names of layers before it, or "input", what the data give
  * (where no layer is called so); none: the layer before, or the input.

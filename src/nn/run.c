@@ -40,9 +40,8 @@ nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 		if (rows * (x->count / x->d[0]) > 1)
 			continue;
 		return rk_refuse_at(why, nd->path, "%s (batch_norm) would "
-		    "normalise a single value for each channel: a batch of "
-		    "%lld needs more rows, or drop_last", nd->name,
-		    (long long)rows);
+		    "normalise a single value for each channel in a batch of "
+		    "%lld", nd->name, (long long)rows);
 	}
 	return RK_OK;
 }

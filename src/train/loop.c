@@ -285,18 +285,15 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 static bool
 may_train(struct run *r, int64_t rows)
 {
-	const int64_t last = rows % r->micro;
-	struct rk_why why = {0};
+	struct strbuf b = {0};
+	const bool may = remarks_may_train(r, rows, &b);
 
-	if (nn_may_train(r->nn, last > 0 ? last : RK_MIN(rows, r->micro),
-	    &why) == RK_OK)
-		return true;
 	/* Other data may be why. */
-	if (same_wait(r) && due_settle(r))
-		run_fail(r, "bad_data", true, "step %lld: %s",
-		    (long long)r->at.step + 1, rk_why_first(&why));
-	rk_why_fini(&why);
-	return false;
+	if (!may && same_wait(r) && due_settle(r))
+		run_fail(r, "bad_spec", true, "step %lld cannot be made: %s",
+		    (long long)r->at.step + 1, sb_str(&b));
+	sb_fini(&b);
+	return may;
 }
 
 static bool
@@ -343,10 +340,9 @@ start_clocks(struct run *r)
 	r->begun_step = r->at.step;
 }
 
-bool
-run_loop(struct run *r)
+static bool
+steps(struct run *r)
 {
-	start_clocks(r);
 	for (;;) {
 		if (!same_look(r))
 			return false;
@@ -366,11 +362,17 @@ run_loop(struct run *r)
 			return false;
 		loop_tick(r, false);
 	}
-	if (!due_final(r))
-		return false;
+	return due_final(r);
+}
+
+bool
+run_loop(struct run *r)
+{
+	start_clocks(r);
+	const bool ok = steps(r);
 	/* What stays in sight of a run that has ended is its end. */
 	say_progress(r, mono_ms(), false);
-	if (!r->ask.leave)
+	if (ok && !r->ask.leave)
 		r->ask.outcome = WIRE_SUCCEEDED;
-	return true;
+	return ok;
 }

@@ -204,6 +204,8 @@ set_up(struct run *r)
 	r->memory_wanted = m.said ? 0 : m.wanted;
 	if (!at_limit(r) && !check_space(r))
 		return false;
+	if (!at_limit(r))
+		remarks_tell(r);
 	return start_writer(r);
 }
 

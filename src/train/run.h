@@ -9,6 +9,7 @@
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
+ *	remarks.c  what a person may not have meant, before it begins
  *	rate.c     the learning rate: its schedule, and what is said of it
  *	spans.c    which parameters are trained, at which rate, with what decay
  *	alone.c    an edited job and an old checkpoint, without a daemon
@@ -233,6 +234,16 @@ bool run_build(struct run *r, const struct run_memory *m);
 bool run_check_labels(struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
+
+/*
+ * remarks.c: what a person may not have meant of r->nn and the data, a sentence
+ * each; before a run they are events.  May a step of so many rows be trained
+ * on?  False: b has why, and which field helps.
+ */
+typedef void remark_fn(void *ctx, const char *sentence);
+void remarks(const struct run *r, remark_fn *fn, void *ctx);
+void remarks_tell(struct run *r);
+bool remarks_may_train(const struct run *r, int64_t rows, struct strbuf *b);
 
 /* restore.c: a checkpoint into the run, and the run into a checkpoint's
  * words. */

@@ -97,6 +97,7 @@ memory_json(const struct run_memory *m)
 		{ "process", m->process },
 		{ "total", m->total },          /* the five before */
 		{ "limit", limit },
+		{ "available", m->limit },
 	};
 	json_t *o = json_object();
 
@@ -136,6 +137,29 @@ outline(struct run *r, const struct run_memory *m)
 	return rc == RK_OK && (r->train == NULL || run_check_labels(r));
 }
 
+static void
+add_remark(void *ctx, const char *sentence)
+{
+	must(json_array_append_new(ctx, js_text(sentence)) == 0);
+}
+
+/* What a run would say before it begins, of a cold start. */
+static json_t *
+remarks_json(const struct run *r)
+{
+	json_t *v = json_array();
+	struct schedule_terms m;
+	struct schedule s;
+
+	remarks(r, add_remark, v);
+	if (r->train == NULL)
+		return v;
+	m = schedule_terms_of(&r->spec->training, r->steps_per_epoch);
+	schedule_begin(&s, &m);
+	schedule_remarks(&s, 1, add_remark, v);
+	return v;
+}
+
 static json_t *
 summary(struct run *r, const struct run_memory *m)
 {
@@ -152,6 +176,7 @@ summary(struct run *r, const struct run_memory *m)
 	    json_null());
 	js_put(o, "steps_total", known ? json_integer(r->steps_total) :
 	    json_null());
+	js_put(o, "remarks", remarks_json(r));
 	return o;
 }
 

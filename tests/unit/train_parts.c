@@ -190,23 +190,57 @@ T_CASE(steps_of_which_no_row_counts_have_no_loss)
 	same_checkpoint("r/" LAST, "torn/" LAST);
 }
 
+static void
+lacks_remark(void)
+{
+	char *out = read_text("out");
+
+	t_check(strstr(out, "will be refused") == NULL);
+	free(out);
+}
+
 T_CASE(a_batch_norm_of_one_value_is_refused_at_its_step)
 {
 	write_tiny("job.yaml", TINY_ADAM "  micro_batch_size: 4\n");
 	/* 45 samples: steps of 8 in parts of 4, the sixth of 5 in 4 and 1. */
 	t_check(train("--run-dir", "r", "job.yaml") != 0);
-	file_has("err", "step 6");
-	file_has("err", "bn (batch_norm) would normalise a single value");
+	file_has("err", "step 6 cannot be made");
+	file_has("err", "training.micro_batch_size is 4, and the last part of "
+	    "a step of 5 samples is 1: bn (batch_norm) would normalise a "
+	    "single value for each channel in a batch of 1; say another, such "
+	    "as 5");
+	/* It is known, and said, before the first step. */
+	file_has("out", "step 6 will be refused: training.micro_batch_size");
+	file_has("out", "step 5/18");
 	t_check(access("r/checkpoints/step-000000001", F_OK) == 0);
 	t_check(access("r/checkpoints/step-000000006", F_OK) != 0);
 	/* drop_last: there is no such step. */
 	train_ok("--run-dir", "s", "--set", "training.drop_last=true",
 	    "job.yaml");
+	lacks_remark();
+	/* It does not come to it. */
+	train_ok("--run-dir", "u", "--set", "training.steps=5", "job.yaml");
+	lacks_remark();
+	train_ok("--run-dir", "v", "--set", "training.micro_batch_size=5",
+	    "job.yaml");
+	lacks_remark();
 	/* And without parts: 45 in steps of 4, the last of one. */
 	write_tiny("job.yaml", TINY_ADAM);
 	t_check(train("--run-dir", "t", "--set", "training.batch_size=4",
 	    "job.yaml") != 0);
-	file_has("err", "step 12");
+	file_has("err", "step 12 cannot be made: training.batch_size is 4, and "
+	    "the last step of an epoch of 45 samples has 1");
+	file_has("err", "say another, such as 5, or training.drop_last: true");
+	train_ok("--summary", "--set", "training.batch_size=4", "job.yaml");
+	file_has("out", "step 12 will be refused: training.batch_size is 4");
+	/* Each part of each step. */
+	t_check(train("--run-dir", "w", "--set", "training.micro_batch_size=1",
+	    "job.yaml") != 0);
+	file_has("err", "step 1 cannot be made: training.micro_batch_size is "
+	    "1, and the last part of a step of 8 samples is 1");
+	t_check(train("--run-dir", "x", "--set", "training.batch_size=1",
+	    "job.yaml") != 0);
+	file_has("err", "step 1 cannot be made: a step has 1 sample");
 }
 
 T_MAIN

@@ -90,6 +90,65 @@ T_CASE(a_summary_describes_and_writes_nothing)
 	json_decref(s);
 }
 
+/* --- what a person may not have meant -------------------------------------- */
+
+/* The remarks of a summary, as JSON text; the caller frees. */
+static char *
+remarks_of(const char *model, const char *more)
+{
+	train_ok("--summary", "--set", model, "--set", more, "job.yaml");
+	json_t *s = read_json("out");
+	char *text = rkj_text(json_object_get(s, "remarks"));
+
+	json_decref(s);
+	return text;
+}
+
+#define remark_has(model, more, words)                                    \
+	do {                                                              \
+		char *t_text = remarks_of(model, more);                   \
+		t_has(t_text, words);                                     \
+		free(t_text);                                             \
+	} while (0)
+
+T_CASE(outputs_that_do_not_suit_the_classes_are_remarked_on)
+{
+	static const char image[] = "data={train: {type: synthetic, shape: "
+	    "[3, 12, 12], classes: 4, samples: 60}}";
+	static const char tokens[] = "data={train: {type: synthetic, tokens: "
+	    "5, vocabulary: 50, classes: 4, samples: 60}}";
+
+	write_tiny("job.yaml", "");
+	char *none = remarks_of("training.epochs=1", "training.steps=3");
+	t_eq_str(none, "[]");
+	free(none);
+	remark_has("model={arch: resnet20}", image, "\"model.classes is 10: "
+	    "linear (linear) gives 10 outputs, and the labels of the data are "
+	    "0 to 3: the outputs behind 4 are never right; say "
+	    "model.classes\"");
+	remark_has("model={arch: mlp, sizes: [432, 8, 5]}", image,
+	    "\"model.sizes: fc2 (linear) gives 5 outputs");
+	remark_has("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 50, classes: 0}", tokens, "model.classes is 0: ");
+	remark_has("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 50, classes: 0, pooler: false}", tokens,
+	    "gives 5x8, of which the loss takes each of the 40 numbers for a "
+	    "class, more than the data have: say how many there are");
+	/* With an op of version 2 in the list nothing is flattened. */
+	remark_has("model={layers: [{type: conv2d, out: 6, kernel: 3}, silu, "
+	    "{type: linear, out: 4, name: head}]}", image,
+	    "\"model.layers[2]: layer head (linear) gives 6x10x4, of which the "
+	    "loss takes each of the 240 numbers for a class, more than the "
+	    "data have: a linear layer works on the last dimension, and wants "
+	    "a flatten or global_avg_pool2d and flatten before it\"");
+	/* A run says the same. */
+	train_ok("--set", "model={layers: [{type: linear, out: 5, name: fc}]}",
+	    "job.yaml");
+	file_has("out", "layer fc (linear) gives 5 outputs");
+}
+
+/* --- ends that are bad ----------------------------------------------------- */
+
 T_CASE(a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good)
 {
 	write_tiny("job.yaml", TINY_ADAM);
