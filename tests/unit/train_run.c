@@ -281,6 +281,7 @@ T_CASE(a_second_trainer_waits_for_the_first)
 	    "job.yaml", NULL });
 	usleep(300000);
 	t_check(access("r/checkpoints", F_OK) != 0);
+	file_has("err", "another trainer has r: waits up to 30 s");
 	t_check(flock(fd, LOCK_UN) == 0);
 	t_eq_int(finish(p), 0);
 	t_check(mono_ms() - t0 >= 300);
