@@ -38,19 +38,37 @@ wants_scoring(const struct run *r)
 
 /* --- saying so ------------------------------------------------------------ */
 
+double
+loop_speed(int64_t samples, int64_t ms)
+{
+	return 1e3 * (double)samples / (double)RK_MAX(ms, 1);
+}
+
 static void
 measure_speed(struct run *r, int64_t now)
 {
 	const int64_t ms = now - r->speed_ms;
 
-	if (ms < SPEED_MS && r->samples_per_second > 0)
+	if (ms < (r->speed_whole ? SPEED_MS : 1))
 		return;
-	if (ms < 1)
+	r->samples_per_second = loop_speed(r->samples_done - r->speed_samples,
+	    ms);
+	/* The first steps, which are slow, are not all that is measured. */
+	if (ms < SPEED_MS)
 		return;
-	r->samples_per_second = 1e3 *
-	    (double)(r->samples_done - r->speed_samples) / (double)ms;
+	r->speed_whole = true;
 	r->speed_ms = now;
 	r->speed_samples = r->samples_done;
+}
+
+void
+loop_paused(struct run *r, int64_t began_ms)
+{
+	const int64_t ms = mono_ms() - began_ms;
+
+	r->speed_ms += ms;
+	r->window_ms += ms;
+	r->epoch_ms += ms;
 }
 
 static double
@@ -118,7 +136,8 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 		.evaluating = evaluating,
 	};
 
-	measure_speed(r, now);
+	if (!evaluating)
+		measure_speed(r, now);
 	g.samples_per_second = r->samples_per_second;
 	g.eta_s = eta(r, now);
 	g.stall_ratio = stall_ratio(r);
@@ -154,8 +173,8 @@ log_window(struct run *r)
 	    "steps", (json_int_t)w->steps, "step", (json_int_t)r->at.step,
 	    "epoch", (json_int_t)r->at.epoch,
 	    "learning_rate", r->at.rate,
-	    "samples_per_second", (double)r->window_samples * 1e3 /
-	    (double)RK_MAX(now - r->window_ms, 1),
+	    "samples_per_second", loop_speed(r->window_samples,
+	    now - r->window_ms),
 	    "stall_ratio", stall_ratio(r));
 
 	must(m != NULL);
@@ -319,6 +338,7 @@ train_step(struct run *r)
 	r->at.sample += rows;
 	r->samples_done += rows;
 	r->window_samples += rows;
+	r->epoch_samples += rows;
 	if (res.weight > 0)     /* else all rows are ignored: no loss */
 		r->last_loss = res.loss_sum / res.weight;
 	count(&r->at.in_epoch, &res, rows);
@@ -335,7 +355,7 @@ start_clocks(struct run *r)
 {
 	const int64_t now = mono_ms();
 
-	r->begun_ms = r->speed_ms = r->window_ms = now;
+	r->begun_ms = r->speed_ms = r->window_ms = r->epoch_ms = now;
 	r->due.last_ms = now;
 	r->begun_step = r->at.step;
 }

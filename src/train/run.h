@@ -170,6 +170,8 @@ struct run {
 	int64_t poll_ms, progress_ms;
 	int64_t speed_ms, speed_samples, samples_done;
 	int64_t window_ms, window_samples;
+	int64_t epoch_ms, epoch_samples;        /* of this epoch, so far */
+	bool speed_whole;               /* it was measured over long enough */
 	double samples_per_second;
 	double update_ns;               /* of an update without capture */
 	double stall_total_s, write_s;
@@ -320,6 +322,11 @@ void exact_put(const struct run *r, json_t *message);
 bool run_loop(struct run *r);
 /* Between steps and between batches: listen, and say how far we are. */
 void loop_tick(struct run *r, bool evaluating);
+/* Time since began_ms in which nothing was trained counts for no speed of the
+ * training. */
+void loop_paused(struct run *r, int64_t began_ms);
+/* Samples a second, of at least a millisecond. */
+double loop_speed(int64_t samples, int64_t ms);
 /* Rows of the next batch of this epoch; 0: the epoch is through. */
 int64_t next_rows(const struct run *r);
 /* All the steps or epochs of the job are done. */

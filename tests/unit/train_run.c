@@ -268,6 +268,40 @@ T_CASE(an_epoch_sees_every_sample_once)
 	json_decref(c);
 }
 
+/* In a run of a few milliseconds, which is over before progress is told twice: by
+ * their own samples and time, so not all alike. */
+T_CASE(epochs_and_their_validation_tell_their_own_speeds)
+{
+	double steps = 0, first = 0;
+	int lines = 0, others = 0;
+	char *save = NULL;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.log_every=6",
+	    "job.yaml");
+	char *text = read_text("r/metrics.jsonl");
+	for (char *s = strtok_r(text, "\n", &save); s != NULL;
+	    s = strtok_r(NULL, "\n", &save), lines++) {
+		json_t *m = NULL;
+		t_eq_int(rkj_parse_json(s, strlen(s), &m, NULL), RK_OK);
+		const double speed = json_number_value(json_object_get(m,
+		    "samples_per_second"));
+		t_check(speed > 0);
+		if (lines == 0)
+			steps = speed;
+		else if (lines == 1)
+			first = speed;
+		else if (lines % 3 != 0)        /* of an epoch */
+			others += speed != first;
+		json_decref(m);
+	}
+	t_eq_int(lines, 9);
+	t_check(others > 0);
+	/* Of the same steps, and told a moment later. */
+	t_check(first <= steps);
+	free(text);
+}
+
 T_CASE(a_second_trainer_waits_for_the_first)
 {
 	write_tiny("job.yaml", TINY_ADAM);
