@@ -106,4 +106,9 @@ void rkj_merge(json_t *a, const json_t *b);
 enum rk_err rkj_set_path(json_t *root, const char *path, json_t *v,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* The relative paths of a job (the files of its data, a text or a list of them, and
+ * of its warm start) as seen from a folder, which is absolute.  Addresses, and
+ * what is no text, stay as they are. */
+void rkj_job_paths(json_t *job, const char *folder);
+
 #endif

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -98,48 +97,10 @@ cli_apply_sets(json_t *tree, const struct cli_args *a)
 	return CLI_OK;
 }
 
-/* Addresses, of a warm start also such as job:A/best. */
-static bool
-is_path(const char *s, bool checkpoint)
-{
-	return s != NULL && *s != '\0' && strncasecmp(s, "file:", 5) != 0 &&
-	    strstr(s, "://") == NULL && !(checkpoint && strchr(s, ':') != NULL);
-}
-
-/* The daemon has another working directory: a path as seen from the folder of
- * the job's file; a new reference. */
-static json_t *
-absolute(json_t *v, bool checkpoint, const char *folder)
-{
-	const char *s = json_string_value(v);
-
-	if (!is_path(s, checkpoint) || *s == '/')
-		return json_incref(v);
-	char *joined = xasprintf("%s/%s", strcmp(folder, "/") == 0 ? "" :
-	    folder, s);
-	v = json_string(joined);
-	free(joined);
-	return v;
-}
-
-/* A field that holds a path or a list of them. */
-static void
-absolute_field(json_t *o, const char *key, bool checkpoint, const char *folder)
-{
-	json_t *v = json_object_get(o, key);
-
-	if (json_is_string(v))
-		json_object_set_new(o, key, absolute(v, checkpoint, folder));
-	for (size_t i = 0; i < json_array_size(v); i++)
-		json_array_set_new(v, i, absolute(json_array_get(v, i),
-		    checkpoint, folder));
-}
-
+/* The daemon has another working directory. */
 static void
 absolute_paths(json_t *job, const char *file)
 {
-	static const char *const fields[] = { "images", "labels", "path" };
-	static const char *const sources[] = { "train", "validation" };
 	char folder[PATH_MAX];
 	char *copy = xstrdup(file), *slash = strrchr(copy, '/');
 
@@ -148,15 +109,8 @@ absolute_paths(json_t *job, const char *file)
 	if (slash != NULL)
 		*slash = '\0';
 	const char *from = strcmp(file, "-") == 0 || slash == NULL ? "." : copy;
-	if (realpath(from, folder) != NULL) {
-		json_t *data = json_object_get(job, "data");
-		for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++)
-			for (size_t k = 0; k < RK_ARRAY_LEN(fields); k++)
-				absolute_field(json_object_get(data,
-				    sources[i]), fields[k], false, folder);
-		absolute_field(json_object_get(job, "model"), "checkpoint",
-		    true, folder);
-	}
+	if (realpath(from, folder) != NULL)
+		rkj_job_paths(job, folder);
 	free(copy);
 }
 
