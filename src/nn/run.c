@@ -198,9 +198,9 @@ nn_check_ids(const struct nn *n, const int32_t *ids, int64_t rows,
 			if (ids[k] >= 0 && ids[k] < most)
 				continue;
 			return rk_refuse(why, "token %lld of row %lld is %d, "
-			    "and %s has rows 0 to %lld", (long long)(k %
-			    width), (long long)(k / width), (int)ids[k],
-			    nd->name, (long long)(most - 1));
+			    "and %s has rows 0 to %lld (%s)", (long long)
+			    (k % width), (long long)(k / width), (int)ids[k],
+			    nd->name, (long long)(most - 1), nd->path);
 		}
 	}
 	return RK_OK;

@@ -4,15 +4,39 @@
 
 #include "start.h"
 
+/* The field that names the file which a sentence begins with; NULL: it begins
+ * with none. */
+static const char *
+field_of(const struct spec_file *f, size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++) {
+		const size_t len = strlen(*f[i].name);
+		if (strncmp(text, *f[i].name, len) == 0 &&
+		    strncmp(text + len, ": ", 2) == 0)
+			return f[i].field;
+	}
+	return NULL;
+}
+
 static bool
 refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 {
-	char *text = rk_why_text(why), *named = place_named(r, text);
+	struct rk_why told = { .more = why->more };
+	struct spec_file f[SPEC_FILES];
+	const size_t n = spec_files(&r->spec->data, f);
 
+	for (size_t i = 0; i < why->n; i++) {
+		char *named = place_named(r, why->v[i].message);
+		const char *field = field_of(f, n, named);
+		rk_refuse_at(&told, field != NULL ? field : why->v[i].path,
+		    "%s", named);
+		free(named);
+	}
+	char *text = rk_why_text(&told);
 	run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
-	    rc != RK_ENOMEM, "%s", named);
+	    rc != RK_ENOMEM, "%s", text);
 	free(text);
-	free(named);
+	rk_why_fini(&told);
 	rk_why_fini(why);
 	return false;
 }

@@ -26,6 +26,53 @@ T_CASE(every_fault_of_a_job_is_named)
 	file_has("err", "training.epohcs");
 }
 
+T_CASE(files_are_named_with_their_field)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--set", "data.train.path=/nowhere/a.csv", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "data.train.path: /nowhere/a.csv: there is no such "
+	    "file");
+	t_eq_int(train("--set", "data.validation={type: csv, path: job.yaml, "
+	    "label: -1}", "--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.validation.path: ");
+	t_eq_int(train("--set", "data.train={type: cifar, path: [train.csv, "
+	    "/nowhere/b.bin]}", "--set", "data.validation=null", "--run-dir",
+	    "s", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.train.path[1]: /nowhere/b.bin: ");
+	t_eq_int(train("--set", "model.checkpoint=/nowhere/m.safetensors",
+	    "--run-dir", "t", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "model.checkpoint: cannot start from "
+	    "/nowhere/m.safetensors: there is no such file");
+}
+
+static void
+refuses_model(const char *model, const char *words)
+{
+	t_eq_int(train("--set", model, "--set", "data={train: {type: synthetic, "
+	    "tokens: 16, vocabulary: 50, classes: 2, samples: 60}}",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", words);
+}
+
+T_CASE(faults_of_an_architecture_name_its_field)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	refuses_model("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "positions: 8}", "model.positions: "
+	    "bert.embeddings.position_embeddings has 8 positions, but a sample "
+	    "has 16");
+	refuses_model("model={arch: bert, hidden: 50, heads: 4, depth: 1}",
+	    "model.heads: bert.encoder.layer.0.attention has 4 heads, which do "
+	    "not divide its width of 50");
+	refuses_model("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 20}", "bert.embeddings.word_embeddings has rows 0 to "
+	    "19 (model.vocabulary)");
+	refuses_model("model={arch: textcnn, vocabulary: 50, kernels: [3, "
+	    "40]}", "model.kernels[1]: convs.1's kernel is 40 high, but its "
+	    "input with padding only 16");
+}
+
 T_CASE(wrong_data_are_named_by_file_and_line)
 {
 	write_tiny("job.yaml", TINY_ADAM);
