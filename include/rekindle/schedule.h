@@ -53,9 +53,10 @@
  * more than `patience` in a row are bad, scale is multiplied by factor (base *
  * scale not below min_learning_rate), the count begins again, and a cooldown
  * begins.  A reduction that would take no more than 1e-8 (PyTorch's eps) off the
- * rate leaves it as it is, so that it does not go on to 0.  An evaluation inside the warm-up, one that was cut short and one that
- * is not at an epoch's end do not count.  With another metric or mode than
- * before, the best begins anew, and scale stays.
+ * rate leaves it as it is, so that it does not go on to 0.  An evaluation inside
+ * the warm-up, one that was cut short and one that is not at an epoch's end do
+ * not count.  With another metric or mode than before, the best begins anew, and
+ * scale stays.
  *
  * A run's schedule.  A run follows the terms of its job from step `from` on:
  *

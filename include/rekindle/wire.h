@@ -3,10 +3,11 @@
  * over a stream socket that the trainer finds at fd 3.
  *
  * The trainer speaks first (hello, and as long as it is not ready for that,
- * alive), the daemon answers (hello), and from then on each says what it has to; nothing is a request that blocks.  Neither side
- * trusts the other: a line that is too long, no object, of an unknown version
- * or with a field of the wrong type is RK_EINVAL with a sentence; types nobody
- * knows are skipped, so that versions can grow.
+ * alive), the daemon answers (hello), and from then on each says what it has
+ * to; nothing is a request that blocks.  Neither side trusts the other: a line
+ * that is too long, no object, of an unknown version or with a field of the
+ * wrong type is RK_EINVAL with a sentence; types nobody knows are skipped, so
+ * that versions can grow.
  *
  * Trainer to daemon
  *	alive       it is at work, as on opening its data, and not yet ready for
