@@ -19,6 +19,7 @@ struct list {
 	size_t n, room;
 	int depth;
 	struct rk_why *why;
+	const json_t *now;              /* the list that is being read */
 	/* Names that have been used, sorted by a hash: see name_find(). */
 	int *slot;                      /* index + 1 into v, or 0 */
 	size_t nslots;
@@ -110,10 +111,48 @@ resolve(const struct list *l, const char *prefix, const char *name)
 
 /* --- one layer ------------------------------------------------------------ */
 
+/* Is this the own name of a layer in the job's list, which is one after? */
+static bool
+comes_later(const struct list *l, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(l->now); i++) {
+		const char *s = json_string_value(json_object_get(
+		    json_array_get(l->now, i), "name"));
+		if (s != NULL && strcmp(s, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A name before that it may be meant for, or NULL. */
+static const char *
+meant(const struct list *l, const char *name)
+{
+	const char **names = xcalloc(l->n + 1, sizeof(*names));
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].name != NULL)
+			names[n++] = l->v[i].name;
+	const char *found = rkj_nearest(name, names, n);
+	free(names);
+	return found;
+}
+
 static void
 refuse_input(struct list *l, const char *path, const char *name)
 {
-	rk_refuse_at(l->why, path, "is \"%s\", and no layer before has that "
+	const char *near = meant(l, name);
+
+	if (comes_later(l, name))
+		rk_refuse_at(l->why, path, "is \"%s\", which comes later, or is "
+		    "this layer: layers are computed in the order in which "
+		    "they stand", name);
+	else if (near != NULL)
+		rk_refuse_at(l->why, path, "is \"%s\", and no layer before has "
+		    "that name; did you mean \"%s\"?", name, near);
+	else
+		rk_refuse_at(l->why, path, "is \"%s\", and no layer before has that "
 	    "name: layers are computed in the order in which they stand, and "
 	    "the first input is called " SPEC_INPUT, name);
 }
@@ -213,8 +252,8 @@ check_count(const struct spec_layer *x, struct rkj_obj *o, struct rk_why *why)
 	if (n >= f->min && n <= f->max)
 		return;
 	if (x->ninputs > 0)
-		rkj_fault(o, "inputs", "has %d names, and %s takes %d%s%d", n,
-		    f->word, f->min, f->min == f->max ? ", not " : " to ",
+		rkj_fault(o, "inputs", "has %d name%s, and %s takes %d%s%d", n,
+		    n > 1 ? "s" : "", f->word, f->min, f->min == f->max ? ", not " : " to ",
 		    f->min == f->max ? n : f->max);
 	else
 		rk_refuse_at(why, x->path, "%s takes %d inputs or more: name "
@@ -352,6 +391,7 @@ read_list(struct list *l, const json_t *v, const char *path,
 	for (size_t i = 0; i < n && l->n <= SPEC_MAX_LAYERS; i++) {
 		const json_t *e = json_array_get(v, i);
 		char *at = xasprintf("%s[%zu]", path, i);
+		l->now = v;
 		if (is_group(e))
 			read_group(l, e, i, at, prefix);
 		else

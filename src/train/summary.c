@@ -237,6 +237,14 @@ missing_data(const struct run *r)
 	return text;
 }
 
+static bool
+reads_tokens(enum spec_arch a)
+{
+	const enum spec_family f = spec_family_of(a);
+
+	return f == SPEC_FAMILY_bert || f == SPEC_FAMILY_textcnn;
+}
+
 /* A network whose input the job itself gives can be told without data. */
 static bool
 open_data(struct run *r)
@@ -250,7 +258,8 @@ open_data(struct run *r)
 		return run_open_data(r, NULL);
 	if (!shape_said)
 		run_fail(r, "bad_data", true, "%s; say model.input, such as "
-		    "[3, 32, 32], for a summary without data", missing);
+		    "%s, for a summary without data", missing,
+		    reads_tokens(m->arch) ? "[128]" : "[3, 32, 32]");
 	free(missing);
 	return shape_said;
 }

@@ -55,6 +55,16 @@ refuses_model(const char *model, const char *words)
 	file_has("err", words);
 }
 
+T_CASE(a_summary_suggests_the_input_of_the_architecture)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--summary", "--set", "data.train.path=/nowhere",
+	    "--set", "model={arch: textcnn, vocabulary: 50}", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "data.train.path: is \"/nowhere\": there is no such "
+	    "file; say model.input, such as [128],");
+}
+
 T_CASE(faults_of_an_architecture_name_its_field)
 {
 	write_tiny("job.yaml", TINY_ADAM);
