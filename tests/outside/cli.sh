@@ -202,7 +202,8 @@ submit_ways() {
 	head -c 100000 /dev/urandom >bad.yaml
 	exits 2 rk submit bad.yaml
 	head -c 3000000 /dev/zero | tr '\0' '#' >bad.yaml
-	exits 2 rk submit bad.yaml
+	exits 1 rk submit bad.yaml
+	says "longer than 1 MiB"
 	exits 2 rk submit "$PWD"
 	exits 2 rk submit - </dev/null
 }
