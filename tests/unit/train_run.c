@@ -55,6 +55,16 @@ refuses_model(const char *model, const char *words)
 	file_has("err", words);
 }
 
+T_CASE(a_layer_without_a_name_is_called_by_its_number_and_type)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	refuses_model("model={layers: [{type: embedding, rows: 50, width: 4}, "
+	    "{type: attention, heads: 3, inputs: ['0', '0', '0']}]}",
+	    "model.layers[1]: layer 1 (attention) has 3 heads");
+	refuses_model("model={layers: [silu, {type: linear, out: 2}]}",
+	    "model.layers[0]: layer 0 (silu) wants numbers");
+}
+
 T_CASE(a_summary_suggests_the_input_of_the_architecture)
 {
 	write_tiny("job.yaml", TINY_ADAM);
