@@ -115,8 +115,8 @@ remark_outputs(const struct remarks *m)
 		    "flatten or global_avg_pool2d and flatten before it");
 	else if (classes > 0 && outputs > classes)
 		remark(m, "%s gives %s outputs, and the labels of the data "
-		    "are 0 to %lld: the outputs behind %s are never right; %s",
-		    who, some, (long long)classes - 1, data,
+		    "are 0 to %lld: output %s and those behind are never "
+		    "right; %s", who, some, (long long)classes - 1, data,
 		    classes_of(model) != NULL ? "say model.classes" :
 		    "want one a class");
 	sb_fini(&shape);

@@ -40,6 +40,9 @@ static const struct {
 	{ "model: {arch: resnet51}", "model.arch", "want mlp" },
 	{ "model: {arch: layers}", "model.arch", "want mlp" },
 	{ "model: {arch: null}", "model.arch", "missing" },
+	{ "model: {arch: resnet20, sizes: null, stem: cifar}", "model.stem",
+	    "is for resnet18, resnet34, resnet50, resnet101, resnet18_vd, "
+	    "resnet34_vd and resnet50_vd, not for resnet20" },
 	{ "model: {arch: ResNet20}", "model.arch",
 	    "did you mean \"resnet20\"?" },
 	{ "model: {arch: resnet21}", "model.arch",

@@ -191,7 +191,7 @@ T_CASE(outputs_that_do_not_suit_the_classes_are_remarked_on)
 	free(none);
 	remark_has("model={arch: resnet20}", image, "\"model.classes is 10: "
 	    "linear (linear) gives 10 outputs, and the labels of the data are "
-	    "0 to 3: the outputs behind 4 are never right; say "
+	    "0 to 3: output 4 and those behind are never right; say "
 	    "model.classes\"");
 	remark_has("model={arch: mlp, sizes: [432, 8, 5]}", image,
 	    "\"model.sizes: fc2 (linear) gives 5 outputs");
