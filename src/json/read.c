@@ -285,7 +285,9 @@ rkj_enum(struct rkj_obj *o, const char *key, int *out,
 	}
 	struct strbuf b = {0};
 	word_list(&b, words, n);
-	const char *meant = json_is_string(v) ?
+	/* Of a hundred thousand faults only the first few are kept. */
+	const bool kept = o->why != NULL && o->why->n < RK_WHY_MAX;
+	const char *meant = kept && json_is_string(v) ?
 	    rkj_nearest(json_string_value(v), words, n) : NULL;
 	if (meant != NULL)
 		sb_addf(&b, "; did you mean \"%s\"?", meant);

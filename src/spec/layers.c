@@ -14,6 +14,9 @@
 
 #include "form.h"
 
+#define MEANT_FAULTS 8          /* that get a "did you mean" */
+#define MEANT_AMONG  512        /* names */
+
 struct list {
 	struct spec_layer *v;
 	size_t n, room;
@@ -111,6 +114,12 @@ resolve(const struct list *l, const char *prefix, const char *name)
 
 /* --- one layer ------------------------------------------------------------ */
 
+static size_t
+faults(const struct list *l)
+{
+	return l->why->n + l->why->more;
+}
+
 /* Is this the own name of a layer in the job's list, which is one after? */
 static bool
 comes_later(const struct list *l, const char *name)
@@ -124,19 +133,19 @@ comes_later(const struct list *l, const char *name)
 	return false;
 }
 
-/* A name before that it may be meant for, or NULL. */
+/* A name not far before that it may be meant for, or NULL.  Comparing takes its
+ * time, which a job with many faults does not get. */
 static const char *
 meant(const struct list *l, const char *name)
 {
-	const char **names = xcalloc(l->n + 1, sizeof(*names));
+	const char *names[MEANT_AMONG];
 	size_t n = 0;
 
-	for (size_t i = 0; i < l->n; i++)
-		if (l->v[i].name != NULL)
-			names[n++] = l->v[i].name;
-	const char *found = rkj_nearest(name, names, n);
-	free(names);
-	return found;
+	/* The last is the layer itself. */
+	for (size_t i = l->n - 1; i > 0 && n < MEANT_AMONG; i--)
+		if (l->v[i - 1].name != NULL)
+			names[n++] = l->v[i - 1].name;
+	return faults(l) < MEANT_FAULTS ? rkj_nearest(name, names, n) : NULL;
 }
 
 static void
@@ -144,7 +153,7 @@ refuse_input(struct list *l, const char *path, const char *name)
 {
 	const char *near = meant(l, name);
 
-	if (comes_later(l, name))
+	if (faults(l) < MEANT_FAULTS && comes_later(l, name))
 		rk_refuse_at(l->why, path, "is \"%s\", which comes later, or is "
 		    "this layer: layers are computed in the order in which "
 		    "they stand", name);
@@ -316,12 +325,6 @@ read_layer(struct list *l, const json_t *v, size_t number, const char *path,
 
 static void read_list(struct list *l, const json_t *v, const char *path,
     const char *prefix);
-
-static size_t
-faults(const struct list *l)
-{
-	return l->why->n + l->why->more;
-}
 
 static bool
 is_group(const json_t *v)
