@@ -107,14 +107,15 @@ check-long: check-deps
 # make check-numerics: a step of each architecture and of graphs of one's own
 # against PyTorch in double precision; CASES="resnet18 bert" for some.  PyTorch is
 # Debian's, or that of the interpreters that BENCH_PYTHON names.  Without CASES
-# also the memory of networks of full size.
+# also the tables of optimisers and schedules, and the memory of networks of full
+# size.
 .PHONY: check-numerics
 check-numerics:
 	@tests/deps.sh numerics || echo "check-numerics: going on without"
 	@$(MAKE) --no-print-directory -j $(CORES) all $(B)/unit/train_drive
 	@BUILD=$(abspath $(B)) T_LIMIT=14400 tests/run.sh -j 1 \
 	    "tests/numerics/compare.py $(CASES)" \
-	    $(if $(CASES),,"tests/outside/memory.py full")
+	    $(if $(CASES),,tests/numerics/optim.py "tests/outside/memory.py full")
 
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS
 # Gateway); make deps is all that building and running takes.

@@ -148,6 +148,10 @@ size_t rk_text_fit(const char *s, size_t max);
 #define RK_HUMAN 32
 char *rk_group_digits(char *out, int64_t n);
 char *rk_human_bytes(char *out, uint64_t n);
+/* "big.yaml is longer than 1 MiB (1,048,576 bytes), the most that is taken":
+ * the one sentence for a job, by whatever way it comes.  The caller's. */
+char *rk_too_long(const char *what, uint64_t max);
+#define RK_JOB_MAX (1u << 20)           /* bytes of a job as a person has it */
 /* So many a second: "12,345"; below 10 two digits that count, "0.35". */
 char *rk_human_rate(char *out, double rate);
 

@@ -106,4 +106,13 @@ void rkj_merge(json_t *a, const json_t *b);
 enum rk_err rkj_set_path(json_t *root, const char *path, json_t *v,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* The word of list[0..n-1] that somebody who wrote `word` may have meant, or
+ * NULL. */
+const char *rkj_nearest(const char *word, const char *const *list, size_t n);
+
+/* The relative paths of a job (the files of its data, a text or a list of them, and
+ * of its warm start) as seen from a folder, which is absolute.  Addresses, and
+ * what is no text, stay as they are. */
+void rkj_job_paths(json_t *job, const char *folder);
+
 #endif

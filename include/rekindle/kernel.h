@@ -150,12 +150,13 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
  * there or replaces it.  NaN stays NaN.  kernel_act() is for the functions that
  * have no numbers of their own.
  */
-enum kernel_act {
-	KERNEL_NO_ACT, KERNEL_RELU, KERNEL_GELU, KERNEL_SIGMOID, KERNEL_TANH,
-	KERNEL_RELU6, KERNEL_LEAKY_RELU, KERNEL_GELU_TANH, KERNEL_SILU,
-	KERNEL_HARD_SIGMOID, KERNEL_HARD_SWISH, KERNEL_ELU
-};
-#define KERNEL_ACTS (KERNEL_ELU + 1)     /* how many */
+#define KERNEL_ACT_TABLE(X)                                               \
+	X(NO_ACT) X(RELU) X(GELU) X(SIGMOID) X(TANH) X(RELU6) X(LEAKY_RELU) \
+	X(GELU_TANH) X(SILU) X(HARD_SIGMOID) X(HARD_SWISH) X(ELU)
+#define KERNEL_ACT_WORD(NAME) KERNEL_##NAME,
+enum kernel_act { KERNEL_ACT_TABLE(KERNEL_ACT_WORD) };
+#define KERNEL_ACT_ONE(NAME) + 1
+#define KERNEL_ACTS (0 KERNEL_ACT_TABLE(KERNEL_ACT_ONE))        /* how many */
 struct kernel_activation {
 	enum kernel_act act;
 	float slope, offset;            /* of LEAKY_RELU, HARD_SIGMOID, ELU */

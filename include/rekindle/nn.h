@@ -94,6 +94,7 @@ void nn_sizes(const struct nn *n, struct nn_sizes *s);
  * belongs to the product before. */
 struct nn_layer {
 	const char *name, *type;        /* "conv1", "conv2d" */
+	const char *path;               /* in the job: "model.layers[3]" */
 	int ndim;
 	int64_t d[SPEC_MAX_DIMS];       /* of what it gives for one sample */
 	int64_t parameters;             /* its own: what it borrows is not */
@@ -101,6 +102,8 @@ struct nn_layer {
 };
 size_t nn_nlayers(const struct nn *n);
 bool nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out);
+/* The one that gives the logits. */
+void nn_logits_at(const struct nn *n, struct nn_layer *out);
 
 /* Initial values, a pure function of (seed, tensor's name, element), by
  * model.init; src/nn/init.c has the formulas. */

@@ -52,10 +52,11 @@
  * During a cooldown, whose first epochs follow a reduction, nothing is bad.  When
  * more than `patience` in a row are bad, scale is multiplied by factor (base *
  * scale not below min_learning_rate), the count begins again, and a cooldown
- * begins.  PyTorch leaves out a reduction of less than 1e-8; we have no such
- * bound.  An evaluation inside the warm-up, one that was cut short and one that
- * is not at an epoch's end do not count.  With another metric or mode than
- * before, the best begins anew, and scale stays.
+ * begins.  A reduction that would take no more than 1e-8 (PyTorch's eps) off the
+ * rate leaves it as it is, so that it does not go on to 0.  An evaluation inside
+ * the warm-up, one that was cut short and one that is not at an epoch's end do
+ * not count.  With another metric or mode than before, the best begins anew, and
+ * scale stays.
  *
  * A run's schedule.  A run follows the terms of its job from step `from` on:
  *
@@ -169,9 +170,10 @@ json_t *schedule_json(const struct schedule *s);
 enum rk_err schedule_parse(const json_t *v, struct schedule *out,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* For people and the API: {type, learning_rate, from, steps, since, by}.  scale:
- * what a warm start multiplies every rate with (1 without one); learning_rate is
- * the peak that the run has, scaled. */
+/* For people and the API: {type, learning_rate, from, steps, since, by, and of
+ * reduce_on_plateau scale: what the peak is multiplied by now}.  scale: what a
+ * warm start multiplies every rate with (1 without one); learning_rate is the peak
+ * that the run has, scaled by that alone. */
 json_t *schedule_look(const struct schedule *s, double scale);
 /* "cosine over 1,200 steps from step 0, peak 0.001", scaled, too; the caller
  * frees. */

@@ -54,13 +54,16 @@
  *	training.shuffle     true
  *	training.seed    1; 0 to 2^53
  *	training.loss    {type: cross_entropy | mse | binary_cross_entropy | l1
- *	                 | smooth_l1}; cross_entropy, which needs at least 2
- *	                 outputs and takes label_smoothing (0 to <1; 0),
+ *	                 | smooth_l1}; cross_entropy, also where only fields
+ *	                 of it are said; it needs at least 2 outputs and takes
+ *	                 label_smoothing (0 to <1; 0),
  *	                 class_weights (a list, one a class; none) and
- *	                 ignore_index (a label that counts for nothing; none);
+ *	                 ignore_index (a label that counts for nothing; none;
+ *	                 one sample at least of a data set must count);
  *	                 smooth_l1 takes beta (1)
  *	training.optimizer   {type: sgd | adam | adamw | rmsprop | adagrad |
- *	                 lamb, ...}; adam; see struct spec_optim
+ *	                 lamb, ...}; adam, also where only fields of it are
+ *	                 said; see struct spec_optim
  *	training.optimizer.no_decay  []: at most 64 patterns (struct
  *	                 spec_group) of parameters whose weight_decay is 0
  *	training.parameters  []: at most 64 of {match: *, ...}, what is other
@@ -103,11 +106,14 @@
  *	                 the job says and nothing else
  *	data.normalize   see struct spec_normalize
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
- *	                 {epochs: 1} when none is said
+ *	                 {epochs: 1} when none is said.  One that is due while
+ *	                 another is being written is taken as soon as that one
+ *	                 is there, at a later step: training does not wait
  *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric, mode}.
  *	                 metric val_accuracy | val_loss | loss: the first, for
  *	                 mse the second, without validation data the third.
- *	                 mode max | min: max for val_accuracy, else min
+ *	                 mode max | min: max for val_accuracy, else min.
+ *	                 train.h says what each is
  *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
  *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
  *	                 #; the normal form ends in '/'; none
@@ -134,8 +140,8 @@
  * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in
  * it, which would be kept with the job).  `#sha256=` and 64 hexadecimal digits
  * at the end pin the bytes: any others are refused.  The daemon fetches them
- * and tells the trainer where they lie; nothing here does.  A file: address in
- * data is its path in the normal form.
+ * and tells the trainer where they lie; nothing here does.  A file: address
+ * (absolute) in data is its path in the normal form.  All else is a path.
  */
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H
@@ -144,7 +150,8 @@
 
 #include "rekindle/json.h"
 
-#define SPEC_MAX_BYTES   (1u << 20)     /* of the text of a job */
+#define SPEC_MAX_BYTES   RK_JOB_MAX     /* of the text of a job */
+#define SPEC_MAX_NORMAL  (64u << 20)    /* of its normal form in a file */
 #define SPEC_MAX_LAYERS  4096            /* with each `repeat` written out */
 #define SPEC_MAX_INPUTS  64             /* of a layer */
 #define SPEC_MAX_NESTED  4              /* `repeat` in `repeat` */
@@ -256,8 +263,10 @@ int spec_word(const char *words, const char *word);
  * name is its place in the list, from 0, unless said; layer L of copy i of a group P
  * is called P.i.L, and an input that is asked for there is looked for in the
  * copy first, then in the lists around it.  In a list that has only the ops of
- * version 1 and no inputs, a flatten NAME.flatten is put before a linear layer
- * NAME where more than rows may come: version 1 had none.  name is 1 to
+ * version 1 (linear to tanh in ops.def) and no inputs, a flatten NAME.flatten is
+ * put before a linear layer NAME where more than rows may come: version 1 had
+ * none.  In any other list a linear layer works on the last dimension, and a
+ * flatten must be written where that is not meant.  name is 1 to
  * SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and so
  * on.  inputs are names of layers before it, or "input", what the data give
  * (where no layer is called so); none: the layer before, or the input.
@@ -273,6 +282,10 @@ struct spec_layer {
 	char *path;                     /* in the job, for messages; or NULL */
 };
 void spec_layer_free(struct spec_layer *l);     /* what it holds, not itself */
+/* A list that a program made: where it would be read as one of version 1 and get
+ * a flatten that it has not, one of its layers says its input from here on, which
+ * is that of before. */
+void spec_layers_pin(struct spec_layer *v, int n);
 
 /* `outputs: {NAME: LAYER}`: values that have a name outside.  The loss reads
  * "logits", which is the last layer where it is not said. */
@@ -351,10 +364,11 @@ struct spec_optim {
  * What is other for the parameters whose names fit a pattern; of several that
  * fit a name the first counts.  A pattern stands for whole names: '*' for any
  * text, with dots or empty, '?' for one character.  One that fits no parameter of
- * the network is refused by the trainer, which knows the names, and so is a
- * network of which nothing is trained.
+ * the network, or only such as are of earlier groups, is refused by the trainer,
+ * which knows the names, and so is a network of which nothing is trained.
  *
- * weight_decay here goes before no_decay.  A parameter that is not trained gets
+ * weight_decay here goes before no_decay, of which each pattern must leave some
+ * parameter without decay.  A parameter that is not trained gets
  * no update and no decay, counts for no norm of the gradient, and its moments
  * stay; the running statistics of a batch norm are no parameters and go on.
  * Its updates are counted for itself: one that is trained from a resume on has
@@ -588,6 +602,14 @@ enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
  * relative are made absolute, from the file's folder.  RK_EINVAL, or why the
  * file cannot be read (RK_ENOENT, RK_EIO, ...); why has a sentence in both. */
 enum rk_err spec_load(const char *path, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The same of a job that is in its normal form, as in the job.json of a daemon:
+ * with each `repeat` written out it may be longer than what a person wrote. */
+enum rk_err spec_load_normal(const char *path, struct spec **sp,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The text of a job's file, for who judges it himself: the caller's.  Errors as
+ * of spec_load(). */
+enum rk_err spec_read_text(const char *path, char **text, size_t *len,
     struct rk_why *why) RK_MUSTCHECK;
 
 void spec_free(struct spec *s);         /* NULL is fine */

@@ -90,7 +90,7 @@ struct sup_config {
 	 * silent either: the job waits, an event says so, until it goes on or
 	 * a person ends the job. */
 	int64_t stall_timeout_ms;       /* no word from it: killed; 120 s */
-	int64_t start_timeout_ms;       /* no hello; 60 s */
+	int64_t start_timeout_ms;       /* no word before hello; 60 s */
 	int64_t stop_timeout_ms;        /* pause, stop: then SIGKILL; 60 s */
 	int64_t retry_base_ms;          /* wait 0, base, 2*base, ... when it
 	                                   crashes again and again; 1 s */

@@ -27,9 +27,10 @@
  *	                      parted as by the job alone: a warm start's model
  *	                      is not asked).  Where the job itself gives the
  *	                      network's input, files of data that are not there
- *	                      are not needed.  With --yaml: the model with its
- *	                      layers written out, which is a model of the same
- *	                      program;  --plan: the plan of the warm start
+ *	                      are not needed.  See below.  With --yaml: the
+ *	                      model with its layers written out, which is a model
+ *	                      of the same program;  --plan: the plan of the warm
+ *	                      start
  *	    --profile[=STEPS] train some steps (10) after 2 of warm-up, print
  *	                      where their time went and end; see below.
  *	                      --json: as JSON;  --trace FILE: events of all
@@ -59,6 +60,36 @@
  * be read counts, too), or when one that was set aside (bad-..., late-...) lies
  * in its folder.  Of these the newest whole one is put back when there is no
  * other; without one the run ends with code 4.
+ *
+ * Two trainers never share a run directory: the second says so on standard
+ * error and waits 30 seconds for the first to end, then fails with code 1.
+ *
+ * --summary: {name, model, data, memory, arithmetic, checkpoint_bytes,
+ * steps_per_epoch, steps_total, remarks}.  memory is in bytes: network
+ * (parameters, gradients, buffers, arena), optimizer, checkpoint_copy, data,
+ * process; total of these; limit: resources.memory, or where the job does not
+ * say it what it would be given, the total and a tenth; available: what total
+ * is compared with in `fits`, resources.memory or else what --memory says or
+ * the machine has.  remarks: sentences on what may not have been meant (below).
+ *
+ * Remarks.  What is no error and may not have been meant is said before the
+ * first step, as events of kind `remark` and `schedule_warning`: more outputs
+ * than the labels have classes, outputs of more than one dimension (a linear
+ * layer without a flatten before it), the step at which a batch norm will have
+ * one value to normalise (it is refused there, bad_spec), schedules longer than
+ * the run.
+ *
+ * metrics.jsonl: an object a line, {split, over, step, epoch, attempt, branch,
+ * time_ms, loss, accuracy, learning_rate, samples_per_second, stall_ratio,
+ * steps}.  Of split train a line every training.log_every steps, over those
+ * (`over: steps`), and one an epoch (`over: epoch`); of split validation one an
+ * epoch.  loss is the mean over the samples.  accuracy is the share of samples
+ * of which the largest output is at the label; of binary_cross_entropy the
+ * share of samples all of whose outputs are right, above 0 for a label of 1 and
+ * at most 0 for one of 0, which is less than the share of outputs; of mse, l1
+ * and smooth_l1 with one output there is none.  samples_per_second is that of
+ * the training, without evaluation, in the steps or the part of the epoch that
+ * this attempt made; of split validation that of the evaluation.
  *
  * --evaluate: FILE is a file of tensors or the folder of a checkpoint (whose
  * digest of the model is checked).  It must be of the job's network, tensor for

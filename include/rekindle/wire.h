@@ -2,13 +2,18 @@
  * wire - what daemon and trainer say to each other: JSON objects, one a line,
  * over a stream socket that the trainer finds at fd 3.
  *
- * The trainer speaks first (hello), the daemon answers (hello), and from then
- * on each says what it has to; nothing is a request that blocks.  Neither side
- * trusts the other: a line that is too long, no object, of an unknown version
- * or with a field of the wrong type is RK_EINVAL with a sentence; types nobody
- * knows are skipped, so that versions can grow.
+ * The trainer speaks first (hello, and as long as it is not ready for that,
+ * alive), the daemon answers (hello), and from then on each says what it has
+ * to; nothing is a request that blocks.  Neither side trusts the other: a line
+ * that is too long, no object, of an unknown version or with a field of the
+ * wrong type is RK_EINVAL with a sentence; types nobody knows are skipped, so
+ * that versions can grow.
  *
  * Trainer to daemon
+ *	alive       it is at work, as on opening its data, and not yet ready for
+ *	            hello.  A trainer that says neither this nor
+ *	            anything else is killed as stalled; ours says it a few times
+ *	            a second
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch, schedule (object: what
@@ -21,8 +26,9 @@
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
- *	            samples_per_second, eta_seconds, stall_ratio; at most a few
- *	            a second
+ *	            samples_per_second, eta_seconds, stall_ratio, schedule (as
+ *	            in hello, of one that evaluations change); at most a few a
+ *	            second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes, metrics, stall_seconds, write_seconds,
@@ -58,7 +64,7 @@
 enum wire_type {
 	WIRE_HELLO, WIRE_PLAN, WIRE_EVENT, WIRE_PROGRESS, WIRE_METRIC,
 	WIRE_CHECKPOINT, WIRE_LOG, WIRE_DONE, WIRE_FAILED, WIRE_PAUSE,
-	WIRE_STOP, WIRE_UNKNOWN
+	WIRE_STOP, WIRE_ALIVE, WIRE_UNKNOWN
 };
 enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 

@@ -301,6 +301,8 @@ void reply_problem(struct req *q, enum problem p, const char *fmt, ...)
     RK_PRINTF(3, 4);
 /* detail from the faults, which are listed if they have paths */
 void reply_faults(struct req *q, enum problem p, const struct rk_why *why);
+/* What there is more of than max bytes is not taken. */
+void reply_too_long(struct req *q, const char *what, uint64_t max);
 /* What a module said no with; `what` names the thing, for RK_ENOENT. */
 void reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
     const char *what);

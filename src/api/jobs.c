@@ -95,6 +95,11 @@ h_submit(struct req *q)
 
 	if (tree == NULL)
 		return;
+	if (q->len > SPEC_MAX_BYTES) {  /* api.body_limit may be more */
+		json_decref(tree);
+		reply_too_long(q, "the job", SPEC_MAX_BYTES);
+		return;
+	}
 	rc = spec_parse(tree, &spec, &q->why);
 	json_decref(tree);
 	if (rc == RK_OK) {

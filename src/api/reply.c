@@ -99,6 +99,15 @@ reply_faults(struct req *q, enum problem p, const struct rk_why *why)
 }
 
 void
+reply_too_long(struct req *q, const char *what, uint64_t max)
+{
+	char *sentence = rk_too_long(what, max);
+
+	reply_problem(q, P_TOO_LARGE, "%s", sentence);
+	free(sentence);
+}
+
+void
 reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
     const char *what)
 {

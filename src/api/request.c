@@ -145,8 +145,7 @@ body_may_come(struct req *q)
 		return false;
 	}
 	if (len != NULL && strtoull(len, NULL, 10) > q->api->cfg.body_limit) {
-		reply_problem(q, P_TOO_LARGE, "the body has %.20s bytes, at "
-		    "most %zu are taken", len, q->api->cfg.body_limit);
+		reply_too_long(q, "the body", q->api->cfg.body_limit);
 		return false;
 	}
 	return true;
@@ -202,8 +201,7 @@ req_piece(struct req *q, const char *data, size_t n)
 	if (q->status != 0)
 		return MHD_YES;
 	if (q->seen > limit) {
-		reply_problem(q, P_TOO_LARGE, "the body has more than %zu "
-		    "bytes", limit);
+		reply_too_long(q, "the body", limit);
 		return MHD_YES;
 	}
 	if (q->len + n + 1 > q->cap) {

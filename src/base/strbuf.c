@@ -168,3 +168,13 @@ rk_human_bytes(char *out, uint64_t n)
 	snprintf(out + len, RK_HUMAN - len, " %s", units[u]);
 	return out;
 }
+
+char *
+rk_too_long(const char *what, uint64_t max)
+{
+	char human[RK_HUMAN], digits[RK_HUMAN];
+
+	return xasprintf("%s is longer than %s (%s bytes), the most that is "
+	    "taken", what, rk_human_bytes(human, max),
+	    rk_group_digits(digits, (int64_t)max));
+}

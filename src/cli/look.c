@@ -203,6 +203,8 @@ show_schedule(const json_t *p)
 	    rk_group_digits(steps, (int64_t)cli_num(s, "steps", 0)),
 	    rk_group_digits(from, (int64_t)cli_num(s, "from", 0)),
 	    cli_num(s, "learning_rate", 0));
+	if (cli_num(s, "scale", 1) < 1)
+		printf(", times %.3g so far", cli_num(s, "scale", 1));
 	rk_group_digits(since, (int64_t)cli_num(s, "since", 0));
 	if (strcmp(by, "start") == 0)
 		putchar('\n');

@@ -9,7 +9,15 @@
 
 #include "cli.h"
 
-#define JOB_MAX_BYTES (1u << 20)
+static enum cli_exit
+too_long(const char *what)
+{
+	char *sentence = rk_too_long(what, RK_JOB_MAX);
+
+	fprintf(stderr, "rekindle: %s\n", sentence);
+	free(sentence);
+	return CLI_REFUSED;
+}
 
 static enum cli_exit
 read_stdin(char **text, size_t *len)
@@ -19,10 +27,9 @@ read_stdin(char **text, size_t *len)
 	ssize_t n;
 
 	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
-		if (b.len + (size_t)n > JOB_MAX_BYTES) {
-			fprintf(stderr, "rekindle: the job is over 1 MiB\n");
+		if (b.len + (size_t)n > RK_JOB_MAX) {
 			sb_fini(&b);
-			return CLI_REFUSED;
+			return too_long("the job");
 		}
 		sb_add(&b, buf, (size_t)n);
 	}
@@ -43,8 +50,10 @@ read_job(const char *file, json_t **job)
 		enum cli_exit rc = read_stdin(&text, &len);
 		if (rc != CLI_OK)
 			return rc;
-	} else if ((e = rk_read_file(AT_FDCWD, file, JOB_MAX_BYTES,
-	    &text, &len)) != RK_OK) {
+	} else if ((e = rk_read_file(AT_FDCWD, file, RK_JOB_MAX,
+	    &text, &len)) == RK_ELIMIT) {
+		return too_long(file);
+	} else if (e != RK_OK) {
 		fprintf(stderr, "rekindle: %s: %s\n", file, rk_strerror(e));
 		return CLI_USAGE;
 	}
@@ -88,26 +97,10 @@ cli_apply_sets(json_t *tree, const struct cli_args *a)
 	return CLI_OK;
 }
 
-/* The daemon has another working directory: make a path absolute, as seen from
- * the job's file. */
-static void
-absolute(json_t *o, const char *key, const char *folder)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	char *joined;
-
-	if (s == NULL || *s == '\0' || *s == '/' || strchr(s, ':') != NULL)
-		return;
-	joined = xasprintf("%s/%s", folder, s);
-	json_object_set_new(o, key, json_string(joined));
-	free(joined);
-}
-
+/* The daemon has another working directory. */
 static void
 absolute_paths(json_t *job, const char *file)
 {
-	static const char *const fields[] = { "images", "labels", "path" };
-	static const char *const sources[] = { "train", "validation" };
 	char folder[PATH_MAX];
 	char *copy = xstrdup(file), *slash = strrchr(copy, '/');
 
@@ -116,14 +109,8 @@ absolute_paths(json_t *job, const char *file)
 	if (slash != NULL)
 		*slash = '\0';
 	const char *from = strcmp(file, "-") == 0 || slash == NULL ? "." : copy;
-	if (realpath(from, folder) != NULL) {
-		json_t *data = json_object_get(job, "data");
-		for (size_t i = 0; i < RK_ARRAY_LEN(sources); i++)
-			for (size_t k = 0; k < RK_ARRAY_LEN(fields); k++)
-				absolute(json_object_get(data, sources[i]),
-				    fields[k], folder);
-		absolute(json_object_get(job, "model"), "checkpoint", folder);
-	}
+	if (realpath(from, folder) != NULL)
+		rkj_job_paths(job, folder);
 	free(copy);
 }
 

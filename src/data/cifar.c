@@ -105,9 +105,10 @@ take_record(struct cifar *c, const uint8_t *p)
 	for (size_t i = 0; i < c->form->labels; i++)
 		if (p[i] >= c->form->label[i].count)
 			return rk_refuse(c->why, "%s: record %zu (from 0): the "
-			    "%s is %d, want 0 to %d", c->in->what, at,
+			    "%s is %d, want 0 to %d, so this is no file of "
+			    "%s's binary records", c->in->what, at,
 			    c->form->label[i].word, p[i],
-			    c->form->label[i].count - 1);
+			    c->form->label[i].count - 1, c->form->name);
 	h->targets[at] = p[c->chosen];
 	memcpy(h->bytes + at * PIXELS, p + c->form->labels, PIXELS);
 	h->pub.n++;

@@ -24,8 +24,4 @@ char *real_text(char *out, double x, bool point);
 /* Append what v is, short, for a message: 3, "text", a list, an object. */
 void describe(struct strbuf *b, const json_t *v);
 
-/* The word of list[0..n-1] that somebody who wrote `word` may have meant, or
- * NULL. */
-const char *nearest(const char *word, const char *const *list, size_t n);
-
 #endif

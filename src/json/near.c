@@ -1,5 +1,6 @@
 /* What somebody who wrote an unknown word may have meant. */
 #include <string.h>
+#include <strings.h>
 
 #include "impl.h"
 
@@ -39,12 +40,15 @@ one_begins_the_other(const char *a, const char *b)
 }
 
 const char *
-nearest(const char *word, const char *const *list, size_t n)
+rkj_nearest(const char *word, const char *const *list, size_t n)
 {
 	const char *found = NULL;
 	/* Of a short word two letters are too much: "lr" is not "k". */
 	size_t len = strnlen(word, WORD_MAX), limit = RK_MIN(NEAR, len / 2);
 
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(word, list[i]) == 0)
+			return list[i];
 	for (size_t i = 0; i < n; i++) {
 		size_t d = distance(word, list[i]);
 		if (d <= limit && d < strlen(list[i])) {

@@ -57,7 +57,7 @@ rkj_close(struct rkj_obj *o)
 		/* Of a hundred thousand faults only the first few are kept. */
 		bool kept = o->why != NULL && o->why->n < RK_WHY_MAX;
 		const char *meant = kept ?
-		    nearest(key, o->seen, o->nseen) : NULL;
+		    rkj_nearest(key, o->seen, o->nseen) : NULL;
 		if (meant != NULL)
 			rkj_fault(o, key, "is not a known field; did you mean "
 			    "\"%s\"?", meant);
@@ -285,6 +285,12 @@ rkj_enum(struct rkj_obj *o, const char *key, int *out,
 	}
 	struct strbuf b = {0};
 	word_list(&b, words, n);
+	/* Of a hundred thousand faults only the first few are kept. */
+	const bool kept = o->why != NULL && o->why->n < RK_WHY_MAX;
+	const char *meant = kept && json_is_string(v) ?
+	    rkj_nearest(json_string_value(v), words, n) : NULL;
+	if (meant != NULL)
+		sb_addf(&b, "; did you mean \"%s\"?", meant);
 	want(o, key, v, sb_str(&b));
 	sb_fini(&b);
 	return false;

@@ -61,6 +61,8 @@ table(const struct bert *k, const char *what, int64_t rows, int index)
 	    "%s.embeddings.%s_embeddings", k->prefix, what);
 	struct spec_op_embedding *e = &nn_b_at(k->b, i)->u.embedding;
 
+	nn_b_blame(k->b, i, "model.%s", index == INDEX_INPUT ? "vocabulary" :
+	    index == INDEX_POSITION ? "positions" : "token_types");
 	e->rows = rows;
 	e->width = k->a->hidden;
 	e->index = index;
@@ -102,6 +104,7 @@ attend(const struct bert *k, int x, int mask, const char *name)
 	int y = nn_b_layer(k->b, SPEC_OP_attention, 4, (const int[]){ query,
 	    key, value, mask }, "%sattention", name);
 
+	nn_b_blame(k->b, y, "model.heads");
 	nn_b_at(k->b, y)->u.attention.heads = k->a->heads;
 	nn_b_at(k->b, y)->u.attention.p = k->a->dropout;
 	y = nn_b_linear(k->b, y, D, "%s%s", name, k->n->attended);

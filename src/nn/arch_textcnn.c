@@ -14,6 +14,7 @@ windows(struct nn_builder *b, int x, const struct spec_arch_textcnn *a, int i)
 	c->kernel[0] = (int)a->kernels.v[i];
 	c->kernel[1] = (int)a->width;
 	c->bias = true;
+	nn_b_blame(b, x, "model.kernels[%d]", i);
 	x = nn_b_op(b, relu, x, "relus.%d", i);
 	return nn_b_op(b, global_max_pool2d, x, "pools.%d", i);
 }
@@ -28,6 +29,7 @@ nn_arch_textcnn(struct nn_builder *b, const struct spec_model *m)
 	struct spec_op_embedding *e = &nn_b_at(b, x)->u.embedding;
 
 	must(n >= 1 && n <= (int)RK_ARRAY_LEN(all));
+	nn_b_blame(b, x, "model.vocabulary");
 	e->rows = a->vocabulary;
 	e->width = a->width;
 	e->padding_index = a->padding_index;

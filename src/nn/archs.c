@@ -56,6 +56,7 @@ nn_arch_layers(const struct spec_model *m, struct spec_layer **out, int *np,
 		return rk_refuse_at(why, "model", "has %d layers, at most %d",
 		    b.n, SPEC_MAX_LAYERS);
 	}
+	spec_layers_pin(b.v, b.n);
 	*out = b.v;
 	*np = b.n;
 	return RK_OK;

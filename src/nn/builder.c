@@ -11,6 +11,14 @@ nn_b_at(struct nn_builder *b, int i)
 	return &b->v[i];
 }
 
+void
+nn_b_blame(struct nn_builder *b, int i, const char *fmt, ...)
+{
+	NN_B_NAME(path, fmt);
+	free(nn_b_at(b, i)->path);
+	nn_b_at(b, i)->path = path;
+}
+
 static int
 add(struct nn_builder *b, enum spec_op op, int nin, const int *in, char *name)
 {

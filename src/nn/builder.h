@@ -38,6 +38,9 @@ struct nn_builder {
 int nn_b_layer(struct nn_builder *b, enum spec_op op, int nin, const int *in,
     const char *fmt, ...) RK_PRINTF(5, 6);
 struct spec_layer *nn_b_at(struct nn_builder *b, int i);
+/* A layer's faults are those of this field of the architecture: "model.heads". */
+void nn_b_blame(struct nn_builder *b, int i, const char *fmt, ...)
+    RK_PRINTF(3, 4);
 
 /* An op with one input, at its defaults. */
 #define nn_b_op(b, op, x, ...)                                            \

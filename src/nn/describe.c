@@ -27,6 +27,25 @@ nn_nlayers(const struct nn *n)
 	return (size_t)n->g.nlayers;
 }
 
+static void
+layer_of(const struct nn_graph *g, const struct nn_node *nd,
+    struct nn_layer *out)
+{
+	const struct nn_value *y = nn_y(g, nd);
+
+	*out = (struct nn_layer){ .name = nd->name, .path = nd->path,
+		.type = spec_op_words[g->layers[nd - g->nodes].type],
+		.ndim = y->ndim, .parameters = params_of(g, nd),
+		.multiply_adds = nd->madds };
+	memcpy(out->d, y->d, sizeof(out->d));
+}
+
+void
+nn_logits_at(const struct nn *n, struct nn_layer *out)
+{
+	layer_of(&n->g, &n->g.nodes[n->g.vals[n->g.logits].maker], out);
+}
+
 bool
 nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out)
 {
@@ -37,11 +56,7 @@ nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out)
 	/* A relu is told with its product, what is in a batch norm by itself. */
 	if (nd->dead && g->nodes[nd->into].fused)
 		return false;
-	const struct nn_value *y = nn_y(g, nd);
-	*out = (struct nn_layer){ .name = nd->name,
-		.type = spec_op_words[g->layers[i].type], .ndim = y->ndim,
-		.parameters = params_of(g, nd), .multiply_adds = nd->madds };
-	memcpy(out->d, y->d, sizeof(out->d));
+	layer_of(g, nd, out);
 	return true;
 }
 

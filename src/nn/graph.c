@@ -202,6 +202,29 @@ add_inputs(struct nn_graph *g, struct nn_node *nd, const struct spec_layer *l,
 	return RK_OK;
 }
 
+/* A layer without a name of its own is called by its number, which no sentence
+ * begins with: "layer 0 (slice) takes ...". */
+static void
+hand_over(struct rk_why *own, const struct nn_graph *g,
+    const struct nn_node *nd, struct rk_why *why)
+{
+	const char *type = spec_op_words[g->layers[nd - g->nodes].type];
+	const size_t len = strlen(nd->name);
+	const bool number = strspn(nd->name, "0123456789") == len;
+
+	for (size_t i = 0; i < own->n; i++) {
+		const char *path = own->v[i].path, *s = own->v[i].message;
+		if (!number || strncmp(s, nd->name, len) != 0)
+			rk_refuse_at(why, path, "%s", s);
+		else if (strncmp(s + len, " (", 2) == 0)
+			rk_refuse_at(why, path, "layer %s", s);
+		else
+			rk_refuse_at(why, path, "layer %s (%s)%s", nd->name,
+			    type, s + len);
+	}
+	rk_why_fini(own);
+}
+
 static enum rk_err
 add_node(struct nn_graph *g, int i, struct rk_why *why)
 {
@@ -215,9 +238,11 @@ add_node(struct nn_graph *g, int i, struct rk_why *why)
 		.name = l->name, .stream = h[0], .path = l->path != NULL ?
 		xstrdup(l->path) : xstrdup("model") };
 	g->nnodes = i + 1;
-	enum rk_err rc = add_inputs(g, nd, l, why);
+	struct rk_why own = {0};
+	enum rk_err rc = add_inputs(g, nd, l, &own);
 	if (rc == RK_OK)
-		rc = nd->op->shape(g, nd, why);
+		rc = nd->op->shape(g, nd, &own);
+	hand_over(&own, g, nd, why);
 	if (rc != RK_OK)
 		return rc;
 	if (nn_names_find(&g->by_layer, nd->name) >= 0)

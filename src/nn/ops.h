@@ -19,8 +19,7 @@
  *	src/kernel/    its maths, where no kernel has it: the formula in
  *	               kernel.h, simple loops in plain_*.inc, which are built in
  *	               float and in double, fast ones beside them.  A function
- *	               of single values is a word more in enum kernel_act,
- *	               with KERNEL_ACTS behind it, a
+ *	               of single values is a word more in KERNEL_ACT_TABLE, a
  *	               case in each switch of plain_rows.inc and loops_act.inc,
  *	               and of kernel_act_reads_x() if backward wants x
  *	tests          a case in tests/unit/nn_grad_ops.c; what PyTorch calls it

@@ -84,9 +84,8 @@ nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 		if (rows * (x->count / x->d[0]) > 1)
 			continue;
 		return rk_refuse_at(why, nd->path, "%s (batch_norm) would "
-		    "normalise a single value for each channel: a batch of "
-		    "%lld needs more rows, or drop_last", nd->name,
-		    (long long)rows);
+		    "normalise a single value for each channel in a batch of "
+		    "%lld", nd->name, (long long)rows);
 	}
 	return RK_OK;
 }
@@ -243,9 +242,9 @@ nn_check_ids(const struct nn *n, const int32_t *ids, int64_t rows,
 			if (ids[k] >= 0 && ids[k] < most)
 				continue;
 			return rk_refuse(why, "token %lld of row %lld is %d, "
-			    "and %s has rows 0 to %lld", (long long)(k %
-			    width), (long long)(k / width), (int)ids[k],
-			    nd->name, (long long)(most - 1));
+			    "and %s has rows 0 to %lld (%s)", (long long)
+			    (k % width), (long long)(k / width), (int)ids[k],
+			    nd->name, (long long)(most - 1), nd->path);
 		}
 	}
 	return RK_OK;

@@ -5,6 +5,8 @@
 
 #include "rekindle/schedule.h"
 
+#define LEAST 1e-8              /* PyTorch's eps */
+
 static bool
 is_better(const struct schedule_plateau *p, double threshold, double value)
 {
@@ -50,10 +52,13 @@ schedule_judge(struct schedule *s, int64_t step, const char *metric,
 	}
 	if (p->bad <= m->patience)
 		return false;
-	const double was = schedule_rate(s, step);
-	p->scale = RK_MAX(p->scale * m->factor,
-	    RK_MIN(m->min_learning_rate / s->now.peak, p->scale));
+	const double was = schedule_rate(s, step), scale = p->scale;
+	p->scale = RK_MAX(scale * m->factor,
+	    RK_MIN(m->min_learning_rate / s->now.peak, scale));
 	p->cooldown = m->cooldown;
 	p->bad = 0;
-	return schedule_rate(s, step) < was;
+	if (was - schedule_rate(s, step) > LEAST)
+		return true;
+	p->scale = scale;
+	return false;
 }

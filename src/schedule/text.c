@@ -159,6 +159,9 @@ schedule_look(const struct schedule *s, double scale)
 	    "by", spec_on_resume_words[s->by]);
 
 	must(v != NULL);
+	if (s->now.shape.type == SPEC_S_PLATEAU)
+		must(json_object_set_new(v, "scale",
+		    json_real(s->plateau.scale)) == 0);
 	return v;
 }
 

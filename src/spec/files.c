@@ -57,24 +57,40 @@ folder_of(const char *path)
 	return full;
 }
 
+static enum rk_err
+read_text(const char *path, size_t max, char **text, size_t *len,
+    struct rk_why *why)
+{
+	enum rk_err rc = rk_read_file(AT_FDCWD, path, max, text, len);
+
+	if (rc == RK_ELIMIT) {
+		char *sentence = rk_too_long(path, max);
+		rc = rk_refuse(why, "%s", sentence);
+		free(sentence);
+	} else if (rc != RK_OK) {
+		rk_refuse(why, "cannot read %s: %s", path, rk_strerror(rc));
+	}
+	return rc;
+}
+
 enum rk_err
-spec_load(const char *path, struct spec **sp, struct rk_why *why)
+spec_read_text(const char *path, char **text, size_t *len, struct rk_why *why)
+{
+	return read_text(path, SPEC_MAX_BYTES, text, len, why);
+}
+
+static enum rk_err
+load(const char *path, size_t max, struct spec **sp, struct rk_why *why)
 {
 	const char *dot = strrchr(path, '.');
 	bool yaml = dot == NULL || strcasecmp(dot, ".json") != 0;
 	char *text = NULL;
 	size_t len = 0;
 
-	enum rk_err rc = rk_read_file(AT_FDCWD, path, SPEC_MAX_BYTES, &text,
-	    &len);
-	if (rc == RK_ELIMIT)
-		return rk_refuse(why, "%s is longer than the %u bytes of a "
-		    "job", path, SPEC_MAX_BYTES);
-	if (rc != RK_OK) {
-		rk_refuse(why, "cannot read %s: %s", path, rk_strerror(rc));
+	enum rk_err rc = read_text(path, max, &text, &len, why);
+	if (rc != RK_OK)
 		return rc;
-	}
-	rc = spec_parse_text(text, len, yaml, sp, why);
+	rc = sp_parse_text(text, len, yaml, sp, why);
 	free(text);
 	if (rc == RK_OK) {
 		char *dir = folder_of(path);
@@ -82,6 +98,18 @@ spec_load(const char *path, struct spec **sp, struct rk_why *why)
 		free(dir);
 	}
 	return rc;
+}
+
+enum rk_err
+spec_load(const char *path, struct spec **sp, struct rk_why *why)
+{
+	return load(path, SPEC_MAX_BYTES, sp, why);
+}
+
+enum rk_err
+spec_load_normal(const char *path, struct spec **sp, struct rk_why *why)
+{
+	return load(path, SPEC_MAX_NORMAL, sp, why);
 }
 
 static void

@@ -338,22 +338,26 @@ find_field(const struct spec_field *f, const char *key)
 	return NULL;
 }
 
-/* "linear and conv2d": the forms of a table that have the field. */
+/* "linear and conv2d": the forms of a table that have the field; of a family its
+ * architectures, for no job has its name. */
 static char *
 takers(const struct spec_form *forms, size_t n, const char *key)
 {
+	const char *v[RK_MAX((int)SPEC_OP_COUNT, (int)SPEC_ARCH_COUNT)];
 	struct strbuf b = {0};
-	size_t all = 0, k = 0;
+	size_t all = 0;
 
-	for (size_t i = 0; i < n; i++)
-		all += find_field(forms[i].fields, key) != NULL;
-	for (size_t i = 0; i < n; i++) {
-		if (find_field(forms[i].fields, key) == NULL)
-			continue;
-		sb_addf(&b, "%s%s", k == 0 ? "" : k + 1 == all ? " and " :
-		    ", ", forms[i].word);
-		k++;
-	}
+	for (int a = SPEC_ARCH_LAYERS + 1; forms == spec_families &&
+	    a < SPEC_ARCH_COUNT; a++)
+		if (find_field(forms[spec_family_of((enum spec_arch)a)].fields,
+		    key) != NULL)
+			v[all++] = spec_arch_words[a];
+	for (size_t i = 0; forms != spec_families && i < n; i++)
+		if (find_field(forms[i].fields, key) != NULL)
+			v[all++] = forms[i].word;
+	for (size_t i = 0; i < all; i++)
+		sb_addf(&b, "%s%s", i == 0 ? "" : i + 1 == all ? " and " :
+		    ", ", v[i]);
 	return sb_detach(&b);
 }
 

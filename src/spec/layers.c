@@ -14,11 +14,15 @@
 
 #include "form.h"
 
+#define MEANT_FAULTS 8          /* that get a "did you mean" */
+#define MEANT_AMONG  512        /* names */
+
 struct list {
 	struct spec_layer *v;
 	size_t n, room;
 	int depth;
 	struct rk_why *why;
+	const json_t *now;              /* the list that is being read */
 	/* Names that have been used, sorted by a hash: see name_find(). */
 	int *slot;                      /* index + 1 into v, or 0 */
 	size_t nslots;
@@ -110,10 +114,54 @@ resolve(const struct list *l, const char *prefix, const char *name)
 
 /* --- one layer ------------------------------------------------------------ */
 
+static size_t
+faults(const struct list *l)
+{
+	return l->why->n + l->why->more;
+}
+
+/* Is this the own name of a layer in the job's list, which is one after? */
+static bool
+comes_later(const struct list *l, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(l->now); i++) {
+		const char *s = json_string_value(json_object_get(
+		    json_array_get(l->now, i), "name"));
+		if (s != NULL && strcmp(s, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A name not far before that it may be meant for, or NULL.  Comparing takes its
+ * time, which a job with many faults does not get. */
+static const char *
+meant(const struct list *l, const char *name)
+{
+	const char *names[MEANT_AMONG];
+	size_t n = 0;
+
+	/* The last is the layer itself. */
+	for (size_t i = l->n - 1; i > 0 && n < MEANT_AMONG; i--)
+		if (l->v[i - 1].name != NULL)
+			names[n++] = l->v[i - 1].name;
+	return faults(l) < MEANT_FAULTS ? rkj_nearest(name, names, n) : NULL;
+}
+
 static void
 refuse_input(struct list *l, const char *path, const char *name)
 {
-	rk_refuse_at(l->why, path, "is \"%s\", and no layer before has that "
+	const char *near = meant(l, name);
+
+	if (faults(l) < MEANT_FAULTS && comes_later(l, name))
+		rk_refuse_at(l->why, path, "is \"%s\", which comes later, or is "
+		    "this layer: layers are computed in the order in which "
+		    "they stand", name);
+	else if (near != NULL)
+		rk_refuse_at(l->why, path, "is \"%s\", and no layer before has "
+		    "that name; did you mean \"%s\"?", name, near);
+	else
+		rk_refuse_at(l->why, path, "is \"%s\", and no layer before has that "
 	    "name: layers are computed in the order in which they stand, and "
 	    "the first input is called " SPEC_INPUT, name);
 }
@@ -213,8 +261,8 @@ check_count(const struct spec_layer *x, struct rkj_obj *o, struct rk_why *why)
 	if (n >= f->min && n <= f->max)
 		return;
 	if (x->ninputs > 0)
-		rkj_fault(o, "inputs", "has %d names, and %s takes %d%s%d", n,
-		    f->word, f->min, f->min == f->max ? ", not " : " to ",
+		rkj_fault(o, "inputs", "has %d name%s, and %s takes %d%s%d", n,
+		    n > 1 ? "s" : "", f->word, f->min, f->min == f->max ? ", not " : " to ",
 		    f->min == f->max ? n : f->max);
 	else
 		rk_refuse_at(why, x->path, "%s takes %d inputs or more: name "
@@ -277,12 +325,6 @@ read_layer(struct list *l, const json_t *v, size_t number, const char *path,
 
 static void read_list(struct list *l, const json_t *v, const char *path,
     const char *prefix);
-
-static size_t
-faults(const struct list *l)
-{
-	return l->why->n + l->why->more;
-}
 
 static bool
 is_group(const json_t *v)
@@ -352,6 +394,7 @@ read_list(struct list *l, const json_t *v, const char *path,
 	for (size_t i = 0; i < n && l->n <= SPEC_MAX_LAYERS; i++) {
 		const json_t *e = json_array_get(v, i);
 		char *at = xasprintf("%s[%zu]", path, i);
+		l->now = v;
 		if (is_group(e))
 			read_group(l, e, i, at, prefix);
 		else
@@ -411,6 +454,21 @@ is_put_in(const struct spec_layer *v, int i, int n)
 	return *rest == '\0';
 }
 
+/* Going through a list of version 1: does a flatten belong before a layer of this
+ * type?  *row: only rows can come to it, and afterwards, to the next. */
+static bool
+wants_flatten(enum spec_op type, bool *row)
+{
+	const bool wants = type == SPEC_OP_linear && !*row;
+
+	if (type == SPEC_OP_linear || type == SPEC_OP_flatten)
+		*row = true;
+	else if (type == SPEC_OP_conv2d || type == SPEC_OP_max_pool2d ||
+	    type == SPEC_OP_avg_pool2d)
+		*row = false;
+	return wants;
+}
+
 /*
  * In version 1 a linear layer took an input of any shape as one row.  In a list
  * of its kind a flatten says so, before each linear layer to which not only
@@ -425,8 +483,7 @@ put_flattens(struct list *l)
 
 	/* At the end at first, where their names are found. */
 	for (size_t i = 0; i < n; i++) {
-		const enum spec_op type = l->v[i].type;
-		if (type == SPEC_OP_linear && !row) {
+		if (wants_flatten(l->v[i].type, &row)) {
 			char *name = flatten_name(l, l->v[i].name);
 			struct spec_layer *flat = add(l);
 			*flat = (struct spec_layer){ .type = SPEC_OP_flatten,
@@ -434,11 +491,6 @@ put_flattens(struct list *l)
 			before[i] = l->n - 1;
 			name_add(l, l->n - 1);
 		}
-		if (type == SPEC_OP_linear || type == SPEC_OP_flatten)
-			row = true;
-		else if (type == SPEC_OP_conv2d || type == SPEC_OP_max_pool2d ||
-		    type == SPEC_OP_avg_pool2d)
-			row = false;
 	}
 	struct spec_layer *v = xcalloc(l->n, sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
@@ -450,6 +502,23 @@ put_flattens(struct list *l)
 	free(l->v);
 	l->v = v;
 	l->room = l->n;
+}
+
+void
+spec_layers_pin(struct spec_layer *v, int n)
+{
+	bool row = false, wants = false;
+
+	for (int i = 0; i < n; i++)
+		wants |= wants_flatten(v[i].type, &row);
+	if (!wants || !is_v1(v, (size_t)n))
+		return;
+	/* That of the second layer is not to be confused with a layer that is
+	 * called "input". */
+	const int at = n > 1 ? 1 : 0;
+	v[at].inputs = xcalloc(1, sizeof(*v[at].inputs));
+	v[at].inputs[0] = xstrdup(at == 1 ? v[0].name : SPEC_INPUT);
+	v[at].ninputs = 1;
 }
 
 /* --- the whole ------------------------------------------------------------ */

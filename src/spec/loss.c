@@ -63,11 +63,11 @@ sp_read_loss(struct spec_loss *l, const json_t *v, struct rk_why *why)
 	*l = (struct spec_loss){ .beta = 1 };
 	sp_open_typed(&s, v, "training.loss", why);
 	bool known = rkj_enum(&s.o, "type", &type, sp_loss_words,
-	    v != NULL ? RKJ_REQUIRED : RKJ_OPTIONAL);
+	    RKJ_OPTIONAL) || rkj_any(&s.o, "type") == NULL;
 	l->type = (enum spec_loss_type)type;
 	for (size_t i = 0; i < RK_ARRAY_LEN(loss_keys); i++)
-		sp_takes(&s.o, loss_keys[i].key, v == NULL || (known &&
-		    loss_keys[i].of == l->type) || !known,
+		sp_takes(&s.o, loss_keys[i].key, !known ||
+		    loss_keys[i].of == l->type,
 		    sp_loss_words[loss_keys[i].of], sp_loss_words[type]);
 	if (l->type == SPEC_CROSS_ENTROPY) {
 		sp_real(&s.o, "label_smoothing", &l->label_smoothing, 0, 1,

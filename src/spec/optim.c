@@ -34,11 +34,11 @@ static const struct {
 
 /* The type, or -1; the names that others use for sgd get their own answer. */
 static int
-read_type(struct rkj_obj *o, bool required)
+read_type(struct rkj_obj *o)
 {
 	const json_t *v = rkj_any(o, "type");
 	const char *word = v != NULL ? json_string_value(v) : NULL;
-	int type = required ? -1 : SPEC_ADAM;
+	int type = v == NULL ? SPEC_ADAM : -1;
 
 	if (word != NULL && strcmp(word, "momentum") == 0)
 		rkj_fault(o, "type", "is \"momentum\": use sgd with momentum: "
@@ -47,7 +47,7 @@ read_type(struct rkj_obj *o, bool required)
 		rkj_fault(o, "type", "is \"nesterov\": use sgd with momentum: "
 		    "0.9, nesterov: true");
 	else
-		rkj_enum(o, "type", &type, spec_optim_words, required);
+		rkj_enum(o, "type", &type, spec_optim_words, RKJ_OPTIONAL);
 	return type;
 }
 
@@ -143,7 +143,7 @@ sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why)
 	struct rkj_obj *o = &s.o;
 
 	sp_open_typed(&s, v, "training.optimizer", why);
-	const int type = read_type(o, v != NULL);
+	const int type = read_type(o);
 	p->type = type < 0 ? SPEC_SGD : (enum spec_optim_type)type;
 	set_defaults(p);
 	/* Of an unknown type every field is taken for its own. */

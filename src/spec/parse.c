@@ -113,15 +113,12 @@ looks_like_json(const char *s, size_t len)
 }
 
 enum rk_err
-spec_parse_text(const char *s, size_t len, bool yaml, struct spec **sp,
+sp_parse_text(const char *s, size_t len, bool yaml, struct spec **sp,
     struct rk_why *why)
 {
 	json_t *tree = NULL;
 	enum rk_err rc;
 
-	if (len > SPEC_MAX_BYTES)
-		return rk_refuse(why, "is %zu bytes long, want at most %u for "
-		    "a job", len, SPEC_MAX_BYTES);
 	if (!yaml && looks_like_json(s, len))
 		rc = rkj_parse_json(s, len, &tree, why);
 	else
@@ -130,6 +127,18 @@ spec_parse_text(const char *s, size_t len, bool yaml, struct spec **sp,
 		return rc;
 	rc = spec_parse(tree, sp, why);
 	json_decref(tree);
+	return rc;
+}
+
+enum rk_err
+spec_parse_text(const char *s, size_t len, bool yaml, struct spec **sp,
+    struct rk_why *why)
+{
+	if (len <= SPEC_MAX_BYTES)
+		return sp_parse_text(s, len, yaml, sp, why);
+	char *sentence = rk_too_long("the job", SPEC_MAX_BYTES);
+	enum rk_err rc = rk_refuse(why, "%s", sentence);
+	free(sentence);
 	return rc;
 }
 

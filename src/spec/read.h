@@ -129,6 +129,10 @@ bool sp_int_value(const json_t *v, const char *path, int64_t *out, int64_t lo,
 bool sp_ints(struct rkj_obj *o, const char *key, int64_t *out, int *n, int min,
     int max, int64_t lo, int64_t hi, int required);
 
+/* parse.c: spec_parse_text() of a text of any length. */
+enum rk_err sp_parse_text(const char *s, size_t len, bool yaml,
+    struct spec **sp, struct rk_why *why);
+
 /* A number or [height, width]. */
 bool sp_pair(struct rkj_obj *o, const char *key, int out[2], int lo, int hi,
     int required);

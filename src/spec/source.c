@@ -37,14 +37,16 @@ static const struct {
 
 /* --- files ---------------------------------------------------------------- */
 
-/* "scheme://" at the beginning; all else is a path, whatever is in it. */
+/* "scheme://" or "file:" at the beginning; all else is a path, whatever is in
+ * it. */
 static bool
 has_scheme(const char *s)
 {
 	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
 
-	return n > 0 && strncmp(s + n, "://", 3) == 0;
+	return (n > 0 && strncmp(s + n, "://", 3) == 0) ||
+	    strncasecmp(s, "file:", 5) == 0;
 }
 
 /* A file's path, or an address; a file: address becomes its path. */
@@ -147,7 +149,7 @@ static size_t
 add_files(struct spec_file *v, size_t n, const char *side,
     struct spec_source *s)
 {
-	char key[16];
+	char key[24];
 
 	switch (s->type) {
 	case SPEC_IDX:

@@ -25,8 +25,15 @@ read_ema(struct spec_ema *e, const json_t *v, struct rk_why *why)
 {
 	struct sp_obj s;
 
+	char shown[SP_SHOWN];
+
 	if (v == NULL)
 		return;
+	if (!json_is_object(v)) {
+		rk_refuse_at(why, "training.ema", "is %s, want {decay: 0.9999, "
+		    "warmup: false} or some of it", sp_shown(v, shown));
+		return;
+	}
 	e->decay = 0.9999;
 	sp_open(&s, v, "training.ema", why);
 	sp_real(&s.o, "decay", &e->decay, 0, 1, SP_ABOVE | SP_BELOW,

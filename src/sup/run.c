@@ -244,8 +244,8 @@ judge_silence(struct run *run, int64_t now)
 		run_condemn(run, "stalled", "the trainer was silent "
 		    "for %.3g s and was killed", s);
 	else
-		run_condemn(run, "stalled", "the trainer said no hello "
-		    "within %.3g s and was killed", s);
+		run_condemn(run, "stalled", "the trainer said no word "
+		    "for %.3g s before hello and was killed", s);
 }
 
 static void

@@ -53,7 +53,7 @@ write_job_file(const char *dir, const json_t *tree)
 	if (fd < 0) {
 		rc = rk_from_errno(errno);
 		log_errno("sup: cannot open %s", dir);
-	} else if (rk_read_file(fd, "job.json", SPEC_MAX_BYTES, &old,
+	} else if (rk_read_file(fd, "job.json", SPEC_MAX_NORMAL, &old,
 	    &old_len) != RK_OK || old_len != len ||
 	    memcmp(old, text, len) != 0) {
 		rc = rk_replace_file(fd, "job.json", text, len);

@@ -147,7 +147,12 @@ set_schedule(json_t *p, const json_t *said)
 		if (json_is_number(n))
 			set_copy(v, numbers[i], n);
 	}
-	if (json_object_size(v) == RK_ARRAY_LEN(texts) + RK_ARRAY_LEN(numbers))
+	const size_t all = RK_ARRAY_LEN(texts) + RK_ARRAY_LEN(numbers);
+	const bool good = json_object_size(v) == all;
+	const json_t *scale = json_object_get(said, "scale");
+	if (json_is_number(scale))      /* of some schedules */
+		set_copy(v, "scale", scale);
+	if (good)
 		set(p, "schedule", v);
 	else
 		json_decref(v);
@@ -272,6 +277,8 @@ on_progress(struct run *run, const struct wire_msg *m)
 	set(p, "samples_per_second", json_real(m->samples_per_second));
 	set(p, "eta_seconds", json_real(m->eta_seconds));
 	set(p, "stall_ratio", json_real(m->stall_ratio));
+	if (m->schedule != NULL)
+		set_schedule(p, m->schedule);
 	sup_tell(run->s, run->id, 'p');
 }
 

@@ -89,16 +89,17 @@ evaluate(struct run *r, struct tally *t)
 
 static void
 log_score(struct run *r, const char *split, const struct score *s,
-    int64_t steps)
+    int64_t steps, double speed)
 {
-	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f, s:f}",
+	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}",
 	    "split", split, "over", "epoch",
 	    "step", (json_int_t)r->at.step, "epoch", (json_int_t)r->at.epoch,
 	    "learning_rate", r->at.rate,
-	    "samples_per_second", r->samples_per_second,
 	    "stall_ratio", stall_ratio(r));
 
 	must(m != NULL);
+	if (speed > 0)
+		js_put(m, "samples_per_second", json_real(speed));
 	if (steps > 0)
 		js_put(m, "steps", json_integer(steps));
 	js_put(m, "loss", js_number(s->loss));
@@ -167,10 +168,15 @@ epoch_end(struct run *r)
 	const struct spec_checkpoint *c = &r->spec->checkpoint;
 	struct cursor *at = &r->at;
 	const bool whole = next_rows(r) == 0;
+	const int64_t begun_ms = mono_ms();
+	const double speed = loop_speed(r->epoch_samples, begun_ms -
+	    r->epoch_ms);
 	bool late = false;
 
 	if (r->valid != NULL && !score_validation(r, &late))
 		return late;
+	const int64_t ms = mono_ms() - begun_ms;
+	loop_paused(r, begun_ms);
 	at->scored = at->step;
 	const struct tally trained = at->in_epoch;
 	struct score s = run_score(r, &trained);
@@ -181,9 +187,12 @@ epoch_end(struct run *r)
 		at->in_epoch = (struct tally){0};
 	}
 	if (trained.samples > 0)
-		log_score(r, "train", &s, trained.steps);
+		log_score(r, "train", &s, trained.steps, speed);
 	if (r->valid != NULL)
-		log_score(r, "validation", &at->valid, 0);
+		log_score(r, "validation", &at->valid, 0,
+		    loop_speed(r->valid->n, ms));
+	r->epoch_ms = mono_ms();
+	r->epoch_samples = 0;
 	if (is_new_best(r) && c->keep_best > 0)
 		r->due.best = true;
 	/* Not at the training's end inside an epoch, which a longer training

@@ -98,7 +98,7 @@ open_model(struct run *r, struct evaluation *e)
 		e->path = xstrdup(e->file);
 	else if (!read_folder(r, e))
 		return false;
-	if (!warm_open_path(r, e->path, "evaluate"))
+	if (!warm_open_path(r, e->path, "cannot evaluate"))
 		return false;
 	int fd = open(e->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

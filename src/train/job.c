@@ -6,49 +6,6 @@
 
 #include "run.h"
 
-/* Where a job names files: relative ones are taken from the job's folder. */
-static const char *const file_fields[][3] = {
-	{ "data", "train", "images" }, { "data", "train", "labels" },
-	{ "data", "train", "path" }, { "data", "validation", "images" },
-	{ "data", "validation", "labels" }, { "data", "validation", "path" },
-	{ "model", "checkpoint", NULL },
-};
-
-/* A new reference: v itself where it is no relative path. */
-static json_t *
-resolved(json_t *v, const char *dir)
-{
-	const char *path = json_string_value(v);
-
-	if (path == NULL || path[0] == '/' || path[0] == '\0' ||
-	    strchr(path, ':') != NULL)
-		return json_incref(v);
-	char *full = xasprintf("%s/%s", dir, path);
-	json_t *out = js_text(full);
-	free(full);
-	return out;
-}
-
-static void
-resolve(json_t *tree, const char *dir)
-{
-	for (size_t i = 0; i < RK_ARRAY_LEN(file_fields); i++) {
-		const char *const *f = file_fields[i];
-		json_t *in = json_object_get(tree, f[0]);
-		const char *key = f[1];
-		if (f[2] != NULL) {
-			in = json_object_get(in, f[1]);
-			key = f[2];
-		}
-		json_t *v = json_object_get(in, key);
-		for (size_t k = 0; k < json_array_size(v); k++)
-			must(json_array_set_new(v, k, resolved(
-			    json_array_get(v, k), dir)) == 0);
-		if (json_is_string(v))
-			js_put(in, key, resolved(v, dir));
-	}
-}
-
 static char *
 folder_of(const char *path)
 {
@@ -101,12 +58,9 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	char *text = NULL;
 	size_t len;
 
-	enum rk_err rc = rk_read_file(AT_FDCWD, o->job, SPEC_MAX_BYTES, &text,
-	    &len);
-	if (rc != RK_OK) {
-		rk_refuse(why, "cannot read %s: %s", o->job, rk_strerror(rc));
+	enum rk_err rc = spec_read_text(o->job, &text, &len, why);
+	if (rc != RK_OK)
 		return rc;
-	}
 	if (dot != NULL && strcmp(dot, ".json") == 0)
 		rc = rkj_parse_json(text, len, &tree, why);
 	else
@@ -115,7 +69,7 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	if (rc != RK_OK)
 		return rc;
 	char *dir = folder_of(o->job);
-	resolve(tree, dir);
+	rkj_job_paths(tree, dir);
 	free(dir);
 	spell_out(tree);
 	rc = set_fields(tree, o, why);
@@ -132,6 +86,7 @@ run_load_spec(struct run *r)
 	enum rk_err rc;
 
 	rc = r->o->nset > 0 ? load_with_sets(r->o, &r->spec, &why) :
+	    r->o->wire ? spec_load_normal(r->o->job, &r->spec, &why) :
 	    spec_load(r->o->job, &r->spec, &why);
 	if (rc != RK_OK) {
 		char *text = rk_why_text(&why);

@@ -38,19 +38,37 @@ wants_scoring(const struct run *r)
 
 /* --- saying so ------------------------------------------------------------ */
 
+double
+loop_speed(int64_t samples, int64_t ms)
+{
+	return 1e3 * (double)samples / (double)RK_MAX(ms, 1);
+}
+
 static void
 measure_speed(struct run *r, int64_t now)
 {
 	const int64_t ms = now - r->speed_ms;
 
-	if (ms < SPEED_MS && r->samples_per_second > 0)
+	if (ms < (r->speed_whole ? SPEED_MS : 1))
 		return;
-	if (ms < 1)
+	r->samples_per_second = loop_speed(r->samples_done - r->speed_samples,
+	    ms);
+	/* The first steps, which are slow, are not all that is measured. */
+	if (ms < SPEED_MS)
 		return;
-	r->samples_per_second = 1e3 *
-	    (double)(r->samples_done - r->speed_samples) / (double)ms;
+	r->speed_whole = true;
 	r->speed_ms = now;
 	r->speed_samples = r->samples_done;
+}
+
+void
+loop_paused(struct run *r, int64_t began_ms)
+{
+	const int64_t ms = mono_ms() - began_ms;
+
+	r->speed_ms += ms;
+	r->window_ms += ms;
+	r->epoch_ms += ms;
 }
 
 static double
@@ -110,17 +128,21 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 		.epoch = r->at.epoch,
 		.epochs_total = r->epochs_limit < INT64_MAX ?
 		    r->epochs_limit : 0,
-		.loss = whole || t->samples > 0 ? s.loss : r->last_loss,
+		.loss = isfinite(s.loss) && (whole || t->samples > 0) ?
+		    s.loss : r->last_loss,
 		.accuracy = s.accuracy,
 		.has_accuracy = s.has_accuracy && r->at.step > 0,
 		.learning_rate = run_rate(r, r->at.step),
 		.evaluating = evaluating,
 	};
 
-	measure_speed(r, now);
+	if (!evaluating)
+		measure_speed(r, now);
 	g.samples_per_second = r->samples_per_second;
 	g.eta_s = eta(r, now);
 	g.stall_ratio = stall_ratio(r);
+	if (r->schedule.now.shape.type == SPEC_S_PLATEAU)
+		g.schedule = schedule_look(&r->schedule, r->at.rate_scale);
 	report_progress(&r->rep, &g);
 }
 
@@ -151,8 +173,8 @@ log_window(struct run *r)
 	    "steps", (json_int_t)w->steps, "step", (json_int_t)r->at.step,
 	    "epoch", (json_int_t)r->at.epoch,
 	    "learning_rate", r->at.rate,
-	    "samples_per_second", (double)r->window_samples * 1e3 /
-	    (double)RK_MAX(now - r->window_ms, 1),
+	    "samples_per_second", loop_speed(r->window_samples,
+	    now - r->window_ms),
 	    "stall_ratio", stall_ratio(r));
 
 	must(m != NULL);
@@ -298,18 +320,15 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 static bool
 may_train(struct run *r, int64_t rows)
 {
-	const int64_t last = rows % r->micro;
-	struct rk_why why = {0};
+	struct strbuf b = {0};
+	const bool may = remarks_may_train(r, rows, &b);
 
-	if (nn_may_train(r->nn, last > 0 ? last : RK_MIN(rows, r->micro),
-	    &why) == RK_OK)
-		return true;
 	/* Other data may be why. */
-	if (same_wait(r) && due_settle(r))
-		run_fail(r, "bad_data", true, "step %lld: %s",
-		    (long long)r->at.step + 1, rk_why_first(&why));
-	rk_why_fini(&why);
-	return false;
+	if (!may && same_wait(r) && due_settle(r))
+		run_fail(r, "bad_spec", true, "step %lld cannot be made: %s",
+		    (long long)r->at.step + 1, sb_str(&b));
+	sb_fini(&b);
+	return may;
 }
 
 /* Which samples are of the next step. */
@@ -348,7 +367,9 @@ loop_step(struct run *r)
 	r->at.sample += rows;
 	r->samples_done += rows;
 	r->window_samples += rows;
-	r->last_loss = res.weight > 0 ? res.loss_sum / res.weight : 0;
+	r->epoch_samples += rows;
+	if (res.weight > 0)     /* else all rows are ignored: no loss */
+		r->last_loss = res.loss_sum / res.weight;
 	count(&r->at.in_epoch, &res, rows);
 	count(&r->at.in_window, &res, rows);
 	if (r->at.step % t->log_every == 0)
@@ -363,15 +384,14 @@ start_clocks(struct run *r)
 {
 	const int64_t now = mono_ms();
 
-	r->begun_ms = r->speed_ms = r->window_ms = now;
+	r->begun_ms = r->speed_ms = r->window_ms = r->epoch_ms = now;
 	r->due.last_ms = now;
 	r->begun_step = r->at.step;
 }
 
-bool
-run_loop(struct run *r)
+static bool
+steps(struct run *r)
 {
-	start_clocks(r);
 	for (;;) {
 		if (!same_look(r))
 			return false;
@@ -391,11 +411,17 @@ run_loop(struct run *r)
 			return false;
 		loop_tick(r, false);
 	}
-	if (!due_final(r))
-		return false;
+	return due_final(r);
+}
+
+bool
+run_loop(struct run *r)
+{
+	start_clocks(r);
+	const bool ok = steps(r);
 	/* What stays in sight of a run that has ended is its end. */
 	say_progress(r, mono_ms(), false);
-	if (!r->ask.leave)
+	if (ok && !r->ask.leave)
 		r->ask.outcome = WIRE_SUCCEEDED;
-	return true;
+	return ok;
 }

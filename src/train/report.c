@@ -44,6 +44,7 @@ report_open(struct report *p, int fd)
 	if (fd >= 0) {
 		p->wire = wire_new(fd);
 		p->held = json_array();
+		p->alive = alive_start(p->wire);
 	}
 	p->tty = isatty(STDOUT_FILENO) == 1;
 }
@@ -65,6 +66,7 @@ flush_last_words(struct wire *w)
 void
 report_close(struct report *p)
 {
+	alive_stop(&p->alive);
 	metrics_close(p);
 	if (p->wire != NULL && !p->gone)
 		flush_last_words(p->wire);
@@ -148,6 +150,7 @@ report_hello(struct report *p, json_t *hello, struct rk_why *why)
 		json_decref(hello);
 		return true;
 	}
+	alive_stop(&p->alive);
 	js_put(hello, "version", json_integer(WIRE_VERSION));
 	js_put(hello, "pid", json_integer(getpid()));
 	if (wire_send(p->wire, WIRE_HELLO, hello) != RK_OK) {
@@ -293,6 +296,7 @@ report_progress(struct report *p, const struct progress *g)
 {
 	if (p->wire == NULL) {
 		print_progress(p, g);
+		json_decref(g->schedule);
 		return;
 	}
 	json_t *m = json_pack("{s:I, s:I, s:o, s:f, s:f, s:f, s:f}",
@@ -304,6 +308,8 @@ report_progress(struct report *p, const struct progress *g)
 	must(m != NULL);
 	if (g->has_accuracy)
 		js_put(m, "accuracy", js_number(g->accuracy));
+	if (g->schedule != NULL)
+		js_put(m, "schedule", g->schedule);
 	say(p, WIRE_PROGRESS, m);
 }
 
@@ -364,7 +370,8 @@ report_failed(struct report *p, const char *reason, const char *message,
 		json_decref(details);
 		return;
 	}
-	/* The wire begins with hello, also when that is all there is to say. */
+	alive_stop(&p->alive);
+	/* Behind hello the daemon listens, also when that is all there is to say. */
 	if (!p->greeted && !p->gone) {
 		json_t *hello = json_pack("{s:i, s:i, s:b}", "version",
 		    WIRE_VERSION, "pid", (int)getpid(), "refused", 1);

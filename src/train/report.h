@@ -11,8 +11,11 @@
 
 #include "rekindle/wire.h"
 
+struct alive;                   /* alive.c: a thread that says so */
+
 struct report {
 	struct wire *wire;      /* NULL: for people */
+	struct alive *alive;    /* until hello; or NULL */
 	bool greeted, gone;
 	json_t *held;           /* [[type, message], ...] before the greeting */
 	bool quiet;             /* print nothing: --summary, --plan */
@@ -31,9 +34,11 @@ struct progress {
 	double loss, accuracy, learning_rate, samples_per_second, eta_s;
 	double stall_ratio;
 	bool has_accuracy, evaluating;
+	json_t *schedule;       /* report_progress() takes it; NULL: as at hello */
 };
 
-/* fd -1: no wire. */
+/* fd -1: no wire.  Over a wire it says from now on that the trainer is alive,
+ * until report_hello() or the end. */
 void report_open(struct report *p, int fd);
 /* Send what waits, for some seconds at most, and close. */
 void report_close(struct report *p);
@@ -59,6 +64,11 @@ void report_failed(struct report *p, const char *reason, const char *message,
 
 /* Seconds between two progress messages, for who asks often. */
 int64_t report_progress_ms(const struct report *p);
+
+/* alive.c: say on this line, which nobody else may use, that the trainer is at
+ * work, until alive_stop() (NULL is fine). */
+struct alive *alive_start(struct wire *w);
+void alive_stop(struct alive **ap);
 
 /* metrics.c: open dirfd/metrics.jsonl for appending, completing a torn last
  * line; RK_ENOSPC, RK_EROFS, RK_EIO. */

@@ -11,13 +11,13 @@
 struct score
 run_score(const struct run *r, const struct tally *t)
 {
-	const double n = t->samples > 0 ? (double)t->samples : 1;
+	const bool none = t->samples > 0 && !(t->weight > 0);
 
 	return (struct score){
-		.loss = t->loss / (t->weight > 0 ? t->weight : n),
+		.loss = none ? NAN : t->loss / (t->weight > 0 ? t->weight : 1),
 		.accuracy = t->counted > 0 ? (double)t->correct /
 		    (double)t->counted : 0,
-		.has_accuracy = run_classifies(r),
+		.has_accuracy = t->counted > 0 && run_classifies(r),
 	};
 }
 
@@ -161,6 +161,7 @@ read_score(struct rkj_obj *in, const char *key, struct score *s,
 		return;
 	char *path = rkj_child(in, key);
 	rkj_open(&o, v, path, why);
+	s->loss = NAN;
 	rkj_real(&o, "loss", &s->loss, -HUGE_VAL, HUGE_VAL, RKJ_OPTIONAL);
 	s->has_accuracy = rkj_real(&o, "accuracy", &s->accuracy, 0, 1,
 	    RKJ_OPTIONAL);

@@ -79,6 +79,7 @@ static bool
 take_lock(struct run *r)
 {
 	const int64_t end_ms = mono_ms() + LOCK_WAIT_MS;
+	bool told = false;
 
 	r->lock_fd = openat(r->dir_fd, LOCK_FILE,
 	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
@@ -89,6 +90,10 @@ take_lock(struct run *r)
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return run_fail_rc(r, rk_from_errno(errno),
 			    "cannot lock the run");
+		if (!told)
+			log_info("train: another trainer has %s: waits up to "
+			    "%d s for it to end", r->dir, LOCK_WAIT_MS / 1000);
+		told = true;
 		if (mono_ms() >= end_ms || signals_came())
 			return run_fail(r, "io", false, "another trainer has "
 			    "this run: %s", r->dir);
@@ -215,6 +220,8 @@ set_up(struct run *r)
 	r->memory_wanted = m.said ? 0 : m.wanted;
 	if (!at_limit(r) && !check_space(r))
 		return false;
+	if (!at_limit(r))
+		remarks_tell(r);
 	return start_writer(r);
 }
 

@@ -9,6 +9,7 @@
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
+ *	remarks.c  what a person may not have meant, before it begins
  *	rate.c     the learning rate: its schedule, and what is said of it
  *	spans.c    which parameters are trained, at which rate, with what decay
  *	alone.c    an edited job and an old checkpoint, without a daemon
@@ -25,6 +26,7 @@
  *	ask.c      what the daemon, a signal or a closed socket ask for
  *	signals.c  the thread that waits for signals
  *	report.c   events, progress and ends, to the wire or to people
+ *	alive.c    that it works, before there is anything to say
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
  *	evaluate.c --evaluate; npy.c writes what it is to keep
@@ -49,7 +51,8 @@
 
 /* Sums over some steps; `loss` of samples, in double, in step order; `weight`
  * is what it is divided by for a mean: the samples, or by class weights.  Of
- * `counted` samples, those with a class that is not ignored, `correct` are. */
+ * `counted` samples, those with a class that is not ignored, `correct` are.  Of
+ * samples that weigh nothing there is no loss: NaN in a score, null outside. */
 struct tally {
 	double loss, weight;
 	int64_t correct, counted, samples, steps;
@@ -170,6 +173,8 @@ struct run {
 	int64_t poll_ms, progress_ms;
 	int64_t speed_ms, speed_samples, samples_done;
 	int64_t window_ms, window_samples;
+	int64_t epoch_ms, epoch_samples;        /* of this epoch, so far */
+	bool speed_whole;               /* it was measured over long enough */
 	double samples_per_second;
 	double update_ns;               /* of an update without capture */
 	double stall_total_s, write_s;
@@ -234,6 +239,16 @@ bool run_build(struct run *r, const struct run_memory *m);
 bool run_check_labels(struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
+
+/*
+ * remarks.c: what a person may not have meant of r->nn and the data, a sentence
+ * each; before a run they are events.  May a step of so many rows be trained
+ * on?  False: b has why, and which field helps.
+ */
+typedef void remark_fn(void *ctx, const char *sentence);
+void remarks(const struct run *r, remark_fn *fn, void *ctx);
+void remarks_tell(struct run *r);
+bool remarks_may_train(const struct run *r, int64_t rows, struct strbuf *b);
 
 /* restore.c: a checkpoint into the run, and the run into a checkpoint's
  * words. */
@@ -318,6 +333,11 @@ bool run_loop(struct run *r);
 bool loop_step(struct run *r);
 /* Between steps and between batches: listen, and say how far we are. */
 void loop_tick(struct run *r, bool evaluating);
+/* Time since began_ms in which nothing was trained counts for no speed of the
+ * training. */
+void loop_paused(struct run *r, int64_t began_ms);
+/* Samples a second, of at least a millisecond. */
+double loop_speed(int64_t samples, int64_t ms);
 /* Rows of the next batch of this epoch; 0: the epoch is through. */
 int64_t next_rows(const struct run *r);
 /* All the steps or epochs of the job are done. */

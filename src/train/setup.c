@@ -4,15 +4,39 @@
 
 #include "start.h"
 
+/* The field that names the file which a sentence begins with; NULL: it begins
+ * with none. */
+static const char *
+field_of(const struct spec_file *f, size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++) {
+		const size_t len = strlen(*f[i].name);
+		if (strncmp(text, *f[i].name, len) == 0 &&
+		    strncmp(text + len, ": ", 2) == 0)
+			return f[i].field;
+	}
+	return NULL;
+}
+
 static bool
 refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 {
-	char *text = rk_why_text(why), *named = place_named(r, text);
+	struct rk_why told = { .more = why->more };
+	struct spec_file f[SPEC_FILES];
+	const size_t n = spec_files(&r->spec->data, f);
 
+	for (size_t i = 0; i < why->n; i++) {
+		char *named = place_named(r, why->v[i].message);
+		const char *field = field_of(f, n, named);
+		rk_refuse_at(&told, field != NULL ? field : why->v[i].path,
+		    "%s", named);
+		free(named);
+	}
+	char *text = rk_why_text(&told);
 	run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
-	    rc != RK_ENOMEM, "%s", named);
+	    rc != RK_ENOMEM, "%s", text);
 	free(text);
-	free(named);
+	rk_why_fini(&told);
 	rk_why_fini(why);
 	return false;
 }
@@ -92,6 +116,44 @@ check_binary(struct run *r, const struct data_set *const sets[2])
 	return true;
 }
 
+/* Does the loss see a sample of this class?  Not where ignore_index names it or
+ * its class weight is 0. */
+static bool
+counts(const struct spec_loss *l, int64_t class)
+{
+	return !(l->ignoring && class == l->ignore_index) &&
+	    (l->nweights == 0 || l->class_weights[class] > 0);
+}
+
+/* A mean over no sample is no number: the loss would be 0 and say nothing.
+ * Class weights are as many as there are outputs, labels are below that or
+ * ignored. */
+static bool
+check_counts(struct run *r, const struct data_set *const sets[2])
+{
+	const struct spec_loss *l = &r->spec->training.loss;
+
+	for (int k = 0; k < 2; k++) {
+		const struct data_set *d = sets[k];
+		int64_t i = 0;
+		if (d == NULL || (!l->ignoring && l->nweights == 0))
+			continue;
+		while (i < d->n && !counts(l, (int64_t)d->targets[i]))
+			i++;
+		if (i < d->n)
+			continue;
+		return run_fail(r, "bad_data", true, "data.%s: none of the "
+		    "%lld samples counts for the loss: the first has the label "
+		    "%lld, which %s; want one at least of another class",
+		    k == 0 ? "train" : "validation", (long long)d->n,
+		    (long long)d->targets[0],
+		    l->ignoring && (int64_t)d->targets[0] == l->ignore_index ?
+		    "training.loss.ignore_index leaves out" :
+		    "has weight 0 in training.loss.class_weights");
+	}
+	return true;
+}
+
 /*
  * Cross entropy wants classes.  Other losses want as many targets as there are
  * outputs: the label itself for one output, and for more a 1 at the label's
@@ -120,7 +182,7 @@ run_check_labels(struct run *r)
 		rk_why_fini(&why);
 		return false;
 	}
-	return true;
+	return loss != SPEC_CROSS_ENTROPY || check_counts(r, sets);
 }
 
 /* Tokens choose rows of a table: each must have one. */

@@ -8,15 +8,16 @@
 
 /* --- the patterns --------------------------------------------------------- */
 
-static bool
-fits_any(const struct run *r, const char *pattern)
+/* The name of the first parameter that the pattern fits, or NULL. */
+static const char *
+first_fit(const struct run *r, const char *pattern)
 {
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
 		if (!t->is_buffer && spec_pattern_fits(pattern, t->name))
-			return true;
+			return t->name;
 	}
-	return false;
+	return NULL;
 }
 
 static bool
@@ -40,6 +41,55 @@ refuse_pattern(struct run *r, const char *path, int index, const char *key,
 	return false;
 }
 
+/* Some parameter is of this group, and of none before it. */
+static bool
+check_group(struct run *r, int index)
+{
+	const struct spec_training *t = &r->spec->training;
+	const char *match = t->groups[index].match;
+	const char *first = first_fit(r, match);
+
+	if (first == NULL)
+		return refuse_pattern(r, "training.parameters", index,
+		    ".match", match);
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		const struct nn_tensor *p = nn_tensor_at(r->nn, i);
+		if (!p->is_buffer &&
+		    spec_group_of(t, p->name) == &t->groups[index])
+			return true;
+	}
+	const struct spec_group *g = spec_group_of(t, first);
+	return run_fail(r, "bad_spec", true, "training.parameters[%d].match: "
+	    "is \"%s\", and each parameter that it fits is of an earlier "
+	    "group: %s of training.parameters[%d], \"%s\"; the first group "
+	    "that fits counts, so put the narrower one first", index, match,
+	    first, (int)(g - t->groups), g->match);
+}
+
+/* Some parameter has no decay because of this pattern. */
+static bool
+check_no_decay(struct run *r, int index)
+{
+	const struct spec_training *t = &r->spec->training;
+	const char *match = t->no_decay[index];
+	const char *first = first_fit(r, match);
+
+	if (first == NULL)
+		return refuse_pattern(r, "training.optimizer.no_decay", index,
+		    "", match);
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		const struct nn_tensor *p = nn_tensor_at(r->nn, i);
+		const struct spec_group *g = spec_group_of(t, p->name);
+		if (!p->is_buffer && spec_pattern_fits(match, p->name) &&
+		    (g == NULL || !g->decay_said))
+			return true;
+	}
+	return run_fail(r, "bad_spec", true, "training.optimizer.no_decay[%d]: "
+	    "is \"%s\", and each parameter that it fits has the weight_decay "
+	    "of its group: %s of training.parameters[%d]", index, match, first,
+	    (int)(spec_group_of(t, first) - t->groups));
+}
+
 static bool
 trains_any(const struct run *r)
 {
@@ -57,14 +107,12 @@ spans_check(struct run *r)
 	const struct spec_training *t = &r->spec->training;
 
 	for (int i = 0; i < t->ngroups; i++) {
-		if (!fits_any(r, t->groups[i].match))
-			return refuse_pattern(r, "training.parameters", i,
-			    ".match", t->groups[i].match);
+		if (!check_group(r, i))
+			return false;
 	}
 	for (int i = 0; i < t->nno_decay; i++) {
-		if (!fits_any(r, t->no_decay[i]))
-			return refuse_pattern(r, "training.optimizer.no_decay",
-			    i, "", t->no_decay[i]);
+		if (!check_no_decay(r, i))
+			return false;
 	}
 	return t->ngroups == 0 || trains_any(r) || run_fail(r, "bad_spec",
 	    true, "training.parameters: nothing is trained: trainable is false "

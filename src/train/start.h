@@ -42,7 +42,7 @@ void start_end(struct start *s);
 
 /* The warm start's file, once: r->warm and what it tells, r->warm_model. */
 bool warm_open(struct run *r);
-/* The same of any file; the refusal says "cannot DEED PATH: ...". */
+/* The same of any file; the refusal says "DEED PATH: ...". */
 bool warm_open_path(struct run *r, const char *path, const char *deed);
 /* What the job or --evaluate calls it, for lineage; else the path. */
 const char *warm_source(const struct run *r);

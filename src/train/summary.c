@@ -97,6 +97,7 @@ memory_json(const struct run_memory *m)
 		{ "process", m->process },
 		{ "total", m->total },          /* the five before */
 		{ "limit", limit },
+		{ "available", m->limit },
 	};
 	json_t *o = json_object();
 
@@ -136,6 +137,29 @@ outline(struct run *r, const struct run_memory *m)
 	return rc == RK_OK && (r->train == NULL || run_check_labels(r));
 }
 
+static void
+add_remark(void *ctx, const char *sentence)
+{
+	must(json_array_append_new(ctx, js_text(sentence)) == 0);
+}
+
+/* What a run would say before it begins, of a cold start. */
+static json_t *
+remarks_json(const struct run *r)
+{
+	json_t *v = json_array();
+	struct schedule_terms m;
+	struct schedule s;
+
+	remarks(r, add_remark, v);
+	if (r->train == NULL)
+		return v;
+	m = schedule_terms_of(&r->spec->training, r->steps_per_epoch);
+	schedule_begin(&s, &m);
+	schedule_remarks(&s, 1, add_remark, v);
+	return v;
+}
+
 static json_t *
 summary(struct run *r, const struct run_memory *m)
 {
@@ -152,6 +176,7 @@ summary(struct run *r, const struct run_memory *m)
 	    json_null());
 	js_put(o, "steps_total", known ? json_integer(r->steps_total) :
 	    json_null());
+	js_put(o, "remarks", remarks_json(r));
 	return o;
 }
 
@@ -212,6 +237,14 @@ missing_data(const struct run *r)
 	return text;
 }
 
+static bool
+reads_tokens(enum spec_arch a)
+{
+	const enum spec_family f = spec_family_of(a);
+
+	return f == SPEC_FAMILY_bert || f == SPEC_FAMILY_textcnn;
+}
+
 /* A network whose input the job itself gives can be told without data. */
 static bool
 open_data(struct run *r)
@@ -225,7 +258,8 @@ open_data(struct run *r)
 		return run_open_data(r, NULL);
 	if (!shape_said)
 		run_fail(r, "bad_data", true, "%s; say model.input, such as "
-		    "[3, 32, 32], for a summary without data", missing);
+		    "%s, for a summary without data", missing,
+		    reads_tokens(m->arch) ? "[128]" : "[3, 32, 32]");
 	free(missing);
 	return shape_said;
 }

@@ -68,7 +68,7 @@ warm_open_path(struct run *r, const char *path, const char *deed)
 		    why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
 		char *named = place_named(r, text);
 		free(reason);
-		run_fail(r, "warm_start", true, "cannot %s %s", deed, named);
+		run_fail(r, "warm_start", true, "%s %s", deed, named);
 		free(text);
 		free(named);
 	} else {
@@ -83,7 +83,8 @@ warm_open(struct run *r)
 {
 	char *path = r->warm == NULL ? model_path(r) : NULL;
 	bool ok = r->warm != NULL || (path != NULL &&
-	    warm_open_path(r, path, "start from"));
+	    warm_open_path(r, path, "model.checkpoint: cannot start "
+	    "from"));
 
 	free(path);
 	return ok;

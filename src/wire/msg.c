@@ -12,7 +12,7 @@
 
 const char *const wire_words[] = {
 	"hello", "plan", "event", "progress", "metric", "checkpoint", "log",
-	"done", "failed", "pause", "stop", NULL
+	"done", "failed", "pause", "stop", "alive", NULL
 };
 static const char *const outcomes[] = {
 	"succeeded", "paused", "stopped", NULL
@@ -53,7 +53,8 @@ static const struct field {
 	{ "epochs_total", K_COUNT, T(HELLO), 0, F(epochs_total), NO_HAS },
 	{ "parameters", K_COUNT, T(HELLO), 0, F(parameters), NO_HAS },
 	{ "memory", K_COUNT, T(HELLO), 0, F(memory), NO_HAS },
-	{ "schedule", K_OBJECT, T(HELLO), 0, F(schedule), NO_HAS },
+	{ "schedule", K_OBJECT, T(HELLO) | T(PROGRESS), 0, F(schedule),
+	    NO_HAS },
 	{ "arithmetic", K_OBJECT, T(HELLO) | T(CHECKPOINT), 0, F(arithmetic),
 	    NO_HAS },
 	{ "inexact", K_OBJECT, T(HELLO) | T(CHECKPOINT), 0, F(inexact),

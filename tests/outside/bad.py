@@ -105,6 +105,37 @@ def _(d):
     assert SLOW > 1 or rss < 64 << 10, f"{rss} KiB were resident"
 
 
+@case("a job that is too long is refused in the same words whichever way it comes")
+def _(d):
+    path = f"{d.root}/long.yaml"
+    with open(path, "w") as f:
+        f.write("name: long\n" + "#" * (1 << 20))
+    said = "is longer than 1 MiB (1,048,576 bytes), the most that is taken\n"
+    server = dict(os.environ, REKINDLE_SERVER=f"http://127.0.0.1:{d.port}")
+    for want, what, *command in (
+            (1, path, f"{BUILD}/rekindle", "submit", path), (1, "the job", f"{BUILD}/rekindle", "submit", "-"),
+            (3, path, f"{BUILD}/rekindle-train", path),
+            (3, path, f"{BUILD}/rekindle-train", "--set", "training.epochs=1", path)):
+        with open(path) as f:
+            r = subprocess.run(command, stdin=f, env=server, cwd=d.root, capture_output=True, text=True, timeout=limit(60))
+        eq((r.returncode, r.stderr), (want, f"{os.path.basename(command[0])}: {what} {said}"), " ".join(command))
+    with open(path) as f:
+        r = d.post("/v1/jobs", f.read(), headers={"Content-Type": "application/yaml"}, want=413)
+    eq(r.json["detail"], f"the body {said}".strip())
+
+
+@case("a job of a few lines may be long in its normal form")
+def _(d):
+    job = tiny(d, epochs=1)
+    deep = [{"type": "conv2d", "out": 1, "kernel": 1, "name": f"a_convolution_with_a_long_name_{c}_of_two"} for c in "ab"]
+    job["model"] = {"input": [1, 2, 2], "layers": [{"repeat": 2000, "name": "block_with_a_name", "layers": deep},
+                                            {"type": "linear", "out": 3}]}
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    size = os.path.getsize(f"{d.state}/jobs/{i}/job.json")
+    assert size > 1 << 20, f"the normal form has only {size} bytes"
+
+
 @case("files that are not there, not readable as files, or not absolute are named at submit")
 def _(d):
     os.mkfifo(f"{d.root}/fifo")

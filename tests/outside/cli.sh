@@ -202,7 +202,8 @@ submit_ways() {
 	head -c 100000 /dev/urandom >bad.yaml
 	exits 2 rk submit bad.yaml
 	head -c 3000000 /dev/zero | tr '\0' '#' >bad.yaml
-	exits 2 rk submit bad.yaml
+	exits 1 rk submit bad.yaml
+	says "longer than 1 MiB"
 	exits 2 rk submit "$PWD"
 	exits 2 rk submit - </dev/null
 }
@@ -223,6 +224,20 @@ relative_paths() {
 	eq "$(rk list --json --limit 1 | jq -r '.[0].plan_summary' | cut -c1-23)" "loaded 4 of 4 tensors ("
 	exits 1 rk submit a/b/job.yaml --set data.train.path=nowhere.csv
 	says "$PWD/a/b/nowhere.csv"
+	# And so is each file of a list; a file: address is never relative.
+	{ printf '\0%3072s' ''; printf '\1%3072s' ''; } >a/one.bin
+	cp a/one.bin a/b/two:2.bin
+	cat >a/b/images.yaml <<-EOF
+		name: images
+		resources: {threads: 1, memory: 256MiB}
+		model: {layers: [flatten, {type: linear, out: 2}]}
+		training: {epochs: 1}
+		data: {train: {type: cifar, path: [../one.bin, "two:2.bin"]}}
+	EOF
+	exits 0 rk submit a/b/images.yaml --watch
+	exits 1 rk submit a/b/images.yaml --set "data.train.path=file:two.bin"
+	says "write file:///absolute/path, or the path alone"
+	exits 0 rk submit a/b/images.yaml --set "data.train.path=file:$PWD/a/one.bin" --watch
 }
 
 t_case "watch ends with the job and its exit code tells how"

@@ -125,6 +125,30 @@ BERT = {
 }
 
 
+
+
+def averaged(name, schedule, **training):
+    """A small network with dropout and batch norms of whose model an average is kept, by this schedule."""
+    return {
+        "name": name, "retries": 100, "resources": {"memory": "128MiB"},
+        "model": {"input": [6], "layers": [
+            {"type": "linear", "out": 24}, "batch_norm", "relu", {"type": "dropout", "p": 0.2},
+            {"type": "linear", "out": 24}, "batch_norm", "relu", {"type": "linear", "out": 3}]},
+        "training": {"batch_size": 8, "ema": {"decay": 0.9}, "schedule": schedule, "log_every": 7, **training},
+        "data": {"train": {"type": "synthetic", "shape": [6], "classes": 3, "samples": 700},
+                 "validation_split": 0.2},
+        # The metric that a plateau is judged by is measured on the average.
+        "checkpoint": {"every": {"steps": 60}, "keep": {"last": 2, "metric": "val_loss"}},
+    }
+
+
+PLATEAU = averaged("plateau", {"type": "reduce_on_plateau", "factor": 0.9, "patience": 4, "cooldown": 1,
+                               "threshold": 0.2, "warmup_steps": 30},
+                   epochs=120, optimizer={"type": "adagrad", "learning_rate": 0.05})
+ONE_CYCLE = averaged("one-cycle", {"type": "one_cycle", "pct_start": 0.3},
+                     epochs=60, optimizer={"type": "lamb", "learning_rate": 0.02})
+
+
 def submit(d, job):
     kind = "application/yaml" if isinstance(job, str) else "application/json"
     return d.submit(job, headers={"Content-Type": kind})
@@ -136,9 +160,13 @@ def sha(path):
 
 
 def final(d, i):
-    """The last checkpoint's name and the digests of its tensors."""
+    """The last checkpoint's name, the digests of its tensors, and what else it has of the training."""
     last = sorted(glob.glob(f"{d.state}/jobs/{i}/checkpoints/step-*"))[-1]
-    return os.path.basename(last), {os.path.basename(p): sha(p) for p in glob.glob(f"{last}/*.safetensors")}
+    with open(f"{last}/checkpoint.json") as f:
+        told = json.load(f)
+    more = {k: told[k] for k in ("step", "epoch", "metrics", "learning_rate")}
+    more.update((k, told["state"].get(k)) for k in ("schedule", "updates", "last_epoch", "valid", "best"))
+    return os.path.basename(last), {os.path.basename(p): sha(p) for p in glob.glob(f"{last}/*.safetensors")}, more
 
 
 def threads_of(pid):
@@ -234,6 +262,7 @@ def weather(d, job):
         attempts += j["attempt"]
     print(f"{storm.kills['trainer']} kills of the trainer, {storm.kills['daemon']} of the daemon, {len(storm.ids)} "
           f"jobs, {attempts} attempts, threads {sorted(storm.seen)}, {want[0]}, seed {SEED}")
+    return want
 
 
 @case("resnet20 on CIFAR records ends with the bytes of the undisturbed run", "stopped")
@@ -254,6 +283,18 @@ def _(d):
 @case("a branched graph of one's own ends with the bytes of the undisturbed run", "stopped")
 def _(d):
     weather(d, BRANCHES)
+
+
+@case("an average of the model over reduce_on_plateau ends with the bytes of the undisturbed run", "stopped")
+def _(d):
+    _, _, told = weather(d, PLATEAU)
+    plateau = told["schedule"]["plateau"]
+    assert plateau["scale"] < 0.5, f"the rate has hardly fallen: {plateau}"
+
+
+@case("an average of the model over one cycle ends with the bytes of the undisturbed run", "stopped")
+def _(d):
+    weather(d, ONE_CYCLE)
 
 
 run()

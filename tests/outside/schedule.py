@@ -199,6 +199,18 @@ def _(d):
     has(errors(r)["overrides.training.epochs"], "leap from")
 
 
+@case("what reduce_on_plateau has come to is shown as it is now")
+def _(d):
+    # No loss is less than nothing: each epoch behind the first halves the rate.
+    i = finished(d, name="plateau", epochs=4, schedule={"type": "reduce_on_plateau", "factor": 0.5, "patience": 0,
+                                                        "threshold": 1},
+                 checkpoint={"keep": {"metric": "loss"}})
+    seen = d.job(i)["progress"]["schedule"]
+    eq((seen["type"], seen["learning_rate"], seen["scale"]), ("reduce_on_plateau", PEAK, 0.125))
+    shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "show", i], capture_output=True, text=True)
+    has(shown.stdout, "peak 0.01, times 0.125 so far\n")
+
+
 @case("a warm-up that is longer than the run is said in its events")
 def _(d):
     i = finished(d, schedule={"type": "cosine", "warmup_steps": 5000})

@@ -235,11 +235,14 @@ summary() {
 	exits 0 train --summary --set resources.memory=1GiB --set "$large" tiny.yaml
 	eq "$(jq '.memory.fits' out)" false "fits"
 	eq "$(jq '.memory.total > .memory.limit' out)" true "more than the limit"
+	eq "$(jq '.memory | .available == .limit' out)" true "what total is compared with"
 	exits 3 train --set resources.memory=1GiB --set "$large" tiny.yaml
 	has "$(cat err)" "resources.memory"
 	# Not said: the total and a tenth.
 	exits 0 train --summary --set resources.memory=null --set "$large" tiny.yaml
 	eq "$(jq '.memory | .limit == .total + (.total / 10 | floor)' out)" true "a tenth more"
+	exits 0 train --summary --memory 100000000 --set resources.memory=null --set "$large" tiny.yaml
+	eq "$(jq '.memory | .available, .fits' out | xargs)" "100000000 false" "available"
 	exits 0 train --summary tiny.yaml
 	eq "$(jq '.memory | .network + .optimizer + .checkpoint_copy + .data + .process == .total' out)" true sum
 	eq "$(jq '.memory | .parameters + .gradients + .buffers + .arena == .network' out)" true sum

@@ -221,14 +221,17 @@ T_CASE(a_label_out_of_its_range_is_refused_with_its_record)
 	struct file f = records(0, 3, 1, bad);
 
 	refuses(&f, source(10, SPEC_LABEL_FINE), "a.bin: record 1 (from 0): "
-	    "the label is 10, want 0 to 9");
+	    "the label is 10, want 0 to 9, so this is no file of "
+	    "CIFAR-10's binary records");
 	/* The one that is not chosen shows another file, too. */
 	f = records(0, 2, 2, coarse);
 	refuses(&f, source(100, SPEC_LABEL_FINE), "a.bin: record 1 (from 0): "
-	    "the coarse label is 20, want 0 to 19");
+	    "the coarse label is 20, want 0 to 19, so this is no file of "
+	    "CIFAR-100's binary records");
 	f = records(0, 2, 2, fine);
 	refuses(&f, source(100, SPEC_LABEL_COARSE), "a.bin: record 0 (from "
-	    "0): the fine label is 100, want 0 to 99");
+	    "0): the fine label is 100, want 0 to 99, so this is no file of "
+	    "CIFAR-100's binary records");
 }
 
 T_CASE(gzip_cut_off_anywhere_is_refused)

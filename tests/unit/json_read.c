@@ -90,7 +90,8 @@ T_CASE(every_fault_is_collected_with_its_path)
 		"training.r: is a list, want a number 0 to 1",
 		"training.b: is 1, want true or false",
 		"training.s: is 3, want text",
-		"training.e: is \"adm\", want sgd, adam or adamw",
+		"training.e: is \"adm\", want sgd, adam or adamw; did "
+		    "you mean \"adam\"?",
 		"training.m: is \"lots\", want a size of 1 KiB to 4 KiB, such "
 		    "as 4096, 512MiB or 4GB",
 		"training.i2: is 0, want an integer of at least 1",

@@ -138,6 +138,41 @@ written_out(const char *model, const struct spec *s, const struct nn *n)
 	spec_free(again);
 }
 
+/* A list such as an architecture may make: ops of version 1 alone, no inputs that
+ * are said, and linear layers that are to take each row of [4,6] by itself. */
+static void
+pinned(const char *layers, size_t parameters)
+{
+	char *model = xasprintf("{input: [4, 6], layers: [%s]}", layers);
+	struct spec *s = job(model);
+	struct nn_sizes z;
+
+	for (int i = 0; i < s->model.nlayers; i++) {
+		struct spec_layer *l = &s->model.layers[i];
+		for (int k = 0; k < l->ninputs; k++)
+			free(l->inputs[k]);
+		free(l->inputs);
+		l->inputs = NULL;
+		l->ninputs = 0;
+	}
+	struct nn *n = outline(s);
+	nn_sizes(n, &z);
+	t_eq_int(z.parameters, parameters);
+	written_out(model, s, n);
+	nn_free(n);
+	spec_free(s);
+	free(model);
+}
+
+T_CASE(layers_that_look_like_version_1_are_not_flattened_when_they_are_read_again)
+{
+	pinned("{type: linear, out: 5, inputs: [input]}", 6 * 5 + 5);
+	pinned("{type: linear, out: 5, name: input}, {type: relu, "
+	    "inputs: [input]}, {type: linear, out: 3}", 6 * 5 + 5 + 5 * 3 + 3);
+	pinned("{type: relu, inputs: [input]}, flatten, "
+	    "{type: linear, out: 3}", 24 * 3 + 3);
+}
+
 T_CASE(every_architecture_has_a_row_here)
 {
 	for (int a = SPEC_ARCH_LAYERS + 1; a < SPEC_ARCH_COUNT; a++) {
@@ -190,6 +225,7 @@ at_an_end(const char *arch, const struct spec_field *f, double v)
 	} else if (rk_why_first(&why)[0] == '\0') {
 		t_fail("%s is refused without a word", model);
 	}
+	rk_why_fini(&why);
 	spec_free(s);
 	free(model);
 }

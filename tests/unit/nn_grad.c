@@ -12,7 +12,7 @@ T_CASE(linear_and_cross_entropy)
 
 T_CASE(linear_without_bias_and_smoothed_labels)
 {
-	struct net s = { .loss = { SPEC_CROSS_ENTROPY, 0.2 } };
+	struct net s = { .loss = { .type = SPEC_CROSS_ENTROPY, .label_smoothing = 0.2 } };
 	net_input(&s, 1, 9, 0, 0);
 	net_linear(&s, 5)->u.linear.bias = false;
 	net_linear(&s, 3);
@@ -21,7 +21,7 @@ T_CASE(linear_without_bias_and_smoothed_labels)
 
 T_CASE(mean_squared_error)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 5, 0, 0);
 	net_linear(&s, 6);
 	net_linear(&s, 3);
@@ -31,7 +31,7 @@ T_CASE(mean_squared_error)
 static void
 activation(enum spec_op type, bool alone)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12);
 	/* Behind a flatten nothing is folded into the product. */
@@ -50,7 +50,7 @@ T_CASE(tanh_of_values) { activation(SPEC_OP_tanh, false); }
 
 T_CASE(relu_folded_into_linear_without_bias)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12)->u.linear.bias = false;
 	net_add(&s, SPEC_OP_relu);
@@ -60,7 +60,7 @@ T_CASE(relu_folded_into_linear_without_bias)
 
 T_CASE(activations_in_a_row)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12);
 	net_add(&s, SPEC_OP_tanh);
@@ -76,7 +76,7 @@ T_CASE(activations_in_a_row)
 
 T_CASE(a_network_may_end_in_an_activation)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12);
 	net_add(&s, SPEC_OP_tanh);
@@ -87,7 +87,7 @@ T_CASE(a_network_may_end_in_an_activation)
 
 T_CASE(dropout)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 16);
 	net_add(&s, SPEC_OP_dropout)->u.dropout.p = 0.3;
@@ -97,7 +97,7 @@ T_CASE(dropout)
 
 T_CASE(batch_norm_of_vectors)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 9);
 	net_add(&s, SPEC_OP_batch_norm);
@@ -108,7 +108,7 @@ T_CASE(batch_norm_of_vectors)
 
 T_CASE(batch_norm_of_images)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 3, 2, 5, 4);
 	net_window(&s, SPEC_OP_conv2d, 3, 2, 2, 1, 0);
 	net_add(&s, SPEC_OP_batch_norm);
@@ -120,7 +120,7 @@ T_CASE(batch_norm_of_images)
 static void
 conv(int kh, int kw, int stride, int pad)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 3, 2, 7, 6);
 	net_window(&s, SPEC_OP_conv2d, 3, 3, 3, 1, 1);
 	net_add(&s, SPEC_OP_tanh);
@@ -139,7 +139,7 @@ T_CASE(conv2d_kernel_of_the_whole_image) { conv(7, 6, 1, 0); }
 
 T_CASE(conv2d_with_relu_and_no_bias)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 3, 1, 6, 6);
 	net_window(&s, SPEC_OP_conv2d, 4, 3, 3, 1, 1)->u.conv2d.bias = false;
 	net_add(&s, SPEC_OP_relu);
@@ -153,7 +153,7 @@ T_CASE(conv2d_with_relu_and_no_bias)
 static void
 pool(enum spec_op type, int k, int stride, int pad)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 3, 2, 7, 6);
 	net_window(&s, SPEC_OP_conv2d, 3, 3, 3, 1, 1);
 	net_window(&s, type, 0, k, k, stride, pad);

@@ -8,7 +8,7 @@
 static struct net
 images(void)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 
 	net_input(&s, 3, 2, 6, 5);
 	net_window(&s, SPEC_OP_conv2d, 4, 3, 3, 1, 1);
@@ -20,7 +20,7 @@ images(void)
 static struct net
 vectors(void)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 
 	net_input(&s, 2, 6, 3, 0);
 	net_add_as(&s, SPEC_OP_linear, "v")->u.linear.out = 4;
@@ -38,7 +38,7 @@ end(struct net *s)
 static void
 function(enum spec_op op, int word)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 }, .scale = 4 };
+	struct net s = { .loss = { .type = SPEC_MSE }, .scale = 4 };
 
 	net_input(&s, 1, 6, 0, 0);
 	net_linear(&s, 14);
@@ -320,7 +320,7 @@ T_CASE(dropout_scaled_in_inference)
 static struct net
 tokens(void)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 }, .dtype = NN_I32, .ids = 5 };
+	struct net s = { .loss = { .type = SPEC_MSE }, .dtype = NN_I32, .ids = 5 };
 
 	net_input(&s, 1, 6, 0, 0);
 	return s;

@@ -119,7 +119,7 @@ T_CASE(parts_add_up_to_the_gradient_of_the_whole_step)
 
 T_CASE(parts_of_a_regression_do_too)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	smooth_net(&s);
 	check_parts(&s, true);
 }

@@ -241,6 +241,40 @@ T_CASE(where_more_is_better_it_is_pytorchs)
 	judged(&s, true, want);
 }
 
+/* From 1e-9 a hundredth would be less than 1e-8 away. */
+T_CASE(a_reduction_that_is_too_small_is_left_out_as_by_pytorch)
+{
+	static const double want[] = {
+	    0.10000000000000001, 0.10000000000000001, 0.001,
+	    1.0000000000000001e-05, 1.0000000000000001e-07,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09, 1.0000000000000001e-09,
+	    1.0000000000000001e-09
+	};
+	const struct spec_schedule s = { PLATEAU(0.01, 0, 0.1) };
+
+	judged(&s, false, want);
+}
+
+T_CASE(what_a_plateau_has_come_to_is_shown)
+{
+	const struct spec_schedule s = { PLATEAU(0.5, 0, 0.1) };
+	struct schedule f = begun(&s, 1000);
+
+	for (int t = 1; t <= 3; t++)
+		schedule_judge(&f, t, "val_loss", false, 1);
+	json_t *v = schedule_look(&f, 0.2);
+	t_near(json_number_value(json_object_get(v, "scale")), 0.25, 0);
+	t_near(json_number_value(json_object_get(v, "learning_rate")), 0.02,
+	    TOL);
+	json_decref(v);
+}
+
 T_CASE(an_evaluation_inside_the_warm_up_does_not_count)
 {
 	const struct spec_schedule s = { PLATEAU(0.1, 0, 1e-4),

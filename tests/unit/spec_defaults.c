@@ -52,6 +52,19 @@ T_CASE(a_short_job_gets_every_default)
 	spec_free(s);
 }
 
+/* So that one field can be set in a job that says nothing else of it. */
+T_CASE(fields_without_a_type_are_of_the_default_type)
+{
+	struct spec *s = job_with("training: {loss: {label_smoothing: 0.1}, "
+	    "optimizer: {learning_rate: 0.5}}");
+
+	t_eq_int(s->training.loss.type, SPEC_CROSS_ENTROPY);
+	t_near(s->training.loss.label_smoothing, 0.1, 0);
+	t_eq_int(s->training.optim.type, SPEC_ADAM);
+	t_near(s->training.optim.learning_rate, 0.5, 0);
+	spec_free(s);
+}
+
 T_CASE(optimisers_have_the_defaults_of_pytorch)
 {
 	struct spec *s = job_with("training: {optimizer: adam}");

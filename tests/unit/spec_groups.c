@@ -96,7 +96,7 @@ T_CASE(wrong_groups_and_fields_are_refused)
 		{ "training: {gradient_clip_value: 1, gradient_clip_norm: 2}",
 		    "training.gradient_clip_value", "is 1, and "
 		    "gradient_clip_norm is 2: one of them must be 0" },
-		{ "training: {ema: 0.9}", "training.ema", "want an object" },
+		{ "training: {ema: 0.9}", "training.ema", "want {decay: 0.9999" },
 		{ "training: {ema: {decay: 1}}", "training.ema.decay",
 		    "is 1, want a number above 0 and below 1" },
 		{ "training: {ema: {decay: 0}}", "training.ema.decay",

@@ -372,7 +372,9 @@ static const struct {
 } rules[] = {
 	/* Inputs. */
 	{ A "{type: add, inputs: [a, b]}, {type: relu, name: b}",
-	    "[1].inputs[1]", "is \"b\", and no layer before has that name" },
+	    "[1].inputs[1]", "is \"b\", which comes later, or is this layer" },
+	{ "{type: linear, out: 2, name: block1}, {type: relu, inputs: blok1}",
+	    "[1].inputs[0]", "did you mean \"block1\"?" },
 	{ A "{type: add, name: s, inputs: [a, s]}", "[1].inputs[1]",
 	    "in the order in which they stand" },
 	{ A "{type: relu, inputs: nobody}", "[1].inputs[0]",
@@ -387,7 +389,7 @@ static const struct {
 	    "has 2 names, and relu takes 1, not 2" },
 	{ A "add", "[1]", "add takes 2 inputs or more" },
 	{ A "{type: add, inputs: a}", "[1].inputs",
-	    "has 1 names, and add takes 2 to 64" },
+	    "has 1 name, and add takes 2 to 64" },
 	{ A "{type: multiply, inputs: [a, a, a]}", "[1].inputs",
 	    "has 3 names, and multiply takes 2, not 3" },
 	{ A "{type: attention, heads: 1, inputs: [a, a]}", "[1].inputs",

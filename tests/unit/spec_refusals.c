@@ -40,6 +40,24 @@ static const struct {
 	{ "model: {arch: resnet51}", "model.arch", "want mlp" },
 	{ "model: {arch: layers}", "model.arch", "want mlp" },
 	{ "model: {arch: null}", "model.arch", "missing" },
+	{ "model: {arch: resnet20, sizes: null, stem: cifar}", "model.stem",
+	    "is for resnet18, resnet34, resnet50, resnet101, resnet18_vd, "
+	    "resnet34_vd and resnet50_vd, not for resnet20" },
+	{ "model: {arch: ResNet20}", "model.arch",
+	    "did you mean \"resnet20\"?" },
+	{ "model: {arch: resnet21}", "model.arch",
+	    "did you mean \"resnet20\"?" },
+	{ "model: {arch: null, sizes: null, layers: [conv2D]}", "model.layers[0].type",
+	    "did you mean \"conv2d\"?" },
+	{ "training: {optimizer: adamW}", "training.optimizer.type",
+	    "did you mean \"adamw\"?" },
+	{ "training: {schedule: onecycle}", "training.schedule.type",
+	    "did you mean \"one_cycle\"?" },
+	{ "training: {gradient_accumulation_steps: 4}",
+	    "training.gradient_accumulation_steps", "this is written "
+	    "micro_batch_size: batch_size divided by it" },
+	{ "training: {ema: 0.99}", "training.ema",
+	    "is 0.99, want {decay: 0.9999, warmup: false} or some of it" },
 	{ "model: {sizes: null}", "model.sizes", "missing" },
 	{ "model: {sizes: [5]}", "model.sizes", "has 1 numbers, want 2 to 64" },
 	{ "model: {sizes: 5}", "model.sizes", "want a list of integers" },
@@ -140,8 +158,8 @@ static const struct {
 	    "not a known field" },
 	{ "training: {loss: huber}", "training.loss.type",
 	    "cross_entropy, mse" },
-	{ "training: {loss: {label_smoothing: 0.1}}", "training.loss.type",
-	    "missing" },
+	{ "training: {loss: {beta: 0.1}}", "training.loss.beta",
+	    "is for smooth_l1, not for cross_entropy" },
 	{ "training: {loss: {type: cross_entropy, class_weights: [0, 0, 0]}}",
 	    "training.loss.class_weights", "are 0 for every class" },
 	{ "training: {loss: {type: mse, label_smoothing: 0}}",
@@ -151,8 +169,8 @@ static const struct {
 	/* The optimiser. */
 	{ "training: {optimizer: sgd}", "training.optimizer.learning_rate",
 	    "sgd has no default" },
-	{ "training: {optimizer: {learning_rate: 1}}",
-	    "training.optimizer.type", "missing" },
+	{ "training: {optimizer: {learning_rate: 0.1, momentum: 0.9}}",
+	    "training.optimizer.momentum", "not for adam" },
 	{ "training: {optimizer: momentum}", "training.optimizer.type",
 	    "use sgd with momentum: 0.9" },
 	{ "training: {optimizer: nesterov}", "training.optimizer.type",
@@ -611,7 +629,8 @@ T_CASE(absurd_sizes_of_text_are_refused_before_they_are_read)
 
 	memset(big, ' ', n);
 	t_eq_int(spec_parse_text(big, n, true, &s, &w), RK_EINVAL);
-	t_has(rk_why_first(&w), "want at most 1048576");
+	t_has(rk_why_first(&w), "the job is longer than 1 MiB "
+	    "(1,048,576 bytes), the most that is taken");
 	rk_why_fini(&w);
 	free(big);
 }

@@ -183,7 +183,19 @@ T_CASE(a_trainer_that_says_no_hello_is_killed)
 	char *id = w_submit_tree(tree);
 	w_wait(id, JOB_FAILED);
 	t_eq_str(w_attempts(id), "1:stalled::0 2:stalled::0 ");
-	t_has(w_events(id), "no hello");
+	t_has(w_events(id), "no word for 0.5 s before hello");
+	free(id);
+	w_close();
+}
+
+T_CASE(a_trainer_that_says_it_is_alive_has_all_the_time_before_hello)
+{
+	w_prepare();
+	W.c.start_timeout_ms = 1000;
+	w_open();
+	char *id = w_submit("slow");
+	w_wait(id, JOB_SUCCEEDED);
+	t_eq_str(w_attempts(id), "1:succeeded::1 ");
 	free(id);
 	w_close();
 }

@@ -17,6 +17,7 @@
  *	changed   failed: data_changed, before anything was begun
  *	cold      begins with nothing, whatever there is
  *	mute      no hello
+ *	slow      says for two seconds that it is alive, then as ok
  *	stall     hello, then silence
  *	deaf      as run, but does not hear what it is told
  *	stubborn  as deaf, and does not see that its daemon has gone
@@ -226,6 +227,11 @@ fake_act(struct fake *f, const char *word)
 	if (strcmp(word, "mute") == 0)
 		for (;;)
 			pause();
+	const bool slow = strcmp(word, "slow") == 0;
+	for (int i = 0; slow && i < 100; i++) {
+		fake_say(f, WIRE_ALIVE, json_object());
+		usleep(20000);
+	}
 	if (strcmp(word, "die") == 0) {
 		fputs("all is lost\n", stderr);
 		_exit(1);
@@ -291,7 +297,7 @@ fake_act(struct fake *f, const char *word)
 		    "permanent", bad));
 		_exit(1);
 	}
-	if (strcmp(word, "ok") == 0) {
+	if (slow || strcmp(word, "ok") == 0) {
 		f->step = 100;
 		fake_progress(f);
 		fake_say(f, WIRE_METRIC, json_pack("{s:{s:i}}", "metric",

@@ -300,6 +300,23 @@ T_CASE(a_pattern_that_fits_nothing_is_refused_with_the_names)
 	file_has("err", "training.optimizer.no_decay[0]: is "
 	    "\"*.running_mean\", which fits no parameter");
 	t_eq_int(train("--run-dir", "r", "--set", "training.parameters="
+	    "[{match: 'fc?.*'}, {match: bn.bias}, {match: 'fc2.*', "
+	    "learning_rate_scale: 0}]", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.parameters[2].match: is \"fc2.*\", and each "
+	    "parameter that it fits is of an earlier group: fc2.weight of "
+	    "training.parameters[0], \"fc?.*\"; the first group that fits "
+	    "counts, so put the narrower one first");
+	t_eq_int(train("--run-dir", "r", "--set", "training.parameters="
+	    "[{match: 'fc1.*', weight_decay: 0.1}]", "--set",
+	    "training.optimizer.no_decay=['fc1.b*']", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "training.optimizer.no_decay[0]: is \"fc1.b*\", and "
+	    "each parameter that it fits has the weight_decay of its group: "
+	    "fc1.bias of training.parameters[0]");
+	train_ok("--run-dir", "s", "--set", "training.parameters="
+	    "[{match: 'fc1.*', weight_decay: 0.1}, {match: 'fc*'}]", "--set",
+	    "training.optimizer.no_decay=['*.bias']", "job.yaml");
+	t_eq_int(train("--run-dir", "r", "--set", "training.parameters="
 	    "[{match: '*', trainable: false}]", "job.yaml"), TRAIN_REFUSED);
 	file_has("err", "nothing is trained");
 }

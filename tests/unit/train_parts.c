@@ -136,23 +136,111 @@ T_CASE(ignored_samples_count_for_no_part)
 	as_without_parts("loss: {type: cross_entropy, ignore_index: 1}");
 }
 
+/* n rows, the first `same` of them of class 1, the others of 0 and 2. */
+static void
+write_labels(const char *path, int n, int same)
+{
+	FILE *f = fopen(path, "w");
+
+	t_check(f != NULL);
+	for (int i = 0; i < n; i++)
+		fprintf(f, "%d,2,%d,1,0.5,%d\n", i, i % 7,
+		    i < same ? 1 : i % 2 * 2);
+	fclose(f);
+}
+
+T_CASE(data_of_which_no_sample_counts_are_refused)
+{
+	write_job("loss: {type: cross_entropy, ignore_index: 1}");
+	write_labels("train.csv", 45, 45);
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.train: none of the 45 samples counts for the "
+	    "loss: the first has the label 1, which training.loss.ignore_index "
+	    "leaves out; want one at least of another class");
+	t_eq_int(train("--summary", "job.yaml"), TRAIN_REFUSED);
+	write_labels("train.csv", 45, 44);
+	train_ok("--run-dir", "r", "job.yaml");
+	write_labels("valid.csv", 20, 20);
+	t_eq_int(train("--run-dir", "s", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.validation: none of the 20 samples counts");
+
+	write_job("loss: {type: cross_entropy, class_weights: [1, 0, 1]}");
+	write_labels("train.csv", 45, 45);
+	t_eq_int(train("--run-dir", "t", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.train: none of the 45 samples counts for the "
+	    "loss: the first has the label 1, which has weight 0 in "
+	    "training.loss.class_weights");
+}
+
+/* Steps of 8 in the order of the file: the first two of an epoch are ignored. */
+T_CASE(steps_of_which_no_row_counts_have_no_loss)
+{
+	write_job("shuffle: false, log_every: 1, micro_batch_size: 3, "
+	    "loss: {type: cross_entropy, ignore_index: 1}");
+	write_labels("train.csv", 45, 20);
+	train_ok("--run-dir", "r", "job.yaml");
+	t_eq_int(count_in("r/metrics.jsonl", "\"loss\":null"), 2 * 3);
+	t_eq_int(count_in("r/metrics.jsonl", "\"loss\":0.0"), 0);
+	t_eq_int(count_in("r/metrics.jsonl", "\"accuracy\":"), 18 - 6 + 6);
+	t_eq_int(count_in("r/metrics.jsonl", "nan"), 0);
+
+	/* Stopped where there is no loss yet: the same numbers. */
+	train_ok("--run-dir", "torn", "--set", "training.steps=7", "job.yaml");
+	train_ok("--run-dir", "torn", "job.yaml");
+	same_checkpoint("r/" LAST, "torn/" LAST);
+}
+
+static void
+lacks_remark(void)
+{
+	char *out = read_text("out");
+
+	t_check(strstr(out, "will be refused") == NULL);
+	free(out);
+}
+
 T_CASE(a_batch_norm_of_one_value_is_refused_at_its_step)
 {
 	write_tiny("job.yaml", TINY_ADAM "  micro_batch_size: 4\n");
 	/* 45 samples: steps of 8 in parts of 4, the sixth of 5 in 4 and 1. */
 	t_check(train("--run-dir", "r", "job.yaml") != 0);
-	file_has("err", "step 6");
-	file_has("err", "bn (batch_norm) would normalise a single value");
+	file_has("err", "step 6 cannot be made");
+	file_has("err", "training.micro_batch_size is 4, and the last part of "
+	    "a step of 5 samples is 1: bn (batch_norm) would normalise a "
+	    "single value for each channel in a batch of 1; say another, such "
+	    "as 5");
+	/* It is known, and said, before the first step. */
+	file_has("out", "step 6 will be refused: training.micro_batch_size");
+	file_has("out", "step 5/18");
 	t_check(access("r/checkpoints/step-000000001", F_OK) == 0);
 	t_check(access("r/checkpoints/step-000000006", F_OK) != 0);
 	/* drop_last: there is no such step. */
 	train_ok("--run-dir", "s", "--set", "training.drop_last=true",
 	    "job.yaml");
+	lacks_remark();
+	/* It does not come to it. */
+	train_ok("--run-dir", "u", "--set", "training.steps=5", "job.yaml");
+	lacks_remark();
+	train_ok("--run-dir", "v", "--set", "training.micro_batch_size=5",
+	    "job.yaml");
+	lacks_remark();
 	/* And without parts: 45 in steps of 4, the last of one. */
 	write_tiny("job.yaml", TINY_ADAM);
 	t_check(train("--run-dir", "t", "--set", "training.batch_size=4",
 	    "job.yaml") != 0);
-	file_has("err", "step 12");
+	file_has("err", "step 12 cannot be made: training.batch_size is 4, and "
+	    "the last step of an epoch of 45 samples has 1");
+	file_has("err", "say another, such as 5, or training.drop_last: true");
+	train_ok("--summary", "--set", "training.batch_size=4", "job.yaml");
+	file_has("out", "step 12 will be refused: training.batch_size is 4");
+	/* Each part of each step. */
+	t_check(train("--run-dir", "w", "--set", "training.micro_batch_size=1",
+	    "job.yaml") != 0);
+	file_has("err", "step 1 cannot be made: training.micro_batch_size is "
+	    "1, and the last part of a step of 8 samples is 1");
+	t_check(train("--run-dir", "x", "--set", "training.batch_size=1",
+	    "job.yaml") != 0);
+	file_has("err", "step 1 cannot be made: a step has 1 sample");
 }
 
 T_MAIN

@@ -26,6 +26,73 @@ T_CASE(every_fault_of_a_job_is_named)
 	file_has("err", "training.epohcs");
 }
 
+T_CASE(files_are_named_with_their_field)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--set", "data.train.path=/nowhere/a.csv", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "data.train.path: /nowhere/a.csv: there is no such "
+	    "file");
+	t_eq_int(train("--set", "data.validation={type: csv, path: job.yaml, "
+	    "label: -1}", "--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.validation.path: ");
+	t_eq_int(train("--set", "data.train={type: cifar, path: [train.csv, "
+	    "/nowhere/b.bin]}", "--set", "data.validation=null", "--run-dir",
+	    "s", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "data.train.path[1]: /nowhere/b.bin: ");
+	t_eq_int(train("--set", "model.checkpoint=/nowhere/m.safetensors",
+	    "--run-dir", "t", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "model.checkpoint: cannot start from "
+	    "/nowhere/m.safetensors: there is no such file");
+}
+
+static void
+refuses_model(const char *model, const char *words)
+{
+	t_eq_int(train("--set", model, "--set", "data={train: {type: synthetic, "
+	    "tokens: 16, vocabulary: 50, classes: 2, samples: 60}}",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", words);
+}
+
+T_CASE(a_layer_without_a_name_is_called_by_its_number_and_type)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	refuses_model("model={layers: [{type: embedding, rows: 50, width: 4}, "
+	    "{type: attention, heads: 3, inputs: ['0', '0', '0']}]}",
+	    "model.layers[1]: layer 1 (attention) has 3 heads");
+	refuses_model("model={layers: [silu, {type: linear, out: 2}]}",
+	    "model.layers[0]: layer 0 (silu) wants numbers");
+}
+
+T_CASE(a_summary_suggests_the_input_of_the_architecture)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	t_eq_int(train("--summary", "--set", "data.train.path=/nowhere",
+	    "--set", "model={arch: textcnn, vocabulary: 50}", "job.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "data.train.path: is \"/nowhere\": there is no such "
+	    "file; say model.input, such as [128],");
+}
+
+T_CASE(faults_of_an_architecture_name_its_field)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	refuses_model("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "positions: 8}", "model.positions: "
+	    "bert.embeddings.position_embeddings has 8 positions, but a sample "
+	    "has 16");
+	refuses_model("model={arch: bert, hidden: 50, heads: 4, depth: 1}",
+	    "model.heads: bert.encoder.layer.0.attention has 4 heads, which do "
+	    "not divide its width of 50");
+	refuses_model("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 20}", "bert.embeddings.word_embeddings has rows 0 to "
+	    "19 (model.vocabulary)");
+	refuses_model("model={arch: textcnn, vocabulary: 50, kernels: [3, "
+	    "40]}", "model.kernels[1]: convs.1's kernel is 40 high, but its "
+	    "input with padding only 16");
+}
+
 T_CASE(wrong_data_are_named_by_file_and_line)
 {
 	write_tiny("job.yaml", TINY_ADAM);
@@ -89,6 +156,65 @@ T_CASE(a_summary_describes_and_writes_nothing)
 	    "fits")));
 	json_decref(s);
 }
+
+/* --- what a person may not have meant -------------------------------------- */
+
+/* The remarks of a summary, as JSON text; the caller frees. */
+static char *
+remarks_of(const char *model, const char *more)
+{
+	train_ok("--summary", "--set", model, "--set", more, "job.yaml");
+	json_t *s = read_json("out");
+	char *text = rkj_text(json_object_get(s, "remarks"));
+
+	json_decref(s);
+	return text;
+}
+
+#define remark_has(model, more, words)                                    \
+	do {                                                              \
+		char *t_text = remarks_of(model, more);                   \
+		t_has(t_text, words);                                     \
+		free(t_text);                                             \
+	} while (0)
+
+T_CASE(outputs_that_do_not_suit_the_classes_are_remarked_on)
+{
+	static const char image[] = "data={train: {type: synthetic, shape: "
+	    "[3, 12, 12], classes: 4, samples: 60}}";
+	static const char tokens[] = "data={train: {type: synthetic, tokens: "
+	    "5, vocabulary: 50, classes: 4, samples: 60}}";
+
+	write_tiny("job.yaml", "");
+	char *none = remarks_of("training.epochs=1", "training.steps=3");
+	t_eq_str(none, "[]");
+	free(none);
+	remark_has("model={arch: resnet20}", image, "\"model.classes is 10: "
+	    "linear (linear) gives 10 outputs, and the labels of the data are "
+	    "0 to 3: output 4 and those behind are never right; say "
+	    "model.classes\"");
+	remark_has("model={arch: mlp, sizes: [432, 8, 5]}", image,
+	    "\"model.sizes: fc2 (linear) gives 5 outputs");
+	remark_has("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 50, classes: 0}", tokens, "model.classes is 0: ");
+	remark_has("model={arch: bert, hidden: 8, heads: 2, depth: 1, "
+	    "vocabulary: 50, classes: 0, pooler: false}", tokens,
+	    "gives 5x8, of which the loss takes each of the 40 numbers for a "
+	    "class, more than the data have: say how many there are");
+	/* With an op of version 2 in the list nothing is flattened. */
+	remark_has("model={layers: [{type: conv2d, out: 6, kernel: 3}, silu, "
+	    "{type: linear, out: 4, name: head}]}", image,
+	    "\"model.layers[2]: layer head (linear) gives 6x10x4, of which the "
+	    "loss takes each of the 240 numbers for a class, more than the "
+	    "data have: a linear layer works on the last dimension, and wants "
+	    "a flatten or global_avg_pool2d and flatten before it\"");
+	/* A run says the same. */
+	train_ok("--set", "model={layers: [{type: linear, out: 5, name: fc}]}",
+	    "job.yaml");
+	file_has("out", "layer fc (linear) gives 5 outputs");
+}
+
+/* --- ends that are bad ----------------------------------------------------- */
 
 T_CASE(a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good)
 {
@@ -209,6 +335,40 @@ T_CASE(an_epoch_sees_every_sample_once)
 	json_decref(c);
 }
 
+/* In a run of a few milliseconds, which is over before progress is told twice: by
+ * their own samples and time, so not all alike. */
+T_CASE(epochs_and_their_validation_tell_their_own_speeds)
+{
+	double steps = 0, first = 0;
+	int lines = 0, others = 0;
+	char *save = NULL;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	train_ok("--run-dir", "r", "--set", "training.log_every=6",
+	    "job.yaml");
+	char *text = read_text("r/metrics.jsonl");
+	for (char *s = strtok_r(text, "\n", &save); s != NULL;
+	    s = strtok_r(NULL, "\n", &save), lines++) {
+		json_t *m = NULL;
+		t_eq_int(rkj_parse_json(s, strlen(s), &m, NULL), RK_OK);
+		const double speed = json_number_value(json_object_get(m,
+		    "samples_per_second"));
+		t_check(speed > 0);
+		if (lines == 0)
+			steps = speed;
+		else if (lines == 1)
+			first = speed;
+		else if (lines % 3 != 0)        /* of an epoch */
+			others += speed != first;
+		json_decref(m);
+	}
+	t_eq_int(lines, 9);
+	t_check(others > 0);
+	/* Of the same steps, and told a moment later. */
+	t_check(first <= steps);
+	free(text);
+}
+
 T_CASE(a_second_trainer_waits_for_the_first)
 {
 	write_tiny("job.yaml", TINY_ADAM);
@@ -222,6 +382,7 @@ T_CASE(a_second_trainer_waits_for_the_first)
 	    "job.yaml", NULL });
 	usleep(300000);
 	t_check(access("r/checkpoints", F_OK) != 0);
+	file_has("err", "another trainer has r: waits up to 30 s");
 	t_check(flock(fd, LOCK_UN) == 0);
 	t_eq_int(finish(p), 0);
 	t_check(mono_ms() - t0 >= 300);

@@ -1,13 +1,15 @@
 /* The trainer at the wire: what it says, what it obeys. */
 #include <poll.h>
+#include <sys/file.h>
 
 #include "rekindle/wire.h"
+#include "report.h"
 #include "train_help.h"
 
 struct daemon {
 	struct wire *w;
 	pid_t p;
-	int plans, events, metrics, progresses;
+	int plans, events, metrics, progresses, alives;
 };
 
 static struct daemon
@@ -50,6 +52,7 @@ hear(struct daemon *d, enum wire_type want, struct wire_msg *m)
 			if (rc != RK_OK)
 				t_fail("nonsense: %s", rk_why_first(&why));
 			d->plans += m->type == WIRE_PLAN;
+			d->alives += m->type == WIRE_ALIVE;
 			d->events += m->type == WIRE_EVENT;
 			d->metrics += m->type == WIRE_METRIC;
 			d->progresses += m->type == WIRE_PROGRESS;
@@ -97,6 +100,69 @@ bye(struct daemon *d, int code)
 	(const char *const[]){ "--wire", "--run-dir", "r", "--set", \
 	    "training.arithmetic=fast", __VA_ARGS__, "job.yaml", NULL }
 #define LONG "--set", "training.epochs=1000000"
+
+/* What holds it up is another's lock, which it looks at again and again. */
+T_CASE(a_trainer_that_works_before_hello_says_so)
+{
+	struct wire_msg m;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	t_check(mkdir("r", 0755) == 0);
+	int fd = open("r/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	t_check(fd >= 0 && flock(fd, LOCK_EX) == 0);
+	struct daemon d = spawn(ARGS("--attempt", "1"));
+	for (int i = 0; i < 2; i++) {
+		t_check(hear(&d, WIRE_ALIVE, &m));
+		wire_msg_fini(&m);
+	}
+	t_check(flock(fd, LOCK_UN) == 0);
+	close(fd);
+	greet(&d);
+	const int before = d.alives;
+	t_check(hear(&d, WIRE_DONE, &m));
+	wire_msg_fini(&m);
+	t_eq_int(d.alives, before);
+	bye(&d, 0);
+}
+
+/* How often it is said within two seconds, while this thread works or not. */
+static int
+alives_of_two_seconds(bool works)
+{
+	const int64_t end = mono_ms() + 2000;
+	struct wire_msg m;
+	struct rk_why why = {0};
+	enum rk_err rc;
+	int sv[2], n = 0;
+
+	t_check(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
+	struct wire *its = wire_new(sv[0]), *ours = wire_new(sv[1]);
+	struct alive *a = alive_start(its);
+	if (works)
+		while (mono_ms() < end && !wire_wait(ours, 0))
+			continue;
+	else
+		usleep(2000000);
+	alive_stop(&a);
+	t_check(a == NULL);
+	t_check(wire_fill(ours) == RK_OK);
+	while (wire_next(ours, &m, &rc, &why)) {
+		t_check(rc == RK_OK && m.type == WIRE_ALIVE);
+		wire_msg_fini(&m);
+		n++;
+	}
+	wire_free(&its);
+	wire_free(&ours);
+	return n;
+}
+
+/* What was done before may be told of once, and on a slow machine in two
+ * pieces. */
+T_CASE(a_trainer_that_hangs_is_silent)
+{
+	t_check(alives_of_two_seconds(true) >= 1);
+	t_check(alives_of_two_seconds(false) <= 2);
+}
 
 T_CASE(a_whole_job_is_told)
 {

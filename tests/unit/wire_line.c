@@ -82,6 +82,10 @@ T_CASE(words_become_levels_and_outcomes)
 	t_eq_int(m.level, LOG_L_INFO);
 	wire_msg_fini(&m);
 
+	m = parsed("{\"type\":\"alive\"}");
+	t_eq_int(m.type, WIRE_ALIVE);
+	wire_msg_fini(&m);
+
 	m = parsed("{\"type\":\"done\",\"outcome\":\"paused\",\"step\":7}");
 	t_eq_int(m.outcome, WIRE_PAUSED);
 	wire_msg_fini(&m);

@@ -1,0 +1,59 @@
+/* The files that a job names, as seen from the folder of the job's file. */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "rekindle/json.h"
+
+/* Where they are, a path or a list of them each. */
+static const char *const fields[][3] = {
+	{ "data", "train", "images" }, { "data", "train", "labels" },
+	{ "data", "train", "path" }, { "data", "validation", "images" },
+	{ "data", "validation", "labels" }, { "data", "validation", "path" },
+	{ "model", "checkpoint", NULL },
+};
+
+/* All else is an address; that of a warm start needs no slashes (job:A/best). */
+static bool
+is_relative(const char *s, bool checkpoint)
+{
+	return s != NULL && *s != '\0' && *s != '/' &&
+	    strncasecmp(s, "file:", 5) != 0 && strstr(s, "://") == NULL &&
+	    !(checkpoint && strchr(s, ':') != NULL);
+}
+
+/* A new reference: v itself where it is no relative path. */
+static json_t *
+absolute(json_t *v, bool checkpoint, const char *folder)
+{
+	const char *s = json_string_value(v);
+
+	if (!is_relative(s, checkpoint))
+		return json_incref(v);
+	char *full = xasprintf("%s/%s", strcmp(folder, "/") == 0 ? "" : folder,
+	    s);
+	json_t *out = json_string(full);
+	free(full);
+	/* A folder whose name is no UTF-8 is in no job. */
+	return out != NULL ? out : json_incref(v);
+}
+
+void
+rkj_job_paths(json_t *job, const char *folder)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++) {
+		const char *const *f = fields[i];
+		const bool checkpoint = f[2] == NULL;
+		json_t *in = json_object_get(job, f[0]);
+		if (!checkpoint)
+			in = json_object_get(in, f[1]);
+		const char *key = checkpoint ? f[1] : f[2];
+		json_t *v = json_object_get(in, key);
+		for (size_t k = 0; k < json_array_size(v); k++)
+			must(json_array_set_new(v, k, absolute(json_array_get(
+			    v, k), checkpoint, folder)) == 0);
+		if (json_is_string(v))
+			must(json_object_set_new(in, key, absolute(v,
+			    checkpoint, folder)) == 0);
+	}
+}
