@@ -15,7 +15,9 @@
  *	ops.def        its row and its fields; jobs can name it now, and the
  *	               programs do not link before there is an nn_op_NAME
  *	op_NAME.c      its equation and nn_op_NAME.  A function of single
- *	               values is a few lines in op_act.c instead
+ *	               values is a few lines in op_act.c instead.  Images
+ *	               are plain for it unless may_block says that it knows
+ *	               both layouts, of which nn_is_blocked() tells
  *	src/kernel/    its maths, where no kernel has it: the formula in
  *	               kernel.h, simple loops in plain_*.inc, which are built in
  *	               float and in double, fast ones beside them.  A function

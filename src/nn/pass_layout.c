@@ -11,8 +11,8 @@
  * passes of convolutions (kernel_conv_plan_cost()), the bytes that other ops
  * move, the copies.  All images between two places in the order of computation
  * are blocked, where that is the best of such stretches; then single images
- * change as long as that helps.  It is exact for a chain whose ends are plain,
- * and near it for branches that are short beside the whole.
+ * change as long as that helps.  Networks are blocked from their first layers to
+ * their last, or not at all, or leave out a few: more is not looked for.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -31,7 +31,9 @@ struct choice {
 	enum kernel_layout *is;         /* of each value */
 	int *user, *first;              /* nodes that read v: user[first[v]] to
 	                                   user[first[v + 1]] */
-	double (*conv)[2][2];           /* of each node: x, y; NAN: not known */
+	int *twin;                      /* of each node: the first convolution
+	                                   of its shape */
+	double (*conv)[2][2];           /* of that: x, y; NAN: not known */
 };
 
 static bool
@@ -49,13 +51,13 @@ floats(const struct nn_value *v, enum kernel_layout l)
 
 /* --- what it takes -------------------------------------------------------- */
 
-/* An earlier convolution of this shape has the same costs. */
+/* The first convolution that takes what this one does. */
 static int
-twin(const struct nn_graph *g, int node)
+find_twin(const struct nn_graph *g, int node)
 {
 	const struct nn_node *nd = &g->nodes[node];
 
-	for (int i = 0; i < node; i++) {
+	for (int i = 0; i < node && nd->op->mixes_layouts; i++) {
 		const struct nn_node *o = &g->nodes[i];
 		if (o->op == nd->op && !o->dead && memcmp(&o->win, &nd->win,
 		    sizeof(nd->win)) == 0 &&
@@ -70,7 +72,7 @@ static double
 conv_cost(struct choice *c, const struct nn_node *nd, enum kernel_layout x,
     enum kernel_layout y)
 {
-	double *us = &c->conv[twin(c->g, (int)(nd - c->g->nodes))][x][y];
+	double *us = &c->conv[c->twin[nd - c->g->nodes]][x][y];
 
 	if (isnan(*us)) {
 		struct kernel_conv_plan *p = nn_conv_plan(c->g, nd, x, y);
@@ -284,8 +286,12 @@ begin(struct choice *c)
 	c->is = xcalloc((size_t)g->nvals, sizeof(*c->is));
 	c->at = xcalloc((size_t)g->norder, sizeof(*c->at));
 	c->conv = xcalloc((size_t)g->nnodes, sizeof(*c->conv));
-	for (int i = 0; i < 4 * g->nnodes; i++)
-		c->conv[i / 4][i / 2 % 2][i % 2] = NAN;
+	c->twin = xcalloc((size_t)g->nnodes, sizeof(*c->twin));
+	for (int i = 0; i < g->nnodes; i++) {
+		c->twin[i] = find_twin(g, i);
+		for (int k = 0; k < 4; k++)
+			c->conv[i][k / 2][k % 2] = NAN;
+	}
 	for (int i = 0; i < g->norder; i++) {
 		const struct nn_node *nd = &g->nodes[g->order[i]];
 		if (is_image(nn_y(g, nd)) && !is_shown(g, nd->out) &&
@@ -369,4 +375,5 @@ nn_pass_layout(struct nn_graph *g, const struct nn_want *w)
 	free(c.user);
 	free(c.first);
 	free(c.conv);
+	free(c.twin);
 }
