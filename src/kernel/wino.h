@@ -13,10 +13,10 @@
  * 36 elements, which are called frequencies here.  The points are 0, 1, -1, 2,
  * -2, so errors are some ten times those of the sum itself.
  *
- * Bits depend on the shape alone: an element of a product is summed in order, in
- * steps of WINO_K channels, or of a number of tiles for dg, whatever is computed
- * beside it.  So y and dx of a sample do not depend on the batch.  AVX-512 gives
- * the bits of AVX2.
+ * Bits depend on the shape alone: an element of a product is summed in order,
+ * in steps of WINO_K channels, or of a number of tiles for dg, whatever is
+ * computed beside it.  So y and dx of a sample do not depend on the batch.
+ * AVX-512 gives the bits of AVX2.
  */
 #ifndef KERNEL_WINO_H
 #define KERNEL_WINO_H
@@ -45,9 +45,9 @@ void wino_weight(const struct kernel_conv_want *want, int64_t B,
 /* The part of wino_scratch() that is in wino_weight.c. */
 size_t wino_weight_scratch(const struct kernel_conv_want *want);
 
-/* Floats that the transforms of all windows may take, 64 MiB of them; where they
- * would take more they are computed for some outputs after the other.  A
- * variable only for the tests. */
+/* Floats that the transforms of all windows may take, 64 MiB of them; where
+ * they would take more, some outputs are computed after the other.  A variable
+ * for the tests alone. */
 extern int64_t wino_most;
 
 /* --- transforms, for AVX2 and FMA: one thread, no checks -------------------

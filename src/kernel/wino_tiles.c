@@ -82,7 +82,8 @@ struct part {
 
 /*
  * Where the rows and columns of a tile lie, in floats from its first: for those
- * outside the image, where some that are inside do, and `on` is 0, else all bits.
+ * outside the image, where some that are inside do, and `on` is 0, else all
+ * bits.
  */
 struct spots {
 	int64_t apart;                  /* rows */

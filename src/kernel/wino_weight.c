@@ -9,8 +9,8 @@
  *	              the chunks before left; after the last chunk, the sums are
  *	              transformed in pieces
  *	by slabs      a piece is some channels in and out, all 36 products and
- *	              their transform.  For many channels and a single chunk: the
- *	              36 floats for 9 never leave the cache
+ *	              their transform.  For many channels and a single chunk:
+ *	              the 36 floats for 9 never leave the cache
  *
  * So memory is bounded whatever the batch, and there are no sums over threads.
  * Where the sums of all windows are more than wino_most, this is done for some
