@@ -4,13 +4,14 @@
 
 #include "conv_way.h"
 #include "window.h"
+#include "wino.h"
 
 const char *const kernel_conv_words[] = {
 	"plain", "direct", "winograd", "product", "depthwise"
 };
 
 const struct conv_choice kernel_conv_choices[] = {
-	{ KERNEL_CONV_WINOGRAD, "winograd", &kernel_conv_winograd, 130 },
+	{ KERNEL_CONV_WINOGRAD, "winograd", &kernel_conv_winograd, 45 },
 	{ KERNEL_CONV_DEPTHWISE, "depthwise", &kernel_conv_depthwise, 10 },
 	{ KERNEL_CONV_DIRECT, "first", &kernel_conv_first, 80 },
 	{ KERNEL_CONV_DIRECT, "prim", &kernel_conv_prim, 45 },
@@ -82,13 +83,15 @@ brought(const struct kernel_conv_plan *p, int pass)
 	    v->ow) : 0);
 }
 
-/* Multiply-adds a nanosecond.  A plane of the plain way's depthwise convolution is
- * no product. */
+/* Multiply-adds of a direct convolution a nanosecond.  A plane of the plain way's
+ * depthwise convolution is no product. */
 static double
 rate(const struct kernel_conv_plan *p, int pass)
 {
 	const struct conv_choice *c = &kernel_conv_choices[p->of[pass]];
 
+	if (c->word == KERNEL_CONV_WINOGRAD)
+		return c->rate * wino_saves(&p->want);
 	return c->word == KERNEL_CONV_PLAIN && window_is_depthwise(&p->want.v) ?
 	    2 : c->rate;
 }

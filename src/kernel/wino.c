@@ -301,11 +301,11 @@ wino_can(const struct kernel_conv_want *want)
  * equal in time: what a tile's transforms take for each channel, and what those
  * of a window take.
  */
-#define TILE_WORK   200
+#define TILE_WORK   250
 #define WINDOW_WORK 200
 
-bool
-wino_wins(const struct kernel_conv_want *want)
+double
+wino_saves(const struct kernel_conv_want *want)
 {
 	const struct kernel_window *v = &want->v;
 	const double c = (double)v->c, M = (double)want->M;
@@ -313,11 +313,10 @@ wino_wins(const struct kernel_conv_want *want)
 	    kernel_blocks(want->M)) * KERNEL_BLOCK;
 	const double tiles = (double)want->B * (double)((v->oh + 3) / 4) *
 	    (double)((v->ow + 3) / 4);
-	const double direct = (double)want->B * (double)(v->oh * v->ow) * 9;
 
-	return WINO_FREQS * tiles * c * (double)whole(want->M, MICRO_N) +
-	    TILE_WORK * tiles * columns + WINDOW_WORK * c * M <
-	    direct * c * M;
+	return 9 * (double)want->B * (double)(v->oh * v->ow) * c * M /
+	    (WINO_FREQS * tiles * c * (double)whole(want->M, MICRO_N) +
+	    TILE_WORK * tiles * columns + WINDOW_WORK * c * M);
 }
 
 size_t
@@ -339,7 +338,7 @@ struct way {
 static void *
 make(const struct kernel_conv_want *want, enum kernel_conv_pass pass)
 {
-	if (!wino_can(want) || !wino_wins(want))
+	if (!wino_can(want) || wino_saves(want) <= 1)
 		return NULL;
 	struct way *w = xcalloc(1, sizeof(*w));
 	*w = (struct way){ *want, pass };

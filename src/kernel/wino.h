@@ -24,10 +24,12 @@
 #include "rekindle/kernel_conv.h"
 
 /* This shape may go this way on this CPU: both layouts blocked, `fast`, window
- * and stride as above, padding 0 to 2, no groups, no dilation.  wins: the
- * shape's work is also less than that of a direct convolution. */
+ * and stride as above, padding 0 to 2, no groups, no dilation. */
 bool wino_can(const struct kernel_conv_want *want);
-bool wino_wins(const struct kernel_conv_want *want);
+
+/* By how much the shape's work is less than that of a direct convolution: up to
+ * 4, and where it is more, less than 1. */
+double wino_saves(const struct kernel_conv_want *want);
 
 /* Floats of scratch, which need not be set. */
 size_t wino_scratch(const struct kernel_conv_want *want,
