@@ -108,6 +108,33 @@ T_CASE(activations_of_extremes)
 		}
 }
 
+/* Fits, not series: from 0 to where they end and beyond, each 2^-9. */
+T_CASE(gelu_and_its_slope_are_near_in_all_their_range)
+{
+	static const struct kernel_activation f = { .act = KERNEL_GELU };
+	enum { N = 2 * 7 * 512 + 1 };
+	static float x[N], y[N], one[N], dx[N];
+
+	for (int i = 0; i < N; i++) {
+		x[i] = (float)(i - N / 2) / 512;
+		one[i] = 1;
+	}
+	for (int i = 0; i < 2 && loops(i) != NULL; i++) {
+		loops(i)->act(&f, x, y, N);
+		loops(i)->act_back(&f, x, one, false, dx, N);
+		for (int k = 0; k < N; k++) {
+			/* F and the slope are sums of 1/2 and a number of which
+			 * a unit in the last place is up to 2^-24: three of
+			 * these. */
+			t_near(y[k], exact(KERNEL_GELU, x[k]),
+			    1.5 * EPS * fabs(x[k]));
+			t_near(dx[k], slope(KERNEL_GELU, x[k]),
+			    1.5 * EPS);
+		}
+		t_check(y[0] == 0 && y[N - 1] == x[N - 1] && dx[0] == 0);
+	}
+}
+
 /* $RK_SHARED/data/samples/golden/optim_loss_bn.json, "gelu erf" */
 T_CASE(gelu_has_pytorchs_values)
 {
