@@ -400,7 +400,8 @@ void kernel_softmax_back(size_t rows, int64_t n, const float *y,
  *	dweight = sum over the rows of dy z,  dbias = of dy
  * mean and inv are kept for backward; both NULL: they are not.  weight and bias
  * may be NULL for 1 and 0, dx, dweight and dbias where they are not wanted.  y
- * may be x where no backward follows; dx may be dy.
+ * may be x where no backward follows; dx may be dy.  scratch:
+ * kernel_lnorm_scratch() floats.
  */
 struct kernel_lnorm {
 	int64_t n;
@@ -410,15 +411,16 @@ struct kernel_lnorm {
 };
 void kernel_lnorm(const struct kernel_lnorm *l, size_t rows, const float *x,
     float *y);
+size_t kernel_lnorm_scratch(int64_t n);
 void kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows,
     const float *x, const float *dy, bool add_dx, float *dx, bool add_dw,
-    float *dweight, bool add_db, float *dbias);
+    float *dweight, bool add_db, float *dbias, float *scratch);
 
 /*
  * Attention (Vaswani et al., arXiv 1706.03762) of q, k, v [B,T,D] in heads of
  * W = D / heads columns, for each sample and head:
  *	P = softmax(q k^T / sqrt(W)) [T,T],  y = (P * m) v
- *	dv = (P * m)^T dy,  g = (dy v^T) * m,  s = P * (g - rowsum(P * g))
+ *	dv = (P * m)^T dy,  g = (dy v^T) * m,  s = P * (g - rowsum(dy * y))
  *	dq = s k / sqrt(W),  dk = s^T q / sqrt(W)
  * mask [B,T] (or NULL): keys that are 0 there are left out; where all are, the
  * rows of P are 0.  m is dropout with probability p, scaled by 1 / (1 - p), and
@@ -440,8 +442,8 @@ void kernel_attention(const struct kernel_attention *s, int64_t B,
     float *P, float *y, float *scratch);
 void kernel_attention_back(const struct kernel_attention *s, int64_t B,
     const float *q, const float *k, const float *v, const float *P,
-    const float *dy, bool add_dq, float *dq, bool add_dk, float *dk,
-    bool add_dv, float *dv, float *scratch);
+    const float *y, const float *dy, bool add_dq, float *dq, bool add_dk,
+    float *dk, bool add_dv, float *dv, float *scratch);
 
 /* --- places (copies.c, broadcast.c, embedding.c) -------------------------- */
 

@@ -1,13 +1,18 @@
 /*
- * Attention.  A piece is a head of a sample: its products are done by its
- * thread, on columns of q, k, v and y that are W wide and D apart.
+ * Attention.  A piece is a head of a sample, and its thread goes through the
+ * rows of P a block at a time, so that a block stays in the thread's cache
+ * between its product, its softmax and the products that read it:
  *
  *	S = q k^T,  P = softmax(S / sqrt(W)),  y = (P * m) v
  *
- * and backward, with G = dy v^T, then its part s of the softmax's gradient,
+ * and backward, with G = dy v^T, then its part s of the softmax's gradient, in
+ * which rowsum(P * G * m) = rowsum(dy * y),
  *
- *	dv = (P * m)^T dy,  s = P * (G * m - rowsum(P * G * m)) / sqrt(W)
- *	dq = s k,  dk = s^T q
+ *	s = P * (G * m - rowsum(dy * y)) / sqrt(W)
+ *	dq = s k,  dk += s^T q,  dv += (P * m)^T dy     of the block's rows
+ *
+ * Rows of q, k, v and y are D apart.  The left side of each product is read
+ * where it lies, the right side from panels that the piece packs once.
  */
 #include <math.h>
 #include <string.h>
@@ -15,40 +20,88 @@
 #include "rekindle/kernel.h"
 #include "drop.h"
 #include "loops.h"
+#include "micro.h"
 
 struct heads {
 	const struct kernel_attention *s;
-	int64_t T, D, W;
+	int64_t T, D, W, rows;          /* rows of a block of P */
 	float scale;
-	const float *q, *k, *v, *mask, *dy;
+	const float *q, *k, *v, *mask, *dy, *made;      /* made: y, backward */
 	const float *kept;              /* P, in backward */
 	float *P, *y, *dq, *dk, *dv, *scratch;
 	bool add_dq, add_dk, add_dv;
 };
 
-/* A thread has three arrays [T,T]. */
-enum { PROBS, DROPPED, GRADIENT, ARRAYS };
+/* A thread has these blocks of rows, each of T, and these panels. */
+enum { PROBS, DROPPED, GRADIENT, BLOCKS };
+enum { KEYS, VALUES, QUERIES, GRADIENTS, PANELS };
+
+#define BLOCK_FLOATS 16384              /* 64 KiB */
+#define BLOCK_STEP   (2 * MICRO_M)      /* AVX-512 has tiles of two strips */
+#define DEPTH        256                /* of one call of the micro-kernel */
+
+static int64_t
+round_up(int64_t n, int64_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
+/* Blocks of nearly the same size. */
+static int64_t
+block_rows(int64_t T)
+{
+	const int64_t most = RK_MAX(BLOCK_FLOATS / T, BLOCK_STEP);
+	const int64_t blocks = (T + most - 1) / most;
+
+	return RK_MIN(T, round_up((T + blocks - 1) / blocks, BLOCK_STEP));
+}
 
 static size_t
-array_size(const struct kernel_attention *s)
+block_size(int64_t T)
 {
-	return ((size_t)(s->T * s->T) + 15) / 16 * 16;
+	return (size_t)round_up(block_rows(T) * T, MICRO_N);
+}
+
+/* Of W x T or of T x W. */
+static size_t
+panel_size(int64_t T, int64_t W)
+{
+	return (size_t)RK_MAX(W * round_up(T, MICRO_N),
+	    T * round_up(W, MICRO_N));
+}
+
+static size_t
+own_size(int64_t T, int64_t W)
+{
+	return BLOCKS * block_size(T) + PANELS * panel_size(T, W);
 }
 
 size_t
 kernel_attention_scratch(const struct kernel_attention *s)
 {
-	return ARRAYS * array_size(s) * (size_t)kernel_threads();
+	return own_size(s->T, s->D / s->heads) * (size_t)kernel_threads();
 }
 
 static float *
-scratch(const struct heads *h, int which)
+own(const struct heads *h)
 {
-	return h->scratch + array_size(h->s) *
-	    (size_t)(ARRAYS * kernel_self() + which);
+	return h->scratch + own_size(h->T, h->W) * (size_t)kernel_self();
 }
 
-/* Where head i of all has its columns, and where its mask is. */
+static float *
+block(const struct heads *h, int which)
+{
+	return own(h) + block_size(h->T) * (size_t)which;
+}
+
+static float *
+panels(const struct heads *h, int which)
+{
+	return own(h) + BLOCKS * block_size(h->T) +
+	    panel_size(h->T, h->W) * (size_t)which;
+}
+
+/* Where head i of all has its columns. */
 static size_t
 columns(const struct heads *h, size_t i)
 {
@@ -63,71 +116,160 @@ drops(const struct heads *h)
 	return h->s->drop != NULL && h->s->drop->p > 0;
 }
 
-/* y[T,T] = x * m, of head i */
-static void
-drop(const struct heads *h, size_t i, const float *x, float *y)
-{
-	const size_t all = (size_t)(h->T * h->T);
-	float m[512];
+/* --- products ------------------------------------------------------------- */
 
-	for (size_t at = 0, k; at < all; at += k) {
-		k = RK_MIN(RK_ARRAY_LEN(m), all - at);
-		kernel_drop_factors(h->s->drop, i * all + at, k, m);
-		kernel_loops()->mul(y + at, x + at, m, false, k);
+/* x[T,W] as the right side of a product; turned: its transpose. */
+static void
+pack(const struct heads *h, bool turned, const float *x, int which)
+{
+	kernel_micro_panels(turned, turned ? h->W : h->T, turned ? h->T : h->W,
+	    x, h->D, panels(h, which));
+}
+
+/* A sum over K is cut where panels would not fit the first-level cache. */
+static void
+multiply(struct micro u)
+{
+	const int64_t K = u.K;
+
+	for (int64_t k = 0; k < K; k += DEPTH) {
+		u.K = RK_MIN(DEPTH, K - k);
+		kernel_micro()(&u);
+		u.add = true;
+		u.A += DEPTH * (u.kind == MICRO_COLUMNS ? u.lda : 1);
+		u.B += DEPTH * MICRO_N;
 	}
+}
+
+/* c[m,T] = a[m,W] times what was packed turned */
+static void
+scores(const struct heads *h, int64_t m, const float *a, int which, float *c)
+{
+	multiply((struct micro){ .m = m, .n = h->T, .K = h->W,
+	    .kind = MICRO_ROWS, .A = a, .lda = h->D, .B = panels(h, which),
+	    .ldb = h->W * MICRO_N, .C = c, .ldc = h->T });
+}
+
+/* y[m,W] (+)= p[m,T] times what was packed */
+static void
+weigh(const struct heads *h, int64_t m, const float *p, int which, bool add,
+    float *y)
+{
+	multiply((struct micro){ .m = m, .n = h->W, .K = h->T,
+	    .kind = MICRO_ROWS, .A = p, .lda = h->T, .B = panels(h, which),
+	    .ldb = h->T * MICRO_N, .add = add, .C = y, .ldc = h->D });
+}
+
+/* y[T,W] (+)= p[m,T]^T times rows r to r + m of what was packed */
+static void
+weigh_back(const struct heads *h, int64_t r, int64_t m, const float *p,
+    int which, bool add, float *y)
+{
+	multiply((struct micro){ .m = h->T, .n = h->W, .K = m,
+	    .kind = MICRO_COLUMNS, .A = p, .lda = h->T,
+	    .B = panels(h, which) + r * MICRO_N, .ldb = h->T * MICRO_N,
+	    .add = add || r > 0, .C = y, .ldc = h->D });
+}
+
+/* --- forward -------------------------------------------------------------- */
+
+/* m of the rows r to r + n of head i */
+static void
+factors(const struct heads *h, size_t i, int64_t r, int64_t n, float *m)
+{
+	kernel_drop_factors(h->s->drop, i * (size_t)(h->T * h->T) +
+	    (size_t)(r * h->T), (size_t)(n * h->T), m);
+}
+
+static void
+forward_block(const struct heads *h, size_t i, int64_t r, int64_t m)
+{
+	const size_t at = columns(h, i) + (size_t)(r * h->D);
+	const size_t n = (size_t)h->T, all = (size_t)m * n;
+	const float *mask = h->mask == NULL ? NULL :
+	    h->mask + i / (size_t)h->s->heads * n;
+	float *P = h->P != NULL ? h->P + (i * n + (size_t)r) * n :
+	    block(h, PROBS);
+	const float *use = P;
+
+	scores(h, m, h->q + at, KEYS, P);
+	for (size_t j = 0; j < all; j += n)
+		kernel_loops()->softmax(P + j, h->scale, mask, P + j, n);
+	if (drops(h)) {
+		float *dropped = block(h, DROPPED);
+		factors(h, i, r, m, dropped);
+		kernel_loops()->mul(dropped, dropped, P, false, all);
+		use = dropped;
+	}
+	weigh(h, m, use, VALUES, false, h->y + at);
 }
 
 static void
 forward_piece(void *ctx, size_t i)
 {
 	const struct heads *h = ctx;
-	const int64_t T = h->T, D = h->D, W = h->W;
-	const size_t at = columns(h, i), n = (size_t)T;
-	const float *mask = h->mask == NULL ? NULL :
-	    h->mask + i / (size_t)h->s->heads * n;
-	float *P = h->P != NULL ? h->P + i * n * n : scratch(h, PROBS);
-	const float *use = P;
 
-	kernel_sgemm(false, true, T, T, W, h->q + at, D, h->k + at, D, 0, P, T);
-	for (size_t r = 0; r < n; r++)
-		kernel_loops()->softmax(P + r * n, h->scale, mask, P + r * n,
-		    n);
+	pack(h, true, h->k + columns(h, i), KEYS);
+	pack(h, false, h->v + columns(h, i), VALUES);
+	for (int64_t r = 0; r < h->T; r += h->rows)
+		forward_block(h, i, r, RK_MIN(h->rows, h->T - r));
+}
+
+/* --- backward ------------------------------------------------------------- */
+
+/* g[m,T]: from G to s. */
+static void
+softmax_back(const struct heads *h, size_t at, int64_t m, const float *P,
+    float *g)
+{
+	const struct kernel_loops *l = kernel_loops();
+	const size_t n = (size_t)h->T, D = (size_t)h->D;
+
+	for (size_t r = 0; r < (size_t)m; r++)
+		l->softmax_less(P + r * n, g + r * n, h->scale,
+		    h->dy + at + r * D, h->made + at + r * D, (size_t)h->W,
+		    g + r * n, n);
+}
+
+static void
+back_block(const struct heads *h, size_t i, int64_t r, int64_t m)
+{
+	const size_t head = columns(h, i), at = head + (size_t)(r * h->D);
+	const size_t n = (size_t)h->T, all = (size_t)m * n;
+	const float *P = h->kept + (i * n + (size_t)r) * n;
+	float *g = block(h, GRADIENT), *dropped = block(h, DROPPED);
+
+	scores(h, m, h->dy + at, VALUES, g);
 	if (drops(h)) {
-		drop(h, i, P, scratch(h, DROPPED));
-		use = scratch(h, DROPPED);
+		factors(h, i, r, m, dropped);
+		kernel_loops()->mul(g, g, dropped, false, all);
+		kernel_loops()->mul(dropped, dropped, P, false, all);
 	}
-	kernel_sgemm(false, false, T, W, T, use, T, h->v + at, D, 0,
-	    h->y + at, D);
+	softmax_back(h, at, m, P, g);
+	if (h->dq != NULL)
+		weigh(h, m, g, KEYS, h->add_dq, h->dq + at);
+	if (h->dk != NULL)
+		weigh_back(h, r, m, g, QUERIES, h->add_dk, h->dk + head);
+	if (h->dv != NULL)
+		weigh_back(h, r, m, drops(h) ? dropped : P, GRADIENTS,
+		    h->add_dv, h->dv + head);
 }
 
 static void
 back_piece(void *ctx, size_t i)
 {
 	const struct heads *h = ctx;
-	const int64_t T = h->T, D = h->D, W = h->W;
-	const size_t at = columns(h, i), n = (size_t)T;
-	const float *P = h->kept + i * n * n, *use = P;
-	float *g = scratch(h, GRADIENT);
+	const size_t at = columns(h, i);
 
-	kernel_sgemm(false, true, T, T, W, h->dy + at, D, h->v + at, D, 0, g,
-	    T);
-	if (drops(h)) {
-		drop(h, i, P, scratch(h, DROPPED));
-		use = scratch(h, DROPPED);
-		drop(h, i, g, g);
-	}
-	for (size_t r = 0; r < n; r++)
-		kernel_loops()->softmax_back(P + r * n, g + r * n, h->scale,
-		    false, g + r * n, n);
+	pack(h, true, h->v + at, VALUES);
 	if (h->dq != NULL)
-		kernel_sgemm(false, false, T, W, T, g, T, h->k + at, D,
-		    h->add_dq, h->dq + at, D);
+		pack(h, false, h->k + at, KEYS);
 	if (h->dk != NULL)
-		kernel_sgemm(true, false, T, W, T, g, T, h->q + at, D,
-		    h->add_dk, h->dk + at, D);
+		pack(h, false, h->q + at, QUERIES);
 	if (h->dv != NULL)
-		kernel_sgemm(true, false, T, W, T, use, T, h->dy + at, D,
-		    h->add_dv, h->dv + at, D);
+		pack(h, false, h->dy + at, GRADIENTS);
+	for (int64_t r = 0; r < h->T; r += h->rows)
+		back_block(h, i, r, RK_MIN(h->rows, h->T - r));
 }
 
 static void
@@ -139,6 +281,7 @@ run(struct heads *h, const struct kernel_attention *s, int64_t B,
 	h->T = s->T;
 	h->D = s->D;
 	h->W = s->D / s->heads;
+	h->rows = block_rows(s->T);
 	h->scale = (float)(1 / sqrt((double)h->W));
 	kernel_for((size_t)(B * s->heads), fn, h);
 }
@@ -146,21 +289,28 @@ run(struct heads *h, const struct kernel_attention *s, int64_t B,
 void
 kernel_attention(const struct kernel_attention *s, int64_t B, const float *q,
     const float *k, const float *v, const float *mask, float *P, float *y,
-    float *scratch_p)
+    float *scratch)
 {
 	struct heads h = { .q = q, .k = k, .v = v, .mask = mask, .P = P,
-		.y = y, .scratch = scratch_p };
+		.y = y, .scratch = scratch };
 	run(&h, s, B, forward_piece);
 }
 
 void
 kernel_attention_back(const struct kernel_attention *s, int64_t B,
     const float *q, const float *k, const float *v, const float *P,
-    const float *dy, bool add_dq, float *dq, bool add_dk, float *dk,
-    bool add_dv, float *dv, float *scratch_p)
+    const float *y, const float *dy, bool add_dq, float *dq, bool add_dk,
+    float *dk, bool add_dv, float *dv, float *scratch)
 {
-	struct heads h = { .q = q, .k = k, .v = v, .dy = dy, .dq = dq,
-		.dk = dk, .dv = dv, .kept = P, .scratch = scratch_p,
+	struct heads h = { .q = q, .k = k, .v = v, .made = y, .dy = dy,
+		.dq = dq, .dk = dk, .dv = dv, .kept = P, .scratch = scratch,
 		.add_dq = add_dq, .add_dk = add_dk, .add_dv = add_dv };
+
+	/* Of one array with others, all rows get sums before the last rows of
+	 * dq are there. */
+	if (dq != NULL && !add_dq && (dq == dk || dq == dv)) {
+		kernel_fill(dq, 0, (size_t)(B * s->T * s->D));
+		h.add_dq = true;
+	}
 	run(&h, s, B, back_piece);
 }

@@ -29,6 +29,12 @@ struct kernel_lane_back {
 	float *dr, *dx;
 };
 
+struct kernel_lnorm_row {       /* backward of one row of layer norm */
+	float mean, inv;
+	const float *weight;            /* or NULL */
+	float *dw, *db;                 /* added to; or NULL */
+};
+
 struct kernel_loops {
 	/* y += b, or relu of that; b NULL counts as 0.  bias1: b is a number */
 	void (*bias)(float *y, size_t n, const float *b, bool relu);
@@ -106,10 +112,14 @@ struct kernel_loops {
 	    float *y, size_t n);
 	void (*softmax_back)(const float *y, const float *dy, float scale,
 	    bool add, float *dx, size_t n);
+	/* dx = scale y (dy - sum of a b over w), which is the former where that
+	 * is the sum of y dy. */
+	void (*softmax_less)(const float *y, const float *dy, float scale,
+	    const float *a, const float *b, size_t w, float *dx, size_t n);
 	void (*lnorm)(const float *x, float *y, size_t n, float mean,
 	    float inv, const float *weight, const float *bias);
-	void (*lnorm_back)(const float *x, const float *dy, bool add,
-	    float *dx, size_t n, float mean, float inv, const float *weight);
+	void (*lnorm_back)(const struct kernel_lnorm_row *r, const float *x,
+	    const float *dy, bool add, float *dx, size_t n);
 
 	/* The loss of one row of logits for class y; its gradient to d unless
 	 * that is NULL; *right: y has the (first) largest logit. */

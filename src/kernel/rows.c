@@ -1,20 +1,23 @@
 /*
- * Softmax and layer norm.  A piece is a block of rows, or of columns where layer
- * norm's weights get their gradients, which are sums over all rows.
+ * Softmax and layer norm.  A piece is a block of rows.  The gradients of layer
+ * norm's weights are sums over all rows: a piece has its own, which are added up
+ * in the order of the pieces.
  */
 #include <math.h>
+#include <string.h>
 
 #include "rekindle/kernel.h"
 #include "loops.h"
-#include "plain.h"
 
-#define PIECE ((size_t)16384)           /* numbers */
+#define PIECE       ((size_t)16384)     /* numbers */
+#define LNORM_PARTS ((size_t)64)        /* pieces of a backward, at most */
+#define COLS        ((size_t)64)
 
 struct rows {
 	size_t rows, n, block;
 	const struct kernel_lnorm *l;
 	const float *x, *dy;
-	float *y, *dx, *dweight, *dbias;
+	float *y, *dx, *dweight, *dbias, *parts;
 	bool add, add_dw, add_db;
 };
 
@@ -97,43 +100,79 @@ kernel_lnorm(const struct kernel_lnorm *l, size_t rows, const float *x,
 	run(&s, rows, l->n, lnorm_piece);
 }
 
+/* A piece's own sums for the weight and, n further on, for the bias. */
+static float *
+part(const struct rows *s, size_t piece)
+{
+	return s->parts + 2 * s->n * piece;
+}
+
 static void
 lnorm_back_piece(void *ctx, size_t i)
 {
 	const struct rows *s = ctx;
 	const struct kernel_lnorm *l = s->l;
+	const bool sums = s->dweight != NULL || s->dbias != NULL;
+	struct kernel_lnorm_row row = { .weight = l->weight };
 
-	for (size_t r = i * s->block; r < end_of(s, i); r++)
-		kernel_loops()->lnorm_back(s->x + r * s->n, s->dy + r * s->n,
-		    s->add, s->dx + r * s->n, s->n, l->mean[r], l->inv[r],
-		    l->weight);
+	if (sums) {
+		memset(part(s, i), 0, 2 * s->n * sizeof(*s->parts));
+		row.dw = s->dweight != NULL ? part(s, i) : NULL;
+		row.db = s->dbias != NULL ? part(s, i) + s->n : NULL;
+	}
+	for (size_t r = i * s->block; r < end_of(s, i); r++) {
+		row.mean = l->mean[r];
+		row.inv = l->inv[r];
+		kernel_loops()->lnorm_back(&row, s->x + r * s->n,
+		    s->dy + r * s->n, s->add,
+		    s->dx != NULL ? s->dx + r * s->n : NULL, s->n);
+	}
+}
+
+/* y[j] (+)= the sum over the pieces of their part, `at` further on, in double */
+static void
+sum_parts(const struct rows *s, size_t j, size_t at, bool add, float *y)
+{
+	const size_t parts = (s->rows + s->block - 1) / s->block;
+	double sum = 0;
+
+	for (size_t i = 0; i < parts; i++)
+		sum += (double)part(s, i)[at + j];
+	y[j] = (float)((add ? (double)y[j] : 0) + sum);
 }
 
 static void
 lnorm_sums_piece(void *ctx, size_t i)
 {
 	const struct rows *s = ctx;
-	const size_t at = i * KERNEL_REDUCE;
+	const size_t end = RK_MIN((i + 1) * COLS, s->n);
 
-	kernel_plain_lnorm_sums(s->n, RK_MIN(KERNEL_REDUCE, s->n - at),
-	    s->rows, s->l->mean, s->l->inv, s->x + at, s->dy + at, s->add_dw,
-	    s->dweight ? s->dweight + at : NULL, s->add_db,
-	    s->dbias ? s->dbias + at : NULL);
+	for (size_t j = i * COLS; j < end; j++) {
+		if (s->dweight != NULL)
+			sum_parts(s, j, 0, s->add_dw, s->dweight);
+		if (s->dbias != NULL)
+			sum_parts(s, j, s->n, s->add_db, s->dbias);
+	}
+}
+
+size_t
+kernel_lnorm_scratch(int64_t n)
+{
+	return 2 * LNORM_PARTS * (size_t)n;
 }
 
 void
 kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
-    bool add_db, float *dbias)
+    bool add_db, float *dbias, float *scratch)
 {
 	struct rows s = { .l = l, .rows = rows, .n = (size_t)l->n, .x = x,
 		.dy = dy, .add = add_dx, .dx = dx, .add_dw = add_dw,
-		.dweight = dweight, .add_db = add_db, .dbias = dbias };
+		.dweight = dweight, .add_db = add_db, .dbias = dbias,
+		.parts = scratch };
 
-	/* First, for dx may be dy. */
+	s.block = RK_MAX(PIECE / s.n, (rows + LNORM_PARTS - 1) / LNORM_PARTS);
+	kernel_for((rows + s.block - 1) / s.block, lnorm_back_piece, &s);
 	if (dweight != NULL || dbias != NULL)
-		kernel_for((s.n + KERNEL_REDUCE - 1) / KERNEL_REDUCE,
-		    lnorm_sums_piece, &s);
-	if (dx != NULL)
-		run(&s, rows, l->n, lnorm_back_piece);
+		kernel_for((s.n + COLS - 1) / COLS, lnorm_sums_piece, &s);
 }

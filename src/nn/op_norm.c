@@ -72,6 +72,7 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 			return rc;
 	}
 	nd->saved = 2 * (x->count / width(x, dims));
+	nd->scratch = kernel_lnorm_scratch(width(x, dims));
 	return nn_same_shape(g, nd, why);
 }
 
@@ -116,7 +117,7 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	float *db = nn_dw(i, now, BIAS, &add_db);
 
 	kernel_lnorm_back(&l, rows, i->x[0], i->dy, i->add[0], i->dx[0],
-	    add_dw, dw, add_db, db);
+	    add_dw, dw, add_db, db, i->scratch);
 }
 
 const struct nn_op nn_op_layer_norm = {

@@ -7,7 +7,7 @@ enum { B = 2, T = 5, HEADS = 2, W = 3, D = HEADS * W, N = B * T * D,
 
 static struct both Q, K, V, DY;
 static double Y[N], P_[PROBS], FACTORS[PROBS], DQ[N], DK[N], DV[N];
-static float PF[PROBS], *MASK, MASKS[B * T];
+static float PF[PROBS], YF[N], *MASK, MASKS[B * T];
 static struct kernel_drop DROP;
 static struct kernel_attention A = { .T = T, .D = D, .heads = HEADS };
 
@@ -70,7 +70,7 @@ static float OTHER[2][N];
 	run_##NAME(float *out, bool add)                                  \
 	{                                                                 \
 		float *s = scratch();                                     \
-		kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f,     \
+		kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, YF, DY.f, \
 		    add, DQP, add, DKP, add, DVP, s);                     \
 		free(s);                                                  \
 	}
@@ -84,8 +84,8 @@ run_one(float *dx, bool add)
 {
 	float *s = scratch();
 
-	kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f, add, dx, true,
-	    dx, true, dx, s);
+	kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, YF, DY.f, add, dx,
+	    true, dx, true, dx, s);
 	free(s);
 }
 
@@ -114,6 +114,7 @@ check_attention(float *mask, float p)
 	(void)value();
 	/* Sums of T or W products, scaled by at most 1 / (1 - p). */
 	check_float("y", Y, N, 16 * EPS, false, run_forward);
+	run_forward(YF, false);
 	check_near("P", PF, NULL, P_, PROBS, 8 * EPS);
 	check_float("dq", DQ, N, 16 * EPS, true, run_dq);
 	check_float("dk", DK, N, 16 * EPS, true, run_dk);
@@ -157,11 +158,68 @@ T_CASE(a_row_that_is_all_masked_gives_zero)
 
 	kernel_attention(&a, 1, v, v, v, mask, p, y, s);
 	t_check(y[0] == 0 && y[1] == 0);
-	kernel_attention_back(&a, 1, v, v, v, p, v, false, dq, false, dk, false,
-	    dv, s);
+	kernel_attention_back(&a, 1, v, v, v, p, y, v, false, dq, false, dk,
+	    false, dv, s);
 	for (int i = 0; i < 2; i++)
 		t_check(dq[i] == 0 && dk[i] == 0 && dv[i] == 0);
 	free(s);
+}
+
+/* --- lengths: blocks of rows, strips and panels that are not full ---------- */
+
+/* One sample of two heads. */
+static void
+check_length(int64_t T_, int64_t W_, bool one)
+{
+	const size_t t = (size_t)T_, w = (size_t)W_, n = 2 * t * w;
+	struct kernel_attention a = { .T = T_, .D = 2 * W_, .heads = 2 };
+	struct both q = both(n, 1), k = both(n, 2), v = both(n, 3);
+	struct both dy = both(n, 4), y = both(n, 5), dq = both(n, 6);
+	struct both dk = both(n, 7), dv = both(n, 8), p = both(2 * t * t, 9);
+	double *s = xcalloc(t * t, sizeof(*s));
+	float *scr = xcalloc(kernel_attention_scratch(&a), sizeof(*scr));
+
+	for (size_t at = 0, i = 0; i < 2; i++, at += w) {
+		double_attention(t, 2 * w, w, q.d + at, k.d + at, v.d + at,
+		    NULL, NULL, p.d + i * t * t, y.d + at);
+		double_attention_back(t, 2 * w, w, q.d + at, k.d + at,
+		    v.d + at, NULL, p.d + i * t * t, dy.d + at, false,
+		    dq.d + at, dk.d + at, dv.d + at, s);
+	}
+	kernel_attention(&a, 1, q.f, k.f, v.f, NULL, p.f, y.f, scr);
+	/* Sums of W or T products, each of numbers up to 1. */
+	check_near("y", y.f, NULL, y.d, n, 32 * EPS);
+	check_near("P", p.f, NULL, p.d, 2 * t * t, 32 * EPS);
+	for (size_t i = 0; i < n && one; i++) {
+		dq.f[i] = 7;    /* is written over */
+		dq.d[i] += dk.d[i] + dv.d[i];
+	}
+	kernel_attention_back(&a, 1, q.f, k.f, v.f, p.f, y.f, dy.f, false,
+	    dq.f, one, one ? dq.f : dk.f, one, one ? dq.f : dv.f, scr);
+	check_near("dq", dq.f, NULL, dq.d, n, 64 * EPS);
+	if (!one) {
+		check_near("dk", dk.f, NULL, dk.d, n, 64 * EPS);
+		check_near("dv", dv.f, NULL, dv.d, n, 64 * EPS);
+	}
+	struct both *all[] = { &q, &k, &v, &dy, &y, &dq, &dk, &dv, &p };
+	for (size_t i = 0; i < RK_ARRAY_LEN(all); i++)
+		both_free(all[i]);
+	free(s);
+	free(scr);
+}
+
+T_CASE(attention_of_any_length_and_width)
+{
+	static const struct {
+		int64_t T, W;
+	} l[] = { { 1, 1 }, { 1, 40 }, { 2, 16 }, { 7, 3 }, { 13, 33 },
+		{ 16, 17 }, { 37, 8 }, { 128, 32 }, { 129, 32 }, { 150, 7 },
+		{ 310, 20 }, { 512, 5 }, { 11, 300 } };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(l); i++) {
+		check_length(l[i].T, l[i].W, false);
+		check_length(l[i].T, l[i].W, true);
+	}
 }
 
 /* The second sample alone, at its place in the batch, is what it is there. */
@@ -197,8 +255,8 @@ T_CASE(heads_at_the_same_time_are_apart)
 		t_check(kernel_init(1 + round % 4) == RK_OK);
 		float *s = xcalloc(kernel_attention_scratch(&a), sizeof(*s));
 		kernel_attention(&a, MANY, q.f, q.f, q.f, NULL, p, y.f, s);
-		kernel_attention_back(&a, MANY, q.f, q.f, q.f, p, y.f, false,
-		    d.f, false, d.f + ALL, false, d.f + 2 * ALL, s);
+		kernel_attention_back(&a, MANY, q.f, q.f, q.f, p, y.f, q.f,
+		    false, d.f, false, d.f + ALL, false, d.f + 2 * ALL, s);
 		free(s);
 		kernel_fini();
 		if (round == 0) {
