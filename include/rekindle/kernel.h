@@ -180,6 +180,11 @@ void kernel_scaled(const float *x, float by, bool add, float *y, size_t n);
 void kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
     float *s);
 
+/* a = a f'(ref), a[rows,n], in place, and the column sums of that: backward of an
+ * activation (ref as kernel_activate_back() has it) and its bias gradient. */
+void kernel_act_col_sums(const struct kernel_activation *f, const float *ref,
+    size_t rows, size_t n, float *a, bool add, float *s);
+
 /*
  * Dropout: y[i] (+)= x[i] * m[i], m[i] = [u >= p] / (1 - p), u the uniform
  * number i of stream (seed, a, b).  Backward is the same call with dy for x.

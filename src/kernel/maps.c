@@ -207,6 +207,7 @@ kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
 /* --- column sums ---------------------------------------------------------- */
 
 struct cols {
+	const struct kernel_activation *f;
 	size_t rows, n, width;
 	float *a;
 	const float *y;
@@ -231,6 +232,37 @@ kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
 {
 	/* A piece is a block of columns, whole cache lines wide. */
 	size_t width = RK_MAX(PIECE / 2 / RK_MAX(rows, 1u) / 32 * 32, 32u);
-	struct cols c = { rows, n, width, a, y, add, s };
+	struct cols c = { NULL, rows, n, width, a, y, add, s };
 	kernel_for((n + width - 1) / width, cols_piece, &c);
+}
+
+/* Some rows at a time, whose sums are then made while they are in the cache. */
+static void
+act_cols_piece(void *ctx, size_t i)
+{
+	enum { ROWS = 16 };
+	const struct cols *c = ctx;
+	const struct kernel_loops *l = kernel_loops();
+	const size_t w = RK_MIN(c->width, c->n - i * c->width);
+	const size_t n = c->n;
+
+	for (size_t r = 0; r < c->rows; r += ROWS) {
+		const size_t rows = RK_MIN(ROWS, c->rows - r);
+		const size_t at = r * n + i * c->width;
+		for (size_t k = at; k < at + rows * n; k += n)
+			l->act_back(c->f, c->y + k, c->a + k, false, c->a + k,
+			    w);
+		l->col_sums(c->a + at, n, rows, w, NULL, c->add || r > 0,
+		    c->s + i * c->width);
+	}
+}
+
+void
+kernel_act_col_sums(const struct kernel_activation *f, const float *ref,
+    size_t rows, size_t n, float *a, bool add, float *s)
+{
+	const size_t width = RK_MAX(PIECE / RK_MAX(rows, 1u) / 32 * 32, 128u);
+	struct cols c = { f, rows, n, width, a, ref, add, s };
+
+	kernel_for((n + width - 1) / width, act_cols_piece, &c);
 }

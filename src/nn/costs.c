@@ -85,7 +85,8 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 		if (i->add[k])
 			c->read += x;
 	}
-	if (nd->op->keeps_y || nd->fused)
+	if (nd->op->keeps_y || nd->fused || (nn_has_act(nd) &&
+	    !nn_saves_before(nd)))
 		c->read += bytes(nn_floats(nn_y(i->g, nd)));
 	if (i->saved_s >= 0) {
 		c->read += bytes(nd->saved);

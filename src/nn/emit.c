@@ -237,11 +237,12 @@ emit_backward(struct emit *e, const struct nn_node *nd)
 			reads(e, i->xs[k]);
 	}
 	i->ys = p->of_value[nd->out];
-	if (nd->op->keeps_y || nd->fused || sum_is_masked(nd))
+	if (nd->op->keeps_y || nd->fused || sum_is_masked(nd) ||
+	    (nn_has_act(nd) && !nn_saves_before(nd)))
 		reads(e, i->ys);
 	reads(e, i->saved_s = e->saved[nd - e->g->nodes]);
-	/* A folded relu masks the gradient where it lies. */
-	if (nd->fused)
+	/* What is folded in changes the gradient where it lies. */
+	if (nd->fused || nn_has_act(nd))
 		changes(e, dy);
 	/* The gradient of a folded sum is nearly dy, and asks first for its
 	 * place. */

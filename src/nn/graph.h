@@ -44,7 +44,8 @@ struct nn_node {
 	int into;                       /* this node */
 	bool fused;                     /* a relu behind it was folded in */
 	/* What was folded into a batch norm: its second input is added to what
-	 * it normalises, then an activation. */
+	 * it normalises, then an activation; into linear, an activation that is
+	 * no relu. */
 	bool residual;
 	struct kernel_activation act;
 	int param[NN_MAX_PARAMS], nparams;      /* in graph->params */

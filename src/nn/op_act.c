@@ -53,6 +53,18 @@ nn_act(const struct nn_node *nd)
 }
 
 bool
+nn_has_act(const struct nn_node *nd)
+{
+	return nd->op->takes_act && nd->act.act != KERNEL_NO_ACT;
+}
+
+bool
+nn_saves_before(const struct nn_node *nd)
+{
+	return nn_has_act(nd) && kernel_act_reads_x(nd->act.act);
+}
+
+bool
 nn_act_may_block(enum kernel_act f, const struct nn_value *v)
 {
 	return v->d[0] % KERNEL_BLOCK == 0 || (f != KERNEL_SIGMOID &&

@@ -1,14 +1,16 @@
 /*
- * y[R,M] = x[R,N] · w[M,N]ᵀ + b[M], then relu if one was folded in; N is the
- * last dimension of x, R all others and the batch
+ * y[R,M] = f(x[R,N] · w[M,N]ᵀ + b[M]), f an activation that was folded in, if
+ * one was; N is the last dimension of x, R all others and the batch.  What f is
+ * taken of is saved where f' needs it.
  *
- *   dy       = dy [y > 0]                    (with relu, in place)
+ *   dy       = dy f'                         (in place)
  *   dx[R,N] += dy[R,M]  · w[M,N]
  *   dw[M,N] += dy[R,M]ᵀ · x[R,N]
  *   db[M]   += sum over R of dy[R,M]
  */
 #include <string.h>
 
+#include "rekindle/kernel_mm.h"
 #include "ops.h"
 
 enum { WEIGHT, BIAS };
@@ -62,6 +64,13 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	return nn_set_shape(g, nd, x->ndim, d, why);
 }
 
+static struct kernel_activation
+folded(const struct nn_node *nd)
+{
+	return nd->fused ? (struct kernel_activation){ .act = KERNEL_RELU } :
+	    nd->act;
+}
+
 static void
 forward(const struct nn_instr *i, const struct nn_now *now)
 {
@@ -69,8 +78,34 @@ forward(const struct nn_instr *i, const struct nn_now *now)
 	const struct nn_value *x = nn_x(i->g, nd, 0);
 	const int64_t N = x->d[x->ndim - 1], R = now->s.rows * (x->count / N);
 
-	kernel_linear(R, nd->u->linear.out, N, i->x[0], nn_w(i, WEIGHT),
-	    nd->u->linear.bias ? nn_w(i, BIAS) : NULL, nd->fused, i->y);
+	kernel_mm(&(struct kernel_mm){ .tb = true, .M = R,
+	    .N = nd->u->linear.out, .K = N, .A = i->x[0], .lda = N,
+	    .B = nn_w(i, WEIGHT), .ldb = N, .C = i->y,
+	    .ldc = nd->u->linear.out,
+	    .bias = nd->u->linear.bias ? nn_w(i, BIAS) : NULL,
+	    .act = folded(nd), .before = i->saved });
+}
+
+/* dy = dy f', and db, which may be NULL. */
+static void
+back_act(const struct nn_instr *i, size_t R, bool add, float *db)
+{
+	const struct kernel_activation f = folded(i->nd);
+	const float *ref = kernel_act_reads_x(f.act) ? i->saved : i->y;
+	const size_t M = (size_t)i->nd->u->linear.out;
+
+	if (f.act == KERNEL_NO_ACT || f.act == KERNEL_RELU) {
+		if (db != NULL)
+			kernel_col_sums(R, M, i->dy, f.act == KERNEL_RELU ?
+			    ref : NULL, add, db);
+		else if (f.act == KERNEL_RELU)
+			kernel_act_back(KERNEL_RELU, ref, i->dy, false, i->dy,
+			    R * M);
+	} else if (db != NULL) {
+		kernel_act_col_sums(&f, ref, R, M, i->dy, add, db);
+	} else {
+		kernel_activate_back(&f, ref, i->dy, false, i->dy, R * M);
+	}
 }
 
 static void
@@ -80,17 +115,10 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	const struct nn_value *x = nn_x(i->g, nd, 0);
 	const int64_t N = x->d[x->ndim - 1], R = now->s.rows * (x->count / N);
 	const int64_t M = nd->u->linear.out;
-	bool add, masked = !nd->fused;
-
+	bool add = false;
 	float *db = nd->u->linear.bias ? nn_dw(i, now, BIAS, &add) : NULL;
-	if (db != NULL) {
-		kernel_col_sums((size_t)R, (size_t)M, i->dy,
-		    nd->fused ? i->y : NULL, add, db);
-		masked = true;
-	}
-	if (!masked)
-		kernel_act_back(KERNEL_RELU, i->y, i->dy, false, i->dy,
-		    (size_t)(R * M));
+
+	back_act(i, (size_t)R, add, db);
 	float *dw = nn_dw(i, now, WEIGHT, &add);
 	if (dw != NULL)
 		kernel_sgemm(true, false, M, N, R, i->dy, M, i->x[0], N,
@@ -102,5 +130,6 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 
 const struct nn_op nn_op_linear = {
 	.shape = shape, .forward = forward, .backward = backward,
-	.takes_relu = true, .keeps_x = 1,
+	.takes_relu = true, .takes_act = true, .keeps_x = 1,
+	.saves_for_back = true,
 };

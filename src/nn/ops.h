@@ -49,6 +49,7 @@ struct nn_op {
 	bool (*infer_is_view)(const struct nn_node *nd);
 	bool saves_for_back;            /* nothing is saved in INFER */
 	bool takes_relu;                /* a relu that follows is folded in */
+	bool takes_act;                 /* linear: any activation */
 	bool takes_rest;                /* batch norm: a sum, an activation */
 	/* The gradient of each input of y's shape is dy itself: add. */
 	bool passes_dy;
@@ -104,6 +105,10 @@ struct kernel_conv_plan *nn_conv_plan(const struct nn_graph *g,
 /* op_act.c: the function of an activation; false: nd is none. */
 bool nn_is_act(const struct nn_op *op);
 struct kernel_activation nn_act(const struct nn_node *nd);
+/* Is an activation folded into product nd; does its backward read what nd saves,
+ * what the activation is taken of, or y? */
+bool nn_has_act(const struct nn_node *nd);
+bool nn_saves_before(const struct nn_node *nd);
 /* Does f keep the lanes of no channel at 0, in a blocked image like v? */
 bool nn_act_may_block(enum kernel_act f, const struct nn_value *v);
 

@@ -2,8 +2,9 @@
  * Passes over a graph, between its making and its programs.
  *
  *	fold    where nobody else reads what is between, a relu right behind a
- *	        product is done while the product's tile is in the cache, and a
- *	        batch norm of images does the sum and the activation behind it
+ *	        product, any activation behind linear, is done while the
+ *	        product's tile is in the cache, and a batch norm of images does
+ *	        the sum and the activation behind it
  *	wants   which tensors are trained and which values need a gradient for it
  */
 #include <stdlib.h>
@@ -60,8 +61,13 @@ fold_act(struct nn_graph *g, int i)
 
 	if (to == NULL)
 		return;
-	if (nd->op == &nn_op_relu && to->op->takes_relu && !to->fused) {
+	if (nd->op == &nn_op_relu && to->op->takes_relu && !to->fused &&
+	    !nn_has_act(to)) {
 		to->fused = true;
+		take(g, to, i);
+	} else if (to->op->takes_act && !to->fused && !nn_has_act(to)) {
+		to->act = nn_act(nd);
+		to->saved = nn_saves_before(to) ? nn_y(g, nd)->count : 0;
 		take(g, to, i);
 	} else if (to->op->takes_rest && is_plane(nn_y(g, nd)) &&
 	    to->act.act == KERNEL_NO_ACT && (!to->residual ||

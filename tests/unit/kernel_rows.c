@@ -117,6 +117,41 @@ T_CASE(gradients_of_activations_are_their_slopes)
 		KERNEL_ELU, 0, 0 });
 }
 
+/* The gradient behind an activation, then its sums; both in one call. */
+static void
+run_act_col_sums(float *s, bool add)
+{
+	float *d = xcalloc(X.n, sizeof(*d)), *a = xcalloc(X.n, sizeof(*a));
+
+	memcpy(a, DY.f, X.n * sizeof(*a));
+	kernel_activate_back(&ACT, X.f, a, false, d, X.n);
+	kernel_act_col_sums(&ACT, X.f, ROWS, N, a, add, s);
+	t_check(memcmp(a, d, X.n * sizeof(*a)) == 0);
+	free(a);
+	free(d);
+}
+
+static void
+check_act_col_sums(size_t rows, size_t n)
+{
+	begin(rows, n);
+	ACT = (struct kernel_activation){ .act = KERNEL_GELU };
+	double_act_back(&ACT, X.d, DY.d, false, DX, X.n);
+	for (size_t i = 0; i < X.n; i++)
+		DB[i % n] += DX[i];
+	check_float("sums", DB, n, 8 * EPS * sqrt((double)rows), true,
+	    run_act_col_sums);
+	end();
+}
+
+T_CASE(the_gradient_of_an_activation_and_its_column_sums)
+{
+	check_act_col_sums(1, 1);
+	check_act_col_sums(7, 13);
+	check_act_col_sums(61, 300);
+	check_act_col_sums(700, 131);
+}
+
 static float
 act_at(enum kernel_act f, float slope, float x)
 {

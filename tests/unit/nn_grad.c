@@ -44,16 +44,37 @@ activation(enum spec_op type, bool alone)
 
 T_CASE(relu_folded_into_linear) { activation(SPEC_OP_relu, false); }
 T_CASE(relu_alone) { activation(SPEC_OP_relu, true); }
-T_CASE(gelu) { activation(SPEC_OP_gelu, false); }
-T_CASE(sigmoid) { activation(SPEC_OP_sigmoid, false); }
-T_CASE(tanh_of_values) { activation(SPEC_OP_tanh, false); }
+T_CASE(gelu_folded_into_linear) { activation(SPEC_OP_gelu, false); }
+T_CASE(gelu_alone) { activation(SPEC_OP_gelu, true); }
+T_CASE(sigmoid_folded_into_linear) { activation(SPEC_OP_sigmoid, false); }
+T_CASE(sigmoid_alone) { activation(SPEC_OP_sigmoid, true); }
+T_CASE(tanh_of_values) { activation(SPEC_OP_tanh, true); }
 
-T_CASE(relu_folded_into_linear_without_bias)
+static void
+without_bias(enum spec_op type)
 {
 	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12)->u.linear.bias = false;
+	net_add(&s, type);
+	net_linear(&s, 5);
+	check_gradients(&s, 7, 7);
+}
+
+T_CASE(relu_folded_into_linear_without_bias) { without_bias(SPEC_OP_relu); }
+T_CASE(gelu_folded_into_linear_without_bias) { without_bias(SPEC_OP_gelu); }
+
+/* Only one of two is. */
+T_CASE(two_activations_behind_linear)
+{
+	struct net s = { .loss = { SPEC_MSE, 0 } };
+	net_input(&s, 1, 8, 0, 0);
+	net_linear(&s, 12);
+	net_add(&s, SPEC_OP_silu);
 	net_add(&s, SPEC_OP_relu);
+	net_linear(&s, 12);
+	net_add(&s, SPEC_OP_tanh);
+	net_add(&s, SPEC_OP_gelu);
 	net_linear(&s, 5);
 	check_gradients(&s, 7, 7);
 }

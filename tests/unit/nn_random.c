@@ -361,7 +361,8 @@ count_rules(const struct nn_program *p, long count[COUNTS])
 
 struct tally {
 	long graphs, rules[COUNTS], ops[SPEC_OP_COUNT], back[SPEC_OP_COUNT];
-	long parts, ragged, frozen, tied, masked, self, outputs, folded;
+	long parts, ragged, frozen, tied, masked, self, outputs, folded,
+	    products;
 	long blocked, copies, sums, acts;       /* graphs that have them */
 	long not_finite, near, far;
 };
@@ -385,11 +386,13 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 			continue;
 		blocked |= nn_y(&n->g, in->nd)->layout == KERNEL_BLOCKED;
 		sum |= in->nd->residual;
-		act |= in->nd->act.act != KERNEL_NO_ACT;
+		act |= in->nd->op->takes_rest &&
+		    in->nd->act.act != KERNEL_NO_ACT;
 		const enum spec_op op = n->g.layers[in->nd -
 		    n->g.nodes].type;
 		(in->back ? t->back : t->ops)[op]++;
 		t->folded += in->back && in->nd->fused;
+		t->products += in->back && nn_has_act(in->nd);
 	}
 	/* What was folded into another runs there. */
 	for (int i = 0; i < n->g.nlayers; i++)
@@ -492,15 +495,15 @@ check_tally(const struct tally *t, long n)
 	}
 	fprintf(stderr, "%ld graphs: %ld in parts, %ld ragged, %ld frozen, %ld "
 	    "tied, %ld masked, %ld with a value twice, %ld with outputs, %ld "
-	    "folded, %ld not finite\n", t->graphs, t->parts, t->ragged,
+	    "folded, %ld in linear, %ld not finite\n", t->graphs, t->parts, t->ragged,
 	    t->frozen, t->tied, t->masked, t->self, t->outputs, t->folded,
-	    t->not_finite);
+	    t->products, t->not_finite);
 	fprintf(stderr, "%ld with blocked images, %ld with copies, %ld and %ld "
 	    "with a sum and an activation in a batch norm; %ld as in plain "
 	    "layout, %ld not\n", t->blocked, t->copies, t->sums, t->acts,
 	    t->near, t->far);
 	const long least[] = { t->parts, t->ragged, t->frozen, t->tied,
-		t->masked, t->self, t->outputs, t->folded, t->copies,
+		t->masked, t->self, t->outputs, t->folded, t->products, t->copies,
 		t->sums, t->acts };
 	for (size_t i = 0; i < RK_ARRAY_LEN(least); i++)
 		t_check(least[i] >= n / 200);
