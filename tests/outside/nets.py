@@ -3,7 +3,8 @@
 threads each time, they end with the bytes of the run that nobody disturbed.
 
 KILLS=3 SEED=1 by default, LONG=1: 20; so many kills of the trainer and so many
-of the daemon for each network.  The daemon is started again with another
+of the daemon for each network that is computed fast, and one for each that is
+exact (LONG=1: as many).  The daemon is started again with another
 --threads after each, and the jobs say no number of their own.  A job that ends
 before the kills are done is submitted again: all copies must have the bytes.
 """
@@ -22,6 +23,7 @@ LONG = bool(os.environ.get("LONG"))
 KILLS = int(os.environ.get("KILLS", "20" if LONG else "3"))
 SEED = int(os.environ.get("SEED", "1"))
 THREADS = (1, 2, 3, 4)
+MODES = ("fast", "exact")
 ENDED = ("succeeded", "failed", "cancelled")
 
 # Residual blocks with squeeze-and-excitation, repeated; two branches that meet
@@ -231,7 +233,7 @@ class Storm:
         return True
 
 
-def weather(d, job):
+def weather(d, job, kills):
     """The job in calm and in storm."""
     with open(f"{d.root}/c.yaml", "w") as f:
         json.dump({"retry": {"base": 0.05, "max": 0.2}}, f)
@@ -248,7 +250,7 @@ def weather(d, job):
     storm = Storm(d, job, min(2, 0.7 * took / SLOW), rng)
     d.kill()
     storm.start()
-    todo = ["trainer"] * KILLS + ["daemon"] * KILLS
+    todo = ["trainer"] * kills + ["daemon"] * kills
     rng.shuffle(todo)
     while todo:
         if storm.strike(todo[-1]):
@@ -265,24 +267,30 @@ def weather(d, job):
     return want
 
 
-@case("resnet20 on CIFAR records ends with the bytes of the undisturbed run", "stopped")
-def _(d):
-    weather(d, resnet20(records(f"{d.root}/train.bin.gz", 27)))
+def resnet20_on_records(d):
+    return resnet20(records(f"{d.root}/train.bin.gz", 27))
 
 
-@case("mobilenet_v2 ends with the bytes of the undisturbed run", "stopped")
-def _(d):
-    weather(d, MOBILENET)
+NETS = {
+    "resnet20 on CIFAR records": resnet20_on_records,
+    "mobilenet_v2": lambda d: MOBILENET,
+    "a bert of two layers": lambda d: BERT,
+    "a branched graph of one's own": lambda d: BRANCHES,
+}
 
 
-@case("a bert of two layers ends with the bytes of the undisturbed run", "stopped")
-def _(d):
-    weather(d, BERT)
+def computed(job, mode):
+    """The job with its arithmetic said."""
+    if isinstance(job, str):
+        return job.replace("\ntraining:\n", f"\ntraining:\n  arithmetic: {mode}\n")
+    return {**job, "training": {**job["training"], "arithmetic": mode}}
 
 
-@case("a branched graph of one's own ends with the bytes of the undisturbed run", "stopped")
-def _(d):
-    weather(d, BRANCHES)
+for name, make in NETS.items():
+    for mode in MODES:
+        @case(f"{name}, {mode}, ends with the bytes of the undisturbed run", "stopped")
+        def _(d, make=make, mode=mode):
+            weather(d, computed(make(d), mode), KILLS if mode == "fast" or LONG else 1)
 
 
 @case("an average of the model over reduce_on_plateau ends with the bytes of the undisturbed run", "stopped")
