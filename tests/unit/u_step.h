@@ -76,7 +76,8 @@ u_network(const struct spec *s, bool outline, enum nn_dtype dtype, int ndim,
 	struct rk_why why = {0};
 	struct nn_want w = { .model = &s->model, .loss = &s->training.loss,
 		.dtype = dtype, .ndim = ndim, .batch = batch,
-		.memory_limit = U_STEP_MEMORY };
+		.memory_limit = U_STEP_MEMORY,
+		.fast = s->training.arithmetic == SPEC_ARITHMETIC_FAST };
 
 	memcpy(w.d, d, (size_t)ndim * sizeof(*d));
 	if ((outline ? nn_outline(&n, &w, &why) : nn_build(&n, &w, &why)) !=
