@@ -32,7 +32,7 @@ CFLAGS   += -Werror
 endif
 
 # Outside libraries by owning module.
-LIB_base   := -lcrypto
+LIB_base   := -lcrypto -lxxhash
 LIB_json   := -ljansson -lyaml
 LIB_kernel := -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas -ldnnl
 LIB_data   := -lz

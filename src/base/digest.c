@@ -1,10 +1,12 @@
-/* SHA-256 by OpenSSL, which uses the processor's own instructions for it. */
+/* SHA-256 by OpenSSL, which uses the processor's own instructions for it, and
+ * XXH3 by its own library. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "rekindle/base.h"
 
@@ -85,33 +87,98 @@ rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX])
 	rk_sha256_end(d, hex);
 }
 
-enum rk_err
-rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX], uint64_t *size)
+/* --- XXH3 ----------------------------------------------------------------- */
+
+struct rk_xxh128 {
+	XXH3_state_t *state;
+};
+
+struct rk_xxh128 *
+rk_xxh128_new(void)
 {
+	struct rk_xxh128 *d = xmalloc(sizeof(*d));
+
+	d->state = XXH3_createState();
+	must(d->state != NULL);
+	must(XXH3_128bits_reset(d->state) == XXH_OK);
+	return d;
+}
+
+void
+rk_xxh128_add(struct rk_xxh128 *d, const void *p, size_t n)
+{
+	if (n > 0)
+		must(XXH3_128bits_update(d->state, p, n) == XXH_OK);
+}
+
+void
+rk_xxh128_end(struct rk_xxh128 *d, char hex[RK_XXH128_HEX])
+{
+	XXH128_canonical_t c;
+
+	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(d->state));
+	to_hex(c.digest, sizeof(c.digest), hex);
+	rk_xxh128_free(d);
+}
+
+void
+rk_xxh128_free(struct rk_xxh128 *d)
+{
+	if (d == NULL)
+		return;
+	XXH3_freeState(d->state);
+	free(d);
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+/* One read() or its errno; 0 at the end. */
+static ssize_t
+read_at(int fd, char *buf, uint64_t at)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, buf, READ_BYTES, (off_t)at);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+enum rk_err
+rk_digests_of_fd(int fd, char *sha256, char *xxh128, uint64_t *size)
+{
+	struct rk_sha256 *s = sha256 != NULL ? rk_sha256_new() : NULL;
+	struct rk_xxh128 *x = xxh128 != NULL ? rk_xxh128_new() : NULL;
 	char *buf = xmalloc(READ_BYTES);
-	struct rk_sha256 *d = rk_sha256_new();
 	uint64_t at = 0;
 	ssize_t n;
 
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	for (;;) {
-		n = pread(fd, buf, READ_BYTES, (off_t)at);
-		if (n == 0)
-			break;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			enum rk_err rc = rk_from_errno(errno);
-			rk_sha256_free(d);
-			free(buf);
-			return rc;
-		}
-		rk_sha256_add(d, buf, (size_t)n);
+	while ((n = read_at(fd, buf, at)) > 0) {
+		if (s != NULL)
+			rk_sha256_add(s, buf, (size_t)n);
+		if (x != NULL)
+			rk_xxh128_add(x, buf, (size_t)n);
 		at += (uint64_t)n;
 	}
-	rk_sha256_end(d, hex);
+	enum rk_err rc = n < 0 ? rk_from_errno(errno) : RK_OK;
 	free(buf);
+	if (rc != RK_OK) {
+		rk_sha256_free(s);
+		rk_xxh128_free(x);
+		return rc;
+	}
+	if (s != NULL)
+		rk_sha256_end(s, sha256);
+	if (x != NULL)
+		rk_xxh128_end(x, xxh128);
 	if (size != NULL)
 		*size = at;
 	return RK_OK;
+}
+
+enum rk_err
+rk_sha256_of_fd(int fd, char hex[RK_SHA256_HEX], uint64_t *size)
+{
+	return rk_digests_of_fd(fd, hex, NULL, size);
 }

@@ -26,7 +26,7 @@ from t import BUILD, SANITIZED, Skip, limit                      # noqa: E402
 
 PACKAGES = """systemd systemd-sysv dbus udev kmod e2fsprogs procps iproute2 passwd login util-linux
     python3-minimal curl ca-certificates libmicrohttpd12 libjansson4 libyaml-0-2 libsqlite3-0 libcurl4
-    libssl3 libopenblas0-openmp libdnnl2 libsystemd0 zlib1g""".split()
+    libssl3 libopenblas0-openmp libdnnl2 libsystemd0 zlib1g libxxhash0""".split()
 BOOT = """[Unit]
 After=basic.target
 [Service]

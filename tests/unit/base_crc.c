@@ -1,4 +1,4 @@
-/* MD5, CRC-64/XZ and XXH64: published values, and that pieces give what the
+/* MD5, CRC-64/XZ, XXH64 and XXH3: published values, and that pieces give what the
  * whole gives. */
 #include "rekindle/base.h"
 #include "t.h"
@@ -106,6 +106,35 @@ T_CASE(the_64_bit_hash_is_xxh64)
 	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++)
 		t_check(rk_hash64(v[i].seed, v[i].text, strlen(v[i].text)) ==
 		    v[i].want);
+}
+
+/* As `xxhsum -H2` prints them. */
+T_CASE(the_128_bit_hash_is_xxh3_in_pieces_too)
+{
+	static const struct {
+		size_t n;
+		const char *want;
+	} v[] = {
+		{ 0, "99aa06d3014798d86001c324468d497f" },
+		{ 3, "656e81c56e41fe02c3489259e968ad9e" },
+		{ 200, "dbfff5e13c798ab90497bdb3d145ccd6" },
+		{ 100000, "faa51cdf3b1485174e16d63e05fac6ed" },
+	};
+	static unsigned char bytes[100000];
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char)(i * 7 + i / 251);
+	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++) {
+		for (size_t piece = 1; piece < 200000; piece *= 37) {
+			struct rk_xxh128 *d = rk_xxh128_new();
+			char hex[RK_XXH128_HEX];
+			for (size_t at = 0; at < v[i].n; at += piece)
+				rk_xxh128_add(d, bytes + at, RK_MIN(piece,
+				    v[i].n - at));
+			rk_xxh128_end(d, hex);
+			t_eq_str(hex, v[i].want);
+		}
+	}
 }
 
 T_MAIN
