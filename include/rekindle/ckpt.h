@@ -40,7 +40,7 @@
 #include "rekindle/format.h"
 
 /*
- * What is written is checkpoints of version 2, and all that were before can be
+ * What is written is checkpoints of version 3, and all that were before can be
  * read.  In checkpoint.json `version` is what a reader has to know not to go
  * wrong, and stays 1: what version 2 adds decides no weight, and a rekindle that
  * does not know it can go on from there (where a fleet is half upgraded, or an
@@ -49,19 +49,31 @@
  *
  *	1   all but these (no field `format`)
  *	2   program, classes, input
+ *	3   xxh128 of every file; sha256 only where it goes to others or has a
+ *	    name.  A rekindle of before takes one without sha256 for damaged, and
+ *	    says that sha256 is missing; this one takes any
  */
 #define CKPT_VERSION     1
-#define CKPT_FORMAT      2
+#define CKPT_FORMAT      3
 #define CKPT_DIR_MAX     80
 #define CKPT_MAX_FILES   16
 #define CKPT_JSON_MAX    (1u << 20)
 #define CKPT_MODEL_FILE  "model.safetensors"
 #define CKPT_OPTIM_FILE  "optimizer.safetensors"
 
+/*
+ * One of both digests is there at least.  xxh128 is quick to make and to check,
+ * and is what a load checks.  sha256 is for who gets the file from elsewhere, and
+ * is made with a checkpoint that is to leave this machine (`leaves`) or gets its
+ * name as it is written.  Who needs SHA-256 of another one makes it from the file
+ * (ckpt_file_sums()); checkpoint.json, whose own digest is known to others, stays
+ * as it is.
+ */
 struct ckpt_file {
 	char name[64];
 	uint64_t size;
-	char sha256[RK_SHA256_HEX];
+	char sha256[RK_SHA256_HEX];     /* or "" */
+	char xxh128[RK_XXH128_HEX];     /* or "": of format 1 or 2 */
 };
 
 /* What checkpoint.json holds: all the state there is. */
@@ -95,6 +107,7 @@ struct ckpt_info {
 	json_t *inexact;                /* why these are not the bytes of a run
 	                                   that nothing interrupted; see below;
 	                                   owned; NULL: they are */
+	bool leaves;                    /* for ckpt_save: with sha256 */
 	int format;                     /* set by ckpt_save */
 	char program[RK_SHA256_HEX];    /* of what the network is compiled to
 	                                   (nn_digest); "" in format 1 */
@@ -179,6 +192,11 @@ enum rk_err ckpt_read(struct ckpt *c, const char *dir_or_name,
 
 /* Size and digest of every file; RK_ECORRUPT with a sentence in why. */
 enum rk_err ckpt_verify(struct ckpt *c, const struct ckpt_info *i,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The same of one file that is open.  sha256: gets the file's SHA-256 as it is
+ * now, in the same reading; NULL: not wanted.  RK_EIO: cannot be read.  Any
+ * thread; f is only read. */
+enum rk_err ckpt_file_sums(int fd, const struct ckpt_file *f, char *sha256,
     struct rk_why *why) RK_MUSTCHECK;
 
 /*

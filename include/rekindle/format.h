@@ -44,16 +44,16 @@ void format_header(const struct tensor_set *s, size_t align, char **header,
     size_t *len);
 
 /*
- * Write a set to fd from its start, with the SHA-256 and the size of what was
- * written.  Does not fsync.  Each byte is read once for the digest and once for
- * the disk; where data lie contiguous and page-aligned in memory, they go to
+ * Write a set to fd from its start, with the digests and the size of what was
+ * written (base.h; NULL: not this digest).  Does not fsync.  Each byte is read
+ * once for the digests and once for the disk; where data lie contiguous and page-aligned in memory, they go to
  * the disk past the page cache (O_DIRECT, if the file system can), which costs
  * a training run next to it less.  The data begin at byte 4096 or a multiple.
  * RK_ENOSPC (also over the file size limit), RK_EROFS, RK_EIO: fd has something
  * or nothing, and the caller removes it.  fd must not be open for appending.
  */
 enum rk_err format_write(int fd, const struct tensor_set *s,
-    char hex[RK_SHA256_HEX], uint64_t *size) RK_MUSTCHECK;
+    char *sha256, char *xxh128, uint64_t *size) RK_MUSTCHECK;
 
 /* format_write to path: temporary file, fsync, rename, directory fsync. */
 enum rk_err format_save(const char *path, const struct tensor_set *s)

@@ -20,6 +20,8 @@
  *	                      checkpoint was taken
  *	    --known STEP      there has been a checkpoint at this step: if none
  *	                      can be used, wait and do not begin anew
+ *	    --sha256          checkpoints leave this machine: their files have
+ *	                      SHA-256 digests, too (ckpt.h)
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
  *	    --summary         print network, data, the memory it takes and what
@@ -176,7 +178,7 @@ struct train_options {
 	int64_t known;                  /* -1: not said */
 	int64_t profile;                /* steps; 0: not said; -1: as many as
 	                                   there are without a number */
-	bool accept_data, json;
+	bool accept_data, json, sha256;
 	bool wire, summary, yaml, plan, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,

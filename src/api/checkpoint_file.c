@@ -96,7 +96,8 @@ h_checkpoint_file(struct req *q)
 	for (int f = 0; f < i.nfiles; f++) {
 		if (strcmp(i.files[f].name, name) == 0) {
 			known = true;
-			digest = i.files[f].sha256;
+			digest = i.files[f].sha256[0] != '\0' ?
+			    i.files[f].sha256 : i.files[f].xxh128;
 		}
 	}
 	if (known && strchr(name, '/') == NULL) {

@@ -1,7 +1,7 @@
 /*
  * checkpoint.json.
  *
- * It has the digests of all other files, and its own in "check": SHA-256 of its
+ * It has a digest or two of each other file, and its own in "check": SHA-256 of its
  * compact text, keys sorted, without "check".  So a flipped bit in a step or a
  * running sum is seen as surely as one in a weight.
  */
@@ -75,7 +75,10 @@ files_json(const struct ckpt_info *i)
 		json_t *f = json_object();
 		put_str(f, "name", i->files[k].name);
 		put_int(f, "size", (int64_t)i->files[k].size);
-		put_str(f, "sha256", i->files[k].sha256);
+		if (i->files[k].sha256[0] != '\0')
+			put_str(f, "sha256", i->files[k].sha256);
+		if (i->files[k].xxh128[0] != '\0')
+			put_str(f, "xxh128", i->files[k].xxh128);
 		must(json_array_append_new(a, f) == 0);
 	}
 	return a;
@@ -163,10 +166,15 @@ info_text(struct ckpt_info *i)
 /* --- reading -------------------------------------------------------------- */
 
 static bool
+is_hex(const char *s, size_t digits)
+{
+	return strspn(s, "0123456789abcdef") == digits && s[digits] == '\0';
+}
+
+static bool
 is_sha256(const char *s)
 {
-	return strspn(s, "0123456789abcdef") == RK_SHA256_HEX - 1 &&
-	    s[RK_SHA256_HEX - 1] == '\0';
+	return is_hex(s, RK_SHA256_HEX - 1);
 }
 
 /* A string field into an array of `size` bytes. */
@@ -289,6 +297,18 @@ get_format(struct ckpt_info *i, struct rkj_obj *o)
 	i->input = get_object_or_null(o, "input");
 }
 
+/* One of a file's digests, in hex of size - 1 digits; "": it is not there. */
+static void
+get_sum(struct rkj_obj *o, const char *key, char *out, size_t size)
+{
+	if (rkj_any(o, key) == NULL)
+		return;
+	get_str(o, key, out, size);
+	if (!o->bad && !is_hex(out, size - 1))
+		rkj_fault(o, key, "is no digest of %zu digits in hex",
+		    size - 1);
+}
+
 static void
 get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 {
@@ -299,7 +319,10 @@ get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 	*f = (struct ckpt_file){0};
 	rkj_open(&o, v, "files", why);
 	get_str(&o, "name", f->name, sizeof(f->name));
-	get_digest(&o, "sha256", f->sha256, false);
+	get_sum(&o, "sha256", f->sha256, sizeof(f->sha256));
+	get_sum(&o, "xxh128", f->xxh128, sizeof(f->xxh128));
+	if (!o.bad && f->sha256[0] == '\0' && f->xxh128[0] == '\0')
+		rkj_fault(&o, "xxh128", "is missing, and so is sha256");
 	rkj_int(&o, "size", &size, 0, SIZE_LIMIT, RKJ_REQUIRED);
 	/* These names are opened and shipped: plain ones, and no twins. */
 	if (!o.bad && (!rk_name_ok(f->name) || strcmp(f->name, CKPT_JSON) == 0))

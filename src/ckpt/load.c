@@ -16,12 +16,42 @@ damaged(struct rk_why *why, const struct ckpt_file *f, const char *what)
 }
 
 enum rk_err
+ckpt_file_sums(int fd, const struct ckpt_file *f, char *sha256,
+    struct rk_why *why)
+{
+	const bool fast = f->xxh128[0] != '\0';
+	char sha[RK_SHA256_HEX], xxh[RK_XXH128_HEX], what[128];
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return damaged(why, f, "is no file");
+	if ((uint64_t)st.st_size != f->size) {
+		snprintf(what, sizeof(what), "has %lld bytes, should have "
+		    "%llu", (long long)st.st_size, (unsigned long long)f->size);
+		return damaged(why, f, what);
+	}
+	const bool slow = sha256 != NULL || !fast;
+	enum rk_err rc = rk_digests_of_fd(fd, slow ? sha : NULL, fast ? xxh :
+	    NULL, NULL);
+	if (rc != RK_OK) {
+		rk_refuse(why, "%s cannot be read: %s", f->name,
+		    rk_strerror(rc));
+		return rc;
+	}
+	if (fast && strcmp(xxh, f->xxh128) != 0)
+		return damaged(why, f, "is not what was written: its XXH3 "
+		    "digest is another");
+	if (slow && f->sha256[0] != '\0' && strcmp(sha, f->sha256) != 0)
+		return damaged(why, f, "is not what was written: its SHA-256 "
+		    "is another");
+	if (sha256 != NULL)
+		memcpy(sha256, sha, sizeof(sha));
+	return RK_OK;
+}
+
+enum rk_err
 verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
 {
-	char hex[RK_SHA256_HEX], what[128];
-	struct stat st;
-	uint64_t size;
-
 	int fd = openat(dirfd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
 	    O_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
@@ -35,22 +65,7 @@ verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
 	if (fd < 0)
 		return damaged(why, f, errno == ENOENT ? "is missing" :
 		    "cannot be opened");
-	enum rk_err rc = RK_OK;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		rc = damaged(why, f, "is no file");
-	} else if ((uint64_t)st.st_size != f->size) {
-		snprintf(what, sizeof(what), "has %lld bytes, should have "
-		    "%llu", (long long)st.st_size, (unsigned long long)f->size);
-		rc = damaged(why, f, what);
-	} else {
-		rc = rk_sha256_of_fd(fd, hex, &size);
-		if (rc == RK_OK && strcmp(hex, f->sha256) != 0)
-			rc = damaged(why, f, "is not what was written: its "
-			    "SHA-256 is another");
-		else if (rc != RK_OK)
-			rk_refuse(why, "%s cannot be read: %s", f->name,
-			    rk_strerror(rc));
-	}
+	enum rk_err rc = ckpt_file_sums(fd, f, NULL, why);
 	rk_close(&fd);
 	return rc;
 }

@@ -33,7 +33,8 @@ failed(const struct save *s, const char *what)
 }
 
 static enum rk_err
-write_set(struct save *s, const char *name, const struct tensor_set *set)
+write_set(struct save *s, const char *name, const struct tensor_set *set,
+    bool sha256)
 {
 	struct ckpt_info *i = s->info;
 	struct ckpt_file *f = &i->files[i->nfiles++];
@@ -44,7 +45,8 @@ write_set(struct save *s, const char *name, const struct tensor_set *set)
 	    0644);
 	if (fd < 0)
 		return failed(s, name);
-	enum rk_err rc = format_write(fd, set, f->sha256, &f->size);
+	enum rk_err rc = format_write(fd, set, sha256 ? f->sha256 : NULL,
+	    f->xxh128, &f->size);
 	if (rc == RK_OK && fsync(fd) != 0)
 		rc = failed(s, name);
 	if (close(fd) != 0 && rc == RK_OK && errno != EINTR)
@@ -77,7 +79,7 @@ write_json(struct save *s)
 
 static enum rk_err
 write_all(struct save *s, const struct tensor_set *model,
-    const struct tensor_set *optim)
+    const struct tensor_set *optim, bool sha256)
 {
 	if (mkdirat(s->c->dirfd, s->tmp, 0755) != 0)
 		return failed(s, "the folder");
@@ -85,9 +87,9 @@ write_all(struct save *s, const struct tensor_set *model,
 	    O_NOFOLLOW | O_CLOEXEC);
 	if (s->fd < 0)
 		return failed(s, "the folder");
-	enum rk_err rc = write_set(s, CKPT_MODEL_FILE, model);
+	enum rk_err rc = write_set(s, CKPT_MODEL_FILE, model, sha256);
 	if (rc == RK_OK && optim != NULL)
-		rc = write_set(s, CKPT_OPTIM_FILE, optim);
+		rc = write_set(s, CKPT_OPTIM_FILE, optim, sha256);
 	if (rc == RK_OK)
 		rc = write_json(s);
 	if (rc == RK_OK && fsync(s->fd) != 0)
@@ -201,7 +203,8 @@ ckpt_save(struct ckpt *c, struct ckpt_info *info,
 	enum rk_err rc = adopt(c, &next, name);
 	if (rc == RK_ENOENT) {
 		hidden_name(s.tmp, TMP_PREFIX, next.dir);
-		rc = write_all(&s, model, optim);
+		rc = write_all(&s, model, optim, info->leaves ||
+		    name != NULL);
 		if (rc == RK_OK)
 			rc = commit(&s, name);
 		clean_up(&s);

@@ -27,7 +27,8 @@ struct out {
 	uint64_t at;                    /* written so far, hashed so far */
 	unsigned char *buf;             /* PIECE bytes, page-aligned */
 	size_t fill;
-	struct rk_sha256 *sha;
+	struct rk_sha256 *sha;          /* or NULL: not wanted */
+	struct rk_xxh128 *xxh;
 };
 
 /* --- the header ----------------------------------------------------------- */
@@ -174,6 +175,15 @@ put(struct out *o, const unsigned char *p, size_t n)
 	return 0;
 }
 
+static void
+hash(struct out *o, const unsigned char *p, size_t n)
+{
+	if (o->xxh != NULL)
+		rk_xxh128_add(o->xxh, p, n);
+	if (o->sha != NULL)
+		rk_sha256_add(o->sha, p, n);
+}
+
 static int
 flush(struct out *o)
 {
@@ -181,7 +191,7 @@ flush(struct out *o)
 
 	if (n == 0)
 		return 0;
-	rk_sha256_add(o->sha, o->buf, n);
+	hash(o, o->buf, n);
 	if (o->direct && n % ALIGN != 0) {
 		/* Only the last piece; what is too much is cut off then. */
 		size_t pad = ALIGN - n % ALIGN;
@@ -220,7 +230,7 @@ add(struct out *o, const unsigned char *p, size_t n)
 			k = RK_MIN(n, PIECE);
 			if (o->direct)
 				k -= k % ALIGN;
-			rk_sha256_add(o->sha, p, k);
+			hash(o, p, k);
 			if (put(o, p, k) != 0)
 				return -1;
 			o->at += k;
@@ -261,8 +271,17 @@ write_all(struct out *o, const struct tensor_set *s, const char *header,
 	return ftruncate(o->fd, (off_t)total);
 }
 
+static void
+end_digests(struct out *o, char *sha256, char *xxh128)
+{
+	if (o->sha != NULL)
+		rk_sha256_end(o->sha, sha256);
+	if (o->xxh != NULL)
+		rk_xxh128_end(o->xxh, xxh128);
+}
+
 enum rk_err
-format_write(int fd, const struct tensor_set *s, char hex[RK_SHA256_HEX],
+format_write(int fd, const struct tensor_set *s, char *sha256, char *xxh128,
     uint64_t *size)
 {
 	struct out o = { .fd = fd };
@@ -282,7 +301,8 @@ format_write(int fd, const struct tensor_set *s, char hex[RK_SHA256_HEX],
 	if (rc != RK_OK)
 		goto out;
 
-	o.sha = rk_sha256_new();
+	o.sha = sha256 != NULL ? rk_sha256_new() : NULL;
+	o.xxh = xxh128 != NULL ? rk_xxh128_new() : NULL;
 	if (write_all(&o, s, header, len, total) != 0) {
 		/* EFBIG: over what this process or file system may write. */
 		rc = errno == EFBIG ? RK_ENOSPC : rk_from_errno(errno);
@@ -291,10 +311,11 @@ format_write(int fd, const struct tensor_set *s, char hex[RK_SHA256_HEX],
 	if (o.direct)
 		(void)set_direct(fd, false);
 	if (rc == RK_OK) {
-		rk_sha256_end(o.sha, hex);
+		end_digests(&o, sha256, xxh128);
 		*size = total;
 	} else {
 		rk_sha256_free(o.sha);
+		rk_xxh128_free(o.xxh);
 	}
 out:
 	free(o.buf);
@@ -333,7 +354,7 @@ sync_dir(const char *dir)
 enum rk_err
 format_save(const char *path, const struct tensor_set *s)
 {
-	char hex[RK_SHA256_HEX], *dir, *tmp = temp_beside(path, &dir);
+	char *dir, *tmp = temp_beside(path, &dir);
 	uint64_t size;
 	enum rk_err rc;
 
@@ -343,7 +364,7 @@ format_save(const char *path, const struct tensor_set *s)
 		rc = rk_from_errno(errno);
 		goto out;
 	}
-	rc = format_write(fd, s, hex, &size);
+	rc = format_write(fd, s, NULL, NULL, &size);
 	if (rc == RK_OK && (fsync(fd) != 0 || rename(tmp, path) != 0)) {
 		log_errno("format: cannot write %s", path);
 		rc = rk_from_errno(errno);

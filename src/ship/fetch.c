@@ -36,6 +36,7 @@ free_fetch(struct fetch *f)
 		q = &(*q)->next;
 	*q = f->next;
 	remote_cancel(&f->op);
+	sums_drop(&f->sums);
 	if (f->begun && f->nhave == 0)
 		part_forget(f);         /* nothing of it is worth keeping */
 	rk_close(&f->fd);
@@ -204,6 +205,51 @@ got(void *ctx, uint64_t at, uint64_t n)
 	part_note(f);
 }
 
+/* All of it is there, and is what was wanted. */
+static void
+keep(struct fetch *f, const char *sha256, const char *etag)
+{
+	enum rk_err rc = cache_take(f->h, f->part, f->fd, sha256, f->bare,
+	    etag);
+
+	part_forget(f);
+	if (rc == RK_OK)
+		fetch_done(f, sha256);
+	else if (rc == RK_ENOENT)
+		damaged(f, "the cache's folder was taken away");
+	else
+		fetch_failed(f, rc, "the cache cannot be written");
+}
+
+static void
+summed(void *ctx, enum rk_err rc, const struct ckpt_file *files,
+    const char *why)
+{
+	struct fetch *f = ctx;
+
+	must_be(f, FETCH_TAG);
+	f->sums = NULL;
+	if (rc == RK_OK) {
+		keep(f, files->sha256, f->etag);
+	} else {
+		char *text = xasprintf("%s: %s", f->from, why);
+		damaged(f, text);
+		free(text);
+	}
+}
+
+/* By the digest that its checkpoint.json has. */
+static void
+check(struct fetch *f, const struct remote_result *r)
+{
+	struct ckpt_file file = { .name = CKPT_MODEL_FILE, .size = r->size };
+
+	snprintf(file.sha256, sizeof(file.sha256), "%s", r->sha256);
+	memcpy(file.xxh128, f->xxh128, sizeof(file.xxh128));
+	row_set(&f->etag, r->etag != NULL ? r->etag : "");
+	f->sums = sums_start(f->h, &f->fd, &file, 1, summed, f);
+}
+
 static void
 downloaded(void *ctx, const struct remote_result *r)
 {
@@ -226,15 +272,10 @@ downloaded(void *ctx, const struct remote_result *r)
 		return;
 	}
 	f->h->pulled_bytes += r->size;
-	enum rk_err rc = cache_take(f->h, f->part, f->fd, r->sha256, f->bare,
-	    r->etag);
-	part_forget(f);
-	if (rc == RK_OK)
-		fetch_done(f, r->sha256);
-	else if (rc == RK_ENOENT)
-		damaged(f, "the cache's folder was taken away");
+	if (f->xxh128[0] != '\0')
+		check(f, r);
 	else
-		fetch_failed(f, rc, "the cache cannot be written");
+		keep(f, r->sha256, r->etag);
 }
 
 void

@@ -21,6 +21,10 @@ struct fetch {
 	char *from;                     /* what is downloaded: bare, or a file
 	                                   of that folder */
 	char need[RK_SHA256_HEX];       /* its digest, "" if not known */
+	char xxh128[RK_XXH128_HEX];     /* or this, of a model whose
+	                                   checkpoint.json has only this */
+	char digest[RK_SHA256_HEX];     /* of that checkpoint.json */
+	struct sums *sums;              /* holding it against xxh128 */
 	char hex[RK_SHA256_HEX];        /* DONE: that of the file */
 	uint64_t room;                  /* FAILED for want of it, else 0 */
 	uint64_t size, max;             /* 0: not known yet; what it must have,

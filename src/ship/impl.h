@@ -8,6 +8,7 @@
  *	scan.c     which local checkpoints are to be pushed
  *	queue.c    which of them next; trouble, and when to try again
  *	push.c open.c claim.c verify.c     one checkpoint on its way up
+ *	sums.c     SHA-256 for files that checkpoint.json names without
  *	names.c    names that were given later
  *	retain.c   which remote ones stay; delete.c takes the others away
  *	find.c     what is in a bucket that we do not know; reappear.c: what was
@@ -86,7 +87,8 @@ bool row_save(struct ship *h, const struct remote_row *r);
 bool row_drop(struct ship *h, const struct remote_row *r);
 void row_set(char **field, const char *text);
 bool row_same(const struct remote_row *a, const struct remote_row *b);
-/* checkpoint.json of a row, with names; false (logged) if it is none. */
+/* checkpoint.json of a row, with names, and with the SHA-256 that the row knows
+ * of files whose checkpoint.json does without; false (logged) if it is none. */
 bool row_info(const struct remote_row *r, struct ckpt_info *out);
 /* Of rows that are there, newest first: one a folder's name, as ckpt_list()
  * orders them; at[i] is the row of v[i].  Free both. */
@@ -145,7 +147,8 @@ void rnote_fini(struct rnote *n);
 /* Of a row under base; the caller frees. */
 char *rnote_text(const struct ship *h, const struct remote_row *r,
     const struct rfiles *f, const char *base);
-/* Is it of this checkpoint.json, with the same files in the same order? */
+/* Is it of this checkpoint.json, with the same files in the same order?  Where i
+ * has no SHA-256 of a file, the note's is the one. */
 bool rnote_is_of(const struct rnote *n, const struct ckpt_info *i,
     const char *job, const char *info);
 void rnote_files(const struct rnote *n, const char *base, struct rfiles *f);
@@ -153,6 +156,19 @@ void rnote_files(const struct rnote *n, const char *base, struct rfiles *f);
 bool rnote_same(const char *a, size_t alen, const char *b);
 char *names_text(char *const *names);
 char **names_parse(const char *text, size_t len);       /* NULL: none good */
+
+/* --- sums.c -------------------------------------------------------------- */
+
+/* rc: RK_OK, and each of files, as many as were asked for, has its SHA-256;
+ * RK_ECORRUPT: one of them is not what was written; why is a sentence. */
+typedef void sums_done_fn(void *ctx, enum rk_err rc,
+    const struct ckpt_file *files, const char *why);
+struct sums;
+/* A worker reads the files, which have xxh128 or SHA-256; fd stays the
+ * caller's.  Then done, on the loop's thread. */
+struct sums *sums_start(struct ship *h, const int *fd,
+    const struct ckpt_file *files, int n, sums_done_fn *done, void *ctx);
+void sums_drop(struct sums **s);        /* done will not be called */
 
 /* --- queue.c ------------------------------------------------------------- */
 
@@ -203,6 +219,7 @@ struct push {
 	bool opened;                    /* the local files */
 	char *note;                     /* remote.json's text */
 	struct remote_op *op;
+	struct sums *sums;              /* before the plan */
 	bool large;                     /* op is an upload */
 	bool held;
 	int at;                         /* file that op is about */
@@ -230,6 +247,8 @@ bool push_own(const struct push *p, int i);     /* is file i in its folder? */
 char *push_uri(const struct push *p, const char *name);
 bool push_open(struct push *p);         /* open.c: the local files */
 bool push_plan(struct push *p);         /* open.c: where each is to be */
+/* open.c: has a file no SHA-256 yet?  Then a worker makes it and done follows. */
+bool push_sums(struct push *p, sums_done_fn *done);
 void push_check(struct push *p);        /* claim.c: is the folder free? */
 void push_elsewhere(struct push *p);    /* claim.c: no; the next */
 void drop_referrers(struct push *p, const struct rfile *f);

@@ -3,7 +3,9 @@
  *
  * .../step-000001200/checkpoint.json (or the folder alone) means the model in
  * it: checkpoint.json says its digest and size, remote.json - where there is
- * one - in which folder beside it the file is.
+ * one - in which folder beside it the file is, and its SHA-256, if checkpoint.json
+ * does without.  A folder that somebody copied may have neither: then the file is
+ * fetched and held against the digest that there is.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -54,6 +56,31 @@ beside(const struct fetch *f, const char *folder, const char *name)
 	return xasprintf("%.*s%s/%s", (int)n, f->bare, folder, name);
 }
 
+/* What remote.json says of the model; false: what it says is not what was
+ * asked for. */
+static bool
+take_note(struct fetch *f, const struct rnote *n)
+{
+	for (int i = 0; i < n->nfiles; i++) {
+		const struct note_file *v = &n->files[i];
+		if (strcmp(v->name, CKPT_MODEL_FILE) != 0)
+			continue;
+		free(f->from);
+		f->from = beside(f, v->folder, v->name);
+		if (f->xxh128[0] == '\0' || strcmp(n->digest, f->digest) != 0)
+			continue;
+		if (f->want[0] != '\0' && strcmp(f->want, v->sha256) != 0) {
+			char *text = xasprintf("its model has the digest %s",
+			    v->sha256);
+			fetch_failed(f, RK_EINVAL, text);
+			free(text);
+			return false;
+		}
+		memcpy(f->need, v->sha256, sizeof(f->need));
+	}
+	return true;
+}
+
 static void
 note_got(void *ctx, const struct remote_result *r)
 {
@@ -73,14 +100,11 @@ note_got(void *ctx, const struct remote_result *r)
 		rk_why_fini(&why);
 		return;
 	}
-	for (int i = 0; i < n.nfiles; i++) {
-		if (strcmp(n.files[i].name, CKPT_MODEL_FILE) != 0)
-			continue;
-		free(f->from);
-		f->from = beside(f, n.files[i].folder, n.files[i].name);
-	}
+	const bool good = take_note(f, &n);
 	rnote_fini(&n);
-	if (cache_has(f->h, f->need, f->max))
+	if (!good)
+		return;
+	if (f->need[0] != '\0' && cache_has(f->h, f->need, f->max))
 		fetch_done(f, f->need);
 	else
 		fetch_download(f);
@@ -113,7 +137,14 @@ take_record(struct fetch *f, const char *text, size_t len, struct rk_why *why)
 			continue;
 		memcpy(f->need, i.files[k].sha256, sizeof(f->need));
 		f->max = i.files[k].size;
+		f->xxh128[0] = '\0';
+		if (f->need[0] == '\0') {
+			memcpy(f->need, f->want, sizeof(f->need));
+			memcpy(f->xxh128, i.files[k].xxh128,
+			    sizeof(f->xxh128));
+		}
 	}
+	memcpy(f->digest, i.digest, sizeof(f->digest));
 	ckpt_info_fini(&i);
 	if (f->want[0] != '\0' && strcmp(f->want, f->need) != 0)
 		return rk_refuse(why, "its model has the digest %s", f->need);

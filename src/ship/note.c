@@ -216,7 +216,8 @@ rnote_is_of(const struct rnote *n, const struct ckpt_info *i, const char *job,
 		return false;
 	for (int k = 0; k < n->nfiles; k++) {
 		if (strcmp(n->files[k].name, i->files[k].name) != 0 ||
-		    strcmp(n->files[k].sha256, i->files[k].sha256) != 0 ||
+		    (i->files[k].sha256[0] != '\0' &&
+		    strcmp(n->files[k].sha256, i->files[k].sha256) != 0) ||
 		    n->files[k].size != i->files[k].size)
 			return false;
 	}

@@ -66,6 +66,22 @@ push_open(struct push *p)
 	return p->opened;
 }
 
+bool
+push_sums(struct push *p, sums_done_fn *done)
+{
+	struct ckpt_info i;
+	bool wanted = false;
+
+	if (!row_info(&p->row, &i))
+		return false;
+	for (int k = 0; k < i.nfiles; k++)
+		wanted = wanted || i.files[k].sha256[0] == '\0';
+	if (wanted)
+		p->sums = sums_start(p->h, p->fd, i.files, i.nfiles, done, p);
+	ckpt_info_fini(&i);
+	return wanted;
+}
+
 /* --- where each file is to be -------------------------------------------- */
 
 static int

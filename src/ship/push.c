@@ -2,7 +2,8 @@
  * One checkpoint on its way up.
  *
  *	open.c    the local files, all opened now, so that local retention does
- *	          not take them away; where each of them is to be
+ *	          not take them away; their SHA-256, where checkpoint.json has
+ *	          none (sums.c); where each of them is to be
  *	claim.c   is the folder free?  remote.json, put if absent, makes it ours
  *	push.c    the files that are not there; metrics; checkpoint.json, put if
  *	          absent: it exists
@@ -114,6 +115,7 @@ push_free(struct push *p)
 	*q = p->next;
 	p->h->npushes--;
 	remote_cancel(&p->op);
+	sums_drop(&p->sums);
 	for (int i = 0; i < CKPT_MAX_FILES; i++)
 		rk_close(&p->fd[i]);
 	rk_close(&p->dirfd);
@@ -391,6 +393,46 @@ push_metrics(struct push *p)
 
 /* --- the beginning ------------------------------------------------------- */
 
+static void
+plan(struct push *p)
+{
+	if (push_plan(p))
+		push_check(p);
+	else
+		push_fail_text(p, REMOTE_LOCAL, "the database cannot be "
+		    "written");
+}
+
+/* SHA-256 goes into the row, where it stays. */
+static void
+summed(void *ctx, enum rk_err rc, const struct ckpt_file *files,
+    const char *why)
+{
+	struct push *p = ctx;
+	struct ckpt_info i;
+
+	must_be(p, PUSH_TAG);
+	p->sums = NULL;
+	if (rc != RK_OK) {
+		push_fail_text(p, REMOTE_REFUSED, why);
+		return;
+	}
+	if (row_info(&p->row, &i)) {
+		for (int k = 0; k < i.nfiles; k++) {
+			char *uri = push_uri(p, files[k].name);
+			rfiles_add(&p->files, files[k].name, files[k].size,
+			    files[k].sha256, uri);
+			free(uri);
+		}
+		ckpt_info_fini(&i);
+	}
+	if (push_save(p, p->row.state))
+		plan(p);
+	else
+		push_fail_text(p, REMOTE_LOCAL, "the database cannot be "
+		    "written");
+}
+
 void
 push_start(struct ship *h, const struct remote_row *r)
 {
@@ -417,9 +459,8 @@ push_start(struct ship *h, const struct remote_row *r)
 		push_gone(p);
 		return;
 	}
-	if (p->files.n == 0 && !push_plan(p))
-		push_fail_text(p, REMOTE_LOCAL, "the database cannot be "
-		    "written");
-	else
+	if (p->files.n > 0)
 		push_check(p);
+	else if (!push_sums(p, summed))
+		plan(p);
 }

@@ -240,6 +240,18 @@ row_damaged(struct ship *h, struct remote_row *r, const char *what)
 	scan_later(h, r->job);
 }
 
+static void
+add_sums(struct ckpt_info *i, const struct rfiles *f)
+{
+	for (int k = 0; k < i->nfiles; k++) {
+		for (int m = 0; m < f->n && i->files[k].sha256[0] == '\0'; m++) {
+			if (strcmp(f->v[m].name, i->files[k].name) == 0)
+				memcpy(i->files[k].sha256, f->v[m].sha256,
+				    sizeof(i->files[k].sha256));
+		}
+	}
+}
+
 bool
 row_info(const struct remote_row *r, struct ckpt_info *out)
 {
@@ -255,6 +267,7 @@ row_info(const struct remote_row *r, struct ckpt_info *out)
 		return false;
 	}
 	rfiles_parse(&f, r->files);
+	add_sums(out, &f);
 	names_free(out->names);
 	out->names = f.names;
 	f.names = NULL;

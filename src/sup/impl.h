@@ -312,6 +312,7 @@ struct spawn_args {
 	const char *job_dir, *job_file, *from;
 	const char *accept;             /* the row's */
 	const json_t *files;            /* {address: path} */
+	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
 

@@ -19,7 +19,7 @@
 #include "impl.h"
 
 #define FILES_MAX (SPEC_ADDRESSES + 1)
-#define ARGS_MAX (26 + 2 * FILES_MAX)
+#define ARGS_MAX (27 + 2 * FILES_MAX)
 #define ENV_MAX  64
 
 extern char **environ;
@@ -170,6 +170,8 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 			argv[n++] = sup_accept_words[i];
 		}
 	}
+	if (a->leaves)
+		argv[n++] = "--sha256";
 	for (int i = 0; i < nfiles; i++) {
 		argv[n++] = "--file";
 		argv[n++] = files[i];

@@ -142,6 +142,7 @@ struct prepared {
 	json_t *files;
 	const char *reason;             /* of a failure */
 	enum known known;               /* not THERE: it waits for them */
+	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
 
 static enum rk_err
@@ -175,6 +176,11 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 	if (rc == RK_OK) {
 		p->reason = "warm_start";
 		rc = find_model(s, r, spec, p->files, why);
+	}
+	if (rc == RK_OK) {
+		char *where = sup_where(s, spec);
+		p->leaves = where[0] != '\0';
+		free(where);
 	}
 out:
 	json_decref(tree);
@@ -226,7 +232,7 @@ begin(struct sup *s, struct job_row *r, const struct prepared *p)
 {
 	struct run *run = run_new(s, r);
 	struct spawn_args a = { p->dir, p->file, r->resume_from, r->accept,
-		p->files };
+		p->files, p->leaves };
 
 	s->totals.attempts++;
 	if (spawn(run, &a) == RK_OK)

@@ -75,12 +75,14 @@ read_folder(struct run *r, struct evaluation *e)
 
 /* The bytes are those that the checkpoint was committed with. */
 static bool
-check_digest(struct run *r, const struct evaluation *e)
+check_digest(struct run *r, const struct evaluation *e, const char *xxh128)
 {
 	for (int k = 0; k < e->info.nfiles; k++) {
 		const struct ckpt_file *f = &e->info.files[k];
 		if (strcmp(f->name, CKPT_MODEL_FILE) == 0)
-			return strcmp(f->sha256, e->sha256) == 0 ||
+			return (f->xxh128[0] != '\0' ?
+			    strcmp(f->xxh128, xxh128) :
+			    strcmp(f->sha256, e->sha256)) == 0 ||
 			    cannot(r, e, "its " CKPT_MODEL_FILE " is damaged: "
 			    "the digest is not the one in " CKPT_JSON);
 	}
@@ -90,6 +92,7 @@ check_digest(struct run *r, const struct evaluation *e)
 static bool
 open_model(struct run *r, struct evaluation *e)
 {
+	char xxh128[RK_XXH128_HEX];
 	struct stat st;
 
 	if (stat(e->file, &st) != 0)
@@ -103,11 +106,11 @@ open_model(struct run *r, struct evaluation *e)
 	int fd = open(e->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return cannot_read(r, e, e->path);
-	enum rk_err rc = rk_sha256_of_fd(fd, e->sha256, &e->bytes);
+	enum rk_err rc = rk_digests_of_fd(fd, e->sha256, xxh128, &e->bytes);
 	rk_close(&fd);
 	if (rc != RK_OK)
 		return run_fail_rc(r, rc, e->path);
-	return !e->is_checkpoint || check_digest(r, e);
+	return !e->is_checkpoint || check_digest(r, e, xxh128);
 }
 
 /* All of it into the network, and nothing else. */

@@ -29,6 +29,8 @@ const char train_usage[] =
     "                    checkpoint was taken\n"
     "  --known STEP      there has been a checkpoint at this step: without one\n"
     "                    that can be used, do not begin anew\n"
+    "  --sha256          checkpoints leave this machine: their files have SHA-256\n"
+    "                    digests, too\n"
     "  --threads N       instead of resources.threads; 0: all cores\n"
     "  --memory BYTES    what a job may have that says no resources.memory;\n"
     "                    all of the machine's unless said\n"
@@ -68,7 +70,7 @@ enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
 	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE, OPT_JSON,
-	OPT_TRACE, OPT_HELP, OPT_VERSION
+	OPT_TRACE, OPT_SHA256, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -83,6 +85,7 @@ static const struct option options[] = {
 	{ "attempt", required_argument, NULL, OPT_ATTEMPT },
 	{ "accept", required_argument, NULL, OPT_ACCEPT },
 	{ "known", required_argument, NULL, OPT_KNOWN },
+	{ "sha256", no_argument, NULL, OPT_SHA256 },
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "yaml", no_argument, NULL, OPT_YAML },
 	{ "plan", no_argument, NULL, OPT_PLAN },
@@ -165,6 +168,9 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 		break;
 	case OPT_KNOWN:
 		return number(&o->known, "known", arg, 0, INT64_MAX, why);
+	case OPT_SHA256:
+		o->sha256 = true;
+		break;
 	case OPT_WIRE:
 		o->wire = true;
 		break;

@@ -115,6 +115,7 @@ run_describe(const struct run *r, struct ckpt_info *i)
 		.inexact = exact_why_not(r),
 		.input = input_json(r),
 		.classes = input_classes(r),
+		.leaves = r->o->sha256,
 	};
 	snprintf(i->parent, sizeof(i->parent), "%s", r->parent);
 	if (r->o->job_id != NULL)

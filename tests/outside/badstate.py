@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import time
 
+from digests import wrong
 from t import BUILD, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
@@ -127,8 +128,7 @@ def _(d):
     assert [m for m in d.events(i) if "room" in m], d.events(i)
     for c in glob.glob(f"{d.state}/jobs/{i}/checkpoints/step-*"):
         for f in json.load(open(f"{c}/checkpoint.json"))["files"]:
-            with open(f"{c}/{f['name']}", "rb") as g:
-                eq(hashlib.sha256(g.read()).hexdigest(), f["sha256"], f"{c}/{f['name']}")
+            eq(wrong(f"{c}/{f['name']}", f), None)
 
 
 # --- a directory that cannot be used -----------------------------------------------------------

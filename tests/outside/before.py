@@ -76,7 +76,7 @@ def _(d):
     last = jobs.train(BUILD, d.root, "v1.run", ["v1.json"])
     now = jobs.info(last)
     eq(now["parent"], os.path.basename(begun), "where it went on from")
-    eq((now["format"], now["data_digest"]), (2, was["data_digest"]), "format, and digest of the data")
+    eq((now["format"], now["data_digest"]), (3, was["data_digest"]), "format, and digest of the data")
     if now["arithmetic"] != was["arithmetic"]:
         eq(now["inexact"]["reason"], "arithmetic_changed", "what is said of it")
         unknown(now["arithmetic"])

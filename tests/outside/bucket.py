@@ -17,6 +17,7 @@ import json
 import os
 import re
 
+from digests import wrong
 from t import tiny
 
 
@@ -52,6 +53,7 @@ def whole(g, name, base, folder, raw, body):
     if note["digest"] != sha(raw):
         return "remote.json is of another checkpoint.json"
     where = {f["name"]: f["folder"] for f in note["files"]}
+    known = {f["name"]: f["sha256"] for f in note["files"]}
     for f in record["files"]:
         key = f"{base}{where.get(f['name'], folder)}/{f['name']}"
         if key not in body:             # keys are never used twice
@@ -59,8 +61,10 @@ def whole(g, name, base, folder, raw, body):
             if got is None:
                 return f"{key} is not there"
             body[key] = (len(got), sha(got))
-        if body[key] != (f["size"], f["sha256"]):
-            return f"{key} is {body[key]}, not {(f['size'], f['sha256'])}"
+        if f.get("sha256", known[f["name"]]) != known[f["name"]]:
+            return f"remote.json and checkpoint.json do not agree on {key}"
+        if body[key] != (f["size"], known[f["name"]]):
+            return f"{key} is {body[key]}, not {(f['size'], known[f['name']])}"
     return None
 
 
@@ -72,9 +76,8 @@ def local(state):
             with open(f"{path}/checkpoint.json") as f:
                 record = json.load(f)
             for f in record["files"]:
-                with open(f"{path}/{f['name']}", "rb") as g:
-                    body = g.read()
-                assert (len(body), sha(body)) == (f["size"], f["sha256"]), f"{path}/{f['name']} is damaged"
+                what = wrong(f"{path}/{f['name']}", f)
+                assert what is None, what
         except FileNotFoundError:
             assert not os.path.isdir(path), f"half a checkpoint is visible: {path}"
             continue

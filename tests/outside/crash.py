@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 
+from digests import wrong
 from patience import SLOW, Patience, limit
 
 BUILD = os.environ.get("BUILD", "build")
@@ -123,9 +124,9 @@ def damaged(state):
         try:
             record = json.load(open(f"{d}/checkpoint.json"))
             for f in record["files"]:
-                p = f"{d}/{f['name']}"
-                if os.path.getsize(p) != f["size"] or sha(p) != f["sha256"]:
-                    bad.append(p)
+                what = wrong(f"{d}/{f['name']}", f)
+                if what:
+                    bad.append(what)
         except FileNotFoundError:
             if os.path.isdir(d):        # not merely retired while we looked
                 bad.append(d)

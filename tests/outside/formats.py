@@ -6,10 +6,12 @@ import json
 import math
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import sys
 
+from digests import sha256, xxh128
 from t import BUILD, SHARED, SLOW, Skip, case, eq, has, limit, run, tiny, wait_for
 
 SAMPLES = f"{SHARED}/data/samples/safetensors"
@@ -210,10 +212,17 @@ print(json.dumps({{k: [list(v.shape), str(v.dtype), v.tobytes().hex()]
         eq(json.loads(r.stdout), ours, name)
 
 
-@case("the digests in checkpoint.json are those of sha256sum", "stopped")
+@case("the digests in checkpoint.json are those of xxhsum, and of sha256sum with --sha256", "stopped")
 def _(d):
     job = tiny(d, epochs=4)
     trained(d, job)
+    digests_agree(d, False)
+    shutil.rmtree(f"{d.root}/run")
+    trained(d, job, "--sha256")
+    digests_agree(d, True)
+
+
+def digests_agree(d, sha):
     found = sorted(glob.glob(f"{d.root}/run/checkpoints/step-*"))
     assert len(found) >= 2, found
     for c in found:
@@ -221,8 +230,9 @@ def _(d):
         files = {f["name"]: f for f in record["files"]}
         eq(sorted(files), sorted(set(os.listdir(c)) - {"checkpoint.json"}), "the files")
         for name, f in files.items():
-            out = subprocess.run(["sha256sum", f"{c}/{name}"], capture_output=True, text=True).stdout
-            eq((f["sha256"], f["size"]), (out.split()[0], os.path.getsize(f"{c}/{name}")), name)
+            path = f"{c}/{name}"
+            eq((f["xxh128"], f["size"]), (xxh128(path), os.path.getsize(path)), name)
+            eq(f.get("sha256"), sha256(path) if sha else None, name)
 
 
 @case("one thread and two train to the same bytes", "stopped")

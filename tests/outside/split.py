@@ -132,7 +132,7 @@ def _(d):
     eq((b["split"]["rule"], b["split"]["seed"], b["split"]["inherited"], b["split"]["trained_on"]),
        ("stratified", 5, True, 0))
     eq(b["split"], a["split"])
-    eq({f["name"]: f["sha256"] for f in b["files"]}, {f["name"]: f["sha256"] for f in a["files"]}, "weights")
+    eq({f["name"]: f["xxh128"] for f in b["files"]}, {f["name"]: f["xxh128"] for f in a["files"]}, "weights")
     r = d.post(f"/v1/jobs/{i}/resume", {"overrides": {"data": {"split_seed": 6}}})
     eq(r.status, 422, r.text)
     has(r.text, "data.split_seed")

@@ -232,8 +232,7 @@ static void
 digest_other(json_t *o)
 {
 	json_object_set_new(json_array_get(json_object_get(o, "files"), 0),
-	    "sha256", json_string("0123456789abcdef0123456789abcdef"
-	    "0123456789abcdef0123456789abcdef"));
+	    "xxh128", json_string("0123456789abcdef0123456789abcdef"));
 }
 
 T_CASE(a_hostile_checkpoint_json_is_refused)
@@ -252,7 +251,7 @@ T_CASE(a_hostile_checkpoint_json_is_refused)
 	}
 	tmp = begun(c);
 	change_json(tmp, digest_other);
-	refused(c, tmp, D10, RK_ECORRUPT, "its SHA-256 is another");
+	refused(c, tmp, D10, RK_ECORRUPT, "its XXH3 digest is another");
 	t_check(access("c/x", F_OK) == 0);
 	t_eq_int(ckpt_admit_begin(c, "../far/" D10, &tmp), RK_EINVAL);
 	t_check(tmp == NULL);

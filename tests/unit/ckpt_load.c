@@ -97,6 +97,18 @@ T_CASE(a_damaged_latest_is_set_aside_and_the_one_before_taken)
 	ckpt_close(&c);
 }
 
+static struct ckpt_info
+save_as(struct ckpt *c, int64_t step, bool leaves)
+{
+	struct ckpt_info i = info_at(step);
+	struct tensor_set *m = tensors((uint64_t)step, 2);
+
+	i.leaves = leaves;
+	t_eq_int(ckpt_save(c, &i, m, m, NULL), RK_OK);
+	tensor_set_free(m);
+	return i;
+}
+
 T_CASE(every_kind_of_damage_is_seen)
 {
 	static const char *const files[] = {
@@ -110,9 +122,10 @@ T_CASE(every_kind_of_damage_is_seen)
 	saves(c, 1, 10);
 	for (size_t f = 0; f < RK_ARRAY_LEN(files); f++) {
 		char dir[64], *path;
-		for (int how = 0; how < 4; how++) {
+		for (int how = 0; how < 5; how++) {
 			step++;
-			free_info(save(c, step, 0.1));
+			free_info(how == 4 ? save_as(c, step, true) :
+			    save(c, step, 0.1));
 			snprintf(dir, sizeof(dir), "c/step-%09lld",
 			    (long long)step);
 			path = xasprintf("%s/%s", dir, files[f]);
@@ -121,7 +134,7 @@ T_CASE(every_kind_of_damage_is_seen)
 				t_check(unlink(path) == 0);
 			if (how == 1)
 				t_check(truncate(path, st.st_size - 2) == 0);
-			if (how == 2)
+			if (how == 2 || how == 4)
 				flip(path, st.st_size / 2);
 			if (how == 3)
 				t_check(unlink(path) == 0 &&
@@ -199,8 +212,8 @@ T_CASE(one_that_a_person_meant_is_not_replaced_by_another)
 	t_eq_int(ckpt_name(c, "step-000000020", "mine"), RK_OK);
 	flip(D20 "model.safetensors", -1);
 	load_fails(c, "mine", RK_ECORRUPT, "step-000000020 is no good: model");
-	load_fails(c, "step:20", RK_ECORRUPT, "SHA-256");
-	load_fails(c, "step-000000020", RK_ECORRUPT, "SHA-256");
+	load_fails(c, "step:20", RK_ECORRUPT, "XXH3");
+	load_fails(c, "step-000000020", RK_ECORRUPT, "XXH3");
 	t_eq_int(count(c), 2);
 	flip(D20 "checkpoint.json", 5);
 	load_fails(c, "step:20", RK_ECORRUPT, "is damaged: checkpoint.json");
@@ -299,6 +312,13 @@ file_entry(const char *name)
 }
 
 static json_t *
+with(json_t *file, const char *key, const char *text)
+{
+	json_object_set_new(file, key, json_string(text));
+	return json_pack("[o]", file);
+}
+
+static json_t *
 long_text(void)
 {
 	char text[200];
@@ -307,13 +327,67 @@ long_text(void)
 	return json_stringn(text, sizeof(text));
 }
 
+/* The list of files with one digest taken out of each. */
+static void
+forget(const char *digest)
+{
+	json_t *o, *files, *f;
+	size_t len, k;
+	char *s;
+
+	t_eq_int(rk_read_file(AT_FDCWD, D10 "checkpoint.json", 1 << 20, &s,
+	    &len), RK_OK);
+	t_eq_int(rkj_parse_json(s, len, &o, NULL), RK_OK);
+	free(s);
+	files = json_incref(json_object_get(o, "files"));
+	json_array_foreach(files, k, f)
+		t_eq_int(json_object_del(f, digest), 0);
+	forge("files", files);
+	json_decref(o);
+}
+
+T_CASE(each_digest_alone_will_do_and_none_will_not)
+{
+	static const char *const files[] = {
+		"model.safetensors", "optimizer.safetensors"
+	};
+	static const char *const digests[] = { "sha256", "xxh128" };
+	struct ckpt *c = folder();
+	struct ckpt_info i;
+	struct notes k;
+
+	for (size_t d = 0; d < RK_ARRAY_LEN(digests); d++) {
+		for (size_t f = 0; f < RK_ARRAY_LEN(files); f++) {
+			free_info(save_as(c, 10, true));
+			forget(digests[d]);
+			loads(c, "latest", 10, &k);
+			t_eq_int(k.n, 0);
+			char *path = xasprintf(D10 "%s", files[f]);
+			flip(path, -1);
+			free(path);
+			load_fails(c, "step:10", RK_ECORRUPT, d == 0 ?
+			    "its XXH3 digest is another" :
+			    "its SHA-256 is another");
+			free_info(save_as(c, 20, true));
+			t_eq_int(ckpt_delete(c, "step-000000010"), RK_OK);
+			t_eq_int(ckpt_set_aside(c, "step-000000020"), RK_OK);
+		}
+	}
+	free_info(save_as(c, 10, true));
+	forget("sha256");
+	forget("xxh128");
+	t_eq_int(ckpt_read(c, "step-000000010", &i), RK_ECORRUPT);
+	ckpt_close(&c);
+}
+
 /* Format 1, as the version before wrote it. */
 T_CASE(a_checkpoint_that_does_not_have_what_version_2_records_is_read)
 {
 	struct ckpt *c = folder();
 	struct ckpt_info i;
 
-	saves(c, 1, 10);
+	free_info(save_as(c, 10, true));
+	forget("xxh128");
 	forge("format", NULL);
 	forge("program", NULL);
 	forge("classes", NULL);
@@ -363,6 +437,17 @@ T_CASE(a_checkpoint_json_that_lies_is_refused)
 		{ "files", json_pack("[o]", file_entry("../../etc/passwd")) },
 		{ "files", json_pack("[o]", file_entry("checkpoint.json")) },
 		{ "files", json_pack("[o]", file_entry("other.safetensors")) },
+		{ "files", json_pack("[{s:s, s:i}]", "name", CKPT_MODEL_FILE,
+		    "size", 1) },
+		{ "files", with(file_entry(CKPT_MODEL_FILE), "xxh128", "") },
+		{ "files", with(file_entry(CKPT_MODEL_FILE), "xxh128",
+		    "0123456789abcdef0123456789abcde") },
+		{ "files", with(file_entry(CKPT_MODEL_FILE), "xxh128",
+		    "0123456789ABCDEF0123456789abcdef") },
+		{ "files", with(file_entry(CKPT_MODEL_FILE), "xxh128",
+		    "0123456789abcdef0123456789abcdef0") },
+		{ "files", with(file_entry(CKPT_MODEL_FILE), "sha256",
+		    "0123456789abcdef0123456789abcdef") },
 		{ "files", json_pack("[oo]", file_entry(CKPT_MODEL_FILE),
 		    file_entry(CKPT_MODEL_FILE)) },
 	};

@@ -88,7 +88,7 @@ T_CASE(what_version_2_records_is_kept_and_read_back)
 	    28, 28);
 	t_eq_int(ckpt_save(c, &i, m, NULL, NULL), RK_OK);
 	t_eq_int(ckpt_read(c, "step-000000005", &out), RK_OK);
-	t_eq_int(out.format, 2);
+	t_eq_int(out.format, 3);
 	t_eq_str(out.program, program);
 	t_check(json_equal(out.classes, i.classes));
 	t_check(json_equal(out.input, i.input));
@@ -120,6 +120,64 @@ T_CASE(an_optimiser_without_state_has_no_file)
 	tensor_set_free(m);
 	ckpt_info_fini(&i);
 	ckpt_info_fini(&out);
+	ckpt_close(&c);
+}
+
+/* How many files of it have SHA-256, and how many XXH3. */
+static void
+digests(struct ckpt *c, const char *dir, int sha256, int xxh128)
+{
+	struct ckpt_info i;
+	int sha = 0, xxh = 0;
+
+	t_eq_int(ckpt_read(c, dir, &i), RK_OK);
+	t_eq_int(i.nfiles, 2);
+	for (int k = 0; k < i.nfiles; k++) {
+		sha += i.files[k].sha256[0] != '\0';
+		xxh += i.files[k].xxh128[0] != '\0';
+	}
+	t_eq_int(sha, sha256);
+	t_eq_int(xxh, xxh128);
+	ckpt_info_fini(&i);
+}
+
+T_CASE(what_leaves_or_has_a_name_has_sha256_too_and_what_stays_has_not)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info a = info_at(1), b = info_at(2), n = info_at(3);
+	struct tensor_set *m = tensors(5, 2);
+
+	t_eq_int(ckpt_save(c, &a, m, m, NULL), RK_OK);
+	b.leaves = true;
+	t_eq_int(ckpt_save(c, &b, m, m, NULL), RK_OK);
+	t_eq_int(ckpt_save(c, &n, m, m, "mine"), RK_OK);
+	digests(c, a.dir, 0, 2);
+	digests(c, b.dir, 2, 2);
+	digests(c, n.dir, 2, 2);
+	tensor_set_free(m);
+	ckpt_info_fini(&a);
+	ckpt_info_fini(&b);
+	ckpt_info_fini(&n);
+	ckpt_close(&c);
+}
+
+T_CASE(a_files_sums_are_made_in_the_reading_that_checks_it)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i = save(c, 5, 0.5);
+	struct rk_why why = {0};
+	char hex[RK_SHA256_HEX], want[RK_SHA256_HEX];
+
+	int fd = open("c/step-000000005/model.safetensors", O_RDWR);
+	t_eq_int(rk_sha256_of_fd(fd, want, NULL), RK_OK);
+	t_eq_int(ckpt_file_sums(fd, &i.files[0], hex, &why), RK_OK);
+	t_eq_str(hex, want);
+	t_check(pwrite(fd, "X", 1, 4200) == 1);
+	t_eq_int(ckpt_file_sums(fd, &i.files[0], hex, &why), RK_ECORRUPT);
+	t_has(rk_why_first(&why), "its XXH3 digest is another");
+	rk_why_fini(&why);
+	close(fd);
+	ckpt_info_fini(&i);
 	ckpt_close(&c);
 }
 

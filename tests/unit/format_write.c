@@ -90,18 +90,22 @@ T_CASE(an_empty_set_is_a_file_too)
 static void
 round_trip(const char *path, const struct tensor_set *s)
 {
-	char hex[RK_SHA256_HEX], again[RK_SHA256_HEX];
+	char hex[RK_SHA256_HEX], again[RK_SHA256_HEX], alone[RK_XXH128_HEX];
+	char fast[RK_XXH128_HEX], fast_again[RK_XXH128_HEX];
 	uint64_t size, seen;
 	struct tensor_set *r;
 	struct rk_why why = {0};
 
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	t_check(fd >= 0);
-	t_eq_int(format_write(fd, s, hex, &size), RK_OK);
+	t_eq_int(format_write(fd, s, NULL, alone, &size), RK_OK);
+	t_eq_int(format_write(fd, s, hex, fast, &size), RK_OK);
 	t_check((fcntl(fd, F_GETFL) & O_DIRECT) == 0);
-	t_eq_int(rk_sha256_of_fd(fd, again, &seen), RK_OK);
+	t_eq_int(rk_digests_of_fd(fd, again, fast_again, &seen), RK_OK);
 	t_eq_int(size, seen);
 	t_eq_str(hex, again);
+	t_eq_str(fast, fast_again);
+	t_eq_str(fast, alone);
 	close(fd);
 	if (format_load(path, &r, &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
@@ -177,13 +181,12 @@ T_CASE(a_file_system_in_memory_does_as_well)
 T_CASE(a_longer_file_is_cut_to_what_was_written)
 {
 	struct tensor_set *s = three(a_data, b_data, "xyz");
-	char hex[RK_SHA256_HEX];
 	uint64_t size;
 	struct stat st;
 
 	int fd = open("f", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	t_check(fd >= 0 && ftruncate(fd, 1 << 20) == 0);
-	t_eq_int(format_write(fd, s, hex, &size), RK_OK);
+	t_eq_int(format_write(fd, s, NULL, NULL, &size), RK_OK);
 	t_check(fstat(fd, &st) == 0);
 	t_eq_int(st.st_size, size);
 	close(fd);
