@@ -4,6 +4,7 @@
  * are no channel; scratch that holds NaN; batches below the plan's.
  */
 #include "kernel_double.h"
+#include "loops.h"
 #include "wino.h"
 
 static struct kernel_conv_want W;
@@ -159,9 +160,17 @@ element(enum kernel_conv_pass pass, size_t i)
 }
 
 static void
+need_fast(void)
+{
+	if (kernel_loops() != &kernel_loops_fast)
+		t_skip("this CPU has no AVX2 or no FMA");
+}
+
+static void
 prepare(struct kernel_conv_want w)
 {
 	W = w;
+	need_fast();
 	t_check(wino_can(&W));
 	X = both((size_t)(W.B * W.v.c) * x_plane(), 1);
 	WT = both((size_t)(W.M * W.v.c * 9), 2);
@@ -464,6 +473,7 @@ T_CASE(shapes_that_are_refused)
 {
 	struct kernel_conv_want w = want(8, 8, 8, 8, 1, 1);
 
+	need_fast();
 	t_check(wino_can(&w));
 	w.fast = false;
 	t_check(!wino_can(&w));
@@ -488,10 +498,24 @@ T_CASE(shapes_that_are_refused)
 	}
 }
 
+T_CASE(a_cpu_that_has_less_does_not_go_this_way)
+{
+	const struct kernel_conv_want w = want(64, 64, 32, 32, 1, 8);
+
+	setenv("REKINDLE_SIMD", "plain", 1);
+	t_check(!wino_can(&w));
+	struct kernel_conv_plan *p = kernel_conv_plan(&w);
+	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++)
+		t_check(kernel_conv_plan_way(p, pass) !=
+		    KERNEL_CONV_WINOGRAD);
+	kernel_conv_plan_free(p);
+}
+
 T_CASE(a_plan_goes_this_way_where_it_wins)
 {
 	struct kernel_conv_want few = want(96, 96, 5, 5, 1, 1);
 
+	need_fast();
 	t_check(wino_can(&few) && wino_saves(&few) < 1);
 	struct kernel_conv_want many = want(512, 512, 64, 64, 1, 64);
 	t_check(wino_saves(&many) > 3.5 && wino_saves(&many) < 4);
