@@ -114,7 +114,7 @@ kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS])
 	put_isa(v[1].value);
 	put_conv(v[2].value);
 	snprintf(v[3].value, KERNEL_FACT_MAX, "%s",
-	    loops_word(kernel_loops() == &kernel_loops_fast));
+	    loops_word(kernel_loops() != &kernel_loops_plain));
 	snprintf(v[4].value, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
 	snprintf(v[5].value, KERNEL_FACT_MAX, "glibc %s%s",
 	    gnu_get_libc_version(), libm_variant());

@@ -4,7 +4,9 @@
  * Written once, in loops.inc and what it includes, with the compiler's vector
  * types, and compiled twice: for any CPU with four lanes, for AVX2 and FMA with
  * eight.  Which table is used is decided by the CPU alone (REKINDLE_SIMD=plain
- * asks for the first), so machines of one class get the same bits.
+ * asks for the first), so machines of one class get the same bits.  Where there is
+ * AVX-512, some are taken from a third table, with sixteen lanes and the bits of
+ * the second (REKINDLE_SIMD=avx2: they are not).
  */
 #ifndef KERNEL_LOOPS_H
 #define KERNEL_LOOPS_H
@@ -128,6 +130,7 @@ struct kernel_loops {
 };
 
 extern const struct kernel_loops kernel_loops_plain, kernel_loops_fast;
+extern const struct kernel_loops kernel_loops_widest;   /* some only */
 const struct kernel_loops *kernel_loops(void);
 
 #endif

@@ -2,6 +2,7 @@
  * Elementwise maps and column sums over the team, in pieces of PIECE elements:
  * 64 KiB an array, several microseconds of work.
  */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,38 @@
 
 #define PIECE ((size_t)16384)
 
+static struct kernel_loops mixed;
+static pthread_once_t mixed_once = PTHREAD_ONCE_INIT;
+
+static void
+mix(void)
+{
+	const struct kernel_loops *w = &kernel_loops_widest;
+
+	mixed = kernel_loops_fast;
+	mixed.act = w->act;
+	mixed.act_back = w->act_back;
+	mixed.softmax = w->softmax;
+	mixed.softmax_back = w->softmax_back;
+	mixed.softmax_less = w->softmax_less;
+	mixed.lnorm = w->lnorm;
+	mixed.lnorm_back = w->lnorm_back;
+}
+
+/* Of the CPU, and of what REKINDLE_SIMD leaves of that. */
+static const struct kernel_loops *
+choose_loops(void)
+{
+	const char *want = getenv("REKINDLE_SIMD");
+
+	if (!fast_cpu() || (want != NULL && strcmp(want, "plain") == 0))
+		return &kernel_loops_plain;
+	if (!widest_cpu() || (want != NULL && strcmp(want, "avx2") == 0))
+		return &kernel_loops_fast;
+	pthread_once(&mixed_once, mix);
+	return &mixed;
+}
+
 const struct kernel_loops *
 kernel_loops(void)
 {
@@ -21,10 +54,7 @@ kernel_loops(void)
 	    memory_order_relaxed);
 
 	if (l == NULL) {
-		const char *want = getenv("REKINDLE_SIMD");
-		bool plain = want != NULL && strcmp(want, "plain") == 0;
-		l = !plain && fast_cpu() ? &kernel_loops_fast
-		    : &kernel_loops_plain;
+		l = choose_loops();
 		atomic_store_explicit(&chosen, l, memory_order_relaxed);
 	}
 	return l;

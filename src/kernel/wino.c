@@ -287,7 +287,7 @@ wino_can(const struct kernel_conv_want *want)
 
 	if (!want->fast || want->x != KERNEL_BLOCKED ||
 	    want->y != KERNEL_BLOCKED || window_groups(v) != 1 ||
-	    kernel_loops() != &kernel_loops_fast)
+	    kernel_loops() == &kernel_loops_plain)
 		return false;
 	for (int i = 0; i < 2; i++)
 		if (v->k[i] != 3 || v->stride[i] != 1 || v->pad[i] > 2 ||
