@@ -112,6 +112,19 @@ measure(struct run *r, struct profile *p)
 	return ok;
 }
 
+/* As wide as the longest name, but not so wide that a line breaks. */
+static int
+name_width(const struct nn *n)
+{
+	size_t w = 16;
+	struct nn_layer l;
+
+	for (size_t i = 0; i < nn_nlayers(n); i++)
+		if (nn_layer_at(n, i, &l))
+			w = RK_MAX(w, strlen(l.name));
+	return (int)RK_MIN(w, 56);
+}
+
 static void
 begin(struct run *r, struct profile *p)
 {
@@ -124,6 +137,7 @@ begin(struct run *r, struct profile *p)
 	p->batch = r->batch;
 	p->threads = kernel_threads();
 	p->ninstrs = nn_ninstrs(r->nn);
+	p->name_width = name_width(r->nn);
 	p->instr = xcalloc(p->ninstrs, sizeof(*p->instr));
 	p->team = kernel_watch_new(!traces ? 0 :
 	    (TRACE_EVENTS - TRACE_MAIN) / (size_t)p->threads);

@@ -40,6 +40,7 @@ struct profile {
 	int threads;
 	double peak;                    /* GFLOP/s */
 	const char *isa;
+	int name_width;                 /* of the table's first column */
 	size_t ninstrs;
 	struct profile_cell *instr;
 	struct profile_cell part[PROFILE_PARTS];

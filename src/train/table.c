@@ -4,8 +4,6 @@
 
 #include "profile.h"
 
-#define NAME_WIDTH 32
-
 /* Of one row, or of several: sums of a step. */
 struct figures {
 	double ns, waiting_ns, flops, read, written;
@@ -198,22 +196,23 @@ put_way(struct strbuf *b, const struct row *r)
 }
 
 static void
-put_head(struct strbuf *b, const char *name, const char *op, const char *way)
+put_head(const struct profile *p, struct strbuf *b, const char *name,
+    const char *op, const char *way)
 {
 	sb_addf(b, "\n%-*s %-18s %-26s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
-	    NAME_WIDTH, name, op, way, "forward", "backward", "share",
+	    p->name_width, name, op, way, "forward", "backward", "share",
 	    "GF/s f", "GF/s b", "peak", "read", "written", "waits");
 	sb_addf(b, "%-*s %-18s %-26s %9s %9s %6s %8s %8s %5s %9s %9s %5s\n",
-	    NAME_WIDTH, "", "", "", "ms", "ms", "%", "", "", "%", "MB", "MB",
+	    p->name_width, "", "", "", "ms", "ms", "%", "", "", "%", "MB", "MB",
 	    "%");
 }
 
 static void
-put_name(struct strbuf *b, const char *name)
+put_name(const struct profile *p, struct strbuf *b, const char *name)
 {
-	const int len = (int)rk_text_fit(name, NAME_WIDTH);
+	const int len = (int)rk_text_fit(name, (size_t)p->name_width);
 
-	sb_addf(b, "%.*s%*s", len, name, NAME_WIDTH - len, "");
+	sb_addf(b, "%.*s%*s", len, name, p->name_width - len, "");
 }
 
 static void
@@ -221,7 +220,7 @@ put_row(const struct profile *p, struct strbuf *b, const struct row *r)
 {
 	const struct figures all = both(r);
 
-	put_name(b, r->name);
+	put_name(p, b, r->name);
 	sb_addf(b, " %-18s", r->type);
 	put_way(b, r);
 	sb_addf(b, " %9.3f", r->part[0].ns * 1e-6);
@@ -248,7 +247,7 @@ put_folded(const struct profile *p, struct strbuf *b, const struct row *r)
 
 	for (size_t k = 0; (name = nn_folded_at(p->nn, r->instr, k)) != NULL;
 	    k++) {
-		put_name(b, name);
+		put_name(p, b, name);
 		sb_addf(b, " in %s\n", r->name);
 	}
 }
@@ -285,13 +284,13 @@ profile_table(const struct profile *p, struct strbuf *b)
 	    (long long)p->batch, (long long)p->steps, p->threads,
 	    p->threads == 1 ? "" : "s", p->arithmetic, gflops(&all),
 	    100 * gflops(&all) / p->peak, p->peak, p->isa);
-	put_head(b, "layer", "op", "way");
+	put_head(p, b, "layer", "op", "way");
 	for (size_t i = 0; i < layers.n; i++) {
 		put_row(p, b, &layers.v[i]);
 		put_folded(p, b, &layers.v[i]);
 	}
 	put_others(p, b);
-	put_head(b, "kind of op", "", "layers");
+	put_head(p, b, "kind of op", "", "layers");
 	for (size_t i = 0; i < kinds.n; i++) {
 		kinds.v[i].name = kinds.v[i].type;
 		kinds.v[i].type = "";

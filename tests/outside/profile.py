@@ -106,9 +106,10 @@ def _(d):
     j = job()
     text = ask(d, j, "--profile")
     has(text, " ms a step of 8 samples, mean of 10 steps; 2 threads, arithmetic fast")
-    first = [x[:32].rstrip() for x in text.split("kind of op")[0].splitlines()]
+    # The longest name is cut at 56.
+    first = [x[:56].rstrip() for x in text.split("kind of op")[0].splitlines()]
     for name in [*layers(j), "loss", "data", "optimizer", "other", "step"]:
-        assert name[:32] in first, f"no line for {name!r}"
+        assert name[:56] in first, f"no line for {name!r}"
     for kind in "conv2d", "batch_norm", "linear":
         assert f"\n{kind} " in text.split("kind of op")[1], f"no line for {kind}"
     has(ask(d, j, "--profile=1", "--set", "training.arithmetic=exact", "--threads", "1"), "1 thread, arithmetic exact")
