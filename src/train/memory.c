@@ -6,8 +6,8 @@
 #include "writer.h"
 
 /* What comes while it trains, beside the arrays: code that is read in when it is
- * first run, stacks, the libraries' own buffers, lines of metrics. */
-#define COMES ((uint64_t)10 << 20)
+ * first run, stacks, what products pack, lines of metrics. */
+#define COMES ((uint64_t)4 << 20)
 
 static uint64_t
 page_bytes(void)
