@@ -295,22 +295,25 @@ struct back {
 	float c1[KERNEL_BLOCK], c0[KERNEL_BLOCK];
 };
 
-/* The sums of one run, or with them its dx. */
+/* The sums of one run, or with them its dx: from dr, where the sums left dy as it
+ * counts. */
 static void
 back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
 {
 	const struct kernel_loops *f = kernel_loops();
 	const struct kernel_bnorm *b = p->b;
 	const bool whole = is_plain_relu(b);
+	const bool masked = !sums && b->dr != NULL && !b->add_dr;
+	const float *dy = masked ? b->dr : p->dy;
 	const size_t step = whole ? p->run : CHUNK;
 	float d[CHUNK];
 
 	for (size_t i = at; i < at + p->run; i += step) {
 		const size_t n = RK_MIN(at + p->run - i, step);
 		const struct kernel_lane_back r = {
-			.x = p->x + i, .dy = whole ? p->dy + i :
+			.x = p->x + i, .dy = whole ? dy + i :
 			behind_act(p, &k->l, i, n, d),
-			.relu = b->act.act == KERNEL_RELU,
+			.relu = b->act.act == KERNEL_RELU && !masked,
 			.y = b->r != NULL ? b->y + i : NULL,
 			.dr = sums && b->dr != NULL ? b->dr + i : NULL,
 			.dx = sums ? NULL : p->dx + i,
