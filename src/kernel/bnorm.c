@@ -33,12 +33,6 @@ struct bnorm {
 	bool add_dx, add_dw, add_db;
 };
 
-static bool
-is_plain_relu(const struct kernel_bnorm *b)
-{
-	return b->act.act == KERNEL_NO_ACT || b->act.act == KERNEL_RELU;
-}
-
 /* --- statistics ----------------------------------------------------------- */
 
 /* By lanes to by channels: a plane's lanes are one. */
@@ -169,16 +163,15 @@ forward_run(const struct bnorm *p, const struct kernel_lanes *l, size_t at)
 	const struct kernel_bnorm *b = p->b;
 	const float *r = b->r != NULL ? b->r + at : NULL;
 
-	if (is_plain_relu(b)) {
-		f->lane_norm(l, p->x + at, r, b->act.act == KERNEL_RELU,
-		    p->y + at, p->run);
+	if (kernel_in_lanes(b->act.act)) {
+		f->lane_norm(l, p->x + at, r, b->act.act, p->y + at, p->run);
 		return;
 	}
 	for (size_t i = 0; i < p->run; i += CHUNK) {
 		const size_t n = RK_MIN(p->run - i, CHUNK);
 		float *y = p->y + at + i;
-		f->lane_norm(l, p->x + at + i, r != NULL ? r + i : NULL, false,
-		    y, n);
+		f->lane_norm(l, p->x + at + i, r != NULL ? r + i : NULL,
+		    KERNEL_NO_ACT, y, n);
 		f->act(&b->act, y, y, n);
 	}
 }
@@ -231,7 +224,8 @@ run(struct bnorm *p, const struct kernel_bnorm *b, int64_t B,
 	p->n = (size_t)b->n;
 	p->vectors = !b->blocked && b->n == 1;
 	must(!p->vectors || (b->act.act == KERNEL_NO_ACT && b->r == NULL));
-	must(b->r == NULL || is_plain_relu(b));
+	must(b->r == NULL || b->act.act == KERNEL_NO_ACT ||
+	    b->act.act == KERNEL_RELU);
 	p->block = p->vectors ? COLS : b->blocked ? KERNEL_BLOCK : 1;
 	p->pieces = (p->c + p->block - 1) / p->block;
 	p->run = p->n * p->block;
@@ -282,7 +276,7 @@ behind_act(const struct bnorm *p, const struct kernel_lanes *l, size_t at,
 	const struct kernel_activation *act = &p->b->act;
 	float z[CHUNK];
 
-	f->lane_norm(l, p->x + at, NULL, false, z, n);
+	f->lane_norm(l, p->x + at, NULL, KERNEL_NO_ACT, z, n);
 	if (!kernel_act_reads_x(act->act))
 		f->act(act, z, z, n);
 	f->act_back(act, z, p->dy + at, false, d, n);
@@ -302,7 +296,7 @@ back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
 {
 	const struct kernel_loops *f = kernel_loops();
 	const struct kernel_bnorm *b = p->b;
-	const bool whole = is_plain_relu(b);
+	const bool whole = kernel_in_lanes(b->act.act);
 	const bool masked = !sums && b->dr != NULL && !b->add_dr;
 	const float *dy = masked ? b->dr : p->dy;
 	const size_t step = whole ? p->run : CHUNK;
@@ -313,7 +307,7 @@ back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
 		const struct kernel_lane_back r = {
 			.x = p->x + i, .dy = whole ? dy + i :
 			behind_act(p, &k->l, i, n, d),
-			.relu = b->act.act == KERNEL_RELU && !masked,
+			.act = whole && !masked ? b->act.act : KERNEL_NO_ACT,
 			.y = b->r != NULL ? b->y + i : NULL,
 			.dr = sums && b->dr != NULL ? b->dr + i : NULL,
 			.dx = sums ? NULL : p->dx + i,

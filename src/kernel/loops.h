@@ -23,13 +23,23 @@ struct kernel_lanes {           /* of each lane of a place */
 	float mean[KERNEL_BLOCK], a[KERNEL_BLOCK], b[KERNEL_BLOCK];
 };
 
-/* The gradient dy of y.  relu: it counts where y > 0; y NULL: where that from
- * which y was made is, without an r.  dr (may be NULL) is (+)= what counts. */
+/* The gradient dy of y, and the activation between, one of kernel_in_lanes().
+ * A relu's is masked by y; y NULL: that of each by what it can make again, where
+ * there was no r.  dr (may be NULL) is (+)= the gradient behind it. */
 struct kernel_lane_back {
 	const float *x, *y, *dy;
-	bool relu, add_dr, add_dx;
+	enum kernel_act act;
+	bool add_dr, add_dx;
 	float *dr, *dx;
 };
+
+/* Those of most networks of images. */
+static inline bool
+kernel_in_lanes(enum kernel_act f)
+{
+	return f == KERNEL_NO_ACT || f == KERNEL_RELU || f == KERNEL_RELU6 ||
+	    f == KERNEL_HARD_SWISH;
+}
 
 struct kernel_lnorm_row {       /* backward of one row of layer norm */
 	float mean, inv;
@@ -74,13 +84,14 @@ struct kernel_loops {
 	/*
 	 * Runs of n numbers, the lane of each being its place modulo
 	 * KERNEL_BLOCK: sums of each lane, y = (x - mean) a + b, then + r where
-	 * that is not NULL, then relu; and backward, with the sums of dy and of
-	 * dy (x - mean), and dx (+)= a dy + c1 (x - mean) + c0.
+	 * that is not NULL, then an activation, one of kernel_in_lanes(); and
+	 * backward, d being dy behind that, the sums of d and of d (x - mean),
+	 * and dx (+)= a d + c1 (x - mean) + c0.
 	 */
 	void (*lane_sums)(const float *x, size_t n, double *sum,
 	    double *squares);
 	void (*lane_norm)(const struct kernel_lanes *p, const float *x,
-	    const float *r, bool relu, float *y, size_t n);
+	    const float *r, enum kernel_act act, float *y, size_t n);
 	void (*lane_back_sums)(const struct kernel_lanes *p,
 	    const struct kernel_lane_back *b, size_t n, double *sum,
 	    double *sumx);
