@@ -144,44 +144,15 @@ kernel_conv_run_weight(const struct kernel_conv_plan *p, int64_t B,
 	    .dy = dy, .add = add, .out = dw, .scratch = scratch });
 }
 
-/* --- bias ----------------------------------------------------------------- */
-
-struct blocked_sum {
-	int64_t B, M, plane;
-	const float *dy;
-	bool add;
-	float *db;
-};
-
-static void
-blocked_bias_piece(void *ctx, size_t k)
-{
-	const struct blocked_sum *s = ctx;
-	const int64_t blocks = kernel_blocks(s->M);
-	double sum[KERNEL_BLOCK] = { 0 };
-
-	for (int64_t b = 0; b < s->B; b++) {
-		const float *dy = s->dy + (b * blocks + (int64_t)k) * s->plane *
-		    KERNEL_BLOCK;
-		for (int64_t p = 0; p < s->plane; p++)
-			for (int64_t l = 0; l < KERNEL_BLOCK; l++)
-				sum[l] += dy[p * KERNEL_BLOCK + l];
-	}
-	float *db = s->db + k * KERNEL_BLOCK;
-	for (int64_t l = 0; l < s->M - (int64_t)k * KERNEL_BLOCK &&
-	    l < KERNEL_BLOCK; l++)
-		db[l] = (s->add ? db[l] : 0) + (float)sum[l];
-}
-
 void
 kernel_conv_run_bias(const struct kernel_conv_plan *p, int64_t B,
     const float *dy, bool add, float *db)
 {
-	struct blocked_sum s = { B, p->want.M, p->want.v.oh * p->want.v.ow, dy,
-		add, db };
+	const struct kernel_window *v = &p->want.v;
 
 	if (p->want.y == KERNEL_PLAIN)
-		kernel_conv_back_bias(&p->want.v, p->want.M, B, dy, add, db);
+		kernel_conv_back_bias(v, p->want.M, B, dy, add, db);
 	else
-		kernel_for((size_t)kernel_blocks(s.M), blocked_bias_piece, &s);
+		kernel_conv_bias_sums(B, p->want.M, v->oh * v->ow, dy, add,
+		    db);
 }

@@ -53,6 +53,10 @@ conv_aligned(int64_t floats)
 	return ((size_t)floats + 15) / 16 * 16;
 }
 
+/* db[c] (+)= the sums of blocked dy[B,c,plane]. */
+void kernel_conv_bias_sums(int64_t B, int64_t c, int64_t plane,
+    const float *dy, bool add, float *db);
+
 struct conv_image {
 	enum kernel_layout layout;
 	int64_t c, h, w;

@@ -133,10 +133,11 @@ unlaid(enum kernel_layout l, int64_t batch, int64_t c, int64_t plane,
 
 /* --- the passes ----------------------------------------------------------- */
 
-enum pass { FORWARD, FORWARD_RELU, DATA, DATA_ADD, WEIGHT, WEIGHT_ADD, PASSES };
+enum pass { FORWARD, FORWARD_RELU, DATA, DATA_ADD, WEIGHT, WEIGHT_ADD, DBIAS,
+	PASSES };
 
 static const char *const words[] = { "y", "y of relu and bias", "dx",
-	"dx added", "dw", "dw added" };
+	"dx added", "dw", "dw added", "db added" };
 
 static float *
 run_pass(const struct kernel_conv_plan *p, int64_t batch, enum pass pass)
@@ -160,6 +161,12 @@ run_pass(const struct kernel_conv_plan *p, int64_t batch, enum pass pass)
 		kernel_conv_run_data(p, batch, W.f, dy, pass == DATA_ADD, out,
 		    s);
 		plain = unlaid(LX, batch, V.c, PLANE_X, out);
+		break;
+	case DBIAS:
+		out = NULL;
+		plain = nans(BIAS.n);
+		memcpy(plain, BIAS.f, BIAS.n * sizeof(float));
+		kernel_conv_run_bias(p, batch, dy, true, plain);
 		break;
 	default:
 		out = NULL;
@@ -201,6 +208,15 @@ check_pass(const float *got, int64_t batch, enum pass pass)
 	} else if (pass == DATA || pass == DATA_ADD) {
 		check_near(words[pass], got, pass == DATA ? NULL : X.f, DX,
 		    floats(KERNEL_PLAIN, batch, V.c, PLANE_X), tol);
+	} else if (pass == DBIAS) {
+		for (int64_t m = 0; m < M; m++) {
+			double db = 0;
+			for (int64_t i = 0; i < batch * PLANE_Y; i++)
+				db += DY.d[(i / PLANE_Y * M + m) * PLANE_Y +
+				    i % PLANE_Y];
+			check_near(words[pass], got + m, BIAS.f + m, &db, 1,
+			    tol);
+		}
 	} else if (batch == B) {
 		check_near(words[pass], got, pass == WEIGHT ? NULL : W.f, DW,
 		    W.n, tol);
@@ -212,7 +228,8 @@ result_floats(int64_t batch, enum pass pass)
 {
 	return pass <= FORWARD_RELU ?
 	    floats(KERNEL_PLAIN, batch, M, PLANE_Y) : pass <= DATA_ADD ?
-	    floats(KERNEL_PLAIN, batch, V.c, PLANE_X) : W.n;
+	    floats(KERNEL_PLAIN, batch, V.c, PLANE_X) : pass == DBIAS ?
+	    BIAS.n : W.n;
 }
 
 static void
