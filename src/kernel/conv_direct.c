@@ -5,8 +5,8 @@
  * A panel of weights, [k, some vectors of the channels that come out], stays in
  * the first-level cache while the chunk goes by, some k at a time: k is [blocks
  * that go in, taps, 8], and of a plain x [rows of the window, columns, c].  A
- * piece is a chunk and some panels.  An element is one sum in the order of k, so
- * how it is cut has no part in its bits.
+ * piece is a chunk and some panels.  An element is one sum in the order of k (or
+ * two, by its number of channels), so how it is cut has no part in its bits.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +193,8 @@ run_panel(const struct direct_run *r, const struct conv_part *s,
 		.x = x, .in = f->in, .at = f->at, .out = out + v0 * lanes / L *
 		plane, .out_block = plane, .blocks = p->geo.out_blocks -
 		v0 * lanes / L, .bias = r->bias + (s->g * p->vecs + v0) *
-		lanes, .load = r->c->add };
+		lanes, .load = r->c->add,
+		.split = p->geo.out_blocks * L <= CONV_SPLIT };
 
 	for (int64_t k = 0; k < f->nruns; k += c.nruns) {
 		c.nruns = RK_MIN(most, f->nruns - k);

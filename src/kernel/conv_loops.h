@@ -3,8 +3,8 @@
  * part of a piece, no checks.  Written once, in conv_loops.inc, compiled for
  * AVX2 and for AVX-512; CPUs that have neither go the plain way.
  *
- * An element that comes out is one sum in the order of k, by fused
- * multiply-adds, so its bits are the same for both.
+ * An element that comes out is one sum in the order of k, or with `split` two
+ * of them, by fused multiply-adds, so its bits are the same for both.
  */
 #ifndef KERNEL_CONV_LOOPS_H
 #define KERNEL_CONV_LOOPS_H
@@ -28,7 +28,11 @@ struct conv_panel {
 	float *out;
 	int64_t out_block, blocks;
 	bool load, relu;
+	bool split;             /* see CONV_SPLIT */
 };
+/* Channels up to which a panel has two sums for each, of every other number of
+ * a run: one would have to wait for itself. */
+#define CONV_SPLIT 16
 
 /*
  * sum[i, l, .] += sum over places p of dy[dy_at[p] + i * dy_block, .]
