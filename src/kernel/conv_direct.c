@@ -127,22 +127,34 @@ first_vec(const struct direct *p, int64_t panel)
 	return panel * p->vecs / p->panels;
 }
 
-/* One number k of a panel: the weights of `lanes` channels that come out. */
+/*
+ * The weights of a block that goes in and of the panel's columns, which are
+ * `wide` channels that come out from number `out` on: [taps, block, wide].  w is
+ * read as it lies, [M, c, taps].
+ */
 static void
-pack_row(const struct direct *p, const float *w, int64_t c_in, int64_t tap,
-    int64_t out, int64_t lanes, float *to)
+pack_block(const struct direct *p, const struct conv_phase *f, const float *w,
+    int64_t b, int64_t out, int64_t wide, float *to)
 {
-	const int64_t taps = p->geo.v.k[0] * p->geo.v.k[1], xc = p->geo.v.c / p->geo.groups;
-	const int64_t out_c = p->geo.out.c / p->geo.groups;
-	const int64_t n = c_in < p->geo.in.c / p->geo.groups ?
-	    RK_MAX(RK_MIN(lanes, out_c - out), 0) : 0;
-	const int64_t step = p->geo.data ? taps : xc * taps;
+	const struct conv_geometry *g = &p->geo;
+	const int64_t taps = g->v.k[0] * g->v.k[1], xc = g->v.c / g->groups;
+	const int64_t ni = RK_MIN(g->in.c / g->groups - b * g->wide, g->wide);
+	const int64_t no = RK_MIN(g->out.c / g->groups - out, wide);
+	const int64_t n1 = g->data ? ni : no, n2 = g->data ? no : ni;
+	const int64_t s1 = g->data ? wide : 1, s2 = g->data ? 1 : wide;
 
-	w += (p->geo.data ? c_in * xc + out : out * xc + c_in) * taps + tap;
-	for (int64_t i = 0; i < n; i++)
-		to[i] = w[i * step];
-	for (int64_t i = n; i < lanes; i++)
-		to[i] = 0;
+	if (ni < g->wide || no < wide)
+		memset(to, 0, (size_t)(f->ntaps * g->wide * wide) *
+		    sizeof(*to));
+	w += ((g->data ? b * g->wide : out) * xc + (g->data ? out : b *
+	    g->wide)) * taps;
+	for (int64_t i = 0; i < n1; i++)
+		for (int64_t j = 0; j < n2; j++) {
+			const float *from = w + (i * xc + j) * taps;
+			float *at = to + i * s1 + j * s2;
+			for (int64_t t = 0; t < f->ntaps; t++)
+				at[t * g->wide * wide] = from[f->taps[t].i];
+		}
 }
 
 /* A piece is a panel of a group, of all phases. */
@@ -163,11 +175,10 @@ pack_piece(void *ctx, size_t k)
 		const struct conv_phase *f = &p->geo.phases[i];
 		float *to = r->w + g * p->w_floats + p->w_at[i] + f->nruns *
 		    f->len * v0 * lanes;
-		for (int64_t b = 0; b < p->geo.in_blocks; b++)
-		for (int64_t t = 0; t < f->ntaps; t++)
-		for (int64_t c = 0; c < p->geo.wide; c++, to += wide)
-			pack_row(p, w, b * p->geo.wide + c, f->taps[t].i,
-			    v0 * lanes, wide, to);
+		for (int64_t b = 0; b < p->geo.in_blocks; b++) {
+			pack_block(p, f, w, b, v0 * lanes, wide, to);
+			to += f->ntaps * p->geo.wide * wide;
+		}
 	}
 	for (int64_t m = v0 * lanes; m < v0 * lanes + wide; m++)
 		bias[m] = r->c->b != NULL && m < out_c ?

@@ -23,6 +23,7 @@
 
 #include "conv_loops.h"
 #include "conv_way.h"
+#include "loops.h"
 #include "window.h"
 
 #define L            ((int64_t)KERNEL_BLOCK)
@@ -294,7 +295,16 @@ weight_piece(void *ctx, size_t k)
 			    RK_MIN(p->rows, p->v.oh - r0), packed);
 }
 
-/* A piece is a block of m of a group: the parts' sums, into plain dw. */
+/* The parts' sums of one block of m and one of c, which lie `part` apart: put
+ * over those of the first. */
+static void
+add_parts(float *sum, int64_t n, int64_t parts, size_t part)
+{
+	for (int64_t i = 1; i < parts; i++)
+		kernel_loops()->add(sum, sum + (size_t)i * part, (size_t)n);
+}
+
+/* A piece is a block of m of a group: the sums, into plain dw. */
 static void
 unpack_piece(void *ctx, size_t k)
 {
@@ -302,20 +312,21 @@ unpack_piece(void *ctx, size_t k)
 	const struct weight *p = r->p;
 	const int64_t g = (int64_t)k / p->mblocks, mb = (int64_t)k %
 	    p->mblocks, xc = p->v.c / p->groups, yc = p->M / p->groups;
-	const int64_t m1 = RK_MIN(yc - mb * L, L);
+	const int64_t ms = RK_MIN(yc - mb * L, L), n = p->taps * p->wide * L;
 	const size_t part = conv_aligned(p->dw_floats);
 
-	for (int64_t m = 0; m < m1; m++) {
-		float *dw = r->c->out + (g * yc + mb * L + m) * xc * p->taps;
-		for (int64_t c = 0; c < xc; c++)
-		for (int64_t t = 0; t < p->taps; t++, dw++) {
-			const float *from = r->packed + ((((int64_t)k *
-			    p->cblocks + c / p->wide) * p->taps + t) * p->wide +
-			    c % p->wide) * L + m;
-			float sum = from[0];
-			for (int64_t i = 1; i < r->parts; i++)
-				sum += from[(size_t)i * part];
-			*dw = r->c->add ? *dw + sum : sum;
+	for (int64_t b = 0; b < p->cblocks; b++) {
+		float *sum = r->packed + ((int64_t)k * p->cblocks + b) * n;
+		const int64_t cs = RK_MIN(xc - b * p->wide, p->wide);
+		float *to = r->c->out + ((g * yc + mb * L) * xc + b *
+		    p->wide) * p->taps;
+		add_parts(sum, n, r->parts, part);
+		for (int64_t m = 0; m < ms; m++, to += xc * p->taps)
+		for (int64_t c = 0; c < cs; c++)
+		for (int64_t t = 0; t < p->taps; t++) {
+			const float v = sum[(t * p->wide + c) * L + m];
+			float *dw = to + c * p->taps + t;
+			*dw = r->c->add ? *dw + v : v;
 		}
 	}
 }
