@@ -26,12 +26,12 @@
 #include "loops.h"
 #include "window.h"
 
-#define L            ((int64_t)KERNEL_BLOCK)
-#define CHUNK        256        /* places, more or less */
-#define SLAB_BLOCKS  16         /* of m */
-#define SLAB_C       8          /* blocks of c */
-#define PIECES       32
-#define MAX_PARTS    16
+#define L        ((int64_t)KERNEL_BLOCK)
+#define CHUNK    256            /* places, more or less */
+#define SLAB_M   16             /* blocks of a slab; windows of one: twice */
+#define SLAB_C   8
+#define PIECES   16
+#define MAX_PARTS 16
 #define PART_FLOATS  ((int64_t)1 << 21)
 
 struct weight {
@@ -141,9 +141,10 @@ weight_make(const struct kernel_conv_want *w, enum kernel_conv_pass pass)
 	p->cblocks = w->x == KERNEL_PLAIN ? 1 :
 	    kernel_blocks(v->c / p->groups);
 	p->mblocks = kernel_blocks(w->M / p->groups);
-	p->mslabs = (p->mblocks + SLAB_BLOCKS - 1) / SLAB_BLOCKS;
+	const int64_t twice = p->taps == 1 ? 2 : 1;
+	p->mslabs = (p->mblocks + SLAB_M * twice - 1) / (SLAB_M * twice);
 	p->mslab = (p->mblocks + p->mslabs - 1) / p->mslabs;
-	p->cslabs = (p->cblocks + SLAB_C - 1) / SLAB_C;
+	p->cslabs = (p->cblocks + SLAB_C * twice - 1) / (SLAB_C * twice);
 	p->cslab = (p->cblocks + p->cslabs - 1) / p->cslabs;
 	p->dw_floats = p->groups * p->mblocks * p->cblocks * p->taps *
 	    p->wide * L;
