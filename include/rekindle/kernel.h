@@ -181,9 +181,11 @@ void kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
     float *s);
 
 /* a = a f'(ref), a[rows,n], in place, and the column sums of that: backward of an
- * activation (ref as kernel_activate_back() has it) and its bias gradient. */
+ * activation (ref as kernel_activate_back() has it) and its bias gradient.
+ * scratch: kernel_act_col_sums_scratch() floats. */
+size_t kernel_act_col_sums_scratch(int64_t n);
 void kernel_act_col_sums(const struct kernel_activation *f, const float *ref,
-    size_t rows, size_t n, float *a, bool add, float *s);
+    size_t rows, size_t n, float *a, bool add, float *s, float *scratch);
 
 /*
  * Dropout: y[i] (+)= x[i] * m[i], m[i] = [u >= p] / (1 - p), u the uniform

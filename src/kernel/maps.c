@@ -10,6 +10,7 @@
 #include "rekindle/kernel.h"
 #include "drop.h"
 #include "loops.h"
+#include "parts.h"
 #include "twice.h"
 
 #define PIECE ((size_t)16384)
@@ -238,7 +239,7 @@ kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
 
 struct cols {
 	const struct kernel_activation *f;
-	size_t rows, n, width;
+	size_t rows, n, width;          /* of a piece: columns, or rows */
 	float *a;
 	const float *y;
 	bool add;
@@ -266,33 +267,73 @@ kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
 	kernel_for((n + width - 1) / width, cols_piece, &c);
 }
 
-/* Some rows at a time, whose sums are then made while they are in the cache. */
+/* A piece is a block of rows, whose sums are made while each is in the cache. */
 static void
-act_cols_piece(void *ctx, size_t i)
+act_rows_piece(void *ctx, size_t i)
 {
-	enum { ROWS = 16 };
 	const struct cols *c = ctx;
 	const struct kernel_loops *l = kernel_loops();
-	const size_t w = RK_MIN(c->width, c->n - i * c->width);
-	const size_t n = c->n;
+	const size_t n = c->n, end = RK_MIN((i + 1) * c->width, c->rows);
+	float *sums = c->s + i * n;
 
-	for (size_t r = 0; r < c->rows; r += ROWS) {
-		const size_t rows = RK_MIN(ROWS, c->rows - r);
-		const size_t at = r * n + i * c->width;
-		for (size_t k = at; k < at + rows * n; k += n)
-			l->act_back(c->f, c->y + k, c->a + k, false, c->a + k,
-			    w);
-		l->col_sums(c->a + at, n, rows, w, NULL, c->add || r > 0,
-		    c->s + i * c->width);
+	memset(sums, 0, n * sizeof(*sums));
+	for (size_t r = i * c->width; r < end; r++) {
+		l->act_back(c->f, c->y + r * n, c->a + r * n, false,
+		    c->a + r * n, n);
+		l->add(sums, c->a + r * n, n);
 	}
+}
+
+size_t
+kernel_act_col_sums_scratch(int64_t n)
+{
+	return PARTS_MOST * (size_t)n;
 }
 
 void
 kernel_act_col_sums(const struct kernel_activation *f, const float *ref,
-    size_t rows, size_t n, float *a, bool add, float *s)
+    size_t rows, size_t n, float *a, bool add, float *s, float *scratch)
 {
-	const size_t width = RK_MAX(PIECE / RK_MAX(rows, 1u) / 32 * 32, 128u);
-	struct cols c = { f, rows, n, width, a, ref, add, s };
+	const size_t block = parts_rows(rows, n, PIECE);
+	const size_t parts = (rows + block - 1) / block;
+	struct cols c = { f, rows, n, block, a, ref, false, scratch };
 
-	kernel_for((n + width - 1) / width, act_cols_piece, &c);
+	kernel_for(parts, act_rows_piece, &c);
+	kernel_sum_parts(scratch, parts, n, n, add, s);
+}
+
+/* --- parts.h -------------------------------------------------------------- */
+
+struct parts {
+	const float *p;
+	size_t parts, stride, n;
+	bool add;
+	float *y;
+};
+#define COLS ((size_t)64)
+
+static void
+parts_piece(void *ctx, size_t i)
+{
+	const struct parts *c = ctx;
+	const size_t at = i * COLS, n = RK_MIN(COLS, c->n - at);
+	double sum[COLS] = { 0 };
+
+	for (size_t k = 0; k < c->parts; k++) {
+		const float *p = c->p + k * c->stride + at;
+		for (size_t j = 0; j < n; j++)
+			sum[j] += (double)p[j];
+	}
+	for (size_t j = 0; j < n; j++)
+		c->y[at + j] = (float)((c->add ? (double)c->y[at + j] : 0) +
+		    sum[j]);
+}
+
+void
+kernel_sum_parts(const float *p, size_t parts, size_t stride, size_t n,
+    bool add, float *y)
+{
+	struct parts c = { p, parts, stride, n, add, y };
+
+	kernel_for((n + COLS - 1) / COLS, parts_piece, &c);
 }

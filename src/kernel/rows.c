@@ -8,17 +8,16 @@
 
 #include "rekindle/kernel.h"
 #include "loops.h"
+#include "parts.h"
 
-#define PIECE       ((size_t)16384)     /* numbers */
-#define LNORM_PARTS ((size_t)64)        /* pieces of a backward, at most */
-#define COLS        ((size_t)64)
+#define PIECE ((size_t)16384)           /* numbers */
 
 struct rows {
 	size_t rows, n, block;
 	const struct kernel_lnorm *l;
 	const float *x, *dy;
 	float *y, *dx, *dweight, *dbias, *parts;
-	bool add, add_dw, add_db;
+	bool add;
 };
 
 static void
@@ -129,36 +128,10 @@ lnorm_back_piece(void *ctx, size_t i)
 	}
 }
 
-/* y[j] (+)= the sum over the pieces of their part, `at` further on, in double */
-static void
-sum_parts(const struct rows *s, size_t j, size_t at, bool add, float *y)
-{
-	const size_t parts = (s->rows + s->block - 1) / s->block;
-	double sum = 0;
-
-	for (size_t i = 0; i < parts; i++)
-		sum += (double)part(s, i)[at + j];
-	y[j] = (float)((add ? (double)y[j] : 0) + sum);
-}
-
-static void
-lnorm_sums_piece(void *ctx, size_t i)
-{
-	const struct rows *s = ctx;
-	const size_t end = RK_MIN((i + 1) * COLS, s->n);
-
-	for (size_t j = i * COLS; j < end; j++) {
-		if (s->dweight != NULL)
-			sum_parts(s, j, 0, s->add_dw, s->dweight);
-		if (s->dbias != NULL)
-			sum_parts(s, j, s->n, s->add_db, s->dbias);
-	}
-}
-
 size_t
 kernel_lnorm_scratch(int64_t n)
 {
-	return 2 * LNORM_PARTS * (size_t)n;
+	return 2 * PARTS_MOST * (size_t)n;
 }
 
 void
@@ -167,12 +140,16 @@ kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows, const float *x,
     bool add_db, float *dbias, float *scratch)
 {
 	struct rows s = { .l = l, .rows = rows, .n = (size_t)l->n, .x = x,
-		.dy = dy, .add = add_dx, .dx = dx, .add_dw = add_dw,
-		.dweight = dweight, .add_db = add_db, .dbias = dbias,
-		.parts = scratch };
+		.dy = dy, .add = add_dx, .dx = dx,
+		.dweight = dweight, .dbias = dbias, .parts = scratch };
 
-	s.block = RK_MAX(PIECE / s.n, (rows + LNORM_PARTS - 1) / LNORM_PARTS);
-	kernel_for((rows + s.block - 1) / s.block, lnorm_back_piece, &s);
-	if (dweight != NULL || dbias != NULL)
-		kernel_for((s.n + COLS - 1) / COLS, lnorm_sums_piece, &s);
+	s.block = parts_rows(rows, s.n, PIECE);
+	const size_t parts = (rows + s.block - 1) / s.block;
+	kernel_for(parts, lnorm_back_piece, &s);
+	if (dweight != NULL)
+		kernel_sum_parts(scratch, parts, 2 * s.n, s.n, add_dw,
+		    dweight);
+	if (dbias != NULL)
+		kernel_sum_parts(scratch + s.n, parts, 2 * s.n, s.n, add_db,
+		    dbias);
 }

@@ -102,7 +102,7 @@ back_act(const struct nn_instr *i, size_t R, bool add, float *db)
 			kernel_act_back(KERNEL_RELU, ref, i->dy, false, i->dy,
 			    R * M);
 	} else if (db != NULL) {
-		kernel_act_col_sums(&f, ref, R, M, i->dy, add, db);
+		kernel_act_col_sums(&f, ref, R, M, i->dy, add, db, i->scratch);
 	} else {
 		kernel_activate_back(&f, ref, i->dy, false, i->dy, R * M);
 	}

@@ -68,6 +68,7 @@ fold_act(struct nn_graph *g, int i)
 	} else if (to->op->takes_act && !to->fused && !nn_has_act(to)) {
 		to->act = nn_act(nd);
 		to->saved = nn_saves_before(to) ? nn_y(g, nd)->count : 0;
+		to->scratch = kernel_act_col_sums_scratch(to->u->linear.out);
 		take(g, to, i);
 	} else if (to->op->takes_rest && is_plane(nn_y(g, nd)) &&
 	    to->act.act == KERNEL_NO_ACT && (!to->residual ||

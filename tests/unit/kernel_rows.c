@@ -122,11 +122,14 @@ static void
 run_act_col_sums(float *s, bool add)
 {
 	float *d = xcalloc(X.n, sizeof(*d)), *a = xcalloc(X.n, sizeof(*a));
+	float *scratch = xcalloc(kernel_act_col_sums_scratch((int64_t)N),
+	    sizeof(*scratch));
 
 	memcpy(a, DY.f, X.n * sizeof(*a));
 	kernel_activate_back(&ACT, X.f, a, false, d, X.n);
-	kernel_act_col_sums(&ACT, X.f, ROWS, N, a, add, s);
+	kernel_act_col_sums(&ACT, X.f, ROWS, N, a, add, s, scratch);
 	t_check(memcmp(a, d, X.n * sizeof(*a)) == 0);
+	free(scratch);
 	free(a);
 	free(d);
 }
