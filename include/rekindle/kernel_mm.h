@@ -3,16 +3,16 @@
  *
  * C = act(scale * op(A) op(B) + bias + row_bias) + residual, or C += op(A)
  * op(B).  op(A) is [M,K]: A itself with rows of lda floats, or the transpose of
- * an A[K,M] when ta; the same for op(B) [K,N].  M, N and K may be 0; without a K
- * the sum is 0.
+ * an A[K,M] when ta; the same for op(B) [K,N].  M, N and K may be 0; without a
+ * K the sum is 0.
  *
  * The work is cut by shape alone.  What computes a tile is a property of the
- * process and, by a table in mm.c, of the shape:
+ * process:
  *
  *	OWN       packed micro-kernels of our own (AVX2 or AVX-512, the same
- *	          bits; on any CPU with REKINDLE_GEMM=own).  An element is one sum
- *	          over k in order, by blocks of up to 256, so its bits depend on
- *	          K alone, or on M, N and K where K is cut
+ *	          bits; on any CPU with REKINDLE_GEMM=own).  An element is one
+ *	          sum over k in order, by blocks of up to 384, so its bits
+ *	          depend on K alone, or on M, N and K where K is cut
  *	OPENBLAS  what CPUs without FMA use; all products with
  *	          REKINDLE_GEMM=openblas
  *	ONEDNN    only with REKINDLE_GEMM=onednn: it takes memory in each call
@@ -37,8 +37,8 @@ struct kernel_mm {
 	int64_t lda, ldb, ldc;
 	bool add;               /* then scale to residual are not there */
 
-	/* So many products (0: one), each so many floats behind the last; a step
-	 * of 0 of A or B is for an operand that all share. */
+	/* So many products (0: one), each so many floats behind the last; a
+	 * step of 0 of A or B is for an operand that all share. */
 	int64_t batch, stepA, stepB, stepC;
 
 	float scale;                    /* 0: 1 */
@@ -54,7 +54,7 @@ enum kernel_mm_way { KERNEL_MM_OWN, KERNEL_MM_OPENBLAS, KERNEL_MM_ONEDNN };
 #define KERNEL_MM_WAYS (KERNEL_MM_ONEDNN + 1)
 extern const char *const kernel_mm_words[KERNEL_MM_WAYS];
 
-/* Which way kernel_mm() takes. */
+/* Which way kernel_mm() takes for that product. */
 enum kernel_mm_way kernel_mm_way(const struct kernel_mm *p);
 
 #endif

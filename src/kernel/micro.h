@@ -56,7 +56,7 @@ extern micro_fn kernel_micro_plain, kernel_micro_avx2, kernel_micro_avx512;
 /* "avx512", "avx2", "plain" */
 const char *kernel_micro_word(void);
 
-/* Panels of B[K,n] from its rows (or, with `t`, from the rows of its transpose),
+/* Panels of B[K,n] from its rows (or, with `t`, from those of its transpose),
  * columns behind n as 0; strips of A[m,K] likewise.  panels: K * 16 floats for
  * each 16 columns begun; strips: K * 6 for each 6 rows. */
 void kernel_micro_panels(bool t, int64_t K, int64_t n, const float *B,

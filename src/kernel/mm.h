@@ -36,7 +36,7 @@ struct mm_job {
 	int64_t parts, part;            /* of K, and their length */
 	int64_t k0, k1;                 /* what is packed of K, and summed */
 	float *panels, *strips;         /* packed for all tiles, or NULL */
-	float *sums;                    /* [parts][M,N], where there are several */
+	float *sums;                    /* [parts][M,N], or NULL: one part */
 };
 
 /* The depth of all blocks of K but the last. */

@@ -15,7 +15,7 @@
 
 #define PANEL_FLOATS (MM_DEPTH * MM_COLUMNS)
 #define STRIP_FLOATS (MM_DEPTH * MM_ROWS)
-#define FEW_ROWS     64
+#define FEW_ROWS     96
 
 static pthread_key_t mine_key;
 static pthread_once_t mine_once = PTHREAD_ONCE_INIT;
@@ -162,8 +162,8 @@ put_turned(const float *sums, int64_t m, int64_t n, bool add, float *C,
 }
 
 /*
- * A few rows of C by the rows of B, which need no packing then: the transpose of
- * the tile, op(B)^T op(A)^T, whose only panel is op(A)^T.
+ * Up to 16 rows of C by the rows of B, which need no packing then: the transpose
+ * of the tile, op(B)^T op(A)^T, whose only panel is op(A)^T.
  */
 static void
 few_rows(const struct mm_job *j, const struct mm_tile *t, const float *A,

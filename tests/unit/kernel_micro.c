@@ -21,8 +21,8 @@ fill(float *v, uint32_t stream)
 		v[i] = 2 * v[i] - 1;
 }
 
-/* C[m,n] by fn into out, whose rows are n + 3 long; B in panels made from rows of
- * B or of its transpose. */
+/* C[m,n] by fn into out, whose rows are n + 3 long; B in panels made from rows
+ * of B or of its transpose. */
 static void
 product(micro_fn *fn, enum micro_a kind, bool tb, int64_t m, int64_t n,
     int64_t K, bool add)
@@ -102,7 +102,7 @@ T_CASE(less_of_the_cpu_may_be_asked_for)
 	t_eq_str(kernel_micro_word(), "plain");
 }
 
-/* "avx2" is that or, on a CPU without, still plain: never more than there is. */
+/* Where there is AVX-512 to compare with. */
 T_CASE(the_bits_of_avx2_and_of_avx512_are_the_same)
 {
 	static float first[MOST * MOST];

@@ -24,7 +24,7 @@ numbers(int64_t n, uint32_t stream)
 	return v;
 }
 
-/* What a product is asked for; arrays are made for it, rows with some to spare. */
+/* What a product is asked for; arrays are made for it, with rows to spare. */
 struct want {
 	bool ta, tb, add;
 	int64_t M, N, K, batch;
@@ -46,7 +46,8 @@ make(const struct want *w)
 	const int64_t batch = RK_MAX(1, w->batch);
 	struct made m = { .p = { .ta = w->ta, .tb = w->tb, .M = w->M,
 		.N = w->N, .K = w->K, .add = w->add, .batch = w->batch,
-		.scale = w->scale, .act = { .act = w->act, .slope = 0.125f } } };
+		.scale = w->scale,
+		.act = { .act = w->act, .slope = 0.125f } } };
 	struct kernel_mm *p = &m.p;
 
 	p->lda = (w->ta ? w->M : w->K) + 3;
