@@ -82,6 +82,20 @@ T_CASE(a_job_waits_for_its_bytes_while_those_behind_it_run)
 	w_close();
 }
 
+T_CASE(the_trainer_is_told_when_its_checkpoints_go_elsewhere)
+{
+	up_begin();
+	for (int k = 0; k < 2; k++) {
+		up.no_where = k == 1;
+		char *id = w_submit_until("ok", JOB_SUCCEEDED);
+		char *log = read_log(id);
+		t_eq_int(strstr(log, "--sha256\n") != NULL, k == 0);
+		free(log);
+		free(id);
+	}
+	w_close();
+}
+
 static json_t *
 records_at(const char *prefix)
 {

@@ -47,7 +47,7 @@ struct fake {
 	int nfile;
 	int64_t attempt, step;
 	char parent[CKPT_DIR_MAX];
-	bool leave, late;
+	bool leave, late, sha256;
 	const char *outcome;
 };
 
@@ -250,6 +250,8 @@ fake_act(struct fake *f, const char *word)
 			fake_die("a file is not there");
 		fprintf(stderr, "--file %s\n", f->file[i]);
 	}
+	if (f->sha256)
+		fprintf(stderr, "--sha256\n");
 	if (f->accept != NULL)
 		fprintf(stderr, "--accept %s\n", f->accept);
 	if (strcmp(word, "changed") == 0) {
@@ -324,7 +326,9 @@ fake_main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 2; i + 1 < argc; i += 2) {
 		const char *v = argv[i + 1];
-		if (strcmp(argv[i], "--attempt") == 0)
+		if (strcmp(argv[i], "--sha256") == 0)
+			f.sha256 = i-- > 0;     /* it has no value */
+		else if (strcmp(argv[i], "--attempt") == 0)
 			f.attempt = atoll(v);
 		else if (strcmp(argv[i], "--run-dir") == 0)
 			f.dir = v;
