@@ -142,6 +142,7 @@ help:
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
 	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
 	@echo 'make bench      measure, and write $(B)/bench.json (ROWS=...)'
+	@echo 'make bench-conv NET=lenet5  each convolution of a network, by pass and way'
 	@echo 'make bench-deps PyTorch and Paddle, which bench compares with (6 GB)'
 	@echo 'make fuzz T=spec SECONDS=60   libFuzzer on one target'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'

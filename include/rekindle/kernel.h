@@ -96,7 +96,8 @@ const char *kernel_backend(void);
  *	          "SkylakeX"; for oneDNN what it compiles for, "avx512_core"
  *	          (DNNL_MAX_CPU_ISA may ask for less)
  *	conv      the library of direct convolutions and what it compiles for,
- *	          "oneDNN 2.6.3 avx512_core"; "own" with REKINDLE_GEMM=openblas
+ *	          "oneDNN 2.6.3 avx2"; "own" with REKINDLE_GEMM=openblas, and
+ *	          where our own have wider vectors than its code
  *	loops     "avx2 fma" or "plain" (REKINDLE_SIMD)
  *	updates   the same of the optimiser's updates, by the CPU alone
  *	libm      "glibc 2.36 fma": exp, log, pow and cos in their variant for

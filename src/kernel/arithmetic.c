@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "rekindle/kernel.h"
+#include "conv_loops.h"
 #include "loops.h"
 #include "micro.h"
 #include "team.h"
@@ -62,15 +63,18 @@ put_isa(char out[KERNEL_FACT_MAX])
 	}
 }
 
-/* oneDNN's direct convolutions (prim.c) stay away where OpenBLAS is asked for. */
+/* oneDNN's convolutions (prim.c) stay away where OpenBLAS is asked for, and
+ * where our own have vectors that are wider than theirs. */
 static void
 put_conv(char out[KERNEL_FACT_MAX])
 {
 	const dnnl_version_t *v = dnnl_version();
+	const struct conv_loops *own = kernel_conv_loops();
 	char isa[KERNEL_FACT_MAX];
 
 	put_dnnl_isa(isa);
-	if (kernel_gemm_is_openblas())
+	if (kernel_gemm_is_openblas() ||
+	    (own != NULL && own->lanes > KERNEL_BLOCK))
 		snprintf(out, KERNEL_FACT_MAX, "own");
 	else
 		snprintf(out, KERNEL_FACT_MAX, "oneDNN %d.%d.%d %.32s",
