@@ -162,8 +162,8 @@ put_turned(const float *sums, int64_t m, int64_t n, bool add, float *C,
 }
 
 /*
- * Up to 16 rows of C by the rows of B, which need no packing then: the transpose
- * of the tile, op(B)^T op(A)^T, whose only panel is op(A)^T.
+ * Up to 16 rows of C by the rows of B, which need no packing then: the
+ * transpose of the tile, op(B)^T op(A)^T, whose only panel is op(A)^T.
  */
 static void
 few_rows(const struct mm_job *j, const struct mm_tile *t, const float *A,

@@ -3,8 +3,8 @@
  *
  *	mm [MILLISECONDS [SHAPE ...]]
  *
- * The ways take turns, on one thread; what is printed is GFLOP/s of the shortest
- * of many runs, in time of the CPU, beside what the micro-kernel reaches in the
+ * The ways take turns, on one thread; what is printed is GFLOP/s of the
+ * shortest of many runs, in time of the CPU, beside what the micro-kernel reaches in the
  * first-level cache.  The last column names the way that is first; "*" marks a
  * shape where a library is ahead of our own by more than 5 %.  SHAPE is like
  * TN256x784x64: transposes, M, N, K.
