@@ -501,8 +501,14 @@ grow_norm(struct graph *r)
 		    (const int[]){ other, y });
 	}
 	if (y >= 0 && chance(r, 70))
-		(void)grow_simple(r, functions[pick(r,
+		y = grow_simple(r, functions[pick(r,
 		    RK_ARRAY_LEN(functions))], y);
+	/* Its gradient is then another's, too. */
+	if (y >= 0 && chance(r, 40)) {
+		const int other = partner(r, y, true);
+		begin_layer(r, SPEC_OP_add);
+		(void)grow(r, 2, (const int[]){ y, other });
+	}
 }
 
 /*
