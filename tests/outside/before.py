@@ -22,9 +22,9 @@ def golden(name):
 
 
 def known(arithmetic):
-    """The row of the table that was computed with the same; facts that it does not have do not count."""
+    """The row of the table that was computed with the same."""
     for row in golden("digests.json"):
-        if all(arithmetic.get(k) == v for k, v in row["arithmetic"].items()):
+        if arithmetic == row["arithmetic"]:
             return row["models"]
     return None
 
@@ -43,7 +43,7 @@ def not_as_shipped():
 def compare(d, env):
     args, at, wrong = jobs.write_jobs(d.root), {}, []
     if "fashion-mlp" not in args:
-        print(f"    Debian's dataset-fashion-mnist is not installed: three jobs of etc/jobs are NOT COMPARED")
+        print("    Debian's dataset-fashion-mnist is not installed: three jobs of etc/jobs are NOT COMPARED")
     for name, a in args.items():
         at[name] = jobs.train(BUILD, d.root, f"{name}.run", a, env)
         if name == "sgd":
@@ -66,7 +66,7 @@ for words, env in KINDS.items():
         compare(d, env)
 
 
-@case("a checkpoint of version 1 goes on to the model of before", "stopped")
+@case("a checkpoint of version 1, of an older arithmetic, goes on and says so", "stopped")
 def _(d):
     jobs.write_data(d.root)
     shutil.copytree(f"{jobs.SAMPLES}/v1", d.root, dirs_exist_ok=True)
@@ -77,14 +77,7 @@ def _(d):
     now = jobs.info(last)
     eq(now["parent"], os.path.basename(begun), "where it went on from")
     eq((now["format"], now["data_digest"]), (3, was["data_digest"]), "format, and digest of the data")
-    if now["arithmetic"] != was["arithmetic"]:
-        eq(now["inexact"]["reason"], "arithmetic_changed", "what is said of it")
-        unknown(now["arithmetic"])
-    eq(now["inexact"], None, "what is said of it")
-    if SANITIZED:
-        not_as_shipped()
-    with open(f"{jobs.SAMPLES}/v1/end.json") as f:
-        eq(jobs.digest(f"{last}/model.safetensors"), json.load(f)["model"], "the model")
+    eq(now["inexact"]["reason"], "arithmetic_changed", "what is said of it")
 
 
 @case("what jobs are known by is what it was", "stopped")
