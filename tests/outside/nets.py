@@ -295,14 +295,14 @@ for name, make in NETS.items():
 
 @case("an average of the model over reduce_on_plateau ends with the bytes of the undisturbed run", "stopped")
 def _(d):
-    _, _, told = weather(d, PLATEAU)
+    _, _, told = weather(d, PLATEAU, KILLS)
     plateau = told["schedule"]["plateau"]
     assert plateau["scale"] < 0.5, f"the rate has hardly fallen: {plateau}"
 
 
 @case("an average of the model over one cycle ends with the bytes of the undisturbed run", "stopped")
 def _(d):
-    weather(d, ONE_CYCLE)
+    weather(d, ONE_CYCLE, KILLS)
 
 
 run()
