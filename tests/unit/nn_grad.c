@@ -67,7 +67,7 @@ T_CASE(gelu_folded_into_linear_without_bias) { without_bias(SPEC_OP_gelu); }
 /* Only one of two is. */
 T_CASE(two_activations_behind_linear)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 	net_input(&s, 1, 8, 0, 0);
 	net_linear(&s, 12);
 	net_add(&s, SPEC_OP_silu);

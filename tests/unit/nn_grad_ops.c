@@ -538,7 +538,7 @@ T_CASE(smooth_l1)
 static struct net
 wide(int64_t c)
 {
-	struct net s = { .loss = { SPEC_MSE, 0 } };
+	struct net s = { .loss = { .type = SPEC_MSE } };
 
 	net_input(&s, 3, 2, 5, 5);
 	net_window(&s, SPEC_OP_conv2d, (int)c, 2, 2, 1, 0);
