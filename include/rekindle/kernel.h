@@ -428,7 +428,7 @@ void kernel_lnorm_back(const struct kernel_lnorm *l, size_t rows,
  * Attention (Vaswani et al., arXiv 1706.03762) of q, k, v [B,T,D] in heads of
  * W = D / heads columns, for each sample and head:
  *	P = softmax(q k^T / sqrt(W)) [T,T],  y = (P * m) v
- *	dv = (P * m)^T dy,  g = (dy v^T) * m,  s = P * (g - rowsum(dy * y))
+ *	dv = (P * m)^T dy,  g = (dy v^T) * m,  s = P * (g - rowsum(P * g))
  *	dq = s k / sqrt(W),  dk = s^T q / sqrt(W)
  * mask [B,T] (or NULL): keys that are 0 there are left out; where all are, the
  * rows of P are 0.  m is dropout with probability p, scaled by 1 / (1 - p), and
@@ -450,8 +450,8 @@ void kernel_attention(const struct kernel_attention *s, int64_t B,
     float *P, float *y, float *scratch);
 void kernel_attention_back(const struct kernel_attention *s, int64_t B,
     const float *q, const float *k, const float *v, const float *P,
-    const float *y, const float *dy, bool add_dq, float *dq, bool add_dk,
-    float *dk, bool add_dv, float *dv, float *scratch);
+    const float *dy, bool add_dq, float *dq, bool add_dk, float *dk,
+    bool add_dv, float *dv, float *scratch);
 
 /* --- places (copies.c, broadcast.c, embedding.c) -------------------------- */
 

@@ -5,11 +5,13 @@
  *
  *	S = q k^T,  P = softmax(S / sqrt(W)),  y = (P * m) v
  *
- * and backward, with G = dy v^T, then its part s of the softmax's gradient, in
- * which rowsum(P * G * m) = rowsum(dy * y),
+ * and backward, with G = (dy v^T) * m, then its part s of the softmax's gradient,
  *
- *	s = P * (G * m - rowsum(dy * y)) / sqrt(W)
+ *	s = P * (G - rowsum(P * G)) / sqrt(W)
  *	dq = s k,  dk += s^T q,  dv += (P * m)^T dy     of the block's rows
+ *
+ * rowsum(P * G) is rowsum(dy * y), too, but a row of s sums up to 0 only by what
+ * is rounded in P and G themselves: the gradient of a bias of k hangs on that.
  *
  * Rows of q, k, v and y are D apart.  The left side of each product is read
  * where it lies, the right side from panels that the piece packs once.
@@ -26,7 +28,7 @@ struct heads {
 	const struct kernel_attention *s;
 	int64_t T, D, W, rows;          /* rows of a block of P */
 	float scale;
-	const float *q, *k, *v, *mask, *dy, *made;      /* made: y, backward */
+	const float *q, *k, *v, *mask, *dy;
 	const float *kept;              /* P, in backward */
 	float *P, *y, *dq, *dk, *dv, *scratch;
 	bool add_dq, add_dk, add_dv;
@@ -219,16 +221,13 @@ forward_piece(void *ctx, size_t i)
 
 /* g[m,T]: from G to s. */
 static void
-softmax_back(const struct heads *h, size_t at, int64_t m, const float *P,
-    float *g)
+softmax_back(const struct heads *h, int64_t m, const float *P, float *g)
 {
-	const struct kernel_loops *l = kernel_loops();
-	const size_t n = (size_t)h->T, D = (size_t)h->D;
+	const size_t n = (size_t)h->T, all = (size_t)m * n;
 
-	for (size_t r = 0; r < (size_t)m; r++)
-		l->softmax_less(P + r * n, g + r * n, h->scale,
-		    h->dy + at + r * D, h->made + at + r * D, (size_t)h->W,
-		    g + r * n, n);
+	for (size_t j = 0; j < all; j += n)
+		kernel_loops()->softmax_back(P + j, g + j, h->scale, false,
+		    g + j, n);
 }
 
 static void
@@ -245,7 +244,7 @@ back_block(const struct heads *h, size_t i, int64_t r, int64_t m)
 		kernel_loops()->mul(g, g, dropped, false, all);
 		kernel_loops()->mul(dropped, dropped, P, false, all);
 	}
-	softmax_back(h, at, m, P, g);
+	softmax_back(h, m, P, g);
 	if (h->dq != NULL)
 		weigh(h, m, g, KEYS, h->add_dq, h->dq + at);
 	if (h->dk != NULL)
@@ -299,11 +298,11 @@ kernel_attention(const struct kernel_attention *s, int64_t B, const float *q,
 void
 kernel_attention_back(const struct kernel_attention *s, int64_t B,
     const float *q, const float *k, const float *v, const float *P,
-    const float *y, const float *dy, bool add_dq, float *dq, bool add_dk,
-    float *dk, bool add_dv, float *dv, float *scratch)
+    const float *dy, bool add_dq, float *dq, bool add_dk, float *dk,
+    bool add_dv, float *dv, float *scratch)
 {
-	struct heads h = { .q = q, .k = k, .v = v, .made = y, .dy = dy,
-		.dq = dq, .dk = dk, .dv = dv, .kept = P, .scratch = scratch,
+	struct heads h = { .q = q, .k = k, .v = v, .dy = dy, .dq = dq,
+		.dk = dk, .dv = dv, .kept = P, .scratch = scratch,
 		.add_dq = add_dq, .add_dk = add_dk, .add_dv = add_dv };
 
 	/* Of one array with others, all rows get sums before the last rows of

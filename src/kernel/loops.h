@@ -125,10 +125,6 @@ struct kernel_loops {
 	    float *y, size_t n);
 	void (*softmax_back)(const float *y, const float *dy, float scale,
 	    bool add, float *dx, size_t n);
-	/* dx = scale y (dy - sum of a b over w), which is the former where that
-	 * is the sum of y dy. */
-	void (*softmax_less)(const float *y, const float *dy, float scale,
-	    const float *a, const float *b, size_t w, float *dx, size_t n);
 	void (*lnorm)(const float *x, float *y, size_t n, float mean,
 	    float inv, const float *weight, const float *bias);
 	void (*lnorm_back)(const struct kernel_lnorm_row *r, const float *x,

@@ -28,7 +28,6 @@ mix(void)
 	mixed.act_back = w->act_back;
 	mixed.softmax = w->softmax;
 	mixed.softmax_back = w->softmax_back;
-	mixed.softmax_less = w->softmax_less;
 	mixed.lnorm = w->lnorm;
 	mixed.lnorm_back = w->lnorm_back;
 }

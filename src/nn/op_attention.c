@@ -88,12 +88,12 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	const struct kernel_attention s = settings(i, &d);
 
 	kernel_attention_back(&s, now->s.rows, i->x[Q], i->x[K], i->x[V],
-	    i->saved, i->y, i->dy, i->add[Q], i->dx[Q], i->add[K], i->dx[K],
+	    i->saved, i->dy, i->add[Q], i->dx[Q], i->add[K], i->dx[K],
 	    i->add[V], i->dx[V], i->scratch);
 }
 
 const struct nn_op nn_op_attention = {
 	.shape = shape, .forward = forward, .backward = backward,
-	.keeps_x = 7, .keeps_y = true, .saves_for_back = true,
+	.keeps_x = 7, .saves_for_back = true,
 	.no_dx = 1u << MASK,
 };

@@ -23,8 +23,9 @@ running statistic.
              on one batch in some: so there are six of them, and where the graph has
              kinks more until float PyTorch has met KINKS of them and ours is no more
              than four times its worst, eighty at most: one unit of vgg's 4,096 that one
-             of both finds on the other side of 0 makes 2e-2, and not each has met one
-             within a few batches.  Who errs more on each batch stays worse on eighty.
+             of both finds on the other side of 0 makes 2e-2, and a small graph's kinks
+             are met by neither in most batches.  In two of eighty batches ours may have
+             met such a one alone; who errs more on each batch is not let off by that.
 
 Prints `ok`, `FAILED`, `skipped` lines (tests/run.sh).  Runs under Debian's
 /usr/bin/python3 with python3-torch, or under each of the interpreters that
@@ -45,6 +46,7 @@ sys.path.insert(0, HERE)
 
 KINKS = 3               # batches with an error above 1e-3
 MOST = 80               # batches
+ALONE = 2               # batches of those in which a kink is met by ours alone
 ROUNDING = 2.0 ** -24   # of a float
 
 # --- cases --------------------------------------------------------------------
@@ -258,9 +260,11 @@ def errors(got, want):
     return out
 
 
-def near_worst(ours, theirs):
+def beyond(ours, theirs):
+    """How many batches have an error of more than four times PyTorch's worst."""
     # Float PyTorch may be exact by luck in a tiny graph; a rounding is allowed.
-    return max(ours)[0] <= 4 * max(max(theirs)[0], ROUNDING)
+    most = 4 * max(max(theirs)[0], ROUNDING)
+    return len({where.rpartition(" ")[2] for e, where in ours if e > most})
 
 
 def compute(case, layers, folder, batches, threads, floats, arithmetic="exact"):
@@ -272,7 +276,7 @@ def compute(case, layers, folder, batches, threads, floats, arithmetic="exact"):
     loss, ours, theirs, w = case.get("loss"), [], [], None
     met, n = 0, -1
     kinked = floats and torch_graph.no_kinks(layers) != layers
-    while (n := n + 1) < batches or kinked and n < MOST and (met < KINKS or not near_worst(ours, theirs)):
+    while (n := n + 1) < batches or kinked and n < MOST and (met < KINKS or beyond(ours, theirs)):
         batch = draw_batch(case, n)
         if w is None:
             w = draw_weights(layers, batch, 1)
@@ -313,7 +317,8 @@ def fast(case, layers, folder, threads):
 
 def as_is(case, layers, folder, threads):
     ours, theirs = compute(case, layers, folder, case["batches"], threads, True)
-    ok = median(ours) <= 2 * max(median(theirs), ROUNDING) and near_worst(ours, theirs)
+    alone = ALONE if len({where.rpartition(" ")[2] for _, where in theirs}) == MOST else 0
+    ok = median(ours) <= 2 * max(median(theirs), ROUNDING) and beyond(ours, theirs) <= alone
     return ok, (f"median {median(ours):.1e}, PyTorch's {median(theirs):.1e}; "
                 f"worst {ours[-1][0]:.1e} ({ours[-1][1]}), PyTorch's {theirs[-1][0]:.1e}")
 

@@ -70,7 +70,7 @@ static float OTHER[2][N];
 	run_##NAME(float *out, bool add)                                  \
 	{                                                                 \
 		float *s = scratch();                                     \
-		kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, YF, DY.f, \
+		kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f,     \
 		    add, DQP, add, DKP, add, DVP, s);                     \
 		free(s);                                                  \
 	}
@@ -84,7 +84,7 @@ run_one(float *dx, bool add)
 {
 	float *s = scratch();
 
-	kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, YF, DY.f, add, dx,
+	kernel_attention_back(&A, B, Q.f, K.f, V.f, PF, DY.f, add, dx,
 	    true, dx, true, dx, s);
 	free(s);
 }
@@ -158,7 +158,7 @@ T_CASE(a_row_that_is_all_masked_gives_zero)
 
 	kernel_attention(&a, 1, v, v, v, mask, p, y, s);
 	t_check(y[0] == 0 && y[1] == 0);
-	kernel_attention_back(&a, 1, v, v, v, p, y, v, false, dq, false, dk,
+	kernel_attention_back(&a, 1, v, v, v, p, v, false, dq, false, dk,
 	    false, dv, s);
 	for (int i = 0; i < 2; i++)
 		t_check(dq[i] == 0 && dk[i] == 0 && dv[i] == 0);
@@ -194,7 +194,7 @@ check_length(int64_t T_, int64_t W_, bool one)
 		dq.f[i] = 7;    /* is written over */
 		dq.d[i] += dk.d[i] + dv.d[i];
 	}
-	kernel_attention_back(&a, 1, q.f, k.f, v.f, p.f, y.f, dy.f, false,
+	kernel_attention_back(&a, 1, q.f, k.f, v.f, p.f, dy.f, false,
 	    dq.f, one, one ? dq.f : dk.f, one, one ? dq.f : dv.f, scr);
 	check_near("dq", dq.f, NULL, dq.d, n, 64 * EPS);
 	if (!one) {
@@ -255,7 +255,7 @@ T_CASE(heads_at_the_same_time_are_apart)
 		t_check(kernel_init(1 + round % 4) == RK_OK);
 		float *s = xcalloc(kernel_attention_scratch(&a), sizeof(*s));
 		kernel_attention(&a, MANY, q.f, q.f, q.f, NULL, p, y.f, s);
-		kernel_attention_back(&a, MANY, q.f, q.f, q.f, p, y.f, q.f,
+		kernel_attention_back(&a, MANY, q.f, q.f, q.f, p, q.f,
 		    false, d.f, false, d.f + ALL, false, d.f + 2 * ALL, s);
 		free(s);
 		kernel_fini();

@@ -172,7 +172,7 @@ check_bits(const struct kernel_loops *a, const struct kernel_loops *b, size_t n)
 		l[i]->softmax(x, 0.7f, NULL, o[0], n);
 		l[i]->softmax(x, 0.7f, mask, o[1], n);
 		l[i]->softmax_back(o[0], dy, 1, false, o[2], n);
-		l[i]->softmax_less(o[1], dy, 0.7f, x, dy, n, o[1], n);
+		l[i]->softmax_back(o[1], dy, 0.7f, false, o[1], n);
 		l[i]->lnorm_back(&r, x, dy, true, o[2], n);
 		l[i]->lnorm(x, o[0], n, 0.1f, 0.3f, mask, dy);
 	}

@@ -174,7 +174,7 @@ T_CASE(attention_has_pytorchs_values)
 
 	kernel_attention(&a, 2, q, k, v, mask, P, y, s);
 	NEAR(y, attention_y);
-	kernel_attention_back(&a, 2, q, k, v, P, y, g(48), false, dq, false,
+	kernel_attention_back(&a, 2, q, k, v, P, g(48), false, dq, false,
 	    dk, false, dv, s);
 	NEAR(dq, attention_dq);
 	NEAR(dk, attention_dk);
