@@ -252,6 +252,17 @@ kill_until_it_ends(const char *run_dir)
 	}
 }
 
+/* checkpoint.json of a step in r, as a tree. */
+__attribute__((unused)) static json_t *
+info_of(const char *dir)
+{
+	char *path = xasprintf("r/checkpoints/%s/checkpoint.json", dir);
+	json_t *v = read_json(path);
+
+	free(path);
+	return v;
+}
+
 /* How often a word occurs in a file. */
 __attribute__((unused)) static int
 count_in(const char *path, const char *word)
