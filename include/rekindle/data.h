@@ -56,10 +56,21 @@ struct data_set {
 	const float *floats;
 	const int32_t *tokens;          /* 0 to vocabulary-1                */
 	int64_t vocabulary;             /* 0 but for tokens                 */
+	/* Or all three are NULL: samples are read when a batch needs them, by the
+	 * loader (data_loader.h) and by nobody else.  src/data/lazy.h has how. */
+	const struct data_lazy *lazy;
 	const int32_t *classes;         /* labels 0.., when they are all whole
 	                                   numbers >= 0; else NULL          */
 	const float *targets;           /* the labels as they are           */
 	int64_t nclasses;               /* 1 + the largest class; 0 without */
+	/* Names of the classes 0 to nclasses-1, of which some may have no sample;
+	 * NULL: the source has none. */
+	const char *const *names;
+	/* Several labels a sample, or none: those of sample i, ascending, are
+	 * many[many_from[i]] to many[many_from[i + 1] - 1].  Then classes is NULL,
+	 * and targets has the first of them, or -1.  Else both are NULL. */
+	const int64_t *many_from;
+	const int32_t *many;
 	/* Of a training set that part was split off: the lowest rank in it (0
 	 * where the rule has no ranks), and a digest of the whole set as the
 	 * rule sees it. */
@@ -157,7 +168,15 @@ struct data_seen {
 int64_t data_count_seen(const struct data_set *valid,
     const struct data_seen *v, size_t n);
 
-/* Bytes that the features of a sample take here. */
+/* Of tokens, not of numbers; held in memory or not. */
+static inline bool
+data_is_tokens(const struct data_set *d)
+{
+	return d->vocabulary > 0;
+}
+
+/* Bytes that the features of a sample take here, or, where they are read when they
+ * are needed, in a batch. */
 size_t data_sample_bytes(const struct data_set *d);
 
 /* Labels against a network of so many outputs: RK_EINVAL names the first
