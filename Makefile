@@ -35,12 +35,14 @@ endif
 LIB_base   := -lcrypto -lxxhash
 LIB_json   := -ljansson -lyaml
 LIB_kernel := -L$(BLAS_DIR) -Wl,-rpath,$(BLAS_DIR) -lopenblas -ldnnl
+LIB_image  := -ljpeg -lpng
 LIB_data   := -lz
 LIB_store  := -lsqlite3
 LIB_api    := -lmicrohttpd
 LIB_daemon := -lsystemd
 LIB_http   := -lcurl
 CFLAGS_kernel := -O3 -I/usr/include/$(MULTI)/openblas-openmp
+CFLAGS_image := -O3
 
 # --- modules, from src/LAYERS -------------------------------------------------
 MODULES  := $(shell awk -F: '/^[a-z]+ *:/{print $$1}' src/LAYERS)

@@ -11,6 +11,7 @@ set -u
 build="gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libyaml-dev
 	libsqlite3-dev libcurl4-openssl-dev libssl-dev libopenblas-openmp-dev
 	libdnnl-dev libsystemd-dev zlib1g-dev libxxhash-dev
+	libjpeg62-turbo-dev libpng-dev
 	ca-certificates curl dataset-fashion-mnist"
 tests="python3-minimal python3 procps util-linux iproute2 systemd jq xxhash
 	clang libclang-rt-14-dev valgrind bash-completion openssl"
