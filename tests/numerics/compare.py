@@ -21,8 +21,9 @@ running statistic.
              at most four times its worst, on the same batches.  A kink between two
              roundings makes gradients differ by 1e-3 and more, in theirs as in ours,
              on one batch in some: so there are six of them, and where the graph has
-             kinks more until float PyTorch has met KINKS of them and ours is no more
-             than four times its worst, eighty at most: one unit of vgg's 4,096 that one
+             kinks more until float PyTorch has met KINKS of them and both bounds
+             hold, eighty at most (over few batches the median itself tells who met
+             more kinks, not who rounds more; over eighty of a deep ResNet it does not): one unit of vgg's 4,096 that one
              of both finds on the other side of 0 makes 2e-2, and a small graph's kinks
              are met by neither in most batches.  In two of eighty batches ours may have
              met such a one alone; who errs more on each batch is not let off by that.
@@ -267,6 +268,15 @@ def beyond(ours, theirs):
     return len({where.rpartition(" ")[2] for e, where in ours if e > most})
 
 
+def near_enough(ours, theirs):
+    """Whether the median error is at most twice PyTorch's."""
+    return median(ours) <= 2 * max(median(theirs), ROUNDING)
+
+
+def median(errors):
+    return sorted(errors)[len(errors) // 2][0]
+
+
 def compute(case, layers, folder, batches, threads, floats, arithmetic="exact"):
     """The errors of ours, and of float PyTorch if asked, over all batches: two lists of (error, name)."""
     import torch
@@ -276,7 +286,8 @@ def compute(case, layers, folder, batches, threads, floats, arithmetic="exact"):
     loss, ours, theirs, w = case.get("loss"), [], [], None
     met, n = 0, -1
     kinked = floats and torch_graph.no_kinks(layers) != layers
-    while (n := n + 1) < batches or kinked and n < MOST and (met < KINKS or beyond(ours, theirs)):
+    while (n := n + 1) < batches or kinked and n < MOST and not (
+            met >= KINKS and near_enough(ours, theirs) and not beyond(ours, theirs)):
         batch = draw_batch(case, n)
         if w is None:
             w = draw_weights(layers, batch, 1)
@@ -292,10 +303,6 @@ def compute(case, layers, folder, batches, threads, floats, arithmetic="exact"):
             theirs += [(e, f"{k} of batch {n}") for k, e in of_batch.items()]
             met += max(of_batch.values()) > 1e-3
     return sorted(ours), sorted(theirs)
-
-
-def median(v):
-    return v[len(v) // 2][0]
 
 
 def smooth(case, layers, folder, threads, arithmetic="exact"):
@@ -318,7 +325,7 @@ def fast(case, layers, folder, threads):
 def as_is(case, layers, folder, threads):
     ours, theirs = compute(case, layers, folder, case["batches"], threads, True)
     alone = ALONE if len({where.rpartition(" ")[2] for _, where in theirs}) == MOST else 0
-    ok = median(ours) <= 2 * max(median(theirs), ROUNDING) and beyond(ours, theirs) <= alone
+    ok = near_enough(ours, theirs) and beyond(ours, theirs) <= alone
     return ok, (f"median {median(ours):.1e}, PyTorch's {median(theirs):.1e}; "
                 f"worst {ours[-1][0]:.1e} ({ours[-1][1]}), PyTorch's {theirs[-1][0]:.1e}")
 
