@@ -13,7 +13,7 @@ build="gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libyaml-de
 	libdnnl-dev libsystemd-dev zlib1g-dev libxxhash-dev
 	libjpeg62-turbo-dev libpng-dev
 	ca-certificates curl dataset-fashion-mnist"
-tests="python3-minimal python3 procps util-linux iproute2 systemd jq xxhash
+tests="python3-minimal python3 python3-numpy procps util-linux iproute2 systemd jq xxhash
 	clang libclang-rt-14-dev valgrind bash-completion openssl"
 services="radosgw ceph-mon ceph-osd"
 models="spin"

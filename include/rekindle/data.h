@@ -7,6 +7,8 @@
  * (https://www.cs.toronto.edu/~kriz/cifar.html), plain or gzip: of CIFAR-10
  * one byte with the label, of CIFAR-100 two (the coarse one of 20, the fine
  * one of 100), then 3072 bytes, the planes red, green and blue of 32 x 32.
+ * Arrays of NumPy, alone (npy, plain or gzip) or two of an archive (npz), as
+ * format.h has them: features [n, ...], labels [n] or [n, 1].
  * Files are hostile: memory is allocated for what the bytes that are there can
  * hold, and where they do not say (records in gzip) for twice of what has come
  * out.
@@ -200,7 +202,7 @@ void data_gather_tokens(const struct data_set *d, const int64_t *which,
 int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
     bool shuffle, int64_t i);
 
-/* One file, for tests and fuzzing: IDX, CSV or CIFAR bytes in memory.  `what` names it
+/* One file, for tests and fuzzing: IDX, CSV, CIFAR or npy bytes in memory.  `what` names it
  * in messages.  data_parse_idx gives samples, or with one dimension labels
  * (ndim and width are 0 then); nothing is normalised. */
 enum rk_err data_parse_idx(const uint8_t *p, size_t n, const char *what,
@@ -210,6 +212,10 @@ enum rk_err data_parse_csv(const char *p, size_t n, const char *what,
     struct rk_why *why) RK_MUSTCHECK;
 enum rk_err data_parse_cifar(const uint8_t *p, size_t n, const char *what,
     const struct spec_source *src, struct data_set **out,
+    struct rk_why *why) RK_MUSTCHECK;
+/* src: vocabulary and shape count.  labels: of those, likewise, width is 0. */
+enum rk_err data_parse_npy(const uint8_t *p, size_t n, const char *what,
+    const struct spec_source *src, bool labels, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* SHA-256 of all samples and labels, for lineage and for resumes that find

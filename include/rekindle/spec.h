@@ -509,15 +509,27 @@ struct spec_training {
  *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
  *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up
  *	                       what is shorter) to below vocabulary * (2 to 2^24)
+ *	type: npy   path *, labels * (arrays of NumPy; paths or addresses; plain or
+ *	            gzip)
+ *	type: npz   path * (an archive of arrays), features x and labels y: their
+ *	            names in it
+ *	            of both: shape (1 to 4 of 1 to 2^24), where a sample is to be
+ *	            seen in another shape of as many numbers than the array has;
+ *	            vocabulary (2 to 2^24): the features are whole numbers from 0
+ *	            to below it, tokens that stay as they are
  * data.h has the formats, and what is drawn.
  */
-enum spec_source_type { SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC };
+enum spec_source_type {
+	SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC, SPEC_NPY, SPEC_NPZ
+};
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
 enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
 struct spec_source {
 	enum spec_source_type type;
-	char *images, *labels;          /* idx */
-	char *path;                     /* csv */
+	char *images, *labels;          /* idx; npy and npz have labels, which
+	                                   of npz are the name of an array */
+	char *features;                 /* npz: likewise */
+	char *path;                     /* csv, npy, npz */
 	char *label_name;               /* csv: or NULL and the index */
 	int64_t label_index;
 	enum spec_header header;
@@ -526,9 +538,10 @@ struct spec_source {
 	int nfiles;
 	enum spec_label label;
 	int64_t classes;                /* cifar, synthetic */
-	int64_t shape[SPEC_MAX_DIMS];   /* synthetic: this ... */
-	int ndim;
-	int64_t tokens, vocabulary;     /* ... or that; 0: not this */
+	int64_t shape[SPEC_MAX_DIMS];   /* synthetic: this ...; npy, npz: */
+	int ndim;                       /* 0: as the array has it */
+	int64_t tokens;                 /* synthetic: ... or that; 0: not */
+	int64_t vocabulary;             /* synthetic, npy, npz; 0: no tokens */
 	int64_t samples;
 	uint64_t seed;
 };
@@ -537,12 +550,13 @@ struct spec_source {
  *	none        the numbers as they are; the default for synthetic, and all
  *	            that tokens take
  *	scale       pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx and cifar.  mean, std: a number, or one
- *	            a channel (0 and 1 where only the other is given); not for
- *	            csv
- *	standard    per feature (csv), per channel (cifar) or over all numbers
- *	            (idx, synthetic): mean 0, standard deviation 1 over the
- *	            training samples; the default for csv
+ *	            the default for idx, cifar, npy and npz.  mean, std: a number,
+ *	            or one a channel (0 and 1 where only the other is given); not
+ *	            for csv
+ *	standard    mean 0, standard deviation 1 over the training samples: per
+ *	            feature (csv; npy and npz of one dimension), per channel
+ *	            (cifar; npy and npz of three) or over all numbers (else); the
+ *	            default for csv
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -700,6 +714,14 @@ double spec_decay_of(const struct spec_training *t, const char *name);
 enum rk_err spec_check_files(const struct spec *s, bool absolute,
     struct rk_why *why) RK_MUSTCHECK;
 
+/*
+ * A gzipped tar among the data is unpacked once, by the trainer, into a folder
+ * beside it, FILE SPEC_UNPACKED, with the tar in it, SPEC_UNPACKED_TAR; while that
+ * is made it has the other name.  Who removes FILE removes both.
+ */
+#define SPEC_UNPACKED      ".unpacked"
+#define SPEC_UNPACKING     ".unpacking"
+#define SPEC_UNPACKED_TAR  "data.tar"
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
 /* What the samples of a synthetic source take when they are drawn; of others

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "held.h"
-#include "source.h"
+#include "rekindle/format.h"
 
 #define CHANNELS 3
 #define SIDE     32
@@ -23,7 +23,7 @@
 #define BATCH    ((size_t)64)           /* records read at a time */
 
 struct cifar {
-	struct source *in;
+	struct format_source *in;
 	struct held *h;
 	const struct form {
 		const char *name;
@@ -70,7 +70,7 @@ refuse_part(const struct cifar *c, uint64_t bytes)
 		return rk_refuse(c->why, "%s: has no records", c->in->what);
 	return rk_refuse(c->why, "%s: has %llu bytes%s, which are %llu records "
 	    "of %s (%zu bytes each) and %llu bytes more%s", c->in->what,
-	    (unsigned long long)bytes, c->in->gz ? " unpacked" : "",
+	    (unsigned long long)bytes, c->in->packed ? " unpacked" : "",
 	    (unsigned long long)(bytes / c->size), c->form->name, c->size,
 	    (unsigned long long)(bytes % c->size), hint(c, bytes));
 }
@@ -85,7 +85,7 @@ make_room(struct cifar *c, uint64_t n)
 	if (n <= c->room)
 		return RK_OK;
 	if (c->room == 0)
-		room = c->in->gz ? RK_MAX(n, FIRST) :
+		room = c->in->packed ? RK_MAX(n, FIRST) :
 		    RK_MAX(n, c->in->size / c->size);
 	enum rk_err rc = held_grow(&h->bytes, room, PIXELS, h->what, c->why);
 	if (rc == RK_OK)
@@ -122,7 +122,8 @@ read_records(struct cifar *c, uint8_t *buf)
 	size_t got;
 
 	do {
-		enum rk_err rc = source_read(c->in, buf, most, &got, c->why);
+		enum rk_err rc = format_source_read(c->in, buf, most, &got,
+		    c->why);
 		const uint64_t n = (uint64_t)c->h->pub.n;
 		if (rc == RK_OK)
 			rc = make_room(c, n + got / c->size);
@@ -150,7 +151,7 @@ new_set(const char *what)
 }
 
 enum rk_err
-cifar_read(struct source *in, const struct spec_source *src,
+cifar_read(struct format_source *in, const struct spec_source *src,
     struct held **out, struct rk_why *why)
 {
 	struct cifar c = { .in = in, .form = form_of(src), .why = why };
@@ -158,7 +159,7 @@ cifar_read(struct source *in, const struct spec_source *src,
 
 	c.size = PIXELS + c.form->labels;
 	c.chosen = c.form->labels > 1 && src->label == SPEC_LABEL_FINE;
-	if (!in->gz && in->size % c.size != 0)
+	if (!in->packed && in->size % c.size != 0)
 		return refuse_part(&c, in->size);
 	c.h = new_set(in->what);
 	enum rk_err rc = held_alloc(&buf, BATCH, c.size, in->what, why);
@@ -218,13 +219,13 @@ enum rk_err
 data_parse_cifar(const uint8_t *p, size_t n, const char *what,
     const struct spec_source *src, struct data_set **out, struct rk_why *why)
 {
-	struct source in;
+	struct format_source in;
 	struct held *h;
-	enum rk_err rc = source_open_mem(&in, p, n, what, why);
+	enum rk_err rc = format_source_open_mem(&in, p, n, what, why);
 
 	if (rc == RK_OK)
 		rc = cifar_read(&in, src, &h, why);
-	source_close(&in);
+	format_source_close(&in);
 	if (rc == RK_OK)
 		*out = &h->pub;
 	return rc;

@@ -171,6 +171,7 @@ held_like(const struct held *all, int64_t n, struct held **out,
 	h->labels_what = xstrdup(all->labels_what);
 	h->first_line = all->first_line;
 	h->by_channel = all->by_channel;
+	h->by_feature = all->by_feature;
 	copy_parts(h, all);
 	h->pub.n = n;
 	h->pub.ndim = all->pub.ndim;

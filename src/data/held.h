@@ -24,7 +24,8 @@ struct held {
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */
-	bool by_channel;                /* cifar: `standard` is of channels */
+	bool by_channel;                /* `standard` is of channels ... */
+	bool by_feature;                /* ... or of features; csv always is */
 	struct held_part {
 		char *what;             /* a file of several ... */
 		int64_t n;              /* ... and how many samples it has */
@@ -58,17 +59,22 @@ void held_shrink(struct held *h);
 enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
 
 /* The readers; what they refuse names the file. */
-struct source;
-enum rk_err idx_read(struct source *in, struct held **out,
+struct format_source;
+enum rk_err idx_read(struct format_source *in, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
 enum rk_err csv_read(const char *p, size_t n, const char *what,
     const struct spec_source *src, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
 
-enum rk_err cifar_read(struct source *in, const struct spec_source *src,
+enum rk_err cifar_read(struct format_source *in, const struct spec_source *src,
     struct held **out, struct rk_why *why) RK_MUSTCHECK;
 /* Those of v[1] to v[n-1] behind those of v[0]; they are freed. */
 enum rk_err cifar_join(struct held **v, int n, struct rk_why *why) RK_MUSTCHECK;
+
+/* An array of npy or npz: features as src says, or labels. */
+enum rk_err array_read(struct format_source *in,
+    const struct spec_source *src, bool labels, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* Samples without a file; by the main thread, with its team. */
 enum rk_err synthetic_make(const struct spec_source *s, const char *what,

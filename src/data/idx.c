@@ -13,14 +13,14 @@
 #include <string.h>
 
 #include "held.h"
-#include "source.h"
+#include "rekindle/format.h"
 
 enum { IDX_U8 = 0x08, IDX_I8, IDX_I16 = 0x0b, IDX_I32, IDX_F32, IDX_F64 };
 
 #define CHUNK ((size_t)32 << 10)        /* bytes converted at a time */
 
 struct idx {
-	struct source *in;
+	struct format_source *in;
 	int type, ndim;
 	size_t size;                    /* of an element */
 	uint64_t dim[DATA_MAX_DIMS];
@@ -58,7 +58,7 @@ static enum rk_err
 read_header_bytes(struct idx *x, uint8_t *p, size_t n, struct rk_why *why)
 {
 	size_t got;
-	enum rk_err rc = source_read(x->in, p, n, &got, why);
+	enum rk_err rc = format_source_read(x->in, p, n, &got, why);
 
 	if (rc == RK_OK && got < n)
 		return rk_refuse(why, "%s: ends inside its IDX header",
@@ -133,13 +133,13 @@ check_size(const struct idx *x, struct rk_why *why)
 	const uint64_t header = 4 + 4 * (uint64_t)x->ndim;
 	const uint64_t want = header + x->elements * x->size;
 
-	if (source_most(x->in) >= want)
+	if (format_source_most(x->in) >= want)
 		return RK_OK;
 	return rk_refuse(why, "%s: its header says %s elements of %zu bytes, "
 	    "%llu bytes in all, but the file has %llu%s", x->in->what, x->text,
 	    x->size, (unsigned long long)want,
 	    (unsigned long long)x->in->size,
-	    x->in->gz ? " and cannot unpack to that" : "");
+	    x->in->packed ? " and cannot unpack to that" : "");
 }
 
 static enum rk_err
@@ -147,7 +147,7 @@ read_elements(struct idx *x, void *dst, uint64_t from, uint64_t n,
     struct rk_why *why)
 {
 	size_t got, want = (size_t)n * x->size;
-	enum rk_err rc = source_read(x->in, dst, want, &got, why);
+	enum rk_err rc = format_source_read(x->in, dst, want, &got, why);
 
 	if (rc == RK_OK && got < want)
 		return rk_refuse(why, "%s: ends after %llu of %llu bytes of "
@@ -255,7 +255,7 @@ read_samples(struct idx *x, struct held *h, struct rk_why *why)
 }
 
 enum rk_err
-idx_read(struct source *in, struct held **out, struct rk_why *why)
+idx_read(struct format_source *in, struct held **out, struct rk_why *why)
 {
 	struct idx x = { .in = in };
 	enum rk_err rc = read_magic(&x, why);
@@ -271,7 +271,7 @@ idx_read(struct source *in, struct held **out, struct rk_why *why)
 	h->pub.n = (int64_t)x.dim[0];
 	rc = x.ndim == 1 ? read_labels(&x, h, why) : read_samples(&x, h, why);
 	if (rc == RK_OK)
-		rc = source_end(in, why);
+		rc = format_source_end(in, why);
 	if (rc != RK_OK) {
 		held_free(h);
 		return rc;
@@ -284,13 +284,13 @@ enum rk_err
 data_parse_idx(const uint8_t *p, size_t n, const char *what,
     struct data_set **out, struct rk_why *why)
 {
-	struct source in;
+	struct format_source in;
 	struct held *h;
-	enum rk_err rc = source_open_mem(&in, p, n, what, why);
+	enum rk_err rc = format_source_open_mem(&in, p, n, what, why);
 
 	if (rc == RK_OK)
 		rc = idx_read(&in, &h, why);
-	source_close(&in);
+	format_source_close(&in);
 	if (rc == RK_OK)
 		*out = &h->pub;
 	return rc;

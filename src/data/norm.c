@@ -4,7 +4,8 @@
  *	none      1, 0
  *	scale     (x / 255 - mean) / std of bytes, (x - mean) / std of floats
  *	standard  (x - mean) / std with what the training samples have: over all
- *	          (idx, synthetic), per channel (cifar) or per feature (csv);
+ *	          (idx, synthetic), per channel (cifar, images of npy) or per
+ *	          feature (csv, npy of one dimension);
  *	          one that never changes is only shifted.  std is the
  *	          population's.
  *
@@ -113,7 +114,7 @@ measure_floats(const struct held *h, size_t parts, double *mean, double *var)
 static enum rk_err
 norm_standard(struct held *h, struct rk_why *why)
 {
-	const int64_t parts = h->ncolumns > 0 ? h->pub.width :
+	const int64_t parts = h->ncolumns > 0 || h->by_feature ? h->pub.width :
 	    h->by_channel ? h->pub.d[0] : 1;
 	const size_t width = (size_t)(h->pub.width / parts);
 	double *mean = NULL, *var = NULL;

@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "held.h"
-#include "source.h"
+#include "rekindle/format.h"
 
 /* One file on its way. */
 struct load {
 	const char *path;               /* borrowed of the specification */
 	const struct spec_source *s;
-	bool labels;                    /* idx: labels wanted, not samples */
+	bool labels;                    /* labels wanted, not samples */
 	struct held *held;
 	enum rk_err rc;
 	struct rk_why why;
@@ -36,12 +36,12 @@ struct data_files {
 static void
 load_idx(struct load *l)
 {
-	struct source in;
+	struct format_source in;
 
-	l->rc = source_open(&in, l->path, &l->why);
+	l->rc = format_source_open(&in, l->path, &l->why);
 	if (l->rc == RK_OK)
 		l->rc = idx_read(&in, &l->held, &l->why);
-	source_close(&in);
+	format_source_close(&in);
 	if (l->rc != RK_OK)
 		return;
 	if (l->labels && l->held->pub.ndim > 0)
@@ -83,12 +83,28 @@ load_csv(struct load *l)
 static void
 load_cifar(struct load *l)
 {
-	struct source in;
+	struct format_source in;
 
-	l->rc = source_open(&in, l->path, &l->why);
+	l->rc = format_source_open(&in, l->path, &l->why);
 	if (l->rc == RK_OK)
 		l->rc = cifar_read(&in, l->s, &l->held, &l->why);
-	source_close(&in);
+	format_source_close(&in);
+}
+
+static void
+load_array(struct load *l)
+{
+	const struct spec_source *s = l->s;
+	struct format_source in;
+
+	if (s->type == SPEC_NPY)
+		l->rc = format_source_open(&in, l->path, &l->why);
+	else
+		l->rc = format_npz_open(&in, l->path, l->labels ? s->labels :
+		    s->features, &l->why);
+	if (l->rc == RK_OK)
+		l->rc = array_read(&in, s, l->labels, &l->held, &l->why);
+	format_source_close(&in);
 }
 
 static void *
@@ -96,7 +112,8 @@ load_main(void *arg)
 {
 	static void (*const readers[])(struct load *) = {
 		[SPEC_IDX] = load_idx, [SPEC_CSV] = load_csv,
-		[SPEC_CIFAR] = load_cifar,
+		[SPEC_CIFAR] = load_cifar, [SPEC_NPY] = load_array,
+		[SPEC_NPZ] = load_array,
 	};
 	struct load *l = arg;
 
@@ -117,6 +134,12 @@ plan(struct load *l, const struct spec_source *s)
 		l[n++] = (struct load){ .s = s, .path = s->images };
 		l[n++] = (struct load){ .s = s, .path = s->labels,
 			.labels = true };
+		break;
+	case SPEC_NPY:
+	case SPEC_NPZ:
+		l[n++] = (struct load){ .s = s, .path = s->path };
+		l[n++] = (struct load){ .s = s, .labels = true,
+			.path = s->type == SPEC_NPY ? s->labels : s->path };
 		break;
 	case SPEC_CSV:
 		l[n++] = (struct load){ .s = s, .path = s->path };
@@ -249,6 +272,8 @@ assemble(struct load *l, int n, const struct spec_source *s, bool valid,
 
 	switch (s->type) {
 	case SPEC_IDX:
+	case SPEC_NPY:
+	case SPEC_NPZ:
 		rc = join(l, why);
 		break;
 	case SPEC_CIFAR:

@@ -27,4 +27,36 @@ enum rk_err safetensors_parse(const unsigned char *p, size_t n,
 /* What a file that we cannot read looks like ("a zip archive"), or NULL. */
 const char *format_sniff(const unsigned char *p, size_t n);
 
+
+/* --- source.c ------------------------------------------------------------- */
+
+/* A file or memory as its bytes are, gzip or not. */
+enum rk_err source_open_file(struct format_source *s, const char *path,
+    struct rk_why *why) RK_MUSTCHECK;
+void source_open_bytes(struct format_source *s, const void *p, size_t n,
+    const char *what);
+/* From then on it is a member of the zip archive that it was, which must lie
+ * inside. */
+struct source_part {
+	uint64_t offset, packed;        /* its bytes in the archive */
+	uint64_t size;                  /* what comes out of them */
+	uint32_t crc;
+	bool deflated;                  /* else stored: packed is size */
+};
+enum rk_err source_narrow(struct format_source *s,
+    const struct source_part *part, struct rk_why *why) RK_MUSTCHECK;
+
+static inline uint32_t
+format_le32(const unsigned char *p)
+{
+	return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 |
+	    (uint32_t)p[1] << 8 | p[0];
+}
+
+static inline uint32_t
+format_le16(const unsigned char *p)
+{
+	return (uint32_t)p[1] << 8 | p[0];
+}
+
 #endif

@@ -22,6 +22,16 @@ is_relative(const char *s, bool checkpoint)
 	    !(checkpoint && strchr(s, ':') != NULL);
 }
 
+/* The labels of an npz are the name of one of its arrays. */
+static bool
+names_no_file(const json_t *in, const char *key)
+{
+	const char *type = json_string_value(json_object_get(in, "type"));
+
+	return type != NULL && strcmp(type, "npz") == 0 &&
+	    strcmp(key, "labels") == 0;
+}
+
 /* A new reference: v itself where it is no relative path. */
 static json_t *
 absolute(json_t *v, bool checkpoint, const char *folder)
@@ -48,6 +58,8 @@ rkj_job_paths(json_t *job, const char *folder)
 		if (!checkpoint)
 			in = json_object_get(in, f[1]);
 		const char *key = checkpoint ? f[1] : f[2];
+		if (names_no_file(in, key))
+			continue;
 		json_t *v = json_object_get(in, key);
 		for (size_t k = 0; k < json_array_size(v); k++)
 			must(json_array_set_new(v, k, absolute(json_array_get(

@@ -55,6 +55,8 @@ static const struct {
 	[SPEC_CSV] = { SPEC_NORM_STANDARD, false },
 	[SPEC_CIFAR] = { SPEC_NORM_SCALE, true },
 	[SPEC_SYNTHETIC] = { SPEC_NORM_NONE, true },
+	[SPEC_NPY] = { SPEC_NORM_SCALE, true },
+	[SPEC_NPZ] = { SPEC_NORM_SCALE, true },
 };
 
 /* Some kinds are for numbers of some kinds. */
@@ -62,12 +64,12 @@ static void
 check_norm_type(struct rkj_obj *o, enum spec_norm_type type,
     const struct spec_source *source)
 {
-	if (source->tokens > 0 && type != SPEC_NORM_NONE)
+	if (source->vocabulary > 0 && type != SPEC_NORM_NONE)
 		rkj_fault(o, "type", "is %s, and tokens are whole numbers that "
 		    "stay as they are: want none", spec_norm_words[type]);
 	else if (type == SPEC_NORM_SCALE && !norm_of[source->type].scale)
-		rkj_fault(o, "type", "is scale, which is for idx, cifar and "
-		    "synthetic: %s takes standard or none",
+		rkj_fault(o, "type", "is scale, which is for pixels: %s "
+		    "takes standard or none",
 		    sp_source_words[source->type]);
 }
 
@@ -77,7 +79,8 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 {
 	struct sp_obj so;
 	struct rkj_obj *o = &so.o;
-	int type = norm_of[source->type].def;
+	int type = source->vocabulary > 0 ? SPEC_NORM_NONE :
+	    norm_of[source->type].def;
 	int nmean = 0, nstd = 0;
 
 	sp_open_typed(&so, v, "data.normalize", why);

@@ -27,6 +27,15 @@ void sp_read_schedule(struct spec_schedule *s, const json_t *v,
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
 void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
     struct rk_why *why);
+/* One of its fields that is a path or an address. */
+void sp_read_path(struct rkj_obj *o, const char *key, char **out,
+    int required);
+/* The field `shape`. */
+void sp_read_shape(struct spec_source *s, struct rkj_obj *o);
+json_t *sp_json_shape(const struct spec_source *s);
+/* array.c: npy and npz. */
+void sp_read_array(struct spec_source *s, struct rkj_obj *o);
+void sp_put_array(json_t *o, const struct spec_source *s);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 

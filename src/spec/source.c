@@ -10,7 +10,7 @@
 #define MAX_CLASSES (1 << 20)
 
 const char *const sp_source_words[] = {
-	"idx", "csv", "cifar", "synthetic", NULL
+	"idx", "csv", "cifar", "synthetic", "npy", "npz", NULL
 };
 const char *const spec_label_words[] = { "fine", "coarse", NULL };
 
@@ -19,21 +19,37 @@ const char *const spec_label_words[] = { "fine", "coarse", NULL };
 static const struct {
 	const char *key;
 	unsigned types;
-	const char *of;
 } keys[] = {
-	{ "images", OF(IDX), "idx" },
-	{ "labels", OF(IDX), "idx" },
-	{ "path", OF(CSV) | OF(CIFAR), "csv and cifar" },
-	{ "label", OF(CSV) | OF(CIFAR), "csv and cifar" },
-	{ "header", OF(CSV), "csv" },
-	{ "delimiter", OF(CSV), "csv" },
-	{ "classes", OF(CIFAR) | OF(SYNTHETIC), "cifar and synthetic" },
-	{ "shape", OF(SYNTHETIC), "synthetic" },
-	{ "tokens", OF(SYNTHETIC), "synthetic" },
-	{ "vocabulary", OF(SYNTHETIC), "synthetic" },
-	{ "samples", OF(SYNTHETIC), "synthetic" },
-	{ "seed", OF(SYNTHETIC), "synthetic" },
+	{ "images", OF(IDX) },
+	{ "labels", OF(IDX) | OF(NPY) | OF(NPZ) },
+	{ "path", OF(CSV) | OF(CIFAR) | OF(NPY) | OF(NPZ) },
+	{ "label", OF(CSV) | OF(CIFAR) },
+	{ "header", OF(CSV) },
+	{ "delimiter", OF(CSV) },
+	{ "classes", OF(CIFAR) | OF(SYNTHETIC) },
+	{ "shape", OF(SYNTHETIC) | OF(NPY) | OF(NPZ) },
+	{ "tokens", OF(SYNTHETIC) },
+	{ "vocabulary", OF(SYNTHETIC) | OF(NPY) | OF(NPZ) },
+	{ "samples", OF(SYNTHETIC) },
+	{ "seed", OF(SYNTHETIC) },
+	{ "features", OF(NPZ) },
 };
+
+/* "csv, cifar and npy": the types whose bits are set. */
+static char *
+types_text(unsigned types)
+{
+	struct strbuf b = {0};
+
+	for (int i = 0; sp_source_words[i] != NULL; i++) {
+		if (!(types >> i & 1))
+			continue;
+		if (b.len > 0)
+			sb_adds(&b, types >> i == 1 ? " and " : ", ");
+		sb_adds(&b, sp_source_words[i]);
+	}
+	return sb_detach(&b);
+}
 
 /* --- files ---------------------------------------------------------------- */
 
@@ -74,12 +90,12 @@ check_path(char **out, struct rk_why *why)
 	return RK_OK;
 }
 
-static void
-read_path(struct rkj_obj *o, const char *key, char **out)
+void
+sp_read_path(struct rkj_obj *o, const char *key, char **out, int required)
 {
 	struct rk_why w = {0};
 
-	if (rkj_str(o, key, out, SP_MAX_PATH, RKJ_REQUIRED) &&
+	if (rkj_str(o, key, out, SP_MAX_PATH, required) &&
 	    check_path(out, &w) != RK_OK)
 		rkj_fault(o, key, "%s", w.v[0].message);
 	rk_why_fini(&w);
@@ -118,7 +134,7 @@ read_paths(struct spec_source *s, struct rkj_obj *o)
 	const size_t n = json_array_size(v);
 
 	if (!json_is_array(v)) {
-		read_path(o, "path", &s->files[0]);
+		sp_read_path(o, "path", &s->files[0], RKJ_REQUIRED);
 		s->nfiles = s->files[0] != NULL;
 		return;
 	}
@@ -155,7 +171,11 @@ add_files(struct spec_file *v, size_t n, const char *side,
 	case SPEC_IDX:
 		n = add_file(v, n, side, "images", &s->images);
 		return add_file(v, n, side, "labels", &s->labels);
+	case SPEC_NPY:
+		n = add_file(v, n, side, "path", &s->path);
+		return add_file(v, n, side, "labels", &s->labels);
 	case SPEC_CSV:
+	case SPEC_NPZ:
 		return add_file(v, n, side, "path", &s->path);
 	case SPEC_CIFAR:
 		for (int i = 0; i < s->nfiles; i++) {
@@ -256,8 +276,8 @@ read_records(struct spec_source *s, struct rkj_obj *o)
 
 /* --- synthetic ------------------------------------------------------------ */
 
-static void
-read_shape(struct spec_source *s, struct rkj_obj *o)
+void
+sp_read_shape(struct spec_source *s, struct rkj_obj *o)
 {
 	int64_t all = 1;
 
@@ -293,7 +313,7 @@ read_synthetic(struct spec_source *s, struct rkj_obj *o)
 		rkj_int(o, "tokens", &s->tokens, 1, SPEC_MAX_WIDTH,
 		    RKJ_REQUIRED);
 	} else if (shape) {
-		read_shape(s, o);
+		sp_read_shape(s, o);
 	} else if (o->v != NULL) {
 		rkj_fault(o, "shape", "is missing, and so is tokens: want one "
 		    "of them");
@@ -317,18 +337,21 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 	s->delimiter = ',';
 	sp_open(&so, v, path, why);
 	bool known = rkj_enum(o, "type", &type, sp_source_words, RKJ_REQUIRED);
-	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++)
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
+		char *of = types_text(keys[i].types);
 		sp_takes(o, keys[i].key, !known || (keys[i].types >> type & 1),
-		    keys[i].of, known ? sp_source_words[type] : "");
+		    of, known ? sp_source_words[type] : "");
+		free(of);
+	}
 	if (known) {
 		s->type = (enum spec_source_type)type;
 		switch (s->type) {
 		case SPEC_IDX:
-			read_path(o, "images", &s->images);
-			read_path(o, "labels", &s->labels);
+			sp_read_path(o, "images", &s->images, RKJ_REQUIRED);
+			sp_read_path(o, "labels", &s->labels, RKJ_REQUIRED);
 			break;
 		case SPEC_CSV:
-			read_path(o, "path", &s->path);
+			sp_read_path(o, "path", &s->path, RKJ_REQUIRED);
 			read_column(s, o);
 			read_header(s, o);
 			read_delimiter(s, o);
@@ -339,6 +362,10 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 			break;
 		case SPEC_SYNTHETIC:
 			read_synthetic(s, o);
+			break;
+		case SPEC_NPY:
+		case SPEC_NPZ:
+			sp_read_array(s, o);
 			break;
 		}
 	}
@@ -352,6 +379,7 @@ sp_free_source(struct spec_source *s)
 	free(s->labels);
 	free(s->path);
 	free(s->label_name);
+	free(s->features);
 	for (int i = 0; i < SPEC_MAX_FILES; i++)
 		free(s->files[i]);
 }
@@ -392,21 +420,26 @@ put_cifar(json_t *o, const struct spec_source *s)
 		put(o, "label", json_string(spec_label_words[s->label]));
 }
 
-static void
-put_synthetic(json_t *o, const struct spec_source *s)
+json_t *
+sp_json_shape(const struct spec_source *s)
 {
 	json_t *shape = json_array();
 
 	for (int i = 0; i < s->ndim; i++)
 		must(json_array_append_new(shape, json_integer(s->shape[i])) ==
 		    0);
+	return shape;
+}
+
+static void
+put_synthetic(json_t *o, const struct spec_source *s)
+{
 	if (s->tokens > 0) {
 		put(o, "tokens", json_integer(s->tokens));
 		put(o, "vocabulary", json_integer(s->vocabulary));
 	} else {
-		put(o, "shape", json_incref(shape));
+		put(o, "shape", sp_json_shape(s));
 	}
-	json_decref(shape);
 	put(o, "classes", json_integer(s->classes));
 	put(o, "samples", json_integer(s->samples));
 	put(o, "seed", json_integer((json_int_t)s->seed));
@@ -431,6 +464,10 @@ sp_json_source(const struct spec_source *s)
 		break;
 	case SPEC_SYNTHETIC:
 		put_synthetic(o, s);
+		break;
+	case SPEC_NPY:
+	case SPEC_NPZ:
+		sp_put_array(o, s);
 		break;
 	}
 	return o;

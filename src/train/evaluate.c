@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "epoch.h"
-#include "npy.h"
 #include "start.h"
 #include "summary.h"
 
@@ -20,7 +19,7 @@ struct evaluation {
 	uint64_t bytes;
 	struct ckpt_info info;          /* of a checkpoint's folder ... */
 	bool is_checkpoint;             /* ... which it is */
-	struct npy npy;
+	struct format_npy_out npy;
 	char npy_sha256[RK_SHA256_HEX];
 	struct score score;
 };
@@ -161,18 +160,19 @@ score(struct run *r, struct evaluation *e)
 	enum rk_err rc = RK_OK;
 
 	if (r->o->logits != NULL)
-		rc = npy_begin(&e->npy, r->o->logits, d->n, nn_outputs(r->nn));
+		rc = format_npy_begin(&e->npy, r->o->logits, d->n,
+		    nn_outputs(r->nn));
 	for (int64_t at = 0; rc == RK_OK && at < d->n;) {
 		const int64_t rows = score_batch(r, d, at, &t);
 		if (r->o->logits != NULL)
-			rc = npy_add(&e->npy, nn_output(r->nn), rows);
+			rc = format_npy_add(&e->npy, nn_output(r->nn), rows);
 		if (signals_came())
 			return run_fail(r, "io", false, "was told to end "
 			    "before all samples were scored");
 		at += rows;
 	}
 	if (rc == RK_OK && r->o->logits != NULL)
-		rc = npy_end(&e->npy, e->npy_sha256);
+		rc = format_npy_end(&e->npy, e->npy_sha256);
 	if (rc != RK_OK)
 		return logits_failed(r, rc);
 	e->score = run_score(r, &t);
@@ -256,7 +256,7 @@ evaluate_print(struct run *r)
 	}
 	if (ok)
 		say(r, &e);
-	npy_drop(&e.npy);
+	format_npy_drop(&e.npy);
 	ckpt_info_fini(&e.info);
 	free(e.path);
 	return ok;

@@ -158,6 +158,12 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	job_known("{name: f, model: {arch: mlp, sizes: [12, 3]}, training:"
 	    " {epochs: 2}, data: {train: {type: synthetic, tokens: 12,"
 	    " vocabulary: 9, samples: 9}}}");
+	job_known("{name: g, model: {arch: mlp, sizes: [12, 3]}, training:"
+	    " {epochs: 2}, data: {train: {type: npz, path: /x, features: a,"
+	    " labels: b, shape: [12]}, validation: {type: npz, path: /y,"
+	    " vocabulary: 9}}}");
+	job_known("{name: h, model: {arch: mlp, sizes: [12, 3]}, training:"
+	    " {epochs: 2}, data: {train: {type: npy, path: /x, labels: /y}}}");
 	job_known("{name: d, model: {arch: lenet5}, training: {epochs: 2,"
 	    " optimizer: adamw, schedule: {type: step, step_size_epochs: 1}},"
 	    " data: {train: {type: idx, images: /i, labels: /l}}}");

@@ -332,6 +332,38 @@ T_CASE(what_a_source_does_not_say_is_filled_in)
 	t_check(t->seed == 1 && t->tokens == 0 && t->samples == 9);
 	t_eq_int(s->data.normalize.type, SPEC_NORM_NONE);
 	spec_free(s);
+	s = job_with("data: {validation: null, train: {" NO_IDX "type: npz, "
+	    "path: /x}}");
+	t = &s->data.train;
+	t_eq_str(t->features, "x");
+	t_eq_str(t->labels, "y");
+	t_check(t->ndim == 0 && t->vocabulary == 0);
+	t_eq_int(s->data.normalize.type, SPEC_NORM_SCALE);
+	spec_free(s);
+	s = job_with("data: {validation: null, train: {" NO_IDX "type: npz, "
+	    "path: /x, vocabulary: 9}}");
+	t_eq_int(s->data.normalize.type, SPEC_NORM_NONE);
+	spec_free(s);
+}
+
+T_CASE(the_files_of_arrays_are_known_and_the_names_in_an_npz_are_none)
+{
+	struct spec *s = job_with("data: {train: {images: null, type: npy, "
+	    "path: 's3://b/x', labels: 's3://b/y'}, validation: {images: "
+	    "null, type: npy, path: /x, labels: /y}}");
+	struct spec_address v[SPEC_ADDRESSES];
+	struct spec_file f[SPEC_FILES];
+
+	t_eq_int(spec_addresses(s, v), 2);
+	t_eq_str(v[1].field, "data.train.labels");
+	t_eq_int(spec_files(&s->data, f), 4);
+	t_eq_str(*f[2].name, "/x");
+	spec_free(s);
+	s = job_with("data: {validation: null, train: {" NO_IDX "type: npz, "
+	    "path: /x.npz}}");
+	t_eq_int(spec_files(&s->data, f), 1);
+	t_eq_str(f[0].field, "data.train.path");
+	spec_free(s);
 }
 
 T_CASE(each_file_of_a_list_may_lie_elsewhere)

@@ -86,6 +86,11 @@ static const char *const variants[] = {
 	"{data: {validation: null, train: {type: synthetic, images: null, "
 	    "labels: null, tokens: 16, vocabulary: 1000, classes: 2, samples: "
 	    "50, seed: 9}}}",
+	"{data: {train: {type: npy, images: null, path: /x.npy, labels: "
+	    "'s3://b/y.npy', shape: [1, 28, 28]}, validation: {type: npy, "
+	    "images: null, path: /v.npy, labels: /w.npy}}}",
+	"{data: {validation: null, train: {type: npz, images: null, path: "
+	    "/x.npz, labels: null, features: ids, vocabulary: 30000}}}",
 	"{training: {optimizer: {type: adagrad, lr_decay: 0.25, eps: 0.5, "
 	    "initial_accumulator_value: 0.125, weight_decay: 0.5, no_decay: "
 	    "['*.bias', '*bn*']}, parameters: [{match: 'fc.*', "

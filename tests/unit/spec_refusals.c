@@ -253,7 +253,7 @@ static const struct {
 	/* The data. */
 	{ "data: {train: null}", "data.train", "missing" },
 	{ "data: {train: {type: parquet}}", "data.train.type",
-	    "want idx, csv, cifar or synthetic" },
+	    "want idx, csv, cifar, " },
 	{ "data: {train: {images: null}}", "data.train.images", "missing" },
 	{ "data: {train: {images: ''}}", "data.train.images", "empty" },
 	{ "data: {train: {images: 's3://b'}}", "data.train.images",
@@ -503,6 +503,47 @@ T_CASE(cifar_rules)
 	    "mean 3");
 }
 
+T_CASE(array_rules)
+{
+	static const struct {
+		const char *fields, *path, *words;
+	} bad[] = {
+		{ "type: npy, labels: /y", "path", "missing" },
+		{ "type: npy, path: /x, labels: null", "labels", "missing" },
+		{ "type: npy, path: /x, labels: ''", "labels", "is empty, "
+		    "want the path of a file" },
+		{ "type: npy, path: /x, labels: 'ftp://b/y'", "labels",
+		    "want the path of a file, or an address" },
+		{ "type: npy, path: [/x], labels: /y", "path", "want text" },
+		{ "type: npy, path: /x, labels: /y, features: x", "features",
+		    "is for npz, not for npy" },
+		{ "type: npz, labels: y", "path", "missing" },
+		{ "type: npz, path: /x, labels: ''", "labels", "is empty, "
+		    "want the name of an array" },
+		{ "type: npz, path: /x, labels: x", "labels", "is \"x\", and "
+		    "so are the features: want two arrays" },
+		{ "type: npz, path: /x, features: y, labels: null",
+		    "labels", "want two arrays" },
+		{ "type: npz, path: /x, labels: 5", "labels", "is 5, want" },
+		{ "type: npz, path: /x, labels: y, shape: [0]", "shape[0]",
+		    "is 0, want" },
+		{ "type: npz, path: /x, labels: y, vocabulary: 1",
+		    "vocabulary", "want an integer 2 to 16777216" },
+		{ "type: npz, path: /x, labels: y, tokens: 5", "tokens",
+		    "is for synthetic, not for npz" },
+	};
+	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
+		char c[300], path[64];
+		snprintf(c, sizeof(c), "data: {validation: null, train: {"
+		    "images: null, %s}}", bad[i].fields);
+		snprintf(path, sizeof(path), "data.train.%s", bad[i].path);
+		refused(c, path, bad[i].words);
+	}
+	refused("data: {validation: null, normalize: scale, train: {images: "
+	    "null, type: npy, path: /x, labels: /y, vocabulary: 9}}",
+	    "data.normalize.type", "is scale, and tokens are whole numbers");
+}
+
 T_CASE(synthetic_rules)
 {
 	static const struct {
@@ -532,7 +573,7 @@ T_CASE(synthetic_rules)
 		    "want an integer 2 to 1048576" },
 		{ "samples: 5, shape: [4], seed: -1", "seed", "is -1, want" },
 		{ "samples: 5, shape: [4], path: /x", "path",
-		    "is for csv and cifar, not for synthetic" },
+		    ", not for synthetic" },
 		/* What no file bounds. */
 		{ "samples: 1000000, shape: [3, 32, 32]", "samples",
 		    "is of 11.4 GiB, and resources.memory is 1 GiB" },

@@ -1,26 +1,26 @@
-/* A matrix as a NumPy file: see npy.h. */
+/* A matrix as a file of NumPy: see format.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "npy.h"
+#include "rekindle/format.h"
 
 #define ALIGN 64                /* of the first number in the file */
 #define FIXED 10                /* magic, version and the header's length */
 
 static enum rk_err
-failed(const struct npy *n)
+failed(const struct format_npy_out *n)
 {
 	enum rk_err rc = rk_from_errno(errno);
 
-	log_errno("train: cannot write %s", n->path);
+	log_errno("format: cannot write %s", n->path);
 	return rc;
 }
 
 static enum rk_err
-put(struct npy *n, const void *p, size_t size)
+put(struct format_npy_out *n, const void *p, size_t size)
 {
 	rk_sha256_add(n->sha, p, size);
 	return rk_write_all(n->fd, p, size) == 0 ? RK_OK : failed(n);
@@ -28,7 +28,7 @@ put(struct npy *n, const void *p, size_t size)
 
 /* The length counts spaces and a newline that end it at a multiple of ALIGN. */
 static enum rk_err
-put_header(struct npy *n, int64_t rows, int64_t columns)
+put_header(struct format_npy_out *n, int64_t rows, int64_t columns)
 {
 	char *text = xasprintf("{'descr': '<f4', 'fortran_order': False, "
 	    "'shape': (%lld, %lld), }", (long long)rows, (long long)columns);
@@ -48,13 +48,15 @@ put_header(struct npy *n, int64_t rows, int64_t columns)
 }
 
 enum rk_err
-npy_begin(struct npy *n, const char *path, int64_t rows, int64_t columns)
+format_npy_begin(struct format_npy_out *n, const char *path, int64_t rows,
+    int64_t columns)
 {
 	const char *slash = strrchr(path, '/');
 	uint64_t r;
 
 	rk_random_bytes(&r, sizeof(r));
-	*n = (struct npy){ .fd = -1, .path = path, .columns = columns,
+	*n = (struct format_npy_out){ .fd = -1, .path = path,
+		.columns = columns,
 		.left = (uint64_t)rows * (uint64_t)columns,
 		.sha = rk_sha256_new(),
 		.dir = slash == NULL ? xstrdup(".") :
@@ -69,7 +71,7 @@ npy_begin(struct npy *n, const char *path, int64_t rows, int64_t columns)
 }
 
 enum rk_err
-npy_add(struct npy *n, const float *p, int64_t rows)
+format_npy_add(struct format_npy_out *n, const float *p, int64_t rows)
 {
 	const uint64_t some = (uint64_t)rows * (uint64_t)n->columns;
 
@@ -89,7 +91,7 @@ sync_dir(const char *dir)
 }
 
 enum rk_err
-npy_end(struct npy *n, char hex[RK_SHA256_HEX])
+format_npy_end(struct format_npy_out *n, char hex[RK_SHA256_HEX])
 {
 	must(n->left == 0);
 	if (fsync(n->fd) != 0 || rename(n->tmp, n->path) != 0)
@@ -104,7 +106,7 @@ npy_end(struct npy *n, char hex[RK_SHA256_HEX])
 }
 
 void
-npy_drop(struct npy *n)
+format_npy_drop(struct format_npy_out *n)
 {
 	if (n->fd >= 0 && n->tmp != NULL)
 		unlink(n->tmp);
@@ -112,5 +114,5 @@ npy_drop(struct npy *n)
 	rk_sha256_free(n->sha);
 	free(n->tmp);
 	free(n->dir);
-	*n = (struct npy){ .fd = -1 };
+	*n = (struct format_npy_out){ .fd = -1 };
 }
