@@ -7,6 +7,7 @@
  *	        checkpoint.json        written last; what makes it a checkpoint
  *	        model.safetensors
  *	        optimizer.safetensors
+ *	        data.safetensors       where samples are files of their own
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
  *	    .pin-<id> -> step-000001200         job <id> is about to begin from it
@@ -60,6 +61,7 @@
 #define CKPT_JSON_MAX    (1u << 20)
 #define CKPT_MODEL_FILE  "model.safetensors"
 #define CKPT_OPTIM_FILE  "optimizer.safetensors"
+#define CKPT_DATA_FILE   "data.safetensors"
 
 /*
  * One of both digests is there at least.  xxh128 is quick to make and to check,
@@ -108,6 +110,8 @@ struct ckpt_info {
 	                                   that nothing interrupted; see below;
 	                                   owned; NULL: they are */
 	bool leaves;                    /* for ckpt_save: with sha256 */
+	const struct tensor_set *data;  /* for ckpt_save: CKPT_DATA_FILE, of the
+	                                   trainer's; borrowed; NULL: none */
 	int format;                     /* set by ckpt_save */
 	char program[RK_SHA256_HEX];    /* of what the network is compiled to
 	                                   (nn_digest); "" in format 1 */
@@ -227,6 +231,11 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
     const char *metric, bool mode_max, struct ckpt_info *out,
     struct tensor_set **model, struct tensor_set **optim,
     ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+
+/* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is the
+ * caller's.  RK_ENOENT: it has none. */
+enum rk_err ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
+    struct tensor_set **out, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * What `latest` could mean, without reading more than checkpoint.json of each.

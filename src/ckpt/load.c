@@ -119,6 +119,15 @@ load_set(struct ckpt *c, const struct ckpt_info *i, const char *name,
 	return rc == RK_EINVAL ? RK_ECORRUPT : rc;
 }
 
+enum rk_err
+ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
+    struct tensor_set **out, struct rk_why *why)
+{
+	*out = NULL;
+	return has_file(i, CKPT_DATA_FILE) ?
+	    load_set(c, i, CKPT_DATA_FILE, out, why) : RK_ENOENT;
+}
+
 static enum rk_err
 load_one(struct ckpt *c, const struct ckpt_info *i, struct tensor_set **model,
     struct tensor_set **optim, struct rk_why *why)

@@ -90,6 +90,8 @@ write_all(struct save *s, const struct tensor_set *model,
 	enum rk_err rc = write_set(s, CKPT_MODEL_FILE, model, sha256);
 	if (rc == RK_OK && optim != NULL)
 		rc = write_set(s, CKPT_OPTIM_FILE, optim, sha256);
+	if (rc == RK_OK && s->info->data != NULL)
+		rc = write_set(s, CKPT_DATA_FILE, s->info->data, sha256);
 	if (rc == RK_OK)
 		rc = write_json(s);
 	if (rc == RK_OK && fsync(s->fd) != 0)

@@ -141,6 +141,41 @@ digests(struct ckpt *c, const char *dir, int sha256, int xxh128)
 	ckpt_info_fini(&i);
 }
 
+T_CASE(what_is_known_of_the_data_is_a_file_of_the_checkpoint)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i = info_at(5), j = info_at(6), out;
+	struct tensor_set *m = tensors(5, 2), *d = tensors(9, 3), *rm, *ro, *rd;
+	struct rk_why why = {0};
+
+	i.data = d;
+	t_eq_int(ckpt_save(c, &i, m, NULL, NULL), RK_OK);
+	t_eq_int(i.nfiles, 2);
+	t_eq_str(i.files[1].name, CKPT_DATA_FILE);
+	t_check(i.files[1].xxh128[0] != '\0');
+	t_eq_int(ckpt_load(c, "latest", NULL, false, &out, &rm, &ro, NULL,
+	    NULL, &why), RK_OK);
+	t_check(ro == NULL);
+	t_eq_int(ckpt_load_data(c, &out, &rd, &why), RK_OK);
+	t_check(same_tensors(rd, d));
+	tensor_set_free(rd);
+	tensor_set_free(rm);
+	free_info(out);
+	/* One that is damaged is seen as in any other file. */
+	t_check(truncate("c/step-000000005/" CKPT_DATA_FILE, 10) == 0);
+	t_eq_int(ckpt_verify(c, &i, &why), RK_ECORRUPT);
+	t_has(rk_why_first(&why), CKPT_DATA_FILE);
+	rk_why_fini(&why);
+	t_eq_int(ckpt_save(c, &j, m, NULL, NULL), RK_OK);
+	t_eq_int(ckpt_load_data(c, &j, &rd, &why), RK_ENOENT);
+	t_check(rd == NULL);
+	tensor_set_free(m);
+	tensor_set_free(d);
+	free_info(i);
+	free_info(j);
+	ckpt_close(&c);
+}
+
 T_CASE(what_leaves_or_has_a_name_has_sha256_too_and_what_stays_has_not)
 {
 	struct ckpt *c = folder();
