@@ -1,6 +1,7 @@
 /*
  * Files by digest: <state>/cache/sha256/<hex>, and those on their way in
- * <state>/cache/partial/.
+ * <state>/cache/partial/.  Beside one that is a gzipped tar a trainer may have put
+ * what is in it (SPEC_UNPACKED): its bytes count, and it goes with the file.
  *
  * What was used longest ago goes first when there are more bytes than
  * cache_limit, or less room on the disk than is to be kept; what a job needs
@@ -35,6 +36,40 @@ is_hex(const char *s)
 	    strspn(s, "0123456789abcdef") == RK_SHA256_HEX - 1;
 }
 
+/* The bytes that trainers made of a file. */
+static uint64_t
+unpacked_bytes(const struct ship *h, const char *hex)
+{
+	char *name = xasprintf("%s" SPEC_UNPACKED "/" SPEC_UNPACKED_TAR, hex);
+	struct stat st;
+	const bool is = fstatat(h->cache_fd, name, &st, AT_SYMLINK_NOFOLLOW) ==
+	    0 && S_ISREG(st.st_mode);
+
+	free(name);
+	return is ? (uint64_t)st.st_size : 0;
+}
+
+static void
+see_unpacked(struct ship *h, struct centry *e)
+{
+	const uint64_t now = unpacked_bytes(h, e->hex);
+
+	h->cache_bytes = h->cache_bytes - e->unpacked + now;
+	e->unpacked = now;
+}
+
+static void
+remove_unpacked(const struct ship *h, const char *hex)
+{
+	static const char *const behind[] = { SPEC_UNPACKED, SPEC_UNPACKING };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(behind); i++) {
+		char *name = xasprintf("%s%s", hex, behind[i]);
+		(void)!rk_remove_tree(h->cache_fd, name);
+		free(name);
+	}
+}
+
 static struct centry *
 find_entry(const struct ship *h, const char *hex)
 {
@@ -58,6 +93,7 @@ add_entry(struct ship *h, const char *hex, uint64_t size, int64_t used_ms)
 		h->cache_files++;
 		e->size = size;
 		h->cache_bytes += size;
+		see_unpacked(h, e);
 	}
 	e->used_ms = RK_MAX(e->used_ms, used_ms);
 	return e;
@@ -71,7 +107,7 @@ drop_entry(struct ship *h, struct centry *e)
 	while (*q != e)
 		q = &(*q)->next;
 	*q = e->next;
-	h->cache_bytes -= e->size;
+	h->cache_bytes -= e->size + e->unpacked;
 	h->cache_files--;
 	free(e);
 }
@@ -97,6 +133,27 @@ open_list(int dirfd)
 	return d;
 }
 
+/* What was made of a file that is gone. */
+static void
+sweep_unpacked(struct ship *h)
+{
+	DIR *d = open_list(h->cache_fd);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		char hex[RK_SHA256_HEX];
+		const size_t n = strcspn(e->d_name, ".");
+		if (n != sizeof(hex) - 1 || e->d_name[n] == '\0')
+			continue;
+		memcpy(hex, e->d_name, n);
+		hex[n] = '\0';
+		if (is_hex(hex) && find_entry(h, hex) == NULL)
+			remove_unpacked(h, hex);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
 static void
 read_entries(struct ship *h)
 {
@@ -113,6 +170,7 @@ read_entries(struct ship *h)
 	if (d != NULL)
 		closedir(d);
 	(void)!store_caches(h->store, see_row, h);
+	sweep_unpacked(h);
 }
 
 /* What was given up long ago. */
@@ -320,6 +378,7 @@ cache_forget(struct ship *h, const char *hex)
 
 	snprintf(copy, sizeof(copy), "%s", hex);
 	(void)unlinkat(h->cache_fd, copy, 0);
+	remove_unpacked(h, copy);
 	(void)!store_cache_drop(h->store, copy);
 	if (e != NULL)
 		drop_entry(h, e);
@@ -339,7 +398,7 @@ evict_one(struct ship *h)
 		return false;
 	char bytes[RK_HUMAN];
 	log_info("ship: %.12s... (%s) leaves the cache", oldest->hex,
-	    rk_human_bytes(bytes, oldest->size));
+	    rk_human_bytes(bytes, oldest->size + oldest->unpacked));
 	cache_forget(h, oldest->hex);
 	return true;
 }
@@ -350,6 +409,8 @@ cache_room(struct ship *h, const char *uri, uint64_t need, struct rk_why *why)
 	char n[RK_HUMAN], f[RK_HUMAN], k[RK_HUMAN];
 	uint64_t free_bytes = UINT64_MAX;
 
+	for (struct centry *e = h->entries; e != NULL; e = e->next)
+		see_unpacked(h, e);
 	while (h->cache_bytes > 0 && (need > h->c.cache_limit ||
 	    h->cache_bytes > h->c.cache_limit - need) && evict_one(h))
 		;

@@ -302,6 +302,7 @@ struct centry {
 	struct centry *next;
 	char hex[RK_SHA256_HEX];
 	uint64_t size;
+	uint64_t unpacked;              /* of what a trainer made of it */
 	int64_t used_ms;
 };
 struct cuse {

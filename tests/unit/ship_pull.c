@@ -504,6 +504,46 @@ T_CASE(the_least_recently_used_leaves_but_nothing_that_is_in_use)
 	s_close();
 }
 
+/* As a trainer leaves it: see src/train/unpack.c. */
+static void
+unpack_beside(const char *hex, size_t bytes)
+{
+	char *dir = xasprintf("state/cache/sha256/%s" SPEC_UNPACKED, hex);
+	char *tar = xasprintf("%s/" SPEC_UNPACKED_TAR, dir);
+
+	t_check(mkdir(dir, 0750) == 0);
+	s_write(tar, "");
+	t_check(truncate(tar, (off_t)bytes) == 0);
+	free(tar);
+	free(dir);
+}
+
+T_CASE(what_a_trainer_unpacked_counts_and_goes_with_its_file)
+{
+	struct ship_stats st;
+	char a[RK_ID];
+
+	s_prepare();
+	S.c.cache_limit = 11000;
+	s_open();
+	three_files();
+	rk_id_new(a);
+	t_eq_int(fetch(uri_of[0], a), RK_OK);
+	unpack_beside(hex_of[0], 7000);
+	cache_unuse(S.ship, a);
+	t_eq_int(fetch(uri_of[1], a), RK_OK);
+	t_check(!cached(0) && cached(1));
+	t_eq_int(entries("state/cache/sha256"), 1);
+	unpack_beside(hex_of[1], 7000);
+	unpack_beside(hex_of[2], 10);           /* of a file that is not there */
+	s_close();
+	s_open();
+	ship_stats(S.ship, &st);
+	t_eq_int(st.cache_bytes, 5000 + 7000);
+	t_eq_int(entries("state/cache/sha256"), 2);
+	s_close();
+}
+
 T_CASE(the_limit_gives_way_to_what_jobs_need)
 {
 	char id[RK_ID];
