@@ -75,6 +75,8 @@
  *	                 is further from 0; one of the two at most
  *	training.ema     none; {decay: 0.9999 (>0 to <1), warmup: false}: see
  *	                 struct spec_ema
+ *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
+ *	                 0, restore: none}: see struct spec_early
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
  *	training.log_every   50 steps between metric lines of the training loss
  *	training.exact   prefer | require; prefer: an attempt that cannot compute
@@ -111,9 +113,13 @@
  *	                 is there, at a later step: training does not wait
  *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric, mode}.
  *	                 metric val_accuracy | val_loss | loss: the first, for
- *	                 mse the second, without validation data the third.
- *	                 mode max | min: max for val_accuracy, else min.
- *	                 train.h says what each is
+ *	                 mse the second, without validation data the third; or
+ *	                 val_macro_f1, val_macro_precision, val_macro_recall,
+ *	                 val_ece (of losses that classify), val_top5,
+ *	                 val_plain_loss (cross_entropy), val_mae (mse, l1,
+ *	                 smooth_l1).  mode max | min: min for what ends in
+ *	                 loss, ece or mae, else max.  train.h and judge.h say
+ *	                 what each is
  *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
  *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
  *	                 #; the normal form ends in '/'; none
@@ -127,9 +133,10 @@
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
- * gradient_clip_value, ema, micro_batch_size and schedule.warmup.  At their default they are not in
- * the normal form, so that it and its digest are what they were.  training.arithmetic
- * is in each normal form; exact is not in digests and records.
+ * gradient_clip_value, ema, early_stopping, micro_batch_size and schedule.warmup.
+ * At their default they are not in the normal form, so that it and its digest are
+ * what they were.  training.arithmetic is in each normal form; exact is not in
+ * digests and records.
  *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
  * mean at submit, latest and best what they are at the job's first start; what is
@@ -468,6 +475,32 @@ struct spec_schedule {
 	enum spec_on_resume on_resume;
 };
 
+/*
+ * Early stopping.  The evaluation at the end of each epoch gives a value of
+ * `metric`.  One that is more than min_delta better than the best so far is the
+ * new best, any other is bad; when `patience` in a row are bad, the training ends,
+ * succeeded, with the reason early_stopped.  So do Keras and Paddle.  An
+ * evaluation that was cut short, and one that is not at an epoch's end, do not
+ * count.  The count is in the checkpoint; a resume with more patience, or without
+ * early_stopping, goes on; with another metric or mode it begins anew.
+ *
+ * restore best: the job's last checkpoint, on a branch of its own, then has the
+ * weights, the average and the optimiser of the best epoch, and the one before those
+ * of the last.  The best checkpoint
+ * must be on the machine; if it is not, an event (`not_restored`) says so and the
+ * job ends with what it has.
+ */
+enum spec_restore { SPEC_RESTORE_NONE, SPEC_RESTORE_BEST };
+struct spec_early {
+	bool on;
+	char *metric;           /* `metric` and `mode` (max | min): those of
+	                           checkpoint.keep                            */
+	bool mode_max, mode_said;
+	int64_t patience;       /* 10 (1 to 2^40), in epochs                  */
+	double min_delta;       /* 0 (0 to 1e9)                               */
+	enum spec_restore restore;      /* none (none | best)                 */
+};
+
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
 enum spec_arithmetic { SPEC_ARITHMETIC_EXACT, SPEC_ARITHMETIC_FAST };
 
@@ -484,6 +517,7 @@ struct spec_training {
 	struct spec_group *groups;      /* `parameters` */
 	int ngroups;
 	struct spec_schedule schedule;
+	struct spec_early early;
 	double gradient_clip_norm, gradient_clip_value;
 	struct spec_ema ema;
 	double warm_start_lr_scale;
@@ -580,7 +614,7 @@ struct spec_checkpoint {
 	int64_t every_steps, every_epochs;      /* 0: not by this */
 	double every_seconds;
 	int64_t keep_last, keep_best;
-	char *metric;                           /* val_accuracy, val_loss, loss */
+	char *metric;                           /* val_accuracy, ... */
 	bool mode_max;
 	char *push;                             /* NULL: nowhere by this job */
 	bool require_remote;
@@ -779,5 +813,6 @@ extern const char *const spec_arithmetic_words[];
 extern const char *const spec_norm_words[];
 extern const char *const spec_label_words[];
 extern const char *const spec_init_words[];
+extern const char *const spec_restore_words[];
 
 #endif

@@ -23,7 +23,6 @@ outputs(const struct spec_model *m)
 static void
 check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
 {
-	static const char path[] = "checkpoint.keep.metric";
 	struct spec_checkpoint *c = &s->checkpoint;
 	const bool mse = spec_loss_is_regression(s->training.loss.type);
 	const bool held_out = s->data.has_validation ||
@@ -34,17 +33,12 @@ check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
 	if (c->metric == NULL)
 		c->metric = xstrdup(!held_out ? "loss" : mse ? "val_loss" :
 		    "val_accuracy");
-	else if (strncmp(c->metric, "val_", 4) == 0 && !held_out)
-		rk_refuse_at(why, path, "is %s, and there are no validation "
-		    "data: give data.validation or data.validation_split, or "
-		    "use loss", c->metric);
-	else if (strcmp(c->metric, "val_accuracy") == 0 && mse)
-		rk_refuse_at(why, path, "is val_accuracy, which the loss %s "
-		    "does not have: use val_loss",
-		    sp_loss_words[s->training.loss.type]);
+	else
+		sp_check_metric(s, "checkpoint.keep.metric", c->metric, why);
 	const json_t *mode = json_object_get(keep, "mode");
 	if (mode == NULL || json_is_null(mode))
-		c->mode_max = strcmp(c->metric, "val_accuracy") == 0;
+		c->mode_max = sp_metric_grows(c->metric);
+	sp_check_early(s, why);
 }
 
 static void

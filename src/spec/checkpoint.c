@@ -4,11 +4,6 @@
 
 #include "read.h"
 
-const char *const sp_metric_words[] = {
-	"val_accuracy", "val_loss", "loss", NULL
-};
-const char *const sp_mode_words[] = { "max", "min", NULL };
-
 static void
 read_every(struct spec_checkpoint *c, const json_t *v, struct rk_why *why)
 {

@@ -190,6 +190,8 @@ sp_json_training(const struct spec_training *t, bool brief)
 		put_real(o, "gradient_clip_value", t->gradient_clip_value);
 	if (t->ema.decay > 0)
 		sp_put(o, "ema", json_ema(&t->ema));
+	if (t->early.on)
+		sp_put(o, "early_stopping", sp_json_early(&t->early));
 	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
 	sp_put(o, "warm_start", warm);
 	put_int(o, "log_every", t->log_every);

@@ -170,7 +170,7 @@ spell_out(json_t *overrides, const char *block, const char *key)
 /*
  * Take out of the tree what the overrides make meaningless: of two fields that
  * say the same thing the one not given, the fields of a schedule that is
- * replaced by one of another type, the mode that went with another metric.
+ * replaced by one of another type, the modes that went with other metrics.
  */
 static void
 make_room(json_t *tree, const json_t *overrides)
@@ -207,6 +207,10 @@ make_room(json_t *tree, const json_t *overrides)
 	if (json_object_get(under(overrides, "checkpoint", "keep"),
 	    "metric") != NULL)
 		json_object_del(under(tree, "checkpoint", "keep"), "mode");
+	if (json_object_get(under(overrides, "training", "early_stopping"),
+	    "metric") != NULL)
+		json_object_del(under(tree, "training", "early_stopping"),
+		    "mode");
 }
 
 /* State that a checkpoint has or has not, by a number of the optimiser. */

@@ -153,6 +153,7 @@ spec_free(struct spec *s)
 	sp_free_model(&s->model);
 	sp_free_loss(&s->training.loss);
 	free(s->training.resume_from);
+	free(s->training.early.metric);
 	sp_free_groups(&s->training);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);

@@ -24,6 +24,8 @@ void sp_free_loss(struct spec_loss *l);
 void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
 void sp_read_schedule(struct spec_schedule *s, const json_t *v,
     struct rk_why *why);
+void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
+json_t *sp_json_early(const struct spec_early *e);
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
 void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
     struct rk_why *why);
@@ -44,6 +46,13 @@ void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
 enum { SP_MODEL = 1, SP_TRAINING = 2, SP_DATA = 4, SP_CHECKPOINT = 8 };
 void sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
     struct rk_why *why);
+
+/* early.c: is more of this metric better?  A fault where the job will not have
+ * it; and what training.early_stopping leaves to what else the job says. */
+bool sp_metric_grows(const char *metric);
+void sp_check_metric(const struct spec *s, const char *path,
+    const char *metric, struct rk_why *why);
+void sp_check_early(struct spec *s, struct rk_why *why);
 
 /* An address of spec_is_address(): can it be one?  Its scheme is then in lower
  * case. */

@@ -113,7 +113,8 @@ spec_record(const struct spec *s)
 static bool
 may_be_left_out(const char *key)
 {
-	static const char *const keys[] = { "arithmetic", "ema",
+	static const char *const keys[] = { "arithmetic",
+		"early_stopping", "ema",
 		"gradient_clip_value", "micro_batch_size", "no_decay",
 		"parameters", "warmup" };
 

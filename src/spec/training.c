@@ -135,6 +135,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	    "no_decay"), why);
 	read_ema(&t->ema, rkj_any(o, "ema"), why);
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
+	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);
 	read_warm_start(t, rkj_any(o, "warm_start"), why);
 	sp_close(&s);
 }

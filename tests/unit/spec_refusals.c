@@ -329,7 +329,7 @@ static const struct {
 	{ "checkpoint: {every: 500}", "checkpoint.every", "want an object" },
 	{ "checkpoint: {keep: {last: 0}}", "checkpoint.keep.last", "is 0" },
 	{ "checkpoint: {keep: {metric: val_acc}}", "checkpoint.keep.metric",
-	    "val_accuracy, val_loss or loss" },
+	    "val_accuracy, val_loss, loss, val_top5" },
 	{ "checkpoint: {keep: {mode: up}}", "checkpoint.keep.mode",
 	    "max or min" },
 	{ "{data: {validation: null}, checkpoint: {keep: {metric: val_loss}}}",
