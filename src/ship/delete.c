@@ -196,7 +196,8 @@ referred(const struct rows *rows, const char *uri)
 static void
 gather(struct deletion *d)
 {
-	static const char *const small[] = { "names.json", "metrics.jsonl" };
+	static const char *const small[] = { "names.json", "metrics.jsonl",
+		"evaluations.jsonl" };
 	const struct remote_row *row = &d->rows.v[d->i];
 	struct uploads all;
 	struct rows live;

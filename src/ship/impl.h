@@ -36,7 +36,7 @@
 #define FIND_TAG   0x66696e64u
 
 #define NOTE_MAX     (1u << 20)         /* remote.json, names.json */
-#define METRICS_MAX  (16u << 20)        /* of metrics.jsonl */
+#define HISTORY_MAX  (16u << 20)        /* of metrics.jsonl and the like */
 #define NAMES_MAX    64                 /* of a checkpoint */
 #define FOLDER_MAX   128                /* "step-000001200-b2-e3-r2" */
 #define SHIP_TRIES   6                  /* of a request, before we wait */
@@ -224,9 +224,14 @@ struct push {
 	bool held;
 	int at;                         /* file that op is about */
 	int rounds;                     /* of repair */
+	size_t history;                 /* the one that is sent */
 	int64_t begun_ms;               /* mono */
 	uint64_t sent;                  /* by this push */
 };
+/* push.c: what a job's folder has that goes up beside each checkpoint, and comes
+ * back with one where it is missing: lines, of which the newest count. */
+#define SHIP_HISTORIES 2
+extern const char *const ship_histories[SHIP_HISTORIES];
 void push_start(struct ship *h, const struct remote_row *r);
 struct push *push_find(const struct ship *h, const struct remote_row *r);
 void push_free(struct push *p);         /* out of the list, cut off */

@@ -21,7 +21,7 @@
 #define CHOICES 64              /* damaged ones passed over at one asking */
 #define COPY_BYTES (1u << 20)
 
-enum pull_state { PULL_METRICS, PULL_FILES, PULL_ADMIT, PULL_DONE };
+enum pull_state { PULL_HISTORY, PULL_FILES, PULL_ADMIT, PULL_DONE };
 
 /* What a worker needs to put it in place; its own copies. */
 struct admit {
@@ -54,6 +54,7 @@ struct pull {
 	char hex[CKPT_MAX_FILES][RK_SHA256_HEX];
 	struct remote_op *op;
 	struct admit *admit;
+	size_t history;                 /* the one that op is about */
 	bool older;                     /* than the newest one there */
 	bool again;                     /* the cache was found damaged once */
 	int64_t begun_ms;
@@ -114,47 +115,57 @@ pull_fini(struct ship *h)
 		free_pull(h->pulls);
 }
 
-/* --- metrics ------------------------------------------------------------- */
+/* --- history ------------------------------------------------------------- */
+
+static void get_history(struct pull *p);
 
 /* History from the machine before, if there is none here. */
 static void
-metrics_got(void *ctx, const struct remote_result *r)
+history_got(void *ctx, const struct remote_result *r)
 {
 	struct pull *p = ctx;
+	const char *name = ship_histories[p->history];
 
 	must_be(p, PULL_TAG);
 	p->op = NULL;
-	p->state = PULL_FILES;
 	if (r->end == REMOTE_OK && r->len > 0) {
 		int fd = open(sup_job_dir(p->h->sup, p->row.job), O_RDONLY |
 		    O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && faccessat(fd, "metrics.jsonl", F_OK, 0) != 0)
-			(void)!rk_replace_file(fd, "metrics.jsonl", r->body,
-			    r->len);
+		if (fd >= 0 && faccessat(fd, name, F_OK, 0) != 0)
+			(void)!rk_replace_file(fd, name, r->body, r->len);
 		rk_close(&fd);
 	} else if (r->end != REMOTE_MISSING && r->end != REMOTE_OK) {
-		log_info("job=%s ship: its metrics were not fetched: %s",
-		    p->row.job, r->error);
+		log_info("job=%s ship: its %s was not fetched: %s",
+		    p->row.job, name, r->error);
 	}
+	p->history++;
+	get_history(p);
 	sup_supplied(p->h->sup);
 }
 
 static void
-get_metrics(struct pull *p)
+get_history(struct pull *p)
 {
 	struct remote_patience pt = { .tries = 3 };
 	const char *dir = sup_job_dir(p->h->sup, p->row.job);
-	char *path = xasprintf("%s/metrics.jsonl", dir);
 
 	p->state = PULL_FILES;
-	if (rk_mkdirs(dir, 0750) == RK_OK && access(path, F_OK) != 0) {
-		char *uri = xasprintf("%smetrics.jsonl", p->row.uri);
-		p->state = PULL_METRICS;
-		p->op = remote_get(p->h->remote, uri, METRICS_MAX, &pt,
-		    metrics_got, p);
+	if (rk_mkdirs(dir, 0750) != RK_OK)
+		return;
+	for (; p->history < SHIP_HISTORIES; p->history++) {
+		const char *name = ship_histories[p->history];
+		char *path = xasprintf("%s/%s", dir, name);
+		const bool here = access(path, F_OK) == 0;
+		free(path);
+		if (here)
+			continue;
+		char *uri = xasprintf("%s%s", p->row.uri, name);
+		p->state = PULL_HISTORY;
+		p->op = remote_get(p->h->remote, uri, HISTORY_MAX, &pt,
+		    history_got, p);
 		free(uri);
+		return;
 	}
-	free(path);
 }
 
 /* --- into place: a worker's part ----------------------------------------- */
@@ -406,7 +417,7 @@ pull_new(struct ship *h, const struct remote_row *r)
 	h->pulls = p;
 	log_info("job=%s ship: %s is newer than what is here, and is fetched",
 	    r->job, r->uri);
-	get_metrics(p);
+	get_history(p);
 	return p;
 }
 

@@ -5,7 +5,7 @@
  *	          not take them away; their SHA-256, where checkpoint.json has
  *	          none (sums.c); where each of them is to be
  *	claim.c   is the folder free?  remote.json, put if absent, makes it ours
- *	push.c    the files that are not there; metrics; checkpoint.json, put if
+ *	push.c    the files that are not there; history; checkpoint.json, put if
  *	          absent: it exists
  *	verify.c  every object is asked for, and agrees
  *
@@ -20,6 +20,10 @@
 #include <unistd.h>
 
 #include "impl.h"
+
+const char *const ship_histories[SHIP_HISTORIES] = {
+	"metrics.jsonl", "evaluations.jsonl"
+};
 
 struct remote_patience
 push_patience(void)
@@ -179,7 +183,7 @@ push_gone(struct push *p)
 
 /* --- files --------------------------------------------------------------- */
 
-static void push_metrics(struct push *p);
+static void push_history(struct push *p);
 
 static bool
 began(void *ctx, const char *upload_id, uint64_t part_size)
@@ -278,10 +282,11 @@ push_files(struct push *p)
 			return;
 		}
 	}
-	push_metrics(p);
+	p->history = 0;
+	push_history(p);
 }
 
-/* --- metrics, and the last object ---------------------------------------- */
+/* --- history, and the last object ---------------------------------------- */
 
 static void
 committed_other(void *ctx, const struct remote_result *r)
@@ -331,7 +336,7 @@ commit(struct push *p)
 }
 
 static void
-metrics_put(void *ctx, const struct remote_result *r)
+history_put(void *ctx, const struct remote_result *r)
 {
 	struct push *p = ctx;
 
@@ -339,17 +344,19 @@ metrics_put(void *ctx, const struct remote_result *r)
 	p->op = NULL;
 	/* History is worth a try, not the checkpoint. */
 	if (r->end != REMOTE_OK)
-		log_info("job=%s ship: metrics were not sent with %s: %s",
-		    p->row.job, p->row.dir, r->error);
-	commit(p);
+		log_info("job=%s ship: %s was not sent with %s: %s",
+		    p->row.job, ship_histories[p->history], p->row.dir,
+		    r->error);
+	p->history++;
+	push_history(p);
 }
 
-/* The job's metrics.jsonl from its first whole line within the limit; NULL. */
+/* A history of the job from its first whole line within the limit; NULL. */
 static char *
-read_metrics(struct push *p, size_t *len)
+read_history(struct push *p, const char *name, size_t *len)
 {
-	char *path = xasprintf("%s/metrics.jsonl", sup_job_dir(p->h->sup,
-	    p->row.job));
+	char *path = xasprintf("%s/%s", sup_job_dir(p->h->sup, p->row.job),
+	    name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
 	char *buf = NULL;
@@ -357,7 +364,7 @@ read_metrics(struct push *p, size_t *len)
 	free(path);
 	*len = 0;
 	if (end > 0) {
-		off_t from = RK_MAX(end - (off_t)METRICS_MAX, (off_t)0);
+		off_t from = RK_MAX(end - (off_t)HISTORY_MAX, (off_t)0);
 		buf = xmalloc((size_t)(end - from));
 		ssize_t n = pread(fd, buf, (size_t)(end - from), from);
 		size_t cut = 0;
@@ -373,22 +380,27 @@ read_metrics(struct push *p, size_t *len)
 	return buf;
 }
 
+/* One behind the other, those that there are; then the last object. */
 static void
-push_metrics(struct push *p)
+push_history(struct push *p)
 {
 	struct remote_patience pt = push_patience();
 	size_t len;
-	char *buf = read_metrics(p, &len);
 
-	if (len == 0) {
-		commit(p);
-	} else {
-		char *uri = push_uri(p, "metrics.jsonl");
-		p->op = remote_put(p->h->remote, uri, buf, len, false, &pt,
-		    metrics_put, p);
-		free(uri);
+	for (; p->history < SHIP_HISTORIES; p->history++) {
+		const char *name = ship_histories[p->history];
+		char *buf = read_history(p, name, &len);
+		if (len > 0) {
+			char *uri = push_uri(p, name);
+			p->op = remote_put(p->h->remote, uri, buf, len, false,
+			    &pt, history_put, p);
+			free(uri);
+		}
+		free(buf);
+		if (len > 0)
+			return;
 	}
-	free(buf);
+	commit(p);
 }
 
 /* --- the beginning ------------------------------------------------------- */

@@ -49,7 +49,10 @@ T_CASE(a_checkpoint_that_only_the_bucket_has_is_there_when_its_job_starts)
 	s_begin();
 	char *id = only_remote(2, "good-one");
 	char *path = xasprintf("%s/jobs/%s/metrics.jsonl", S.state, id);
+	char *judged = xasprintf("%s/jobs/%s/evaluations.jsonl", S.state,
+	    id);
 	s_write(path, "{\"step\": 1}\n");
+	s_write(judged, "{\"evaluation\":1,\"step\":9}\n");
 	s_save(id, 300);
 	s_wait(id, "step-000000300", "verified");
 	lose_folder(id);
@@ -61,6 +64,10 @@ T_CASE(a_checkpoint_that_only_the_bucket_has_is_there_when_its_job_starts)
 	char *metrics = s_read(path);
 	t_has(metrics, "{\"step\": 1}");
 	free(metrics);
+	metrics = s_read(judged);
+	t_has(metrics, "\"step\":9");
+	free(metrics);
+	free(judged);
 	free(path);
 	s_close();
 }

@@ -417,15 +417,21 @@ T_CASE(a_damaged_file_in_the_bucket_is_sent_again_while_it_is_here)
 	s_close();
 }
 
-T_CASE(metrics_go_along)
+T_CASE(metrics_and_evaluations_go_along)
 {
 	s_begin();
 	char *id = s_job(3);
 	char *path = xasprintf("%s/jobs/%s/metrics.jsonl", S.state, id);
+	char *judged = xasprintf("%s/jobs/%s/evaluations.jsonl", S.state,
+	    id);
 	s_write(path, "{\"step\": 1}\n{\"step\": 2}\n{\"st");
+	s_write(judged, "{\"evaluation\":1}\n{\"ev");
 	s_push(id, 100);
 	s_holds(s_path(id, "step-000000100/metrics.jsonl"),
 	    "{\"step\": 1}\n{\"step\": 2}\n");
+	s_holds(s_path(id, "step-000000100/evaluations.jsonl"),
+	    "{\"evaluation\":1}\n");
+	free(judged);
 	free(path);
 	s_close();
 }
