@@ -25,7 +25,8 @@
  * {...}, exact (true: its bytes are those
  * of a run that nothing interrupted; false; null: not known), inexact (where it
  * is not true, why: ckpt.h)}, and while it runs samples_per_second and
- * eta_seconds.  The row's is as old as the last checkpoint.
+ * eta_seconds; of one that was stopped early, early_stopped: why, and its reason
+ * is early_stopped.  The row's is as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote

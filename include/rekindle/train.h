@@ -2,7 +2,7 @@
  * train - one job from its specification to its last checkpoint; the module
  * behind the program rekindle-train.
  *
- *	rekindle-train [options] JOB.yaml
+ *	rekindle-train [options] JOB.yaml [INPUT...]
  *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json,
  *	                      known.json and lock go; ./NAME.run unless said
  *	    --from SELECTOR   instead of training.resume_from
@@ -38,7 +38,12 @@
  *	                      --json: as JSON;  --trace FILE: events of all
  *	                      threads, for Chrome's and Perfetto's viewers
  *	    --evaluate FILE   score a model file or a checkpoint's folder,
- *	                      print JSON and end;  --logits OUT.npy: see below
+ *	                      print JSON and end;  --logits OUT.npy, --json: see
+ *	                      below
+ *	    --predict FILE    say what it predicts for each INPUT, or for what
+ *	                      --evaluate would score; see below
+ *	    --data-set KEY=VALUE  score or predict other data; see below
+ *	    --plot FOLDER     pictures; see below
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -89,7 +94,10 @@
  * of which the largest output is at the label; of binary_cross_entropy the
  * share of samples all of whose outputs are right, above 0 for a label of 1 and
  * at most 0 for one of 0, which is less than the share of outputs; of mse, l1
- * and smooth_l1 with one output there is none.  samples_per_second is that of
+ * and smooth_l1 with one output there is none.  Lines of split
+ * validation also have top5, macro_precision, macro_recall, macro_f1, ece, plain_loss
+ * and mae, as far as the loss has them: judge.h says what each is; in checkpoint.json,
+ * and where a job chooses by them, they are val_top5 and so on.  samples_per_second is that of
  * the training, without evaluation, in the steps or the part of the epoch that
  * this attempt made; of split validation that of the evaluation.
  *
@@ -108,11 +116,42 @@
  *	{name, model: {file, sha256, bytes, tensors,
  *	    checkpoint: {dir, step, epoch}},
  *	 data: {of, samples, shape, classes, digest, summary, split},
- *	 samples, loss, accuracy, outputs, batch_size, arithmetic,
- *	 logits: {file, sha256}}
- * where checkpoint, summary, split, accuracy and logits may be absent.  OUT.npy
+ *	 samples, loss, accuracy, metrics: {accuracy, top5, ...}, outputs,
+ *	 batch_size, arithmetic, logits: {file, sha256}}
+ * where checkpoint, summary, split, accuracy and logits may be absent; with --json
+ * also all else that judge_report() gives: each class, the confusion matrix, the
+ * calibration.  OUT.npy
  * is NumPy's format 1.0, '<f4' in C order, [samples, outputs] in the order of
  * the set; it is there whole or not at all.  Nothing else is written.
+ *
+ * --data-set: the source that is scored instead of the job's validation data: a copy
+ * of data.train with these fields (path=FILE, images=FILE, ...), or, with a `type`,
+ * these alone; relative paths are seen from where the program is run.  What --set
+ * data.validation... says counts likewise, as long as the job has data.validation.
+ * Another job's data are scored with that job, whose network must be the same.  Of a
+ * checkpoint's folder samples are normalised as it says, of a model file as data.train
+ * has it, none of which is held out then.
+ *
+ * --predict: a line of JSON for each sample.  INPUT is a file as data.train has them
+ * (of idx one with images, of csv one with or without the label's column, of cifar one
+ * of records), or a JPEG or PNG, which is brought to the size that the network takes.
+ * What a checkpoint's folder says of its input, its numbers and its classes counts,
+ * and then no data of the job are read; of a model file they are those of the job.
+ *	{input, row, class, name, probability, top: [{class, name, probability}]}
+ * row: in a file of several, from 0; class: the largest output, the first of equals;
+ * probability: of softmax; top: the five largest.  Of binary_cross_entropy {input, row,
+ * labels: [{class, name, probability}], top}, labels being those above 1/2, by
+ * sigmoid; of a regression with one output {input, row, value}, with several {input,
+ * row, class, name, score, top}.  Without INPUT, input is `validation` or `train`, and
+ * label and label_name are there, too.  An INPUT that cannot be read is {input,
+ * error}; the others are predicted, and the exit code is 1.
+ *
+ * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is
+ * made; without --evaluate those of the newest one in RUN-DIR/evaluations.jsonl (src/
+ * train/judging.h) and curves.svg out of RUN-DIR/metrics.jsonl.
+ *
+ * Early stopping (spec.h) ends a run as its length does, with exit code 0; an event
+ * `early_stopped` says why, and so does `done` on the wire.
  *
  * --profile: nothing is read of a run directory and nothing is written; the
  * weights are those of the job's seed.  A row for each layer that is computed by
@@ -163,15 +202,20 @@
 
 /*
  * The options, as the command line gives them.  Strings are borrowed from argv;
- * `set` and `file` are owned.  train_options_fini() is fine on {0}.
+ * `set`, `file` and `data_set` are owned.  train_options_fini() is fine on {0}.
  */
 struct train_options {
 	const char *job;                /* path of the job file */
 	const char *run_dir, *from, *model, *job_id;
 	const char *evaluate, *logits, *trace;
+	const char *predict;            /* then evaluate is the same */
+	const char *plot;               /* a folder */
 	const char **set;               /* "PATH=VALUE" */
 	const char **file;              /* "ADDRESS=PATH" */
-	int nset, nfile;
+	const char **data_set;          /* "KEY=VALUE" */
+	int nset, nfile, ndata_set;
+	char **input;                   /* files behind the job; argv's */
+	int ninput;
 	int64_t threads;                /* -1: as the job says; 0: all cores */
 	int64_t attempt;                /* 0: not said */
 	int64_t memory;                 /* bytes; 0: not said */

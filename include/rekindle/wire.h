@@ -36,7 +36,8 @@
  *	            hello may be by now); sent after the commit
  *	log         level (debug|info|warn|error), message
  *	done        outcome (succeeded|paused|stopped), step, checkpoint,
- *	            metrics
+ *	            metrics, reason (early_stopped, or left out) and then
+ *	            message
  *	failed      reason (a word: non_finite_loss, bad_spec, bad_data,
  *	            bad_checkpoint, warm_start, no_memory, disk_full, read_only,
  *	            io, internal, and those that pause the job: data_changed,

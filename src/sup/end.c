@@ -228,11 +228,15 @@ judge_finished(const struct run *run, const struct job_row *r,
 {
 	const char *dir = json_string_value(json_object_get(run->progress,
 	    "checkpoint"));
+	const char *early = json_string_value(json_object_get(run->progress,
+	    EARLY_STOPPED));
 	char step[RK_HUMAN], *waits = NULL;
 
 	rk_group_digits(step, run->at.end_step);
 	if (shipped_yet(run->s, r, dir != NULL ? dir : "", &waits)) {
-		say(v, JOB_SUCCEEDED, "succeeded", "done", "",
+		say(v, JOB_SUCCEEDED, "succeeded", "done",
+		    early != NULL ? EARLY_STOPPED : "", early != NULL ?
+		    xasprintf("stopped early at step %s: %s", step, early) :
 		    xasprintf("finished at step %s", step));
 	} else if (r->desired == JOB_CANCEL) {
 		say(v, JOB_CANCELLED, "succeeded", "cancel", "user",

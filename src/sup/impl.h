@@ -353,6 +353,9 @@ void run_settle(struct run *run);
  * oom_again(): the attempt before ended so, too.  The sentence, the caller's:
  * whole with what there was and what to set. */
 #define OUT_OF_MEMORY "out_of_memory"   /* outcome and reason */
+/* Why a job has succeeded before its length; also where its row's progress has
+ * the sentence. */
+#define EARLY_STOPPED "early_stopped"
 void oom_begin(struct run *run);
 void oom_end(struct run *run);
 bool oom_again(const struct run *run);

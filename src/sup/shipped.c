@@ -32,17 +32,17 @@ sup_where(struct sup *s, const struct spec *spec)
 	    "");
 }
 
-/* The newest checkpoint that the row knows of, or ""; the caller frees. */
+/* A text of the row's progress, or ""; the caller frees. */
 static char *
-row_checkpoint(const struct job_row *r)
+row_text(const struct job_row *r, const char *key)
 {
 	json_t *p = NULL;
-	const char *dir = NULL;
+	const char *text = NULL;
 
 	if (rkj_parse_json(r->progress, strlen(r->progress), &p, NULL) ==
 	    RK_OK)
-		dir = json_string_value(json_object_get(p, "checkpoint"));
-	char *out = xstrdup(dir != NULL ? dir : "");
+		text = json_string_value(json_object_get(p, key));
+	char *out = xstrdup(text != NULL ? text : "");
 	json_decref(p);
 	return out;
 }
@@ -180,7 +180,7 @@ static bool
 settle(struct sup *s, const struct uploading *u)
 {
 	struct job_row r;
-	char *text = NULL, *checkpoint;
+	char *text = NULL, *checkpoint, *early;
 	enum rk_err rc = store_job_get(s->store, u->id, &r);
 
 	if (rc != RK_OK)
@@ -189,17 +189,22 @@ settle(struct sup *s, const struct uploading *u)
 		store_job_fini(&r);
 		return true;
 	}
-	checkpoint = row_checkpoint(&r);
+	checkpoint = row_text(&r, "checkpoint");
+	early = row_text(&r, EARLY_STOPPED);
 	bool yes = shipped_yet(s, &r, checkpoint, &text);
 	if (yes) {
-		text = xasprintf("finished; %s is verified in the bucket",
+		text = early[0] != '\0' ? xasprintf("stopped early: %s; %s is "
+		    "verified in the bucket", early, checkpoint) :
+		    xasprintf("finished; %s is verified in the bucket",
 		    checkpoint);
-		struct cause c = { "shipped", "", text, NULL, NULL, NULL };
+		struct cause c = { "shipped", early[0] != '\0' ?
+		    EARLY_STOPPED : "", text, NULL, NULL, NULL };
 		r.ended_ms = now_ms();
 		yes = sup_move(s, &r, JOB_SUCCEEDED, NULL, &c) == RK_OK;
 	} else if (is_lost(s, u, checkpoint)) {
 		yes = train_again(s, &r, checkpoint) == RK_OK;
 	}
+	free(early);
 	free(text);
 	free(checkpoint);
 	store_job_fini(&r);

@@ -245,6 +245,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 	set(p, "steps_total", json_integer(m->steps_total));
 	set(p, "epochs_total", json_integer(m->epochs_total));
 	set(p, "parameters", json_integer(m->parameters));
+	json_object_del(p, EARLY_STOPPED);
 	set_schedule(p, m->schedule);
 	if (m->arithmetic != NULL)
 		note_exactness(p, m);
@@ -465,6 +466,12 @@ on_done(struct run *run, const struct wire_msg *m)
 {
 	run->done = true;
 	run->outcome = m->outcome;
+	if (m->outcome == WIRE_SUCCEEDED &&
+	    strcmp(m->reason, EARLY_STOPPED) == 0) {
+		char *why = clean(m->message);
+		set(run->progress, EARLY_STOPPED, json_string(why));
+		free(why);
+	}
 	run->step = run->at.end_step = RK_MAX(run->at.end_step, m->step);
 	set(run->progress, "step", json_integer(run->step));
 	set_copy(run->progress, "metrics", m->metrics);

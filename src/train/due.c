@@ -209,6 +209,17 @@ due_settle(struct run *r)
 }
 
 bool
+due_commit(struct run *r)
+{
+	if (!same_wait(r) || !wait_free(r))
+		return false;
+	if (r->due.taken == r->at.step || !r->same.final)
+		return true;
+	hand_over(r, "");
+	return wait_free(r);
+}
+
+bool
 due_final(struct run *r)
 {
 	if (!same_wait(r) || !wait_free(r) || !take_asked(r) || !wait_free(r))

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "due.h"
+#include "early.h"
 #include "epoch.h"
+#include "judging.h"
 
 /* What is left of an evaluation may take this long when the run is to leave;
  * of a deadline, half. */
@@ -62,6 +64,7 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows },
 	    false);
 	nn_loss(r->nn, r->classes, r->targets, &res);
+	judging_add(r, rows);
 	t->loss += res.loss_sum;
 	t->weight += res.weight;
 	t->correct += res.correct;
@@ -70,7 +73,7 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	return rows;
 }
 
-/* Sums in the samples' order; false when there is no time for it. */
+/* Sums and counts in the samples' order; false when there is no time for it. */
 static bool
 evaluate(struct run *r, struct tally *t)
 {
@@ -78,6 +81,7 @@ evaluate(struct run *r, struct tally *t)
 	const int64_t begun_ms = mono_ms();
 
 	*t = (struct tally){0};
+	judge_reset(r->judge);
 	for (int64_t at = 0; at < d->n;) {
 		if (must_hurry(r, begun_ms, at, d->n))
 			return false;
@@ -89,7 +93,7 @@ evaluate(struct run *r, struct tally *t)
 
 static void
 log_score(struct run *r, const char *split, const struct score *s,
-    int64_t steps, double speed)
+    const struct judged *f, int64_t steps, double speed)
 {
 	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}",
 	    "split", split, "over", "epoch",
@@ -105,6 +109,8 @@ log_score(struct run *r, const char *split, const struct score *s,
 	js_put(m, "loss", js_number(s->loss));
 	if (s->has_accuracy)
 		js_put(m, "accuracy", js_number(s->accuracy));
+	if (f != NULL)
+		figures_put(m, f, false);
 	metrics_add(&r->rep, m);
 }
 
@@ -152,6 +158,7 @@ score_validation(struct run *r, bool *late)
 	if (*late)
 		return false;
 	r->at.valid = run_score(r, &t);
+	judging_take(r, &r->at.figures);
 	if (isfinite(r->at.valid.loss))
 		return true;
 	return due_settle(r) && run_fail(r, "non_finite_loss", true,
@@ -187,18 +194,22 @@ epoch_end(struct run *r)
 		at->in_epoch = (struct tally){0};
 	}
 	if (trained.samples > 0)
-		log_score(r, "train", &s, trained.steps, speed);
-	if (r->valid != NULL)
-		log_score(r, "validation", &at->valid, 0,
+		log_score(r, "train", &s, NULL, trained.steps, speed);
+	if (r->valid != NULL) {
+		log_score(r, "validation", &at->valid, &at->figures, 0,
 		    loop_speed(r->valid->n, ms));
+		evaluations_add(r);
+	}
 	r->epoch_ms = mono_ms();
 	r->epoch_samples = 0;
 	if (is_new_best(r) && c->keep_best > 0)
 		r->due.best = true;
 	/* Not at the training's end inside an epoch, which a longer training
 	 * would not have. */
-	if (whole)
+	if (whole) {
 		rate_judge(r);
+		early_judge(r);
+	}
 	if (whole && c->every_epochs > 0 && at->epoch % c->every_epochs == 0)
 		r->due.schedule = true;
 	return true;

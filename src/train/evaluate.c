@@ -1,138 +1,21 @@
 /* --evaluate: a model file or a checkpoint, scored on the job's data. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "draw.h"
 #include "epoch.h"
+#include "judging.h"
+#include "model_file.h"
 #include "start.h"
 #include "summary.h"
 
-#define CKPT_JSON "checkpoint.json"
-
 struct evaluation {
-	const char *file;               /* as it was given */
-	char *path;                     /* the model's own file */
-	char sha256[RK_SHA256_HEX];
-	uint64_t bytes;
-	struct ckpt_info info;          /* of a checkpoint's folder ... */
-	bool is_checkpoint;             /* ... which it is */
+	struct model_file model;
 	struct format_npy_out npy;
 	char npy_sha256[RK_SHA256_HEX];
 	struct score score;
 };
-
-/* --- the file ------------------------------------------------------------- */
-
-static bool
-cannot(struct run *r, const struct evaluation *e, const char *because)
-{
-	return run_fail(r, "warm_start", true, "cannot evaluate %s: %s",
-	    e->file, because);
-}
-
-static bool
-cannot_read(struct run *r, const struct evaluation *e, const char *path)
-{
-	char *reason = rk_why_unreadable(path, errno);
-
-	cannot(r, e, reason);
-	free(reason);
-	return false;
-}
-
-/* A checkpoint's folder: what it says of its model. */
-static bool
-read_folder(struct run *r, struct evaluation *e)
-{
-	struct rk_why why = {0};
-	char *json = xasprintf("%s/" CKPT_JSON, e->file), *text = NULL;
-	size_t len;
-
-	enum rk_err rc = rk_read_file(AT_FDCWD, json, CKPT_JSON_MAX, &text,
-	    &len);
-	if (rc == RK_ENOENT) {
-		cannot(r, e, "is a folder without " CKPT_JSON ": want a model "
-		    "file, or the folder of a checkpoint");
-	} else if (rc != RK_OK) {
-		cannot(r, e, rk_strerror(rc));
-	} else {
-		rc = ckpt_info_parse(text, len, NULL, &e->info, &why);
-		e->is_checkpoint = rc == RK_OK;
-		if (rc != RK_OK)
-			cannot(r, e, why.n > 0 ? rk_why_first(&why) :
-			    "its " CKPT_JSON " is damaged");
-	}
-	rk_why_fini(&why);
-	free(text);
-	free(json);
-	e->path = xasprintf("%s/" CKPT_MODEL_FILE, e->file);
-	return rc == RK_OK;
-}
-
-/* The bytes are those that the checkpoint was committed with. */
-static bool
-check_digest(struct run *r, const struct evaluation *e, const char *xxh128)
-{
-	for (int k = 0; k < e->info.nfiles; k++) {
-		const struct ckpt_file *f = &e->info.files[k];
-		if (strcmp(f->name, CKPT_MODEL_FILE) == 0)
-			return (f->xxh128[0] != '\0' ?
-			    strcmp(f->xxh128, xxh128) :
-			    strcmp(f->sha256, e->sha256)) == 0 ||
-			    cannot(r, e, "its " CKPT_MODEL_FILE " is damaged: "
-			    "the digest is not the one in " CKPT_JSON);
-	}
-	return cannot(r, e, "its " CKPT_JSON " names no " CKPT_MODEL_FILE);
-}
-
-static bool
-open_model(struct run *r, struct evaluation *e)
-{
-	char xxh128[RK_XXH128_HEX];
-	struct stat st;
-
-	if (stat(e->file, &st) != 0)
-		return cannot_read(r, e, e->file);
-	if (!S_ISDIR(st.st_mode))
-		e->path = xstrdup(e->file);
-	else if (!read_folder(r, e))
-		return false;
-	if (!warm_open_path(r, e->path, "cannot evaluate"))
-		return false;
-	int fd = open(e->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return cannot_read(r, e, e->path);
-	enum rk_err rc = rk_digests_of_fd(fd, e->sha256, xxh128, &e->bytes);
-	rk_close(&fd);
-	if (rc != RK_OK)
-		return run_fail_rc(r, rc, e->path);
-	return !e->is_checkpoint || check_digest(r, e, xxh128);
-}
-
-/* All of it into the network, and nothing else. */
-static bool
-load(struct run *r, const struct evaluation *e)
-{
-	struct rk_why why = {0};
-	struct plan *p = NULL;
-	bool ok = plan_new(&p, r->nn, r->warm, true, &why) == RK_OK;
-
-	if (!ok) {
-		char *text = rk_why_text(&why);
-		run_fail(r, "warm_start", true, "%s is not of the job's "
-		    "network: %s", e->file, text);
-		free(text);
-	} else if (plan_apply(p, r->nn, r->spec->training.seed) != RK_OK) {
-		ok = run_fail(r, "internal", true, "a tensor that the plan "
-		    "converts could not be converted");
-	}
-	plan_free(p);
-	rk_why_fini(&why);
-	return ok;
-}
 
 /* --- the score ------------------------------------------------------------ */
 
@@ -152,6 +35,19 @@ logits_failed(struct run *r, enum rk_err rc)
 	return false;
 }
 
+/* Before the work, not behind it. */
+static bool
+check_logits(struct run *r)
+{
+	struct stat st;
+
+	if (r->o->logits == NULL || stat(r->o->logits, &st) != 0 ||
+	    !S_ISDIR(st.st_mode))
+		return true;
+	return run_fail(r, "io", false, "cannot write %s: it is a folder, want "
+	    "the name of a file", r->o->logits);
+}
+
 static bool
 score(struct run *r, struct evaluation *e)
 {
@@ -159,6 +55,7 @@ score(struct run *r, struct evaluation *e)
 	struct tally t = {0};
 	enum rk_err rc = RK_OK;
 
+	judge_reset(r->judge);
 	if (r->o->logits != NULL)
 		rc = format_npy_begin(&e->npy, r->o->logits, d->n,
 		    nn_outputs(r->nn));
@@ -182,20 +79,6 @@ score(struct run *r, struct evaluation *e)
 /* --- what is said --------------------------------------------------------- */
 
 static json_t *
-model_json(const struct run *r, const struct evaluation *e)
-{
-	json_t *o = json_pack("{s:o, s:s, s:I, s:I}", "file",
-	    js_text(e->file), "sha256", e->sha256, "bytes",
-	    (json_int_t)e->bytes, "tensors", (json_int_t)nn_ntensors(r->nn));
-
-	if (e->is_checkpoint)
-		js_put(o, "checkpoint", json_pack("{s:s, s:I, s:I}", "dir",
-		    e->info.dir, "step", (json_int_t)e->info.step, "epoch",
-		    (json_int_t)e->info.epoch));
-	return o;
-}
-
-static json_t *
 data_json(const struct run *r)
 {
 	const struct data_set *d = set_of(r);
@@ -215,11 +98,25 @@ data_json(const struct run *r)
 	return o;
 }
 
+/* Of --json all that was counted, by class, too. */
 static void
-say(const struct run *r, const struct evaluation *e)
+put_judged(json_t *o, const struct run *r, const json_t *names)
+{
+	json_t *all = judge_report(r->judge, names);
+
+	if (r->o->json)
+		must(json_object_update_missing(o, all) == 0);
+	else
+		js_put(o, "metrics", json_incref(json_object_get(all,
+		    "metrics")));
+	json_decref(all);
+}
+
+static void
+say(const struct run *r, const struct evaluation *e, const json_t *names)
 {
 	json_t *o = json_pack("{s:s, s:o, s:o, s:I, s:o, s:I, s:I, s:o}",
-	    "name", r->spec->name, "model", model_json(r, e),
+	    "name", r->spec->name, "model", model_file_json(r, &e->model),
 	    "data", data_json(r), "samples", (json_int_t)set_of(r)->n,
 	    "loss", js_number(e->score.loss),
 	    "outputs", (json_int_t)nn_outputs(r->nn),
@@ -232,6 +129,7 @@ say(const struct run *r, const struct evaluation *e)
 	if (r->o->logits != NULL)
 		js_put(o, "logits", json_pack("{s:o, s:s}", "file",
 		    js_text(r->o->logits), "sha256", e->npy_sha256));
+	put_judged(o, r, names);
 	char *text = rkj_pretty(o);
 	puts(text);
 	free(text);
@@ -241,23 +139,29 @@ say(const struct run *r, const struct evaluation *e)
 bool
 evaluate_print(struct run *r)
 {
-	struct evaluation e = { .file = r->o->evaluate, .npy = { .fd = -1 } };
+	struct evaluation e = { .npy = { .fd = -1 }, .model = {
+		.file = r->o->evaluate, .deed = "cannot evaluate" } };
 	struct run_memory m;
 
-	bool ok = open_model(r, &e);
+	bool ok = check_logits(r) && model_file_open(r, &e.model);
 	if (ok)
-		exact_settle(r, e.is_checkpoint ? &e.info : NULL);
-	ok = ok && run_open_data(r, NULL) && run_measure(r, &m) &&
-	    run_build(r, &m) && load(r, &e);
+		exact_settle(r, e.model.is_checkpoint ? &e.model.info : NULL);
+	ok = ok && run_open_data(r, NULL);
+	if (ok)
+		model_file_normalize(r, &e.model);
+	ok = ok && run_measure(r, &m) && run_build(r, &m) &&
+	    model_file_load(r, &e.model);
+	json_t *names = ok ? model_file_names(r, &e.model) : NULL;
 	if (ok) {
 		data_digest(r->train, r->data_digest);
 		held_out_count(r);
-		ok = score(r, &e);
+		ok = score(r, &e) && (r->o->plot == NULL ||
+		    draw_evaluation(r, r->judge, names));
 	}
 	if (ok)
-		say(r, &e);
+		say(r, &e, names);
+	json_decref(names);
 	format_npy_drop(&e.npy);
-	ckpt_info_fini(&e.info);
-	free(e.path);
+	model_file_fini(&e.model);
 	return ok;
 }

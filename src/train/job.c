@@ -47,8 +47,45 @@ set_fields(json_t *tree, const struct train_options *o, struct rk_why *why)
 	return RK_OK;
 }
 
-/* As spec_load() reads a job, but with the fields of --set in it before any is
- * judged. */
+/*
+ * The source that --data-set says, in place of what validates: a copy of data.train
+ * with these fields, or with a type of its own these alone.  Relative paths are
+ * seen from here, as those of a command are.
+ */
+static enum rk_err
+other_data(json_t *tree, const struct train_options *o, struct rk_why *why)
+{
+	static const char *const gone[] = { "validation", "validation_split",
+		"split_seed", "split" };
+	json_t *data = json_object_get(tree, "data"), *said = json_object();
+	json_t *here = json_pack("{s:{s:O}}", "data", "validation", said);
+	const json_t *train = json_object_get(data, "train");
+	char *cwd = realpath(".", NULL);
+	enum rk_err rc = RK_OK;
+
+	for (int i = 0; rc == RK_OK && i < o->ndata_set; i++) {
+		const char *eq = strchr(o->data_set[i], '=');
+		char *key = xstrndup(o->data_set[i], (size_t)(eq -
+		    o->data_set[i]));
+		rc = rkj_set_path(said, key, rkj_value(eq + 1), why);
+		free(key);
+	}
+	rkj_job_paths(here, cwd != NULL ? cwd : ".");
+	free(cwd);
+	if (json_object_get(said, "type") == NULL && json_is_object(train))
+		must(json_object_update_missing(said, (json_t *)(uintptr_t)
+		    train) == 0);
+	for (size_t i = 0; i < RK_ARRAY_LEN(gone); i++)
+		json_object_del(data, gone[i]);
+	if (json_is_object(data))
+		js_put(data, "validation", json_incref(said));
+	json_decref(said);
+	json_decref(here);
+	return rc;
+}
+
+/* As spec_load() reads a job, but with the fields of --set and --data-set in it
+ * before any is judged. */
 static enum rk_err
 load_with_sets(const struct train_options *o, struct spec **sp,
     struct rk_why *why)
@@ -73,6 +110,8 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	free(dir);
 	spell_out(tree);
 	rc = set_fields(tree, o, why);
+	if (rc == RK_OK && o->ndata_set > 0)
+		rc = other_data(tree, o, why);
 	if (rc == RK_OK)
 		rc = spec_parse(tree, sp, why);
 	json_decref(tree);
@@ -85,7 +124,7 @@ run_load_spec(struct run *r)
 	struct rk_why why = {0};
 	enum rk_err rc;
 
-	rc = r->o->nset > 0 ? load_with_sets(r->o, &r->spec, &why) :
+	rc = r->o->nset + r->o->ndata_set > 0 ? load_with_sets(r->o, &r->spec, &why) :
 	    r->o->wire ? spec_load_normal(r->o->job, &r->spec, &why) :
 	    spec_load(r->o->job, &r->spec, &why);
 	if (rc != RK_OK) {

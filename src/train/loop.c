@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "due.h"
+#include "early.h"
 #include "epoch.h"
 #include "profile.h"
 #include "writer.h"
@@ -25,7 +26,8 @@ next_rows(const struct run *r)
 bool
 at_limit(const struct run *r)
 {
-	return r->at.epoch >= r->epochs_limit || r->at.step >= r->steps_limit;
+	return r->at.epoch >= r->epochs_limit ||
+	    r->at.step >= r->steps_limit || early_stopped(r);
 }
 
 /* The epoch is through and has not been scored; or the training ends inside
@@ -411,7 +413,7 @@ steps(struct run *r)
 			return false;
 		loop_tick(r, false);
 	}
-	return due_final(r);
+	return (r->ask.leave || early_restore(r)) && due_final(r);
 }
 
 bool

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "run.h"
+#include "judging.h"
 #include "writer.h"
 
 /* What comes while it trains, beside the arrays: code that is read in when it is
@@ -73,6 +73,10 @@ memory_want(const struct run *r, uint64_t limit)
 		w.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32;
 		w.ndim = r->train->ndim;
 		memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
+	} else if (r->sample.ndim > 0) {
+		w.dtype = r->sample.dtype;
+		w.ndim = r->sample.ndim;
+		memcpy(w.d, r->sample.d, sizeof(w.d));
 	}
 	return w;
 }
@@ -164,6 +168,7 @@ memory_estimate(struct run *r, struct run_memory *m)
 	if (rc != RK_OK)
 		return false;
 	nn_sizes(nn, &m->sizes);
+	m->process += judging_bytes(r, nn_outputs(nn));
 	nn_free(nn);
 	add_up(r, m);
 	return true;

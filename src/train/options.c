@@ -10,7 +10,7 @@
 #define PROFILE_MAX 100000              /* steps */
 
 const char train_usage[] =
-    "usage: rekindle-train [options] JOB.yaml\n"
+    "usage: rekindle-train [options] JOB.yaml [INPUT...]\n"
     "\n"
     "Trains the job to its end, with checkpoints on the way; run again, it\n"
     "goes on from the newest one.  A job that was edited meanwhile is refused\n"
@@ -44,7 +44,8 @@ const char train_usage[] =
     "  --profile[=STEPS] train 10 steps, or so many, after 2 of warm-up, and print\n"
     "                    where their time went, by layer and by kind of op;\n"
     "                    keeps nothing\n"
-    "  --json            with --profile: print JSON\n"
+    "  --json            with --profile: print JSON; with --evaluate: also each\n"
+    "                    class, the confusion matrix and the calibration\n"
     "  --trace FILE      with --profile: write what each thread did when, for\n"
     "                    chrome://tracing and ui.perfetto.dev\n"
     "  --evaluate FILE   score a model file or a checkpoint's folder on the job's\n"
@@ -52,6 +53,16 @@ const char train_usage[] =
     "                    print that as JSON and end\n"
     "  --logits OUT.npy  with --evaluate: write what the network gives for each\n"
     "                    sample, [samples, outputs] as 32-bit floats\n"
+    "  --predict FILE    print what a model file or a checkpoint's folder predicts, a\n"
+    "                    line of JSON each: for the files behind JOB.yaml, or\n"
+    "                    without any for what --evaluate would score\n"
+    "  --data-set KEY=VALUE\n"
+    "                    with --evaluate and --predict: a field of the source that is\n"
+    "                    taken in place of the validation data (path=FILE, ...);\n"
+    "                    what is not said is as in data.train; may be repeated\n"
+    "  --plot FOLDER     with --evaluate: draw the confusion matrix and the\n"
+    "                    reliability as SVG; alone: these and the curves of the\n"
+    "                    run in --run-dir\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
     "                    what checkpoints and metrics say they belong to\n"
@@ -70,7 +81,7 @@ enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
 	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE, OPT_JSON,
-	OPT_TRACE, OPT_SHA256, OPT_HELP, OPT_VERSION
+	OPT_TRACE, OPT_SHA256, OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -94,6 +105,9 @@ static const struct option options[] = {
 	{ "profile", optional_argument, NULL, OPT_PROFILE },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "trace", required_argument, NULL, OPT_TRACE },
+	{ "predict", required_argument, NULL, OPT_PREDICT },
+	{ "data-set", required_argument, NULL, OPT_DATA_SET },
+	{ "plot", required_argument, NULL, OPT_PLOT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -186,6 +200,15 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_EVALUATE:
 		o->evaluate = arg;
 		break;
+	case OPT_PREDICT:
+		o->predict = arg;
+		break;
+	case OPT_DATA_SET:
+		return pair(&o->data_set, &o->ndata_set, arg, "data-set",
+		    "KEY=VALUE", why);
+	case OPT_PLOT:
+		o->plot = arg;
+		break;
 	case OPT_LOGITS:
 		o->logits = arg;
 		break;
@@ -211,6 +234,36 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	return RK_OK;
 }
 
+/* What goes with what. */
+static enum rk_err
+check_together(const struct train_options *o, struct rk_why *why)
+{
+	const bool scores = o->evaluate != NULL || o->predict != NULL;
+	const bool alone = o->plot != NULL && o->evaluate == NULL;
+
+	if (o->summary + o->plan + (o->evaluate != NULL) +
+	    (o->profile != 0) + (o->predict != NULL) + alone > 1)
+		return rk_refuse(why, "two of --summary, --plan, --evaluate, "
+		    "--predict, --profile and --plot together");
+	if (o->trace != NULL && o->profile == 0)
+		return rk_refuse(why, "--trace without --profile");
+	if (o->json && o->profile == 0 && o->evaluate == NULL)
+		return rk_refuse(why, "--json without --profile or --evaluate");
+	if (scores && o->model != NULL)
+		return rk_refuse(why, "%s and --model together: the file "
+		    "behind %s is the model", o->predict != NULL ?
+		    "--predict" : "--evaluate", o->predict != NULL ?
+		    "--predict" : "--evaluate");
+	if (o->logits != NULL && o->evaluate == NULL)
+		return rk_refuse(why, "--logits without --evaluate");
+	if (o->ndata_set > 0 && !scores)
+		return rk_refuse(why, "--data-set without --evaluate or "
+		    "--predict");
+	if (o->yaml && !o->summary)
+		return rk_refuse(why, "--yaml without --summary");
+	return RK_OK;
+}
+
 enum rk_err
 train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why)
@@ -233,24 +286,18 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	}
 	if (o->help || o->version)
 		return RK_OK;
-	if (argc - optind != 1)
-		return rk_refuse(why, argc == optind ?
-		    "no job file given" : "more than one job file given");
-	if (o->summary + o->plan + (o->evaluate != NULL) +
-	    (o->profile != 0) > 1)
-		return rk_refuse(why, "two of --summary, --plan, --evaluate and "
-		    "--profile together");
-	if (o->profile == 0 && (o->json || o->trace != NULL))
-		return rk_refuse(why, "%s without --profile", o->json ?
-		    "--json" : "--trace");
-	if (o->evaluate != NULL && o->model != NULL)
-		return rk_refuse(why, "--evaluate and --model together: the "
-		    "file behind --evaluate is the model");
-	if (o->logits != NULL && o->evaluate == NULL)
-		return rk_refuse(why, "--logits without --evaluate");
-	if (o->yaml && !o->summary)
-		return rk_refuse(why, "--yaml without --summary");
+	if (argc == optind)
+		return rk_refuse(why, "no job file given");
+	if (argc - optind > 1 && o->predict == NULL)
+		return rk_refuse(why, "more than one job file given");
+	if (check_together(o, why) != RK_OK)
+		return RK_EINVAL;
 	o->job = argv[optind];
+	o->input = argv + optind + 1;
+	o->ninput = argc - optind - 1;
+	/* It is opened as that is. */
+	if (o->predict != NULL)
+		o->evaluate = o->predict;
 	return RK_OK;
 }
 
@@ -258,6 +305,7 @@ void
 train_options_fini(struct train_options *o)
 {
 	free(o->set);
+	free(o->data_set);
 	free(o->file);
 	*o = (struct train_options){0};
 }

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "run.h"
+#include "early.h"
 
 #define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
 
@@ -49,6 +49,14 @@ tell_end(struct run *r)
 {
 	const int64_t first = r->at.step, last = r->steps_total;
 
+	if (early_stopped(r)) {
+		char *text = early_sentence(r);
+		report_event(&r->rep, "nothing_left", "nothing is left to do: "
+		    "the training was stopped early, %s; raise training."
+		    "early_stopping.patience to go on", text);
+		free(text);
+		return;
+	}
 	if (at_limit(r)) {
 		report_event(&r->rep, "nothing_left", "nothing is left to do: "
 		    "%lld of %lld steps are done; raise training.epochs to go "

@@ -336,18 +336,18 @@ add_metric(struct strbuf *b, const json_t *metrics, const char *key,
 }
 
 void
-report_done(struct report *p, enum wire_outcome outcome, int64_t step,
-    const char *dir, json_t *metrics)
+report_done(struct report *p, const struct report_end *e)
 {
 	static const char *const words[] = { "finished", "paused", "stopped" };
 	struct strbuf b = {0};
 
-	sb_addf(&b, "%s at step %lld", words[outcome], (long long)step);
-	add_metric(&b, metrics, "loss", "loss");
-	add_metric(&b, metrics, "accuracy", "accuracy");
-	add_metric(&b, metrics, "val_loss", "validation loss");
-	add_metric(&b, metrics, "val_accuracy", "validation accuracy");
-	sb_addf(&b, "; checkpoint %s", dir);
+	sb_addf(&b, "%s%s at step %lld", words[e->outcome],
+	    e->early != NULL ? " early" : "", (long long)e->step);
+	add_metric(&b, e->metrics, "loss", "loss");
+	add_metric(&b, e->metrics, "accuracy", "accuracy");
+	add_metric(&b, e->metrics, "val_loss", "validation loss");
+	add_metric(&b, e->metrics, "val_accuracy", "validation accuracy");
+	sb_addf(&b, "; checkpoint %s", e->dir);
 	print_line(p, sb_str(&b));
 	if (p->wire != NULL)
 		log_info("train: %s", sb_str(&b));
@@ -355,9 +355,15 @@ report_done(struct report *p, enum wire_outcome outcome, int64_t step,
 	static const char *const outcomes[] = {
 		"succeeded", "paused", "stopped"
 	};
-	say(p, WIRE_DONE, json_pack("{s:s, s:I, s:s, s:o}",
-	    "outcome", outcomes[outcome], "step", (json_int_t)step,
-	    "checkpoint", dir, "metrics", metrics));
+	json_t *m = json_pack("{s:s, s:I, s:s, s:o}",
+	    "outcome", outcomes[e->outcome], "step", (json_int_t)e->step,
+	    "checkpoint", e->dir, "metrics", e->metrics);
+	must(m != NULL);
+	if (e->early != NULL) {
+		js_put(m, "reason", json_string("early_stopped"));
+		js_put(m, "message", js_text(e->early));
+	}
+	say(p, WIRE_DONE, m);
 }
 
 void

@@ -57,8 +57,14 @@ void report_progress(struct report *p, const struct progress *g);
 /* These take the tree. */
 void report_metric(struct report *p, json_t *m);
 void report_checkpoint(struct report *p, json_t *message);
-void report_done(struct report *p, enum wire_outcome outcome, int64_t step,
-    const char *dir, json_t *metrics);
+/* How a run ended well; early: why it stopped before the job's length, or NULL. */
+struct report_end {
+	enum wire_outcome outcome;
+	int64_t step;
+	const char *dir, *early;
+	json_t *metrics;
+};
+void report_done(struct report *p, const struct report_end *e);
 void report_failed(struct report *p, const char *reason, const char *message,
     bool permanent, json_t *details);        /* takes details; NULL: none */
 

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run.h"
+#include "early.h"
+#include "judging.h"
 #include "writer.h"
 
 /* --- the numbers ---------------------------------------------------------- */
@@ -43,8 +44,10 @@ run_metrics(const struct run *r, bool for_checkpoint)
 		put_score(o, &s, "loss", "accuracy");
 	/* A checkpoint has only what was measured on its own weights. */
 	if (r->valid != NULL && at->scored >= 0 &&
-	    (!for_checkpoint || at->scored == at->step))
+	    (!for_checkpoint || at->scored == at->step)) {
 		put_score(o, &at->valid, "val_loss", "val_accuracy");
+		figures_put(o, &at->figures, true);
+	}
 	return o;
 }
 
@@ -88,8 +91,14 @@ state_json(const struct run *r)
 	if (updates != NULL)
 		js_put(o, "updates", updates);
 	js_put(o, "spec", json_incref(r->spec_record));
-	if (at->scored >= 0)
-		js_put(o, "valid", score_json(&at->valid));
+	if (at->scored >= 0) {
+		json_t *valid = score_json(&at->valid);
+		figures_put(valid, &at->figures, false);
+		js_put(o, "valid", valid);
+	}
+	json_t *early = early_json(r);
+	if (early != NULL)
+		js_put(o, "early_stopping", early);
 	if (at->epoch > 0)
 		js_put(o, "last_epoch", score_json(&at->last_epoch));
 	if (at->has_best)
@@ -188,6 +197,8 @@ read_state(struct run *r, const struct ckpt_info *i)
 	read_tally(&o, "in_window", &at->in_window, &why);
 	rkj_int(&o, "scored", &at->scored, -1, COUNT_MAX, RKJ_REQUIRED);
 	read_score(&o, "valid", &at->valid, &why);
+	figures_read(&at->figures, json_object_get(i->state, "valid"));
+	early_read(r, rkj_any(&o, "early_stopping"), &why);
 	read_score(&o, "last_epoch", &at->last_epoch, &why);
 	rkj_real(&o, "last_loss", &r->last_loss, -HUGE_VAL, HUGE_VAL,
 	    RKJ_OPTIONAL);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "draw.h"
+#include "early.h"
 #include "profile.h"
 #include "start.h"
 #include "summary.h"
@@ -263,9 +265,14 @@ train(struct run *r)
 		return r->rep.gone;
 	if (!run_loop(r))
 		return false;
+	char *early = r->ask.outcome == WIRE_SUCCEEDED && early_stopped(r) ?
+	    early_sentence(r) : NULL;
 	/* One that had to leave before its data were checked has saved none. */
-	report_done(&r->rep, r->ask.outcome, r->same.final ? r->at.step :
-	    RK_MAX(r->due.taken, 0), r->due.dir, run_metrics(r, false));
+	report_done(&r->rep, &(struct report_end){
+	    .outcome = r->ask.outcome, .step = r->same.final ? r->at.step :
+	    RK_MAX(r->due.taken, 0), .dir = r->due.dir,
+	    .metrics = run_metrics(r, false), .early = early });
+	free(early);
 	return true;
 }
 
@@ -277,6 +284,7 @@ close_run(struct run *r)
 	report_close(&r->rep);
 	ckpt_close(&r->ckpt);
 	nn_free(r->nn);
+	judge_free(r->judge);
 	optim_free(r->optim);
 	optim_ema_free(r->ema);
 	free(r->updates);
@@ -308,8 +316,12 @@ is_socket(int fd)
 static bool
 answer(struct run *r)
 {
+	if (r->o->predict != NULL)
+		return predict_print(r);
 	if (r->o->evaluate != NULL)
 		return evaluate_print(r);
+	if (r->o->plot != NULL)
+		return draw_print(r);
 	return r->o->profile != 0 ? profile_print(r) : summary_print(r);
 }
 
@@ -322,7 +334,7 @@ train_main(const struct train_options *o)
 		.due = { .taken = -1, .captured = -1 },
 	};
 	const bool asks = o->summary || o->plan || o->evaluate != NULL ||
-	    o->profile != 0;
+	    o->profile != 0 || o->plot != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "

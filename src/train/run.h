@@ -21,6 +21,8 @@
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
  *	epoch.c    evaluation, and what is said at the end of an epoch
+ *	judging.c  what an evaluation says beside that; evaluations.c keeps it
+ *	early.c    early stopping
  *	due.c      when a checkpoint is due, and taking it
  *	writer.c   the thread that writes it
  *	ask.c      what the daemon, a signal or a closed socket ask for
@@ -29,7 +31,10 @@
  *	alive.c    that it works, before there is anything to say
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
- *	evaluate.c --evaluate; npy.c writes what it is to keep
+ *	evaluate.c --evaluate; npy.c writes what it is to keep; model_file.c
+ *	           opens what it is about
+ *	predict.c  --predict; inputs.c reads what it is for
+ *	draw.c     --plot
  *	profile.c  --profile; table.c and trace.c print it
  *
  * The main thread owns everything here; the writer's thread sees only what
@@ -40,6 +45,7 @@
 #define TRAIN_RUN_H
 
 #include "rekindle/data.h"
+#include "rekindle/judge.h"
 #include "rekindle/kernel.h"
 #include "rekindle/optim.h"
 #include "rekindle/schedule.h"
@@ -64,6 +70,22 @@ struct score {
 	bool has_accuracy;
 };
 
+/* What else an evaluation gave, by judge.h: a number where there is one. */
+struct judged {
+	bool has[JUDGE_METRICS];
+	double v[JUDGE_METRICS];
+};
+
+/* How early stopping stands; {0}: nothing has been counted. */
+struct early {
+	bool counts, has_best, mode_max;
+	char metric[32];                /* of which the rest is */
+	double best;
+	int64_t step;                   /* of the best */
+	int64_t bad;                    /* epochs in a row since */
+	bool restored;                  /* the weights are the best's again */
+};
+
 /*
  * Where the run stands: all that is neither weights nor a function of the job.
  * Goes into checkpoint.json and comes back from it, so that what a resumed run
@@ -79,9 +101,11 @@ struct cursor {
 	struct tally in_window; /* since the last line in metrics.jsonl */
 	int64_t scored;         /* the step of the newest evaluation, or -1 */
 	struct score valid;     /* ... and what it gave */
+	struct judged figures;
 	struct score last_epoch; /* training loss of the last whole epoch */
 	bool has_best;
 	double best;            /* of checkpoint.keep.metric */
+	struct early early;
 };
 
 /* Why a run ends badly: wire.h lists the reasons. */
@@ -127,6 +151,16 @@ struct run {
 	struct ckpt *ckpt;
 	struct writer *writer;          /* NULL: --profile keeps nothing */
 	struct profile *profile;        /* NULL, but while steps are measured */
+	/* What a sample is, where there are no data to say it; ndim 0: they do. */
+	struct {
+		int ndim;
+		int64_t d[SPEC_MAX_DIMS];
+		enum nn_dtype dtype;
+	} sample;
+	struct judge *judge;            /* of the evaluation under way, or the
+	                                   last one */
+	int64_t evaluations;            /* number of the last one kept */
+	bool evaluations_trouble;       /* said once */
 
 	int64_t batch;          /* rows of a full one */
 	int64_t micro;          /* of them that go through at a time */
@@ -340,7 +374,7 @@ void loop_paused(struct run *r, int64_t began_ms);
 double loop_speed(int64_t samples, int64_t ms);
 /* Rows of the next batch of this epoch; 0: the epoch is through. */
 int64_t next_rows(const struct run *r);
-/* All the steps or epochs of the job are done. */
+/* All the steps or epochs of the job are done, or it was stopped early. */
 bool at_limit(const struct run *r);
 /* The part of the time since the loop began that training stood still for
  * checkpoints. */

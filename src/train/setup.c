@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "judging.h"
 #include "start.h"
 
 /* The field that names the file which a sentence begins with; NULL: it begins
@@ -261,5 +262,6 @@ run_build(struct run *r, const struct run_memory *m)
 	if (rc != RK_OK || !run_check_labels(r) || !check_tokens(r))
 		return false;
 	nn_digest(r->nn, r->program);
+	judging_new(r);
 	return make_optimizer(r) && spans_check(r) && make_batch(r);
 }

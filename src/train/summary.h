@@ -1,4 +1,4 @@
-/* summary - --summary, --plan and --evaluate print their answer on standard
+/* summary - --summary, --plan, --evaluate and --predict print their answer on standard
  * output; nothing is written to the run directory. */
 #ifndef TRAIN_SUMMARY_H
 #define TRAIN_SUMMARY_H
@@ -7,6 +7,7 @@
 
 bool summary_print(struct run *r);
 bool evaluate_print(struct run *r);             /* evaluate.c */
+bool predict_print(struct run *r);              /* predict.c */
 /* [12, 256]; a new reference. */
 json_t *shape_json(int ndim, const int64_t *d);
 

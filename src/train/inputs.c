@@ -1,0 +1,307 @@
+/* A file into samples: see predict.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rekindle/image.h"
+#include "predict.h"
+
+#define FILE_MAX ((size_t)2 << 30)
+
+/* --- what a sample is ----------------------------------------------------- */
+
+static bool
+read_floats(const json_t *a, float *out, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++) {
+		const json_t *v = json_array_get(a, (size_t)i);
+		out[i] = (float)json_number_value(v);
+		if (!json_is_number(v) || !isfinite(out[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_normalize(struct recipe *c, const json_t *v)
+{
+	const json_t *scale = json_object_get(v, "scale");
+	const json_t *shift = json_object_get(v, "shift");
+	const size_t n = json_array_size(scale);
+
+	if (n < 1 || n > CKPT_NORMALIZE_MAX || json_array_size(shift) != n ||
+	    c->width % (int64_t)n != 0)
+		return false;
+	c->nnorm = (int64_t)n;
+	c->scale = xcalloc(n, sizeof(*c->scale));
+	c->shift = xcalloc(n, sizeof(*c->shift));
+	return read_floats(scale, c->scale, c->nnorm) &&
+	    read_floats(shift, c->shift, c->nnorm);
+}
+
+bool
+recipe_of_checkpoint(struct recipe *c, const json_t *input)
+{
+	const json_t *shape = json_object_get(input, "shape");
+	const char *dtype = json_string_value(json_object_get(input, "dtype"));
+
+	*c = (struct recipe){ .width = 1 };
+	c->ndim = (int)json_array_size(shape);
+	if (dtype == NULL || c->ndim < 1 || c->ndim > SPEC_MAX_DIMS)
+		return false;
+	for (int i = 0; i < c->ndim; i++) {
+		c->d[i] = json_integer_value(json_array_get(shape, (size_t)i));
+		if (c->d[i] < 1 || c->d[i] > SPEC_MAX_WIDTH / c->width)
+			return false;
+		c->width *= c->d[i];
+	}
+	/* Of tokens nothing is read here yet. */
+	return strcmp(dtype, "f32") == 0 &&
+	    read_normalize(c, json_object_get(input, "normalize"));
+}
+
+static float *
+copy_of(const float *v, int64_t n)
+{
+	float *p = xcalloc((size_t)RK_MAX(n, 1), sizeof(*p));
+
+	if (n > 0)
+		memcpy(p, v, (size_t)n * sizeof(*p));
+	return p;
+}
+
+void
+recipe_of_data(struct recipe *c, const struct data_set *d, enum nn_dtype dtype)
+{
+	*c = (struct recipe){ .ndim = d->ndim, .width = d->width,
+		.dtype = dtype, .nnorm = d->nnorm,
+		.scale = copy_of(d->scale, d->nnorm),
+		.shift = copy_of(d->shift, d->nnorm) };
+	memcpy(c->d, d->d, sizeof(c->d));
+}
+
+void
+recipe_impose(const struct recipe *c, struct data_set *d)
+{
+	if (d == NULL || d->nnorm < 1 || d->ndim != c->ndim ||
+	    memcmp(d->d, c->d, (size_t)c->ndim * sizeof(c->d[0])) != 0)
+		return;
+	free(d->scale);
+	free(d->shift);
+	d->nnorm = c->nnorm;
+	d->scale = copy_of(c->scale, c->nnorm);
+	d->shift = copy_of(c->shift, c->nnorm);
+}
+
+void
+recipe_fini(struct recipe *c)
+{
+	free(c->scale);
+	free(c->shift);
+	*c = (struct recipe){0};
+}
+
+/* --- a picture ------------------------------------------------------------ */
+
+/* The shape that a picture can have, [1 or 3, height, width]. */
+static bool
+takes_pictures(const struct recipe *c)
+{
+	return c->ndim == 3 && (c->d[0] == 1 || c->d[0] == 3) &&
+	    (c->nnorm == 1 || c->nnorm == c->d[0]);
+}
+
+static enum rk_err
+open_picture(struct inputs *in, const struct recipe *c, const char *path,
+    const char *p, size_t n, struct rk_why *why)
+{
+	struct image_room *room;
+	struct image im;
+
+	if (!takes_pictures(c))
+		return rk_refuse(why, "%s: is a picture, and the network takes "
+		    "no samples of [1 or 3, height, width]", path);
+	room = image_room_new();
+	enum rk_err rc = image_decode(room, (const uint8_t *)p, n, path, NULL,
+	    (int)c->d[0], &im, why);
+	if (rc == RK_OK) {
+		if (im.w != c->d[2] || im.h != c->d[1])
+			image_resize(room, &im, c->d[2], c->d[1]);
+		in->n = 1;
+		in->x = xcalloc((size_t)c->width, sizeof(*in->x));
+		image_floats(&im, c->scale, c->shift, c->nnorm, in->x);
+	}
+	image_room_free(room);
+	return rc;
+}
+
+/* --- a file of samples ---------------------------------------------------- */
+
+/* How many fields the first line has. */
+static int64_t
+fields_of(const char *p, size_t n, char delimiter)
+{
+	int64_t fields = 1;
+
+	for (size_t i = 0; i < n && p[i] != '\n'; i++)
+		fields += p[i] == delimiter;
+	return fields;
+}
+
+/* The same text with a column of zeros behind: the label that it does not have. */
+static char *
+with_labels(const char *p, size_t n, char delimiter, size_t *len)
+{
+	struct strbuf b = {0};
+
+	for (size_t at = 0; at < n;) {
+		const char *nl = memchr(p + at, '\n', n - at);
+		size_t line = nl != NULL ? (size_t)(nl - p) - at : n - at;
+		const size_t step = line + (nl != NULL);
+		while (line > 0 && p[at + line - 1] == '\r')
+			line--;
+		sb_add(&b, p + at, line);
+		if (line > 0) {
+			sb_addc(&b, delimiter);
+			sb_addc(&b, '0');
+		}
+		sb_addc(&b, '\n');
+		at += step;
+	}
+	*len = b.len;
+	return b.s != NULL ? sb_detach(&b) : xstrdup("");
+}
+
+static enum rk_err
+open_csv(struct inputs *in, const struct spec_source *src,
+    const struct recipe *c, const char *path, const char *p, size_t n,
+    struct rk_why *why)
+{
+	const char delimiter = src->delimiter != '\0' ? src->delimiter : ',';
+	struct spec_source last = *src;
+	size_t len;
+
+	if (fields_of(p, n, delimiter) != c->width)
+		return data_parse_csv(p, n, path, src, &in->set, why);
+	last.label_name = NULL;
+	last.label_index = -1;
+	char *text = with_labels(p, n, delimiter, &len);
+	enum rk_err rc = data_parse_csv(text, len, path, &last, &in->set, why);
+	free(text);
+	return rc;
+}
+
+static enum rk_err
+parse(struct inputs *in, const struct run *r, const struct recipe *c,
+    const char *path, const char *p, size_t n, struct rk_why *why)
+{
+	const struct spec_source *src = &r->spec->data.train;
+
+	switch (src->type) {
+	case SPEC_IDX:
+		return data_parse_idx((const uint8_t *)p, n, path, &in->set,
+		    why);
+	case SPEC_CSV:
+		return open_csv(in, src, c, path, p, n, why);
+	case SPEC_CIFAR:
+		return data_parse_cifar((const uint8_t *)p, n, path, src,
+		    &in->set, why);
+	default:
+		return rk_refuse(why, "%s: is no JPEG and no PNG, and the "
+		    "job's data come from no file of samples", path);
+	}
+}
+
+static enum rk_err
+check_shape(const struct inputs *in, const struct recipe *c, const char *path,
+    struct rk_why *why)
+{
+	struct strbuf has = {0}, want = {0};
+	bool same = in->set->ndim == c->ndim;
+
+	for (int i = 0; i < in->set->ndim; i++)
+		sb_addf(&has, "%s%lld", i > 0 ? "," : "",
+		    (long long)in->set->d[i]);
+	for (int i = 0; i < c->ndim; i++) {
+		sb_addf(&want, "%s%lld", i > 0 ? "," : "", (long long)c->d[i]);
+		same = same && in->set->d[i] == c->d[i];
+	}
+	if (!same)
+		rk_refuse(why, "%s: its samples are [%s], the network takes "
+		    "[%s]", path, sb_str(&has), sb_str(&want));
+	sb_fini(&has);
+	sb_fini(&want);
+	return same ? RK_OK : RK_EINVAL;
+}
+
+/* They are normalised as the network's own were. */
+static enum rk_err
+open_samples(struct inputs *in, const struct run *r, const struct recipe *c,
+    const char *path, const char *p, size_t n, struct rk_why *why)
+{
+	enum rk_err rc = parse(in, r, c, path, p, n, why);
+
+	if (rc == RK_OK)
+		rc = check_shape(in, c, path, why);
+	if (rc != RK_OK)
+		return rc;
+	in->n = in->set->n;
+	in->several = true;
+	in->set->nnorm = c->nnorm;
+	in->set->scale = copy_of(c->scale, c->nnorm);
+	in->set->shift = copy_of(c->shift, c->nnorm);
+	return RK_OK;
+}
+
+enum rk_err
+inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
+    const char *path, struct rk_why *why)
+{
+	char *p = NULL;
+	size_t n;
+
+	*in = (struct inputs){0};
+	enum rk_err rc = rk_read_file(AT_FDCWD, path, FILE_MAX, &p, &n);
+	if (rc != RK_OK) {
+		char *reason = access(path, R_OK) != 0 ?
+		    rk_why_unreadable(path, errno) : xstrdup(rc == RK_EINVAL ?
+		    "is no regular file" : rk_strerror(rc));
+		rk_refuse(why, "%s: %s", path, reason);
+		free(reason);
+		return rc;
+	}
+	rc = image_kind_of((const uint8_t *)p, n) != IMAGE_UNKNOWN ?
+	    open_picture(in, c, path, p, n, why) :
+	    open_samples(in, r, c, path, p, n, why);
+	free(p);
+	if (rc != RK_OK)
+		inputs_close(in);
+	return rc;
+}
+
+void
+inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
+    int64_t rows, float *x)
+{
+	int64_t which;
+
+	if (in->x != NULL) {
+		memcpy(x, in->x, (size_t)c->width * sizeof(*x));
+		return;
+	}
+	for (int64_t i = 0; i < rows; i++) {
+		which = at + i;
+		data_gather(in->set, &which, 1, x + i * c->width, NULL, NULL);
+	}
+}
+
+void
+inputs_close(struct inputs *in)
+{
+	data_close(in->set);
+	free(in->x);
+	*in = (struct inputs){0};
+}

@@ -1,0 +1,161 @@
+/* A model file or a checkpoint's folder: see model_file.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model_file.h"
+#include "predict.h"
+#include "start.h"
+
+#define CKPT_JSON "checkpoint.json"
+
+static bool
+cannot(struct run *r, const struct model_file *m, const char *because)
+{
+	return run_fail(r, "warm_start", true, "%s %s: %s", m->deed, m->file,
+	    because);
+}
+
+static bool
+cannot_read(struct run *r, const struct model_file *m, const char *path)
+{
+	char *reason = rk_why_unreadable(path, errno);
+
+	cannot(r, m, reason);
+	free(reason);
+	return false;
+}
+
+/* A checkpoint's folder: what it says of its model. */
+static bool
+read_folder(struct run *r, struct model_file *m)
+{
+	struct rk_why why = {0};
+	char *json = xasprintf("%s/" CKPT_JSON, m->file), *text = NULL;
+	size_t len;
+
+	enum rk_err rc = rk_read_file(AT_FDCWD, json, CKPT_JSON_MAX, &text,
+	    &len);
+	if (rc == RK_ENOENT) {
+		cannot(r, m, "is a folder without " CKPT_JSON ": want a model "
+		    "file, or the folder of a checkpoint");
+	} else if (rc != RK_OK) {
+		cannot(r, m, rk_strerror(rc));
+	} else {
+		rc = ckpt_info_parse(text, len, NULL, &m->info, &why);
+		m->is_checkpoint = rc == RK_OK;
+		if (rc != RK_OK)
+			cannot(r, m, why.n > 0 ? rk_why_first(&why) :
+			    "its " CKPT_JSON " is damaged");
+	}
+	rk_why_fini(&why);
+	free(text);
+	free(json);
+	m->path = xasprintf("%s/" CKPT_MODEL_FILE, m->file);
+	return rc == RK_OK;
+}
+
+/* The bytes are those that the checkpoint was committed with. */
+static bool
+check_digest(struct run *r, const struct model_file *m, const char *xxh128)
+{
+	for (int k = 0; k < m->info.nfiles; k++) {
+		const struct ckpt_file *f = &m->info.files[k];
+		if (strcmp(f->name, CKPT_MODEL_FILE) == 0)
+			return (f->xxh128[0] != '\0' ?
+			    strcmp(f->xxh128, xxh128) :
+			    strcmp(f->sha256, m->sha256)) == 0 ||
+			    cannot(r, m, "its " CKPT_MODEL_FILE " is damaged: "
+			    "the digest is not the one in " CKPT_JSON);
+	}
+	return cannot(r, m, "its " CKPT_JSON " names no " CKPT_MODEL_FILE);
+}
+
+bool
+model_file_open(struct run *r, struct model_file *m)
+{
+	char xxh128[RK_XXH128_HEX];
+	struct stat st;
+
+	if (stat(m->file, &st) != 0)
+		return cannot_read(r, m, m->file);
+	if (!S_ISDIR(st.st_mode))
+		m->path = xstrdup(m->file);
+	else if (!read_folder(r, m))
+		return false;
+	if (!warm_open_path(r, m->path, m->deed))
+		return false;
+	int fd = open(m->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return cannot_read(r, m, m->path);
+	enum rk_err rc = rk_digests_of_fd(fd, m->sha256, xxh128, &m->bytes);
+	rk_close(&fd);
+	if (rc != RK_OK)
+		return run_fail_rc(r, rc, m->path);
+	return !m->is_checkpoint || check_digest(r, m, xxh128);
+}
+
+bool
+model_file_load(struct run *r, const struct model_file *m)
+{
+	struct rk_why why = {0};
+	struct plan *p = NULL;
+	bool ok = plan_new(&p, r->nn, r->warm, true, &why) == RK_OK;
+
+	if (!ok) {
+		char *text = rk_why_text(&why);
+		run_fail(r, "warm_start", true, "%s is not of the job's "
+		    "network: %s", m->file, text);
+		free(text);
+	} else if (plan_apply(p, r->nn, r->spec->training.seed) != RK_OK) {
+		ok = run_fail(r, "internal", true, "a tensor that the plan "
+		    "converts could not be converted");
+	}
+	plan_free(p);
+	rk_why_fini(&why);
+	return ok;
+}
+
+void
+model_file_normalize(struct run *r, const struct model_file *m)
+{
+	struct recipe c = {0};
+
+	if (m->is_checkpoint && recipe_of_checkpoint(&c, m->info.input)) {
+		recipe_impose(&c, r->train);
+		recipe_impose(&c, r->valid);
+	}
+	recipe_fini(&c);
+}
+
+void
+model_file_fini(struct model_file *m)
+{
+	ckpt_info_fini(&m->info);
+	free(m->path);
+}
+
+json_t *
+model_file_json(const struct run *r, const struct model_file *m)
+{
+	json_t *o = json_pack("{s:o, s:s, s:I, s:I}", "file",
+	    js_text(m->file), "sha256", m->sha256, "bytes",
+	    (json_int_t)m->bytes, "tensors", (json_int_t)nn_ntensors(r->nn));
+
+	if (m->is_checkpoint)
+		js_put(o, "checkpoint", json_pack("{s:s, s:I, s:I}", "dir",
+		    m->info.dir, "step", (json_int_t)m->info.step, "epoch",
+		    (json_int_t)m->info.epoch));
+	return o;
+}
+
+json_t *
+model_file_names(const struct run *r, const struct model_file *m)
+{
+	if (json_is_array(m->info.classes))
+		return json_incref(m->info.classes);
+	return r->train != NULL ? input_classes(r) : NULL;
+}

@@ -1,0 +1,32 @@
+/* model_file - the file or the checkpoint's folder behind --evaluate and
+ * --predict. */
+#ifndef TRAIN_MODEL_FILE_H
+#define TRAIN_MODEL_FILE_H
+
+#include "run.h"
+
+struct model_file {
+	const char *file;               /* as it was given */
+	const char *deed;               /* "cannot evaluate", for refusals */
+	char *path;                     /* the model's own file */
+	char sha256[RK_SHA256_HEX];
+	uint64_t bytes;
+	struct ckpt_info info;          /* of a checkpoint's folder ... */
+	bool is_checkpoint;             /* ... which it is */
+};
+
+/* Open it: r->warm, and of a checkpoint what it says, whose digest is checked. */
+bool model_file_open(struct run *r, struct model_file *m);
+/* All of it into the network, and nothing else. */
+bool model_file_load(struct run *r, const struct model_file *m);
+/* The data, once open, are normalised as the checkpoint says that its own were. */
+void model_file_normalize(struct run *r, const struct model_file *m);
+void model_file_fini(struct model_file *m);
+/* {file, sha256, bytes, tensors, checkpoint: {dir, step, epoch}}; a new
+ * reference. */
+json_t *model_file_json(const struct run *r, const struct model_file *m);
+/* Names of the classes: the checkpoint's, or the data's; a new reference, or
+ * NULL. */
+json_t *model_file_names(const struct run *r, const struct model_file *m);
+
+#endif

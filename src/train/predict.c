@@ -1,0 +1,292 @@
+/* --predict: see predict.h and train.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "epoch.h"
+#include "model_file.h"
+#include "predict.h"
+#include "start.h"
+#include "summary.h"
+
+#define TOP 5
+
+/* Of what the outputs are. */
+enum says { SAYS_CLASS, SAYS_LABELS, SAYS_NUMBER, SAYS_SCORE };
+
+struct prediction {
+	struct model_file model;
+	struct recipe recipe;
+	json_t *names;
+	enum says says;
+	int64_t failed;                 /* inputs */
+};
+
+/* --- a line --------------------------------------------------------------- */
+
+static void
+put_name(const struct prediction *p, json_t *o, const char *key, int64_t k)
+{
+	const char *s = json_string_value(json_array_get(p->names,
+	    (size_t)k));
+
+	if (s != NULL)
+		js_put(o, key, js_text(s));
+}
+
+/* Output k, with what it is worth. */
+static void
+put_class(const struct prediction *p, json_t *o, int64_t k, double worth)
+{
+	js_put(o, "class", json_integer(k));
+	put_name(p, o, "name", k);
+	js_put(o, p->says == SAYS_SCORE ? "score" : "probability",
+	    js_number(worth));
+}
+
+/* The place of the largest that is not taken yet, the first of equals; NaN is
+ * below all. */
+static int64_t
+next_largest(const float *z, int64_t n, const int64_t *taken, int ntaken)
+{
+	int64_t at = -1;
+
+	for (int64_t k = 0; k < n; k++) {
+		bool is_taken = false;
+		for (int i = 0; i < ntaken; i++)
+			is_taken |= taken[i] == k;
+		if (!is_taken && (at < 0 || z[k] > z[at] ||
+		    (isnan(z[at]) && !isnan(z[k]))))
+			at = k;
+	}
+	return at;
+}
+
+/* softmax, by the largest; or sigmoid; or the output itself. */
+static double
+worth_of(const struct prediction *p, const float *z, int64_t n, int64_t k)
+{
+	double sum = 0, top = -HUGE_VAL;
+
+	if (p->says == SAYS_LABELS)
+		return 1 / (1 + exp(-(double)z[k]));
+	if (p->says != SAYS_CLASS)
+		return z[k];
+	for (int64_t i = 0; i < n; i++)
+		top = RK_MAX(top, (double)z[i]);
+	for (int64_t i = 0; i < n; i++)
+		sum += exp((double)z[i] - top);
+	return exp((double)z[k] - top) / sum;
+}
+
+static void
+put_labels(const struct prediction *p, json_t *o, const float *z, int64_t n)
+{
+	json_t *labels = json_array();
+
+	for (int64_t k = 0; k < n; k++) {
+		if (!(z[k] > 0))
+			continue;
+		json_t *e = json_object();
+		put_class(p, e, k, worth_of(p, z, n, k));
+		must(json_array_append_new(labels, e) == 0);
+	}
+	js_put(o, "labels", labels);
+}
+
+static void
+put_outputs(const struct prediction *p, json_t *o, const float *z, int64_t n)
+{
+	int64_t taken[TOP];
+	json_t *top = json_array();
+
+	if (p->says == SAYS_NUMBER) {
+		js_put(o, "value", js_number(z[0]));
+		json_decref(top);
+		return;
+	}
+	for (int i = 0; i < TOP && i < n; i++) {
+		json_t *e = json_object();
+		taken[i] = next_largest(z, n, taken, i);
+		put_class(p, e, taken[i], worth_of(p, z, n, taken[i]));
+		must(json_array_append_new(top, e) == 0);
+	}
+	if (p->says == SAYS_LABELS)
+		put_labels(p, o, z, n);
+	else
+		put_class(p, o, taken[0], worth_of(p, z, n, taken[0]));
+	js_put(o, "top", top);
+}
+
+/* Takes the object. */
+static void
+print(json_t *o)
+{
+	char *text = rkj_text(o);
+
+	puts(text);
+	free(text);
+	json_decref(o);
+}
+
+/* --- files ---------------------------------------------------------------- */
+
+static bool
+told_to_end(struct run *r)
+{
+	return signals_came() && !run_fail(r, "io", false, "was told to end "
+	    "before all inputs were predicted");
+}
+
+static void
+refuse_input(struct prediction *p, const char *path, const struct rk_why *why)
+{
+	json_t *o = json_object();
+
+	js_put(o, "input", js_text(path));
+	js_put(o, "error", js_text(rk_why_first(why)));
+	print(o);
+	p->failed++;
+}
+
+static bool
+predict_file(struct run *r, struct prediction *p, const char *path)
+{
+	const int64_t outputs = nn_outputs(r->nn);
+	struct rk_why why = {0};
+	struct inputs in;
+
+	if (inputs_open(&in, r, &p->recipe, path, &why) != RK_OK) {
+		refuse_input(p, path, &why);
+		rk_why_fini(&why);
+		return true;
+	}
+	for (int64_t at = 0; at < in.n && !told_to_end(r); at += r->micro) {
+		const int64_t rows = RK_MIN(r->micro, in.n - at);
+		inputs_put(&in, &p->recipe, at, rows, nn_input(r->nn));
+		nn_forward(r->nn, &(struct nn_step){ .rows = rows,
+		    .all = rows }, false);
+		for (int64_t i = 0; i < rows; i++) {
+			json_t *o = json_object();
+			js_put(o, "input", js_text(path));
+			if (in.several)
+				js_put(o, "row", json_integer(at + i));
+			put_outputs(p, o, nn_output(r->nn) + i * outputs,
+			    outputs);
+			print(o);
+		}
+	}
+	inputs_close(&in);
+	rk_why_fini(&why);
+	return r->fail.reason == NULL;
+}
+
+static bool
+predict_files(struct run *r, struct prediction *p)
+{
+	for (int i = 0; i < r->o->ninput; i++) {
+		if (!predict_file(r, p, r->o->input[i]))
+			return false;
+	}
+	return p->failed == 0 || run_fail(r, "bad_data", false, "%lld of %d "
+	    "inputs could not be read", (long long)p->failed, r->o->ninput);
+}
+
+/* --- the job's data ------------------------------------------------------- */
+
+static bool
+predict_data(struct run *r, struct prediction *p)
+{
+	const struct data_set *d = r->valid != NULL ? r->valid : r->train;
+	const int64_t outputs = nn_outputs(r->nn);
+	struct tally t = {0};
+
+	for (int64_t at = 0; at < d->n;) {
+		const int64_t rows = score_batch(r, d, at, &t);
+		for (int64_t i = 0; i < rows; i++) {
+			json_t *o = json_pack("{s:s, s:I}", "input",
+			    d == r->valid ? "validation" : "train", "row",
+			    (json_int_t)(at + i));
+			put_outputs(p, o, nn_output(r->nn) + i * outputs,
+			    outputs);
+			if (d->classes != NULL && p->says != SAYS_NUMBER) {
+				js_put(o, "label", json_integer(
+				    d->classes[at + i]));
+				put_name(p, o, "label_name",
+				    d->classes[at + i]);
+			} else {
+				js_put(o, "label", js_number(
+				    d->targets[at + i]));
+			}
+			print(o);
+		}
+		if (told_to_end(r))
+			return false;
+		at += rows;
+	}
+	return true;
+}
+
+/* --- all of it ------------------------------------------------------------ */
+
+static enum says
+says_of(const struct run *r)
+{
+	const enum spec_loss_type l = r->spec->training.loss.type;
+
+	if (l == SPEC_BINARY_CROSS_ENTROPY)
+		return SAYS_LABELS;
+	if (!spec_loss_is_regression(l))
+		return SAYS_CLASS;
+	return nn_outputs(r->nn) == 1 ? SAYS_NUMBER : SAYS_SCORE;
+}
+
+/* With files to predict, and a checkpoint that says what a sample is, the job's
+ * data are not needed. */
+static bool
+prepare(struct run *r, struct prediction *p)
+{
+	const bool files = r->o->ninput > 0;
+	const bool alone = files && p->model.is_checkpoint &&
+	    recipe_of_checkpoint(&p->recipe, p->model.info.input);
+	struct run_memory m;
+
+	if (alone) {
+		r->sample.ndim = p->recipe.ndim;
+		memcpy(r->sample.d, p->recipe.d, sizeof(r->sample.d));
+		r->sample.dtype = p->recipe.dtype;
+	} else {
+		recipe_fini(&p->recipe);
+	}
+	if (!alone && !run_open_data(r, NULL))
+		return false;
+	if (!alone)
+		model_file_normalize(r, &p->model);
+	if (!run_measure(r, &m) || !run_build(r, &m) ||
+	    !model_file_load(r, &p->model))
+		return false;
+	if (!alone)
+		recipe_of_data(&p->recipe, r->train, nn_input_dtype(r->nn));
+	p->names = model_file_names(r, &p->model);
+	p->says = says_of(r);
+	return !files || p->recipe.dtype == NN_F32 || run_fail(r, "bad_spec",
+	    true, "the network takes whole numbers (i32), which --predict reads "
+	    "from no file: leave the inputs out, and the job's data are taken");
+}
+
+bool
+predict_print(struct run *r)
+{
+	struct prediction p = { .model = { .file = r->o->predict,
+		.deed = "cannot predict with" } };
+
+	bool ok = model_file_open(r, &p.model);
+	if (ok)
+		exact_settle(r, p.model.is_checkpoint ? &p.model.info : NULL);
+	ok = ok && prepare(r, &p) && (r->o->ninput > 0 ?
+	    predict_files(r, &p) : predict_data(r, &p));
+	json_decref(p.names);
+	recipe_fini(&p.recipe);
+	model_file_fini(&p.model);
+	return ok;
+}

@@ -1,0 +1,45 @@
+/*
+ * predict - --predict: what a network says of samples, a line of JSON each.
+ *
+ *	predict.c  the model, what it takes, and the lines
+ *	inputs.c   a file into samples
+ */
+#ifndef TRAIN_PREDICT_H
+#define TRAIN_PREDICT_H
+
+#include "run.h"
+
+/* What is to be known to put a sample to the network: of a checkpoint by
+ * `input` in ckpt.h, else by the job's data. */
+struct recipe {
+	int ndim;
+	int64_t d[SPEC_MAX_DIMS];
+	int64_t width;                  /* product of d */
+	enum nn_dtype dtype;
+	int64_t nnorm;
+	float *scale, *shift;           /* nnorm of each; owned */
+};
+/* False: it does not say enough (of another version, or too much to keep). */
+bool recipe_of_checkpoint(struct recipe *c, const json_t *input);
+void recipe_of_data(struct recipe *c, const struct data_set *d,
+    enum nn_dtype dtype);
+void recipe_fini(struct recipe *c);
+/* The samples of a set are normalised so, if they are of this shape. */
+void recipe_impose(const struct recipe *c, struct data_set *d);
+
+/* The samples of a file. */
+struct inputs {
+	int64_t n;
+	bool several;                   /* it may hold more than one */
+	struct data_set *set;           /* of idx, csv, cifar; or NULL */
+	float *x;                       /* else [width], as the network takes it */
+};
+/* RK_EINVAL, or what the world said; a sentence in either case. */
+enum rk_err inputs_open(struct inputs *in, const struct run *r,
+    const struct recipe *c, const char *path, struct rk_why *why) RK_MUSTCHECK;
+/* Samples `at` and on, `rows` of them, normalised, into x. */
+void inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
+    int64_t rows, float *x);
+void inputs_close(struct inputs *in);
+
+#endif
