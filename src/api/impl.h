@@ -6,7 +6,7 @@
  *	             │    ───▶ route.c   what does it want
  *	             │    ───▶ idem.c    was it answered before
  *	             ▼
- *	  jobs.c checkpoints.c lines.c events.c probes.c openapi.c
+ *	  jobs.c checkpoints.c lines.c evaluations.c history.c probes.c openapi.c
  *	             │
  *	             ▼  reply.c: one answer a request, problem+json for refusals
  */
@@ -441,6 +441,7 @@ route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
+route_fn h_evaluations, h_evaluation;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 

@@ -147,6 +147,18 @@ void cli_print_json(const json_t *v);
 /* "3 min ago" from an RFC 3339 time, "-" when there is none. */
 char *cli_age(char *out, size_t n, const char *rfc3339);
 
+/* --- look.c -------------------------------------------------------------- */
+
+/*
+ * The entries under `key` of all pages of a list, `limit` of them at most;
+ * *more: there are others.  query begins with an ampersand or is empty.
+ */
+enum cli_exit cli_walk(const char *path, const char *query, const char *key,
+    int64_t limit, json_t *all, bool *more);
+/* GET /v1/jobs/ID + tail, of the job that the first word means. */
+enum cli_exit cli_get(const struct cli_args *a, const char *tail,
+    struct cli_reply *r);
+
 /* --- progress.c ---------------------------------------------------------- */
 
 /* A job's progress with a bar of `bar` characters, in `room` columns (0: any):
@@ -199,7 +211,8 @@ enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
 cli_command_fn cmd_submit, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
     cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
-    cmd_checkpoints, cmd_metrics, cmd_log, cmd_events, cmd_attempts,
+    cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot, cmd_log,
+    cmd_events, cmd_attempts,
     cmd_status;
 
 /* Watch a job until it has ended, or will not go on by itself.  met: the daemon

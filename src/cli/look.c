@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/judge.h"
 #include "cli.h"
 
 /* --- lists ---------------------------------------------------------------- */
 
-/*
- * The entries under `key` of all pages of a list, `limit` of them at most;
- * *more: there are others.  query begins with an ampersand or is empty.
- */
-static enum cli_exit
-walk(const char *path, const char *query, const char *key, int64_t limit,
+enum cli_exit
+cli_walk(const char *path, const char *query, const char *key, int64_t limit,
     json_t *all, bool *more)
 {
 	char *cursor = NULL;
@@ -122,7 +119,7 @@ cmd_list(const struct cli_args *a)
 
 	query_add(&query, "state", a->state);
 	query_add(&query, "label", a->label);
-	enum cli_exit rc = walk("/v1/jobs", sb_str(&query), "jobs", limit, all,
+	enum cli_exit rc = cli_walk("/v1/jobs", sb_str(&query), "jobs", limit, all,
 	    &more);
 	if (rc == CLI_OK && json_array_size(all) == 0 && !a->json)
 		printf("no jobs\n");
@@ -229,6 +226,26 @@ show_exact(const json_t *job)
 	line("arithmetic", cli_str(job, "arithmetic"));
 }
 
+/* What the newest evaluation gave beside loss and accuracy, as far as a checkpoint
+ * has it: "val_top5 0.998, val_macro_f1 0.91". */
+static void
+show_figures(const json_t *p)
+{
+	const json_t *m = json_object_get(p, "metrics");
+	struct strbuf b = {0};
+
+	for (int i = JUDGE_TOP5; i < JUDGE_METRICS; i++) {
+		const char *word = judge_metrics[i].val_word;
+		const double v = cli_num(m, word, NAN);
+		if (!isnan(v))
+			sb_addf(&b, "%s%s %.4g", b.len > 0 ? ", " : "", word,
+			    v);
+	}
+	line("figures", sb_str(&b));
+	line("early stop", cli_str(p, "early_stopped"));
+	sb_fini(&b);
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -259,6 +276,7 @@ show_job(const json_t *job)
 		cli_progress_line(&b, job, 0, 0);
 		line("progress", sb_str(&b));
 	}
+	show_figures(json_object_get(job, "progress"));
 	show_known(job);
 	show_schedule(json_object_get(job, "progress"));
 	show_exact(job);
@@ -272,9 +290,8 @@ show_job(const json_t *job)
 	sb_fini(&b);
 }
 
-/* GET /v1/jobs/ID + tail. */
-static enum cli_exit
-get(const struct cli_args *a, const char *tail, struct cli_reply *r)
+enum cli_exit
+cli_get(const struct cli_args *a, const char *tail, struct cli_reply *r)
 {
 	char id[RK_ID];
 	enum cli_exit rc = cli_find_job(a->pos[0], id);
@@ -292,7 +309,7 @@ enum cli_exit
 cmd_show(const struct cli_args *a)
 {
 	struct cli_reply r;
-	enum cli_exit rc = get(a, "", &r);
+	enum cli_exit rc = cli_get(a, "", &r);
 
 	if (rc == CLI_OK && a->json)
 		cli_print_json(r.json);
@@ -317,7 +334,7 @@ pages(const struct cli_args *a, const char *what, const char *query, size_t n,
 		return rc;
 	json_t *all = json_array();
 	char *path = xasprintf("/v1/jobs/%s/%s", id, what);
-	rc = walk(path, query, what, INT64_MAX, all, &more);
+	rc = cli_walk(path, query, what, INT64_MAX, all, &more);
 	if (rc == CLI_OK)
 		print_list(a, all, n, head, row);
 	free(path);
@@ -510,7 +527,7 @@ cmd_log(const struct cli_args *a)
 	if (a->follow)
 		return follow(a, "log", q, print_data);
 	char *tail = xasprintf("/log%s", q);
-	enum cli_exit rc = get(a, tail, &r);
+	enum cli_exit rc = cli_get(a, tail, &r);
 	free(tail);
 	if (rc == CLI_OK)
 		fwrite(r.text, 1, r.len, stdout);

@@ -42,6 +42,11 @@ static const struct command {
 	{ "metrics", 1, 1, "JOB [--split train|validation] [-f] "
 	    "[--patience SECONDS]",
 	    "loss, accuracy, learning rate by step", cmd_metrics },
+	{ "evaluations", 1, 2, "JOB [N|step:N|latest]",
+	    "what each evaluation gave; of one, every class",
+	    cmd_evaluations },
+	{ "plot", 2, 2, "JOB FOLDER",
+	    "curves, confusion matrix and reliability as SVG", cmd_plot },
 	{ "log", 1, 1, "JOB [-f] [--tail LINES] [--patience SECONDS]",
 	    "what its trainer said", cmd_log },
 	{ "events", 1, 1, "JOB [-f] [--patience SECONDS]",
