@@ -31,8 +31,7 @@
  *	alive.c    that it works, before there is anything to say
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
- *	evaluate.c --evaluate; npy.c writes what it is to keep; model_file.c
- *	           opens what it is about
+ *	evaluate.c --evaluate; model_file.c opens what it is about
  *	predict.c  --predict; inputs.c reads what it is for
  *	draw.c     --plot
  *	profile.c  --profile; table.c and trace.c print it
