@@ -2,6 +2,7 @@
 # Install what is missing from Debian: `deps.sh build` what it takes to build
 # and run, `deps.sh long` also what make check-long boots (tests/long), `deps.sh
 # numerics` also what make check-numerics compares with (tests/numerics), `deps.sh
+# accuracy` also what make accuracy compares with (tests/accuracy), `deps.sh
 # bench` that and what make bench-deps makes environments with, `deps.sh
 # test` also what the tests use: among it a real object store
 # (Ceph's RADOS Gateway, 70 MB to fetch), whose tests are skipped, loudly, where
@@ -19,6 +20,7 @@ services="radosgw ceph-mon ceph-osd"
 models="spin"
 kernels="user-mode-linux mmdebstrap e2fsprogs"   # whole ones: tests/long/uml.py
 numerics="python3-torch"
+learned="python3-torch python3-numpy python3-pil"
 peers="python3-torch python3-yaml python3-venv g++"     # g++: torch.compile
 machines="systemd-container dbus"     # machines that boot: outside/machine.py
 
@@ -67,6 +69,10 @@ fi
 if [ "${1:-build}" = numerics ]; then
 	# shellcheck disable=SC2086
 	have $numerics || rc=1
+fi
+if [ "${1:-build}" = accuracy ]; then
+	# shellcheck disable=SC2086
+	have $learned || rc=1
 fi
 if [ "${1:-build}" = bench ]; then
 	# shellcheck disable=SC2086

@@ -159,3 +159,11 @@ bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
 bench-deps:
 	@tests/deps.sh bench || echo "bench-deps: going on without"
 	@tests/bench/peers.sh $(abspath $(B))/bench
+
+# make accuracy: what networks learn on real data, and whether PyTorch's learn the
+# same; ROWS="lenet5 cifar" for some, FRESH=1 without what was trained before.  Hours;
+# what is interrupted is gone on with by the next call.
+.PHONY: accuracy
+accuracy: all
+	@tests/deps.sh accuracy || echo "accuracy: going on without"
+	@BUILD=$(abspath $(B)) tests/accuracy/accuracy.py $(ROWS)

@@ -1,0 +1,66 @@
+"""The rows of make accuracy: what is trained, and what must come of it.
+
+A row is a name and a function of the bench (accuracy.Bench) that gives {value, unit,
+goal, holds, conditions, seconds, runs}, or raises Absent or Failed (lab.py).
+"""
+import recipes
+import stats
+from recipes import seeded
+
+MOST_SEEDS = 30         # a row takes no more than so many, however unsure it is
+
+
+def percent(x):
+    return f"{100 * x:.2f} %"
+
+
+def reach(bench, recipe, goal):
+    """One job, seed 1: the accuracy that its last epoch leaves."""
+    r = bench.ours(seeded(recipe, 1))
+    t = recipe["training"]
+    return {"value": r["value"], "unit": "accuracy", "goal": f">= {goal}", "holds": r["value"] >= goal,
+            "conditions": f"{recipe['model']['arch']}, {t['epochs']} epochs, batch {t['batch_size']}, "
+                          f"{t['optimizer']['type']} {t['optimizer']['learning_rate']}, {t['schedule']['type']}, seed 1",
+            "seconds": r["seconds"], "runs": [r]}
+
+
+def alike(bench, a, b, names, seeds, most):
+    """Two ways to train a recipe, seeds each: the difference of their means is at most two of
+    its standard errors.  a and b give the result of a seed; most: what the error may be, for
+    which there are more seeds until it is so."""
+    ours, theirs = [], []
+    while len(ours) < seeds or (not stats.compare(*values(ours, theirs), most).sure and len(ours) < MOST_SEEDS):
+        # In turn, so that a row that is interrupted has as many of both.
+        ours.append(a(len(ours) + 1))
+        theirs.append(b(len(theirs) + 1))
+    x, y = values(ours, theirs)
+    c = stats.compare(x, y, most)
+    told = ", ".join(f"{name} {percent(stats.mean(v))} (deviation {100 * stats.deviation(v):.2f})"
+                     for name, v in zip(names, (x, y)))
+    return {"value": 100 * c.difference, "unit": "points of difference",
+            "goal": f"within {stats.ERRORS} standard errors, each <= {100 * most:g}", "holds": c.alike and c.sure,
+            "conditions": f"{told}; {len(x)} seeds each; standard error {100 * c.error:.2f}",
+            "seconds": sum(r["seconds"] for r in ours + theirs), "error": 100 * c.error,
+            "runs": ours, "others": theirs}
+
+
+def values(ours, theirs):
+    return [r["value"] for r in ours], [r["value"] for r in theirs]
+
+
+def torch(bench, recipe, seeds, most):
+    peer = bench.peer()
+    return alike(bench, lambda n: bench.ours(seeded(recipe, n)), lambda n: bench.theirs(peer, seeded(recipe, n)),
+                 ("rekindle", peer.name), seeds, most)
+
+
+def arithmetic(bench, recipe, seeds, most):
+    return alike(bench, lambda n: bench.ours(seeded(recipe, n)), lambda n: bench.ours(seeded(recipe, n, "exact")),
+                 ("fast", "exact"), seeds, most)
+
+
+ROWS = {
+    "lenet5-fashion": lambda b: reach(b, recipes.lenet5_fashion(), 0.90),
+    "lenet5-torch": lambda b: torch(b, recipes.lenet5_fashion(), 10, 0.005),
+    "lenet5-arithmetic": lambda b: arithmetic(b, recipes.lenet5_fashion(), 10, 0.005),
+}
