@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "conv_loops.h"
-#include "conv_phases.h"
+#include "conv_pack.h"
 #include "window.h"
 
 #define L       ((int64_t)KERNEL_BLOCK)
@@ -128,33 +128,32 @@ first_vec(const struct direct *p, int64_t panel)
 }
 
 /*
- * The weights of a block that goes in and of the panel's columns, which are
- * `wide` channels that come out from number `out` on: [taps, block, wide].  w is
- * read as it lies, [M, c, taps].
+ * The weights of a phase for the panel's columns, which are `wide` channels
+ * that come out from number `out` on: [blocks that go in, taps, block, wide].
+ * w is read as it lies, [M, c, taps].
  */
 static void
-pack_block(const struct direct *p, const struct conv_phase *f, const float *w,
-    int64_t b, int64_t out, int64_t wide, float *to)
+pack_panel(const struct direct *p, const struct conv_phase *f, const float *w,
+    int64_t out, int64_t wide, float *to)
 {
 	const struct conv_geometry *g = &p->geo;
-	const int64_t taps = g->v.k[0] * g->v.k[1], xc = g->v.c / g->groups;
-	const int64_t ni = RK_MIN(g->in.c / g->groups - b * g->wide, g->wide);
+	const int64_t all = g->v.k[0] * g->v.k[1], xc = g->v.c / g->groups;
+	const int64_t ni = g->in.c / g->groups;
 	const int64_t no = RK_MIN(g->out.c / g->groups - out, wide);
-	const int64_t n1 = g->data ? ni : no, n2 = g->data ? no : ni;
-	const int64_t s1 = g->data ? wide : 1, s2 = g->data ? 1 : wide;
 
-	if (ni < g->wide || no < wide)
-		memset(to, 0, (size_t)(f->ntaps * g->wide * wide) *
+	if (ni % g->wide != 0 || no < wide)
+		memset(to, 0, (size_t)(f->nruns * f->len * wide) *
 		    sizeof(*to));
-	w += ((g->data ? b * g->wide : out) * xc + (g->data ? out : b *
-	    g->wide)) * taps;
-	for (int64_t i = 0; i < n1; i++)
-		for (int64_t j = 0; j < n2; j++) {
-			const float *from = w + (i * xc + j) * taps;
-			float *at = to + i * s1 + j * s2;
-			for (int64_t t = 0; t < f->ntaps; t++)
-				at[t * g->wide * wide] = from[f->taps[t].i];
-		}
+	if (!g->data) {
+		const struct conv_rows r = { ni, all, g->wide, wide };
+		kernel_conv_pack_lines(&r, no, w + out * xc * all, xc * all,
+		    to);
+		return;
+	}
+	for (int64_t i = 0; i < ni && f->ntaps > 0; i++)
+		kernel_conv_pack_windows(f->taps, f->ntaps, all, no, w + (i *
+		    xc + out) * all, g->wide * wide, to + (i / g->wide *
+		    f->ntaps * g->wide + i % g->wide) * wide);
 }
 
 /* A piece is a panel of a group, of all phases. */
@@ -173,12 +172,8 @@ pack_piece(void *ctx, size_t k)
 
 	for (int64_t i = 0; i < p->geo.nphases; i++) {
 		const struct conv_phase *f = &p->geo.phases[i];
-		float *to = r->w + g * p->w_floats + p->w_at[i] + f->nruns *
-		    f->len * v0 * lanes;
-		for (int64_t b = 0; b < p->geo.in_blocks; b++) {
-			pack_block(p, f, w, b, v0 * lanes, wide, to);
-			to += f->ntaps * p->geo.wide * wide;
-		}
+		pack_panel(p, f, w, v0 * lanes, wide, r->w + g * p->w_floats +
+		    p->w_at[i] + f->nruns * f->len * v0 * lanes);
 	}
 	for (int64_t m = v0 * lanes; m < v0 * lanes + wide; m++)
 		bias[m] = r->c->b != NULL && m < out_c ?

@@ -29,32 +29,6 @@ gt(const vec u[SIDE], vec w[3])
 	w[2] = p + r * (1 / 6.f) + u[5];
 }
 
-#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-
-/* r[i][j] and r[j][i] change places. */
-HELP void
-transpose(vec r[LANES])
-{
-	vec t[LANES], u[LANES];
-
-	_Static_assert(LANES == 8, "eight rows of eight");
-	for (int i = 0; i < 8; i += 2) {
-		t[i] = PICK(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-		t[i + 1] = PICK(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-	}
-	for (int i = 0; i < 8; i += 4)
-		for (int j = 0; j < 2; j++) {
-			const vec a4 = t[i + j], b4 = t[i + j + 2];
-			u[i + 2 * j] = PICK(a4, b4, 0, 1, 8, 9, 4, 5, 12, 13);
-			u[i + 2 * j + 1] = PICK(a4, b4, 2, 3, 10, 11, 6, 7, 14,
-			    15);
-		}
-	for (int i = 0; i < 4; i++) {
-		r[i] = PICK(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-		r[i + 4] = PICK(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-	}
-}
-
 /* taps[i] of LANES windows that are `ns` apart, of which `there` are. */
 HELP void
 read_windows(const float *w, int64_t ns, int64_t there, const bool turned,
