@@ -49,7 +49,12 @@ struct conv_sums {
 	int64_t dy_block;
 	float *sum;
 	int64_t sum_block;
+	/* Of several runs of numbers l: run r begins at x + runs[r], and its sums
+	 * `run` floats behind those of the one before. */
+	int64_t runs[5];
+	int64_t run;
 };
+#define CONV_RUNS(numbers) ((numbers) <= 5 ? 5 : (numbers) == 6 ? 4 : 3)
 
 /*
  * sum[t, .] += sum over places p of x[in[p] + runs[t], .] dy[at[p], .], blocks,
@@ -62,6 +67,24 @@ struct conv_each_sums {
 	float *sum;
 };
 
+/*
+ * Few channels out, with places in the lanes: sums[i, v, .] = bias[i] + the sum
+ * over k of x[at[v] + k, .] w[k, i], a channel i by itself, for as many v of
+ * `lanes` places that lie side by side as the loop takes (line_vecs).  k goes
+ * through `blocks` blocks; of each through the runs from number `from` to
+ * to - 1 of its `nruns`, each with `len` numbers, `last` in the last block:
+ * number l of a run is at runs[..] + numbers[l].  w is [blocks, nruns, len, 8].
+ * Two sums for each element, as with CONV_SPLIT.
+ */
+struct conv_lines {
+	const float *x, *w, *bias;
+	const int32_t *runs, *numbers;
+	int64_t blocks, nruns, from, to, len, last;
+	int64_t at[2];
+	float *sums;            /* [CONV_LINES][2 * lanes] */
+};
+#define CONV_LINES  8           /* channels, at most */
+
 #define CONV_TAPS   9
 #define CONV_VECS   4           /* of a panel, at most */
 #define CONV_BLOCKS 6           /* of a tile of sums */
@@ -73,10 +96,16 @@ struct conv_loops {
 	/* By blocks - 1 and numbers - 1; most[blocks - 1] numbers, 0: none. */
 	int most[CONV_BLOCKS];
 	void (*sums[CONV_BLOCKS][8])(const struct conv_sums *s);
+	/* CONV_RUNS(numbers) runs at once, by blocks - 1 and numbers - 1; NULL:
+	 * a run by itself has as many sums as there are registers. */
+	void (*run_sums[2][8])(const struct conv_sums *s);
 	/* Of a block by itself, channel by channel: out[p] (+)= sum over r of
 	 * x[in[p] + runs[r]] w[r]; `len` and the blocks do not count. */
 	void (*each)(const struct conv_panel *p);
 	void (*each_sums[CONV_TAPS])(const struct conv_each_sums *s);
+	/* By channels - 1; line_vecs 0: none. */
+	int line_vecs[CONV_LINES];
+	void (*lines[CONV_LINES])(const struct conv_lines *p);
 };
 extern const struct conv_loops kernel_conv_loops_avx2, kernel_conv_loops_avx512;
 

@@ -13,6 +13,7 @@ const char *const kernel_conv_words[] = {
 const struct conv_choice kernel_conv_choices[] = {
 	{ KERNEL_CONV_WINOGRAD, "winograd", &kernel_conv_winograd, 45 },
 	{ KERNEL_CONV_DEPTHWISE, "depthwise", &kernel_conv_depthwise, 10 },
+	{ KERNEL_CONV_DIRECT, "narrow", &kernel_conv_narrow, 80 },
 	{ KERNEL_CONV_DIRECT, "first", &kernel_conv_first, 80 },
 	{ KERNEL_CONV_DIRECT, "prim", &kernel_conv_prim, 45 },
 	{ KERNEL_CONV_DIRECT, "direct", &kernel_conv_direct, 45 },

@@ -29,6 +29,7 @@ extern const struct conv_way kernel_conv_winograd;      /* wino.c */
 extern const struct conv_way kernel_conv_prim;          /* prim.c */
 extern const struct conv_way kernel_conv_first;         /* conv_direct.c */
 extern const struct conv_way kernel_conv_direct;
+extern const struct conv_way kernel_conv_narrow;        /* conv_narrow.c */
 extern const struct conv_way kernel_conv_depthwise;     /* conv_depthwise.c */
 extern const struct conv_way kernel_conv_weight;        /* conv_weight.c */
 

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "conv_loops.h"
-#include "conv_way.h"
+#include "conv_pack.h"
 #include "loops.h"
 #include "window.h"
 
@@ -201,30 +201,66 @@ take_numbers(const struct weight *p, int64_t left, int64_t blocks)
 	return (left + tiles - 1) / tiles;
 }
 
-/* The tiles of some blocks of m with a block of x. */
+/* Runs of numbers that lie side by side: of a plain x all columns of a row of
+ * the window. */
+static bool
+joined(const struct weight *p)
+{
+	return p->lx == KERNEL_PLAIN && window_dilation(&p->v, 1) == 1;
+}
+
+/* Where run t begins. */
+static int64_t
+run_at(const struct weight *p, int64_t t)
+{
+	const int64_t k = joined(p) ? 1 : p->v.k[1];
+
+	return t / k * window_dilation(&p->v, 0) * p->x_row +
+	    t % k * window_dilation(&p->v, 1) * p->x_col;
+}
+
+/* Whole groups of runs, of `n` numbers each; how many runs that were. */
+static int64_t
+run_tiles(const struct weight *p, int64_t runs, int64_t n, int64_t blocks,
+    struct conv_sums *s)
+{
+	const struct conv_loops *loops = p->loops;
+	float *sum = s->sum;
+	int64_t t = 0;
+
+	if (blocks > 2 || n > 8 || loops->run_sums[blocks - 1][n - 1] == NULL)
+		return 0;
+	for (; t + CONV_RUNS(n) <= runs; t += CONV_RUNS(n)) {
+		for (int64_t r = 0; r < CONV_RUNS(n); r++)
+			s->runs[r] = run_at(p, t + r);
+		s->sum = sum + t * s->run;
+		loops->run_sums[blocks - 1][n - 1](s);
+	}
+	return t;
+}
+
+/* The tiles of some blocks of m with block c of x, of which lanes of no channel
+ * are left out. */
 static void
-block_tiles(const struct weight *p, int64_t n, int64_t blocks, const float *x,
-    const float *dy, float *sum, int64_t sum_block)
+block_tiles(const struct weight *p, int64_t places, int64_t c, int64_t blocks,
+    const float *x, const float *dy, float *sum, int64_t sum_block)
 {
 	const struct kernel_window *v = &p->v;
-	const bool joined = p->lx == KERNEL_PLAIN &&
-	    window_dilation(v, 1) == 1;
-	const int64_t run = joined ? v->k[1] * p->wide : p->wide;
+	const int64_t run = joined(p) ? v->k[1] * p->wide : p->wide;
 	const int64_t runs = p->taps * p->wide / run;
+	const int64_t n = joined(p) ? run :
+	    RK_MIN(v->c / p->groups - c * p->wide, p->wide);
+	struct conv_sums s = { .places = places, .at = p->places, .x = x,
+		.dy = dy, .dy_block = v->oh * v->ow * L, .sum = sum,
+		.sum_block = sum_block, .run = run * L };
 
-	for (int64_t t = 0; t < runs; t++) {
-		const int64_t i = joined ? t : t / v->k[1];
-		const int64_t j = joined ? 0 : t % v->k[1];
-		const float *xt = x + i * window_dilation(v, 0) * p->x_row +
-		    j * window_dilation(v, 1) * p->x_col;
-		for (int64_t l = 0, k; l < run; l += k) {
-			k = take_numbers(p, run - l, blocks);
-			const struct conv_sums s = { n, p->places, xt + l, dy,
-				v->oh * v->ow * L, sum + (t * run + l) * L,
-				sum_block };
+	for (int64_t t = run_tiles(p, runs, n, blocks, &s); t < runs; t++)
+		for (int64_t l = 0, k; l < n; l += k) {
+			k = take_numbers(p, n - l, blocks);
+			s.x = x + run_at(p, t) + l;
+			s.sum = sum + (t * run + l) * L;
 			p->loops->sums[blocks - 1][k - 1](&s);
 		}
-	}
 }
 
 struct slab {
@@ -262,7 +298,7 @@ chunk(const struct weight_run *r, const struct slab *s, int64_t b, int64_t nb,
 		float *sum = packed + ((s->g * p->mblocks + m) * p->cblocks +
 		    s->c0) * tile_floats;
 		for (int64_t c = s->c0; c < s->c1; c++)
-			block_tiles(p, nb * nr * v->ow, k, x + (c - s->c0) *
+			block_tiles(p, nb * nr * v->ow, c, k, x + (c - s->c0) *
 			    p->x_block, dy, sum + (c - s->c0) * tile_floats,
 			    p->cblocks * tile_floats);
 	}
@@ -296,8 +332,7 @@ weight_piece(void *ctx, size_t k)
 			    RK_MIN(p->rows, p->v.oh - r0), packed);
 }
 
-/* The parts' sums of one block of m and one of c, which lie `part` apart: put
- * over those of the first. */
+/* The parts' sums, which lie `part` apart: put over those of the first. */
 static void
 add_parts(float *sum, int64_t n, int64_t parts, size_t part)
 {
@@ -313,23 +348,13 @@ unpack_piece(void *ctx, size_t k)
 	const struct weight *p = r->p;
 	const int64_t g = (int64_t)k / p->mblocks, mb = (int64_t)k %
 	    p->mblocks, xc = p->v.c / p->groups, yc = p->M / p->groups;
-	const int64_t ms = RK_MIN(yc - mb * L, L), n = p->taps * p->wide * L;
-	const size_t part = conv_aligned(p->dw_floats);
+	const int64_t n = p->cblocks * p->taps * p->wide * L;
+	const struct conv_rows rows = { xc, p->taps, p->wide, L };
+	float *sum = r->packed + (int64_t)k * n;
 
-	for (int64_t b = 0; b < p->cblocks; b++) {
-		float *sum = r->packed + ((int64_t)k * p->cblocks + b) * n;
-		const int64_t cs = RK_MIN(xc - b * p->wide, p->wide);
-		float *to = r->c->out + ((g * yc + mb * L) * xc + b *
-		    p->wide) * p->taps;
-		add_parts(sum, n, r->parts, part);
-		for (int64_t m = 0; m < ms; m++, to += xc * p->taps)
-		for (int64_t c = 0; c < cs; c++)
-		for (int64_t t = 0; t < p->taps; t++) {
-			const float v = sum[(t * p->wide + c) * L + m];
-			float *dw = to + c * p->taps + t;
-			*dw = r->c->add ? *dw + v : v;
-		}
-	}
+	add_parts(sum, n, r->parts, conv_aligned(p->dw_floats));
+	kernel_conv_unpack_lines(&rows, RK_MIN(yc - mb * L, L), sum, r->c->add,
+	    r->c->out + (g * yc + mb * L) * xc * p->taps, xc * p->taps);
 }
 
 static void

@@ -4,6 +4,8 @@
  * the same bits on one to four threads.  Scratch and results begin as NaN, and
  * lanes behind the last channel come out as zeros.
  */
+#include "conv_loops.h"
+#include "conv_way.h"
 #include "kernel_double.h"
 #include "micro.h"
 #include "rekindle/kernel_conv.h"
@@ -303,6 +305,8 @@ T_CASE(channels_that_fill_no_block)
 	check(SHAPE(13, 5, 7, 6, 3, 1, 1, 1, 1, 3));
 	check(SHAPE(5, 13, 6, 7, 1, 1, 0, 1, 1, 3));
 	check(SHAPE(6, 16, 14, 14, 5, 1, 0, 1, 1, 9));
+	check(SHAPE(13, 7, 9, 15, 3, 1, 1, 1, 1, 3));
+	check(SHAPE(5, 9, 8, 20, 3, 1, 2, 2, 1, 2));
 	check(SHAPE(12, 20, 9, 9, 3, 2, 1, 1, 1, 2));
 }
 
@@ -340,6 +344,73 @@ T_CASE(windows_that_are_not_square)
 	    3 });
 	check(&(struct shape){ 8, 16, 12, 9, { 5, 3 }, { 2, 1 }, { 1, 2 }, 1, 1,
 	    3 });
+}
+
+/* The result of a pass by one way, for all B; NULL where it does not take the
+ * shape. */
+static float *
+by_way(const struct conv_way *way, enum kernel_conv_pass pass, bool add)
+{
+	const struct kernel_conv_want want = { V, M, B, LX, LY, false };
+	const bool data = pass == KERNEL_CONV_DATA;
+	void *state = way->make(&want, pass);
+
+	if (state == NULL)
+		return NULL;
+	float *x = laid(LX, B, V.c, PLANE_X, X.f);
+	float *dy = laid(LY, B, M, PLANE_Y, DY.f), *s = nans(way->scratch(
+	    state));
+	float *out = data ? laid(LX, B, V.c, PLANE_X, X.f) :
+	    nans(floats(LY, B, M, PLANE_Y));
+	way->run(state, &(struct conv_call){ .B = B, .x = data ? NULL : x,
+	    .w = W.f, .b = data ? NULL : BIAS.f, .dy = data ? dy : NULL,
+	    .relu = !data, .add = add, .out = out, .scratch = s });
+	way->free(state);
+	free(x);
+	free(dy);
+	free(s);
+	return out;
+}
+
+static void
+narrow_is_direct(const struct shape *s, enum kernel_layout x,
+    enum kernel_conv_pass pass)
+{
+	setup(s);
+	LX = x;
+	LY = KERNEL_BLOCKED;
+	for (int add = 0; add < (pass == KERNEL_CONV_DATA ? 2 : 1); add++) {
+		float *got = by_way(&kernel_conv_narrow, pass, add != 0);
+		float *want = by_way(&kernel_conv_direct, pass, add != 0);
+		const size_t n = pass == KERNEL_CONV_DATA ?
+		    floats(LX, B, V.c, PLANE_X) : floats(LY, B, M, PLANE_Y);
+		t_check(got != NULL && want != NULL);
+		t_check(memcmp(got, want, n * sizeof(*got)) == 0);
+		free(got);
+		free(want);
+	}
+	teardown();
+}
+
+T_CASE(places_in_the_lanes_give_the_bits_of_channels_in_the_lanes)
+{
+	if (kernel_conv_loops() == NULL ||
+	    kernel_conv_loops()->lanes <= KERNEL_BLOCK)
+		t_skip("the vectors of this CPU are no longer than a block");
+	t_check(kernel_init(2) == RK_OK);
+	narrow_is_direct(SHAPE(1, 6, 28, 28, 5, 1, 2, 1, 1, 3), KERNEL_PLAIN,
+	    KERNEL_CONV_FORWARD);
+	narrow_is_direct(SHAPE(3, 8, 9, 31, 3, 1, 1, 1, 1, 20), KERNEL_PLAIN,
+	    KERNEL_CONV_FORWARD);
+	narrow_is_direct(SHAPE(3, 5, 9, 30, 3, 1, 2, 2, 1, 2), KERNEL_PLAIN,
+	    KERNEL_CONV_FORWARD);
+	narrow_is_direct(SHAPE(13, 7, 14, 15, 3, 1, 1, 1, 1, 2),
+	    KERNEL_BLOCKED, KERNEL_CONV_FORWARD);
+	narrow_is_direct(SHAPE(6, 16, 14, 14, 5, 1, 0, 1, 1, 9),
+	    KERNEL_BLOCKED, KERNEL_CONV_DATA);
+	narrow_is_direct(SHAPE(1, 11, 17, 16, 3, 1, 1, 1, 1, 3),
+	    KERNEL_BLOCKED, KERNEL_CONV_DATA);
+	kernel_fini();
 }
 
 static enum kernel_conv_way
