@@ -87,7 +87,7 @@ static void
 max_back_block(const struct blocks *p, size_t i)
 {
 	kernel_loops()->blocked_max_back(p->v, p->dy + i * p->out,
-	    p->from + i * p->out, cleared_dx(p, i));
+	    p->from + i * p->out, p->add, p->dx + i * p->in);
 }
 
 static void

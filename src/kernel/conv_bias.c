@@ -20,10 +20,24 @@ struct bias_sums {
 	double part[PARTS * BLOCKS][KERNEL_BLOCK];
 };
 
+/* Four runs at a time: one would wait for each of its additions. */
 LOOP
 sums_body(const float *dy, int64_t n, double *sum)
 {
-	for (int64_t from = 0; from < n; from += RUN) {
+	int64_t from = 0;
+
+	for (; from + 4 * RUN <= n; from += 4 * RUN) {
+		const float *d = dy + from * L;
+		float s[4][KERNEL_BLOCK] = { { 0 } };
+		for (int64_t i = 0; i < RUN; i++)
+			for (int64_t k = 0; k < 4; k++)
+				for (int64_t l = 0; l < L; l++)
+					s[k][l] += d[(k * RUN + i) * L + l];
+		for (int64_t k = 0; k < 4; k++)
+			for (int64_t l = 0; l < L; l++)
+				sum[l] += s[k][l];
+	}
+	for (; from < n; from += RUN) {
 		const float *d = dy + from * L;
 		const int64_t run = RK_MIN(RUN, n - from);
 		float s[KERNEL_BLOCK] = { 0 };

@@ -99,12 +99,12 @@ struct kernel_loops {
 	    const struct kernel_lane_back *b, const float *c1, const float *c0,
 	    size_t n);
 
-	/* A block of one sample: kernel_blocked.h.  The gradients of windows
-	 * are added. */
+	/* A block of one sample: kernel_blocked.h.  The gradients of means are
+	 * added. */
 	void (*blocked_max)(const struct kernel_window *v, const float *x,
 	    float *y, int32_t *at);
 	void (*blocked_max_back)(const struct kernel_window *v,
-	    const float *dy, const int32_t *at, float *dx);
+	    const float *dy, const int32_t *at, bool add, float *dx);
 	void (*blocked_mean)(const struct kernel_window *v, bool adaptive,
 	    const float *x, float *y);
 	void (*blocked_mean_back)(const struct kernel_window *v, bool adaptive,
