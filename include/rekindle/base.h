@@ -25,6 +25,7 @@
 #define RK_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define RK_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define RK_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define RK_ROUND_UP(n, to) (((n) + (to) - 1) / (to) * (to))     /* n >= 0 */
 
 /* --- errors ----------------------------------------------------------- */
 
@@ -152,6 +153,8 @@ char *rk_human_bytes(char *out, uint64_t n);
  * the one sentence for a job, by whatever way it comes.  The caller's. */
 char *rk_too_long(const char *what, uint64_t max);
 #define RK_JOB_MAX (1u << 20)           /* bytes of a job as a person has it */
+/* "" of 1, else "s": "%d file%s", n, rk_s(n). */
+const char *rk_s(int64_t n);
 /* So many a second: "12,345"; below 10 two digits that count, "0.35". */
 char *rk_human_rate(char *out, double rate);
 

@@ -274,9 +274,9 @@ stream_reply(struct req *q, const struct stream_want *w)
 	struct MHD_Response *r;
 
 	if (q->api->nstreams >= q->api->cfg.streams) {
-		reply_problem(q, P_TOO_MANY_STREAMS, "%d streams are open "
+		reply_problem(q, P_TOO_MANY_STREAMS, "%d stream%s open "
 		    "already, and no more are served at a time",
-		    q->api->nstreams);
+		    q->api->nstreams, q->api->nstreams == 1 ? " is" : "s are");
 		return;
 	}
 	s = stream_new(q, w);

@@ -118,6 +118,12 @@ sb_detach(struct strbuf *b)
 	return s;
 }
 
+const char *
+rk_s(int64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 char *
 rk_group_digits(char *out, int64_t n)
 {

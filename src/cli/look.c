@@ -182,7 +182,7 @@ show_known(const json_t *job)
 		    cli_age(age, sizeof(age), cli_str(k, "time")));
 	if (lost > 0)
 		printf("%-12s %.0f step%s, whose checkpoints were gone\n",
-		    "lost", lost, lost == 1 ? "" : "s");
+		    "lost", lost, rk_s((int64_t)lost));
 }
 
 /* "cosine over 1,200 steps from step 0, peak 0.001; since step 600 (keep)" */

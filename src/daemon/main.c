@@ -455,10 +455,11 @@ say_where(struct daemon *d)
 
 	state_address(&d->state, url);
 	log_info("daemon: rekindled " REKINDLE_VERSION " on %s%s%s, state in "
-	    "%s, %lld threads and %s for jobs", url,
+	    "%s, %lld thread%s and %s for jobs", url,
 	    has_tcp(d) && has_unix(d) ? " and " : "",
 	    has_tcp(d) && has_unix(d) ? d->cfg.socket : "", d->cfg.state_dir,
-	    (long long)d->cfg.threads, rk_human_bytes(mem, d->cfg.memory));
+	    (long long)d->cfg.threads, rk_s(d->cfg.threads),
+	    rk_human_bytes(mem, d->cfg.memory));
 	if (has_unix(d))
 		say_to_whom(d);
 	printf("listening on %s\n", url);

@@ -68,11 +68,14 @@ refuse_part(const struct cifar *c, uint64_t bytes)
 {
 	if (bytes == 0)
 		return rk_refuse(c->why, "%s: has no records", c->in->what);
-	return rk_refuse(c->why, "%s: has %llu bytes%s, which are %llu records "
-	    "of %s (%zu bytes each) and %llu bytes more%s", c->in->what,
-	    (unsigned long long)bytes, c->in->packed ? " unpacked" : "",
-	    (unsigned long long)(bytes / c->size), c->form->name, c->size,
-	    (unsigned long long)(bytes % c->size), hint(c, bytes));
+	return rk_refuse(c->why, "%s: has %llu byte%s%s, which %s %llu "
+	    "record%s of %s (%zu bytes each) and %llu byte%s more%s",
+	    c->in->what, (unsigned long long)bytes, rk_s((int64_t)bytes),
+	    c->in->packed ? " unpacked" : "", bytes == 1 ? "is" : "are",
+	    (unsigned long long)(bytes / c->size),
+	    rk_s((int64_t)(bytes / c->size)), c->form->name, c->size,
+	    (unsigned long long)(bytes % c->size),
+	    rk_s((int64_t)(bytes % c->size)), hint(c, bytes));
 }
 
 /* Twice as many, or what is there where the file's size says it. */

@@ -149,8 +149,9 @@ find_label(struct csv *c, const struct spec_source *src)
 			return rc;
 	} else if (i >= n || i < -n) {
 		return rk_refuse(c->why, "%s: the label is column %lld, but "
-		    "there are %lld columns (0 to %lld, or -1 to %lld from "
-		    "the end)", c->what, (long long)i, (long long)n,
+		    "there %s %lld column%s (0 to %lld, or -1 to %lld from "
+		    "the end)", c->what, (long long)i, n == 1 ? "is" : "are",
+		    (long long)n, rk_s(n),
 		    (long long)n - 1, (long long)-n);
 	} else {
 		c->h->label = (size_t)(i < 0 ? n + i : i);
@@ -178,11 +179,11 @@ read_row(struct csv *c, float *x, float *label)
 		if (last && i + 1 < n)
 			return rk_refuse(c->why, "%s: line %llu has %zu "
 			    "field%s, want %zu", c->what, line, i + 1,
-			    i > 0 ? "s" : "", n);
+			    rk_s((int64_t)i + 1), n);
 	}
 	if (!last)
 		return rk_refuse(c->why, "%s: line %llu has more than %zu "
-		    "fields", c->what, line, n);
+		    "field%s", c->what, line, n, rk_s((int64_t)n));
 	return RK_OK;
 }
 

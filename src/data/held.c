@@ -258,12 +258,13 @@ data_check_classes(const struct data_set *d, int64_t outputs, int64_t but,
 	const char *what = file_of(h, &at);
 	if (h->first_line > 0)
 		return rk_refuse(why, "%s: line %lld: the label is %.9g, want "
-		    "0 to %lld, for the network has %lld outputs",
-		    what, (long long)at + (long long)h->first_line,
-		    label, (long long)outputs - 1, (long long)outputs);
+		    "0 to %lld, for the network has %lld output%s",
+		    what, (long long)at + (long long)h->first_line, label,
+		    (long long)outputs - 1, (long long)outputs, rk_s(outputs));
 	return rk_refuse(why, "%s: the label of sample %lld (from 0) is %.9g, "
-	    "want 0 to %lld, for the network has %lld outputs", what,
-	    (long long)at, label, (long long)outputs - 1, (long long)outputs);
+	    "want 0 to %lld, for the network has %lld output%s", what,
+	    (long long)at, label, (long long)outputs - 1, (long long)outputs,
+	    rk_s(outputs));
 }
 
 int64_t

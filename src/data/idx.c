@@ -135,9 +135,9 @@ check_size(const struct idx *x, struct rk_why *why)
 
 	if (format_source_most(x->in) >= want)
 		return RK_OK;
-	return rk_refuse(why, "%s: its header says %s elements of %zu bytes, "
+	return rk_refuse(why, "%s: its header says %s elements of %zu byte%s, "
 	    "%llu bytes in all, but the file has %llu%s", x->in->what, x->text,
-	    x->size, (unsigned long long)want,
+	    x->size, rk_s((int64_t)x->size), (unsigned long long)want,
 	    (unsigned long long)x->in->size,
 	    x->in->packed ? " and cannot unpack to that" : "");
 }

@@ -52,8 +52,8 @@ norm_scale(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 
 	if (s->n > 1 && s->n != parts)
 		return rk_refuse_at(why, "data.normalize", "has %d means, but "
-		    "the samples have %lld %s", s->n, (long long)parts,
-		    csv ? "features" : parts == 1 ? "channel" : "channels");
+		    "the samples have %lld %s%s", s->n, (long long)parts,
+		    csv ? "feature" : "channel", rk_s(parts));
 	enum rk_err rc = norm_alloc(h, RK_MAX(s->n, 1), why);
 	if (rc != RK_OK)
 		return rc;

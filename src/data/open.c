@@ -45,9 +45,9 @@ load_idx(struct load *l)
 	if (l->rc != RK_OK)
 		return;
 	if (l->labels && l->held->pub.ndim > 0)
-		l->rc = rk_refuse(&l->why, "%s: holds samples of %lld numbers, "
+		l->rc = rk_refuse(&l->why, "%s: holds samples of %lld number%s, "
 		    "want labels, which have one dimension", l->path,
-		    (long long)l->held->pub.width);
+		    (long long)l->held->pub.width, rk_s(l->held->pub.width));
 	else if (!l->labels && l->held->pub.ndim == 0)
 		l->rc = rk_refuse(&l->why, "%s: has one dimension, so it holds "
 		    "labels; want images", l->path);
@@ -193,9 +193,9 @@ join(struct load *l, struct rk_why *why)
 	struct held *x = l[0].held, *y = l[1].held;
 
 	if (x->pub.n != y->pub.n)
-		return rk_refuse(why, "%s has %lld samples, but %s has %lld "
-		    "labels", x->what, (long long)x->pub.n, y->what,
-		    (long long)y->pub.n);
+		return rk_refuse(why, "%s has %lld sample%s, but %s has %lld "
+		    "label%s", x->what, (long long)x->pub.n, rk_s(x->pub.n),
+		    y->what, (long long)y->pub.n, rk_s(y->pub.n));
 	x->targets = y->targets;
 	x->classes = y->classes;
 	y->targets = NULL;

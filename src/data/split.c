@@ -287,7 +287,7 @@ refuse_empty(const struct held *all, double part, const struct data_split *how,
 		sb_adds(&b, "; try another, or data.split: {stratify: true}");
 	enum rk_err rc = rk_refuse_at(why, "data.validation_split", "is %g, "
 	    "and of the %lld sample%s in %s that leaves none for %s%s", part,
-	    n, n == 1 ? "" : "s", all->what,
+	    n, rk_s(n), all->what,
 	    k == 0 ? "validation" : "training", sb_str(&b));
 	sb_fini(&b);
 	return rc;

@@ -264,8 +264,9 @@ check_extent(struct header *h, const struct tensor *t, const struct info *in)
 		return false;
 	}
 	if (in->end - in->begin != t->nbytes) {
-		rk_refuse_at(why, t->name, "has %llu bytes of data, but %s of "
+		rk_refuse_at(why, t->name, "has %llu byte%s of data, but %s of "
 		    "%s has %zu", (unsigned long long)(in->end - in->begin),
+		    rk_s((int64_t)(in->end - in->begin)),
 		    tensor_shape_text(shape, t->ndim, t->d),
 		    dtype_name(t->dtype), t->nbytes);
 		return false;
@@ -412,8 +413,8 @@ static enum rk_err
 check_length(const unsigned char *p, size_t n, struct rk_why *why)
 {
 	if (n < ST_LEN_BYTES)
-		return rk_refuse(why, "the file has %zu bytes, too few for "
-		    "safetensors", n);
+		return rk_refuse(why, "the file has %zu byte%s, too few for "
+		    "safetensors", n, rk_s((int64_t)n));
 	uint64_t len = format_le64(p);
 	if (len == 0)
 		return rk_refuse(why, "the header's length is 0: this is no "

@@ -234,7 +234,8 @@ kernel_init(int threads)
 	}
 	if (e != 0) {
 		errno = e;
-		log_errno("kernel: cannot start %d threads", threads);
+		log_errno("kernel: cannot start %d thread%s", threads,
+		    rk_s(threads));
 		stop_workers(started);
 		return RK_ENOMEM;
 	}

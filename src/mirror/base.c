@@ -254,7 +254,7 @@ take_lines(struct base *b, const char *text, size_t len, struct rk_why *why)
 	/* Neither head nor end counts. */
 	if (end < 0 || (size_t)end + 2 != lines || at != len)
 		return rk_refuse(why, "is cut off or damaged: it ends after "
-		    "%zu lines", lines);
+		    "%zu line%s", lines, rk_s((int64_t)lines));
 	return RK_OK;
 }
 

@@ -238,7 +238,7 @@ base_put(void *ctx, const struct remote_result *r)
 		free(key);
 	} else if (step_good(m, r, "write the base")) {
 		log_info("mirror: base %lld has %zu job%s",
-		    (long long)m->epoch, m->lines, m->lines == 1 ? "" : "s");
+		    (long long)m->epoch, m->lines, rk_s((int64_t)m->lines));
 		go_to(m, step_look);
 	}
 }

@@ -188,16 +188,17 @@ judge_all(struct mirror *m)
 		take += m->base.v[i].take;
 	}
 	if (m->base.bad > 0) {
-		char *text = xasprintf("%zu lines of base %lld cannot be "
-		    "read and are passed over (%s)", m->base.bad,
-		    (long long)m->b, m->base.bad_why);
+		char *text = xasprintf("%zu line%s of base %lld cannot be "
+		    "read and %s passed over (%s)", m->base.bad,
+		    rk_s((int64_t)m->base.bad), (long long)m->b,
+		    m->base.bad == 1 ? "is" : "are", m->base.bad_why);
 		log_error("mirror: %s", text);
 		sup_event(m->sup, "", "mirror", text, NULL);
 		free(text);
 	}
 	if (take > 0) {
 		log_info("mirror: %zu job%s of epoch %lld taken over", take,
-		    take == 1 ? "" : "s", (long long)m->b);
+		    rk_s((int64_t)take), (long long)m->b);
 		mirror_move(m, MIRROR_TAKING, "the bucket has newer records");
 	}
 	m->at = 0;

@@ -429,8 +429,9 @@ flush_timer_fn(void *ctx)
 
 	must_be(m, MIRROR_TAG);
 	if (m->flushed != NULL && m->waiting_recs > 0)
-		log_warn("mirror: %lld records are not in the bucket",
-		    (long long)m->waiting_recs);
+		log_warn("mirror: %lld record%s not in the bucket",
+		    (long long)m->waiting_recs,
+		    m->waiting_recs == 1 ? " is" : "s are");
 	flush_end(m, false);
 }
 

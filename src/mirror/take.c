@@ -117,8 +117,9 @@ set_aside(struct mirror *m, const char *id)
 	if (rc == RK_OK && late > 0)
 		rc = cut_branch(c, x.branch);
 	if (rc == RK_OK && late > 0) {
-		char *text = xasprintf("%zu checkpoints of this directory are "
-		    "later than what counts, and set aside (late-...)", late);
+		char *text = xasprintf("%zu checkpoint%s of this directory "
+		    "%s later than what counts, and set aside (late-...)",
+		    late, rk_s((int64_t)late), late == 1 ? "is" : "are");
 		log_info("job=%s mirror: %s", id, text);
 		sup_event(m->sup, id, "mirror", text, NULL);
 		free(text);

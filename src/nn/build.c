@@ -42,8 +42,8 @@ check_sizes(struct nn_want *w, struct rk_why *why)
 	if (w->ndim == 0 || (nn_product(w->ndim, w->d, NN_MAX_VALUE, &width) &&
 	    width == first))
 		return RK_OK;
-	return rk_refuse_at(why, "model.sizes", "begins with %lld inputs, but "
-	    "a sample has %s values", (long long)first,
+	return rk_refuse_at(why, "model.sizes", "begins with %lld input%s, but "
+	    "a sample has %s values", (long long)first, rk_s(first),
 	    nn_shape_text(text, sizeof(text), w->ndim, w->d));
 }
 

@@ -23,8 +23,9 @@ check_channels(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		    rk_group_digits(most, SPEC_MAX_WIDTH));
 	if (G < 1 || C % G != 0 || M % G != 0)
 		return rk_refuse_at(why, nd->path, "%s has %lld groups, which "
-		    "do not divide its %lld channels in and %lld out",
-		    nd->name, (long long)G, (long long)C, (long long)M);
+		    "do not divide its %lld channel%s in and %lld out",
+		    nd->name, (long long)G, (long long)C, rk_s(C),
+		    (long long)M);
 	return RK_OK;
 }
 

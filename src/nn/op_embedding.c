@@ -34,9 +34,9 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		return rc;
 	const int64_t T = nn_x(g, nd, 0)->d[0];
 	if (e->index == POSITION && T > e->rows)
-		return rk_refuse_at(why, nd->path, "%s has %lld positions, but "
+		return rk_refuse_at(why, nd->path, "%s has %lld position%s, but "
 		    "a sample has %lld", nd->name, (long long)e->rows,
-		    (long long)T);
+		    rk_s(e->rows), (long long)T);
 	if (e->padding_index >= e->rows)
 		return rk_refuse_at(why, nd->path, "%s's padding_index is "
 		    "%lld, and its rows are 0 to %lld", nd->name,

@@ -33,8 +33,9 @@ nn_loss_shape(struct nn_graph *g, const struct spec_loss *l,
 		return RK_OK;
 	if (l->nweights != outputs)
 		return rk_refuse_at(why, "training.loss.class_weights", "has "
-		    "%d numbers, and the network has %lld outputs",
-		    l->nweights, (long long)outputs);
+		    "%d number%s, and the network has %lld output%s",
+		    l->nweights, rk_s(l->nweights), (long long)outputs,
+		    rk_s(outputs));
 	g->class_weights = xcalloc((size_t)outputs, sizeof(float));
 	for (int64_t i = 0; i < outputs; i++)
 		g->class_weights[i] = (float)l->class_weights[i];

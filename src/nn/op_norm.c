@@ -59,8 +59,8 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 
 	if (dims > x->ndim)
 		return rk_refuse_at(why, nd->path, "%s normalises over %lld "
-		    "dimensions, but its input has %d", nd->name,
-		    (long long)dims, x->ndim);
+		    "dimension%s, but its input has %d", nd->name,
+		    (long long)dims, rk_s(dims), x->ndim);
 	for (int i = 0; i < 2; i++) {
 		struct nn_param_want w = { .what = names[i],
 			.ndim = (int)dims, .fill = NN_FILL_VALUE,

@@ -71,8 +71,8 @@ transpose_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	unsigned seen = 0;
 
 	if (n != x->ndim)
-		return rk_refuse_at(why, nd->path, "%s orders %d dimensions, "
-		    "but its input has %d", nd->name, n, x->ndim);
+		return rk_refuse_at(why, nd->path, "%s orders %d dimension%s, "
+		    "but its input has %d", nd->name, n, rk_s(n), x->ndim);
 	for (int i = 0; i < n; i++) {
 		if (order[i] >= n || (seen >> order[i] & 1))
 			return rk_refuse_at(why, nd->path, "%s's order has "
@@ -327,9 +327,9 @@ shortcut_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		return rc;
 	const struct nn_value *x = nn_x(g, nd, 0);
 	if (s->out < x->d[0])
-		return rk_refuse_at(why, nd->path, "%s makes %lld channels of "
+		return rk_refuse_at(why, nd->path, "%s makes %lld channel%s of "
 		    "%lld: it can only add some", nd->name, (long long)s->out,
-		    (long long)x->d[0]);
+		    rk_s(s->out), (long long)x->d[0]);
 	return nn_set_shape(g, nd, 3, (int64_t[]){ s->out,
 	    (x->d[1] + s->stride - 1) / s->stride,
 	    (x->d[2] + s->stride - 1) / s->stride }, why);

@@ -56,9 +56,9 @@ reshape_shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	if (open >= 0 ? d[open] > 0 : all == x.count)
 		return nn_set_shape(g, nd, n, d, why);
 	return rk_refuse_at(why, nd->path, "%s makes %s of %s, which has %lld "
-	    "values", nd->name, nn_shape_text(to, sizeof(to), n,
+	    "value%s", nd->name, nn_shape_text(to, sizeof(to), n,
 	    nd->u->reshape.shape.v), nn_shape_text(from, sizeof(from), x.ndim,
-	    x.d), (long long)x.count);
+	    x.d), (long long)x.count, rk_s(x.count));
 }
 
 static void

@@ -33,8 +33,9 @@ finish(struct preempt *p)
 	p->stage = LEAVE_LEFT;
 	loop_timer_off(p->limit);
 	sup_stats(p->sup, &running, &queued, &threads, &memory);
-	log_info("preempt: left after %.3g s (%s), %d trainers still there",
-	    (double)(mono_ms() - p->began_ms) / 1000, p->reason, running);
+	log_info("preempt: left after %.3g s (%s), %d trainer%s still there",
+	    (double)(mono_ms() - p->began_ms) / 1000, p->reason, running,
+	    rk_s(running));
 	p->code = running > 0 ? 1 : 0;
 	if (watch_acknowledge(p))
 		loop_timer_at(p->limit, mono_ms() + ACK_MS);
@@ -87,10 +88,11 @@ outcome(const struct preempt *p)
 	if (p->ship == NULL)
 		return xasprintf("left: %s", p->text);
 	ship_stats(p->ship, &s);
-	return xasprintf("left after %.3g s: %s; %lld checkpoints were pushed "
-	    "since the start, %lld stay behind",
+	return xasprintf("left after %.3g s: %s; %lld checkpoint%s pushed "
+	    "since the start, %lld left behind",
 	    (double)(mono_ms() - p->began_ms) / 1000, p->text,
-	    (long long)s.pushed, (long long)(s.queued + s.uploading));
+	    (long long)s.pushed, s.pushed == 1 ? " was" : "s were",
+	    (long long)(s.queued + s.uploading));
 }
 
 /* The last words: who finds them on another machine has no events. */

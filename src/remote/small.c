@@ -163,8 +163,9 @@ got(void *ctx, const struct req_result *q)
 	if (follow(s, q)) {
 		ask(s, "GET", got);
 	} else if (q->fault == F_NONE && q->a->len > s->max) {
-		char *text = xasprintf("%s has %zu bytes, want at most %zu",
-		    shown(&s->op.place), q->a->len, s->max);
+		char *text = xasprintf("%s has %zu byte%s, want at most %zu",
+		    shown(&s->op.place), q->a->len, rk_s((int64_t)q->a->len),
+		    s->max);
 		op_end(&s->op, &(struct remote_result){
 		    .end = REMOTE_REFUSED, .error = text, .tries = s->tries,
 		    .too_large = true });

@@ -121,7 +121,7 @@ found(void *ctx, int n, const char *why)
 	if (n <= 0)
 		return;
 	ship_event(h, a->job, "remote_again", NULL, "%d checkpoint%s that %s "
-	    "missing in the bucket %s there again", n, n == 1 ? "" : "s",
+	    "missing in the bucket %s there again", n, rk_s(n),
 	    n == 1 ? "was" : "were", n == 1 ? "is" : "are");
 	drop(h, a);
 	sup_supplied(h->sup);

@@ -95,8 +95,8 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 		n->std = read_channels(o, "std", 0, &nstd);
 	n->n = RK_MAX(nmean, nstd);
 	if (nmean != 0 && nstd != 0 && nmean != nstd)
-		rkj_fault(o, "std", "has %d numbers and mean %d: want as many",
-		    nstd, nmean);
+		rkj_fault(o, "std", "has %d number%s and mean %d: want as "
+		    "many", nstd, rk_s(nstd), nmean);
 	if (nmean == 0 && nstd != 0 && n->mean == NULL)
 		n->mean = all_of(0, nstd);
 	if (nstd == 0 && nmean != 0 && n->std == NULL)

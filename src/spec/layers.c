@@ -262,11 +262,11 @@ check_count(const struct spec_layer *x, struct rkj_obj *o, struct rk_why *why)
 		return;
 	if (x->ninputs > 0)
 		rkj_fault(o, "inputs", "has %d name%s, and %s takes %d%s%d", n,
-		    n > 1 ? "s" : "", f->word, f->min, f->min == f->max ? ", not " : " to ",
+		    rk_s(n), f->word, f->min, f->min == f->max ? ", not " : " to ",
 		    f->min == f->max ? n : f->max);
 	else
-		rk_refuse_at(why, x->path, "%s takes %d inputs or more: name "
-		    "them in `inputs`", f->word, f->min);
+		rk_refuse_at(why, x->path, "%s takes %d input%s or more: name "
+		    "them in `inputs`", f->word, f->min, rk_s(f->min));
 }
 
 static struct spec_layer *

@@ -231,8 +231,8 @@ sp_ints(struct rkj_obj *o, const char *key, int64_t *out, int *n, int min,
 	}
 	size_t len = json_array_size(v);
 	if (len < (size_t)min || len > (size_t)max) {
-		rkj_fault(o, key, "has %zu numbers, want %d to %d", len, min,
-		    max);
+		rkj_fault(o, key, "has %zu number%s, want %d to %d", len,
+		    rk_s((int64_t)len), min, max);
 		return false;
 	}
 	char *path = rkj_child(o, key);

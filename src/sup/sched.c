@@ -227,9 +227,9 @@ tell_too_large(struct sup *s, const struct pick *p)
 
 	if (store_job_get(s->store, p->id, &r) != RK_OK)
 		return;
-	char *text = xasprintf("waits: it asks for %lld threads and %s, and "
+	char *text = xasprintf("waits: it asks for %lld thread%s and %s, and "
 	    "this daemon has %lld and %s to give", (long long)p->threads,
-	    rk_human_bytes(need, p->memory), (long long)s->c.threads,
+	    rk_s(p->threads), rk_human_bytes(need, p->memory), (long long)s->c.threads,
 	    rk_human_bytes(have, s->c.memory));
 	struct store_note note = { .kind = "too_large", .message = text };
 	set_str(&r.reason, "too_large");

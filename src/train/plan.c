@@ -158,10 +158,11 @@ summarise(const struct plan *p)
 	char got[RK_HUMAN], all[RK_HUMAN];
 	struct strbuf b = {0};
 
-	sb_addf(&b, "loaded %lld of %zu tensors (%s of %s parameters)",
-	    (long long)p->tensors_loaded, p->nmodel,
+	sb_addf(&b, "loaded %lld of %zu tensor%s (%s of %s parameter%s)",
+	    (long long)p->tensors_loaded, p->nmodel, rk_s((int64_t)p->nmodel),
 	    rk_group_digits(got, p->parameters_loaded),
-	    rk_group_digits(all, p->parameters_total));
+	    rk_group_digits(all, p->parameters_total),
+	    rk_s(p->parameters_total));
 	name_some(&b, p, 0, p->nmodel, "new");
 	name_some(&b, p, p->nmodel, p->n, "not used");
 	return rk_text_clean(sb_detach(&b));

@@ -188,16 +188,17 @@ remarks_may_train(const struct run *r, int64_t rows, struct strbuf *b)
 		return true;
 	if (part < rows)
 		sb_addf(b, "training.micro_batch_size is %lld, and the last "
-		    "part of a step of %lld samples is %lld",
-		    (long long)micro, (long long)rows, (long long)part);
+		    "part of a step of %lld sample%s is %lld",
+		    (long long)micro, (long long)rows, rk_s(rows),
+		    (long long)part);
 	else if (rows < t->batch_size && rows < r->train->n)
 		sb_addf(b, "training.batch_size is %lld, and the last step of "
-		    "an epoch of %lld samples has %lld",
+		    "an epoch of %lld sample%s has %lld",
 		    (long long)t->batch_size, (long long)r->train->n,
-		    (long long)rows);
+		    rk_s(r->train->n), (long long)rows);
 	else
 		sb_addf(b, "a step has %lld sample%s", (long long)rows,
-		    rows > 1 ? "s" : "");
+		    rk_s(rows));
 	sb_addf(b, ": %s", why.v[0].message);
 	rk_why_fini(&why);
 	if (part < rows)

@@ -249,9 +249,10 @@ refuse_more(struct run *r, const char *dir, const struct tensor_set *s,
 {
 	if (s == NULL || s->n <= want)
 		return true;
-	return run_fail(r, "bad_checkpoint", true, "%s has %zu %s tensors, the "
+	return run_fail(r, "bad_checkpoint", true, "%s has %zu %s tensor%s, the "
 	    "job's has %zu: it is another; to begin anew from these weights "
-	    "give the checkpoint as model.checkpoint", dir, s->n, what, want);
+	    "give the checkpoint as model.checkpoint", dir, s->n, what,
+	    rk_s((int64_t)s->n), want);
 }
 
 /* The same of the optimizer's file, where a tensor has more than its name. */

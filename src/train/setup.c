@@ -80,9 +80,10 @@ set_lengths(struct run *r)
 	const int64_t n = r->train != NULL ? r->train->n : t->batch_size;
 
 	if (t->drop_last && n < t->batch_size)
-		return run_fail(r, "bad_data", true, "%lld samples make no "
+		return run_fail(r, "bad_data", true, "%lld sample%s no "
 		    "batch of %lld, and training.drop_last leaves out what is "
-		    "less", (long long)n, (long long)t->batch_size);
+		    "less", (long long)n, n == 1 ? " makes" : "s make",
+		    (long long)t->batch_size);
 	r->batch = RK_MIN(t->batch_size, n);
 	r->steps_per_epoch = t->drop_last ? n / r->batch :
 	    (n + r->batch - 1) / r->batch;
@@ -144,9 +145,10 @@ check_counts(struct run *r, const struct data_set *const sets[2])
 		if (i < d->n)
 			continue;
 		return run_fail(r, "bad_data", true, "data.%s: none of the "
-		    "%lld samples counts for the loss: the first has the label "
-		    "%lld, which %s; want one at least of another class",
+		    "%lld sample%s counts for the loss: the first has the "
+		    "label %lld, which %s; want one at least of another class",
 		    k == 0 ? "train" : "validation", (long long)d->n,
+		    rk_s(d->n),
 		    (long long)d->targets[0],
 		    l->ignoring && (int64_t)d->targets[0] == l->ignore_index ?
 		    "training.loss.ignore_index leaves out" :

@@ -278,11 +278,12 @@ profile_table(const struct profile *p, struct strbuf *b)
 	const struct figures all = of_step(p);
 
 	qsort(kinds.v, kinds.n, sizeof(*kinds.v), longer);
-	sb_addf(b, "%s: %.3f ms a step of %lld samples, mean of %lld steps; %d "
+	sb_addf(b, "%s: %.3f ms a step of %lld sample%s, mean of %lld step%s; %d "
 	    "thread%s, arithmetic %s\n%.1f GFLOP/s, %.1f %% of the peak of "
 	    "multiply-adds, %.1f GFLOP/s (%s)\n", p->name, all.ns * 1e-6,
-	    (long long)p->batch, (long long)p->steps, p->threads,
-	    p->threads == 1 ? "" : "s", p->arithmetic, gflops(&all),
+	    (long long)p->batch, rk_s(p->batch), (long long)p->steps,
+	    rk_s(p->steps), p->threads, rk_s(p->threads), p->arithmetic,
+	    gflops(&all),
 	    100 * gflops(&all) / p->peak, p->peak, p->isa);
 	put_head(p, b, "layer", "op", "way");
 	for (size_t i = 0; i < layers.n; i++) {

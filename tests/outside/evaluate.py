@@ -333,7 +333,7 @@ def _(d):
     i = d.submit(cifar_job([short, wrong, bad]))
     d.wait_state(i, "failed")
     said = d.job(i)["message"]
-    has(said, "short.bin: has 5000 bytes, which are 1 records of CIFAR-10 (3073 bytes each) and 1927 bytes more")
+    has(said, "short.bin: has 5000 bytes, which are 1 record of CIFAR-10 (3073 bytes each) and 1927 bytes more")
     has(said, "of CIFAR-100 it would be whole records: classes: 100")
     has(said, "bad.bin: record 1 (from 0): the label is 10, want 0 to 9")
 

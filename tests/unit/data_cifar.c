@@ -181,14 +181,14 @@ T_CASE(a_file_that_is_no_whole_number_of_records_is_refused)
 
 	f.n -= 1;
 	refuses(&f, source(10, SPEC_LABEL_FINE), "a.bin: has 6145 bytes, which "
-	    "are 1 records of CIFAR-10 (3073 bytes each) and 3072 bytes more");
+	    "are 1 record of CIFAR-10 (3073 bytes each) and 3072 bytes more");
 	z = gzip(&f);
 	refuses(&z, source(10, SPEC_LABEL_FINE), "a.bin: has 6145 bytes "
-	    "unpacked, which are 1 records of CIFAR-10 (3073 bytes each) and "
+	    "unpacked, which are 1 record of CIFAR-10 (3073 bytes each) and "
 	    "3072 bytes more");
 	f.n = 1;
-	refuses(&f, source(10, SPEC_LABEL_FINE), "a.bin: has 1 bytes, which "
-	    "are 0 records of CIFAR-10 (3073 bytes each) and 1 bytes more");
+	refuses(&f, source(10, SPEC_LABEL_FINE), "a.bin: has 1 byte, which "
+	    "is 0 records of CIFAR-10 (3073 bytes each) and 1 byte more");
 }
 
 T_CASE(records_of_the_other_form_are_recognised)
@@ -200,7 +200,7 @@ T_CASE(records_of_the_other_form_are_recognised)
 	    "CIFAR-100 it would be whole records: classes: 100");
 	f = records(0, 2, 1, ten);
 	refuses(&f, source(100, SPEC_LABEL_FINE), "a.bin: has 6146 bytes, "
-	    "which are 1 records of CIFAR-100 (3074 bytes each) and 3072 bytes "
+	    "which are 1 record of CIFAR-100 (3074 bytes each) and 3072 bytes "
 	    "more; of CIFAR-10 it would be whole records: classes: 10");
 }
 

@@ -229,7 +229,7 @@ T_CASE(a_file_cut_off_at_any_byte_is_refused)
 	f.n = 11;
 	refuses(&f, "a.idx: ends inside its IDX header");
 	f.n = 20;
-	refuses(&f, "a.idx: its header says 2 x 2 x 3 elements of 1 bytes, "
+	refuses(&f, "a.idx: its header says 2 x 2 x 3 elements of 1 byte, "
 	    "28 bytes in all, but the file has 20");
 }
 
@@ -282,7 +282,7 @@ T_CASE(a_header_that_promises_more_than_gzip_can_hold_is_refused)
 	char want[200];
 
 	snprintf(want, sizeof(want), "a.idx: its header says 60000 x 100 x 100 "
-	    "elements of 1 bytes, 600000016 bytes in all, but the file has %zu "
+	    "elements of 1 byte, 600000016 bytes in all, but the file has %zu "
 	    "and cannot unpack to that", z.n);
 	refuses(&z, want);
 }

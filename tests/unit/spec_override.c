@@ -192,7 +192,7 @@ T_CASE(wrong_overrides_are_refused_like_a_wrong_job)
 	char *all = rk_why_text(&w);
 	t_has(all, "training.epochs: is 0");
 	t_has(all, "training.seed: is 1 and cannot be changed");
-	t_has(all, "model.sizes: has 1 numbers");
+	t_has(all, "model.sizes: has 1 number");
 	t_has(all, "model.sizes: is a list and cannot be changed");
 	free(all);
 	rk_why_fini(&w);
