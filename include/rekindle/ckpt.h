@@ -8,6 +8,7 @@
  *	        model.safetensors
  *	        optimizer.safetensors
  *	        data.safetensors       where samples are files of their own
+ *	        SHA256SUMS             of one that got its name later; see below
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
  *	    .pin-<id> -> step-000001200         job <id> is about to begin from it
@@ -33,7 +34,8 @@
  * another process (the daemon): each operation is one rename or one symlink.
  * Naming, deleting and retention take turns (flock on the folder, for a few
  * renames), so that what a person has named is not deleted under their hands;
- * who waits for two seconds in vain gets RK_EBUSY.
+ * who waits for two seconds in vain gets RK_EBUSY.  One that is about to get a
+ * name is not deleted, either, while its files are read.
  */
 #ifndef REKINDLE_CKPT_H
 #define REKINDLE_CKPT_H
@@ -51,7 +53,7 @@
  *	1   all but these (no field `format`)
  *	2   program, classes, input
  *	3   xxh128 of every file; sha256 only where it goes to others or has a
- *	    name.  A rekindle of before takes one without sha256 for damaged, and
+ *	    name from its beginning.  A rekindle of before takes one without sha256 for damaged, and
  *	    says that sha256 is missing; this one takes any
  */
 #define CKPT_VERSION     1
@@ -67,9 +69,11 @@
  * One of both digests is there at least.  xxh128 is quick to make and to check,
  * and is what a load checks.  sha256 is for who gets the file from elsewhere, and
  * is made with a checkpoint that is to leave this machine (`leaves`) or gets its
- * name as it is written.  Who needs SHA-256 of another one makes it from the file
- * (ckpt_file_sums()); checkpoint.json, whose own digest is known to others, stays
- * as it is.
+ * name as it is written.  One that gets its name later (ckpt_name()) has it in
+ * SHA256SUMS beside checkpoint.json, which stays as it is, as its own digest is
+ * known to others; reading takes it from there.  `sha256sum -c SHA256SUMS` checks
+ * all files.  Where that is damaged or missing, nothing is lost: who needs SHA-256
+ * makes it from the file (ckpt_file_sums()).
  */
 struct ckpt_file {
 	char name[64];
@@ -314,9 +318,16 @@ void ckpt_info_keep(const struct ckpt_info *v, size_t n, int64_t last,
  * seen any more, and its names are gone.  RK_ENOENT. */
 enum rk_err ckpt_set_aside(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
-/* Give (durably) or take a person's name; `name` was checked by
+/*
+ * Give (durably) or take a person's name; `name` was checked by
  * spec_checkpoint_name_ok(); "branch.json" is RK_EINVAL as well.  RK_ENOENT: no
- * such checkpoint or name; RK_EEXIST: a file of that name is in the way. */
+ * such checkpoint or name; RK_EEXIST: a file of that name is in the way.
+ *
+ * What has a name has SHA-256 of every file.  Where one is missing, ckpt_name()
+ * makes it first, which reads the file whole (1.5 GB/s); RK_ECORRUPT: the file is
+ * not what was written, and there is no name.  Any thread, with a struct ckpt of
+ * its own.
+ */
 enum rk_err ckpt_name(struct ckpt *c, const char *dir, const char *name)
     RK_MUSTCHECK;
 enum rk_err ckpt_unname(struct ckpt *c, const char *name) RK_MUSTCHECK;
@@ -331,7 +342,8 @@ enum rk_err ckpt_pin(struct ckpt *c, const char *dir, const char *who)
 void ckpt_unpin(struct ckpt *c, const char *who);       /* fine if it has none */
 
 /* Delete one (by its folder's name) and its names.  RK_ECONFLICT for the one
- * that `latest` is, or that is pinned; RK_ENOENT. */
+ * that `latest` is, or that is pinned; RK_EBUSY: it is about to get a name;
+ * RK_ENOENT. */
 enum rk_err ckpt_delete(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*

@@ -256,16 +256,22 @@ char *sup_named_moved(const struct sup_named *was, const char *name,
     const char *to);
 
 /*
- * Save now.  A running job's trainer is asked, and fn is called once: with the
- * checkpoint's folder, or NULL and a sentence (the job ended, timed out).  A
- * job that is not running has its latest checkpoint named, and fn is called
- * before the return.  RK_ECONFLICT: it is not running and has none.  fn is not
- * called when an error is returned.  sup_checkpoint_forget(): the asker has
- * gone.
+ * Save now.  A running job's trainer is asked, and fn is called once: RK_OK with
+ * the checkpoint's folder, or dir NULL and a sentence (RK_ECONFLICT: the trainer
+ * ended; RK_ETIMEDOUT).  A job that is not running has its latest checkpoint
+ * named, as by sup_give_name(); with no name fn is called before the return.
+ * RK_ECONFLICT: it is not running and has none.  fn is not called when an error
+ * is returned.  sup_checkpoint_forget(): the asker has gone; what was asked for
+ * is done.
  */
-typedef void sup_checkpoint_fn(void *ctx, const char *dir, const char *why);
+typedef void sup_checkpoint_fn(void *ctx, enum rk_err rc, const char *dir,
+    const char *why);
 enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
     sup_checkpoint_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+/* Give one that is there a name: ckpt_name(), by a worker, as it may read all
+ * files.  fn is called from the loop, later: RK_OK, or ckpt_name()'s errors. */
+void sup_give_name(struct sup *s, const char *id, const char *dir,
+    const char *name, sup_checkpoint_fn *fn, void *ctx);
 void sup_checkpoint_forget(struct sup *s, void *ctx);
 
 /*

@@ -211,6 +211,8 @@ api_close(struct api **ap)
 		if (!q->waiting)
 			continue;
 		reply_problem(q, P_NOT_READY, "the daemon is leaving");
+		if (q->asked)
+			sup_checkpoint_forget(a->sup, q);
 		req_wake(q);
 	}
 	stream_close_all(a);

@@ -96,8 +96,9 @@ h_checkpoint_file(struct req *q)
 	for (int f = 0; f < i.nfiles; f++) {
 		if (strcmp(i.files[f].name, name) == 0) {
 			known = true;
-			digest = i.files[f].sha256[0] != '\0' ?
-			    i.files[f].sha256 : i.files[f].xxh128;
+			/* The one that stays when a name adds the other. */
+			digest = i.files[f].xxh128[0] != '\0' ?
+			    i.files[f].xxh128 : i.files[f].sha256;
 		}
 	}
 	if (known && strchr(name, '/') == NULL) {

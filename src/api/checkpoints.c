@@ -255,7 +255,7 @@ name_given(struct req *q, const char *name)
 
 /* The answer, from the folder that was committed or named. */
 static void
-saved(struct req *q, const char *dir)
+reply_dir(struct req *q, int status, const char *dir)
 {
 	struct ckpt_info i = { 0 };
 	struct ckpt *c = NULL;
@@ -266,9 +266,10 @@ saved(struct req *q, const char *dir)
 	if (rc == RK_OK)
 		rc = ckpt_read(c, dir, &i);
 	if (rc == RK_OK) {
-		reply_checkpoint(q, 201, &i);
-		q->location = xasprintf("/v1/jobs/%s/checkpoints/%s",
-		    q->arg[0], i.dir);
+		reply_checkpoint(q, status, &i);
+		if (status == 201)
+			q->location = xasprintf("/v1/jobs/%s/checkpoints/%s",
+			    q->arg[0], i.dir);
 		ckpt_info_fini(&i);
 	} else {
 		reply_err(q, rc, NULL, "checkpoint any more");
@@ -276,32 +277,28 @@ saved(struct req *q, const char *dir)
 	ckpt_close(&c);
 }
 
-static bool
-still_runs(struct req *q)
+static void
+answered(struct req *q, int status, enum rk_err rc, const char *dir,
+    const char *sentence)
 {
-	struct job_row r;
-	bool runs;
+	struct rk_why why = { 0 };
 
-	if (store_job_get(q->api->store, q->arg[0], &r) != RK_OK)
-		return false;
-	runs = r.state == JOB_RUNNING;
-	store_job_fini(&r);
-	return runs;
+	must_be(q, REQ_TAG);
+	if (sentence != NULL)
+		rk_refuse(&why, "%s", sentence);
+	if (dir != NULL)
+		reply_dir(q, status, dir);
+	else
+		reply_err(q, rc, &why, "checkpoint any more");
+	rk_why_fini(&why);
+	if (q->waiting)
+		req_wake(q);
 }
 
 static void
-checkpoint_done(void *ctx, const char *dir, const char *why)
+checkpoint_done(void *ctx, enum rk_err rc, const char *dir, const char *why)
 {
-	struct req *q = ctx;
-
-	must_be(q, REQ_TAG);
-	if (dir != NULL)
-		saved(q, dir);
-	else
-		reply_problem(q, still_runs(q) ? P_TIMEOUT : P_CONFLICT, "%s",
-		    why != NULL ? why : "no checkpoint was made");
-	if (q->waiting)
-		req_wake(q);
+	answered(ctx, 201, rc, dir, why);
 }
 
 void
@@ -364,22 +361,10 @@ noted(struct req *q, char *sentence)
 }
 
 static enum rk_err
-give_name(struct req *q, struct ckpt *c, const struct ckpt_info *i,
-    const char *name)
+take_names(struct req *q, struct ckpt *c, const struct ckpt_info *i)
 {
 	enum rk_err rc = RK_OK;
 
-	if (name != NULL) {
-		name_given(q, name);
-		char *moved = sup_named_moved(&q->was, name, i->dir);
-		rc = ckpt_name(c, i->dir, name);
-		if (rc == RK_OK)
-			noted(q, xasprintf("%s is named %s%s%s", i->dir, name,
-			    moved != NULL ? "; " : "",
-			    moved != NULL ? moved : ""));
-		free(moved);
-		return rc;
-	}
 	for (char **n = i->names; rc == RK_OK && n != NULL && *n; n++) {
 		rc = ckpt_unname(c, *n);
 		if (rc == RK_OK)
@@ -387,6 +372,12 @@ give_name(struct req *q, struct ckpt *c, const struct ckpt_info *i,
 			    "more", i->dir, *n));
 	}
 	return rc;
+}
+
+static void
+named(void *ctx, enum rk_err rc, const char *dir, const char *why)
+{
+	answered(ctx, 200, rc, dir, why);
 }
 
 /* {"name": "x"} or {"name": null}; false: refused. */
@@ -421,7 +412,7 @@ read_name(struct req *q, char **name)
 void
 h_checkpoint_patch(struct req *q)
 {
-	struct ckpt_info i = { 0 }, now = { 0 };
+	struct ckpt_info i = { 0 };
 	struct ckpt *c;
 	char *name;
 	enum rk_err rc;
@@ -432,14 +423,16 @@ h_checkpoint_patch(struct req *q)
 		free(name);
 		return;
 	}
-	rc = give_name(q, c, &i, name);
-	if (rc == RK_OK)
-		rc = ckpt_read(c, i.dir, &now);
-	if (rc == RK_OK)
-		reply_checkpoint(q, 200, &now);
-	else
+	if (name != NULL) {
+		name_given(q, name);
+		q->asked = true;
+		sup_give_name(q->api->sup, q->arg[0], i.dir, name, named, q);
+		req_wait(q);
+	} else if ((rc = take_names(q, c, &i)) == RK_OK) {
+		reply_dir(q, 200, i.dir);
+	} else {
 		reply_err(q, rc, NULL, "checkpoint any more");
-	ckpt_info_fini(&now);
+	}
 	ckpt_info_fini(&i);
 	ckpt_close(&c);
 	free(name);
@@ -467,6 +460,9 @@ h_checkpoint_delete(struct req *q)
 	} else if (rc == RK_ECONFLICT) {
 		reply_problem(q, P_CONFLICT, "%s is the latest checkpoint: the "
 		    "job goes on from it, so it stays", i.dir);
+	} else if (rc == RK_EBUSY) {
+		reply_problem(q, P_CONFLICT, "%s is about to get a name, or "
+		    "its trainer tidies up: ask again", i.dir);
 	} else {
 		reply_err(q, rc, NULL, "checkpoint any more");
 	}

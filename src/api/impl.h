@@ -236,7 +236,7 @@ struct req {
 	int64_t began_ns;
 	bool begun;
 	bool waiting;           /* suspended until somebody answers */
-	bool asked;             /* sup_checkpoint() has us in its list */
+	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool counted;
 	enum body_kind kind;
 	char *body;

@@ -249,7 +249,7 @@ const char openapi_schemas[] =
 	"        type: object\n"
 	"        additionalProperties: false\n"
 	"        description: one of both digests is there at least; sha256 of\n"
-	"            what goes to a store, or has a name from its beginning\n"
+	"            what goes to a store or has a name\n"
 	"        required: [name, size]\n"
 	"        properties:\n"
 	"          name: {type: string}\n"

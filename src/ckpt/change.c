@@ -111,8 +111,18 @@ link_to(struct ckpt *c, const char *dir, const char *name)
 enum rk_err
 ckpt_name(struct ckpt *c, const char *dir, const char *name)
 {
+	int held;
+
 	must_be(c, CKPT_TAG);
-	return person_name_ok(name) ? link_to(c, dir, name) : RK_EINVAL;
+	if (!person_name_ok(name))
+		return RK_EINVAL;
+	enum rk_err rc = hold_dir(c, dir, &held);
+	if (rc == RK_OK)
+		rc = make_sums(c, dir, held);
+	if (rc == RK_OK)
+		rc = link_to(c, dir, name);
+	rk_close(&held);
+	return rc;
 }
 
 enum rk_err
@@ -183,6 +193,8 @@ delete_locked(struct ckpt *c, const char *dir, char hidden[HIDDEN_MAX])
 		rc = RK_ENOENT;
 	else if (at == view_latest(&w) || view_pinned(&w, (size_t)at))
 		rc = RK_ECONFLICT;
+	else if (is_held(c, dir))
+		rc = RK_EBUSY;
 	else
 		rc = take_names(c, &w.v[at]);
 	if (rc == RK_OK)

@@ -6,6 +6,7 @@
 
 #define CKPT_TAG       0x434b5054u
 #define CKPT_JSON      "checkpoint.json"
+#define CKPT_SUMS      "SHA256SUMS"
 #define CKPT_BRANCHES  "branch.json"
 #define CKPT_LOCK      ".lock"
 #define TMP_PREFIX     ".tmp-"
@@ -115,6 +116,22 @@ bool *view_keep(const struct view *w, int64_t last, int64_t best,
  * (load.c). */
 enum rk_err verify_file(int dirfd, const struct ckpt_file *f,
     struct rk_why *why) RK_MUSTCHECK;
+/* Its file, opened to be read; the errors are verify_file()'s, and leave -1. */
+enum rk_err open_file(int dirfd, const struct ckpt_file *f, int *fd,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* --- SHA-256 that checkpoint.json does without (sums.c) -------------------- */
+
+/* Those that SHA256SUMS of the folder fd has, into i->files. */
+void read_sums(int fd, struct ckpt_info *i);
+/* Make SHA256SUMS, durably, where a file is without: reads those whole.  dirfd:
+ * of dir.  RK_ECORRUPT: one is not what was written.  A failure is logged. */
+enum rk_err make_sums(struct ckpt *c, const char *dir, int dirfd)
+    RK_MUSTCHECK;
+/* The folder, open.  Until fd is closed, by whatever end of the process, no
+ * process deletes it (flock on the folder, where there are locks); RK_ENOENT. */
+enum rk_err hold_dir(struct ckpt *c, const char *dir, int *fd) RK_MUSTCHECK;
+bool is_held(struct ckpt *c, const char *dir);  /* by whomever */
 
 /* left.c: was something set aside that the current branch goes back to? */
 bool asides_any(struct ckpt *c, const struct branches *br);
@@ -126,10 +143,10 @@ bool asides_any(struct ckpt *c, const struct branches *br);
 enum rk_err lock_changes(struct ckpt *c) RK_MUSTCHECK;
 void unlock_changes(struct ckpt *c);
 
-/* A symlink under a hidden name, to be renamed into place. */
 /* One that is there and its new name, durably; RK_ENOENT. */
 enum rk_err link_to(struct ckpt *c, const char *dir, const char *name)
     RK_MUSTCHECK;
+/* A symlink under a hidden name, to be renamed into place. */
 enum rk_err make_link(struct ckpt *c, const char *dir, const char *name,
     char tmp[HIDDEN_MAX]) RK_MUSTCHECK;
 enum rk_err place_link(struct ckpt *c, const char *tmp, const char *name)

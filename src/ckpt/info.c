@@ -325,7 +325,8 @@ get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 		rkj_fault(&o, "xxh128", "is missing, and so is sha256");
 	rkj_int(&o, "size", &size, 0, SIZE_LIMIT, RKJ_REQUIRED);
 	/* These names are opened and shipped: plain ones, and no twins. */
-	if (!o.bad && (!rk_name_ok(f->name) || strcmp(f->name, CKPT_JSON) == 0))
+	if (!o.bad && (!rk_name_ok(f->name) ||
+	    strcmp(f->name, CKPT_JSON) == 0 || strcmp(f->name, CKPT_SUMS) == 0))
 		rkj_fault(&o, "name", "is no name for a file here");
 	for (int k = 0; k < i->nfiles && !o.bad; k++) {
 		if (strcmp(i->files[k].name, f->name) == 0)

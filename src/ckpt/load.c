@@ -26,8 +26,9 @@ ckpt_file_sums(int fd, const struct ckpt_file *f, char *sha256,
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return damaged(why, f, "is no file");
 	if ((uint64_t)st.st_size != f->size) {
-		snprintf(what, sizeof(what), "has %lld bytes, should have "
-		    "%llu", (long long)st.st_size, (unsigned long long)f->size);
+		snprintf(what, sizeof(what), "has %lld byte%s, should have "
+		    "%llu", (long long)st.st_size, rk_s(st.st_size),
+		    (unsigned long long)f->size);
 		return damaged(why, f, what);
 	}
 	const bool slow = sha256 != NULL || !fast;
@@ -50,10 +51,12 @@ ckpt_file_sums(int fd, const struct ckpt_file *f, char *sha256,
 }
 
 enum rk_err
-verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
+open_file(int dirfd, const struct ckpt_file *f, int *out, struct rk_why *why)
 {
 	int fd = openat(dirfd, f->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
 	    O_CLOEXEC);
+
+	*out = fd;
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
 		return rk_from_errno(errno);
 	if (fd < 0 && is_unreadable(errno)) {
@@ -65,7 +68,17 @@ verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
 	if (fd < 0)
 		return damaged(why, f, errno == ENOENT ? "is missing" :
 		    "cannot be opened");
-	enum rk_err rc = ckpt_file_sums(fd, f, NULL, why);
+	return RK_OK;
+}
+
+enum rk_err
+verify_file(int dirfd, const struct ckpt_file *f, struct rk_why *why)
+{
+	int fd;
+	enum rk_err rc = open_file(dirfd, f, &fd, why);
+
+	if (rc == RK_OK)
+		rc = ckpt_file_sums(fd, f, NULL, why);
 	rk_close(&fd);
 	return rc;
 }

@@ -88,7 +88,7 @@ ckpt_retain(struct ckpt *c, int64_t last, int64_t best, const char *metric,
 	bool *keep = view_keep(&w, last, best, metric, mode_max);
 	char (*hidden)[HIDDEN_MAX] = xcalloc(w.n + 1, sizeof(*hidden));
 	for (size_t i = 0; i < w.n && rc == RK_OK; i++) {
-		if (keep[i])
+		if (keep[i] || is_held(c, w.v[i].dir))
 			continue;
 		rc = hide(c, w.v[i].dir, hidden[n]);
 		n += rc == RK_OK;

@@ -236,19 +236,16 @@ read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
 	errno = 0;
 	enum rk_err rc = rk_read_file(fd, CKPT_JSON, CKPT_JSON_MAX, &s, &len);
 	bool unreadable = rc != RK_OK && is_unreadable(errno);
+	if (rc == RK_OK) {
+		rc = ckpt_info_parse(s, len, dir, out, why);
+		if (rc == RK_OK)
+			read_sums(fd, out);
+		free(s);
+	} else if (rc != RK_ENOMEM && dir_exists(c, dir)) {
+		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
+		rc = unreadable ? rc : RK_ECORRUPT;
+	}                               /* else deleted under our hands */
 	rk_close(&fd);
-	if (rc == RK_ENOMEM || (rc != RK_OK && !dir_exists(c, dir)))
-		return rc;              /* deleted under our hands */
-	if (unreadable) {
-		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
-		return rc;
-	}
-	if (rc != RK_OK) {
-		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));
-		return RK_ECORRUPT;
-	}
-	rc = ckpt_info_parse(s, len, dir, out, why);
-	free(s);
 	return rc;
 }
 

@@ -77,7 +77,7 @@ forget(struct asked *a)
  * again. */
 static void
 answer(struct sup *s, const struct run *run, const char *name, int64_t now,
-    const char *dir, const char *why)
+    enum rk_err rc, const char *dir, const char *why)
 {
 	struct asked *out = NULL, **p = &s->asked, *a;
 
@@ -97,7 +97,7 @@ answer(struct sup *s, const struct run *run, const char *name, int64_t now,
 	while ((a = out) != NULL) {
 		out = a->next;
 		if (a->fn != NULL)
-			a->fn(a->ctx, dir, why);
+			a->fn(a->ctx, rc, dir, why);
 		forget(a);
 	}
 }
@@ -121,14 +121,14 @@ asked_before_hello(struct run *run)
 void
 asked_by_checkpoint(struct run *run, const char *dir, const char *name)
 {
-	answer(run->s, run, name != NULL ? name : "", 0, dir, NULL);
+	answer(run->s, run, name != NULL ? name : "", 0, RK_OK, dir, NULL);
 }
 
 void
 asked_by_end(struct run *run)
 {
-	answer(run->s, run, NULL, 0, NULL, "the trainer ended before it had "
-	    "saved one; the newest checkpoint is as it was");
+	answer(run->s, run, NULL, 0, RK_ECONFLICT, NULL, "the trainer ended "
+	    "before it had saved one; the newest checkpoint is as it was");
 }
 
 void
@@ -137,8 +137,8 @@ ask_timer_fn(void *ctx)
 	struct sup *s = ctx;
 
 	must_be(s, SUP_TAG);
-	answer(s, NULL, NULL, loop_seen_ms(s->loop), NULL, "the trainer has saved none "
-	    "within 60 s");
+	answer(s, NULL, NULL, loop_seen_ms(s->loop), RK_ETIMEDOUT, NULL,
+	    "the trainer has saved none within 60 s");
 }
 
 void
@@ -157,10 +157,7 @@ static enum rk_err
 name_latest(struct sup *s, const struct job_row *r, const char *name,
     sup_checkpoint_fn *fn, void *ctx, struct rk_why *why)
 {
-	char *path = xasprintf("%s/checkpoints", sup_job_dir(s, r->id));
 	struct ckpt_info info = { 0 };
-	struct sup_named was;
-	struct ckpt *c = NULL;
 	enum rk_err rc = own_latest(s, r->id, &info);
 
 	if (rc == RK_ENOENT || rc == RK_EINVAL) {
@@ -169,26 +166,10 @@ name_latest(struct sup *s, const struct job_row *r, const char *name,
 		    "its checkpoints are gone" : "has no checkpoint yet");
 		rc = RK_ECONFLICT;
 	}
-	if (rc == RK_OK && name[0] != '\0') {
-		sup_named_look(s, r->id, name, &was);
-		rc = ckpt_open(&c, path, false);
-		if (rc == RK_OK)
-			rc = ckpt_name(c, info.dir, name);
-		ckpt_close(&c);
-		if (rc == RK_OK) {
-			char *moved = sup_named_moved(&was, name, info.dir);
-			char *text = xasprintf("%s was named %s%s%s", info.dir,
-			    name, moved != NULL ? "; " : "",
-			    moved != NULL ? moved : "");
-			free(moved);
-			sup_event(s, r->id, "checkpoint_named", text, NULL);
-			free(text);
-			sup_tell(s, r->id, 'c');
-		}
-	}
-	free(path);
-	if (rc == RK_OK)
-		fn(ctx, info.dir, NULL);
+	if (rc == RK_OK && name[0] != '\0')
+		sup_give_name(s, r->id, info.dir, name, fn, ctx);
+	else if (rc == RK_OK)
+		fn(ctx, RK_OK, info.dir, NULL);
 	ckpt_info_fini(&info);
 	return rc;
 }
@@ -235,4 +216,5 @@ sup_checkpoint_forget(struct sup *s, void *ctx)
 		if (a->ctx == ctx)
 			a->fn = NULL;
 	}
+	give_name_forget(s, ctx);
 }

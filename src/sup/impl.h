@@ -370,6 +370,10 @@ void asked_by_end(struct run *run);
 void ask_timer_fn(void *ctx);
 void ask_fini(struct sup *s);
 
+/* give_name.c */
+void give_name_forget(const struct sup *s, const void *ctx);
+void give_name_fini(const struct sup *s);
+
 /* drain.c */
 void drain_look(struct sup *s);         /* a run has gone */
 void drain_timer_fn(void *ctx);

@@ -259,9 +259,10 @@ static enum rk_err
 check_config(const struct sup_config *c, struct rk_why *why)
 {
 	if (c->threads < 1 || c->memory < 1)
-		return rk_refuse(why, "the machine has %lld threads and %llu "
-		    "bytes for jobs: want at least one of each",
-		    (long long)c->threads, (unsigned long long)c->memory);
+		return rk_refuse(why, "the machine has %lld thread%s and %llu "
+		    "byte%s for jobs: want at least one of each",
+		    (long long)c->threads, rk_s(c->threads),
+		    (unsigned long long)c->memory, rk_s((int64_t)c->memory));
 	if (c->trainer == NULL || access(c->trainer, X_OK) != 0)
 		return rk_refuse(why, "cannot run the trainer %s: %s",
 		    c->trainer != NULL ? c->trainer : "(none)",
@@ -350,6 +351,7 @@ sup_close(struct sup **sp)
 	must_be(s, SUP_TAG);
 	end_all(s);
 	ask_fini(s);
+	give_name_fini(s);
 	drain_fini(s);
 	orphan_fini(s);
 	trash_fini(s);

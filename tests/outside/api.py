@@ -233,11 +233,14 @@ def _(d):
     r = d.post(f"/v1/jobs/{i}/checkpoints", {"name": "final"}, want=201)
     eq(r.headers["Location"], f"/v1/jobs/{i}/checkpoints/{r.json['checkpoint']}")
     eq(r.json["names"], ["final"])
+    eq([sorted(x) for x in r.json["files"]], [["name", "sha256", "size", "xxh128"]] * 2, "digests of what has a name")
     listed = d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]
     assert len(listed) >= 2, listed
     old = listed[0]["checkpoint"] if listed[0]["checkpoint"] != r.json["checkpoint"] else listed[-1]["checkpoint"]
+    tag = d.get(f"/v1/jobs/{i}/checkpoints/{old}/files/model.safetensors").headers["ETag"]
     r = d.call("PATCH", f"/v1/jobs/{i}/checkpoints/{old}", {"name": "old-one"})
     eq(r.status, 200, r.text)
+    has(" ".join(d.events(i)), f"{old} is named old-one")
     eq(d.get(f"/v1/jobs/{i}/checkpoints/old-one").json["checkpoint"], old)
     f = d.get(f"/v1/jobs/{i}/checkpoints/old-one/files/model.safetensors")
     want = [x for x in d.get(f"/v1/jobs/{i}/checkpoints/old-one").json["files"] if x["name"] == "model.safetensors"][0]
@@ -245,10 +248,27 @@ def _(d):
     with open(path, "wb") as g:
         g.write(f.body)
     eq(wrong(path, want), None)
-    eq((sorted(want), f.headers["ETag"]), (["name", "size", "xxh128"], f'"{want["xxh128"]}"'), "what is known, ETag")
+    eq(sorted(want), ["name", "sha256", "size", "xxh128"], "what is known")
+    eq((tag, f.headers["ETag"]), (f'"{want["xxh128"]}"',) * 2, "ETag before and with the name")
     eq(d.call("DELETE", f"/v1/jobs/{i}/checkpoints/old-one").status, 204)
     d.get(f"/v1/jobs/{i}/checkpoints/{old}", want=404)
     eq(d.call("DELETE", f"/v1/jobs/{i}/checkpoints/latest").status, 409)
+
+
+@case("what is not what was written gets no name, and the answer says why")
+def _(d):
+    i = d.submit(tiny(d, epochs=6))
+    d.wait_state(i, "succeeded")
+    dirs = [x["checkpoint"] for x in d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]]
+    with open(f"{d.state}/jobs/{i}/checkpoints/{dirs[-1]}/model.safetensors", "r+b") as f:
+        f.seek(-1, 2)
+        last = f.read(1)
+        f.seek(-1, 2)
+        f.write(bytes([last[0] ^ 1]))
+    r = d.call("PATCH", f"/v1/jobs/{i}/checkpoints/{dirs[-1]}", {"name": "mine"})
+    eq(r.status, 500, r.text)
+    has(r.text, f"{dirs[-1]} gets no name: a file of it is not what was written")
+    d.get(f"/v1/jobs/{i}/checkpoints/mine", want=404)
 
 
 @case("a name that is given again says from which checkpoint it has moved")

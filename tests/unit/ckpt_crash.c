@@ -245,6 +245,8 @@ check_scene(const struct heard *h)
 	for (size_t k = 0; k < n; k++) {
 		if (ckpt_verify(c, &v[k], &why) != RK_OK)
 			t_fail("%s: %s", v[k].dir, rk_why_first(&why));
+		if (v[k].names[0] != NULL)
+			digests(c, v[k].dir, 2, 2);
 	}
 	ckpt_list_free(v, n);
 	check_promises(c, h);

@@ -123,24 +123,6 @@ T_CASE(an_optimiser_without_state_has_no_file)
 	ckpt_close(&c);
 }
 
-/* How many files of it have SHA-256, and how many XXH3. */
-static void
-digests(struct ckpt *c, const char *dir, int sha256, int xxh128)
-{
-	struct ckpt_info i;
-	int sha = 0, xxh = 0;
-
-	t_eq_int(ckpt_read(c, dir, &i), RK_OK);
-	t_eq_int(i.nfiles, 2);
-	for (int k = 0; k < i.nfiles; k++) {
-		sha += i.files[k].sha256[0] != '\0';
-		xxh += i.files[k].xxh128[0] != '\0';
-	}
-	t_eq_int(sha, sha256);
-	t_eq_int(xxh, xxh128);
-	ckpt_info_fini(&i);
-}
-
 T_CASE(what_is_known_of_the_data_is_a_file_of_the_checkpoint)
 {
 	struct ckpt *c = folder();

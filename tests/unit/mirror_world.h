@@ -279,9 +279,9 @@ w_wait_shipped(struct node *n, const char *id, int count)
 }
 
 static inline void
-w_saved(void *ctx, const char *dir, const char *why)
+w_saved(void *ctx, enum rk_err rc, const char *dir, const char *why)
 {
-	if (dir == NULL)
+	if (rc != RK_OK)
 		t_fail("not saved: %s", why);
 	snprintf(ctx, CKPT_DIR_MAX, "%s", dir);
 }

@@ -99,8 +99,9 @@ has_saved(struct world *w)
 }
 
 static void
-on_saved(void *ctx, const char *dir, const char *why)
+on_saved(void *ctx, enum rk_err rc, const char *dir, const char *why)
 {
+	(void)rc;
 	(void)why;
 	snprintf(ctx, CKPT_DIR_MAX, "%s", dir != NULL ? dir : "");
 }

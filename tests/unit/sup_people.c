@@ -353,15 +353,17 @@ T_CASE(a_deleted_job_is_gone_with_its_folder_and_a_cut_deletion_is_finished)
 
 struct answer {
 	int n;
+	enum rk_err rc;
 	char dir[128], why[256];
 };
 
 static void
-answered(void *ctx, const char *dir, const char *why)
+answered(void *ctx, enum rk_err rc, const char *dir, const char *why)
 {
 	struct answer *a = ctx;
 
 	a->n++;
+	a->rc = rc;
 	snprintf(a->dir, sizeof(a->dir), "%s", dir != NULL ? dir : "");
 	snprintf(a->why, sizeof(a->why), "%s", why != NULL ? why : "");
 }
@@ -401,7 +403,9 @@ T_CASE(a_checkpoint_is_saved_now_by_name_and_the_asker_is_told)
 	memset(&A, 0, sizeof(A));
 	t_eq_int(sup_checkpoint(W.sup, id, "at-rest", answered, &A, NULL),
 	    RK_OK);
-	t_eq_int(A.n, 1);
+	w_until(is_answered, "the name");
+	t_eq_int(A.rc, RK_OK);
+	t_has(w_events(id), " is named at-rest");
 	t_eq_int(sup_resume(W.sup, id, "at-rest", NULL, NULL, NULL), RK_OK);
 	/* the next attempt does not answer, and ends */
 	w_wait(id, JOB_RUNNING);
@@ -411,6 +415,7 @@ T_CASE(a_checkpoint_is_saved_now_by_name_and_the_asker_is_told)
 	t_eq_int(sup_cancel(W.sup, id, NULL, NULL), RK_OK);
 	w_wait(id, JOB_CANCELLED);
 	t_eq_int(A.n, 1);
+	t_eq_int(A.rc, RK_ECONFLICT);
 	t_has(A.why, "ended before");
 	t_eq_int(A2.n, 0);
 	free(id);

@@ -157,6 +157,24 @@ holds(struct ckpt *c, const char *steps)
 	ckpt_list_free(v, n);
 }
 
+/* How many files of it have SHA-256, and how many XXH3. */
+static U_UNUSED void
+digests(struct ckpt *c, const char *dir, int sha256, int xxh128)
+{
+	struct ckpt_info i;
+	int sha = 0, xxh = 0;
+
+	t_eq_int(ckpt_read(c, dir, &i), RK_OK);
+	t_eq_int(i.nfiles, 2);
+	for (int k = 0; k < i.nfiles; k++) {
+		sha += i.files[k].sha256[0] != '\0';
+		xxh += i.files[k].xxh128[0] != '\0';
+	}
+	t_eq_int(sha, sha256);
+	t_eq_int(xxh, xxh128);
+	ckpt_info_fini(&i);
+}
+
 static U_UNUSED void
 write_file(const char *path, const char *text)
 {
