@@ -98,7 +98,7 @@ T_CASE(a_run_with_an_average_and_a_plateau_killed_again_and_again_ends_the_same)
 {
 	write_job(TINY_ADAM PLATEAU EMA GROUPS);
 	train_ok("--run-dir", "whole", "job.yaml");
-	kill_until_it_ends("torn");
+	kill_until_it_ends("torn", (const char *const[KILLED_SETS]){ NULL });
 	same_checkpoint("whole/checkpoints/" LAST, "torn/checkpoints/" LAST);
 }
 

@@ -232,14 +232,24 @@ same_checkpoint(const char *a, const char *b)
 	free(q);
 }
 
-/* job.yaml, killed after some milliseconds, over and over, on one thread and two
- * in turn, until it ends by itself. */
+/* job.yaml with these overrides, killed after some milliseconds, over and over,
+ * on one thread and two in turn, until it ends by itself. */
+#define KILLED_SETS 4
 __attribute__((unused)) static void
-kill_until_it_ends(const char *run_dir)
+kill_until_it_ends(const char *run_dir, const char *const sets[KILLED_SETS])
 {
+	const char *args[2 * KILLED_SETS + 6] = { "--run-dir", run_dir,
+	    "--threads", NULL };
+	int n = 4;
+
+	for (int k = 0; k < KILLED_SETS && sets[k] != NULL; k++) {
+		args[n++] = "--set";
+		args[n++] = sets[k];
+	}
+	args[n] = "job.yaml";
 	for (int i = 0;; i++) {
-		pid_t p = start(-1, (const char *const[]){ "--run-dir", run_dir,
-		    "--threads", i % 2 ? "1" : "2", "job.yaml", NULL });
+		args[3] = i % 2 ? "1" : "2";
+		pid_t p = start(-1, args);
 		usleep((useconds_t)(5000 + 2500 * i));
 		kill(p, SIGKILL);
 		int st = 0;

@@ -124,7 +124,7 @@ T_CASE(a_run_killed_again_and_again_ends_the_same)
 {
 	write_tiny("job.yaml", TINY_ADAM);
 	train_ok("--run-dir", "whole", "job.yaml");
-	kill_until_it_ends("torn");
+	kill_until_it_ends("torn", (const char *const[KILLED_SETS]){ NULL });
 	same_checkpoint("whole/checkpoints/" LAST, "torn/checkpoints/" LAST);
 }
 
@@ -232,26 +232,6 @@ T_CASE(a_longer_cosine_is_kept_stretched_or_restarted)
 	}
 }
 
-/* Run it, killed after some milliseconds over and over, until it ends. */
-static void
-run_torn(const char *dir, const char *epochs, const char *how)
-{
-	for (int i = 0;; i++) {
-		pid_t p = start(-1, (const char *const[]){ "--run-dir", dir,
-		    "--set", epochs, "--set", how, "--set",
-		    "checkpoint.every.steps=4", "job.yaml", NULL });
-		usleep((useconds_t)(5000 + 2500 * i));
-		kill(p, SIGKILL);
-		int st = 0;
-		waitpid(p, &st, 0);
-		if (WIFEXITED(st)) {
-			t_eq_int(WEXITSTATUS(st), 0);
-			break;
-		}
-		t_check(i < 400);
-	}
-}
-
 T_CASE(a_run_killed_behind_each_choice_ends_as_an_undisturbed_one)
 {
 	static const struct {
@@ -272,7 +252,9 @@ T_CASE(a_run_killed_behind_each_choice_ends_as_an_undisturbed_one)
 	for (size_t i = 0; i < RK_ARRAY_LEN(resumes); i++) {
 		train_ok("--run-dir", "r", "--set", resumes[i].epochs, "--set",
 		    resumes[i].how, "job.yaml");
-		run_torn("torn", resumes[i].epochs, resumes[i].how);
+		kill_until_it_ends("torn", (const char *const[KILLED_SETS]){
+		    resumes[i].epochs, resumes[i].how,
+		    "checkpoint.every.steps=4" });
 		char *a = xasprintf("r/checkpoints/%s", resumes[i].last);
 		char *b = xasprintf("torn/checkpoints/%s", resumes[i].last);
 		same_checkpoint(a, b);
