@@ -15,8 +15,9 @@
  *	name             * 1-64 of [A-Za-z0-9._-], the first no . and no -
  *	priority         0; -1000 to 1000, higher runs first
  *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
- *	resources.threads  all cores of the machine; 1 to 256 (0 in the struct:
- *	                 not said; the normal form then has no such field)
+ *	resources.threads  all cores that it may use, or as many as a CPU quota
+ *	                 has whole processors; 1 to 256 (0 in the struct: not
+ *	                 said; the normal form then has no such field)
  *	resources.memory what the training needs and a tenth; 1 MiB to 1 PiB:
  *	                 bytes, or text such as 512MiB (0 in the struct: not
  *	                 said; the normal form then has no such field)

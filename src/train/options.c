@@ -31,7 +31,7 @@ const char train_usage[] =
     "                    that can be used, do not begin anew\n"
     "  --sha256          checkpoints leave this machine: their files have SHA-256\n"
     "                    digests, too\n"
-    "  --threads N       instead of resources.threads; 0: all cores\n"
+    "  --threads N       instead of resources.threads; 0: all it may use\n"
     "  --memory BYTES    what a job may have that says no resources.memory;\n"
     "                    all of the machine's unless said\n"
     "  --set PATH=VALUE  override a field of the job; may be repeated\n"

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rekindle/cgroup.h"
 #include "draw.h"
 #include "early.h"
 #include "profile.h"
@@ -156,13 +157,18 @@ thread_count(const struct run *r)
 {
 	const int64_t n = r->o->threads >= 0 ? r->o->threads :
 	    r->spec->threads;
+	int64_t cores = 1;
 	cpu_set_t set;
 
 	if (n > 0)
 		return (int)n;
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		return RK_MAX(CPU_COUNT(&set), 1);
-	return 1;
+		cores = RK_MAX(CPU_COUNT(&set), 1);
+	/* A quota that is used up stops all threads at once. */
+	struct cgroup *g = cgroup_open("");
+	const int64_t most = cgroup_threads(g, cores);
+	cgroup_close(&g);
+	return (int)most;
 }
 
 static bool

@@ -94,7 +94,7 @@ def said(d, part):
 
 
 def capacity(text):
-    return re.search(r"(\d+) threads and (.*) for jobs", text).groups()
+    return re.search(r"(\d+) threads? and (.*) for jobs", text).groups()
 
 
 @case("the kernel of the machine has memory and cpu on version 2", "stopped")

@@ -96,7 +96,7 @@ def start_in(d, into, *flags):
 
 
 def capacity(d):
-    return re.search(r"(\d+) threads and (.*) for jobs", d.log()).groups()
+    return re.search(r"(\d+) threads? and (.*) for jobs", d.log()).groups()
 
 
 @case("memory and processors that a group above the daemon's own allows are what jobs may take", "stopped")
@@ -129,6 +129,25 @@ def _(d):
     want = train("free")
     with groups(d, cpu=30000) as into:
         eq(train("held", in_groups(into)) == want, True, "the same bytes")
+
+
+@case("a trainer that runs alone starts as many threads as its quota has whole processors", "stopped")
+def _(d):
+    path = f"{d.root}/alone.json"
+    job = tiny(d, "alone")
+    job["resources"] = {"memory": "1GiB"}
+    with open(path, "w") as f:
+        json.dump(job, f)
+
+    def threads(*flags, prefix=()):
+        out = subprocess.run([*prefix, f"{BUILD}/rekindle-train", "--profile", *flags, path], check=True,
+                             capture_output=True, text=True, timeout=limit(60)).stdout
+        return re.search(r"; (\d+ threads?), arithmetic", out).group(1)
+    cores = len(os.sched_getaffinity(0))
+    eq(threads(), f"{cores} thread{'s' if cores > 1 else ''}", "without a quota")
+    with groups(d, cpu=150000) as into:
+        eq(threads(prefix=in_groups(into)), "1 thread", "of a processor and a half")
+        eq(threads("--threads", "3", prefix=in_groups(into)), "3 threads", "what a person says counts more")
 
 
 @case("a trainer that the kernel killed for memory is said to be that, with what to set", "stopped")
