@@ -514,6 +514,24 @@ void kernel_gather_back(int64_t rows, int64_t width, size_t n,
     const int32_t *ids, int64_t padding, const float *dy, bool add,
     float *dtable);
 
+/*
+ * Rows of a table by segment: ids[n][length], and y[i][t] is the row whose number
+ * is how many of ids[i][0..t-1] are `separator`, at most rows - 1.  Backward each
+ * number of the table is a sum in the order of i and t; row `padding` gets nothing
+ * (-1: none).
+ */
+struct kernel_segments {
+	size_t n, length;
+	int64_t rows, width;
+	const int32_t *ids;
+	int32_t separator;
+	int64_t padding;
+};
+void kernel_segments(const struct kernel_segments *s, const float *table,
+    float *y);
+void kernel_segments_back(const struct kernel_segments *s, const float *dy,
+    bool add, float *dtable);
+
 /* x[n] `times` over; backward is kernel_col_sums(). */
 void kernel_repeat(size_t times, size_t n, const float *x, float *y);
 

@@ -119,3 +119,90 @@ kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y)
 		.to = y };
 	run(&t, mask_piece);
 }
+
+/* --- segments ------------------------------------------------------------------- */
+
+#define SEGMENT ((size_t)256)           /* places at a time */
+
+struct segments {
+	const struct kernel_segments *s;
+	const float *from;
+	float *to;
+};
+
+/* Numbers of the rows of places from..to of a sequence; *count: of separators
+ * before, and then behind. */
+static void
+number(const struct kernel_segments *s, const int32_t *ids, size_t n,
+    int64_t *count, int32_t *row)
+{
+	for (size_t i = 0; i < n; i++) {
+		row[i] = (int32_t)*count;
+		if (ids[i] == s->separator && *count + 1 < s->rows)
+			(*count)++;
+	}
+}
+
+/* One sequence. */
+static void
+segments_piece(void *ctx, size_t i)
+{
+	const struct segments *g = ctx;
+	const struct kernel_segments *s = g->s;
+	const size_t width = (size_t)s->width;
+	const int32_t *ids = s->ids + i * s->length;
+	float *y = g->to + i * s->length * width;
+	int32_t row[SEGMENT];
+	int64_t count = 0;
+
+	for (size_t at = 0; at < s->length; at += SEGMENT) {
+		const size_t some = RK_MIN(SEGMENT, s->length - at);
+		number(s, ids + at, some, &count, row);
+		for (size_t t = 0; t < some; t++)
+			memcpy(y + (at + t) * width, g->from +
+			    (size_t)row[t] * width, width * sizeof(*y));
+	}
+}
+
+void
+kernel_segments(const struct kernel_segments *s, const float *table, float *y)
+{
+	struct segments g = { s, table, y };
+
+	kernel_for(s->n, segments_piece, &g);
+}
+
+/* A block of columns, through all sequences. */
+static void
+segments_back_piece(void *ctx, size_t piece)
+{
+	const struct segments *g = ctx;
+	const struct kernel_segments *s = g->s;
+	const size_t width = (size_t)s->width, first = piece * COLS;
+	int32_t row[SEGMENT];
+
+	for (size_t i = 0; i < s->n; i++) {
+		const size_t begin = i * s->length;
+		int64_t count = 0;
+		for (size_t at = 0; at < s->length; at += SEGMENT) {
+			const size_t some = RK_MIN(SEGMENT, s->length - at);
+			number(s, s->ids + begin + at, some, &count, row);
+			kernel_plain_scatter(width, RK_MIN(COLS, width - first),
+			    some, row, s->padding,
+			    g->from + (begin + at) * width + first,
+			    g->to + first);
+		}
+	}
+}
+
+void
+kernel_segments_back(const struct kernel_segments *s, const float *dy, bool add,
+    float *dtable)
+{
+	struct segments g = { s, dy, dtable };
+
+	if (!add)
+		kernel_fill(dtable, 0, (size_t)(s->rows * s->width));
+	kernel_for(((size_t)s->width + COLS - 1) / COLS, segments_back_piece,
+	    &g);
+}

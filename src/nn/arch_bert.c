@@ -1,7 +1,8 @@
 /*
  * bert: Devlin et al. 2018 (arXiv 1810.04805), an encoder of tokens [T] with the
  * norm behind each sum, and a head on the first token.  Tokens equal to
- * padding_index are no keys of the attention.  All tokens are of segment 0.
+ * padding_index are no keys of the attention.  Tokens are of segment 0, or, where
+ * the separator is known, of as many as there are separators before.
  *
  *	huggingface  names of Hugging Face's BertForSequenceClassification
  *	paddlenlp    those of PaddleNLP's; ERNIE's begin with ernie.
@@ -13,7 +14,8 @@
 
 enum { HUGGINGFACE, PADDLENLP };        /* variant, as archs.def has it */
 enum { GELU, RELU };                    /* activation */
-enum { INDEX_INPUT, INDEX_POSITION, INDEX_ZERO };       /* ops.def */
+/* ops.def */
+enum { INDEX_INPUT, INDEX_POSITION, INDEX_ZERO, INDEX_SEGMENT };
 
 static const struct bert_names {
 	const char *norm;               /* of the embeddings */
@@ -68,6 +70,8 @@ table(const struct bert *k, const char *what, int64_t rows, int index)
 	e->index = index;
 	if (index == INDEX_INPUT && k->a->padding_index < rows)
 		e->padding_index = k->a->padding_index;
+	if (index == INDEX_SEGMENT)
+		e->separator = k->a->separator;
 	return i;
 }
 
@@ -82,7 +86,8 @@ embed(const struct bert *k)
 	in[n++] = table(k, "word", a->vocabulary, INDEX_INPUT);
 	in[n++] = table(k, "position", a->positions, INDEX_POSITION);
 	if (a->token_types > 0)
-		in[n++] = table(k, "token_type", a->token_types, INDEX_ZERO);
+		in[n++] = table(k, "token_type", a->token_types,
+		    a->separator >= 0 ? INDEX_SEGMENT : INDEX_ZERO);
 	if (n == 3 && a->variant == HUGGINGFACE) {
 		const int position = in[1];
 		in[1] = in[2];

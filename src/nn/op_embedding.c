@@ -1,5 +1,6 @@
 /*
- * embedding   y[b,t] = table[i], i = x[b,t], t or 0 by `index`
+ * embedding   y[b,t] = table[i], i = x[b,t], t or 0 by `index`, or how many
+ *             x[b,u], u < t, are the separator (at most the last row)
  *             dtable[i] += dy[b,t], in the order of b and t; not for the row
  *             padding_index
  * token_mask  y[b,t] = 0 where x[b,t] is padding_index, else 1
@@ -8,7 +9,7 @@
 
 #include "ops.h"
 
-enum { INPUT, POSITION, ZERO };         /* index, as ops.def has it */
+enum { INPUT, POSITION, ZERO, SEGMENT };        /* index, as ops.def has it */
 
 static enum rk_err
 want_sequence(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
@@ -41,13 +42,19 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 		return rk_refuse_at(why, nd->path, "%s's padding_index is "
 		    "%lld, and its rows are 0 to %lld", nd->name,
 		    (long long)e->padding_index, (long long)e->rows - 1);
+	if ((e->index == SEGMENT) != (e->separator >= 0))
+		return rk_refuse_at(why, nd->path, "%s has %s: want both or "
+		    "neither", nd->name, e->index == SEGMENT ?
+		    "index segment and no separator" :
+		    "a separator and not index segment");
 	rc = nn_add_param(g, nd, &(struct nn_param_want){ .what = "weight",
 	    .ndim = 2, .d = { e->rows, e->width }, .fill = NN_FILL_TABLE,
 	    .fan_in = e->rows, .fan_out = e->width,
 	    .zero_row = e->padding_index }, why);
 	if (rc != RK_OK)
 		return rc;
-	if (e->index != INPUT && e->padding_index >= 0)
+	if ((e->index == POSITION || e->index == ZERO) &&
+	    e->padding_index >= 0)
 		nd->scratch = (size_t)e->width;
 	return nn_set_shape(g, nd, 2, (int64_t[]){ T, e->width }, why);
 }
@@ -58,6 +65,19 @@ ids(const struct nn_instr *i)
 	return (const int32_t *)(const void *)i->x[0];
 }
 
+static struct kernel_segments
+segments(const struct nn_instr *i, size_t rows)
+{
+	const struct spec_op_embedding *e = &i->nd->u->embedding;
+
+	return (struct kernel_segments){
+		.n = rows, .length = (size_t)nn_x(i->g, i->nd, 0)->d[0],
+		.rows = e->rows, .width = e->width, .ids = ids(i),
+		.separator = (int32_t)e->separator,
+		.padding = e->padding_index,
+	};
+}
+
 static void
 forward(const struct nn_instr *i, const struct nn_now *now)
 {
@@ -65,8 +85,11 @@ forward(const struct nn_instr *i, const struct nn_now *now)
 	const size_t B = (size_t)now->s.rows;
 	const size_t T = (size_t)nn_x(i->g, i->nd, 0)->d[0];
 	const size_t W = (size_t)e->width;
+	const struct kernel_segments s = segments(i, B);
 
-	if (e->index == INPUT)
+	if (e->index == SEGMENT)
+		kernel_segments(&s, nn_w(i, 0), i->y);
+	else if (e->index == INPUT)
 		kernel_gather(e->width, B * T, ids(i), nn_w(i, 0), i->y);
 	else if (e->index == POSITION)
 		kernel_repeat(B, T * W, nn_w(i, 0), i->y);
@@ -87,6 +110,11 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 
 	if (dw == NULL)
 		return;
+	if (e->index == SEGMENT) {
+		const struct kernel_segments s = segments(i, B);
+		kernel_segments_back(&s, i->dy, add, dw);
+		return;
+	}
 	if (e->index == INPUT) {
 		kernel_gather_back(e->rows, e->width, B * T, ids(i),
 		    e->padding_index, i->dy, add, dw);

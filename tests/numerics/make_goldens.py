@@ -156,6 +156,7 @@ case("embedding", "rows by token", [5], table(), tokens=9, nd=3)
 case("embedding", "a padding index", [5], table(padding_index=0), tokens=9, nd=3)
 case("embedding", "rows by position", [5], table(index="position"), tokens=9, nd=3)
 case("embedding", "row 0", [5], table(index="zero"), tokens=9, nd=3)
+case("embedding", "rows by segment", [5], table(index="segment", separator=3, rows=2), tokens=9, nd=3)
 
 
 def attend(what, length, width, heads, mask, rows=ROWS):

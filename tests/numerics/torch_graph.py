@@ -296,6 +296,9 @@ def embedding(r, l, x):
         ids = torch.arange(x.shape[1]).expand(x.shape[0], -1)
     elif l.get("index", "input") == "zero":
         ids = torch.zeros_like(ids)
+    elif l.get("index", "input") == "segment":
+        ends = (ids == l["separator"]).long()
+        ids = (ends.cumsum(1) - ends).clamp(max=l["rows"] - 1)
     return F.embedding(ids, w, padding_idx=none if none >= 0 else None)
 
 

@@ -79,6 +79,9 @@ static const struct {
 	{ "{arch: bert, input: [8], hidden: 32, depth: 2, heads: 4, "
 	    "intermediate: 64, vocabulary: 100, positions: 16, variant: "
 	    "paddlenlp, activation: relu, dropout: 0}", 0 },
+	{ "{arch: bert, input: [8], hidden: 32, depth: 1, heads: 4, "
+	    "intermediate: 64, vocabulary: 100, positions: 8, separator: 3}",
+	    0 },
 	{ "{arch: ernie-3.0-nano-zh, input: [16], classes: 0}", 17907240 },
 	{ "{arch: textcnn, vocabulary: 1000, input: [20]}", 282502 },
 	{ "{arch: textcnn, vocabulary: 1000, kernels: [2], dropout: 0, input: "

@@ -357,6 +357,18 @@ T_CASE(embedding_of_positions_and_of_a_single_row)
 	end(&s);
 }
 
+/* How many separators there are before a token: in an input of 6 there may be
+ * more than the table has rows. */
+T_CASE(embedding_of_segments)
+{
+	struct net s = tokens();
+	table(&s, "w", 0, 5);
+	table(&s, "s", 3, 3)->u.embedding.separator = 2;
+	net_from(&s, net_add(&s, SPEC_OP_add), "w", "s", NULL);
+	net_add(&s, SPEC_OP_tanh);
+	end(&s);
+}
+
 /* The table and the layer tied to it add to one gradient. */
 T_CASE(embedding_tied_to_a_linear_layer)
 {

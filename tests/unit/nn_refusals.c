@@ -186,6 +186,13 @@ T_CASE(tables_and_masks_want_rows_of_tokens)
 	l->u.embedding.index = 0;
 	l->u.embedding.padding_index = 5;
 	refuses(&t, "model.layers[0]", "padding_index is 5", "0 to 4", "it");
+	l->u.embedding.padding_index = -1;
+	l->u.embedding.index = 3;
+	refuses(&t, "model.layers[0]", "index segment", "no separator", "it");
+	l->u.embedding.index = 0;
+	l->u.embedding.separator = 3;
+	refuses(&t, "model.layers[0]", "a separator", "not index segment",
+	    "it");
 }
 
 /* --- shapes that do not meet ---------------------------------------------- */
