@@ -15,7 +15,7 @@
 #define INNER  620              /* also: points of a curve, at most */
 #define TOP    56
 #define HIGH   170              /* of a panel */
-#define GAP    40
+#define GAP    52
 #define VALUE_MAX 1e12          /* what is beyond is not drawn */
 #define DOTS   40               /* evaluations that get one each */
 #define INK    "#222"
@@ -295,10 +295,10 @@ draw(struct strbuf *b, struct series s[SERIES], const char *title, bool pale)
 	for (size_t i = 0; i < RK_ARRAY_LEN(panels); i++)
 		n += s[panels[i].from].n + s[panels[i].from +
 		    panels[i].n - 1].n > 0;
-	svg_begin(b, WIDE, TOP + n * (HIGH + GAP) + 10, title);
+	svg_begin(b, WIDE, TOP + n * (HIGH + GAP) + 14, title);
 	svg_text(b, 16, 22, SVG_START, 15, INK, title);
 	put_legend(b, &s[LOSS], &s[VAL_LOSS], pale);
-	p.top = TOP + 6;
+	p.top = TOP + 14;
 	for (size_t i = 0; i < RK_ARRAY_LEN(panels); i++) {
 		struct series *v[] = { &s[panels[i].from],
 			&s[panels[i].from + panels[i].n - 1] };
@@ -306,6 +306,7 @@ draw(struct strbuf *b, struct series s[SERIES], const char *title, bool pale)
 			continue;
 		p.title = panels[i].title;
 		p.x = svg_axis_of(lo, hi, 8, LEFT, LEFT + INNER);
+		p.x.hi = hi;            /* not behind the last step */
 		put_panel(b, &p, v, panels[i].n);
 		p.top += HIGH + GAP;
 	}
