@@ -87,6 +87,16 @@ put_classes(json_t *o, const struct judge *j)
 	put_count(o, "others", others);
 }
 
+static void
+put_macro(json_t *o, const struct judge *j)
+{
+	for (int m = 0; m < 3; m++) {
+		const double x = judge_figure(j, JUDGE_MACRO_PRECISION + m);
+		if (isfinite(x))
+			put(o, macro_words[m], json_real(x));
+	}
+}
+
 json_t *
 judge_counts(const struct judge *j)
 {
@@ -109,10 +119,8 @@ judge_counts(const struct judge *j)
 		put(o, "distance", json_real(j->distance));
 	if (has_classes(j) && j->w.outputs <= JUDGE_CLASSES)
 		put_classes(o, j);
-	else if (j->support != NULL && j->n.counted > 0)
-		for (int m = 0; m < 3; m++)
-			put(o, macro_words[m], json_real(judge_figure(j,
-			    JUDGE_MACRO_PRECISION + m)));
+	else if (j->support != NULL)
+		put_macro(o, j);
 	if (is_calibrated(j))
 		put(o, "bins", bins_json(j));
 	return o;
