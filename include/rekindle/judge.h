@@ -17,7 +17,7 @@
  *	         ought to be where its target is above 1/2
  *	numbers  a number a row (mse, l1, smooth_l1 with one output)
  *
- * Rows.  One of weight 0 (an image that could not be read) is `skipped`, one
+ * Rows.  One that is left out (an image that could not be read) is `skipped`, one
  * whose class is ignore_index is `ignored`; neither counts anywhere else.  One
  * whose outputs have a NaN, or whose largest is infinite, is `not_finite`: it is
  * of its class (support) and is predicted as nothing, so it is wrong; it has no
@@ -122,10 +122,10 @@ uint64_t judge_bytes(const struct judge_want *w);
 /*
  * Add rows: z[rows, K]; y[rows] of classes, which are 0 to K-1 or the ignored
  * one; t[rows, K] of labels and numbers, and where distance is wanted.
- * weights[rows]: 0 skips a row, all else counts once; NULL: all count.
+ * left_out[rows]: those that are skipped, whatever their outputs are; NULL: none.
  */
 void judge_add(struct judge *j, int64_t rows, const float *z, const int32_t *y,
-    const float *t, const float *weights);
+    const float *t, const uint8_t *left_out);
 
 /* A figure, NaN for none; JUDGE_ACCURACY by the counts, JUDGE_LOSS never. */
 double judge_figure(const struct judge *j, enum judge_metric m);

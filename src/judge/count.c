@@ -193,13 +193,13 @@ add_number(struct judge *j, const float *z, const float *t)
 
 void
 judge_add(struct judge *j, int64_t rows, const float *z, const int32_t *y,
-    const float *t, const float *weights)
+    const float *t, const uint8_t *left_out)
 {
 	const int64_t k = j->w.outputs;
 
 	for (int64_t r = 0; r < rows; r++, z += k) {
 		const float *u = t != NULL ? t + r * k : NULL;
-		if (weights != NULL && weights[r] == 0) {
+		if (left_out != NULL && left_out[r]) {
 			j->n.skipped++;
 			continue;
 		}

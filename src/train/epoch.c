@@ -64,7 +64,7 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows },
 	    false);
 	nn_loss(r->nn, r->classes, r->targets, &res);
-	judging_add(r, rows);
+	judging_add(r, rows, NULL);
 	t->loss += res.loss_sum;
 	t->weight += res.weight;
 	t->correct += res.correct;

@@ -39,10 +39,10 @@ judging_new(struct run *r)
 }
 
 void
-judging_add(struct run *r, int64_t rows)
+judging_add(struct run *r, int64_t rows, const uint8_t *left_out)
 {
 	judge_add(r->judge, rows, nn_output(r->nn), r->classes, r->targets,
-	    NULL);
+	    left_out);
 }
 
 void

@@ -24,8 +24,8 @@
  * outputs. */
 void judging_new(struct run *r);
 uint64_t judging_bytes(const struct run *r, int64_t outputs);
-/* The rows of the last forward, in the order of the set. */
-void judging_add(struct run *r, int64_t rows);
+/* The rows of the last forward, in the order of the set; left_out as in judge.h. */
+void judging_add(struct run *r, int64_t rows, const uint8_t *left_out);
 /* What it has come to. */
 void judging_take(const struct run *r, struct judged *f);
 /* Into an object, by the words of metrics.jsonl (val: of checkpoint.json), and

@@ -151,15 +151,15 @@ T_CASE(batches_change_no_bit)
 static const float few_z[] = { 2, 1, 0,  0, 1, 3,  0, 0, 1,  1, 1, 0 };
 static const int32_t few_y[] = { 0, 1, 2, 0 };
 
-T_CASE(rows_of_weight_0_count_nowhere_but_as_skipped)
+T_CASE(rows_that_are_left_out_count_nowhere_but_as_skipped)
 {
 	const float z[] = { 2, 1, 0,  9, 9, 9,  0, 1, 3,  0, 0, 1,  1, 1, 0 };
 	const int32_t y[] = { 0, 1, 1, 2, 0 };
-	const float w[] = { 1, 0, 0.5f, 2, 1 };
+	const uint8_t left_out[] = { 0, 1, 0, 0, 0 };
 	struct judge *a = made(JUDGE_TASK_CLASSES, 3);
 	struct judge *b = made(JUDGE_TASK_CLASSES, 3);
 
-	judge_add(a, 5, z, y, NULL, w);
+	judge_add(a, 5, z, y, NULL, left_out);
 	judge_add(b, 4, few_z, few_y, NULL, NULL);
 	t_eq_int(judge_rows(a).skipped, 1);
 	t_eq_int(judge_rows(a).counted, 4);
