@@ -391,7 +391,7 @@ take_member(struct tar_walk *w, const unsigned char *h, uint64_t size,
 	if (bad != NULL)
 		return refuse_path(w, sb_str(&w->own_path), bad);
 	m->path = sb_str(&w->own_path);
-	if (m->path[0] == '\0' && m->kind == TAR_FILE)
+	if (m->path[0] == '\0' && m->kind != TAR_FOLDER)
 		return refuse(w, "has no name");
 	/* A link that leads out of the archive leads to nothing here. */
 	m->link = m->kind == TAR_HARD_LINK &&

@@ -300,6 +300,7 @@ T_CASE(paths_that_lead_out_of_the_archive_are_refused)
 	bad_member('0', "/etc/passwd", "x", "its path is absolute");
 	bad_member('5', "/", "", "its path is absolute");
 	bad_member('0', ".", "x", "has no name");
+	bad_member('1', "./.", "", "has no name");
 }
 
 T_CASE(sparse_files_are_refused)
