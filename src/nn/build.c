@@ -4,6 +4,9 @@
 
 #include "ops.h"
 
+/* Of one value of a batch; what kernels need for it is a small multiple. */
+#define MAX_FLOATS ((int64_t)1 << 48)
+
 /* Without data, what the first layers want: whole numbers where one reads ids
  * from the input. */
 static enum nn_dtype
@@ -48,6 +51,24 @@ check_sizes(struct nn_want *w, struct rk_why *why)
 }
 
 static enum rk_err
+refuse_batch(const struct nn_want *w, struct rk_why *why)
+{
+	return rk_refuse_at(why, "training.batch_size", "is %lld, which "
+	    "needs more memory than can be counted for this network",
+	    (long long)w->batch);
+}
+
+/* Are the values of a whole batch numbers with which kernels can plan? */
+static bool
+can_be_counted(const struct nn_graph *g)
+{
+	for (int i = 0; i < g->nvals; i++)
+		if (g->vals[i].count > MAX_FLOATS / g->micro)
+			return false;
+	return true;
+}
+
+static enum rk_err
 make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 {
 	struct nn_want own = *w;
@@ -63,6 +84,10 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	rc = nn_graph_make(&n->g, layers, count, &own, why);
 	if (rc != RK_OK)
 		return rc;
+	if (!can_be_counted(&n->g)) {
+		nn_graph_fini(&n->g);
+		return refuse_batch(w, why);
+	}
 	nn_pass_fold(&n->g);
 	nn_pass_wants(&n->g, w);
 	nn_pass_layout(&n->g, w);
@@ -99,9 +124,7 @@ make(struct nn **np, const struct nn_want *w, struct rk_why *why)
 	    !nn_plan(&n->train, w->apart) || !nn_plan(&n->infer, w->apart) ||
 	    !rk_mul((size_t)n->g.vals[0].count, (size_t)n->micro,
 	    &n->input_floats)) {
-		rc = rk_refuse_at(why, "training.batch_size", "is %lld, which "
-		    "needs more memory than can be counted for this network",
-		    (long long)w->batch);
+		rc = refuse_batch(w, why);
 		nn_free(n);
 		return rc;
 	}

@@ -183,6 +183,10 @@ T_CASE(wider_vectors_give_the_same_bits)
 {
 	if (loops(2) == NULL)
 		return;
+#ifdef __SANITIZE_ADDRESS__
+	t_skip("which products are fused is the compiler's to say, and it says "
+	    "otherwise between checks");
+#endif
 	for (size_t n = 0; n < 70; n++)
 		check_bits(loops(1), loops(2), n);
 	check_bits(loops(1), loops(2), 255);

@@ -48,6 +48,8 @@ T_CASE(who_lists_a_bucket_sees_the_sha256_that_the_push_made)
 		free(name);
 	}
 	ckpt_info_fini(&local);
+	ckpt_list_free(v, n);
+	ship_uris_free(uris, n);
 	free(record);
 	free(note);
 	s_close();
