@@ -134,7 +134,7 @@
  *
  * --predict: a line of JSON for each sample.  INPUT is a file as data.train has them
  * (of idx one with images, of csv one with or without the label's column, of cifar one
- * of records), or a JPEG or PNG, which is brought to the size that the network takes.
+ * of records), an array of NumPy (.npy) of samples, or a JPEG or PNG, which is brought to the size that the network takes.
  * What a checkpoint's folder says of its input, its numbers and its classes counts,
  * and then no data of the job are read; of a model file they are those of the job.
  *	{input, row, class, name, probability, top: [{class, name, probability}]}

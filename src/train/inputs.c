@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rekindle/format.h"
 #include "rekindle/image.h"
+#include "rekindle/kernel.h"
 #include "predict.h"
 
 #define FILE_MAX ((size_t)2 << 30)
@@ -135,6 +137,106 @@ open_picture(struct inputs *in, const struct recipe *c, const char *path,
 		image_floats(&im, c->scale, c->shift, c->nnorm, in->x);
 	}
 	image_room_free(room);
+	return rc;
+}
+
+/* --- an array of NumPy -------------------------------------------------------- */
+
+/* How many samples it has: dimensions behind the first, or all of them, are those of
+ * a sample, but for such as are 1.  0: they are not. */
+static int64_t
+samples_of(const struct format_npy *a, const struct recipe *c)
+{
+	for (int from = 1; from >= 0; from--) {
+		int k = 0;
+		bool same = from <= a->ndim;
+		for (int i = from; same && i < a->ndim; i++) {
+			if (a->d[i] == 1)
+				continue;
+			while (k < c->ndim && c->d[k] == 1)
+				k++;
+			same = k < c->ndim && a->d[i] == (uint64_t)c->d[k++];
+		}
+		while (k < c->ndim && c->d[k] == 1)
+			k++;
+		if (same && k == c->ndim)
+			return from == 1 && a->ndim > 0 ? (int64_t)RK_MIN(
+			    a->d[0], (uint64_t)DATA_MAX_SAMPLES) : 1;
+	}
+	return 0;
+}
+
+static void
+normalize(float *x, const struct recipe *c)
+{
+	const size_t width = (size_t)c->width, parts = (size_t)c->nnorm;
+
+	if (parts == width) {
+		kernel_floats_affine_each(x, x, width, c->scale, c->shift);
+		return;
+	}
+	for (size_t k = 0; k < parts; k++)
+		kernel_floats_affine(x + k * (width / parts),
+		    x + k * (width / parts), width / parts, c->scale[k],
+		    c->shift[k]);
+}
+
+/* The elements behind the head, as they lie there. */
+static enum rk_err
+read_elements(struct format_source *s, const struct format_npy *a,
+    void **raw, struct rk_why *why)
+{
+	const size_t bytes = (size_t)a->elements * a->size;
+	size_t got = 0;
+
+	*raw = xmalloc(RK_MAX(bytes, (size_t)1));
+	enum rk_err rc = format_source_read(s, *raw, bytes, &got, why);
+	if (rc == RK_OK && got < bytes)
+		rc = rk_refuse(why, "%s: is cut off", s->what);
+	return rc;
+}
+
+static enum rk_err
+take_array(struct inputs *in, const struct recipe *c, const char *path,
+    const struct format_npy *a, const void *raw, struct rk_why *why)
+{
+	char text[FORMAT_NPY_TEXT];
+
+	in->n = a->fortran ? 0 : samples_of(a, c);
+	if (in->n < 1 || (uint64_t)in->n * (uint64_t)c->width != a->elements)
+		return rk_refuse(why, "%s: has %s%s, want samples of %lld "
+		    "numbers in the shape that the network takes", path,
+		    format_npy_text(text, a), a->fortran ?
+		    ", the first index fastest" : "", (long long)c->width);
+	in->x = xcalloc((size_t)a->elements, sizeof(*in->x));
+	const size_t bad = format_npy_floats(a, raw, (size_t)a->elements,
+	    in->x);
+	if (bad < a->elements)
+		return rk_refuse(why, "%s: number %zu is not finite", path,
+		    bad);
+	in->several = true;
+	for (int64_t i = 0; i < in->n; i++)
+		normalize(in->x + i * c->width, c);
+	return RK_OK;
+}
+
+static enum rk_err
+open_array(struct inputs *in, const struct recipe *c, const char *path,
+    const char *p, size_t n, struct rk_why *why)
+{
+	struct format_source s;
+	struct format_npy a;
+	void *raw = NULL;
+
+	enum rk_err rc = format_source_open_mem(&s, p, n, path, why);
+	if (rc == RK_OK)
+		rc = format_npy_head(&s, &a, why);
+	if (rc == RK_OK)
+		rc = read_elements(&s, &a, &raw, why);
+	if (rc == RK_OK)
+		rc = take_array(in, c, path, &a, raw, why);
+	format_source_close(&s);
+	free(raw);
 	return rc;
 }
 
@@ -273,9 +375,12 @@ inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
 		free(reason);
 		return rc;
 	}
-	rc = image_kind_of((const uint8_t *)p, n) != IMAGE_UNKNOWN ?
-	    open_picture(in, c, path, p, n, why) :
-	    open_samples(in, r, c, path, p, n, why);
+	if (image_kind_of((const uint8_t *)p, n) != IMAGE_UNKNOWN)
+		rc = open_picture(in, c, path, p, n, why);
+	else if (n >= 6 && memcmp(p, "\x93NUMPY", 6) == 0)
+		rc = open_array(in, c, path, p, n, why);
+	else
+		rc = open_samples(in, r, c, path, p, n, why);
 	free(p);
 	if (rc != RK_OK)
 		inputs_close(in);
@@ -289,7 +394,8 @@ inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
 	int64_t which;
 
 	if (in->x != NULL) {
-		memcpy(x, in->x, (size_t)c->width * sizeof(*x));
+		memcpy(x, in->x + at * c->width, (size_t)(rows * c->width) *
+		    sizeof(*x));
 		return;
 	}
 	for (int64_t i = 0; i < rows; i++) {

@@ -32,7 +32,7 @@ struct inputs {
 	int64_t n;
 	bool several;                   /* it may hold more than one */
 	struct data_set *set;           /* of idx, csv, cifar; or NULL */
-	float *x;                       /* else [width], as the network takes it */
+	float *x;                       /* else [n, width], normalised */
 };
 /* RK_EINVAL, or what the world said; a sentence in either case. */
 enum rk_err inputs_open(struct inputs *in, const struct run *r,

@@ -186,6 +186,7 @@ def _(d):
     eq([e["evaluation"] for e in page["evaluations"]], [1, 2, 3], "numbers")
     rest = d.get(f"/v1/jobs/{i}/evaluations?cursor={page['next']}").json
     eq(([e["evaluation"] for e in rest["evaluations"]], rest["next"]), ([4], None), "the rest")
+    eq(len({e["rows"] for e in page["evaluations"] + rest["evaluations"]}), 1, "numbers of samples")
     eq(d.get(f"/v1/jobs/{i}/evaluations?after={rest['after']}").json["evaluations"], [], "behind the last")
     one = d.get(f"/v1/jobs/{i}/evaluations/latest").json
     eq((one["evaluation"], one["epoch"], len(one["classes"])), (4, 4, 3), "the last one")
@@ -309,6 +310,14 @@ def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def array(path, rows, shape):
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head +
+                b"".join(struct.pack(f"<{len(r)}f", *r) for r in rows))
+
+
 @case("predictions are the largest logits, of rows with and without their label", "stopped")
 def _(d):
     job = tiny(d, epochs=2)
@@ -333,6 +342,13 @@ def _(d):
     for p, q, b in zip(held, got, got[70:]):
         eq((q["row"], q["top"]), (p["row"], p["top"]), "of the file")
         eq((b["row"], b["top"], b["input"]), (p["row"], p["top"], "bare.csv"), "of the file without labels")
+    with open(f"{d.root}/bare.csv") as f:
+        rows = [[float(x) for x in line.split(",")] for line in list(f)[1:]]
+    array(f"{d.root}/v.npy", rows, (70, 4))
+    array(f"{d.root}/wrong.npy", rows, (4, 70))
+    out = lines(trainer(d, job, "--predict", ckpt, inputs=["v.npy", "wrong.npy"], want=1)[0])
+    eq([p["top"] for p in out[:70]], [p["top"] for p in held], "of the array")
+    has(out[70]["error"], "wrong.npy: has 4 x 70 of float32, want samples of 4 numbers")
     # What cannot be read is said in its line, and the rest is predicted.
     with open(f"{d.root}/bad.csv", "w") as f:
         f.write("a,b\n1,2\n")
