@@ -1,8 +1,9 @@
 /*
- * Batch norm, with what comes right behind it.  A piece is a channel, or a block
- * of them, and sees the whole batch, sample by sample, so a channel's sums have
- * one order.  Sums are in double: a channel may have millions of values, and in
- * double the variance can be had from the sum of squares, in one pass.
+ * Batch norm, with what comes right behind it.  A piece is a channel, or a
+ * block of them, and sees the whole batch, sample by sample, so a channel's sums
+ * have one order.  Sums are in double: a channel may have millions of values, and
+ * in double the variance can be had from the sum of squares, in one pass.  Where
+ * such pieces are few, those of the second pass are some samples of a block.
  *
  * Images are read a run at a time: a channel's plane, or that of a block, where
  * lane l of each place is channel l of it.  Vectors [B,c] are read a row of the
@@ -21,16 +22,23 @@
 
 #define COLS  64                /* channels a piece, for vectors */
 #define CHUNK 512               /* numbers of a run, for an activation */
+/* Blocks, below which the batch is cut.  Of more of them, the second pass finds
+ * less of the first in the caches and takes a fifth longer on few threads. */
+#define FEW   8
+#define PIECES 16               /* ... into about so many pieces */
+#define LARGE ((size_t)1 << 16) /* numbers of a block, from which on it is */
 
 struct bnorm {
 	const struct kernel_bnorm *b;
 	size_t B, c, n;
 	size_t block;                   /* channels a piece */
 	size_t pieces, run;             /* runs of a sample; their numbers */
+	size_t parts;                   /* of the batch, in the second pass */
 	bool vectors, train;
 	const float *x, *dy;
 	float *y, *dx, *dweight, *dbias;
 	bool add_dx, add_dw, add_db;
+	struct back *kept;              /* [pieces], where there are parts */
 };
 
 /* --- statistics ----------------------------------------------------------- */
@@ -176,19 +184,57 @@ forward_run(const struct bnorm *p, const struct kernel_lanes *l, size_t at)
 	}
 }
 
+/* Block i of samples from to to-1: backwards, as what was read last is still in
+ * the cache. */
+static void
+forward_runs(const struct bnorm *p, size_t i, size_t from, size_t to)
+{
+	const size_t ch = i * p->block, k = RK_MIN(p->block, p->c - ch);
+	struct kernel_lanes l;
+
+	set_lanes(p, ch, k, p->train, &l);
+	for (size_t s = to; s-- > from;)
+		forward_run(p, &l, (s * p->pieces + i) * p->run);
+}
+
+static void
+stats_piece(void *ctx, size_t i)
+{
+	const struct bnorm *p = ctx;
+	const size_t ch = i * p->block;
+
+	batch_stats(p, i, ch, RK_MIN(p->block, p->c - ch));
+}
+
 static void
 forward_piece(void *ctx, size_t i)
 {
 	const struct bnorm *p = ctx;
-	const size_t ch = i * p->block, k = RK_MIN(p->block, p->c - ch);
-	struct kernel_lanes l;
 
 	if (p->train)
-		batch_stats(p, i, ch, k);
-	set_lanes(p, ch, k, p->train, &l);
-	/* Backwards: what was read last is still in the cache. */
-	for (size_t s = p->B; s-- > 0;)
-		forward_run(p, &l, (s * p->pieces + i) * p->run);
+		stats_piece(ctx, i);
+	forward_runs(p, i, 0, p->B);
+}
+
+/* Piece k of the second pass: the samples `from` to `to` of block *i, the last of
+ * the batch first. */
+static void
+part_of(const struct bnorm *p, size_t k, size_t *i, size_t *from, size_t *to)
+{
+	const size_t part = p->parts - 1 - k / p->pieces;
+
+	*i = k % p->pieces;
+	*from = part * p->B / p->parts;
+	*to = (part + 1) * p->B / p->parts;
+}
+
+static void
+forward_part(void *ctx, size_t k)
+{
+	size_t i, from, to;
+
+	part_of(ctx, k, &i, &from, &to);
+	forward_runs(ctx, i, from, to);
 }
 
 static void
@@ -214,9 +260,9 @@ forward_cols(void *ctx, size_t i)
 	}
 }
 
+/* How it is cut: by the shape alone. */
 static void
-run(struct bnorm *p, const struct kernel_bnorm *b, int64_t B,
-    kernel_piece_fn *runs, kernel_piece_fn *cols)
+cut(struct bnorm *p, const struct kernel_bnorm *b, int64_t B)
 {
 	p->b = b;
 	p->B = (size_t)B;
@@ -229,7 +275,8 @@ run(struct bnorm *p, const struct kernel_bnorm *b, int64_t B,
 	p->block = p->vectors ? COLS : b->blocked ? KERNEL_BLOCK : 1;
 	p->pieces = (p->c + p->block - 1) / p->block;
 	p->run = p->n * p->block;
-	kernel_for(p->pieces, p->vectors ? cols : runs, p);
+	p->parts = p->vectors || p->pieces >= FEW || p->B * p->run < LARGE ? 1 :
+	    RK_MIN(p->B, PIECES / p->pieces);
 }
 
 void
@@ -237,7 +284,16 @@ kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y)
 {
 	struct bnorm p = { .train = train, .x = x, .y = y };
-	run(&p, b, B, forward_piece, forward_cols);
+
+	cut(&p, b, B);
+	if (p.parts == 1) {
+		kernel_for(p.pieces, p.vectors ? forward_cols : forward_piece,
+		    &p);
+		return;
+	}
+	if (train)
+		kernel_for(p.pieces, stats_piece, &p);
+	kernel_for(p.pieces * p.parts, forward_part, &p);
 }
 
 /* --- backward ------------------------------------------------------------- */
@@ -320,28 +376,63 @@ back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
 	}
 }
 
+/* All sums of block i, and what they come to. */
+static void
+back_sums(const struct bnorm *p, size_t i, struct back *k)
+{
+	const size_t ch = i * p->block, c = RK_MIN(p->block, p->c - ch);
+	float a;
+
+	*k = (struct back){ .s = { 0 } };
+	set_lanes(p, ch, c, true, &k->l);
+	for (size_t s = 0; s < p->B; s++)
+		back_run(p, k, (s * p->pieces + i) * p->run, true);
+	fold_lanes(p, k->s);
+	fold_lanes(p, k->sx);
+	for (size_t j = 0; j < c; j++)
+		back_numbers(p, ch + j, k->s[j], k->sx[j], &a, &k->c1[j],
+		    &k->c0[j]);
+	for (size_t j = 1; j < KERNEL_BLOCK && !p->b->blocked; j++) {
+		k->c1[j] = k->c1[0];
+		k->c0[j] = k->c0[0];
+	}
+}
+
+static void
+back_runs(const struct bnorm *p, size_t i, struct back *k, size_t from,
+    size_t to)
+{
+	for (size_t s = to; s-- > from;)
+		back_run(p, k, (s * p->pieces + i) * p->run, false);
+}
+
 static void
 back_piece(void *ctx, size_t i)
 {
 	const struct bnorm *p = ctx;
-	const size_t ch = i * p->block, c = RK_MIN(p->block, p->c - ch);
-	struct back k = { .s = { 0 } };
-	float a;
+	struct back k;
 
-	set_lanes(p, ch, c, true, &k.l);
-	for (size_t s = 0; s < p->B; s++)
-		back_run(p, &k, (s * p->pieces + i) * p->run, true);
-	fold_lanes(p, k.s);
-	fold_lanes(p, k.sx);
-	for (size_t j = 0; j < c; j++)
-		back_numbers(p, ch + j, k.s[j], k.sx[j], &a, &k.c1[j],
-		    &k.c0[j]);
-	for (size_t j = 1; j < KERNEL_BLOCK && !p->b->blocked; j++) {
-		k.c1[j] = k.c1[0];
-		k.c0[j] = k.c0[0];
-	}
-	for (size_t s = p->B; s-- > 0 && p->dx != NULL;)
-		back_run(p, &k, (s * p->pieces + i) * p->run, false);
+	back_sums(p, i, &k);
+	if (p->dx != NULL)
+		back_runs(p, i, &k, 0, p->B);
+}
+
+static void
+sums_piece(void *ctx, size_t i)
+{
+	const struct bnorm *p = ctx;
+
+	back_sums(p, i, &p->kept[i]);
+}
+
+static void
+back_part(void *ctx, size_t k)
+{
+	const struct bnorm *p = ctx;
+	size_t i, from, to;
+
+	part_of(p, k, &i, &from, &to);
+	back_runs(p, i, &p->kept[i], from, to);
 }
 
 static void
@@ -375,8 +466,16 @@ kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
     bool add_db, float *dbias)
 {
+	struct back kept[FEW];
 	struct bnorm p = { .x = x, .dy = dy, .dx = dx, .dweight = dweight,
 		.dbias = dbias, .add_dx = add_dx, .add_dw = add_dw,
-		.add_db = add_db };
-	run(&p, b, B, back_piece, back_cols);
+		.add_db = add_db, .kept = kept };
+
+	cut(&p, b, B);
+	if (p.parts == 1 || dx == NULL) {
+		kernel_for(p.pieces, p.vectors ? back_cols : back_piece, &p);
+		return;
+	}
+	kernel_for(p.pieces, sums_piece, &p);
+	kernel_for(p.pieces * p.parts, back_part, &p);
 }
