@@ -54,7 +54,4 @@ enum kernel_mm_way { KERNEL_MM_OWN, KERNEL_MM_OPENBLAS, KERNEL_MM_ONEDNN };
 #define KERNEL_MM_WAYS (KERNEL_MM_ONEDNN + 1)
 extern const char *const kernel_mm_words[KERNEL_MM_WAYS];
 
-/* Which way kernel_mm() takes for that product. */
-enum kernel_mm_way kernel_mm_way(const struct kernel_mm *p);
-
 #endif

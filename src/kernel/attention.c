@@ -42,12 +42,6 @@ enum { KEYS, VALUES, QUERIES, GRADIENTS, PANELS };
 #define BLOCK_STEP   (2 * MICRO_M)      /* AVX-512 has tiles of two strips */
 #define DEPTH        256                /* of one call of the micro-kernel */
 
-static int64_t
-round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 /* Blocks of nearly the same size. */
 static int64_t
 block_rows(int64_t T)
@@ -55,21 +49,21 @@ block_rows(int64_t T)
 	const int64_t most = RK_MAX(BLOCK_FLOATS / T, BLOCK_STEP);
 	const int64_t blocks = (T + most - 1) / most;
 
-	return RK_MIN(T, round_up((T + blocks - 1) / blocks, BLOCK_STEP));
+	return RK_MIN(T, RK_ROUND_UP((T + blocks - 1) / blocks, BLOCK_STEP));
 }
 
 static size_t
 block_size(int64_t T)
 {
-	return (size_t)round_up(block_rows(T) * T, MICRO_N);
+	return (size_t)RK_ROUND_UP(block_rows(T) * T, MICRO_N);
 }
 
 /* Of W x T or of T x W. */
 static size_t
 panel_size(int64_t T, int64_t W)
 {
-	return (size_t)RK_MAX(W * round_up(T, MICRO_N),
-	    T * round_up(W, MICRO_N));
+	return (size_t)RK_MAX(W * RK_ROUND_UP(T, MICRO_N),
+	    T * RK_ROUND_UP(W, MICRO_N));
 }
 
 static size_t

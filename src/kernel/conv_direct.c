@@ -5,8 +5,8 @@
  * A panel of weights, [k, some vectors of the channels that come out], stays in
  * the first-level cache while the chunk goes by, some k at a time: k is [blocks
  * that go in, taps, 8], and of a plain x [rows of the window, columns, c].  A
- * piece is a chunk and some panels.  An element is one sum in the order of k (or
- * two, by its number of channels), so how it is cut has no part in its bits.
+ * piece is a chunk and some panels.  An element is one sum in the order of k
+ * (or two, by its number of channels), so how it is cut has no part in its bits.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -166,8 +166,8 @@ pack_piece(void *ctx, size_t k)
 	    p->panels, v0 = first_vec(p, panel), lanes = p->loops->lanes;
 	const int64_t wide = (first_vec(p, panel + 1) - v0) * lanes;
 	const int64_t out_c = p->geo.out.c / p->geo.groups;
-	const float *w = r->c->w + g * p->M / p->geo.groups * (p->geo.v.c / p->geo.groups) *
-	    p->geo.v.k[0] * p->geo.v.k[1];
+	const int64_t M = p->M / p->geo.groups, c = p->geo.v.c / p->geo.groups;
+	const float *w = r->c->w + g * M * c * p->geo.v.k[0] * p->geo.v.k[1];
 	float *bias = r->bias + g * p->vecs * lanes;
 
 	for (int64_t i = 0; i < p->geo.nphases; i++) {

@@ -10,7 +10,8 @@
 /* Taps of a phase along one side: the offset, for each place of the window that
  * counts there. */
 static bool
-offset(const struct conv_geometry *p, int side, int64_t first, int64_t i, int64_t *o)
+offset(const struct conv_geometry *p, int side, int64_t first, int64_t i,
+    int64_t *o)
 {
 	const int64_t s = p->v.stride[side];
 	const int64_t at = i * window_dilation(&p->v, side) - p->v.pad[side];

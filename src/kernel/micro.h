@@ -22,7 +22,7 @@
  *	C  [m,n]    rows of ldc floats; nothing behind column n is written
  *
  * Each panel of B meets all rows of A before the next one: K * 64 bytes should
- * fit the first-level cache (K up to 256 or 384), A the second.
+ * fit the first-level cache (K up to some 400), A the second.
  */
 #ifndef KERNEL_MICRO_H
 #define KERNEL_MICRO_H

@@ -29,7 +29,7 @@ static void
 make_shared(void)
 {
 	/* Pages that no product is large enough for are never touched.
-	 * Without it, who computes a tile packs for himself. */
+	 * Without it, who computes a tile packs for it alone. */
 	shared = kernel_alloc((size_t)MM_SHARED * sizeof(*shared));
 }
 
@@ -39,23 +39,10 @@ kernel_mm_init(void)
 	pthread_once(&once, make_shared);
 }
 
-static int64_t
-round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 static double
 flop(const struct kernel_mm *p)
 {
 	return 2.0 * (double)p->M * (double)p->N * (double)p->K;
-}
-
-enum kernel_mm_way
-kernel_mm_way(const struct kernel_mm *p)
-{
-	(void)p;
-	return kernel_gemm_way();
 }
 
 /* Whether the tiles are as small as they may be. */
@@ -97,11 +84,11 @@ cut(struct mm_job *j, int64_t batch)
 			break;
 		if (j->tn > (j->tm <= 256 ? 32 : 64) &&
 		    (j->tm <= 256 || j->tn >= j->tm))
-			j->tn = round_up(j->tn / 2, 32);
+			j->tn = RK_ROUND_UP(j->tn / 2, 32);
 		else if (j->tm > 12)
-			j->tm = round_up(j->tm / 2, 12);
+			j->tm = RK_ROUND_UP(j->tm / 2, 12);
 		else
-			j->tn = round_up(j->tn / 2, 32);
+			j->tn = RK_ROUND_UP(j->tn / 2, 32);
 	}
 }
 
@@ -147,7 +134,7 @@ cut_depth(struct mm_job *j)
 
 	if (parts < 2 || flop(p) < 4e6 || shared == NULL)
 		return;
-	j->part = round_up((p->K + parts - 1) / parts, j->depth);
+	j->part = RK_ROUND_UP((p->K + parts - 1) / parts, j->depth);
 	j->parts = (p->K + j->part - 1) / j->part;
 	if (j->parts > 1)
 		j->sums = shared;
@@ -250,7 +237,7 @@ kernel_mm_by(enum kernel_mm_way way, const struct kernel_mm *p)
 void
 kernel_mm(const struct kernel_mm *p)
 {
-	kernel_mm_by(kernel_mm_way(p), p);
+	kernel_mm_by(kernel_gemm_way(), p);
 }
 
 void

@@ -1,10 +1,11 @@
 /*
  * A tile of a product by the micro-kernel.
  *
- *	for each block of K              (256 at most: a panel in L1)
- *	    for each 128 columns         panels of B: shared, or packed here
- *	        for each 192 rows        A: shared strips, where it lies, or
- *	            micro-kernel         packed here; 192 x 256 in L2
+ *	for each block of K              (MM_DEPTH at most: a panel in L1)
+ *	    for each MM_COLUMNS columns  panels of B: shared, where it lies, or
+ *	                                 packed here
+ *	        for each MM_ROWS rows    A: shared strips, where it lies, or
+ *	            micro-kernel         packed here; MM_ROWS x MM_DEPTH in L2
  *	            end                  after the last block of K
  */
 #include <pthread.h>
@@ -41,31 +42,25 @@ kernel_mm_mine(void)
 	return (struct mm_mine){ mine, mine + PANEL_FLOATS };
 }
 
-static int64_t
-round_up(int64_t n, int64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 /* As few blocks as MM_DEPTH allows, of nearly the same depth. */
 int64_t
 kernel_mm_depth(int64_t K)
 {
 	const int64_t blocks = (K + MM_DEPTH - 1) / MM_DEPTH;
 
-	return blocks == 0 ? MM_DEPTH : round_up((K + blocks - 1) / blocks, 8);
+	return blocks == 0 ? MM_DEPTH : RK_ROUND_UP((K + blocks - 1) / blocks, 8);
 }
 
 int64_t
 kernel_mm_strip_floats(const struct kernel_mm *p, int64_t k)
 {
-	return round_up(p->M, MICRO_M) * k;
+	return RK_ROUND_UP(p->M, MICRO_M) * k;
 }
 
 int64_t
 kernel_mm_panel_floats(const struct kernel_mm *p, int64_t k)
 {
-	return round_up(p->N, MICRO_N) * k;
+	return RK_ROUND_UP(p->N, MICRO_N) * k;
 }
 
 /* Rows r to r+m of op(A) in columns k to k+kc, as strips. */

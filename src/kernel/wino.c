@@ -51,12 +51,6 @@ struct wino {
 
 int64_t wino_most = (int64_t)1 << 24;
 
-static int64_t
-whole(int64_t n, int64_t of)
-{
-	return (n + of - 1) / of * of;
-}
-
 static struct wino_matrices
 matrices(int64_t rows, int64_t width, int64_t panels)
 {
@@ -89,7 +83,7 @@ shape(struct wino *s, const struct kernel_conv_want *want, bool data)
 	s->B = want->B;
 	s->tiles = s->B * th * tw;
 	s->wide_in = kernel_blocks(s->in.c) * KERNEL_BLOCK;
-	s->wide_out = whole(s->out.c, RK_MAX(MICRO_N, KERNEL_BLOCK));
+	s->wide_out = RK_ROUND_UP(s->out.c, RK_MAX(MICRO_N, KERNEL_BLOCK));
 	s->slabs = s->tiles <= SLAB_TILES && s->in.c * s->out.c >= SLAB_FROM;
 	s->windows = (struct wino_windows){ .outputs = s->out.c,
 		.ks = data ? v->c * 9 : 9, .ns = data ? 9 : v->c * 9,
@@ -172,7 +166,7 @@ pieces(const struct wino *s)
 {
 	const int64_t least = (s->tiles + s->tile - 1) / s->tile;
 
-	return RK_MAX(least, RK_MIN(whole(least, 4), s->tiles / 12));
+	return RK_MAX(least, RK_MIN(RK_ROUND_UP(least, 4), s->tiles / 12));
 }
 
 static void
@@ -315,7 +309,7 @@ wino_saves(const struct kernel_conv_want *want)
 	    (double)((v->ow + 3) / 4);
 
 	return 9 * (double)want->B * (double)(v->oh * v->ow) * c * M /
-	    (WINO_FREQS * tiles * c * (double)whole(want->M, MICRO_N) +
+	    (WINO_FREQS * tiles * c * (double)RK_ROUND_UP(want->M, MICRO_N) +
 	    TILE_WORK * tiles * columns + WINDOW_WORK * c * M);
 }
 

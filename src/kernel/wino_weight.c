@@ -46,19 +46,13 @@ struct wino_back {
 	int64_t first, n;               /* tiles of this chunk */
 };
 
-static int64_t
-whole(int64_t n, int64_t of)
-{
-	return (n + of - 1) / of * of;
-}
-
 static struct wino_matrices
 panels(int64_t rows, int64_t width, int64_t columns)
 {
 	const int64_t panel = rows * width;
 
 	return (struct wino_matrices){ .panel = panel, .width = width,
-		.freq = wino_apart(panel * (whole(columns, width) / width)) };
+		.freq = wino_apart(panel * ((columns + width - 1) / width)) };
 }
 
 static void
@@ -73,7 +67,7 @@ shape(struct wino_back *s, const struct kernel_conv_want *want)
 		.tiles = want->B * th * tw,
 		.windows = { .ks = 9, .ns = v->c * 9, .outputs = want->M } };
 	s->wide_in = kernel_blocks(v->c) * KERNEL_BLOCK;
-	s->wide_out = whole(want->M, RK_MAX(MICRO_N, KERNEL_BLOCK));
+	s->wide_out = RK_ROUND_UP(want->M, RK_MAX(MICRO_N, KERNEL_BLOCK));
 	int64_t each = WINO_FREQS * (s->wide_in + s->wide_out);
 	s->slabs = v->c * want->M >= SLAB_FROM &&
 	    s->tiles <= RK_MIN(SLAB_CHUNK / each, MOST_TILES);
@@ -197,7 +191,7 @@ by_frequency(struct wino_back *s)
 		transform(s);
 		kernel_for((size_t)(in * WINO_FREQS), frequency_piece, s);
 	}
-	kernel_for((size_t)(whole(s->in.c, BACK_IN) / BACK_IN *
+	kernel_for((size_t)((s->in.c + BACK_IN - 1) / BACK_IN *
 	    (s->wide / BACK_OUT)), windows_piece, s);
 }
 
