@@ -146,6 +146,7 @@ help:
 	@echo 'make accuracy   train on real data, also beside PyTorch: hours (ROWS=...)'
 	@echo 'make bench      measure, and write $(B)/bench.json (ROWS=...)'
 	@echo 'make bench-conv NET=lenet5  each convolution of a network, by pass and way'
+	@echo 'make bench-team what waiting and waking take, by the number of threads'
 	@echo 'make bench-deps PyTorch and Paddle, which bench compares with (6 GB)'
 	@echo 'make fuzz T=spec SECONDS=60   libFuzzer on one target'
 	@echo 'make install    DESTDIR= PREFIX=$(PREFIX)'

@@ -132,25 +132,17 @@ check-deps:
 # are compared with; without it there is Debian's PyTorch or nobody.
 $(B)/bench/%: tests/bench/%.c | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $<
-# What the convolutions of some networks take, by pass and by way.
-$(B)/bench/conv: tests/bench/conv.c $(call archives,$(call above,kernel)) \
-    | $(B)/bench/
+# Of kernel alone: what the convolutions of some networks take, by pass and by way
+# (NET=lenet5); each way of a matrix product, shape by shape; what the team takes.
+KERNEL_BENCH := conv mm team
+$(KERNEL_BENCH:%=$(B)/bench/%): $(B)/bench/%: tests/bench/%.c \
+    $(call archives,$(call above,kernel)) | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/kernel $(LDFLAGS) -o $@ $< \
 	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(call libs,$(call above,kernel)) -lm
-.PHONY: bench-conv
-bench-conv: $(B)/bench/conv
-	@$(B)/bench/conv $(NET)
-
-# Each way of a matrix product, shape by shape.
-$(B)/bench/mm: tests/bench/mm.c $(call archives,$(call above,kernel)) \
-    | $(B)/bench/
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/kernel $(LDFLAGS) -o $@ $< \
-	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    $(call libs,$(call above,kernel)) -lm
-.PHONY: bench-mm
-bench-mm: $(B)/bench/mm
-	@$<
+.PHONY: $(KERNEL_BENCH:%=bench-%)
+$(KERNEL_BENCH:%=bench-%): bench-%: $(B)/bench/%
+	@$< $(NET)
 
 .PHONY: bench bench-deps
 bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
