@@ -4,45 +4,20 @@
  * selected from.  The first byte says whether the text gets a right digest of
  * itself, without which a fuzzer would not get far.
  */
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "rekindle/ckpt.h"
-
-#define DIR_NAME "step-000000010"
+#include "ckpt_folder.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static struct ckpt *the;
-static int dir_fd = -1;
-
-static void
-remove_all(void)
-{
-	char *path = xstrdup(ckpt_path(the));
-
-	ckpt_close(&the);
-	close(dir_fd);
-	(void)!rk_remove_tree(AT_FDCWD, path);
-	free(path);
-}
 
 static void
 set_up(void)
 {
-	char path[] = "/tmp/rk-fuzz-XXXXXX";
-
-	log_set_level(LOG_L_ERROR);
-	must(mkdtemp(path) != NULL);
-	must(ckpt_open(&the, path, false) == RK_OK);
-	int fd = open(path, O_RDONLY | O_DIRECTORY);
-	must(mkdirat(fd, DIR_NAME, 0755) == 0);
-	dir_fd = openat(fd, DIR_NAME, O_RDONLY | O_DIRECTORY);
-	close(fd);
-	atexit(remove_all);
+	open_folder();
+	char *dir = xasprintf("%s/" DIR_NAME, ckpt_path(the));
+	must(mkdir(dir, 0755) == 0);
+	free(dir);
+	open_dir();
 }
 
 /* The text with a right "check", or NULL if it is no object. */
@@ -64,16 +39,6 @@ with_check(const char *s, size_t n)
 	text = rkj_text(o);
 	json_decref(o);
 	return text;
-}
-
-static void
-put(const void *p, size_t n)
-{
-	int fd = openat(dir_fd, "checkpoint.json", O_WRONLY | O_CREAT |
-	    O_TRUNC, 0644);
-
-	must(fd >= 0 && rk_write_all(fd, p, n) == 0);
-	close(fd);
 }
 
 static void
@@ -121,7 +86,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		text = with_check((const char *)p, n);
 	const char *s = text != NULL ? text : (const char *)p;
 	size_t len = text != NULL ? strlen(text) : n;
-	put(s, len);
+	put("checkpoint.json", s, len);
 	any_folder(s, len);
 	enum rk_err rc = ckpt_read(the, DIR_NAME, &i);
 	must(rc == RK_OK || rc == RK_ECORRUPT);
