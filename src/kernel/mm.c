@@ -95,16 +95,18 @@ cut(struct mm_job *j, int64_t batch)
 /*
  * What is packed once for all tiles, and how much of K at a time: B where it
  * would be packed for several rows of tiles, A where it would be for several
- * columns of them, but for rows that a second-level cache holds as they lie
- * (those a multiple of 2 KiB apart fall into one set of the first-level one).
+ * columns of them, but for what lies well, and for rows that a second-level
+ * cache holds as they lie (those a multiple of 2 KiB apart fall into one set of
+ * the first-level one).
  */
 static void
 share(struct mm_job *j)
 {
 	const struct kernel_mm *p = j->p;
-	const bool b = j->down > 1;
-	const bool a = j->across > 1 && (p->ta ? p->K > 64 :
-	    p->M * p->K > 128 * 1024 || p->lda % 512 == 0);
+	const bool b = j->down > 1 && !kernel_mm_b_lies_well(p);
+	const bool a = j->across > 1 && !kernel_mm_a_lies_well(p) &&
+	    (p->ta ? p->K > 64 : p->M * p->K > 128 * 1024 ||
+	    p->lda % 512 == 0);
 
 	if (j->way != KERNEL_MM_OWN || shared == NULL || flop(p) < 8e6 ||
 	    !(a || b))

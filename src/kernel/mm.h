@@ -47,6 +47,9 @@ void kernel_mm_own(const struct mm_job *j, const struct mm_tile *t,
 /* Floats of A and of B that are packed for a stretch of K. */
 int64_t kernel_mm_strip_floats(const struct kernel_mm *p, int64_t k);
 int64_t kernel_mm_panel_floats(const struct kernel_mm *p, int64_t k);
+/* Whether the micro-kernel reads it where it lies rather than packed. */
+bool kernel_mm_a_lies_well(const struct kernel_mm *p);
+bool kernel_mm_b_lies_well(const struct kernel_mm *p);
 /* Pack j->strips and j->panels, for as far as they are not NULL. */
 void kernel_mm_pack(const struct mm_job *j);
 /* This thread's memory for packing; made when first asked for. */

@@ -10,6 +10,7 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "micro.h"
 #include "mm.h"
@@ -63,6 +64,36 @@ kernel_mm_panel_floats(const struct kernel_mm *p, int64_t k)
 	return RK_ROUND_UP(p->N, MICRO_N) * k;
 }
 
+/*
+ * With AVX-512 a k has so many multiply-adds that what they read comes from the
+ * second-level cache in the time, and packing only costs.  But not where rows
+ * lie so far apart that those of a strip, or the k of a panel, fall into one or
+ * two sets of the first-level cache: for rows of A a multiple of 4 KiB, for
+ * columns of it, of which each k is in another row, one of 2 KiB in either
+ * operand.  Rows of B have to begin with a cache line, too.
+ */
+static bool
+has_time(void)
+{
+	return strcmp(kernel_micro_word(), "avx512") == 0;
+}
+
+bool
+kernel_mm_a_lies_well(const struct kernel_mm *p)
+{
+	if (p->ta)
+		return has_time() && p->lda % 512 != 0 &&
+		    (p->tb || p->ldb % 512 != 0);
+	return has_time() && p->lda % 1024 != 0;
+}
+
+bool
+kernel_mm_b_lies_well(const struct kernel_mm *p)
+{
+	return has_time() && !p->tb && p->ldb % MICRO_N == 0 &&
+	    p->ldb % 1024 != 0;
+}
+
 /* Rows r to r+m of op(A) in columns k to k+kc, as strips. */
 static void
 pack_a(const struct kernel_mm *p, const float *A, int64_t r, int64_t m,
@@ -89,6 +120,8 @@ pack_b(const struct kernel_mm *p, const float *B, int64_t c, int64_t n,
 static bool
 scattered(const struct kernel_mm *p, int64_t m, int64_t n, int64_t kc)
 {
+	if (kernel_mm_a_lies_well(p))
+		return false;
 	if (p->ta)
 		return m > MICRO_M && n > 4 * MICRO_N && kc > 64;
 	return m > 32 && n > 4 * MICRO_N;
@@ -135,7 +168,7 @@ set_b(struct micro *u, const struct mm_job *j, const float *B, int64_t c,
 		u->B = j->panels + kernel_mm_panel_floats(p, k - j->k0) +
 		    c / MICRO_N * u->ldb;
 	} else if (!p->tb && n >= MICRO_N && (j->tm <= FEW_ROWS ||
-	    p->K <= FEW_ROWS)) {
+	    p->K <= FEW_ROWS || kernel_mm_b_lies_well(p))) {
 		u->n = n / MICRO_N * MICRO_N;
 		u->B = B + k * p->ldb + c;
 		u->ldb = MICRO_N;
