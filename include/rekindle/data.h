@@ -17,6 +17,15 @@
  * is neither a number nor missing (empty, nan, inf), or when the label is given
  * by name.  Every number must be finite as a 32-bit float.
  *
+ * Texts are read as CSV (RFC 4180; a quote inside a field that has none around it is
+ * itself), TSV (where the delimiter is a tab: quotes are characters) or a text a
+ * line, LF or CRLF, and tokenised (text.h); tokens are held in memory.  Columns that are missing or too many, bytes that are not in the
+ * encoding, NUL, rows of more than 1 MiB and samples without a label are refused with
+ * file and line; delimiters behind the last column are nothing; empty lines are left
+ * out and counted, empty texts counted.  Labels are numbers where all are, else words,
+ * classes in the order of their bytes; a file a class has the class of its name.  A
+ * sample's identity is a hash of its text, whatever its tokens are.
+ *
  * Synthetic samples are a pure function of (seed, number of the sample), the
  * same on every machine.  The label is drawn evenly of the classes.
  *
@@ -181,6 +190,10 @@ data_is_tokens(const struct data_set *d)
  * are needed, in a batch. */
 size_t data_sample_bytes(const struct data_set *d);
 
+/* What was found in the files, and is no error, a sentence each.  The set's; n of
+ * them. */
+const char *const *data_remarks(const struct data_set *d, size_t *n);
+
 /* Labels against a network of so many outputs: RK_EINVAL names the first
  * sample whose label is not 0 to outputs-1, nor `but` (-1: none). */
 enum rk_err data_check_classes(const struct data_set *d, int64_t outputs,
@@ -217,6 +230,28 @@ enum rk_err data_parse_cifar(const uint8_t *p, size_t n, const char *what,
 enum rk_err data_parse_npy(const uint8_t *p, size_t n, const char *what,
     const struct spec_source *src, bool labels, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;
+
+/* The same of texts, with the vocabulary in memory (of bytes NULL, 0); s->path
+ * names them. */
+enum rk_err data_parse_text(const struct spec_source *s, const void *p, size_t n,
+    const void *vocabulary, size_t vocabulary_n, struct data_set **out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * A vocabulary of the texts of data.train that train: those that data_split_of()
+ * would have validate are not looked at.  The file of the tokenizer is not needed,
+ * its options are.  Size as text_maker_end() takes it; `out` gets the file.  Errors
+ * as of data_read().
+ */
+struct data_vocabulary {
+	int64_t samples, words, tokens; /* read; counted in them; made */
+};
+enum rk_err data_make_vocabulary(const struct spec_data *s, bool wordpiece,
+    int64_t size, struct strbuf *out, struct data_vocabulary *made,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* The id that parts the texts of a pair ([SEP]); -1: the samples are no pairs. */
+int32_t data_separator(const struct data_set *d);
 
 /* SHA-256 of all samples and labels, for lineage and for resumes that find
  * other data under the same path. */

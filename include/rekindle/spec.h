@@ -552,13 +552,40 @@ struct spec_training {
  *	            seen in another shape of as many numbers than the array has;
  *	            vocabulary (2 to 2^24): the features are whole numbers from 0
  *	            to below it, tokens that stay as they are
+ *	type: text  path * (CSV; TSV where the name ends in .tsv or .tab, or
+ *	            address), text * and label *: columns, as label of csv, and
+ *	            perhaps pair: the column of a second text; header auto (there
+ *	            is one where a column is given by its name) | true | false,
+ *	            delimiter ("," or, of TSV, a tab); or classes *: {NAME: FILE,
+ *	            ...}, 1 to 16 files with a text a line.
+ *	            encoding utf-8 | latin-1 | gb18030 (utf-8), length 128 (1 to
+ *	            65536) tokens of a sample, and
+ *	            tokenizer * {type: wordpiece | words | bytes, vocabulary *: a
+ *	            file (or address; not of bytes), lower_case true,
+ *	            strip_accents: of wordpiece as lower_case, of words false}.
+ *	            data.validation takes over what it does not say of these from
+ *	            data.train (columns where both have a path)
  * data.h has the formats, and what is drawn.
  */
 enum spec_source_type {
-	SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC, SPEC_NPY, SPEC_NPZ
+	SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC, SPEC_NPY, SPEC_NPZ,
+	SPEC_TEXT
 };
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
 enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
+enum spec_encoding { SPEC_UTF8, SPEC_LATIN1, SPEC_GB18030 };
+enum spec_tokenizer { SPEC_WORDPIECE, SPEC_WORDS, SPEC_BYTES };
+struct spec_text {
+	char *column, *pair;            /* names, or NULL and ... */
+	int64_t column_index, pair_index;       /* ... their numbers */
+	bool paired;
+	enum spec_encoding encoding;
+	enum spec_tokenizer tokenizer;
+	char *vocabulary;               /* NULL: of bytes */
+	bool lower_case, strip_accents;
+	int64_t length;
+	char *class_names[SPEC_MAX_FILES];      /* of files[], nfiles */
+};
 struct spec_source {
 	enum spec_source_type type;
 	char *images, *labels;          /* idx; npy and npz have labels, which
@@ -579,11 +606,12 @@ struct spec_source {
 	int64_t vocabulary;             /* synthetic, npy, npz; 0: no tokens */
 	int64_t samples;
 	uint64_t seed;
+	struct spec_text text;
 };
 
 /*
  *	none        the numbers as they are; the default for synthetic, and all
- *	            that tokens take
+ *	            that tokens and text take
  *	scale       pixels / 255, then (x - mean) / std where these are given;
  *	            the default for idx, cifar, npy and npz.  mean, std: a number,
  *	            or one a channel (0 and 1 where only the other is given); not
@@ -765,8 +793,8 @@ uint64_t spec_drawn_bytes(const struct spec_source *of);
 /* The files of a job's data, paths and addresses: the fields that name them, in
  * the order of the manual ("data.train.path", or "data.train.path[1]" of a
  * list), and the spec's own texts, which may be replaced.  How many there are. */
-#define SPEC_FILES (2 * SPEC_MAX_FILES)
-#define SPEC_FIELD_MAX 40
+#define SPEC_FILES (2 * (SPEC_MAX_FILES + 1))
+#define SPEC_FIELD_MAX 128
 struct spec_file {
 	char field[SPEC_FIELD_MAX];
 	char **name;
@@ -813,6 +841,8 @@ extern const char *const spec_exact_words[];
 extern const char *const spec_arithmetic_words[];
 extern const char *const spec_norm_words[];
 extern const char *const spec_label_words[];
+extern const char *const spec_encoding_words[];
+extern const char *const spec_tokenizer_words[];
 extern const char *const spec_init_words[];
 extern const char *const spec_restore_words[];
 

@@ -53,7 +53,7 @@
 #define TEXT_MAX_TOKENS  (1 << 24)
 #define TEXT_BYTE_IDS    259
 
-/* --- decoding --------------------------------------------------------------- */
+/* --- decoding ------------------------------------------------------------- */
 
 enum text_encoding { TEXT_UTF8, TEXT_LATIN1, TEXT_GB18030 };
 extern const char *const text_encoding_words[];         /* then NULL */
@@ -81,7 +81,7 @@ bool text_utf8_ok(const void *p, size_t n, size_t *bad);
 size_t text_mark(enum text_encoding e, const void *p, size_t n,
     const char **other);
 
-/* --- tokens ----------------------------------------------------------------- */
+/* --- tokens --------------------------------------------------------------- */
 
 enum text_kind { TEXT_WORDPIECE, TEXT_WORDS, TEXT_BYTES };
 extern const char *const text_kind_words[];             /* then NULL */
@@ -148,7 +148,7 @@ int64_t text_least(const struct text_options *o);
 void text_mask(const struct text_special *s, int32_t *x, int64_t n, double p,
     uint64_t seed, uint32_t a, uint32_t b);
 
-/* --- making a vocabulary ------------------------------------------------------ */
+/* --- making a vocabulary -------------------------------------------------- */
 
 /*
  * Words are counted as a tokenizer with these options sees them, in the order in

@@ -21,6 +21,7 @@ held_new(const char *what)
 	struct held *h = xcalloc(1, sizeof(*h));
 
 	h->tag = HELD_TAG;
+	h->separator = -1;
 	h->what = xstrdup(what);
 	h->labels_what = xstrdup(what);
 	return h;
@@ -35,6 +36,12 @@ held_free(struct held *h)
 	for (size_t i = 0; h->names != NULL && i < h->ncolumns; i++)
 		free(h->names[i]);
 	free(h->names);
+	for (int64_t i = 0; h->class_names != NULL && i < h->nclasses; i++)
+		free(h->class_names[i]);
+	free(h->class_names);
+	for (size_t i = 0; i < h->nremarks; i++)
+		free(h->remarks[i]);
+	free(h->remarks);
 	for (size_t i = 0; i < h->nparts; i++)
 		free(h->parts[i].what);
 	free(h->parts);
@@ -67,6 +74,29 @@ data_close(struct data_set *d)
 {
 	if (d != NULL)
 		held_free(held_of(d));
+}
+
+void
+held_remark(struct held *h, const char *fmt, ...)
+{
+	struct strbuf b = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	h->remarks = xrealloc(h->remarks, (h->nremarks + 1) *
+	    sizeof(*h->remarks));
+	h->remarks[h->nremarks++] = rk_text_clean(sb_detach(&b));
+}
+
+const char *const *
+data_remarks(const struct data_set *d, size_t *n)
+{
+	const struct held *h = held_of(d);
+
+	*n = h->nremarks;
+	return (const char *const *)h->remarks;
 }
 
 enum rk_err
@@ -173,6 +203,8 @@ held_like(const struct held *all, int64_t n, struct held **out,
 	h->by_channel = all->by_channel;
 	h->by_feature = all->by_feature;
 	copy_parts(h, all);
+	labels_copy_names(h, all);
+	h->separator = all->separator;
 	h->pub.n = n;
 	h->pub.ndim = all->pub.ndim;
 	h->pub.width = all->pub.width;
@@ -209,7 +241,8 @@ held_find_classes(struct held *h, struct rk_why *why)
 
 	h->pub.targets = h->targets;
 	h->pub.classes = NULL;
-	h->pub.nclasses = 0;
+	h->pub.nclasses = h->nclasses;
+	h->pub.names = (const char *const *)h->class_names;
 	for (int64_t i = 0; i < n; i++) {
 		if (!is_class(h->targets[i]))
 			return RK_OK;
@@ -222,7 +255,7 @@ held_find_classes(struct held *h, struct rk_why *why)
 	for (int64_t i = 0; i < n; i++)
 		h->classes[i] = (int32_t)h->targets[i];
 	h->pub.classes = h->classes;
-	h->pub.nclasses = (int64_t)most + 1;
+	h->pub.nclasses = RK_MAX((int64_t)most + 1, h->nclasses);
 	return RK_OK;
 }
 

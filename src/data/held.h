@@ -26,6 +26,11 @@ struct held {
 	size_t ncolumns, label;         /* csv: of them the label */
 	bool by_channel;                /* `standard` is of channels ... */
 	bool by_feature;                /* ... or of features; csv always is */
+	char **class_names;             /* of pub.names, or NULL ... */
+	int64_t nclasses;               /* ... and how many; else 0 */
+	int32_t separator;              /* data_separator() */
+	char **remarks;                 /* of pub, for people */
+	size_t nremarks;
 	struct held_part {
 		char *what;             /* a file of several ... */
 		int64_t n;              /* ... and how many samples it has */
@@ -55,8 +60,20 @@ enum rk_err held_like(const struct held *all, int64_t n, struct held **out,
 /* Give back what more than n samples take. */
 void held_shrink(struct held *h);
 
+/* A sentence for data_remarks(). */
+void held_remark(struct held *h, const char *fmt, ...) RK_PRINTF(2, 3);
+
 /* Make classes of the targets if they all are such; sets pub's labels. */
 enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * labels.c.  Give a set copies of the names.  Classes of another set by their names
+ * get the numbers that these have in train: RK_EINVAL names those that are not
+ * there.
+ */
+void labels_copy_names(struct held *to, const struct held *from);
+enum rk_err labels_as(struct held *h, const struct held *train,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* The readers; what they refuse names the file. */
 struct format_source;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "held.h"
+#include "text_source.h"
 #include "rekindle/format.h"
 
 /* One file on its way. */
@@ -107,6 +108,12 @@ load_array(struct load *l)
 	format_source_close(&in);
 }
 
+static void
+load_text(struct load *l)
+{
+	l->rc = text_open(l->s, NULL, &l->held, &l->why);
+}
+
 static void *
 load_main(void *arg)
 {
@@ -114,6 +121,7 @@ load_main(void *arg)
 		[SPEC_IDX] = load_idx, [SPEC_CSV] = load_csv,
 		[SPEC_CIFAR] = load_cifar, [SPEC_NPY] = load_array,
 		[SPEC_NPZ] = load_array,
+		[SPEC_TEXT] = load_text,
 	};
 	struct load *l = arg;
 
@@ -142,6 +150,7 @@ plan(struct load *l, const struct spec_source *s)
 			.path = s->type == SPEC_NPY ? s->labels : s->path };
 		break;
 	case SPEC_CSV:
+	case SPEC_TEXT:
 		l[n++] = (struct load){ .s = s, .path = s->path };
 		break;
 	case SPEC_CIFAR:
@@ -280,6 +289,7 @@ assemble(struct load *l, int n, const struct spec_source *s, bool valid,
 		rc = join_cifar(l, n, why);
 		break;
 	case SPEC_CSV:
+	case SPEC_TEXT:
 		break;
 	case SPEC_SYNTHETIC:
 		return synthetic_make(s, valid ? "synthetic data.validation" :
@@ -303,6 +313,8 @@ put_together(struct data_files *f, int ntrain, struct rk_why *why)
 		    true, &f->valid, why);
 	if (rc == RK_OK && f->valid != NULL)
 		rc = check_alike(f->train, f->valid, why);
+	if (rc == RK_OK && f->valid != NULL)
+		rc = labels_as(f->valid, f->train, why);
 	if (rc == RK_OK && f->valid == NULL && s->validation_split > 0)
 		rc = split_identify(f->train, why);
 	return rc;

@@ -43,8 +43,11 @@ split_identify(struct held *h, struct rk_why *why)
 {
 	const size_t n = (size_t)h->pub.n, size = data_sample_bytes(&h->pub);
 	struct identify g = { h, RK_MAX(PIECE / RK_MAX(size, 1), 1) };
-	enum rk_err rc = held_alloc(&h->identity, n, sizeof(*h->identity),
-	    h->what, why);
+	enum rk_err rc;
+
+	if (h->identity != NULL)        /* the reader knows it */
+		return RK_OK;
+	rc = held_alloc(&h->identity, n, sizeof(*h->identity), h->what, why);
 
 	if (rc == RK_OK)
 		kernel_for((n + g.rows - 1) / g.rows, identify_piece, &g);

@@ -48,6 +48,23 @@ absolute(json_t *v, bool checkpoint, const char *folder)
 	return out != NULL ? out : json_incref(v);
 }
 
+/* The files of texts: one a class, and the vocabulary. */
+static void
+text_paths(json_t *source, const char *folder)
+{
+	json_t *classes = json_object_get(source, "classes"), *v;
+	json_t *tokenizer = json_object_get(source, "tokenizer");
+	const char *key;
+
+	json_object_foreach(classes, key, v)
+		must(json_object_set_new(classes, key, absolute(v, false,
+		    folder)) == 0);
+	v = json_object_get(tokenizer, "vocabulary");
+	if (v != NULL)
+		must(json_object_set_new(tokenizer, "vocabulary", absolute(v,
+		    false, folder)) == 0);
+}
+
 void
 rkj_job_paths(json_t *job, const char *folder)
 {
@@ -68,4 +85,7 @@ rkj_job_paths(json_t *job, const char *folder)
 			must(json_object_set_new(in, key, absolute(v,
 			    checkpoint, folder)) == 0);
 	}
+	json_t *data = json_object_get(job, "data");
+	text_paths(json_object_get(data, "train"), folder);
+	text_paths(json_object_get(data, "validation"), folder);
 }

@@ -120,7 +120,7 @@ kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y)
 	run(&t, mask_piece);
 }
 
-/* --- segments ------------------------------------------------------------------- */
+/* --- segments ------------------------------------------------------------- */
 
 #define SEGMENT ((size_t)256)           /* places at a time */
 

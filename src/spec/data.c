@@ -57,6 +57,7 @@ static const struct {
 	[SPEC_SYNTHETIC] = { SPEC_NORM_NONE, true },
 	[SPEC_NPY] = { SPEC_NORM_SCALE, true },
 	[SPEC_NPZ] = { SPEC_NORM_SCALE, true },
+	[SPEC_TEXT] = { SPEC_NORM_NONE, true },
 };
 
 /* Some kinds are for numbers of some kinds. */
@@ -64,7 +65,8 @@ static void
 check_norm_type(struct rkj_obj *o, enum spec_norm_type type,
     const struct spec_source *source)
 {
-	if (source->vocabulary > 0 && type != SPEC_NORM_NONE)
+	if ((source->vocabulary > 0 || source->type == SPEC_TEXT) &&
+	    type != SPEC_NORM_NONE)
 		rkj_fault(o, "type", "is %s, and tokens are whole numbers that "
 		    "stay as they are: want none", spec_norm_words[type]);
 	else if (type == SPEC_NORM_SCALE && !norm_of[source->type].scale)
@@ -147,7 +149,9 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 		rkj_fault(o, "train", "is missing");
 	if (valid != NULL) {
 		d->has_validation = true;
-		sp_read_source(&d->validation, valid, "data.validation", why);
+		json_t *filled = sp_text_fill(train, valid);
+		sp_read_source(&d->validation, filled, "data.validation", why);
+		json_decref(filled);
 		if (!o->bad && train != NULL &&
 		    d->validation.type != d->train.type)
 			rkj_fault(o, "validation", "is %s and train is %s: "
@@ -161,6 +165,8 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 			    "%llu, so its samples would be those of train: "
 			    "want another", (unsigned long long)
 			    d->train.seed);
+		if (!o->bad)
+			sp_text_same(o, &d->train, &d->validation);
 	}
 	read_split(d, o, why);
 	read_normalize(&d->normalize, rkj_any(o, "normalize"), &d->train, why);

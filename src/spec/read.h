@@ -38,6 +38,20 @@ json_t *sp_json_shape(const struct spec_source *s);
 /* array.c: npy and npz. */
 void sp_read_array(struct spec_source *s, struct rkj_obj *o);
 void sp_put_array(json_t *o, const struct spec_source *s);
+/* source.c, of csv and text. */
+void sp_read_header(struct spec_source *s, struct rkj_obj *o);
+void sp_read_delimiter(struct spec_source *s, struct rkj_obj *o);
+/* text_data.c: a column by its name or number; the source text; validation as it
+ * is read, with what training says (a new reference), and that it is the same. */
+void sp_read_column(struct rkj_obj *o, const char *key, const char *what,
+    char **name, int64_t *index, int required);
+void sp_read_text(struct spec_source *s, struct rkj_obj *o,
+    struct rk_why *why);
+void sp_put_text(json_t *o, const struct spec_source *s);
+void sp_free_text(struct spec_text *t);
+json_t *sp_text_fill(const json_t *train, const json_t *valid);
+void sp_text_same(struct rkj_obj *o, const struct spec_source *train,
+    const struct spec_source *valid);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 

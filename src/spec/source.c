@@ -10,7 +10,7 @@
 #define MAX_CLASSES (1 << 20)
 
 const char *const sp_source_words[] = {
-	"idx", "csv", "cifar", "synthetic", "npy", "npz", NULL
+	"idx", "csv", "cifar", "synthetic", "npy", "npz", "text", NULL
 };
 const char *const spec_label_words[] = { "fine", "coarse", NULL };
 
@@ -22,16 +22,18 @@ static const struct {
 } keys[] = {
 	{ "images", OF(IDX) },
 	{ "labels", OF(IDX) | OF(NPY) | OF(NPZ) },
-	{ "path", OF(CSV) | OF(CIFAR) | OF(NPY) | OF(NPZ) },
-	{ "label", OF(CSV) | OF(CIFAR) },
-	{ "header", OF(CSV) },
-	{ "delimiter", OF(CSV) },
-	{ "classes", OF(CIFAR) | OF(SYNTHETIC) },
+	{ "path", OF(CSV) | OF(CIFAR) | OF(NPY) | OF(NPZ) | OF(TEXT) },
+	{ "label", OF(CSV) | OF(CIFAR) | OF(TEXT) },
+	{ "header", OF(CSV) | OF(TEXT) },
+	{ "delimiter", OF(CSV) | OF(TEXT) },
+	{ "classes", OF(CIFAR) | OF(SYNTHETIC) | OF(TEXT) },
 	{ "shape", OF(SYNTHETIC) | OF(NPY) | OF(NPZ) },
 	{ "tokens", OF(SYNTHETIC) },
 	{ "vocabulary", OF(SYNTHETIC) | OF(NPY) | OF(NPZ) },
 	{ "samples", OF(SYNTHETIC) },
 	{ "seed", OF(SYNTHETIC) },
+	{ "text", OF(TEXT) }, { "pair", OF(TEXT) }, { "encoding", OF(TEXT) },
+	{ "tokenizer", OF(TEXT) }, { "length", OF(TEXT) },
 	{ "features", OF(NPZ) },
 };
 
@@ -161,6 +163,23 @@ add_file(struct spec_file *v, size_t n, const char *side, const char *key,
 	return n + 1;
 }
 
+/* Of a class or with columns, and the vocabulary. */
+static size_t
+add_text_files(struct spec_file *v, size_t n, const char *side,
+    struct spec_source *s)
+{
+	char key[80];
+
+	n = add_file(v, n, side, "path", &s->path);
+	for (int i = 0; i < s->nfiles; i++) {
+		snprintf(key, sizeof(key), "classes.%s",
+		    s->text.class_names[i]);
+		n = add_file(v, n, side, key, &s->files[i]);
+	}
+	return add_file(v, n, side, "tokenizer.vocabulary",
+	    &s->text.vocabulary);
+}
+
 static size_t
 add_files(struct spec_file *v, size_t n, const char *side,
     struct spec_source *s)
@@ -184,6 +203,8 @@ add_files(struct spec_file *v, size_t n, const char *side,
 			    &s->files[i]);
 		}
 		return n;
+	case SPEC_TEXT:
+		return add_text_files(v, n, side, s);
 	case SPEC_SYNTHETIC:
 		break;
 	}
@@ -201,25 +222,8 @@ spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES])
 
 /* --- csv ------------------------------------------------------------------ */
 
-static void
-read_column(struct spec_source *s, struct rkj_obj *o)
-{
-	const json_t *v = rkj_any(o, "label");
-
-	if (v == NULL)
-		rkj_fault(o, "label", "is missing: the name of the label's "
-		    "column, or its number from 0 (-1 is the last)");
-	else if (json_is_string(v))
-		rkj_str(o, "label", &s->label_name, 1024, RKJ_REQUIRED);
-	else
-		rkj_int(o, "label", &s->label_index, -(1 << 24), 1 << 24,
-		    RKJ_REQUIRED);
-	if (s->label_name != NULL && s->label_name[0] == '\0')
-		rkj_fault(o, "label", "is empty");
-}
-
-static void
-read_header(struct spec_source *s, struct rkj_obj *o)
+void
+sp_read_header(struct spec_source *s, struct rkj_obj *o)
 {
 	const json_t *v = rkj_any(o, "header");
 	char shown[SP_SHOWN];
@@ -234,8 +238,8 @@ read_header(struct spec_source *s, struct rkj_obj *o)
 		    sp_shown(v, shown));
 }
 
-static void
-read_delimiter(struct spec_source *s, struct rkj_obj *o)
+void
+sp_read_delimiter(struct spec_source *s, struct rkj_obj *o)
 {
 	const json_t *v = rkj_any(o, "delimiter");
 	const char *d = v != NULL ? json_string_value(v) : NULL;
@@ -352,9 +356,10 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 			break;
 		case SPEC_CSV:
 			sp_read_path(o, "path", &s->path, RKJ_REQUIRED);
-			read_column(s, o);
-			read_header(s, o);
-			read_delimiter(s, o);
+			sp_read_column(o, "label", "label", &s->label_name,
+			    &s->label_index, RKJ_REQUIRED);
+			sp_read_header(s, o);
+			sp_read_delimiter(s, o);
 			break;
 		case SPEC_CIFAR:
 			read_paths(s, o);
@@ -366,6 +371,9 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 		case SPEC_NPY:
 		case SPEC_NPZ:
 			sp_read_array(s, o);
+			break;
+		case SPEC_TEXT:
+			sp_read_text(s, o, why);
 			break;
 		}
 	}
@@ -379,6 +387,7 @@ sp_free_source(struct spec_source *s)
 	free(s->labels);
 	free(s->path);
 	free(s->label_name);
+	sp_free_text(&s->text);
 	free(s->features);
 	for (int i = 0; i < SPEC_MAX_FILES; i++)
 		free(s->files[i]);
@@ -468,6 +477,9 @@ sp_json_source(const struct spec_source *s)
 	case SPEC_NPY:
 	case SPEC_NPZ:
 		sp_put_array(o, s);
+		break;
+	case SPEC_TEXT:
+		sp_put_text(o, s);
 		break;
 	}
 	return o;

@@ -45,7 +45,7 @@ text_maker_words(const struct text_maker *m)
 	return m->words;
 }
 
-/* --- the table ---------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------ */
 
 static size_t
 slot_of(const struct text_maker *m, const char *s, size_t n)
@@ -150,7 +150,7 @@ text_maker_add(struct text_maker *m, const char *s, size_t n)
 	words_of(&m->o, s, n, count, m);
 }
 
-/* --- the file ------------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------- */
 
 static int
 by_count(const void *a, const void *b, void *blob)

@@ -6,7 +6,7 @@
 
 #include "rekindle/text.h"
 
-/* --- unicode.c: what a character is, by unicode_tables.inc ------------------ */
+/* --- unicode.c: what a character is, by unicode_tables.inc ---------------- */
 
 enum uc_class {
 	UC_WORD,                        /* what is none of the others */
@@ -24,7 +24,7 @@ int uc_lower(uint32_t c, uint32_t out[UC_MOST]);
 uint32_t uc_read(const char *s, size_t *len);
 size_t uc_write(uint32_t c, char out[4]);
 
-/* --- words.c: text to words -------------------------------------------------- */
+/* --- words.c: text to words ----------------------------------------------- */
 
 struct word {
 	char s[4 * TEXT_MAX_WORD];
@@ -37,7 +37,7 @@ typedef bool word_fn(void *ctx, const struct word *w);
 void words_of(const struct text_options *o, const char *s, size_t n,
     word_fn *fn, void *ctx);
 
-/* --- vocabulary.c ------------------------------------------------------------ */
+/* --- vocabulary.c --------------------------------------------------------- */
 
 /* A set of texts by their bytes: a number each, from 0 in the order of adding. */
 struct vocabulary {
@@ -62,7 +62,7 @@ enum rk_err vocabulary_read(struct vocabulary *v, const char *p, size_t n,
 
 extern const char *const special_words[5];      /* by text_special's order */
 
-/* --- count.c and merge.c: making one ------------------------------------------- */
+/* --- count.c and merge.c: making one -------------------------------------- */
 
 struct counted {
 	uint32_t at, len;               /* in blob */

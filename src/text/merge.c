@@ -47,7 +47,7 @@ struct merging {
 	uint32_t round;
 };
 
-/* --- pairs ------------------------------------------------------------------- */
+/* --- pairs ---------------------------------------------------------------- */
 
 static size_t
 slot_of(const struct merging *m, int32_t a, int32_t b)
@@ -116,7 +116,7 @@ joined(const struct merging *m, int32_t a, int32_t b, char text[2 * SYMBOL_MAX])
 	return na + nb - 2;
 }
 
-/* --- the heap ------------------------------------------------------------------ */
+/* --- the heap ------------------------------------------------------------- */
 
 static bool
 better(const struct merging *m, struct entry x, struct entry y)
@@ -169,7 +169,7 @@ pop(struct merging *m)
 	return top;
 }
 
-/* --- merging --------------------------------------------------------------------- */
+/* --- merging -------------------------------------------------------------- */
 
 static void
 note_raised(struct merging *m, uint32_t pair)
@@ -274,7 +274,7 @@ merge_all(struct merging *m)
 	}
 }
 
-/* --- characters --------------------------------------------------------------- */
+/* --- characters ----------------------------------------------------------- */
 
 /* The symbol of the character at *at of a word, and on to the next. */
 static size_t
@@ -368,7 +368,7 @@ add_letters(const struct counted *v, size_t n, const char *blob, int64_t size,
 	vocabulary_fini(&all);
 }
 
-/* --- words ------------------------------------------------------------------------ */
+/* --- words ---------------------------------------------------------------- */
 
 /* False: it has a character that is no symbol. */
 static bool

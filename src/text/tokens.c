@@ -19,7 +19,7 @@ struct text_tokens {
 	struct text_special s;
 };
 
-/* --- made and asked ----------------------------------------------------------- */
+/* --- made and asked ------------------------------------------------------- */
 
 /* Those that the kind cannot do without. */
 static enum rk_err
@@ -122,7 +122,7 @@ text_hash(const struct text_tokens *t)
 	return rk_hash64(h, t->v.blob, t->v.at[t->v.n]);
 }
 
-/* --- ids ------------------------------------------------------------------------ */
+/* --- ids ------------------------------------------------------------------ */
 
 void
 text_room_fini(struct text_room *r)
@@ -217,7 +217,7 @@ text_ids(const struct text_tokens *t, const char *s, size_t n, size_t most,
 	r->n = RK_MIN(r->n, most);
 }
 
-/* --- samples ---------------------------------------------------------------------- */
+/* --- samples -------------------------------------------------------------- */
 
 /* Tokens of a sample that are not of its texts. */
 static int64_t

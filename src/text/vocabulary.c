@@ -117,7 +117,7 @@ vocabulary_fini(struct vocabulary *v)
 	*v = (struct vocabulary){0};
 }
 
-/* --- the file --------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------- */
 
 static enum rk_err
 refuse_line(const char *what, int32_t line, const char *says,

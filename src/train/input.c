@@ -48,10 +48,22 @@ input_json(const struct run *r)
 	return o;
 }
 
-/* IDX and CSV files number their classes. */
+/* IDX and CSV files number their classes.  Outputs that no class has are called by
+ * their number. */
 json_t *
 input_classes(const struct run *r)
 {
-	(void)r;
-	return NULL;
+	const struct data_set *d = r->train;
+	const int64_t outputs = nn_outputs(r->nn);
+
+	if (d->names == NULL || outputs > CKPT_CLASSES_MAX)
+		return NULL;
+	json_t *a = json_array();
+	for (int64_t i = 0; i < RK_MAX(outputs, d->nclasses); i++) {
+		char number[24];
+		snprintf(number, sizeof(number), "%lld", (long long)i);
+		must(json_array_append_new(a, json_string(i < d->nclasses ?
+		    d->names[i] : number)) == 0);
+	}
+	return a;
 }

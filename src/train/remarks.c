@@ -230,11 +230,28 @@ remark_parts(const struct remarks *m)
 	sb_fini(&b);
 }
 
+/* What the sources have to say. */
+static void
+remark_data(const struct remarks *m)
+{
+	const struct data_set *sets[] = { m->r->train, m->r->valid };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(sets); k++) {
+		size_t n = 0;
+		const char *const *v = sets[k] != NULL ?
+		    data_remarks(sets[k], &n) : NULL;
+		for (size_t i = 0; i < n; i++)
+			remark(m, "data.%s: %s", k == 0 ? "train" :
+			    "validation", v[i]);
+	}
+}
+
 void
 remarks(const struct run *r, remark_fn *fn, void *ctx)
 {
 	const struct remarks m = { r, fn, ctx };
 
+	remark_data(&m);
 	remark_outputs(&m);
 	if (r->train != NULL)
 		remark_parts(&m);

@@ -188,6 +188,43 @@ run_check_labels(struct run *r)
 	return loss != SPEC_CROSS_ENTROPY || check_counts(r, sets);
 }
 
+/* A vocabulary, where the samples are not there to be asked. */
+static bool
+check_vocabulary(struct run *r, const struct data_set *d, const char *side)
+{
+	int32_t *ids = xcalloc((size_t)d->width, sizeof(*ids));
+	struct rk_why why = {0};
+	bool ok = true;
+
+	for (int64_t i = 0; i < d->width; i++)
+		ids[i] = (int32_t)d->vocabulary - 1;
+	if (nn_check_ids(r->nn, ids, 1, &why) != RK_OK)
+		ok = run_fail(r, "bad_data", true, "data.%s: its vocabulary has "
+		    "%lld tokens: %s", side, (long long)d->vocabulary,
+		    rk_why_first(&why));
+	rk_why_fini(&why);
+	free(ids);
+	return ok;
+}
+
+/* The second text of a pair is told from the first by what parts them. */
+static bool
+check_pairs(struct run *r)
+{
+	const struct spec_model *m = &r->spec->model;
+	const int32_t sep = data_separator(r->train);
+
+	if (sep < 0 || m->arch == SPEC_ARCH_LAYERS ||
+	    spec_family_of(m->arch) != SPEC_FAMILY_bert ||
+	    m->u.bert.token_types == 0 || m->u.bert.separator == sep)
+		return true;
+	return run_fail(r, "bad_spec", true, "model.separator is %lld, and the "
+	    "texts of a pair of data.train are parted by token %d ([SEP]): want "
+	    "model.separator: %d, or model.token_types: 0 for a network that "
+	    "does not tell them apart", (long long)m->u.bert.separator,
+	    (int)sep, (int)sep);
+}
+
 /* Tokens choose rows of a table: each must have one. */
 static bool
 check_tokens(struct run *r)
@@ -196,6 +233,10 @@ check_tokens(struct run *r)
 	struct rk_why why = {0};
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
+		if (sets[i] != NULL && r->spec->data.train.type == SPEC_TEXT &&
+		    !check_vocabulary(r, sets[i],
+		    i == 0 ? "train" : "validation"))
+			return false;
 		if (sets[i] == NULL || sets[i]->tokens == NULL ||
 		    nn_check_ids(r->nn, sets[i]->tokens, sets[i]->n, &why) ==
 		    RK_OK)
@@ -261,7 +302,8 @@ run_build(struct run *r, const struct run_memory *m)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
 		    rc != RK_ENOMEM, "%s", rk_why_first(&why));
 	rk_why_fini(&why);
-	if (rc != RK_OK || !run_check_labels(r) || !check_tokens(r))
+	if (rc != RK_OK || !run_check_labels(r) || !check_tokens(r) ||
+	    !check_pairs(r))
 		return false;
 	nn_digest(r->nn, r->program);
 	judging_new(r);

@@ -485,7 +485,7 @@ T_CASE(cifar_rules)
 		{ "path: /x, label: y", "label", "want fine or coarse" },
 		{ "path: /x, label: coarse", "label", "want classes: 100" },
 		{ "path: /x, header: true", "header",
-		    "is for csv, not for cifar" },
+		    "is for csv and text, not for cifar" },
 		{ "path: /x, samples: 5", "samples",
 		    "is for synthetic, not for cifar" },
 	};

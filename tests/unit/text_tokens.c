@@ -167,7 +167,7 @@ T_CASE(without_a_mask_tokens_become_unknown)
 	t_check(x[0] == 1 && x[1] == 0 && x[2] == 1);
 }
 
-/* --- vocabularies ------------------------------------------------------------------ */
+/* --- vocabularies --------------------------------------------------------- */
 
 static void
 refuses(enum text_kind kind, bool pairs, const char *p, size_t n,
