@@ -146,7 +146,7 @@ $(KERNEL_BENCH:%=bench-%): bench-%: $(B)/bench/%
 
 .PHONY: bench bench-deps
 bench: all $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
-    $(B)/unit/remote_drive
+    $(B)/unit/remote_drive $(B)/unit/text_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)
 bench-deps:
 	@tests/deps.sh bench || echo "bench-deps: going on without"

@@ -44,6 +44,12 @@
  *	                      --evaluate would score; see below
  *	    --data-set KEY=VALUE  score or predict other data; see below
  *	    --plot FOLDER     pictures; see below
+ *	    --make-vocabulary --size N [--kind words|wordpiece]: JOB.yaml [OUT]
+ *	                      a vocabulary file of the texts that train
+ *	                      (data_make_vocabulary()), to OUT or to
+ *	                      data.train.tokenizer.vocabulary, where another file
+ *	                      is not replaced; the kind is the tokenizer's unless
+ *	                      said.  Prints a line and ends
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -208,6 +214,7 @@ struct train_options {
 	const char *job;                /* path of the job file */
 	const char *run_dir, *from, *model, *job_id;
 	const char *evaluate, *logits, *trace;
+	const char *out, *kind;         /* of --make-vocabulary; or NULL */
 	const char *predict;            /* then evaluate is the same */
 	const char *plot;               /* a folder */
 	const char **set;               /* "PATH=VALUE" */
@@ -220,10 +227,11 @@ struct train_options {
 	int64_t attempt;                /* 0: not said */
 	int64_t memory;                 /* bytes; 0: not said */
 	int64_t known;                  /* -1: not said */
+	int64_t size;                   /* tokens; 0: not said */
 	int64_t profile;                /* steps; 0: not said; -1: as many as
 	                                   there are without a number */
 	bool accept_data, json, sha256;
-	bool wire, summary, yaml, plan, help, version;
+	bool wire, summary, yaml, plan, vocabulary, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why) RK_MUSTCHECK;

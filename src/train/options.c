@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "rekindle/spec.h"
+#include "rekindle/text.h"
 #include "rekindle/train.h"
 
 #define MAX_THREADS 256
@@ -63,6 +64,10 @@ const char train_usage[] =
     "  --plot FOLDER     with --evaluate: draw the confusion matrix and the\n"
     "                    reliability as SVG; alone: these and the curves of the\n"
     "                    run in --run-dir\n"
+    "  --make-vocabulary JOB.yaml --size N [--kind words|wordpiece] [OUT]\n"
+    "                    write a vocabulary of the texts that the job trains on\n"
+    "                    (not of those that validate), of at most N tokens,\n"
+    "                    to OUT or where the job looks for it, and end\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
     "                    what checkpoints and metrics say they belong to\n"
@@ -81,7 +86,8 @@ enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
 	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE, OPT_JSON,
-	OPT_TRACE, OPT_SHA256, OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_HELP, OPT_VERSION
+	OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
+	 OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -108,6 +114,9 @@ static const struct option options[] = {
 	{ "predict", required_argument, NULL, OPT_PREDICT },
 	{ "data-set", required_argument, NULL, OPT_DATA_SET },
 	{ "plot", required_argument, NULL, OPT_PLOT },
+	{ "make-vocabulary", no_argument, NULL, OPT_VOCABULARY },
+	{ "size", required_argument, NULL, OPT_SIZE },
+	{ "kind", required_argument, NULL, OPT_KIND },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -224,6 +233,18 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_TRACE:
 		o->trace = arg;
 		break;
+	case OPT_VOCABULARY:
+		o->vocabulary = true;
+		break;
+	case OPT_SIZE:
+		return number(&o->size, "size", arg, TEXT_LEAST_SIZE,
+		    TEXT_MAX_TOKENS, why);
+	case OPT_KIND:
+		if (strcmp(arg, "words") != 0 && strcmp(arg, "wordpiece") != 0)
+			return rk_refuse(why, "--kind is \"%s\", want words or "
+			    "wordpiece", arg);
+		o->kind = arg;
+		break;
 	case OPT_HELP:
 		o->help = true;
 		break;
@@ -261,6 +282,15 @@ check_together(const struct train_options *o, struct rk_why *why)
 		    "--predict");
 	if (o->yaml && !o->summary)
 		return rk_refuse(why, "--yaml without --summary");
+	if (o->vocabulary != (o->size > 0) || (o->kind != NULL &&
+	    !o->vocabulary))
+		return rk_refuse(why, o->vocabulary ?
+		    "--make-vocabulary without --size" :
+		    "--size or --kind without --make-vocabulary");
+	if (o->vocabulary && (o->summary || o->plan || o->wire || scores ||
+	    o->profile != 0 || o->plot != NULL))
+		return rk_refuse(why, "--make-vocabulary with something else "
+		    "to do");
 	return RK_OK;
 }
 
@@ -288,6 +318,9 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 		return RK_OK;
 	if (argc == optind)
 		return rk_refuse(why, "no job file given");
+	/* A vocabulary may have a place behind the job's file. */
+	if (o->vocabulary && argc - optind == 2)
+		o->out = argv[--argc];
 	if (argc - optind > 1 && o->predict == NULL)
 		return rk_refuse(why, "more than one job file given");
 	if (check_together(o, why) != RK_OK)

@@ -322,6 +322,8 @@ is_socket(int fd)
 static bool
 answer(struct run *r)
 {
+	if (r->o->vocabulary)
+		return vocabulary_make(r);
 	if (r->o->predict != NULL)
 		return predict_print(r);
 	if (r->o->evaluate != NULL)
@@ -339,8 +341,8 @@ train_main(const struct train_options *o)
 		.at = { .rate_scale = 1, .scored = -1 },
 		.due = { .taken = -1, .captured = -1 },
 	};
-	const bool asks = o->summary || o->plan || o->evaluate != NULL ||
-	    o->profile != 0 || o->plot != NULL;
+	const bool asks = o->vocabulary || o->summary || o->plan ||
+	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "

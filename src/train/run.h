@@ -34,6 +34,7 @@
  *	evaluate.c --evaluate; model_file.c opens what it is about
  *	predict.c  --predict; inputs.c reads what it is for
  *	draw.c     --plot
+ *	vocabulary.c  --make-vocabulary
  *	profile.c  --profile; table.c and trace.c print it
  *
  * The main thread owns everything here; the writer's thread sees only what
@@ -378,6 +379,9 @@ bool at_limit(const struct run *r);
 /* The part of the time since the loop began that training stood still for
  * checkpoints. */
 double stall_ratio(const struct run *r);
+
+/* vocabulary.c: make the file and say so. */
+bool vocabulary_make(struct run *r);
 
 /* ask.c */
 void ask_poll(struct run *r);

@@ -339,6 +339,11 @@ def bench_ship(top):
     pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "12")))
 
 
+def bench_tokens(top):
+    import tokens
+    tokens.bench(top, row, BUILD)
+
+
 def bench_notice(top):
     import pushed
     pushed.notice(top, row, fashion_job, ROUNDS)
@@ -369,7 +374,7 @@ def main():
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
                          ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
-                         ("notice", bench_notice), ("fresh", bench_fresh), *speed_parts()):
+                         ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
     finally:
