@@ -3,8 +3,9 @@
  * behind the program rekindle-train.
  *
  *	rekindle-train [options] JOB.yaml [INPUT...]
- *	    --run-dir DIR     where checkpoints/, metrics.jsonl, plan.json,
- *	                      known.json and lock go; ./NAME.run unless said
+ *	    --run-dir DIR     where checkpoints/, metrics.jsonl, evaluations.jsonl,
+ *	                      plan.json, known.json and lock go; ./NAME.run unless
+ *	                      said
  *	    --from SELECTOR   instead of training.resume_from
  *	    --file ADDRESS=PATH  where the bytes of an address in the job (a
  *	                      data file, model.checkpoint; job:// too) are on
@@ -149,8 +150,8 @@
  * labels: [{class, name, probability}], top}, labels being those above 1/2, by
  * sigmoid; of a regression with one output {input, row, value}, with several {input,
  * row, class, name, score, top}.  Without INPUT, input is `validation` or `train`, and
- * label and label_name are there, too.  An INPUT that cannot be read is {input,
- * error}; the others are predicted, and the exit code is 1.
+ * label (of several a list) and label_name are there, too.  An INPUT that cannot be
+ * read is {input, error}; the others are predicted, and the exit code is 1.
  *
  * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is
  * made; without --evaluate those of the newest one in RUN-DIR/evaluations.jsonl (src/

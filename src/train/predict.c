@@ -194,6 +194,25 @@ predict_files(struct run *r, struct prediction *p)
 
 /* --- the job's data ------------------------------------------------------- */
 
+/* What sample i ought to be: a class, several of them, or a number. */
+static void
+put_label(const struct prediction *p, json_t *o, const struct data_set *d,
+    int64_t i)
+{
+	if (d->many_from != NULL) {
+		json_t *labels = json_array();
+		for (int64_t k = d->many_from[i]; k < d->many_from[i + 1]; k++)
+			must(json_array_append_new(labels, json_integer(
+			    d->many[k])) == 0);
+		js_put(o, "label", labels);
+	} else if (d->classes != NULL && p->says != SAYS_NUMBER) {
+		js_put(o, "label", json_integer(d->classes[i]));
+		put_name(p, o, "label_name", d->classes[i]);
+	} else {
+		js_put(o, "label", js_number(d->targets[i]));
+	}
+}
+
 static bool
 predict_data(struct run *r, struct prediction *p)
 {
@@ -203,21 +222,15 @@ predict_data(struct run *r, struct prediction *p)
 
 	for (int64_t at = 0; at < d->n;) {
 		const int64_t rows = score_batch(r, d, at, &t);
+		if (rows < 1)           /* it has said why */
+			return false;
 		for (int64_t i = 0; i < rows; i++) {
 			json_t *o = json_pack("{s:s, s:I}", "input",
 			    d == r->valid ? "validation" : "train", "row",
 			    (json_int_t)(at + i));
 			put_outputs(p, o, nn_output(r->nn) + i * outputs,
 			    outputs);
-			if (d->classes != NULL && p->says != SAYS_NUMBER) {
-				js_put(o, "label", json_integer(
-				    d->classes[at + i]));
-				put_name(p, o, "label_name",
-				    d->classes[at + i]);
-			} else {
-				js_put(o, "label", js_number(
-				    d->targets[at + i]));
-			}
+			put_label(p, o, d, at + i);
 			print(o);
 		}
 		if (told_to_end(r))
