@@ -6,6 +6,8 @@
 #include "window.h"
 #include "wino.h"
 
+#define ZEROS 4         /* times the products that count */
+
 const char *const kernel_conv_words[] = {
 	"plain", "direct", "winograd", "product", "depthwise"
 };
@@ -29,15 +31,31 @@ struct kernel_conv_plan {
 	size_t scratch;
 };
 
+/*
+ * Towards the data the direct ways go over each place of x with the whole window,
+ * and where that reaches beyond y they multiply zeros.  Of a window that is nearly
+ * as large as x that is almost all: of a sentence, whose windows are as wide as
+ * its words' vectors, 127 products in 128.
+ */
+static bool
+is_mostly_zeros(const struct kernel_window *v)
+{
+	return v->h * v->w > ZEROS * v->oh * v->stride[0] * v->ow *
+	    v->stride[1];
+}
+
 struct kernel_conv_plan *
 kernel_conv_plan(const struct kernel_conv_want *w)
 {
+	const bool zeros = is_mostly_zeros(&w->v);
 	struct kernel_conv_plan *p = xcalloc(1, sizeof(*p));
 
 	p->want = *w;
 	for (int pass = 0; pass < KERNEL_CONV_PASSES; pass++) {
 		size_t k = 0;
-		while ((p->state[pass] = kernel_conv_choices[k].way->make(w,
+		while ((pass == KERNEL_CONV_DATA && zeros &&
+		    kernel_conv_choices[k].word == KERNEL_CONV_DIRECT) ||
+		    (p->state[pass] = kernel_conv_choices[k].way->make(w,
 		    (enum kernel_conv_pass)pass)) == NULL)
 			k++;
 		p->of[pass] = k;

@@ -344,6 +344,8 @@ T_CASE(windows_that_are_not_square)
 	    3 });
 	check(&(struct shape){ 8, 16, 12, 9, { 5, 3 }, { 2, 1 }, { 1, 2 }, 1, 1,
 	    3 });
+	check(&(struct shape){ 1, 12, 9, 16, { 3, 16 }, { 1, 1 }, { 0, 0 }, 1,
+	    1, 5 });
 }
 
 /* The result of a pass by one way, for all B; NULL where it does not take the
@@ -443,6 +445,21 @@ T_CASE(ways_go_by_the_shape)
 		t_check(way(&w, (enum kernel_conv_pass)p) ==
 		    KERNEL_CONV_PLAIN);
 	t_eq_str(kernel_conv_words[KERNEL_CONV_DIRECT], "direct");
+	kernel_fini();
+}
+
+/* 64 words of 128 numbers, windows of three words: going over each place of x
+ * with 384 numbers of a window would be 132 times the products that there are. */
+T_CASE(a_window_as_wide_as_the_image_goes_back_by_products)
+{
+	struct kernel_conv_want w = { .v = { .c = 1, .h = 64, .w = 128,
+		.oh = 62, .ow = 1, .k = { 3, 128 }, .stride = { 1, 1 } },
+		.M = 100, .B = 4, .x = KERNEL_BLOCKED, .y = KERNEL_BLOCKED };
+
+	t_check(kernel_init(1) == RK_OK);
+	t_check(way(&w, KERNEL_CONV_DATA) == KERNEL_CONV_PLAIN);
+	w.x = KERNEL_PLAIN;
+	t_check(way(&w, KERNEL_CONV_DATA) == KERNEL_CONV_PLAIN);
 	kernel_fini();
 }
 
