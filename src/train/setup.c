@@ -212,7 +212,7 @@ static bool
 check_pairs(struct run *r)
 {
 	const struct spec_model *m = &r->spec->model;
-	const int32_t sep = data_separator(r->train);
+	const int32_t sep = r->train != NULL ? data_separator(r->train) : -1;
 
 	if (sep < 0 || m->arch == SPEC_ARCH_LAYERS ||
 	    spec_family_of(m->arch) != SPEC_FAMILY_bert ||
