@@ -39,8 +39,8 @@ def commit():
     """What is measured, with a word when files differ from it; fit for a label."""
     def git(*args):
         return subprocess.run(["git", "-C", HERE, *args], capture_output=True, text=True).stdout.strip()
-    return (git("rev-parse", "--short=9", "HEAD") or "unknown") + ("-changed" if git("status", "--porcelain", "-uno")
-                                                                     else "")
+    changed = git("status", "--porcelain", "-uno")
+    return (git("rev-parse", "--short=9", "HEAD") or "unknown") + ("-changed" if changed else "")
 
 
 class Bench:
@@ -74,14 +74,15 @@ class Bench:
             json.dump(job, f)
         if not os.path.exists(f"{folder}/result.json"):
             self.program([peer.python, f"{HERE}/peer_torch.py", f"{folder}/job.json", folder], f"{folder}/log",
-                         peers.preloaded(peer.python))
+                         {**peers.preloaded(peer.python), **peers.ENV["malloc tuned"]})
         with open(f"{folder}/result.json") as f:
             r = json.load(f)
         self.say(peer.name, f"{job['name']} seed {job['training']['seed']}", r)
         return {"seed": job["training"]["seed"], **r}
 
     def program(self, args, log, more):
-        env = dict(os.environ, OMP_NUM_THREADS=str(THREADS), THREADS=str(THREADS), **more)
+        # Passive: other programs are at work here, and threads that spin keep them from it.
+        env = dict(os.environ, OMP_NUM_THREADS=str(THREADS), OMP_WAIT_POLICY="passive", THREADS=str(THREADS), **more)
         # A compute program that outlives us would train beside the next call's.
         with open(log, "w") as f:
             rc = subprocess.run(["setpriv", "--pdeathsig", "KILL", "nice", "-n", "10", *args], env=env, stdout=f,
@@ -90,6 +91,18 @@ class Bench:
             with open(log) as f:
                 lines = f.read().strip().splitlines() or [""]
             raise Failed(f"{' '.join(args[:2])} ended with {rc}: {lines[-1]} ({log})")
+
+    def evaluate(self, job, model, *more):
+        """What rekindle-train --evaluate says of a model, and the time it took."""
+        path = f"{FOLDER}/{job['name']}.json"
+        with open(path, "w") as f:
+            json.dump(job, f)
+        begin = time.monotonic()
+        p = subprocess.run(["nice", "-n", "10", f"{BUILD}/rekindle-train", "--threads", str(THREADS), "--evaluate",
+                            model, *more, path], capture_output=True, text=True)
+        if p.returncode:
+            raise Failed(f"rekindle-train --evaluate {model}: {p.stderr.strip()}")
+        return {**json.loads(p.stdout), "seconds": time.monotonic() - begin}
 
 
 def load_rows():

@@ -25,6 +25,15 @@ def job(name, model, data, epochs, batch, optimizer, schedule="one_cycle"):
             "checkpoint": {"every": {"epochs": 1, "seconds": 60}, "keep": {"last": 1, "best": 0}}}
 
 
+SGD = {"type": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.0005}
+
+
+def images(source, size, norm, padding, flips=("hflip",)):
+    """Data of images that are shifted and turned over where they are trained on."""
+    crop = {"type": "random_crop", "size": size, "padding": padding}
+    return {**source, "transforms": {"train": [crop, *flips]}, "normalize": {"type": "scale", **norm}}
+
+
 # --- Fashion-MNIST --------------------------------------------------------------
 
 def fashion():
@@ -41,3 +50,64 @@ GREYS = {"mean": 0.286, "std": 0.353}           # of the training images
 def lenet5_fashion():
     return job("lenet5-fashion", {"arch": "lenet5"}, {**fashion(), "normalize": {"type": "scale", **GREYS}}, 5, 64,
                {"type": "adam", "learning_rate": 0.005})
+
+
+def resnet20_fashion():
+    return job("resnet20-fashion", {"arch": "resnet20"}, images(fashion(), 28, GREYS, 2), 15, 128, SGD)
+
+
+# --- CIFAR-10, the JPEG subset ----------------------------------------------------
+
+# Of ImageNet, as the given weights have it.
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def cifar():
+    return {"train": material.cifar("train"), "validation": material.cifar("test")}
+
+
+def resnet20_cifar(epochs):
+    return job(f"resnet20-cifar-{epochs}", {"arch": "resnet20"}, images(cifar(), 32, IMAGENET, 4), epochs, 128, SGD)
+
+
+def weights_cifar():
+    """No training: the test images, and the network that the given weights are of."""
+    data = {**cifar(), "normalize": {"type": "scale", **IMAGENET}}
+    weights = material.shared("weights/resnet20.safetensors")
+    return job("weights-cifar", {"arch": "resnet20"}, data, 1, 128, SGD), weights
+
+
+# --- sentence polarity ------------------------------------------------------------
+
+def textcnn_polarity():
+    data, tokens = material.polarity()
+    return job("textcnn-polarity", {"arch": "textcnn", "vocabulary": tokens}, data, 8, 64,
+               {"type": "adam", "learning_rate": 0.001}, "constant")
+
+
+def bert_polarity():
+    data, tokens = material.polarity()
+    model = {"arch": "bert", "vocabulary": tokens, "hidden": 64, "depth": 2, "heads": 4, "intermediate": 256,
+             "positions": material.LENGTH, "token_types": 0, "classes": 2}
+    return job("bert-polarity", model, data, 8, 32, {"type": "adamw", "learning_rate": 0.001, "weight_decay": 0.01})
+
+
+# --- magnetic tiles ---------------------------------------------------------------
+
+FOLDS = 5
+
+
+def tiles(fold):
+    """Grey images of many sizes, made one: classes are told by what is on them, not by where."""
+    folder = material.tile_folds(FOLDS)
+    side = {"type": "resize", "size": [112, 112]}
+
+    def part(name):
+        return {"type": "image_folder", "path": f"{folder}/{name}-{fold}.tar", "channels": 1}
+    data = {"train": part("train"), "validation": part("test"), "normalize": {"type": "scale", "mean": 0.4, "std": 0.2},
+            "transforms": {"train": [side, {"type": "random_crop", "size": 112, "padding": 8}, "hflip", "vflip"],
+                           "validation": [side]}}
+    made = job(f"tiles-{fold}", {"arch": "mobilenet_v2", "classes": 6}, data, 60, 32,
+               {"type": "adamw", "learning_rate": 0.003, "weight_decay": 0.05})
+    made["training"]["sampler"] = "balanced"
+    return made

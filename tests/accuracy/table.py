@@ -33,8 +33,8 @@ def main():
     lines.insert(1, "|" + "---|" * len(head))
     with open(README) as f:
         text = f.read()
-    text = re.sub(r"(<!-- accuracy -->\n).*?(<!-- /accuracy -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text,
-                  flags=re.S)
+    text = re.sub(r"(<!-- accuracy -->\n).*?(<!-- /accuracy -->)",
+                  lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text, flags=re.S)
     with open(README, "w") as f:
         f.write(text)
 

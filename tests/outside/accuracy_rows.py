@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ACCURACY = f"{HERE}/../accuracy"
 sys.path.insert(0, ACCURACY)
 import stats                            # noqa: E402
+import material                         # noqa: E402
 from lab import Lab                     # noqa: E402
 
 LONG = 1000             # epochs that take some seconds
@@ -63,7 +64,8 @@ open({calls!r}, "a").write(f"{{seed}}\\n")
 value = {values!r}[seed - 1]
 if value is None:
     sys.exit("Error: out of luck")
-json.dump({{"value": value, "epochs": [value], "seconds": 2.0, "parameters": 1}}, open(sys.argv[3] + "/result.json", "w"))
+with open(sys.argv[3] + "/result.json", "w") as f:
+    json.dump({{"value": value, "epochs": [value], "seconds": 2.0, "parameters": 1}}, f)
 """
 
 
@@ -120,7 +122,7 @@ class Accuracy:
 
 # --- rows -----------------------------------------------------------------------
 
-@case("a row that held, one that missed, one that came to nothing and one whose data are absent are told apart", "stopped")
+@case("a row that held, that missed, that came to nothing and whose data are absent are told apart", "stopped")
 def _(d):
     a = Accuracy(d.root)
     out = a.call("easy", "hard", "gone", "broken", want=1)
@@ -131,8 +133,8 @@ def _(d):
     has(out, "/nowhere.csv")
     has(out, "1 ok, 2 failed, 1 skipped")
     r = a.rows()
-    eq({k: v["state"] for k, v in r.items()}, {"easy": "ok", "hard": "failed", "gone": "skipped", "broken": "failed"},
-       "states")
+    eq({k: v["state"] for k, v in r.items()},
+       {"easy": "ok", "hard": "failed", "gone": "skipped", "broken": "failed"}, "states")
     easy, one = r["easy"], r["easy"]["runs"][0]
     eq((easy["value"], len(one["epochs"]), one["attempts"], one["arithmetic"]), (one["epochs"][-1], 3, 1, "fast"), "run")
     assert 0 < easy["seconds"] < 100 and easy["goal"] == ">= 0.5", easy
@@ -280,6 +282,22 @@ def _(d):
     eq(stats.macro_f1(table), (first + second) / 2, "macro F1")
     eq(stats.f1([[0, 3], [0, 4]])[0], 0, "F1 of a class that is never answered")
     eq(stats.add([[[1, 2], [3, 4]], [[10, 20], [30, 40]]]), [[11, 22], [33, 44]], "sum of folds")
+
+
+@case("folds have of each class as many, or one more, whatever the order of their names", "stopped")
+def _(d):
+    classes = {"a": [f"a{i}" for i in range(52)], "b": [f"b{i}" for i in range(13)]}
+    fold = material.parted(classes, 5)
+    for name, names in classes.items():
+        eq(sorted(sum(fold[x] == k for x in names) for k in range(5)),
+           {"a": [10, 10, 10, 11, 11], "b": [2, 2, 3, 3, 3]}[name], f"images of {name} by fold")
+    eq(material.parted({"b": classes["b"][::-1]}, 5), {x: fold[x] for x in classes["b"]}, "folds")
+
+
+@case("sentences are lower-cased and parted at punctuation", "stopped")
+def _(d):
+    eq(material.words_of("It's a \"GOOD\" film , caf\u00e9-noir."),
+       ["it", "'", "s", "a", '"', "good", '"', "film", ",", "caf\u00e9", "-", "noir", "."], "words")
 
 
 @case("the README's table has every row, and marks what is missed, failed or skipped", "stopped")
