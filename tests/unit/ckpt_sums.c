@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,7 @@ held_by_another(void)
 	fflush(NULL);
 	pid_t pid = fork();
 	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		int fd = open("c/" D10, O_RDONLY | O_DIRECTORY);
 		(void)!flock(fd, LOCK_SH);
 		(void)!write(p[1], "x", 1);

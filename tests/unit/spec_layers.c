@@ -430,7 +430,7 @@ static const struct {
 	    "has 5 numbers, want 1 to 4" },
 	{ A "{type: embedding, rows: 3}", "[1].width", "missing" },
 	{ A "{type: embedding, rows: 3, width: 2, index: name}", "[1].index",
-	    "is \"name\", want input, position or zero" },
+	    "is \"name\", want input, position, zero or segment" },
 	{ A "{type: conv2d, out: 2, kernel: 1, groups: 0}", "[1].groups",
 	    "is 0" },
 	{ A "{type: batch_norm, convention: tf}", "[1].convention",

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "rekindle/text.h"
+#include "t.h"
 
 #define MOST ((size_t)1 << 28)
 
@@ -79,8 +80,8 @@ measure(const struct text_tokens *t, const char *s, size_t n,
 	    (long long)best);
 }
 
-int
-main(int argc, char **argv)
+static int
+drive(char **argv)
 {
 	struct text_options o = { .kind = TEXT_WORDPIECE };
 	struct text_tokens *t = NULL;
@@ -89,10 +90,6 @@ main(int argc, char **argv)
 	char *vocabulary, *text;
 	size_t nv, n;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: text_drive VOCABULARY LOWER LENGTH\n");
-		return 2;
-	}
 	o.lower_case = o.strip_accents = atoi(argv[2]) != 0;
 	const int64_t length = atoll(argv[3]);
 	if (rk_read_file(AT_FDCWD, argv[1], TEXT_MAX_FILE, &vocabulary, &nv) !=
@@ -114,3 +111,33 @@ main(int argc, char **argv)
 	text_tokens_free(t);
 	return 0;
 }
+
+__attribute__((constructor)) static void
+drive_main(int argc, char **argv)
+{
+	if (argc != 4)
+		return;
+	const int rc = drive(argv);
+	fflush(stdout);
+	_exit(rc);
+}
+
+T_CASE(each_line_has_its_tokens)
+{
+	static const char words[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n"
+	    "cold\nstart\n##s\n";
+	static const char text[] = "Cold starts\n\nstart never\n";
+	const struct text_options o = { .kind = TEXT_WORDPIECE,
+		.lower_case = true };
+	struct text_tokens *t = NULL;
+	struct text_room r = {0};
+
+	t_eq_int(text_tokens_new(&t, &o, words, sizeof(words) - 1, "words",
+	    NULL), RK_OK);
+	/* cold start ##s; nothing; start [UNK] */
+	t_eq_int(run(t, text, sizeof(text) - 1, 0, &r, NULL), 5);
+	text_room_fini(&r);
+	text_tokens_free(t);
+}
+
+T_MAIN
