@@ -190,9 +190,27 @@ data_is_tokens(const struct data_set *d)
  * are needed, in a batch. */
 size_t data_sample_bytes(const struct data_set *d);
 
-/* What was found in the files, and is no error, a sentence each.  The set's; n of
- * them. */
+/*
+ * Number the classes of a set that has names as a model has them: those of the
+ * same name go to its place in the table, others to places that are left over and
+ * behind, in the order that they have; others gets their names ("" where there are
+ * none).  The validation set follows.  A set's digest does not change by it.
+ */
+enum rk_err data_match_classes(struct data_set *train, struct data_set *valid,
+    const char *const *table, int64_t n, struct strbuf *others,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* What was found in the files, and is no error, a sentence each: empty texts, files
+ * that are no images, empty classes.  The set's; n of them. */
 const char *const *data_remarks(const struct data_set *d, size_t *n);
+
+/* Memory that a set takes, without what loaders have. */
+uint64_t data_bytes(const struct data_set *d);
+/* What a sample is called, "cats/a.jpg" or "sample 17"; the caller frees. */
+char *data_sample_name(const struct data_set *d, int64_t i);
+/* Whose arithmetic made the numbers of a set, where that is not ours, for the
+ * record of what a run was computed with: "libjpeg-turbo 2.1.5"; or NULL. */
+const char *data_decoder(const struct data_set *d);
 
 /* Labels against a network of so many outputs: RK_EINVAL names the first
  * sample whose label is not 0 to outputs-1, nor `but` (-1: none). */
@@ -214,6 +232,34 @@ void data_gather_tokens(const struct data_set *d, const int64_t *which,
  * (seed, epoch) when shuffled, i itself when not.  O(1), no state. */
 int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
     bool shuffle, int64_t i);
+
+/*
+ * The order of the samples in each epoch.  uniform: data_at().  balanced, with K
+ * classes that have samples, as often one as the other:
+ *
+ *	place i of epoch e is of round r = e ceil(n / K) + i / K (rounded down)
+ *	its class is place i mod K of a permutation of the classes, keyed by
+ *	    (seed, r): of each K places every class has one
+ *	of the N samples of that class it is place r mod N of a permutation
+ *	    keyed by (seed, class, r / N): none comes again before all have come,
+ *	    but for those that a last round of an epoch would have had
+ *
+ * An epoch has n places all the same.  O(1), from any place; the table of the
+ * classes' members takes data_order_bytes().  Borrows the set.  RK_EINVAL: the
+ * labels are no classes.  Any thread may ask for places.
+ */
+struct data_order_how {
+	enum spec_sampler sampler;
+	uint64_t seed;
+	bool shuffle;
+};
+struct data_order;
+enum rk_err data_order_new(const struct data_set *d,
+    const struct data_order_how *how, struct data_order **op,
+    struct rk_why *why) RK_MUSTCHECK;
+void data_order_free(struct data_order *o);     /* NULL is fine */
+int64_t data_order_at(const struct data_order *o, int64_t epoch, int64_t i);
+uint64_t data_order_bytes(const struct data_set *d, enum spec_sampler sampler);
 
 /* One file, for tests and fuzzing: IDX, CSV, CIFAR or npy bytes in memory.  `what` names it
  * in messages.  data_parse_idx gives samples, or with one dimension labels
@@ -254,7 +300,9 @@ enum rk_err data_make_vocabulary(const struct spec_data *s, bool wordpiece,
 int32_t data_separator(const struct data_set *d);
 
 /* SHA-256 of all samples and labels, for lineage and for resumes that find
- * other data under the same path. */
+ * other data under the same path.  Of samples that are files of their own, in
+ * their order: path in the source, size, and label (where classes have names, by
+ * name). */
 void data_digest(const struct data_set *d, char hex[RK_SHA256_HEX]);
 /* The same on any thread, while others read the set too; false, and hex says
  * nothing, soon after *stop was set.  stop may be NULL. */

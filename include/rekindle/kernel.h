@@ -70,6 +70,10 @@ enum rk_err kernel_init(int threads) RK_MUSTCHECK;
 void kernel_fini(void);
 int kernel_threads(void);
 
+/* The calling thread, which is none of the team, treats denormals as these do from
+ * here on: what it computes has the same bits. */
+void kernel_like_team(void);
+
 /* fn(ctx, i) for i in 0..n-1, each once, on any thread, in any order; returns
  * when all are done.  Only from the thread that called kernel_init(); a call
  * from inside fn runs its pieces there and then. */
@@ -261,6 +265,9 @@ void kernel_drop(const struct kernel_drop *d, const float *x, bool add,
  *	SMOOTH_L1       mean_j of e^2 / (2 beta) where |e| < beta, else
  *	                |e| - beta / 2, e = z - t (SmoothL1Loss); beta 0 is L1
  *	    Right in the last three: y is not NULL, and the largest z is at y.
+ *
+ * left_out [rows] (NULL: none is): rows that give nothing by any of these, whatever
+ * their class or target; norm 0 counts them all the same.
  */
 enum kernel_loss_kind {
 	KERNEL_CROSS_ENTROPY, KERNEL_BINARY, KERNEL_SQUARES, KERNEL_L1,
@@ -275,13 +282,14 @@ struct kernel_loss {
 	bool ignoring;
 	int32_t ignore;
 	double beta;                    /* smooth L1 */
+	const uint8_t *left_out;
 };
 double kernel_loss(const struct kernel_loss *l, size_t rows, const float *z,
     const float *t, const int32_t *y, bool add, float *dz, double *scratch,
     int64_t *right);
 
-/* The sum of weight[y] over rows that are not ignored; *counted (may be NULL)
- * is how many these are. */
+/* The sum of weight[y] over rows that are not ignored, nor left out; *counted (may
+ * be NULL) is how many these are. */
 double kernel_loss_weight(const struct kernel_loss *l, size_t rows,
     const int32_t *y, int64_t *counted);
 

@@ -147,6 +147,9 @@ struct nn_step {
 	/* What the gradient of the summed loss is divided by: nn_loss_weight()
 	 * of all rows of the step; 0: `all`. */
 	double norm;
+	/* [rows]: those that count for nothing in the loss, whose input must be
+	 * numbers all the same; NULL: none. */
+	const uint8_t *left_out;
 };
 
 /* May so many rows be trained on?  RK_EINVAL: a batch norm would have one value
@@ -165,9 +168,11 @@ void nn_forward(struct nn *n, const struct nn_step *s, bool train);
 struct nn_result {
 	double loss_sum;                /* over the rows */
 	double weight;                  /* that it is divided by for a mean:
-	                                   rows, or by class weights */
+	                                   rows that are not left out, or by
+	                                   class weights */
 	int64_t correct;
-	int64_t counted;                /* rows of which it is: not ignored */
+	int64_t counted;                /* rows of which it is: not ignored,
+	                                   nor left out */
 };
 /* The weight of rows with these classes, before there is a forward. */
 double nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows);

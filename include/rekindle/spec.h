@@ -53,6 +53,10 @@
  *	                 each part by itself
  *	training.drop_last   false: the last, smaller batch of an epoch is used
  *	training.shuffle     true
+ *	training.sampler     uniform | balanced; uniform: each sample once an
+ *	                 epoch.  balanced: each class as often as any other, the
+ *	                 samples of a small one several times; an epoch has as
+ *	                 many samples as the data.  data.h has the order
  *	training.seed    1; 0 to 2^53
  *	training.loss    {type: cross_entropy | mse | binary_cross_entropy | l1
  *	                 | smooth_l1}; cross_entropy, also where only fields
@@ -108,6 +112,13 @@
  *	                 the normal form of a job with model.checkpoint has what
  *	                 the job says and nothing else
  *	data.normalize   see struct spec_normalize
+ *	data.threads     that read and decode samples which are not held in
+ *	                 memory; 1, or 2 where there are 4 cores and more; to 64.
+ *	                 The bytes of a run do not depend on it
+ *	data.broken      fail | skip; fail: an image that cannot be read ends the
+ *	                 run.  skip: it is named and counted, and goes through
+ *	                 the network as zeros that weigh nothing, so that the
+ *	                 order of all others stays.  Both may change on a resume
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said.  One that is due while
  *	                 another is being written is taken as soon as that one
@@ -134,10 +145,10 @@
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
- * gradient_clip_value, ema, early_stopping, micro_batch_size and schedule.warmup.
- * At their default they are not in the normal form, so that it and its digest are
- * what they were.  training.arithmetic is in each normal form; exact is not in
- * digests and records.
+ * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler,
+ * schedule.warmup, data.threads and data.broken.  At their default they are not in
+ * the normal form, so that it and its digest are what they were.
+ * training.arithmetic is in each normal form; exact is not in digests and records.
  *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
  * mean at submit, latest and best what they are at the job's first start; what is
@@ -505,11 +516,15 @@ struct spec_early {
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
 enum spec_arithmetic { SPEC_ARITHMETIC_EXACT, SPEC_ARITHMETIC_FAST };
 
+/* balanced: data.h has its order. */
+enum spec_sampler { SPEC_SAMPLER_UNIFORM, SPEC_SAMPLER_BALANCED };
+
 struct spec_training {
 	char *resume_from;
 	int64_t epochs, steps;
 	int64_t batch_size, micro_batch_size;
 	bool drop_last, shuffle;
+	enum spec_sampler sampler;
 	uint64_t seed;
 	struct spec_loss loss;
 	struct spec_optim optim;
@@ -565,11 +580,20 @@ struct spec_training {
  *	            strip_accents: of wordpiece as lower_case, of words false}.
  *	            data.validation takes over what it does not say of these from
  *	            data.train (columns where both have a path)
+ *	type: image_folder  path *: a folder of class folders, whose names in the
+ *	            order of their bytes are the classes, each with its images
+ *	            at any depth; or with list, a text of lines "path label", a
+ *	            folder that those paths are relative to; or a tar of such a
+ *	            folder (or its address).  size: a number, or
+ *	            [height, width] of 1 to 16384, that each image is resized to;
+ *	            without it and without data.transforms all have one size.
+ *	            channels 3 (or 1: grey).  data.validation has size and
+ *	            channels of data.train where it does not say them
  * data.h has the formats, and what is drawn.
  */
 enum spec_source_type {
 	SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC, SPEC_NPY, SPEC_NPZ,
-	SPEC_TEXT
+	SPEC_TEXT, SPEC_IMAGE_FOLDER
 };
 enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
 enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
@@ -607,19 +631,22 @@ struct spec_source {
 	int64_t samples;
 	uint64_t seed;
 	struct spec_text text;
+	char *list;                     /* image_folder: or NULL */
+	int image_size[2];              /* height, width; 0, 0: not said */
+	int channels;                   /* 1 or 3 */
 };
 
 /*
  *	none        the numbers as they are; the default for synthetic, and all
  *	            that tokens and text take
  *	scale       pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx, cifar, npy and npz.  mean, std: a number,
- *	            or one a channel (0 and 1 where only the other is given); not
- *	            for csv
+ *	            the default for idx, cifar, npy, npz and image_folder.  mean,
+ *	            std: a number, or one a channel (0 and 1 where only the other
+ *	            is given); not for csv
  *	standard    mean 0, standard deviation 1 over the training samples: per
  *	            feature (csv; npy and npz of one dimension), per channel
  *	            (cifar; npy and npz of three) or over all numbers (else); the
- *	            default for csv
+ *	            default for csv, and not for image_folder
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -627,6 +654,9 @@ struct spec_normalize {
 	double *mean, *std;
 	int n;                          /* of each; 0: none given */
 };
+
+enum spec_broken { SPEC_BROKEN_FAIL, SPEC_BROKEN_SKIP };
+#define SPEC_MAX_LOADERS 64
 
 struct spec_data {
 	struct spec_source train, validation;
@@ -637,6 +667,8 @@ struct spec_data {
 	bool split_seed_said, stratify_said;    /* else a warm start's model
 	                                           may know better */
 	struct spec_normalize normalize;
+	int64_t threads;                /* of the loader; 0: not said */
+	enum spec_broken broken;
 };
 
 struct spec_checkpoint {
@@ -709,7 +741,8 @@ enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* SHA-256 of the normal form of what decides the weights: model, training (but
- * for resume_from, log_every and exact) and data; not name, priority, labels,
+ * for resume_from, log_every and exact) and data (but for threads and broken);
+ * not name, priority, labels,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
  * are, with the digest that pins them.  What data.split_seed and data.split are
  * by themselves is left out, so that jobs from before these have their old
@@ -720,7 +753,8 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
 /*
  * Overrides of a resume, merged into tree (a job; its normal form is taken) as
  * RFC 7396 says and then parsed like a job.  Allowed are name, priority,
- * labels, resources, retries, checkpoint, metadata, what is in data.train and
+ * labels, resources, retries, checkpoint, metadata, data.threads, data.broken,
+ * what is in data.train and
  * data.validation (paths, label, delimiter, ...: the digest of the content is
  * compared when the job goes on) and, of training, all but
  * batch_size, drop_last, shuffle, seed, loss.type, optimizer.type and its
@@ -839,6 +873,8 @@ extern const char *const spec_anneal_words[];
 extern const char *const spec_warmup_words[];           /* [0]: "rekindle" */
 extern const char *const spec_exact_words[];
 extern const char *const spec_arithmetic_words[];
+extern const char *const spec_sampler_words[];
+extern const char *const spec_broken_words[];
 extern const char *const spec_norm_words[];
 extern const char *const spec_label_words[];
 extern const char *const spec_encoding_words[];

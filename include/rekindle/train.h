@@ -95,7 +95,7 @@
  *
  * metrics.jsonl: an object a line, {split, over, step, epoch, attempt, branch,
  * time_ms, loss, accuracy, learning_rate, samples_per_second, stall_ratio,
- * steps}.  Of split train a line every training.log_every steps, over those
+ * data_wait_ratio, broken, steps}.  Of split train a line every training.log_every steps, over those
  * (`over: steps`), and one an epoch (`over: epoch`); of split validation one an
  * epoch.  loss is the mean over the samples.  accuracy is the share of samples
  * of which the largest output is at the label; of binary_cross_entropy the

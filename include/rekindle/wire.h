@@ -19,6 +19,8 @@
  *	            epochs_total, parameters, branch, schedule (object: what
  *	            schedule_look() gives), arithmetic (object of
  *	            texts, kernel.h, train.h), inexact (see ckpt.h; left out: exact),
+ *	            data ({train, validation}: a sentence each: samples, classes,
+ *	            balance),
  *	            memory (bytes that the job is counted with, where it does
  *	            not say resources.memory itself),
  *	            refused (true: nothing is begun, `failed` follows, and of
@@ -26,9 +28,10 @@
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
- *	            samples_per_second, eta_seconds, stall_ratio, schedule (as
- *	            in hello, of one that evaluations change); at most a few a
- *	            second
+ *	            samples_per_second, eta_seconds, stall_ratio, data_wait_ratio
+ *	            (where a loader reads samples), broken (samples that could not
+ *	            be read), schedule (as in hello, of one that evaluations
+ *	            change); at most a few a second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes, metrics, stall_seconds, write_seconds,
@@ -84,14 +87,15 @@ struct wire_msg {
 	int64_t version, pid, step, epoch, steps_total, epochs_total;
 	int64_t parameters, branch, bytes, memory;
 	double loss, accuracy, learning_rate, samples_per_second, eta_seconds;
-	double stall_ratio, stall_seconds, write_seconds, deadline_seconds;
+	int64_t broken;
+	double stall_ratio, data_wait_ratio, stall_seconds, write_seconds, deadline_seconds;
 	const char *producer, *from, *summary, *kind, *message, *checkpoint;
 	const char *name, *digest, *reason;
 	const json_t *plan, *metric, *metrics, *details, *schedule;
-	const json_t *arithmetic, *inexact;
+	const json_t *arithmetic, *inexact, *data;
 	enum log_level level;
 	enum wire_outcome outcome;
-	bool permanent, refused, has_loss, has_accuracy;
+	bool permanent, refused, has_loss, has_accuracy, has_data_wait;
 	json_t *tree;
 };
 void wire_msg_fini(struct wire_msg *m);

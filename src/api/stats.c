@@ -150,6 +150,10 @@ static const struct {
 	    "Training speed." },
 	{ "rekindle_job_stall_ratio", "stall_ratio",
 	    "Share of the time that training waited for checkpoints." },
+	{ "rekindle_job_data_wait_ratio", "data_wait_ratio",
+	    "Share of the time that training waited for samples." },
+	{ "rekindle_job_broken_samples", "broken",
+	    "Samples that could not be read." },
 };
 
 static void

@@ -246,6 +246,21 @@ show_figures(const json_t *p)
 	sb_fini(&b);
 }
 
+/* Of what it learns: "512 samples of 6 classes: ..." */
+static void
+show_data(const json_t *p)
+{
+	const json_t *data = json_object_get(p, "data");
+	const double broken = cli_num(p, "broken", 0);
+
+	line("train data", cli_str(data, "train"));
+	line("valid. data", cli_str(data, "validation"));
+	if (broken > 0)
+		printf("%-12s %.0f sample%s could not be read, and %s left "
+		    "out\n", "broken", broken, broken == 1 ? "" : "s",
+		    broken == 1 ? "is" : "are");
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -283,6 +298,7 @@ show_job(const json_t *job)
 	line("warm start", cli_str(job, "plan_summary"));
 	line("validation", cli_str(json_object_get(json_object_get(job,
 	    "plan"), "validation"), "summary"));
+	show_data(json_object_get(job, "progress"));
 	show_plan(json_object_get(job, "plan"));
 	text = rkj_pretty(json_object_get(job, "spec"));
 	printf("spec\n%s\n", text);

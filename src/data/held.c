@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "held.h"
+#include "lazy.h"
 #include "rekindle/kernel.h"
 
 #define HELD_TAG 0x68656c64u
@@ -42,6 +43,9 @@ held_free(struct held *h)
 	for (size_t i = 0; i < h->nremarks; i++)
 		free(h->remarks[i]);
 	free(h->remarks);
+	free(h->many_from);
+	free(h->many);
+	lazy_drop(h);
 	for (size_t i = 0; i < h->nparts; i++)
 		free(h->parts[i].what);
 	free(h->parts);
@@ -170,7 +174,7 @@ held_shrink(struct held *h)
 	void **at = place_of(h), *p;
 
 	/* A block that cannot shrink stays. */
-	if ((p = realloc(*at, n * data_sample_bytes(&h->pub))) != NULL)
+	if (h->lazy == NULL && (p = realloc(*at, n * data_sample_bytes(&h->pub))) != NULL)
 		*at = p;
 	if ((p = realloc(h->targets, n * sizeof(float))) != NULL)
 		h->targets = p;
@@ -205,6 +209,10 @@ held_like(const struct held *all, int64_t n, struct held **out,
 	copy_parts(h, all);
 	labels_copy_names(h, all);
 	h->separator = all->separator;
+	if (all->lazy != NULL) {
+		lazy_hold(h, all->lazy);
+		h->shares = true;
+	}
 	h->pub.n = n;
 	h->pub.ndim = all->pub.ndim;
 	h->pub.width = all->pub.width;
@@ -212,7 +220,8 @@ held_like(const struct held *all, int64_t n, struct held **out,
 	memcpy(h->pub.d, all->pub.d, sizeof(h->pub.d));
 	*out = h;
 	void *p = NULL;
-	enum rk_err rc = held_alloc(&p, (uint64_t)n, size, h->what, why);
+	enum rk_err rc = all->lazy != NULL ? RK_OK :
+	    held_alloc(&p, (uint64_t)n, size, h->what, why);
 	if (all->bytes != NULL)
 		h->bytes = p;
 	else if (all->floats != NULL)
@@ -243,6 +252,10 @@ held_find_classes(struct held *h, struct rk_why *why)
 	h->pub.classes = NULL;
 	h->pub.nclasses = h->nclasses;
 	h->pub.names = (const char *const *)h->class_names;
+	h->pub.many_from = h->many_from;
+	h->pub.many = h->many;
+	if (h->many_from != NULL)
+		return RK_OK;
 	for (int64_t i = 0; i < n; i++) {
 		if (!is_class(h->targets[i]))
 			return RK_OK;
@@ -278,14 +291,24 @@ data_check_classes(const struct data_set *d, int64_t outputs, int64_t but,
 	const struct held *h = held_of(d);
 	int64_t i = 0;
 
-	if (d->classes != NULL && d->nclasses <= outputs)
+	if ((d->classes != NULL || d->many_from != NULL) &&
+	    d->nclasses <= outputs)
 		return RK_OK;
+	if (d->many_from != NULL)
+		return rk_refuse(why, "%s: the labels are 0 to %lld, and the "
+		    "network has %lld outputs", h->labels_what,
+		    (long long)d->nclasses - 1, (long long)outputs);
 	while (i < d->n && is_class(h->targets[i]) &&
 	    (h->targets[i] < (float)outputs ||
 	    (but >= 0 && h->targets[i] == (float)but)))
 		i++;
-	if (i == d->n)
+	if (i == d->n && (d->names == NULL || but >= 0))
 		return RK_OK;           /* the largest is the one left out */
+	if (d->names != NULL)
+		return rk_refuse(why, "%s: has %lld classes, %s to %s, and the "
+		    "network has %lld outputs", h->what,
+		    (long long)d->nclasses, d->names[0],
+		    d->names[d->nclasses - 1], (long long)outputs);
 	int64_t at = h->origin != NULL ? (int64_t)h->origin[i] : i;
 	double label = (double)h->targets[i];
 	const char *what = file_of(h, &at);
@@ -433,52 +456,4 @@ data_gather_tokens(const struct data_set *d, const int64_t *which,
 	};
 
 	gather(&g);
-}
-
-#define DIGEST_CHUNK ((size_t)4 << 20)
-
-/* False: it was told to stop. */
-static bool
-digest_add(struct rk_sha256 *sha, const void *p, size_t n,
-    const atomic_bool *stop)
-{
-	const char *at = p;
-
-	while (n > 0) {
-		const size_t some = RK_MIN(n, DIGEST_CHUNK);
-		if (stop != NULL && atomic_load(stop))
-			return false;
-		rk_sha256_add(sha, at, some);
-		at += some;
-		n -= some;
-	}
-	return true;
-}
-
-void
-data_digest(const struct data_set *d, char hex[RK_SHA256_HEX])
-{
-	must(data_digest_until(d, hex, NULL));
-}
-
-bool
-data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
-    const atomic_bool *stop)
-{
-	const size_t n = (size_t)d->n;
-	struct rk_sha256 *sha = rk_sha256_new();
-	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
-	    d->bytes != NULL ? "bytes" : d->tokens != NULL ? "tokens" :
-	    "floats");
-
-	rk_sha256_add(sha, head, strlen(head) + 1);
-	free(head);
-	for (int i = 0; i < d->ndim; i++)
-		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
-	bool all_of_it = digest_add(sha, held_samples(held_of(d)),
-	    n * data_sample_bytes(d), stop);
-	all_of_it = all_of_it && digest_add(sha, d->targets,
-	    n * sizeof(*d->targets), stop);
-	rk_sha256_end(sha, hex);
-	return all_of_it;
 }

@@ -15,6 +15,8 @@ struct held {
 	uint8_t *bytes;                 /* the samples: one of these three */
 	float *floats;
 	int32_t *tokens;
+	struct data_lazy *lazy;         /* ... or none of them: lazy.c */
+	bool shares;                    /* ... and it came of a split */
 	int32_t *classes;
 	float *targets;
 	uint32_t *origin;               /* after a split: the numbers that its
@@ -27,7 +29,11 @@ struct held {
 	bool by_channel;                /* `standard` is of channels ... */
 	bool by_feature;                /* ... or of features; csv always is */
 	char **class_names;             /* of pub.names, or NULL ... */
-	int64_t nclasses;               /* ... and how many; else 0 */
+	int64_t nclasses;               /* ... and how many; also without names,
+	                                   where the source says how many
+	                                   classes there are; else 0 */
+	int64_t *many_from;             /* several labels, or NULL */
+	int32_t *many;
 	int32_t separator;              /* data_separator() */
 	char **remarks;                 /* of pub, for people */
 	size_t nremarks;
@@ -63,14 +69,18 @@ void held_shrink(struct held *h);
 /* A sentence for data_remarks(). */
 void held_remark(struct held *h, const char *fmt, ...) RK_PRINTF(2, 3);
 
-/* Make classes of the targets if they all are such; sets pub's labels. */
+/* Make classes of the targets if they all are such and no sample has several;
+ * sets pub's labels. */
 enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * labels.c.  Give a set copies of the names.  Classes of another set by their names
- * get the numbers that these have in train: RK_EINVAL names those that are not
- * there.
+ * labels.c.  The labels of a set that was split off are those that its origin has
+ * in `of`, whose lists were these.  Give it copies of the names.  Classes of
+ * another set by their names get the numbers that these have in `names`, n of
+ * them: RK_EINVAL names those that are not there.
  */
+enum rk_err labels_pick(struct held *h, const int64_t *many_from,
+    const int32_t *many, struct rk_why *why) RK_MUSTCHECK;
 void labels_copy_names(struct held *to, const struct held *from);
 enum rk_err labels_as(struct held *h, const struct held *train,
     struct rk_why *why) RK_MUSTCHECK;
@@ -91,6 +101,11 @@ enum rk_err cifar_join(struct held **v, int n, struct rk_why *why) RK_MUSTCHECK;
 /* An array of npy or npz: features as src says, or labels. */
 enum rk_err array_read(struct format_source *in,
     const struct spec_source *src, bool labels, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* Images; they are read later. */
+enum rk_err image_folder_open(const struct spec_source *src,
+    enum spec_broken broken, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* Samples without a file; by the main thread, with its team. */

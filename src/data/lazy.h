@@ -90,7 +90,10 @@ struct data_lazy {
 	const struct lazy_ops *ops;
 	uint64_t index_bytes;   /* memory that it takes as long as it lives */
 	uint64_t scratch_bytes; /* ... and a thread's scratch, nearly */
-	atomic_int sets;        /* that share it; held.c counts */
+	bool pixels;            /* the numbers that are normalised are 0 to 255,
+	                           as those of bytes are */
+	const char *decoder;    /* data_decoder() */
+	atomic_int sets;        /* that share it; lazy.c counts */
 };
 
 /* Sample i of the set, by the ops' rules. */
@@ -101,5 +104,10 @@ void lazy_identify(const struct data_set *d, int64_t i, bool size,
     struct lazy_id *id);
 /* Its number in the source. */
 int64_t lazy_at(const struct data_set *d, int64_t i);
+
+/* A set reads by z from here on, and no more. */
+struct held;
+void lazy_hold(struct held *h, struct data_lazy *z);
+void lazy_drop(struct held *h);
 
 #endif

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "held.h"
+#include "lazy.h"
 
 static enum rk_err
 norm_alloc(struct held *h, int64_t parts, struct rk_why *why)
@@ -48,7 +49,8 @@ norm_scale(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 	const struct data_set *d = &h->pub;
 	const bool csv = h->ncolumns > 0;
 	const int64_t parts = csv ? d->width : d->ndim == 3 ? d->d[0] : 1;
-	const double unit = d->bytes != NULL ? 1.0 / 255 : 1;
+	const double unit = d->bytes != NULL || (d->lazy != NULL &&
+	    d->lazy->pixels) ? 1.0 / 255 : 1;
 
 	if (s->n > 1 && s->n != parts)
 		return rk_refuse_at(why, "data.normalize", "has %d means, but "
@@ -144,7 +146,8 @@ norm_find(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 {
 	enum rk_err rc;
 
-	must(h->tokens == NULL || s->type == SPEC_NORM_NONE);
+	must(!data_is_tokens(&h->pub) || s->type == SPEC_NORM_NONE);
+	must(h->lazy == NULL || s->type != SPEC_NORM_STANDARD);
 	switch (s->type) {
 	case SPEC_NORM_SCALE:
 		return norm_scale(h, s, why);

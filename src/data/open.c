@@ -18,6 +18,7 @@ struct load {
 	const char *path;               /* borrowed of the specification */
 	const struct spec_source *s;
 	bool labels;                    /* labels wanted, not samples */
+	enum spec_broken broken;        /* of the job */
 	struct held *held;
 	enum rk_err rc;
 	struct rk_why why;
@@ -114,6 +115,12 @@ load_text(struct load *l)
 	l->rc = text_open(l->s, NULL, &l->held, &l->why);
 }
 
+static void
+load_image_folder(struct load *l)
+{
+	l->rc = image_folder_open(l->s, l->broken, &l->held, &l->why);
+}
+
 static void *
 load_main(void *arg)
 {
@@ -122,6 +129,7 @@ load_main(void *arg)
 		[SPEC_CIFAR] = load_cifar, [SPEC_NPY] = load_array,
 		[SPEC_NPZ] = load_array,
 		[SPEC_TEXT] = load_text,
+		[SPEC_IMAGE_FOLDER] = load_image_folder,
 	};
 	struct load *l = arg;
 
@@ -156,6 +164,9 @@ plan(struct load *l, const struct spec_source *s)
 	case SPEC_CIFAR:
 		for (; n < s->nfiles; n++)
 			l[n] = (struct load){ .s = s, .path = s->files[n] };
+		break;
+	case SPEC_IMAGE_FOLDER:
+		l[n++] = (struct load){ .s = s, .path = s->path };
 		break;
 	case SPEC_SYNTHETIC:
 		break;
@@ -290,6 +301,7 @@ assemble(struct load *l, int n, const struct spec_source *s, bool valid,
 		break;
 	case SPEC_CSV:
 	case SPEC_TEXT:
+	case SPEC_IMAGE_FOLDER:
 		break;
 	case SPEC_SYNTHETIC:
 		return synthetic_make(s, valid ? "synthetic data.validation" :
@@ -331,6 +343,8 @@ data_read(const struct spec_data *s, struct data_files **fp,
 	f->n = ntrain;
 	if (s->has_validation)
 		f->n += plan(f->l + f->n, &s->validation);
+	for (int i = 0; i < f->n; i++)
+		f->l[i].broken = s->broken;
 	load_all(f->l, f->n);
 	enum rk_err rc = collect(f->l, f->n, why);
 	if (rc == RK_OK)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "held.h"
+#include "lazy.h"
 #include "rekindle/kernel.h"
 
 /* Epochs, the other permutations of this seed, are not negative. */
@@ -13,6 +14,7 @@
 /* What else is drawn at a sample's identity. */
 enum { DRAW_RANK = 0x72616e6b, DRAW_WHOLE = 0x77686f6c };
 #define PIECE ((size_t)256 << 10)       /* bytes that one thread hashes */
+#define NAMES ((size_t)4096)            /* ... or names */
 
 const char *const data_split_words[] = {
 	"none", "content", "stratified", "permutation", NULL
@@ -33,16 +35,24 @@ identify_piece(void *ctx, size_t piece)
 	const size_t size = data_sample_bytes(&h->pub), n = (size_t)h->pub.n;
 	const size_t from = piece * g->rows, to = RK_MIN(from + g->rows, n);
 
-	for (size_t i = from; i < to; i++)
-		h->identity[i] = rk_hash64(0, held_samples(h) + i * size,
-		    size);
+	for (size_t i = from; i < to; i++) {
+		struct lazy_id id;
+		if (h->lazy == NULL) {
+			h->identity[i] = rk_hash64(0, held_samples(h) +
+			    i * size, size);
+			continue;
+		}
+		lazy_identify(&h->pub, (int64_t)i, false, &id);
+		h->identity[i] = id.hash;
+	}
 }
 
 enum rk_err
 split_identify(struct held *h, struct rk_why *why)
 {
 	const size_t n = (size_t)h->pub.n, size = data_sample_bytes(&h->pub);
-	struct identify g = { h, RK_MAX(PIECE / RK_MAX(size, 1), 1) };
+	struct identify g = { h, h->lazy != NULL ? NAMES :
+	    RK_MAX(PIECE / RK_MAX(size, 1), 1) };
 	enum rk_err rc;
 
 	if (h->identity != NULL)        /* the reader knows it */
@@ -181,7 +191,9 @@ choose_by_class(const struct held *all, double part, uint64_t seed,
 
 	if (all->classes == NULL)
 		return rk_refuse_at(why, "data.split.stratify", "is true, and "
-		    "the labels in %s are no classes", all->labels_what);
+		    "the labels in %s are %s", all->labels_what,
+		    all->many_from != NULL ? "several a sample" :
+		    "no classes");
 	rc = held_alloc(&v, n, sizeof(*v), all->what, why);
 	if (rc == RK_OK)
 		rc = held_alloc(&room, (uint64_t)all->pub.nclasses,
@@ -227,8 +239,9 @@ move_sample(struct held *to, size_t at, const struct held *from, size_t i)
 {
 	const size_t size = data_sample_bytes(&from->pub);
 
-	memmove(held_samples(to) + at * size, held_samples(from) + i * size,
-	    size);
+	if (from->lazy == NULL)
+		memmove(held_samples(to) + at * size,
+		    held_samples(from) + i * size, size);
 	to->targets[at] = from->targets[i];
 	to->identity[at] = from->identity[i];
 	to->origin[at] = (uint32_t)i;
@@ -247,6 +260,23 @@ like(const struct held *all, int64_t n, struct held **out, struct rk_why *why)
 	if (rc == RK_OK)
 		rc = held_alloc(&h->identity, (uint64_t)n,
 		    sizeof(*h->identity), h->what, why);
+	return rc;
+}
+
+/* The lists of both out of those of all. */
+static enum rk_err
+take_lists(struct held *all, struct held *valid, struct rk_why *why)
+{
+	int64_t *from = all->many_from;
+	int32_t *many = all->many;
+
+	all->many_from = NULL;
+	all->many = NULL;
+	enum rk_err rc = labels_pick(valid, from, many, why);
+	if (rc == RK_OK)
+		rc = labels_pick(all, from, many, why);
+	free(from);
+	free(many);
 	return rc;
 }
 
@@ -270,7 +300,9 @@ take_away(struct held *all, struct held *valid, const uint8_t *chosen,
 	held_shrink(all);
 	free(all->classes);
 	all->classes = NULL;
-	rc = held_find_classes(all, why);
+	rc = all->many_from != NULL ? take_lists(all, valid, why) : RK_OK;
+	if (rc == RK_OK)
+		rc = held_find_classes(all, why);
 	return rc != RK_OK ? rc : held_find_classes(valid, why);
 }
 

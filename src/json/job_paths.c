@@ -8,8 +8,9 @@
 /* Where they are, a path or a list of them each. */
 static const char *const fields[][3] = {
 	{ "data", "train", "images" }, { "data", "train", "labels" },
-	{ "data", "train", "path" }, { "data", "validation", "images" },
-	{ "data", "validation", "labels" }, { "data", "validation", "path" },
+	{ "data", "train", "path" }, { "data", "train", "list" },
+	{ "data", "validation", "images" }, { "data", "validation", "labels" },
+	{ "data", "validation", "path" }, { "data", "validation", "list" },
 	{ "model", "checkpoint", NULL },
 };
 

@@ -22,10 +22,12 @@ struct losses {
 	double *loss, *right;           /* [rows] each */
 };
 
-/* Nothing is lost by a row whose class is ignored. */
+/* Nothing is lost by a row whose class is ignored, or that is left out. */
 static bool
 ignored(const struct losses *s, size_t r)
 {
+	if (s->l->left_out != NULL && s->l->left_out[r])
+		return true;
 	return s->l->ignoring && s->l->kind == KERNEL_CROSS_ENTROPY &&
 	    s->t == NULL && s->y[r] == s->l->ignore;
 }
@@ -154,7 +156,8 @@ kernel_loss_weight(const struct kernel_loss *l, size_t rows, const int32_t *y,
 	int64_t n = 0;
 
 	for (size_t r = 0; r < rows; r++) {
-		if (l->ignoring && y[r] == l->ignore)
+		if ((l->ignoring && y[r] == l->ignore) ||
+		    (l->left_out != NULL && l->left_out[r]))
 			continue;
 		must(y[r] >= 0 && y[r] < l->n);
 		sum += l->weight != NULL ? (double)l->weight[y[r]] : 1;

@@ -120,6 +120,12 @@ set_up_thread(void)
 	kernel_gemm_thread_init();
 }
 
+void
+kernel_like_team(void)
+{
+	set_up_thread();
+}
+
 /* A piece whose time is taken, on its thread's lane. */
 static void
 watched_piece(struct kernel_watch *w, kernel_piece_fn *fn, void *ctx, size_t i)

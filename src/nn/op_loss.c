@@ -63,12 +63,16 @@ nn_loss_run(const struct nn_instr *i, const struct nn_now *now)
 	struct kernel_loss l = i->g->loss;
 	struct nn_result *r = now->result;
 	const size_t rows = (size_t)now->s.rows;
+	size_t left = 0;
 
 	must(l.kind == KERNEL_CROSS_ENTROPY ?
 	    now->y != NULL || now->t != NULL : now->t != NULL);
+	l.left_out = now->s.left_out;
 	l.norm = now->s.norm > 0 ? now->s.norm : (double)now->s.all;
-	*r = (struct nn_result){ .weight = (double)rows,
-		.counted = now->s.rows };
+	for (size_t k = 0; l.left_out != NULL && k < rows; k++)
+		left += l.left_out[k];
+	*r = (struct nn_result){ .weight = (double)(rows - left),
+		.counted = (int64_t)(rows - left) };
 	r->loss_sum = kernel_loss(&l, rows, i->x[0], now->t, now->y, false,
 	    i->dx[0], (double *)(void *)i->scratch, &r->correct);
 	if ((l.weight != NULL || l.ignoring) && now->t == NULL)

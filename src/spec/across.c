@@ -83,6 +83,17 @@ spec_drawn_bytes(const struct spec_source *of)
 	return (uint64_t)of->samples * width * sizeof(float);
 }
 
+/* Nor any whose shares could be the same. */
+static void
+check_sampler(const struct spec *s, struct rk_why *why)
+{
+	if (s->training.sampler == SPEC_SAMPLER_BALANCED &&
+	    spec_loss_is_regression(s->training.loss.type))
+		rk_refuse_at(why, "training.sampler", "is balanced, and the "
+		    "loss %s has no classes",
+		    sp_loss_words[s->training.loss.type]);
+}
+
 /* Samples that no file bounds. */
 static void
 check_synthetic(const struct spec *s, const struct spec_source *of,
@@ -105,8 +116,10 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 
 	if ((sound & (SP_MODEL | SP_TRAINING)) == (SP_MODEL | SP_TRAINING))
 		check_outputs(s, why);
-	if (sound & SP_TRAINING)
+	if (sound & SP_TRAINING) {
 		check_rates(&s->training, why);
+		check_sampler(s, why);
+	}
 	if (sound & SP_DATA) {
 		check_synthetic(s, &s->data.train, "data.train.samples", why);
 		if (s->data.has_validation)

@@ -58,6 +58,7 @@ static const struct {
 	[SPEC_NPY] = { SPEC_NORM_SCALE, true },
 	[SPEC_NPZ] = { SPEC_NORM_SCALE, true },
 	[SPEC_TEXT] = { SPEC_NORM_NONE, true },
+	[SPEC_IMAGE_FOLDER] = { SPEC_NORM_SCALE, true },
 };
 
 /* Some kinds are for numbers of some kinds. */
@@ -73,6 +74,11 @@ check_norm_type(struct rkj_obj *o, enum spec_norm_type type,
 		rkj_fault(o, "type", "is scale, which is for pixels: %s "
 		    "takes standard or none",
 		    sp_source_words[source->type]);
+	else if (type == SPEC_NORM_STANDARD &&
+	    source->type == SPEC_IMAGE_FOLDER)
+		rkj_fault(o, "type", "is standard, for which all images would "
+		    "be read before the first step: image_folder takes none, or "
+		    "scale with mean and std");
 }
 
 static void
@@ -167,9 +173,11 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 			    d->train.seed);
 		if (!o->bad)
 			sp_text_same(o, &d->train, &d->validation);
+		sp_image_folder_as(&d->validation, &d->train, valid);
 	}
 	read_split(d, o, why);
 	read_normalize(&d->normalize, rkj_any(o, "normalize"), &d->train, why);
+	sp_read_loading(d, o);
 	sp_close(&so);
 }
 

@@ -112,8 +112,9 @@ spec_load_normal(const char *path, struct spec **sp, struct rk_why *why)
 	return load(path, SPEC_MAX_NORMAL, sp, why);
 }
 
+/* folder: it may be one. */
 static void
-check_file(const char *path, const char *field, bool absolute,
+check_file(const char *path, const char *field, bool folder, bool absolute,
     struct rk_why *why)
 {
 	struct stat st;
@@ -127,15 +128,24 @@ check_file(const char *path, const char *field, bool absolute,
 		return;
 	}
 	there = stat(path, &st) == 0;
-	if (there && !S_ISREG(st.st_mode)) {
+	if (there && !S_ISREG(st.st_mode) && !(folder && S_ISDIR(st.st_mode))) {
 		rk_refuse_at(why, field, "is \"%s\", which is %s, want a file",
 		    path, S_ISDIR(st.st_mode) ? "a folder" :
 		    "no regular file");
-	} else if (!there || access(path, R_OK) != 0) {
+	} else if (!there || access(path, there && S_ISDIR(st.st_mode) ?
+	    R_OK | X_OK : R_OK) != 0) {
 		char *reason = rk_why_unreadable(path, errno);
 		rk_refuse_at(why, field, "is \"%s\": %s", path, reason);
 		free(reason);
 	}
+}
+
+static bool
+ends_in(const char *s, const char *end)
+{
+	const size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && strcmp(s + n - m, end) == 0;
 }
 
 enum rk_err
@@ -148,11 +158,14 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	struct rk_uri u;
 
 	for (size_t i = 0; i < n; i++)
-		check_file(*f[i].name, f[i].field, absolute, &own);
+		check_file(*f[i].name, f[i].field, d.train.type ==
+		    SPEC_IMAGE_FOLDER && ends_in(f[i].field, ".path"),
+		    absolute, &own);
 	if (s->model.checkpoint != NULL &&
 	    rk_uri_parse(&u, s->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_FILE)
-			check_file(u.path, "model.checkpoint", absolute, &own);
+			check_file(u.path, "model.checkpoint", false, absolute,
+			    &own);
 		rk_uri_fini(&u);
 	}
 	return sp_hand_over(&own, why);

@@ -179,6 +179,8 @@ sp_json_training(const struct spec_training *t, bool brief)
 		put_int(o, "micro_batch_size", t->micro_batch_size);
 	put_bool(o, "drop_last", t->drop_last);
 	put_bool(o, "shuffle", t->shuffle);
+	if (t->sampler != SPEC_SAMPLER_UNIFORM)
+		put_str(o, "sampler", spec_sampler_words[t->sampler]);
 	put_int(o, "seed", (int64_t)t->seed);
 	sp_put(o, "loss", sp_json_loss(&t->loss));
 	sp_put(o, "optimizer", json_optim(t));
@@ -236,6 +238,7 @@ sp_json_data(const struct spec *s)
 		put_reals(norm, "std", d->normalize.std, d->normalize.n);
 	}
 	sp_put(o, "normalize", norm);
+	sp_put_loading(o, d);
 	return o;
 }
 
@@ -312,6 +315,7 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 		json_object_del(data, "split_seed");
 	if (s->model.checkpoint == NULL && !s->data.stratify)
 		json_object_del(data, "split");
+	sp_drop_loading(data);
 	sp_put(o, "model", sp_json_model(&s->model, true));
 	sp_put(o, "data", data);
 	char *text = rkj_text(o);

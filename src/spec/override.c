@@ -20,6 +20,7 @@ static const struct {
 	    "size" },
 	{ "training.drop_last", "it decides how many batches an epoch has" },
 	{ "training.shuffle", "it decides the order of the samples" },
+	{ "training.sampler", "it decides the order of the samples" },
 	{ "training.seed", "it decides the order of the samples" },
 	{ "training.loss.type", "the metrics so far are of this loss" },
 	{ "training.optimizer.type",
@@ -40,9 +41,16 @@ static const char *const instead[][2] = {
  * and a job whose data turn out to be others waits for a person. */
 static const char *const by_digest[] = { "data.train.", "data.validation." };
 
+/* What changes nothing that the checkpoint counts. */
+static const char *const open_fields[] = { "data.threads", "data.broken" };
+
 static const char *
 why_fixed(const char *path)
 {
+	for (size_t i = 0; i < RK_ARRAY_LEN(open_fields); i++) {
+		if (strcmp(path, open_fields[i]) == 0)
+			return NULL;
+	}
 	for (size_t i = 0; i < RK_ARRAY_LEN(by_digest); i++) {
 		if (strncmp(path, by_digest[i], strlen(by_digest[i])) == 0)
 			return NULL;

@@ -52,6 +52,14 @@ void sp_free_text(struct spec_text *t);
 json_t *sp_text_fill(const json_t *train, const json_t *valid);
 void sp_text_same(struct rkj_obj *o, const struct spec_source *train,
     const struct spec_source *valid);
+/* image_folder.c: a source, and what is said of how data are loaded. */
+void sp_read_image_folder(struct spec_source *s, struct rkj_obj *o);
+void sp_put_image_folder(json_t *o, const struct spec_source *s);
+void sp_image_folder_as(struct spec_source *valid,
+    const struct spec_source *train, const json_t *said);
+void sp_read_loading(struct spec_data *d, struct rkj_obj *o);
+void sp_put_loading(json_t *o, const struct spec_data *d);
+void sp_drop_loading(json_t *data);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 

@@ -64,6 +64,7 @@ record_data(json_t *data)
 	json_t *norm = json_object_get(data, "normalize");
 
 	json_object_del(data, "train");
+	sp_drop_loading(data);
 	if (v != NULL)
 		must(json_object_set_new(data, "validation", json_true()) ==
 		    0);
@@ -116,7 +117,7 @@ may_be_left_out(const char *key)
 	static const char *const keys[] = { "arithmetic",
 		"early_stopping", "ema",
 		"gradient_clip_value", "micro_batch_size", "no_decay",
-		"parameters", "warmup" };
+		"parameters", "sampler", "warmup" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
 		if (strcmp(key, keys[i]) == 0)

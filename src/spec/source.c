@@ -10,7 +10,8 @@
 #define MAX_CLASSES (1 << 20)
 
 const char *const sp_source_words[] = {
-	"idx", "csv", "cifar", "synthetic", "npy", "npz", "text", NULL
+	"idx", "csv", "cifar", "synthetic", "npy", "npz", "text", "image_folder",
+	NULL
 };
 const char *const spec_label_words[] = { "fine", "coarse", NULL };
 
@@ -22,7 +23,8 @@ static const struct {
 } keys[] = {
 	{ "images", OF(IDX) },
 	{ "labels", OF(IDX) | OF(NPY) | OF(NPZ) },
-	{ "path", OF(CSV) | OF(CIFAR) | OF(NPY) | OF(NPZ) | OF(TEXT) },
+	{ "path", OF(CSV) | OF(CIFAR) | OF(NPY) | OF(NPZ) | OF(TEXT) |
+	    OF(IMAGE_FOLDER) },
 	{ "label", OF(CSV) | OF(CIFAR) | OF(TEXT) },
 	{ "header", OF(CSV) | OF(TEXT) },
 	{ "delimiter", OF(CSV) | OF(TEXT) },
@@ -35,6 +37,9 @@ static const struct {
 	{ "text", OF(TEXT) }, { "pair", OF(TEXT) }, { "encoding", OF(TEXT) },
 	{ "tokenizer", OF(TEXT) }, { "length", OF(TEXT) },
 	{ "features", OF(NPZ) },
+	{ "list", OF(IMAGE_FOLDER) },
+	{ "size", OF(IMAGE_FOLDER) },
+	{ "channels", OF(IMAGE_FOLDER) },
 };
 
 /* "csv, cifar and npy": the types whose bits are set. */
@@ -205,6 +210,9 @@ add_files(struct spec_file *v, size_t n, const char *side,
 		return n;
 	case SPEC_TEXT:
 		return add_text_files(v, n, side, s);
+	case SPEC_IMAGE_FOLDER:
+		n = add_file(v, n, side, "path", &s->path);
+		return add_file(v, n, side, "list", &s->list);
 	case SPEC_SYNTHETIC:
 		break;
 	}
@@ -375,6 +383,9 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 		case SPEC_TEXT:
 			sp_read_text(s, o, why);
 			break;
+		case SPEC_IMAGE_FOLDER:
+			sp_read_image_folder(s, o);
+			break;
 		}
 	}
 	sp_close(&so);
@@ -389,6 +400,7 @@ sp_free_source(struct spec_source *s)
 	free(s->label_name);
 	sp_free_text(&s->text);
 	free(s->features);
+	free(s->list);
 	for (int i = 0; i < SPEC_MAX_FILES; i++)
 		free(s->files[i]);
 }
@@ -480,6 +492,9 @@ sp_json_source(const struct spec_source *s)
 		break;
 	case SPEC_TEXT:
 		sp_put_text(o, s);
+		break;
+	case SPEC_IMAGE_FOLDER:
+		sp_put_image_folder(o, s);
 		break;
 	}
 	return o;

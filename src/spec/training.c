@@ -6,6 +6,7 @@
 
 const char *const spec_exact_words[] = { "prefer", "require", NULL };
 const char *const spec_arithmetic_words[] = { "exact", "fast", NULL };
+const char *const spec_sampler_words[] = { "uniform", "balanced", NULL };
 
 static void
 read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
@@ -68,6 +69,19 @@ read_length(struct spec_training *t, struct rkj_obj *o)
 }
 
 static void
+read_order(struct spec_training *t, struct rkj_obj *o)
+{
+	int sampler = SPEC_SAMPLER_UNIFORM;
+
+	rkj_bool(o, "shuffle", &t->shuffle, RKJ_OPTIONAL);
+	rkj_enum(o, "sampler", &sampler, spec_sampler_words, RKJ_OPTIONAL);
+	t->sampler = (enum spec_sampler)sampler;
+	if (t->sampler == SPEC_SAMPLER_BALANCED && !t->shuffle)
+		rkj_fault(o, "sampler", "is balanced, which draws samples, and "
+		    "shuffle is false, which keeps their order");
+}
+
+static void
 read_resume(struct spec_training *t, struct rkj_obj *o)
 {
 	struct rk_why w = {0};
@@ -120,7 +134,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	rkj_int(o, "micro_batch_size", &t->micro_batch_size, 0, 1 << 20,
 	    RKJ_OPTIONAL);
 	rkj_bool(o, "drop_last", &t->drop_last, RKJ_OPTIONAL);
-	rkj_bool(o, "shuffle", &t->shuffle, RKJ_OPTIONAL);
+	read_order(t, o);
 	rkj_int(o, "seed", &seed, 0, SP_MAX_SEED, RKJ_OPTIONAL);
 	t->seed = (uint64_t)seed;
 	read_clipping(t, o);

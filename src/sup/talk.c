@@ -126,6 +126,28 @@ talk_save_hello(struct run *run)
 	store_job_fini(&r);
 }
 
+/* What the data are, in sentences. */
+static void
+set_data(json_t *p, const json_t *said)
+{
+	static const char *const sides[] = { "train", "validation" };
+	json_t *v = json_object();
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(sides); i++) {
+		const char *s = json_string_value(json_object_get(said,
+		    sides[i]));
+		if (s == NULL)
+			continue;
+		char *text = clean(s);
+		set(v, sides[i], json_string(text));
+		free(text);
+	}
+	if (json_object_size(v) > 0)
+		set(p, "data", v);
+	else
+		json_decref(v);
+}
+
 /* What schedule_look() gives, and nothing else that somebody may have put into
  * it. */
 static void
@@ -246,6 +268,8 @@ on_hello(struct run *run, const struct wire_msg *m)
 	set(p, "epochs_total", json_integer(m->epochs_total));
 	set(p, "parameters", json_integer(m->parameters));
 	json_object_del(p, EARLY_STOPPED);
+	set_data(p, m->data);
+	json_object_del(p, "broken");
 	set_schedule(p, m->schedule);
 	if (m->arithmetic != NULL)
 		note_exactness(p, m);
@@ -278,6 +302,10 @@ on_progress(struct run *run, const struct wire_msg *m)
 	set(p, "samples_per_second", json_real(m->samples_per_second));
 	set(p, "eta_seconds", json_real(m->eta_seconds));
 	set(p, "stall_ratio", json_real(m->stall_ratio));
+	if (m->has_data_wait)
+		set(p, "data_wait_ratio", json_real(m->data_wait_ratio));
+	if (m->broken > 0)
+		set(p, "broken", json_integer(m->broken));
 	if (m->schedule != NULL)
 		set_schedule(p, m->schedule);
 	sup_tell(run->s, run->id, 'p');

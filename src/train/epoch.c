@@ -5,38 +5,12 @@
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
+#include "feed.h"
 #include "judging.h"
 
 /* What is left of an evaluation may take this long when the run is to leave;
  * of a deadline, half. */
 #define LEAVE_MS 5000
-
-static void
-gather(struct run *r, const struct data_set *d, const int64_t *which,
-    int64_t rows, int32_t *y, float *t)
-{
-	if (d->tokens != NULL)
-		data_gather_tokens(d, which, rows, nn_input_ids(r->nn), y, t);
-	else
-		data_gather(d, which, rows, nn_input(r->nn), y, t);
-}
-
-void
-load_batch(struct run *r, const struct data_set *d, int64_t from,
-    int64_t rows)
-{
-	const int64_t *which = r->which + from;
-	const int64_t width = r->targets_width;
-
-	gather(r, d, which, rows, width == 1 ? NULL : r->classes,
-	    width == 1 ? r->targets : NULL);
-	if (width < 2)
-		return;
-	/* Several outputs: 1 at the label's place. */
-	memset(r->targets, 0, (size_t)(rows * width) * sizeof(float));
-	for (int64_t i = 0; i < rows; i++)
-		r->targets[i * width + r->classes[i]] = 1;
-}
 
 static bool
 must_hurry(const struct run *r, int64_t begun_ms, int64_t done, int64_t all)
@@ -58,13 +32,13 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	const int64_t rows = RK_MIN(r->micro, d->n - at);
 	struct nn_result res;
 
-	for (int64_t i = 0; i < rows; i++)
-		r->which[i] = at + i;
-	load_batch(r, d, 0, rows);
-	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows },
-	    false);
+	if (!feed_score(r, d, at, rows))
+		return 0;
+	feed_load(r, d, 0, rows);
+	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows,
+	    .left_out = feed_left_out(r, 0) }, false);
 	nn_loss(r->nn, r->classes, r->targets, &res);
-	judging_add(r, rows, NULL);
+	judging_add(r, rows, feed_left_out(r, 0));
 	t->loss += res.loss_sum;
 	t->weight += res.weight;
 	t->correct += res.correct;
@@ -85,7 +59,10 @@ evaluate(struct run *r, struct tally *t)
 	for (int64_t at = 0; at < d->n;) {
 		if (must_hurry(r, begun_ms, at, d->n))
 			return false;
-		at += score_batch(r, d, at, t);
+		const int64_t rows = score_batch(r, d, at, t);
+		if (rows == 0)
+			return false;
+		at += rows;
 		loop_tick(r, true);
 	}
 	return true;
@@ -102,6 +79,7 @@ log_score(struct run *r, const char *split, const struct score *s,
 	    "stall_ratio", stall_ratio(r));
 
 	must(m != NULL);
+	feed_put(r, m);
 	if (speed > 0)
 		js_put(m, "samples_per_second", json_real(speed));
 	if (steps > 0)
@@ -153,10 +131,15 @@ score_validation(struct run *r, bool *late)
 	struct tally t;
 
 	swap_ema(r);
-	*late = !evaluate(r, &t);
+	const bool through = evaluate(r, &t);
 	swap_ema(r);
+	*late = !through && r->fail.reason == NULL;
 	if (*late)
 		return false;
+	if (!through) {
+		due_settle(r);
+		return false;
+	}
 	r->at.valid = run_score(r, &t);
 	judging_take(r, &r->at.figures);
 	if (isfinite(r->at.valid.loss))

@@ -12,12 +12,9 @@
  */
 bool epoch_end(struct run *r);
 
-/* The samples r->which into the network's input and the labels' arrays. */
-void load_batch(struct run *r, const struct data_set *d, int64_t from,
-    int64_t rows);
-
 /* The next samples of a set from its place `at` on, as many as a batch takes,
- * in inference mode: added to the tally, and in nn_output().  How many. */
+ * in inference mode: added to the tally, and in nn_output().  How many; 0: there is
+ * a failure, or the run is to leave. */
 int64_t score_batch(struct run *r, const struct data_set *d, int64_t at,
     struct tally *t);
 

@@ -61,6 +61,8 @@ score(struct run *r, struct evaluation *e)
 		    nn_outputs(r->nn));
 	for (int64_t at = 0; rc == RK_OK && at < d->n;) {
 		const int64_t rows = score_batch(r, d, at, &t);
+		if (rows == 0 && r->fail.reason != NULL)
+			return false;
 		if (r->o->logits != NULL)
 			rc = format_npy_add(&e->npy, nn_output(r->nn), rows);
 		if (signals_came())

@@ -14,6 +14,7 @@
 
 #define IDENTITY_KEY "identity"
 #define MODE_KEY     "mode"
+#define DECODER_KEY  "decoder"
 
 json_t *
 exact_arithmetic(const struct run *r)
@@ -25,6 +26,8 @@ exact_arithmetic(const struct run *r)
 	for (size_t i = 0; i < n; i++)
 		js_put(o, v[i].key, js_text(v[i].value));
 	js_put(o, IDENTITY_KEY, js_text(TRAIN_IDENTITY));
+	if (r->train != NULL && data_decoder(r->train) != NULL)
+		js_put(o, DECODER_KEY, js_text(data_decoder(r->train)));
 	js_put(o, MODE_KEY, js_text(spec_arithmetic_words[
 	    r->spec->training.arithmetic]));
 	return o;

@@ -155,6 +155,26 @@ read_metadata(struct held_out *h, const char *text)
 	return rc;
 }
 
+/* A list of texts, or NULL. */
+static json_t *
+read_classes(const char *text)
+{
+	json_t *v = NULL, *name;
+	size_t k;
+
+	if (text == NULL || rkj_parse_json(text, strlen(text), &v, NULL) !=
+	    RK_OK)
+		return NULL;
+	bool ok = json_is_array(v) && json_array_size(v) <= CKPT_CLASSES_MAX;
+	json_array_foreach(v, k, name)
+		ok = ok && json_is_string(name);
+	if (!ok) {
+		json_decref(v);
+		v = NULL;
+	}
+	return v;
+}
+
 /* checkpoint.json beside a model, if it speaks of that very file. */
 static bool
 read_beside(const char *path, struct ckpt_info *out)
@@ -186,15 +206,22 @@ held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
 	const char *text = metadata(file, HELD_OUT_META);
 	struct ckpt_info info;
 
+	json_decref(m->classes);
 	*m = (struct held_out_model){
 		.because = "the file does not tell what it was trained on",
 	};
 	if (text != NULL)
 		m->known = read_metadata(&m->of, text) == RK_OK;
-	if (text == NULL && read_beside(path, &info)) {
-		m->known = held_out_of_info(&m->of, &info, NULL) == RK_OK;
-		memcpy(m->data_digest, info.data_digest,
-		    sizeof(m->data_digest));
+	m->classes = read_classes(metadata(file, CLASSES_META));
+	if (read_beside(path, &info)) {
+		if (m->classes == NULL)
+			m->classes = json_incref(info.classes);
+		if (text == NULL) {
+			m->known = held_out_of_info(&m->of, &info, NULL) ==
+			    RK_OK;
+			memcpy(m->data_digest, info.data_digest,
+			    sizeof(m->data_digest));
+		}
 		ckpt_info_fini(&info);
 	}
 	if (m->known && m->of.how.rule == DATA_SPLIT_NONE) {

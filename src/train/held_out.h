@@ -43,6 +43,7 @@
 #include "rekindle/data.h"
 
 #define HELD_OUT_META  "rekindle.split"
+#define CLASSES_META   "rekindle.classes"       /* names of the outputs */
 #define HELD_OUT_SEEN  16
 
 struct held_out {
@@ -63,6 +64,7 @@ struct held_out_model {
 	bool known;                     /* `of` is filled in */
 	struct held_out of;
 	char data_digest[RK_SHA256_HEX];        /* "": not known */
+	json_t *classes;                /* names of its outputs, owned; or NULL */
 	const char *because;            /* when not known: why */
 };
 

@@ -5,6 +5,7 @@
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
+#include "feed.h"
 #include "profile.h"
 #include "writer.h"
 
@@ -143,6 +144,8 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 	g.samples_per_second = r->samples_per_second;
 	g.eta_s = eta(r, now);
 	g.stall_ratio = stall_ratio(r);
+	g.data_wait_ratio = feed_wait_ratio(r);
+	g.broken = feed_broken(r);
 	if (r->schedule.now.shape.type == SPEC_S_PLATEAU)
 		g.schedule = schedule_look(&r->schedule, r->at.rate_scale);
 	report_progress(&r->rep, &g);
@@ -181,6 +184,7 @@ log_window(struct run *r)
 
 	must(m != NULL);
 	js_put(m, "loss", js_number(s.loss));
+	feed_put(r, m);
 	if (s.has_accuracy)
 		js_put(m, "accuracy", js_number(s.accuracy));
 	if (r->write_s > 0) {
@@ -276,13 +280,18 @@ update(struct run *r)
 static double
 step_norm(const struct run *r, int64_t rows)
 {
+	const uint8_t *left_out = feed_left_out(r, 0);
+	const bool weighs = nn_loss_weighs(r->nn);
 	double norm = 0;
 
-	if (!nn_loss_weighs(r->nn))
+	if (!weighs && left_out == NULL)
 		return 0;
-	for (int64_t i = 0; i < rows; i++)
-		norm += nn_loss_weight(r->nn,
+	for (int64_t i = 0; i < rows; i++) {
+		if (left_out != NULL && left_out[i])
+			continue;
+		norm += !weighs ? 1 : nn_loss_weight(r->nn,
 		    &r->train->classes[r->which[i]], 1);
+	}
 	return norm;
 }
 
@@ -301,9 +310,10 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 			.rows = RK_MIN(r->micro, rows - at), .first = at,
 			.all = rows, .seed = r->spec->training.seed,
 			.step = r->at.step, .norm = norm,
+			.left_out = feed_left_out(r, at),
 		};
 		enter(r, PROFILE_DATA);
-		load_batch(r, r->train, at, s.rows);
+		feed_load(r, r->train, at, s.rows);
 		leave(r, PROFILE_DATA);
 		nn_forward(r->nn, &s, true);
 		nn_loss(r->nn, r->classes, r->targets, &res);
@@ -333,28 +343,31 @@ may_train(struct run *r, int64_t rows)
 	return may;
 }
 
-/* Which samples are of the next step. */
-static void
-choose(struct run *r, int64_t rows)
+/* To leave before the step is no failure. */
+static bool
+no_batch(struct run *r)
 {
-	const struct spec_training *t = &r->spec->training;
-
-	enter(r, PROFILE_DATA);
-	for (int64_t i = 0; i < rows; i++)
-		r->which[i] = data_at(r->train, t->seed, r->at.epoch,
-		    t->shuffle, r->at.sample + i);
-	leave(r, PROFILE_DATA);
+	if (r->fail.reason == NULL)
+		return true;
+	due_settle(r);
+	return false;
 }
 
 bool
 loop_step(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
-	const int64_t rows = next_rows(r), t0 = mono_ns();
+	const int64_t rows = next_rows(r);
+
+	enter(r, PROFILE_DATA);
+	const bool there = feed_step(r, rows);
+	leave(r, PROFILE_DATA);
+	if (!there)
+		return no_batch(r);
+	const int64_t t0 = mono_ns();
 	const bool writing = r->writer != NULL && !writer_is_free(r->writer);
 	struct nn_result res;
 
-	choose(r, rows);
 	if (!may_train(r, rows))
 		return false;
 	if (!run_parts(r, rows, &res))

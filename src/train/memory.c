@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "feed.h"
 #include "judging.h"
 #include "writer.h"
 
@@ -29,12 +30,9 @@ memory_of_process(void)
 }
 
 static uint64_t
-data_bytes(const struct data_set *d)
+bytes_of(const struct data_set *d)
 {
-	if (d == NULL)
-		return 0;
-	return (uint64_t)d->n * (data_sample_bytes(d) + sizeof(int32_t) +
-	    sizeof(float));
+	return d != NULL ? data_bytes(d) : 0;
 }
 
 static int
@@ -70,7 +68,7 @@ memory_want(const struct run *r, uint64_t limit)
 	};
 
 	if (r->train != NULL) {
-		w.dtype = r->train->tokens != NULL ? NN_I32 : NN_F32;
+		w.dtype = data_is_tokens(r->train) ? NN_I32 : NN_F32;
 		w.ndim = r->train->ndim;
 		memcpy(w.d, r->train->d, (size_t)w.ndim * sizeof(w.d[0]));
 	} else if (r->sample.ndim > 0) {
@@ -95,7 +93,7 @@ add_up(const struct run *r, struct run_memory *m)
 	m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
 	    ema);
 	m->checkpoint = m->copy;
-	m->data = data_bytes(r->train) + data_bytes(r->valid);
+	m->data = bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r);
 	m->network = m->total = m->sizes.total_bytes;
 	if (m->total != UINT64_MAX && !rk_add(m->total, m->optimizer + m->copy +
 	    m->data + m->process, &m->total))

@@ -230,7 +230,7 @@ remark_parts(const struct remarks *m)
 	sb_fini(&b);
 }
 
-/* What the sources have to say. */
+/* What the sources have to say, and classes that one side does not have. */
 static void
 remark_data(const struct remarks *m)
 {

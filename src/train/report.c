@@ -306,6 +306,10 @@ report_progress(struct report *p, const struct progress *g)
 	    "samples_per_second", g->samples_per_second,
 	    "eta_seconds", g->eta_s, "stall_ratio", g->stall_ratio);
 	must(m != NULL);
+	if (g->data_wait_ratio >= 0)
+		js_put(m, "data_wait_ratio", json_real(g->data_wait_ratio));
+	if (g->broken > 0)
+		js_put(m, "broken", json_integer(g->broken));
 	if (g->has_accuracy)
 		js_put(m, "accuracy", js_number(g->accuracy));
 	if (g->schedule != NULL)

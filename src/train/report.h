@@ -33,6 +33,8 @@ struct progress {
 	int64_t step, steps_total, epoch, epochs_total;
 	double loss, accuracy, learning_rate, samples_per_second, eta_s;
 	double stall_ratio;
+	double data_wait_ratio; /* below 0: there is no loader */
+	int64_t broken;         /* samples; 0: none */
 	bool has_accuracy, evaluating;
 	json_t *schedule;       /* report_progress() takes it; NULL: as at hello */
 };

@@ -11,6 +11,7 @@
 #include "rekindle/cgroup.h"
 #include "draw.h"
 #include "early.h"
+#include "feed.h"
 #include "profile.h"
 #include "start.h"
 #include "summary.h"
@@ -190,13 +191,17 @@ start_writer(struct run *r)
 	const enum data_split_rule rule = r->held.how.rule;
 	json_t *record = held_out_json(&r->held);
 	char *text = rkj_text(record);
+	json_t *classes = input_classes(r);
+	char *names = classes != NULL ? rkj_text(classes) : NULL;
 
 	json_decref(record);
+	json_decref(classes);
 	enum rk_err rc = writer_new(&r->writer, r->ckpt, r->nn, r->optim,
 	    r->ema, &r->spec->checkpoint, r->rep.metrics_fd,
 	    rule == DATA_SPLIT_CONTENT || rule == DATA_SPLIT_STRATIFIED ?
-	    text : NULL);
+	    text : NULL, names);
 	free(text);
+	free(names);
 	return rc == RK_OK || run_fail(r, "no_memory", false, "the system has "
 	    "no memory for the copy that checkpoints are written from");
 }
@@ -233,6 +238,26 @@ set_up(struct run *r)
 	return start_writer(r);
 }
 
+/* What the data are, for people. */
+static json_t *
+data_words(const struct run *r)
+{
+	const struct {
+		const char *key;
+		const struct data_set *d;
+	} sides[] = { { "train", r->train }, { "validation", r->valid } };
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(sides); i++) {
+		if (sides[i].d == NULL)
+			continue;
+		char *text = classes_sentence(sides[i].d);
+		js_put(o, sides[i].key, js_text(text));
+		free(text);
+	}
+	return o;
+}
+
 /* False: the daemon is not there to be worked for. */
 static bool
 greet(struct run *r)
@@ -251,6 +276,7 @@ greet(struct run *r)
 	must(hello != NULL);
 	js_put(hello, "schedule", schedule_look(&r->schedule,
 	    r->at.rate_scale));
+	js_put(hello, "data", data_words(r));
 	if (r->memory_wanted > 0)
 		js_put(hello, "memory", json_integer(
 		    (json_int_t)r->memory_wanted));
@@ -285,6 +311,7 @@ train(struct run *r)
 static void
 close_run(struct run *r)
 {
+	feed_close(r);
 	writer_stop(&r->writer);
 	same_end(r);
 	report_close(&r->rep);
@@ -296,6 +323,7 @@ close_run(struct run *r)
 	free(r->updates);
 	data_close(r->train);
 	data_close(r->valid);
+	json_decref(r->warm_model.classes);
 	tensor_set_free(r->warm);
 	free(r->which);
 	free(r->classes);

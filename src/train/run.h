@@ -20,6 +20,8 @@
  *	exact.c    is it bit for bit what a run without an interruption computes?
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
+ *	feed.c     the samples of a step into the network
+ *	classes.c  the classes of the data by their names
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	judging.c  what an evaluation says beside that; evaluations.c keeps it
  *	early.c    early stopping
@@ -129,6 +131,7 @@ struct ask {
 
 struct writer;
 struct profile;
+struct feed;
 
 struct run {
 	const struct train_options *o;
@@ -168,6 +171,7 @@ struct run {
 	int64_t epochs_limit, steps_limit;      /* INT64_MAX: none */
 	struct schedule schedule;
 	bool scheduled;         /* it came with a checkpoint, or was begun */
+	struct feed *feed;              /* where batches come from */
 	int64_t *which;
 	int32_t *classes;       /* labels of a batch, or NULL */
 	float *targets;         /* the same for mse, or NULL */
@@ -289,6 +293,14 @@ bool remarks_may_train(const struct run *r, int64_t rows, struct strbuf *b);
 bool run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim);
 void run_describe(const struct run *r, struct ckpt_info *i);
+
+/* classes.c: the classes of the data in the order of a model's (names: a list of
+ * texts, or NULL), which calls itself `what`. */
+bool classes_match(struct run *r, const json_t *names, const char *what);
+/* "512 samples of 6 classes: ...", the caller's; and the same as {samples, shape,
+ * classes, names, counts, balance}, a new reference. */
+char *classes_sentence(const struct data_set *d);
+json_t *classes_json(const struct data_set *d);
 
 /* input.c: `input` and `classes` of ckpt.h; new references, the latter NULL where
  * the data have no names for them. */

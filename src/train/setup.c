@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feed.h"
 #include "judging.h"
 #include "start.h"
 
@@ -42,6 +43,25 @@ refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 	return false;
 }
 
+/* The classes in the order of what the weights are from. */
+static bool
+match(struct run *r, struct start *start)
+{
+	const bool asks = r->o->plan || r->o->evaluate != NULL;
+
+	if (r->train->names == NULL)
+		return true;
+	if (start == NULL)
+		return !asks || !warm_wanted(r) || (warm_open(r) &&
+		    classes_match(r, r->warm_model.classes, warm_source(r)));
+	if (!start_may(start, r))
+		return false;
+	if (start->rc == RK_OK)
+		return classes_match(r, start->info.classes, start->info.dir);
+	return !warm_wanted(r) || (warm_open(r) &&
+	    classes_match(r, r->warm_model.classes, warm_source(r)));
+}
+
 bool
 run_open_data(struct run *r, struct start *start)
 {
@@ -67,7 +87,7 @@ run_open_data(struct run *r, struct start *start)
 		    r->train->n < 1 ? "training" : "validation");
 	if (ok)
 		held_out_measure(r);
-	return ok;
+	return ok && match(r, start);
 }
 
 /* --- lengths -------------------------------------------------------------- */
@@ -100,6 +120,26 @@ run_classifies(const struct run *r)
 {
 	return !spec_loss_is_regression(r->spec->training.loss.type) ||
 	    r->targets_width > 1;
+}
+
+/* Several labels a sample are targets, one an output. */
+static bool
+check_many(struct run *r, const struct data_set *const sets[2])
+{
+	for (int k = 0; k < 2; k++) {
+		if (sets[k] == NULL || sets[k]->many_from == NULL)
+			continue;
+		if (r->spec->training.loss.type != SPEC_BINARY_CROSS_ENTROPY)
+			return run_fail(r, "bad_data", true, "data.%s: a sample "
+			    "may have several labels, which is for "
+			    "binary_cross_entropy", k == 0 ? "train" :
+			    "validation");
+		if (r->targets_width == 1)
+			return run_fail(r, "bad_data", true, "data.%s: a sample "
+			    "may have several labels, and the network has one "
+			    "output", k == 0 ? "train" : "validation");
+	}
+	return true;
 }
 
 /* Labels of one output of binary_cross_entropy: probabilities. */
@@ -173,6 +213,8 @@ run_check_labels(struct run *r)
 	struct rk_why why = {0};
 
 	r->targets_width = loss == SPEC_CROSS_ENTROPY ? 0 : outputs;
+	if (!check_many(r, sets))
+		return false;
 	if (r->targets_width == 1)
 		return loss != SPEC_BINARY_CROSS_ENTROPY ||
 		    check_binary(r, sets);
@@ -307,5 +349,6 @@ run_build(struct run *r, const struct run_memory *m)
 		return false;
 	nn_digest(r->nn, r->program);
 	judging_new(r);
-	return make_optimizer(r) && spans_check(r) && make_batch(r);
+	return make_optimizer(r) && spans_check(r) && make_batch(r) &&
+	    feed_open(r);
 }

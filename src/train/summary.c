@@ -18,11 +18,7 @@ shape_json(int ndim, const int64_t *d)
 static json_t *
 data_json(const struct data_set *d)
 {
-	if (d == NULL)
-		return json_null();
-	return json_pack("{s:I, s:o, s:I}", "samples", (json_int_t)d->n,
-	    "shape", shape_json(d->ndim, d->d),
-	    "classes", (json_int_t)d->nclasses);
+	return d == NULL ? json_null() : classes_json(d);
 }
 
 static json_t *

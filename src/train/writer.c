@@ -151,13 +151,25 @@ describe_shadow(struct writer *w)
 /* `format` is what readers of files with metadata look for, and refuse a file
  * without. */
 static void
-put_metadata(struct tensor_set *s, const char *split)
+put_metadata(struct tensor_set *s, const char *split, const char *classes)
 {
-	s->meta = xcalloc(5, sizeof(*s->meta));
-	s->meta[0] = xstrdup("format");
-	s->meta[1] = xstrdup("pt");
-	s->meta[2] = xstrdup(HELD_OUT_META);
-	s->meta[3] = xstrdup(split);
+	const struct {
+		const char *key, *value;
+	} pairs[] = {
+		{ "format", "pt" }, { HELD_OUT_META, split },
+		{ CLASSES_META, classes },
+	};
+	size_t n = 0;
+
+	if (split == NULL && classes == NULL)
+		return;
+	s->meta = xcalloc(2 * RK_ARRAY_LEN(pairs) + 1, sizeof(*s->meta));
+	for (size_t i = 0; i < RK_ARRAY_LEN(pairs); i++) {
+		if (pairs[i].value == NULL)
+			continue;
+		s->meta[n++] = xstrdup(pairs[i].key);
+		s->meta[n++] = xstrdup(pairs[i].value);
+	}
 }
 
 float *const *
@@ -337,7 +349,7 @@ dispose(struct writer *w)
 enum rk_err
 writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
     struct optim_ema *ema, const struct spec_checkpoint *keep, int metrics_fd,
-    const char *split)
+    const char *split, const char *classes)
 {
 	struct writer *w = xcalloc(1, sizeof(*w));
 
@@ -357,8 +369,7 @@ writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
 		return RK_ENOMEM;
 	}
 	describe_shadow(w);
-	if (split != NULL)
-		put_metadata(w->model_set, split);
+	put_metadata(w->model_set, split, classes);
 	if (start_thread(w) != 0) {
 		dispose(w);
 		return RK_ENOMEM;

@@ -1,0 +1,476 @@
+/* The samples of a step into the network: see feed.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/data_loader.h"
+#include "feed.h"
+
+#define WAIT_MS 50              /* between looks at the wire */
+#define TOLD    8               /* broken samples with an event of their own */
+#define COPY_PIECE ((int64_t)1 << 16)   /* numbers that one thread copies */
+
+/* What is remembered of a set whose samples are read. */
+struct memory {
+	const struct data_set *d;
+	uint64_t *known;                /* feed_known() */
+	uint8_t *broken;                /* a bit a sample */
+};
+
+struct feed {
+	struct data_order *order;
+	struct data_loader *train, *score;      /* or NULL */
+	const struct data_set *scored;          /* score's */
+	struct data_batch batch;        /* the one that is being used; rows 0:
+	                                   none, samples lie in memory */
+	int64_t epoch, from;            /* where train's next batch is */
+	int64_t next;                   /* the same of score; -1: nowhere */
+	struct memory memory[2];        /* of r->train, r->valid */
+	int64_t nbroken, told;
+};
+
+bool
+feed_loads(const struct data_set *d)
+{
+	return d != NULL && d->lazy != NULL;
+}
+
+/* --- sizes ---------------------------------------------------------------- */
+
+static int
+threads_of(const struct run *r)
+{
+	return r->spec->data.threads > 0 ? (int)r->spec->data.threads :
+	    data_loader_threads();
+}
+
+static struct data_loading
+loading_of(const struct run *r, bool train, int64_t rows)
+{
+	return (struct data_loading){
+		.threads = threads_of(r), .batch = rows, .train = train,
+		.seed = r->spec->training.seed,
+		.drop_last = train && r->spec->training.drop_last,
+		.order = train && r->feed != NULL ? r->feed->order : NULL,
+	};
+}
+
+static uint64_t
+memory_bytes(const struct data_set *d)
+{
+	return feed_loads(d) ? (uint64_t)d->n * sizeof(uint64_t) +
+	    ((uint64_t)d->n + 7) / 8 : 0;
+}
+
+uint64_t
+feed_bytes(const struct run *r)
+{
+	const struct data_loading t = loading_of(r, true, r->batch);
+	uint64_t n = 0;
+
+	if (r->train == NULL)
+		return 0;
+	n = data_order_bytes(r->train, r->spec->training.sampler);
+	if (feed_loads(r->train))
+		n += data_loader_bytes(r->train, &t);
+	if (feed_loads(r->valid))
+		n += data_loader_bytes(r->valid, &t);
+	return n + memory_bytes(r->train) + memory_bytes(r->valid);
+}
+
+/* --- opening -------------------------------------------------------------- */
+
+static bool
+refuse_why(struct run *r, enum rk_err rc, struct rk_why *why)
+{
+	run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_data",
+	    rc != RK_ENOMEM, "%s", rk_why_first(why));
+	rk_why_fini(why);
+	return false;
+}
+
+static void
+open_memory(struct memory *m, const struct data_set *d)
+{
+	m->d = d;
+	if (!feed_loads(d))
+		return;
+	m->known = xcalloc((size_t)d->n, sizeof(*m->known));
+	m->broken = xcalloc(((size_t)d->n + 7) / 8, 1);
+}
+
+static bool
+open_loader(struct run *r, const struct data_set *d, bool train, int64_t rows,
+    struct data_loader **lp)
+{
+	const struct data_loading how = loading_of(r, train, rows);
+	struct rk_why why = { 0 };
+
+	enum rk_err rc = data_loader_new(d, &how, lp, &why);
+	return rc == RK_OK || refuse_why(r, rc, &why);
+}
+
+bool
+feed_open(struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+	const struct data_order_how how = { t->sampler, t->seed, t->shuffle };
+	struct feed *f = xcalloc(1, sizeof(*f));
+	struct rk_why why = { 0 };
+
+	r->feed = f;
+	f->next = f->epoch = -1;
+	enum rk_err rc = data_order_new(r->train, &how, &f->order, &why);
+	if (rc != RK_OK)
+		return refuse_why(r, rc, &why);
+	open_memory(&f->memory[0], r->train);
+	open_memory(&f->memory[1], r->valid);
+	return !feed_loads(r->train) || r->o->evaluate != NULL ||
+	    open_loader(r, r->train, true, r->batch, &f->train);
+}
+
+void
+feed_close(struct run *r)
+{
+	struct feed *f = r->feed;
+
+	if (f == NULL)
+		return;
+	data_loader_free(f->train);
+	data_loader_free(f->score);
+	data_order_free(f->order);
+	for (size_t i = 0; i < RK_ARRAY_LEN(f->memory); i++) {
+		free(f->memory[i].known);
+		free(f->memory[i].broken);
+	}
+	free(f);
+	r->feed = NULL;
+}
+
+/* --- what was read -------------------------------------------------------- */
+
+static struct memory *
+memory_of(struct feed *f, const struct data_set *d)
+{
+	return &f->memory[f->memory[0].d == d ? 0 : 1];
+}
+
+uint64_t *
+feed_known(struct run *r, const struct data_set *d)
+{
+	return r->feed != NULL && feed_loads(d) ?
+	    memory_of(r->feed, d)->known : NULL;
+}
+
+static const char *
+side_of(const struct run *r, const struct data_set *d)
+{
+	return d == r->valid ? "validation" : "train";
+}
+
+/* Accepted: it is what it is from here on. */
+static bool
+refuse_changed(struct run *r, const struct data_set *d, int64_t sample)
+{
+	char *name = data_sample_name(d, sample);
+
+	if (r->o->accept_data) {
+		report_event(&r->rep, "data_changed", "data.%s: %s has changed "
+		    "since it was first read, which was accepted",
+		    side_of(r, d), name);
+		r->exact.other_data = true;
+	} else {
+		json_t *details = json_pack("{s:s, s:o}", "side",
+		    side_of(r, d), "sample", js_text(name));
+		must(details != NULL);
+		run_fail_waits(r, "data_changed", details, "the data have "
+		    "changed: data.%s: %s is not what it was when it was first "
+		    "read%s", side_of(r, d), name, r->rep.wire != NULL ? "" :
+		    "; --accept data goes on with what there is now, --from "
+		    "none begins anew");
+	}
+	free(name);
+	return r->fail.reason == NULL;
+}
+
+static bool
+check_content(struct run *r, const struct data_set *d)
+{
+	const struct data_batch *b = &r->feed->batch;
+	uint64_t *known = memory_of(r->feed, d)->known;
+
+	for (int64_t i = 0; i < b->rows; i++) {
+		uint64_t *was = &known[b->which[i]];
+		if (b->content[i] != 0 && *was != 0 && *was != b->content[i] &&
+		    !refuse_changed(r, d, b->which[i]))
+			return false;
+		if (b->content[i] != 0)
+			*was = b->content[i];
+	}
+	return true;
+}
+
+static void
+tell_broken(struct run *r, const struct data_set *d,
+    const struct data_broken *k)
+{
+	struct feed *f = r->feed;
+	uint8_t *bits = memory_of(f, d)->broken;
+	const uint8_t bit = (uint8_t)(1 << k->sample % 8);
+
+	if (bits[k->sample / 8] & bit)
+		return;
+	bits[k->sample / 8] |= bit;
+	f->nbroken++;
+	if (++f->told <= TOLD)
+		report_warning(&r->rep, "broken_sample", "data.%s: %s; it is "
+		    "skipped", side_of(r, d), k->sentence);
+	else if (f->told == TOLD + 1)
+		report_warning(&r->rep, "broken_sample", "more samples are "
+		    "broken: `broken` in the metrics counts them");
+}
+
+/* By data.broken. */
+static bool
+judge_broken(struct run *r, const struct data_set *d)
+{
+	const struct data_batch *b = &r->feed->batch;
+
+	if (b->nleft == 0)
+		return true;
+	/* Other data may be why. */
+	if (r->spec->data.broken == SPEC_BROKEN_FAIL)
+		return same_wait(r) && run_fail(r, "bad_data", true, "data.%s: %s; data.broken: "
+		    "skip goes on without it", side_of(r, d),
+		    b->broken[0].sentence);
+	for (int64_t i = 0; i < b->nbroken; i++)
+		tell_broken(r, d, &b->broken[i]);
+	if (b->nleft < b->rows || b->rows < 2)
+		return true;
+	return same_wait(r) && run_fail(r, "bad_data", true, "data.%s: none of %lld samples in "
+	    "a row can be read, the first: %s", side_of(r, d),
+	    (long long)b->rows, b->broken[0].sentence);
+}
+
+/* False: run_fail(), or the run is to leave. */
+static bool
+take(struct run *r, struct data_loader *l, const struct data_set *d,
+    bool scoring)
+{
+	struct feed *f = r->feed;
+	struct rk_why why = { 0 };
+	enum rk_err rc;
+
+	for (;;) {
+		rc = data_loader_next(l, WAIT_MS, &f->batch, &why);
+		if (rc != RK_ETIMEDOUT)
+			break;
+		loop_tick(r, scoring);
+		if (r->ask.leave || signals_came())
+			return false;
+	}
+	if (rc != RK_OK) {
+		f->batch = (struct data_batch){ 0 };
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "io", false,
+		    "data.%s: %s", side_of(r, d), rk_why_first(&why));
+		rk_why_fini(&why);
+		return false;
+	}
+	return judge_broken(r, d) && check_content(r, d);
+}
+
+/* --- steps ---------------------------------------------------------------- */
+
+bool
+feed_step(struct run *r, int64_t rows)
+{
+	struct feed *f = r->feed;
+
+	if (f->train == NULL) {
+		f->batch.rows = 0;
+		for (int64_t i = 0; i < rows; i++)
+			r->which[i] = data_order_at(f->order, r->at.epoch,
+			    r->at.sample + i);
+		return true;
+	}
+	if (f->epoch != r->at.epoch || f->from != r->at.sample) {
+		data_loader_begin(f->train, r->at.epoch, r->at.sample,
+		    r->o->profile != 0 ? INT64_MAX :
+		    RK_MAX(r->steps_total - r->at.step, 1));
+		f->epoch = r->at.epoch;
+		f->from = r->at.sample;
+	}
+	if (!take(r, f->train, r->train, false))
+		return false;
+	must(f->batch.rows == rows && f->batch.epoch == r->at.epoch &&
+	    f->batch.from == r->at.sample);
+	memcpy(r->which, f->batch.which, (size_t)rows * sizeof(*r->which));
+	f->from += rows;
+	const int64_t left = r->train->n - f->from;
+	if (left == 0 || (r->spec->training.drop_last && left < r->batch)) {
+		f->epoch++;
+		f->from = 0;
+	}
+	return true;
+}
+
+bool
+feed_score(struct run *r, const struct data_set *d, int64_t at, int64_t rows)
+{
+	struct feed *f = r->feed;
+
+	for (int64_t i = 0; i < rows; i++)
+		r->which[i] = at + i;
+	f->batch.rows = 0;
+	if (!feed_loads(d))
+		return true;
+	if (f->scored != d) {
+		data_loader_free(f->score);
+		f->score = NULL;
+		f->scored = d;
+		f->next = -1;
+		if (!open_loader(r, d, false, r->micro, &f->score))
+			return false;
+	}
+	if (f->next != at)
+		data_loader_begin(f->score, 0, at, (d->n - at + r->micro - 1) /
+		    r->micro);
+	f->next = at + rows;
+	if (!take(r, f->score, d, true)) {
+		f->next = -1;
+		return false;
+	}
+	must(f->batch.rows == rows && f->batch.from == at);
+	return true;
+}
+
+/* --- into the network ----------------------------------------------------- */
+
+struct copy {
+	float *to;
+	const float *from;
+	int64_t n;
+};
+
+static void
+copy_piece(void *ctx, size_t i)
+{
+	const struct copy *c = ctx;
+	const int64_t at = (int64_t)i * COPY_PIECE;
+
+	memcpy(c->to + at, c->from + at, (size_t)RK_MIN(COPY_PIECE,
+	    c->n - at) * sizeof(*c->to));
+}
+
+/* Tokens are as wide as floats. */
+static void
+load_input(struct run *r, const struct data_set *d, int64_t from,
+    int64_t rows)
+{
+	const struct data_batch *b = &r->feed->batch;
+	const float *x = b->x != NULL ? b->x :
+	    (const float *)(const void *)b->ids;
+	struct copy c = { nn_input(r->nn), x + from * d->width,
+		rows * d->width };
+
+	kernel_for((size_t)((c.n + COPY_PIECE - 1) / COPY_PIECE), copy_piece,
+	    &c);
+}
+
+static void
+gather(struct run *r, const struct data_set *d, const int64_t *which,
+    int64_t rows, int32_t *y, float *t)
+{
+	if (data_is_tokens(d))
+		data_gather_tokens(d, which, rows, nn_input_ids(r->nn), y, t);
+	else
+		data_gather(d, which, rows, nn_input(r->nn), y, t);
+}
+
+static void
+load_labels(struct run *r, const struct data_set *d, const int64_t *which,
+    int64_t rows)
+{
+	for (int64_t i = 0; i < rows; i++) {
+		if (r->targets_width == 1)
+			r->targets[i] = d->targets[which[i]];
+		else if (d->classes != NULL)
+			r->classes[i] = d->classes[which[i]];
+	}
+}
+
+/* Several outputs: 1 at the places of the labels. */
+static void
+spread_labels(struct run *r, const struct data_set *d, const int64_t *which,
+    int64_t rows)
+{
+	const int64_t width = r->targets_width;
+
+	memset(r->targets, 0, (size_t)(rows * width) * sizeof(float));
+	for (int64_t i = 0; i < rows; i++) {
+		float *t = r->targets + i * width;
+		if (d->many_from == NULL) {
+			t[r->classes[i]] = 1;
+			continue;
+		}
+		for (int64_t k = d->many_from[which[i]];
+		    k < d->many_from[which[i] + 1]; k++)
+			t[d->many[k]] = 1;
+		r->classes[i] = RK_MAX((int32_t)d->targets[which[i]], 0);
+	}
+}
+
+void
+feed_load(struct run *r, const struct data_set *d, int64_t from, int64_t rows)
+{
+	const int64_t *which = r->which + from;
+	const int64_t width = r->targets_width;
+
+	if (r->feed->batch.rows > 0) {
+		load_input(r, d, from, rows);
+		load_labels(r, d, which, rows);
+	} else {
+		gather(r, d, which, rows, width == 1 ? NULL : r->classes,
+		    width == 1 ? r->targets : NULL);
+	}
+	if (width >= 2)
+		spread_labels(r, d, which, rows);
+}
+
+const uint8_t *
+feed_left_out(const struct run *r, int64_t from)
+{
+	const struct data_batch *b = &r->feed->batch;
+
+	return b->rows > 0 && b->left_out != NULL ? b->left_out + from : NULL;
+}
+
+/* --- numbers -------------------------------------------------------------- */
+
+double
+feed_wait_ratio(const struct run *r)
+{
+	const int64_t ms = mono_ms() - r->begun_ms;
+	const struct feed *f = r->feed;
+
+	if (f == NULL || f->train == NULL)
+		return -1;
+	return ms > 0 ? (double)data_loader_waited_ns(f->train) * 1e-6 /
+	    (double)ms : 0;
+}
+
+int64_t
+feed_broken(const struct run *r)
+{
+	return r->feed != NULL ? r->feed->nbroken : 0;
+}
+
+void
+feed_put(const struct run *r, json_t *metric)
+{
+	const double ratio = feed_wait_ratio(r);
+
+	if (ratio >= 0)
+		js_put(metric, "data_wait_ratio", json_real(ratio));
+	if (feed_broken(r) > 0)
+		js_put(metric, "broken", json_integer(feed_broken(r)));
+}

@@ -1,0 +1,62 @@
+/*
+ * feed - the samples of a step, or of an evaluation, into the network.
+ *
+ * Sets that are held in memory are gathered when they are needed (data_gather).  Of
+ * others a loader makes batches ahead (data_loader.h), of a whole step each; parts
+ * of a step (training.micro_batch_size) are taken out of it.
+ *
+ * Broken samples, by data.broken: the run fails with the first one's sentence, when
+ * it comes to it; or it is named in an event, counted (`broken` in metrics and
+ * progress) and left out of the loss, its place in the order staying.  A step of
+ * which no sample can be read fails either way, and so does an evaluation.
+ *
+ * Changed samples.  The content of a sample is hashed when it is read first, and
+ * held against that each time it is read again, in this attempt and in those that
+ * follow: the hashes are in the checkpoints (feed_known).  One that has changed
+ * ends the run as changed data do (same.h), by its name.
+ */
+#ifndef TRAIN_FEED_H
+#define TRAIN_FEED_H
+
+#include "run.h"
+
+struct feed;
+
+/* The order, and loaders where there are some to be; after run_build(). */
+bool feed_open(struct run *r);
+void feed_close(struct run *r);
+/* What loaders and the order take, before there are any. */
+uint64_t feed_bytes(const struct run *r);
+/* A loader makes batches of this set. */
+bool feed_loads(const struct data_set *d);
+
+/*
+ * The samples of the next step, `rows` of them, into r->which.  False: run_fail()
+ * has why; or the run is to leave and they are not there yet.
+ */
+bool feed_step(struct run *r, int64_t rows);
+/* The same of an evaluation: `rows` from place `at` on. */
+bool feed_score(struct run *r, const struct data_set *d, int64_t at,
+    int64_t rows);
+/* Of these, rows from .. from+rows-1 into the network's input and the labels'
+ * arrays. */
+void feed_load(struct run *r, const struct data_set *d, int64_t from,
+    int64_t rows);
+/* Rows that count for nothing, from `from` on; NULL: there is none in the step. */
+const uint8_t *feed_left_out(const struct run *r, int64_t from);
+
+/* The part of the time since the loop began that training waited for data, below 0
+ * where no loader is; samples that could not be read, in this attempt; and both as
+ * fields of a metric. */
+double feed_wait_ratio(const struct run *r);
+int64_t feed_broken(const struct run *r);
+void feed_put(const struct run *r, json_t *metric);
+
+/*
+ * Hashes of what the samples of a set were when they were read, 0 of those that were
+ * not: n of them, the feed's, for the next checkpoint and from the last; NULL where
+ * no loader is.
+ */
+uint64_t *feed_known(struct run *r, const struct data_set *d);
+
+#endif
