@@ -560,7 +560,8 @@ struct spec_training {
  *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up
  *	                       what is shorter) to below vocabulary * (2 to 2^24)
  *	type: npy   path *, labels * (arrays of NumPy; paths or addresses; plain or
- *	            gzip)
+ *	            gzip).  One that would take 256 MiB or more in memory is
+ *	            read as batches need it, if it is plain and in C order
  *	type: npz   path * (an archive of arrays), features x and labels y: their
  *	            names in it
  *	            of both: shape (1 to 4 of 1 to 2^24), where a sample is to be
@@ -584,7 +585,7 @@ struct spec_training {
  *	            order of their bytes are the classes, each with its images
  *	            at any depth; or with list, a text of lines "path label", a
  *	            folder that those paths are relative to; or a tar of such a
- *	            folder (or its address).  size: a number, or
+ *	            folder, plain or gzip (or its address).  size: a number, or
  *	            [height, width] of 1 to 16384, that each image is resized to;
  *	            without it and without data.transforms all have one size.
  *	            channels 3 (or 1: grey).  data.validation has size and

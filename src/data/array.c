@@ -8,7 +8,8 @@
  *	labels    [n] or [n, 1], of any of these types
  *
  * Elements in Fortran's order are put into C's.  A job's `shape` may name another
- * shape of as many numbers for a sample.
+ * shape of as many numbers for a sample.  Large arrays stay in their files:
+ * array_rows.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,11 @@
 #include "rekindle/format.h"
 
 #define CHUNK ((size_t)64 << 10)        /* bytes turned at a time */
+/* Features that would take so much memory are read when a batch needs them, where
+ * their bytes lie in the file in the order of the samples.  A pure function of the
+ * array, since the digest of such data is another. */
+#define ROWS_FROM ((uint64_t)256 << 20)
+#define ROWS_ENV  "REKINDLE_TRAIN_ROWS_FROM"
 
 struct array {
 	struct format_source *in;
@@ -239,6 +245,38 @@ read_numbers(const struct array *r, void *pp)
 	return rc == RK_OK ? put_in_order(r, pp, sizeof(uint32_t)) : rc;
 }
 
+static uint64_t
+rows_from(void)
+{
+	const char *s = getenv(ROWS_ENV);
+	char *end;
+
+	if (s == NULL || s[0] < '0' || s[0] > '9')
+		return ROWS_FROM;
+	const uint64_t n = strtoull(s, &end, 10);
+	return *end == '\0' ? n : ROWS_FROM;
+}
+
+/* True: they are not held.  What is behind them is still to be looked at. */
+static bool
+leave_in_file(const struct array *r, struct held *h, enum rk_err *rc)
+{
+	const size_t each = r->a.dtype == DT_U8 && r->s->vocabulary == 0 ? 1 :
+	    sizeof(float);
+	uint64_t at, passed;
+	int fd;
+
+	if (r->a.elements * each < rows_from() || r->a.fortran ||
+	    !format_source_place(r->in, &fd, &at))
+		return false;
+	*rc = array_rows(r->in->what, fd, at, &r->a, r->s->vocabulary, h,
+	    r->why);
+	if (*rc == RK_OK)
+		*rc = format_source_pass(r->in, r->a.elements * r->a.size,
+		    &passed, r->why);
+	return true;
+}
+
 static enum rk_err
 read_features(struct array *r, struct held *h)
 {
@@ -254,9 +292,11 @@ read_features(struct array *r, struct held *h)
 	if (r->s->vocabulary > 0 && !format_npy_is_whole(&r->a))
 		return rk_refuse(r->why, "%s: is %s, and tokens are whole "
 		    "numbers", r->in->what, format_npy_text(text, &r->a));
+	d->vocabulary = r->s->vocabulary;
+	if (leave_in_file(r, h, &rc))
+		return rc;
 	if (r->s->vocabulary > 0) {
 		rc = read_numbers(r, &h->tokens);
-		d->vocabulary = r->s->vocabulary;
 	} else {
 		rc = r->a.dtype == DT_U8 ? read_pixels(r, h) :
 		    read_numbers(r, &h->floats);

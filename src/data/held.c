@@ -344,13 +344,10 @@ struct gather {
 	int32_t *ids, *y;               /* ids: x of tokens */
 };
 
-/* One sample: x * scale + shift, by the whole, by channel or by feature. */
-static void
-gather_row(const struct data_set *d, int64_t at, float *x)
+void
+held_normalize(const struct data_set *d, const uint8_t *b, const float *f,
+    float *x)
 {
-	const size_t off = (size_t)at * (size_t)d->width;
-	const uint8_t *b = d->bytes != NULL ? d->bytes + off : NULL;
-	const float *f = d->bytes != NULL ? NULL : d->floats + off;
 	const size_t width = (size_t)d->width, parts = (size_t)d->nnorm;
 
 	if (parts == width && b != NULL) {
@@ -389,6 +386,15 @@ expect_row(const struct data_set *d, int64_t at)
 		__builtin_prefetch(row + off + k);
 	if (d->classes != NULL)
 		__builtin_prefetch(d->classes + at);
+}
+
+static void
+gather_row(const struct data_set *d, int64_t at, float *x)
+{
+	const size_t off = (size_t)at * (size_t)d->width;
+
+	held_normalize(d, d->bytes != NULL ? d->bytes + off : NULL,
+	    d->bytes != NULL ? NULL : d->floats + off, x);
 }
 
 static void

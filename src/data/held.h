@@ -98,6 +98,17 @@ enum rk_err cifar_read(struct format_source *in, const struct spec_source *src,
 /* Those of v[1] to v[n-1] behind those of v[0]; they are freed. */
 enum rk_err cifar_join(struct held **v, int n, struct rk_why *why) RK_MUSTCHECK;
 
+/* One sample, of bytes or of floats: x * scale + shift, by the whole, by channel or
+ * by feature. */
+void held_normalize(const struct data_set *d, const uint8_t *b, const float *f,
+    float *x);
+
+/* array_rows.c: h reads its samples, whose shape it has, from a plain array in a
+ * file, fd, at a place; what names it. */
+struct format_npy;
+enum rk_err array_rows(const char *what, int fd, uint64_t offset,
+    const struct format_npy *a, int64_t vocabulary, struct held *h,
+    struct rk_why *why) RK_MUSTCHECK;
 /* An array of npy or npz: features as src says, or labels. */
 enum rk_err array_read(struct format_source *in,
     const struct spec_source *src, bool labels, struct held **out,

@@ -147,7 +147,10 @@ norm_find(struct held *h, const struct spec_normalize *s, struct rk_why *why)
 	enum rk_err rc;
 
 	must(!data_is_tokens(&h->pub) || s->type == SPEC_NORM_NONE);
-	must(h->lazy == NULL || s->type != SPEC_NORM_STANDARD);
+	if (h->lazy != NULL && s->type == SPEC_NORM_STANDARD)
+		return rk_refuse_at(why, "data.normalize", "is standard, for "
+		    "which all of %s would be read before the first step: "
+		    "give scale with mean and std", h->what);
 	switch (s->type) {
 	case SPEC_NORM_SCALE:
 		return norm_scale(h, s, why);

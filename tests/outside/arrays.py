@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Arrays of NumPy as data: what numpy itself writes is read as it is, whatever its type, order and packing."""
 import glob
+import hashlib
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ except ImportError:
     np = None
 
 
-def train(d, job, *args, want=0, rundir="run", cwd="/"):
+def train(d, job, *args, want=0, rundir="run", cwd="/", env=None):
     """rekindle-train on a dict; what it printed."""
     if np is None:
         raise Skip("needs python3-numpy")
@@ -21,7 +22,7 @@ def train(d, job, *args, want=0, rundir="run", cwd="/"):
     with open(path, "w") as f:
         json.dump(job, f)
     p = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{rundir}", *args, path], cwd=cwd,
-                       capture_output=True, text=True, timeout=limit(60))
+                       capture_output=True, text=True, timeout=limit(60), env={**os.environ, **(env or {})})
     eq(p.returncode, want, f"exit of rekindle-train {args} ({p.stderr[-600:]})")
     return p.stdout if want == 0 else p.stderr
 
@@ -158,6 +159,79 @@ def _(d):
         with open(f"{d.root}/c.npz", "wb") as f:
             f.write(whole[:n])
         has(train(d, job_of({"type": "npz", "path": f"{d.root}/c.npz"}), rundir="cut", want=3), "no whole npz")
+
+
+FROM_FILE = {"REKINDLE_TRAIN_ROWS_FROM": "0"}
+
+
+def weights(d, rundir):
+    with open(f"{newest(d, rundir)}/model.safetensors", "rb") as f:
+        raw = f.read()
+    return hashlib.sha256(raw[8 + int.from_bytes(raw[:8], "little"):]).hexdigest()
+
+
+@case("arrays that are read when a batch needs them train to the weights of those that are held", "stopped")
+def _(d):
+    x, y = base(d)
+    ids = np.random.default_rng(3).integers(0, 30, (40, 16))
+    for i, (a, job) in enumerate([
+            (x.astype("u1"), {}), (x.astype(">i2"), {}), (x.astype("f8") / 7, {}),
+            (ids, {"model": {"arch": "textcnn", "vocabulary": 30, "width": 8, "filters": 4}})]):
+        n = len(a)
+        np.savez(f"{d.root}/a.npz", x=a, y=np.arange(n) % 2)
+        job = job_of({"type": "npz", "path": f"{d.root}/a.npz"}, **job)
+        if "model" in job and job["model"]["arch"] == "textcnn":
+            job["data"] = {"train": {**job["data"]["train"], "vocabulary": 30}}
+        else:
+            job["data"]["normalize"] = {"type": "scale", "mean": 0.5, "std": 0.25}
+        job["data"].update(validation_split=0.3)
+        job["training"]["epochs"] = 3
+        train(d, job, rundir=f"held{i}")
+        train(d, job, rundir=f"file{i}", env=FROM_FILE)
+        eq(weights(d, f"file{i}"), weights(d, f"held{i}"), f"weights with {a.dtype}")
+        scores = [[json.loads(line) for line in open(f"{d.root}/{k}{i}/metrics.jsonl")] for k in ("held", "file")]
+        eq(*([(m["loss"], m["accuracy"]) for m in s if m["split"] == "validation"] for s in scores))
+
+
+@case("of an array in its file a bad number is named when it is read, one that was cut, and one that changed", "stopped")
+def _(d):
+    x, y = base(d)
+    bad = x.astype("f4")
+    bad[6, 2, 1] = np.inf
+    path, labels = f"{d.root}/b.npy", f"{d.root}/y.npy"
+    np.save(path, bad)
+    job = job_of({"type": "npy", "path": path, "labels": labels})
+    has(train(d, job, want=3, rundir="bad", env=FROM_FILE), "b.npy: element 9 of sample 6 (both from 0) is inf")
+    job["data"]["normalize"] = "standard"
+    has(train(d, job, want=3, rundir="std", env=FROM_FILE), "give scale with mean and std")
+    job["data"]["normalize"] = "none"
+    np.save(path, x.astype("f4"))
+    train(d, job, rundir="good", env=FROM_FILE)
+    bad[6, 2, 1] = 77
+    np.save(path, bad)
+    job["training"]["epochs"] = 2
+    has(train(d, job, want=4, rundir="good", env=FROM_FILE), "the first that is not as it was is sample 6")
+    np.save(path, x.astype("f4"))
+    train(d, job, rundir="good", env=FROM_FILE)
+    with open(path, "ab") as f:
+        f.write(b"more")
+    has(train(d, job, want=3, rundir="more", env=FROM_FILE), "has more bytes than its header says")
+
+
+@case("an array of 20 times the memory limit trains", "stopped")
+def _(d):
+    base(d)
+    n, width = 1400, 1 << 20            # with holes: it takes no room on the disk
+    a = np.lib.format.open_memmap(f"{d.root}/big.npy", mode="w+", dtype="u1", shape=(n, width))
+    del a
+    np.save(f"{d.root}/y.npy", np.arange(n) % 2)
+    job = job_of({"type": "npy", "path": f"{d.root}/big.npy", "labels": f"{d.root}/y.npy", "shape": [1, 1024, 1024]},
+                 model={"input": [1, 1024, 1024], "layers": [
+                     {"type": "avg_pool2d", "kernel": 64}, "flatten", {"type": "linear", "out": 2}]},
+                 training={"steps": 4, "epochs": 1, "batch_size": 2})
+    job["resources"]["memory"] = "70MiB"
+    job["data"]["threads"] = 1
+    train(d, job, rundir="big")
 
 
 @case("a job submitted from a folder finds its archive, and the names in it stay names")
