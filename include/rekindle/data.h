@@ -308,5 +308,9 @@ void data_digest(const struct data_set *d, char hex[RK_SHA256_HEX]);
  * nothing, soon after *stop was set.  stop may be NULL. */
 bool data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
     const atomic_bool *stop);
+/* And into each[i], which may be NULL, a hash of what sample i adds to it, where
+ * samples are read when they are needed. */
+bool data_digest_each(const struct data_set *d, char hex[RK_SHA256_HEX],
+    uint64_t *each, const atomic_bool *stop);
 
 #endif

@@ -75,6 +75,11 @@
  * in its folder.  Of these the newest whole one is put back when there is no
  * other; without one the run ends with code 4.
  *
+ * A gzipped tar of images is unpacked before it is read, once: into FILE.unpacked/
+ * beside it, or into the run directory where nothing can be written there; whole, or
+ * not at all (a folder that is renamed).  At most 1 TiB comes out of one, and 1 GiB
+ * of the disk stays free: disk_full else.  src/train/unpack.c has the rest.
+ *
  * Two trainers never share a run directory: the second says so on standard
  * error and waits 30 seconds for the first to end, then fails with code 1.
  *

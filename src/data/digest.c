@@ -47,13 +47,14 @@ put_label(struct strbuf *b, const struct data_set *d, int64_t i)
 /* Of samples with files of their own the path, the size and the label; of others
  * the hash of what is in them, and the label. */
 static bool
-add_lazy(struct rk_sha256 *sha, const struct data_set *d,
+add_lazy(struct rk_sha256 *sha, const struct data_set *d, uint64_t *each,
     const atomic_bool *stop)
 {
 	struct strbuf b = { 0 };
 	bool ok = true;
 
 	for (int64_t i = 0; ok && i < d->n; i++) {
+		const size_t from = b.len;
 		struct lazy_id id;
 		lazy_identify(d, i, true, &id);
 		if (id.path != NULL)
@@ -63,6 +64,8 @@ add_lazy(struct rk_sha256 *sha, const struct data_set *d,
 			sb_addf(&b, "%016llx\n", (unsigned long long)id.hash);
 		put_label(&b, d, i);
 		sb_addc(&b, '\n');
+		if (each != NULL)
+			each[i] = rk_hash64(0, b.s + from, b.len - from);
 		if ((i + 1) % FILES != 0 && i + 1 < d->n)
 			continue;
 		ok = add(sha, b.s, b.len, stop);
@@ -82,6 +85,13 @@ bool
 data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
     const atomic_bool *stop)
 {
+	return data_digest_each(d, hex, NULL, stop);
+}
+
+bool
+data_digest_each(const struct data_set *d, char hex[RK_SHA256_HEX],
+    uint64_t *each, const atomic_bool *stop)
+{
 	const size_t n = (size_t)d->n;
 	struct rk_sha256 *sha = rk_sha256_new();
 	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
@@ -92,7 +102,7 @@ data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
 	free(head);
 	for (int i = 0; i < d->ndim; i++)
 		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
-	bool all_of_it = d->lazy != NULL ? add_lazy(sha, d, stop) :
+	bool all_of_it = d->lazy != NULL ? add_lazy(sha, d, each, stop) :
 	    add(sha, held_samples(held_of(d)), n * data_sample_bytes(d),
 	    stop) && add(sha, d->targets, n * sizeof(*d->targets), stop);
 	rk_sha256_end(sha, hex);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "due.h"
+#include "seen.h"
 #include "writer.h"
 
 #define WAIT_MS 100             /* between heartbeats while we wait */
@@ -99,6 +100,7 @@ hand_over(struct run *r, const char *name)
 	}
 	r->due.captured = -1;
 	run_describe(r, &info);
+	info.data = seen_take(r);
 	writer_submit(r->writer, &info, name);
 	r->due.taken = r->at.step;
 	r->due.last_ms = mono_ms();

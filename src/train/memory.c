@@ -4,6 +4,7 @@
 
 #include "feed.h"
 #include "judging.h"
+#include "seen.h"
 #include "writer.h"
 
 /* What comes while it trains, beside the arrays: code that is read in when it is
@@ -92,8 +93,9 @@ add_up(const struct run *r, struct run_memory *m)
 	    (size_t)m->parameters * sizeof(float));
 	m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
 	    ema);
-	m->checkpoint = m->copy;
-	m->data = bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r);
+	m->checkpoint = m->copy + seen_bytes(r);
+	m->data = bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r) +
+	    seen_bytes(r);
 	m->network = m->total = m->sizes.total_bytes;
 	if (m->total != UINT64_MAX && !rk_add(m->total, m->optimizer + m->copy +
 	    m->data + m->process, &m->total))

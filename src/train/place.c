@@ -86,6 +86,21 @@ place_missing(struct run *r, const char *field, const char *uri)
 	    "with --file %s=PATH", field, uri, uri);
 }
 
+/* A gzipped tar of images is read where it was unpacked. */
+static bool
+unpack_side(struct run *r, struct spec_source *s, int side)
+{
+	char **own = &r->unpacked[side];
+
+	if (s->type != SPEC_IMAGE_FOLDER)
+		return true;
+	if (*own == NULL && !unpack_tar(r, s->path, own))
+		return false;
+	if (*own != NULL)
+		s->path = *own;
+	return true;
+}
+
 bool
 place_data(struct run *r, struct spec_data *local)
 {
@@ -102,7 +117,22 @@ place_data(struct run *r, struct spec_data *local)
 		/* Read only: the copy never frees what it points to. */
 		*f[i].name = (char *)(uintptr_t)path;
 	}
-	return true;
+	return unpack_side(r, &local->train, 0) &&
+	    (!local->has_validation || unpack_side(r, &local->validation, 1));
+}
+
+/* The job's name of what a text begins with, where that was unpacked to *path. */
+static const char *
+unpacked_of(const struct run *r, const char *text, const char **path)
+{
+	const struct spec_data *d = &r->spec->data;
+
+	for (int i = 0; i < 2; i++) {
+		*path = r->unpacked[i];
+		if (*path != NULL && strncmp(text, *path, strlen(*path)) == 0)
+			return i == 0 ? d->train.path : d->validation.path;
+	}
+	return NULL;
 }
 
 char *
@@ -114,7 +144,7 @@ place_named(const struct run *r, const char *text)
 
 	collect(&a, r->spec);
 	while (*text != '\0') {
-		const char *of = NULL;
+		const char *of = unpacked_of(r, text, &path);
 		for (int i = 0; i < r->o->nfile && of == NULL; i++) {
 			of = address_of(&a, r->o->file[i], &path);
 			if (of != NULL && (path[0] == '\0' ||

@@ -13,6 +13,7 @@
 #include "early.h"
 #include "feed.h"
 #include "profile.h"
+#include "seen.h"
 #include "start.h"
 #include "summary.h"
 #include "writer.h"
@@ -314,6 +315,7 @@ close_run(struct run *r)
 	feed_close(r);
 	writer_stop(&r->writer);
 	same_end(r);
+	seen_close(r);
 	report_close(&r->rep);
 	ckpt_close(&r->ckpt);
 	nn_free(r->nn);
@@ -325,6 +327,8 @@ close_run(struct run *r)
 	data_close(r->valid);
 	json_decref(r->warm_model.classes);
 	tensor_set_free(r->warm);
+	free(r->unpacked[0]);
+	free(r->unpacked[1]);
 	free(r->which);
 	free(r->classes);
 	free(r->targets);

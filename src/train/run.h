@@ -6,6 +6,7 @@
  *	run.c      one attempt, from its lock to its last word
  *	job.c      the job file
  *	place.c    where the bytes of its addresses are
+ *	unpack.c   the tar in a gzipped one
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
  *	warm.c     another model; plan.c says what of it goes where
@@ -21,6 +22,7 @@
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
  *	feed.c     the samples of a step into the network
+ *	seen.c     what they were when they were first read
  *	classes.c  the classes of the data by their names
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	judging.c  what an evaluation says beside that; evaluations.c keeps it
@@ -132,6 +134,7 @@ struct ask {
 struct writer;
 struct profile;
 struct feed;
+struct seen;
 
 struct run {
 	const struct train_options *o;
@@ -172,6 +175,8 @@ struct run {
 	struct schedule schedule;
 	bool scheduled;         /* it came with a checkpoint, or was begun */
 	struct feed *feed;              /* where batches come from */
+	struct seen *seen;              /* NULL: all data lie in memory */
+	char *unpacked[2];              /* of data.train, .validation; or NULL */
 	int64_t *which;
 	int32_t *classes;       /* labels of a batch, or NULL */
 	float *targets;         /* the same for mse, or NULL */
@@ -242,6 +247,9 @@ bool place_check(struct run *r);
 bool place_missing(struct run *r, const char *field, const char *uri);
 /* The job's data with paths in place of addresses; borrows all it points to. */
 bool place_data(struct run *r, struct spec_data *local);
+/* unpack.c: where the tar in a gzipped one is, once it is unpacked: *out is the
+ * caller's, NULL where the file is not gzipped. */
+bool unpack_tar(struct run *r, const char *path, char **out);
 /* A sentence with the addresses in place of the paths; the caller frees. */
 char *place_named(const struct run *r, const char *text);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "run.h"
+#include "seen.h"
 
 #define AT_ONCE_BYTES ((uint64_t)256 << 20)
 /* To ask for the size of a file takes as long as to digest so much. */
@@ -91,9 +92,10 @@ add_set(struct strbuf *b, const json_t *set)
 
 /* --- judging -------------------------------------------------------------- */
 
+/* name: of a sample that is not as it was, or NULL; freed. */
 static void
 add_change(struct strbuf *b, const char *what, const char *was_hex,
-    const json_t *was, const char *is_hex, const json_t *is)
+    const json_t *was, const char *is_hex, const json_t *is, char *name)
 {
 	sb_addf(b, "%sthe %s data: digest %s", b->len > 0 ? "; " : "", what,
 	    was_hex);
@@ -101,6 +103,9 @@ add_change(struct strbuf *b, const char *what, const char *was_hex,
 	sb_addf(b, " then, %s", is_hex[0] != '\0' ? is_hex : "none");
 	add_set(b, is);
 	sb_adds(b, " now");
+	if (name != NULL)
+		sb_addf(b, "; the first that is not as it was is %s", name);
+	free(name);
 }
 
 /* True: they are the same, or the difference is accepted. */
@@ -120,17 +125,20 @@ compare(struct run *r)
 	json_object_del(is, "files");
 	if (train)
 		add_change(&b, "training", s->want, json_object_get(s->was,
-		    "train"), r->data_digest, json_object_get(is, "train"));
+		    "train"), r->data_digest, json_object_get(is, "train"),
+		    s->final ? seen_changed(r, r->train) : NULL);
 	if (valid)
 		add_change(&b, "validation", s->want_valid, json_object_get(
 		    s->was, "validation"), s->valid, json_object_get(is,
-		    "validation"));
+		    "validation"), s->final ?
+		    seen_changed(r, r->valid) : NULL);
 	if (r->o->accept_data) {
 		report_event(&r->rep, "data_changed", "the data has changed "
 		    "since %s was taken, which was accepted: %s", s->from,
 		    sb_str(&b));
 		s->want[0] = s->want_valid[0] = '\0';
 		r->exact.other_data = true;
+		seen_forget(r);
 		json_decref(is);
 	} else {
 		json_t *details = json_pack("{s:s, s:O*, s:o}", "checkpoint",
@@ -161,6 +169,7 @@ same_judge(struct run *r, const struct ckpt_info *i)
 	    json_pack("{s:{s:s}}", "train", "digest", i->data_digest);
 	must(s->was != NULL);
 	json_object_del(s->was, "files");
+	seen_load(r, i);
 	return !(s->final || s->kept) || compare(r);
 }
 
@@ -297,8 +306,10 @@ same_main(void *arg)
 	struct run *r = arg;
 	struct same *s = &r->same;
 
-	if (data_digest_until(r->train, s->got, &s->stop) && r->valid != NULL)
-		(void)data_digest_until(r->valid, s->got_valid, &s->stop);
+	if (data_digest_each(r->train, s->got, seen_files(r, r->train),
+	    &s->stop) && r->valid != NULL)
+		(void)data_digest_each(r->valid, s->got_valid,
+		    seen_files(r, r->valid), &s->stop);
 	atomic_store(&s->done, true);
 	return NULL;
 }
@@ -361,15 +372,18 @@ same_begin(struct run *r)
 	if (strcmp(key, s->key) != 0)
 		s->key[0] = '\0';       /* changed while it was read */
 	add_split(r);
+	seen_open(r);
 	if (bytes_of(r->train) + bytes_of(r->valid) >= at_once_bytes()) {
 		s->kept = kept_read(r);
 		s->begun_ms = mono_ms();
 		s->running = rk_thread_start(&s->thread, same_main, r) == 0;
 	}
 	if (!s->running) {
-		data_digest(r->train, r->data_digest);
+		must(data_digest_each(r->train, r->data_digest,
+		    seen_files(r, r->train), NULL));
 		if (r->valid != NULL)
-			data_digest(r->valid, s->valid);
+			must(data_digest_each(r->valid, s->valid,
+			    seen_files(r, r->valid), NULL));
 		s->final = true;
 	}
 	return true;

@@ -2,7 +2,8 @@
  * same - are the data those that the checkpoint was made with?
  *
  * Content, count and shape are in a digest (data_digest), of the training and of
- * the validation set, in every checkpoint.  A run that goes on with others ends
+ * the validation set, in every checkpoint; of samples that are files, paths, sizes
+ * and labels, and seen.h has what is in them.  A run that goes on with others ends
  * with data_changed, unless --accept data was given.  Paths do not matter, nor
  * how a file is packed.
  *

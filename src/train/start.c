@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "seen.h"
 #include "start.h"
 
 static void
@@ -124,6 +125,7 @@ go_on(struct start *s, struct run *r)
 	struct rate_change rate;
 
 	bool ok = run_restore(r, i, s->model, s->optim);
+	seen_restore(r);
 	if (!alone_may_go_on(r, i) || !ok || !exact_allows(r, i) ||
 	    !rate_go_on(r, i, &rate))
 		return false;
