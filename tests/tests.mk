@@ -35,7 +35,7 @@ FUZZMOD_$(1) := $(call fuzz_mod,$(1))
 $(B)/fuzz/$(1): tests/fuzz/$(1).c tests/fuzz/replay.c $(B)/flags \
     $$(call archives,$$(call above,$$(FUZZMOD_$(1)))) | $(B)/fuzz/
 	@echo "  FUZZ $$@"
-	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$< \
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) -Isrc/$$(FUZZMOD_$(1)) $$(LDFLAGS) -o $$@ $$< \
 	    $$(if $$(FUZZER),-fsanitize=fuzzer,tests/fuzz/replay.c) -Wl,--start-group \
 	    $$(filter %.a,$$^) -Wl,--end-group $$(call libs,$$(call above,$$(FUZZMOD_$(1)))) -lm
 endef
