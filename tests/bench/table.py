@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Put build/bench.json as tables between the marks of README.md: the rows that are there,
-those of networks against their peers (speed.py) in a table of their own."""
+those of networks against their peers (speed.py) in a table of their own.  Rows that
+were not measured again stay as they are, and so do the commits that were."""
 import json
 import os
 import re
@@ -42,16 +43,35 @@ def networks(rows):
     return lines
 
 
+def first_cell(line):
+    return line.split("|")[1].strip().split(":")[0]
+
+
+def with_old(new, text):
+    """The lines of a table, and the rows of the table of the same head in the text that
+    it does not have, each in the place that it had."""
+    head = next(i for i, x in enumerate(new) if x.startswith("|---"))
+    old = text.split(new[head - 1] + "\n" + new[head] + "\n")
+    old = old[1].split("\n\n")[0].split("\n") if len(old) > 1 else []
+    mine = {first_cell(x): x for x in new[head + 1:]}
+    rows = [mine.pop(first_cell(x), x) for x in old if x.startswith("|")]
+    return new[:head + 1] + rows + list(mine.values())
+
+
 def main():
     rows = json.load(open(f"{os.environ.get('BUILD', f'{TOP}/build')}/bench.json"))
-    commits = sorted({r.get("commit", "?") for r in rows})
+    with open(README) as f:
+        text = f.read()
+    before = re.search(r"<!-- bench -->\n(.*?)<!-- /bench -->", text, flags=re.S)[1]
+    commits = {r.get("commit", "?") for r in rows}
+    was = re.match(r"Commit ([^.]*)\.", before)
+    commits = sorted(commits | set(was[1].split(", ") if was else ()))
     lines = [f"Commit {', '.join(commits)}. Machine: milliseconds of a fixed loop, arithmetic and memory, before / "
              "after.", ""]
     for part in (networks([r for r in rows if "ratio" in r]), plain([r for r in rows if "ratio" not in r])):
+        part = with_old(part, before)
         if not part[-1].startswith("|---"):
             lines += part + [""]
-    with open(README) as f:
-        text = f.read()
     text = re.sub(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda m: m[1] + "\n".join(lines[:-1]) + "\n" + m[2], text,
                   flags=re.S)
     with open(README, "w") as f:
