@@ -587,7 +587,7 @@ struct spec_training {
  *	            folder that those paths are relative to; or a tar of such a
  *	            folder, plain or gzip (or its address).  size: a number, or
  *	            [height, width] of 1 to 16384, that each image is resized to;
- *	            without it and without data.transforms all have one size.
+ *	            without it all have one size.
  *	            channels 3 (or 1: grey).  data.validation has size and
  *	            channels of data.train where it does not say them
  * data.h has the formats, and what is drawn.
