@@ -228,6 +228,28 @@ void data_gather(const struct data_set *d, const int64_t *which, int64_t count,
 void data_gather_tokens(const struct data_set *d, const int64_t *which,
     int64_t count, int32_t *x, int32_t *y, float *t);
 
+/*
+ * mixup and cutmix: what becomes of the rows of one batch.  Row i of planes x h x w
+ * numbers is mixed with row i - 1, row 0 with the last; `share` of its label is its
+ * own and the rest its partner's.
+ *
+ *	mixup   y = share x + (1 - share) partner
+ *	cutmix  y = x, but the partner's in rows y0 .. y1-1 and columns x0 .. x1-1
+ *	        of each plane; share is what is left of the area
+ *
+ * share 1: nothing is mixed.  A pure function of the job, the epoch and the place
+ * of the batch in it.
+ */
+struct data_mixture {
+	double share;
+	bool cuts;                      /* it is cutmix */
+	int64_t planes, h, w;
+	int64_t y0, y1, x0, x1;
+};
+/* One row into y, which is neither x nor partner. */
+void data_mix(const struct data_mixture *m, const float *x,
+    const float *partner, float *y);
+
 /* The number of the sample at place i of an epoch: rk_permute keyed by
  * (seed, epoch) when shuffled, i itself when not.  O(1), no state. */
 int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,

@@ -119,6 +119,11 @@
  *	                 run.  skip: it is named and counted, and goes through
  *	                 the network as zeros that weigh nothing, so that the
  *	                 order of all others stays.  Both may change on a resume
+ *	data.transforms  {}; {train: [...], validation: [...]}: at most
+ *	                 SPEC_MAX_TRANSFORMS each of the words of transforms.def,
+ *	                 or {type: ..., and its fields}; see struct
+ *	                 spec_transforms.  Pictures (idx, cifar) take those of
+ *	                 pixels, tokens random_mask
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said.  One that is due while
  *	                 another is being written is taken as soon as that one
@@ -146,8 +151,8 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
  * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler,
- * schedule.warmup, data.threads and data.broken.  At their default they are not in
- * the normal form, so that it and its digest are what they were.
+ * schedule.warmup, data.threads, data.broken and data.transforms.  At their default
+ * they are not in the normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and records.
  *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
@@ -247,7 +252,8 @@ union spec_arch_fields {
 /* A row of either table. */
 enum spec_kind {
 	SPEC_KIND_INT, SPEC_KIND_REAL, SPEC_KIND_BOOL, SPEC_KIND_PAIR,
-	SPEC_KIND_WORD, SPEC_KIND_INTS, SPEC_KIND_NODE
+	SPEC_KIND_WORD, SPEC_KIND_INTS, SPEC_KIND_NODE, SPEC_KIND_SIZE,
+	SPEC_KIND_RANGE
 };
 struct spec_field {
 	const char *key;                /* NULL: behind the last */
@@ -255,6 +261,7 @@ struct spec_field {
 	int since;
 	size_t at;                      /* in its struct */
 	double def, lo, hi;
+	double def_to;                  /* of a range: [def, def_to] */
 	int ends, min, max;             /* SPEC_ABOVE ...; of a list */
 	const char *words;              /* "torch|paddle" */
 };
@@ -658,6 +665,62 @@ struct spec_normalize {
 
 enum spec_broken { SPEC_BROKEN_FAIL, SPEC_BROKEN_SKIP };
 #define SPEC_MAX_LOADERS 64
+/* Transforms: transforms.def has them, their fields and their meaning. */
+#define SPEC_MAX_TRANSFORMS 32          /* of one list */
+#define SPEC_MAX_SIDE       8192        /* pixels of a side that is made */
+enum spec_transform_type {
+#define TRANSFORM(t, stage, draws, text) SPEC_T_##t,
+#include "rekindle/transforms.def"
+	SPEC_T_COUNT
+};
+enum spec_stage {
+	SPEC_STAGE_PIXELS, SPEC_STAGE_NORMALIZE, SPEC_STAGE_NUMBERS,
+	SPEC_STAGE_BATCH, SPEC_STAGE_TOKENS
+};
+#define TRANSFORM(t, stage, draws, text)        struct spec_transform_##t {
+#define INT(t, key, since, def, lo, hi)         int64_t key;
+#define REAL(t, key, since, def, lo, hi, ends)  double key;
+#define BOOL(t, key, since, def)                bool key;
+#define PAIR(t, key, since, def, lo, hi)        int key[2];
+#define WORD(t, key, since, def, words)         int key;
+#define SIZE(t, key, since, lo, hi)             \
+	struct { int64_t v[2]; int n; } key;
+#define RANGE(t, key, since, a, b, lo, hi)      double key[2];
+#define END(t)                                  char none; };
+#include "rekindle/transforms.def"
+union spec_transform_fields {
+#define TRANSFORM(t, stage, draws, text)        struct spec_transform_##t t;
+#include "rekindle/transforms.def"
+};
+extern const struct spec_form spec_transform_forms[SPEC_T_COUNT];
+extern const char *const spec_transform_words[SPEC_T_COUNT + 1];
+extern const bool spec_transform_draws[SPEC_T_COUNT];
+enum spec_stage spec_stage_of(enum spec_transform_type t);
+
+/*
+ * A list, in the order in which it is applied; draws are keyed by the place in
+ * here.  A `normalize` in a job's list is data.normalize in another place, and so
+ * is not in here, nor in the normal form; where one list has it, both are
+ * normalised.  A job without transforms is computed as jobs of before them are.
+ */
+struct spec_transform {
+	enum spec_transform_type type;
+	union spec_transform_fields u;
+};
+struct spec_transforms {
+	struct spec_transform v[SPEC_MAX_TRANSFORMS];
+	int n;
+};
+
+/*
+ * What pictures of h x w have become behind those of a list: size[0] rows of
+ * size[1].  0 and 0: each picture has its own, before or behind.  RK_EINVAL: a
+ * crop is larger than the picture; the fault's path begins with `path`, which
+ * names the list ("data.transforms.train").
+ */
+enum rk_err spec_transforms_size(const struct spec_transforms *t,
+    const char *path, int64_t h, int64_t w, int64_t size[2],
+    struct rk_why *why) RK_MUSTCHECK;
 
 struct spec_data {
 	struct spec_source train, validation;
@@ -670,6 +733,8 @@ struct spec_data {
 	struct spec_normalize normalize;
 	int64_t threads;                /* of the loader; 0: not said */
 	enum spec_broken broken;
+	/* data.transforms.train and .validation */
+	struct spec_transforms train_transforms, validation_transforms;
 };
 
 struct spec_checkpoint {

@@ -448,6 +448,7 @@ route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 extern const char openapi_schemas[], openapi_spec_schemas[];    /* YAML */
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
+void openapi_put_transforms(json_t *schemas);
 json_t *openapi_tree(void);             /* the whole document */
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * `model` of a job as JSON Schema, made from spec's tables of ops and of
- * architectures: LayerType, LayerFields (all fields that any op has) and Model.
+ * `model` and `data.transforms` of a job as JSON Schema, made from spec's tables of
+ * ops, of architectures and of transforms: LayerType, LayerFields (all fields that
+ * any op has) and Model; TransformType and TransformFields.
  */
 #include <math.h>
 #include <string.h>
@@ -55,6 +56,7 @@ field_schema(const struct spec_field *f)
 		put(o, "type", json_string("boolean"));
 		break;
 	case SPEC_KIND_PAIR:
+	case SPEC_KIND_SIZE:
 		put(o, "$ref", json_string(REF("Pair")));
 		break;
 	case SPEC_KIND_WORD:
@@ -70,6 +72,14 @@ field_schema(const struct spec_field *f)
 		break;
 	case SPEC_KIND_NODE:
 		put(o, "type", json_string("string"));
+		break;
+	case SPEC_KIND_RANGE:
+		put(o, "type", json_string("array"));
+		item = json_pack("{s:s}", "type", "number");
+		put_range(item, f, false);
+		put(o, "items", item);
+		put(o, "minItems", json_integer(2));
+		put(o, "maxItems", json_integer(2));
 		break;
 	}
 	return o;
@@ -131,13 +141,13 @@ words(const char *const *w)
 
 /* "linear: y = x W^T ...; conv2d: ..." */
 static json_t *
-op_texts(void)
+texts(const struct spec_form *forms, int n)
 {
 	struct strbuf b = { 0 };
 
-	for (int i = 0; i < SPEC_OP_COUNT; i++)
-		sb_addf(&b, "%s%s: %s", i > 0 ? "; " : "", spec_ops[i].word,
-		    spec_ops[i].text);
+	for (int i = 0; i < n; i++)
+		sb_addf(&b, "%s%s: %s", i > 0 ? "; " : "", forms[i].word,
+		    forms[i].text);
 	json_t *s = json_string(sb_str(&b));
 	sb_fini(&b);
 	return s;
@@ -153,9 +163,22 @@ openapi_put_model(json_t *schemas)
 	json_t *type = words(spec_op_words);
 
 	must(layer != NULL && model != NULL);
-	put(type, "description", op_texts());
+	put(type, "description", texts(spec_ops, SPEC_OP_COUNT));
 	put(schemas, "LayerType", type);
 	put_fields(layer, spec_ops, SPEC_OP_COUNT);
 	put(model, "arch", words(spec_arch_words + 1));
 	put_fields(model, spec_families, SPEC_FAMILY_COUNT);
+}
+
+void
+openapi_put_transforms(json_t *schemas)
+{
+	json_t *fields = json_object_get(json_object_get(schemas,
+	    "TransformFields"), "properties");
+	json_t *type = words(spec_transform_words);
+
+	must(fields != NULL);
+	put(type, "description", texts(spec_transform_forms, SPEC_T_COUNT));
+	put(schemas, "TransformType", type);
+	put_fields(fields, spec_transform_forms, SPEC_T_COUNT);
 }

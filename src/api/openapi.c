@@ -316,6 +316,7 @@ openapi_tree(void)
 	must(json_object_update(schemas, of_spec) == 0);
 	json_decref(of_spec);
 	openapi_put_model(schemas);
+	openapi_put_transforms(schemas);
 	put(parts, "schemas", schemas);
 	put(doc, "components", parts);
 	return doc;

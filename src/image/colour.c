@@ -84,12 +84,13 @@ to_hsv(const uint8_t *p)
 	const float rc = (float)(most - r) / range;
 	const float gc = (float)(most - g) / range;
 	const float bc = (float)(most - b) / range;
-	/* In sixths of the circle, red at 0. */
-	const float sixths = r == most ? bc - gc : g == most ? 2 + rc - bc :
-	    4 + gc - rc;
-	const double turns = fmod((double)sixths / 6.0 + 1.0, 1.0);
-	out.h = (uint8_t)(turns * 255.0);
-	out.s = (uint8_t)(range / (float)most * 255.0f);
+	/* In sixths of the circle, red at 0; rounded to a float where PIL is. */
+	const float sixths = (float)(r == most ? (double)bc - (double)gc :
+	    g == most ? 2.0 + (double)rc - (double)bc :
+	    4.0 + (double)gc - (double)rc);
+	const float turns = (float)fmod((double)sixths / 6.0 + 1.0, 1.0);
+	out.h = (uint8_t)((double)turns * 255.0);
+	out.s = (uint8_t)((double)(range / (float)most) * 255.0);
 	return out;
 }
 
@@ -102,9 +103,10 @@ round_byte(double v)
 static void
 from_hsv(struct hsv c, uint8_t *p)
 {
-	const double s = c.s / 255.0, place = c.h * 6.0 / 255.0;
+	const double s = (double)(float)(c.s / 255.0);
+	const float place = (float)(c.h * 6.0 / 255.0);
 	const int sixth = (int)place;
-	const double f = place - sixth;
+	const double f = (double)(place - (float)sixth);
 	const uint8_t v = c.v;
 	const uint8_t low = round_byte(v * (1 - s));
 	const uint8_t down = round_byte(v * (1 - s * f));

@@ -25,6 +25,7 @@ struct jpeg_room {
 	jmp_buf out;
 	int scans;                      /* the most */
 	bool ended;                     /* there are no bytes any more */
+	bool several;                   /* scans, by its head */
 	bool no_memory;
 	char text[JMSG_LENGTH_MAX];     /* what was wrong */
 };
@@ -107,7 +108,7 @@ source_nothing(j_decompress_ptr c)
 }
 
 /* An end marker where there is nothing: whether something is missing by that, the
- * decoder finds out, and what it cannot, jpeg_is_whole(). */
+ * decoder finds out, and what it cannot, is_whole(). */
 static boolean
 source_fill(j_decompress_ptr c)
 {
@@ -166,6 +167,7 @@ begin(struct job *job)
 	j->src.next_input_byte = job->d->p;
 	j->src.bytes_in_buffer = job->d->n;
 	jpeg_read_header(&j->c, TRUE);
+	j->several = jpeg_has_multiple_scans(&j->c);
 }
 
 static struct jpeg_room *
@@ -240,7 +242,7 @@ check_head(const struct decoding *d, struct jpeg_room *j)
 		return rk_refuse(d->why, "%s: is a JPEG of %d components, want "
 		    "1, 3 or 4", d->what, n);
 	enum rk_err rc = decode_check(d, j->c.image_width, j->c.image_height);
-	if (rc == RK_OK && jpeg_has_multiple_scans(&j->c) &&
+	if (rc == RK_OK && j->several &&
 	    coefficients(&j->c) > d->limits->memory)
 		return rk_refuse(d->why, "%s: is a progressive JPEG that takes "
 		    "%s to decode, want at most %s", d->what,
@@ -267,7 +269,7 @@ jpeg_head(const struct decoding *d, struct stored *s)
 
 	*s = (struct stored){ .w = j->c.image_width, .h = j->c.image_height,
 		.channels = j->c.num_components == 1 ? 1 : 3 };
-	s->progressive = rc == RK_OK && jpeg_has_multiple_scans(&j->c);
+	s->progressive = j->several;
 	jpeg_end(j);
 	return rc;
 }
@@ -377,8 +379,7 @@ read_pixels(struct job *job)
 static bool
 is_whole(struct jpeg_room *j)
 {
-	return !j->ended || (!jpeg_has_multiple_scans(&j->c) &&
-	    !j->c.arith_code);
+	return !j->ended || (!j->several && !j->c.arith_code);
 }
 
 static void

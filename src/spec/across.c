@@ -71,6 +71,32 @@ check_split(const struct spec *s, struct rk_why *why)
 		    sp_loss_words[s->training.loss.type]);
 }
 
+/* Labels that are mixed are shares of classes. */
+static void
+check_mixing(const struct spec *s, struct rk_why *why)
+{
+	const struct spec_transforms *t = &s->data.train_transforms;
+	const struct spec_loss *l = &s->training.loss;
+
+	for (int i = 0; i < t->n; i++) {
+		const char *word = spec_transform_words[t->v[i].type];
+		char path[64];
+
+		if (spec_stage_of(t->v[i].type) != SPEC_STAGE_BATCH)
+			continue;
+		snprintf(path, sizeof(path), "data.transforms.train[%d]", i);
+		if (l->type != SPEC_CROSS_ENTROPY)
+			rk_refuse_at(why, path, "is %s, which mixes labels, "
+			    "and the loss is %s: it is for cross_entropy",
+			    word, sp_loss_words[l->type]);
+		else if (l->nweights > 0 || l->ignoring)
+			rk_refuse_at(why, path, "is %s, which mixes labels, "
+			    "and training.loss.%s is for labels that are not "
+			    "mixed: want one of them", word, l->nweights > 0 ?
+			    "class_weights" : "ignore_index");
+	}
+}
+
 uint64_t
 spec_drawn_bytes(const struct spec_source *of)
 {
@@ -126,8 +152,10 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 			check_synthetic(s, &s->data.validation,
 			    "data.validation.samples", why);
 	}
-	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA))
+	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA)) {
 		check_split(s, why);
+		check_mixing(s, why);
+	}
 	if ((sound & metric) == metric)
 		check_metric(s, tree, why);
 }

@@ -82,7 +82,7 @@ check_norm_type(struct rkj_obj *o, enum spec_norm_type type,
 }
 
 static void
-read_normalize(struct spec_normalize *n, const json_t *v,
+read_normalize(struct spec_normalize *n, const json_t *v, const char *path,
     const struct spec_source *source, struct rk_why *why)
 {
 	struct sp_obj so;
@@ -91,7 +91,7 @@ read_normalize(struct spec_normalize *n, const json_t *v,
 	    norm_of[source->type].def;
 	int nmean = 0, nstd = 0;
 
-	sp_open_typed(&so, v, "data.normalize", why);
+	sp_open_typed(&so, v, path, why);
 	rkj_enum(o, "type", &type, spec_norm_words, RKJ_OPTIONAL);
 	n->type = (enum spec_norm_type)type;
 	if (!o->bad)
@@ -176,7 +176,12 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 		sp_image_folder_as(&d->validation, &d->train, valid);
 	}
 	read_split(d, o, why);
-	read_normalize(&d->normalize, rkj_any(o, "normalize"), &d->train, why);
+	struct sp_normalize norm;
+	sp_read_transforms(d, rkj_any(o, "transforms"),
+	    rkj_any(o, "normalize"), &norm, why);
+	read_normalize(&d->normalize, norm.v, norm.path, &d->train, why);
+	json_decref(norm.v);
+	free(norm.path);
 	sp_read_loading(d, o);
 	sp_close(&so);
 }

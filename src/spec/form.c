@@ -6,27 +6,7 @@
 
 /* --- the rows ------------------------------------------------------------- */
 
-#define ROW(group, key_, kind_, since_, ...)                              \
-	{ .key = #key_, .kind = kind_, .since = since_,                   \
-	  .at = offsetof(struct group, key_), __VA_ARGS__ },
-#define LAST { .key = NULL } };
-
-#define INT(op, key, since, d, l, h)                                      \
-	ROW(HELD(op), key, SPEC_KIND_INT, since, .def = d, .lo = l, .hi = h)
-#define REAL(op, key, since, d, l, h, e)                                  \
-	ROW(HELD(op), key, SPEC_KIND_REAL, since, .def = d, .lo = l,      \
-	    .hi = h, .ends = e)
-#define BOOL(op, key, since, d)                                           \
-	ROW(HELD(op), key, SPEC_KIND_BOOL, since, .def = d)
-#define PAIR(op, key, since, d, l, h)                                     \
-	ROW(HELD(op), key, SPEC_KIND_PAIR, since, .def = d, .lo = l, .hi = h)
-#define WORD(op, key, since, d, w)                                        \
-	ROW(HELD(op), key, SPEC_KIND_WORD, since, .def = d, .words = w)
-#define INTS(op, key, since, mi, ma, l, h)                                \
-	ROW(HELD(op), key, SPEC_KIND_INTS, since, .min = mi, .max = ma,   \
-	    .lo = l, .hi = h)
-#define NODE(op, key, since) ROW(HELD(op), key, SPEC_KIND_NODE, since, .def = 0)
-
+#include "rows.inc"
 #define HELD(op) spec_op_##op
 #define OP(op, mi, ma, t) static const struct spec_field op_##op[] = {
 #define END(op) LAST
@@ -34,22 +14,17 @@
 #undef HELD
 
 /* ops.def has taken its macros away. */
-#define INT(op, key, since, d, l, h)                                      \
-	ROW(HELD(op), key, SPEC_KIND_INT, since, .def = d, .lo = l, .hi = h)
-#define REAL(op, key, since, d, l, h, e)                                  \
-	ROW(HELD(op), key, SPEC_KIND_REAL, since, .def = d, .lo = l,      \
-	    .hi = h, .ends = e)
-#define BOOL(op, key, since, d)                                           \
-	ROW(HELD(op), key, SPEC_KIND_BOOL, since, .def = d)
-#define WORD(op, key, since, d, w)                                        \
-	ROW(HELD(op), key, SPEC_KIND_WORD, since, .def = d, .words = w)
-#define INTS(op, key, since, mi, ma, l, h)                                \
-	ROW(HELD(op), key, SPEC_KIND_INTS, since, .min = mi, .max = ma,   \
-	    .lo = l, .hi = h)
+#include "rows.inc"
 #define HELD(op) spec_arch_##op
 #define FAMILY(family) static const struct spec_field family_##family[] = {
 #define END(op) LAST
 #include "rekindle/archs.def"
+#undef HELD
+/* Those that archs.def does not know. */
+#undef PAIR
+#undef NODE
+#undef SIZE
+#undef RANGE
 
 const struct spec_form spec_ops[SPEC_OP_COUNT] = {
 #define OP(op, mi, ma, t)                                                 \
@@ -178,10 +153,15 @@ set_default(const struct spec_field *f, void *u)
 		*(int *)to = (int)d;
 		break;
 	case SPEC_KIND_INTS:
+	case SPEC_KIND_SIZE:
 		*count_of(u, f) = 0;
 		break;
 	case SPEC_KIND_NODE:
 		*(char **)to = NULL;
+		break;
+	case SPEC_KIND_RANGE:
+		((double *)to)[0] = f->def;
+		((double *)to)[1] = f->def_to;
 		break;
 	}
 }
@@ -231,9 +211,13 @@ is_default(const struct spec_field *f, const void *u)
 	case SPEC_KIND_WORD:
 		return *(const int *)at == (int)f->def;
 	case SPEC_KIND_INTS:
+	case SPEC_KIND_SIZE:
 		return false;
 	case SPEC_KIND_NODE:
 		return *(char *const *)at == NULL;
+	case SPEC_KIND_RANGE:
+		return ((const double *)at)[0] == f->def &&
+		    ((const double *)at)[1] == f->def_to;
 	}
 	return false;
 }
@@ -291,6 +275,41 @@ read_pair(const struct spec_field *f, const struct spec_field *fields,
 	    RKJ_REQUIRED : RKJ_OPTIONAL);
 }
 
+/* A number, or [height, width]. */
+static void
+read_size(const struct spec_field *f, struct rkj_obj *o, int64_t *to, int *n)
+{
+	int pair[2];
+
+	if (!sp_pair(o, f->key, pair, (int)f->lo, (int)f->hi, RKJ_REQUIRED))
+		return;
+	to[0] = pair[0];
+	to[1] = pair[1];
+	*n = json_is_array(rkj_any(o, f->key)) ? 2 : 1;
+}
+
+static void
+read_range(const struct spec_field *f, struct rkj_obj *o, double *to)
+{
+	const json_t *v = rkj_any(o, f->key);
+	const json_t *a = json_array_get(v, 0), *b = json_array_get(v, 1);
+	char shown[SP_SHOWN];
+
+	if (v == NULL)
+		return;
+	if (json_array_size(v) == 2 && json_is_number(a) &&
+	    json_is_number(b) && json_number_value(a) >= f->lo &&
+	    json_number_value(b) <= f->hi &&
+	    json_number_value(a) <= json_number_value(b)) {
+		to[0] = json_number_value(a);
+		to[1] = json_number_value(b);
+		return;
+	}
+	rkj_fault(o, f->key, "is %s, want [from, to], two numbers of %g to %g, "
+	    "the first not above the second", sp_shown(v, shown), f->lo,
+	    f->hi);
+}
+
 void
 sp_form_read(const struct spec_field *fields, struct rkj_obj *o, void *u)
 {
@@ -324,6 +343,12 @@ sp_form_read(const struct spec_field *fields, struct rkj_obj *o, void *u)
 			break;
 		case SPEC_KIND_NODE:
 			rkj_str(o, f->key, to, SPEC_NAME_MAX, RKJ_OPTIONAL);
+			break;
+		case SPEC_KIND_SIZE:
+			read_size(f, o, to, count_of(u, f));
+			break;
+		case SPEC_KIND_RANGE:
+			read_range(f, o, to);
 			break;
 		}
 	}
@@ -420,6 +445,13 @@ value_json(const struct spec_field *f, const void *u)
 		return a;
 	case SPEC_KIND_NODE:
 		return json_string(*(char *const *)at);
+	case SPEC_KIND_SIZE:
+		return *(const int *)(const void *)(v + f->max) == 1 ?
+		    json_integer(v[0]) : json_pack("[I, I]", (json_int_t)v[0],
+		    (json_int_t)v[1]);
+	case SPEC_KIND_RANGE:
+		return json_pack("[f, f]", ((const double *)at)[0],
+		    ((const double *)at)[1]);
 	}
 	return NULL;
 }

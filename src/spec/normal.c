@@ -239,6 +239,8 @@ sp_json_data(const struct spec *s)
 	}
 	sp_put(o, "normalize", norm);
 	sp_put_loading(o, d);
+	if (d->train_transforms.n + d->validation_transforms.n > 0)
+		sp_put(o, "transforms", sp_json_transforms(d));
 	return o;
 }
 

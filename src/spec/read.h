@@ -60,6 +60,18 @@ void sp_image_folder_as(struct spec_source *valid,
 void sp_read_loading(struct spec_data *d, struct rkj_obj *o);
 void sp_put_loading(json_t *o, const struct spec_data *d);
 void sp_drop_loading(json_t *data);
+/*
+ * data.transforms.  What is then data.normalize: the field itself (`said`, which may
+ * be NULL) or the one that stands in a list, with its path; v (NULL: none) and
+ * path are the caller's.
+ */
+struct sp_normalize {
+	json_t *v;
+	char *path;
+};
+void sp_read_transforms(struct spec_data *d, const json_t *v,
+    const json_t *said, struct sp_normalize *norm, struct rk_why *why);
+json_t *sp_json_transforms(const struct spec_data *d);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 

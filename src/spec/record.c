@@ -117,7 +117,7 @@ may_be_left_out(const char *key)
 	static const char *const keys[] = { "arithmetic",
 		"early_stopping", "ema",
 		"gradient_clip_value", "micro_batch_size", "no_decay",
-		"parameters", "sampler", "warmup" };
+		"parameters", "sampler", "transforms", "warmup" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
 		if (strcmp(key, keys[i]) == 0)

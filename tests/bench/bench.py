@@ -354,6 +354,15 @@ def bench_fresh(top):
     pushed.fresh(top, row, fashion_job, min(ROUNDS, 3))
 
 
+def bench_images(top):
+    out = subprocess.run([f"{BUILD}/bench/image"], check=True, capture_output=True, text=True).stdout
+    train, alone, valid, size = (float(v) for v in out.split())
+    row("images made ready on a core", train, "images/s", ">= 350", train >= 350,
+        f"JPEG 500x375, 4:2:0, quality 90, {size / 1024:.0f} KiB each: decoded, random_resized_crop to 224, "
+        f"hflip, normalised; by CPU time, median of 15 rounds of 16 images; decoding all of them alone "
+        f"{alone:.0f}/s, resize 256 and centre crop 224 {valid:.0f}/s")
+
+
 def speed_parts():
     """One for each network, so that ROWS= can name it; who is there is found out once."""
     import peers
@@ -374,7 +383,8 @@ def main():
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
                          ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
-                         ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens), *speed_parts()):
+                         ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
+                         ("images", bench_images), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
     finally:
