@@ -246,6 +246,12 @@ struct data_mixture {
 	int64_t planes, h, w;
 	int64_t y0, y1, x0, x1;
 };
+bool data_mixes(const struct data_set *d);
+/* Of the batch that begins at place `from` of an epoch, of a set that mixes. */
+void data_mixture_at(const struct data_set *d, uint64_t seed, int64_t epoch,
+    int64_t from, struct data_mixture *out);
+/* Its numbers are pixels, 0 to 255, behind the normalisation backwards. */
+bool data_is_pixels(const struct data_set *d);
 /* One row into y, which is neither x nor partner. */
 void data_mix(const struct data_mixture *m, const float *x,
     const float *partner, float *y);

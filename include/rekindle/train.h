@@ -51,6 +51,13 @@
  *	                      data.train.tokenizer.vocabulary, where another file
  *	                      is not replaced; the kind is the tokenizer's unless
  *	                      said.  Prints a line and ends
+ *	    --data JOB.yaml --samples N OUT.png  what the network will see: the
+ *	                      first N (1 to 4096) samples of the first epoch in
+ *	                      their order, behind the transforms of training and
+ *	                      the mixture of their batch, as pictures again, with
+ *	                      their labels (characters that are not ASCII as
+ *	                      \uNNNN); neither model nor run directory is looked
+ *	                      at
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -220,6 +227,8 @@ struct train_options {
 	const char *job;                /* path of the job file */
 	const char *run_dir, *from, *model, *job_id;
 	const char *evaluate, *logits, *trace;
+	const char *sheet;              /* of --samples: where it is written */
+	int64_t samples;                /* 0: not said */
 	const char *out, *kind;         /* of --make-vocabulary; or NULL */
 	const char *predict;            /* then evaluate is the same */
 	const char *plot;               /* a folder */

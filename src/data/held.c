@@ -22,7 +22,9 @@ held_new(const char *what)
 	struct held *h = xcalloc(1, sizeof(*h));
 
 	h->tag = HELD_TAG;
-	h->separator = -1;
+	h->separator = h->mask = -1;
+	for (size_t i = 1; i < RK_ARRAY_LEN(h->special); i++)
+		h->special[i] = -1;     /* [0] is 0, what fills up */
 	h->what = xstrdup(what);
 	h->labels_what = xstrdup(what);
 	return h;
@@ -209,6 +211,8 @@ held_like(const struct held *all, int64_t n, struct held **out,
 	copy_parts(h, all);
 	labels_copy_names(h, all);
 	h->separator = all->separator;
+	h->mask = all->mask;
+	memcpy(h->special, all->special, sizeof(h->special));
 	if (all->lazy != NULL) {
 		lazy_hold(h, all->lazy);
 		h->shares = true;

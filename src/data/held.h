@@ -26,6 +26,9 @@ struct held {
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */
+	int32_t mask, special[5];       /* tokens: what a masked one becomes, -1:
+	                                   nothing says; and those that are
+	                                   never masked, -1: no more */
 	bool by_channel;                /* `standard` is of channels ... */
 	bool by_feature;                /* ... or of features; csv always is */
 	char **class_names;             /* of pub.names, or NULL ... */
@@ -116,7 +119,12 @@ enum rk_err array_read(struct format_source *in,
 
 /* Images; they are read later. */
 enum rk_err image_folder_open(const struct spec_source *src,
-    enum spec_broken broken, struct held **out,
+    const struct spec_data *data, struct held **out,
+    struct rk_why *why) RK_MUSTCHECK;
+/* What is held goes through data.transforms from here on (augment.c); nothing
+ * where there are none, or where the reader does it itself.  The set is normalised
+ * and not split any more. */
+enum rk_err augment(struct held *h, const struct spec_data *s,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* Samples without a file; by the main thread, with its team. */

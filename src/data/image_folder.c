@@ -16,6 +16,7 @@
 #include "lazy.h"
 #include "rekindle/format.h"
 #include "rekindle/image.h"
+#include "transform.h"
 
 #define FOLDER_TAG  0x696d6766u
 #define LIST_MAX    ((size_t)1 << 30)   /* bytes of a list */
@@ -32,11 +33,15 @@ struct folder {
 	struct image_names names;
 	int channels, h, w;             /* of a sample */
 	bool resize;                    /* ... which each is brought to */
+	/* Of training and of validation; NULL: there are no transforms, and h and
+	 * w are of a sample.  Else those are of each image before them, or 0. */
+	struct transform_plan *plans[2];
 };
 
 /* A thread's. */
 struct folder_scratch {
 	struct image_room *room;
+	struct transform_room *transforms;
 	uint8_t *bytes;
 	size_t room_bytes;
 };
@@ -169,6 +174,7 @@ folder_scratch_new(const struct data_lazy *z)
 
 	(void)z;
 	s->room = image_room_new();
+	s->transforms = transform_room_new();
 	return s;
 }
 
@@ -180,17 +186,41 @@ folder_scratch_free(void *scratch)
 	if (s == NULL)
 		return;
 	image_room_free(s->room);
+	transform_room_free(s->transforms);
 	free(s->bytes);
 	free(s);
 }
 
 static enum rk_err
-refuse_shape(const struct folder *f, const char *path, const struct image *im,
+refuse_shape(const struct folder *f, const char *path, int64_t w, int64_t h,
     struct rk_why *why)
 {
 	return rk_refuse(why, "%s: is %lld x %lld pixels, and the first image "
 	    "is %d x %d (width x height): say size, or a transform that resizes",
-	    path, (long long)im->w, (long long)im->h, f->w, f->h);
+	    path, (long long)w, (long long)h, f->w, f->h);
+}
+
+/* Through the transforms; where neither they nor the job say a size, each image
+ * has that of the first. */
+static enum rk_err
+transformed(const struct folder *f, const struct data_set *d,
+    struct folder_scratch *s, size_t n, const char *path, int64_t at,
+    const struct data_key *k, float *x, struct rk_why *why)
+{
+	const struct transform_norm norm = { d->scale, d->shift, d->nnorm };
+	const struct transform_key key = { k->seed, k->epoch, at };
+	struct image_info info;
+
+	if (f->h > 0 && !f->resize) {
+		const enum rk_err rc = image_look(s->room, s->bytes, n, path,
+		    NULL, &info, why);
+		if (rc != RK_OK)
+			return rc;
+		if (info.w != f->w || info.h != f->h)
+			return refuse_shape(f, path, info.w, info.h, why);
+	}
+	return transform_file(f->plans[k->train ? 0 : 1], s->transforms, &key,
+	    s->bytes, n, path, &norm, x, why);
 }
 
 static enum rk_err
@@ -204,11 +234,12 @@ folder_get(const struct data_lazy *z, const struct data_set *d, void *scratch,
 	struct image im;
 	size_t n;
 
-	(void)k;
 	enum rk_err rc = read_bytes(f, s, path, &n, why);
 	if (rc != RK_OK)
 		return rc;
 	got->content = rk_hash64(0, s->bytes, n);
+	if (f->plans[0] != NULL)
+		return transformed(f, d, s, n, path, at, k, x, why);
 	rc = image_decode(s->room, s->bytes, n, path, NULL, f->channels, &im,
 	    why);
 	if (rc != RK_OK)
@@ -216,7 +247,7 @@ folder_get(const struct data_lazy *z, const struct data_set *d, void *scratch,
 	if (f->resize)
 		image_resize(s->room, &im, f->w, f->h);
 	if (im.w != f->w || im.h != f->h)
-		return refuse_shape(f, path, &im, why);
+		return refuse_shape(f, path, im.w, im.h, why);
 	image_floats(&im, d->scale, d->shift, d->nnorm, x);
 	return RK_OK;
 }
@@ -249,6 +280,8 @@ folder_free(struct data_lazy *z)
 
 	must_be(f, FOLDER_TAG);
 	image_names_fini(&f->names);
+	transform_plan_free(f->plans[0]);
+	transform_plan_free(f->plans[1]);
 	format_tar_free(f->tar);
 	rk_close(&f->fd);
 	free(f->what);
@@ -405,6 +438,25 @@ take_labels(struct held *h, struct image_names *v)
 	v->many = NULL;
 }
 
+/* By the transforms, where there are some: a size that they make, of whatever
+ * images; else `size`, or the first image's. */
+static enum rk_err
+make_plans(struct folder *f, const struct spec_data *s, struct rk_why *why)
+{
+	int64_t size[2];
+
+	if (s->train_transforms.n + s->validation_transforms.n == 0)
+		return RK_OK;
+	if (!f->resize && spec_transforms_size(&s->train_transforms,
+	    "data.transforms.train", 0, 0, size, NULL) == RK_OK && size[0] > 0)
+		f->h = f->w = 0;
+	enum rk_err rc = transform_plans(s, (const int64_t[]){ f->channels,
+	    f->h, f->w }, f->plans, why);
+	if (rc == RK_OK && transform_mixes(f->plans[0]))
+		f->lazy.mixes = f->plans[0];
+	return rc;
+}
+
 static void
 set_shape(struct held *h, const struct folder *f)
 {
@@ -415,6 +467,8 @@ set_shape(struct held *h, const struct folder *f)
 	d->d[0] = f->channels;
 	d->d[1] = f->h;
 	d->d[2] = f->w;
+	if (f->plans[0] != NULL)
+		transform_shape(f->plans[0], d->d);
 	d->width = d->d[0] * d->d[1] * d->d[2];
 }
 
@@ -437,8 +491,8 @@ find_images(struct folder *f, const struct spec_source *src,
 }
 
 enum rk_err
-image_folder_open(const struct spec_source *src, enum spec_broken broken,
-    struct held **out, struct rk_why *why)
+image_folder_open(const struct spec_source *src,
+    const struct spec_data *data, struct held **out, struct rk_why *why)
 {
 	struct folder *f = xcalloc(1, sizeof(*f));
 	struct held *h = held_new(src->path);
@@ -458,7 +512,9 @@ image_folder_open(const struct spec_source *src, enum spec_broken broken,
 		free(h->labels_what);
 		h->labels_what = xstrdup(src->list);
 	}
-	enum rk_err rc = find_images(f, src, broken, h, why);
+	enum rk_err rc = find_images(f, src, data->broken, h, why);
+	if (rc == RK_OK)
+		rc = make_plans(f, data, why);
 	if (rc == RK_OK) {
 		image_names_remark(&f->names, h);
 		take_labels(h, &f->names);

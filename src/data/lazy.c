@@ -3,6 +3,7 @@
 
 #include "held.h"
 #include "lazy.h"
+#include "transform.h"
 
 int64_t
 lazy_at(const struct data_set *d, int64_t i)
@@ -89,4 +90,26 @@ const char *
 data_decoder(const struct data_set *d)
 {
 	return d->lazy != NULL ? d->lazy->decoder : NULL;
+}
+
+bool
+data_is_pixels(const struct data_set *d)
+{
+	return d->lazy != NULL ? d->lazy->pixels : d->bytes != NULL;
+}
+
+bool
+data_mixes(const struct data_set *d)
+{
+	return d->lazy != NULL && d->lazy->mixes != NULL;
+}
+
+void
+data_mixture_at(const struct data_set *d, uint64_t seed, int64_t epoch,
+    int64_t from, struct data_mixture *out)
+{
+	const struct transform_key k = { seed, epoch, from };
+
+	must(data_mixes(d));
+	transform_mixture(d->lazy->mixes, &k, out);
 }

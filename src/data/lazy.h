@@ -93,6 +93,8 @@ struct data_lazy {
 	bool pixels;            /* the numbers that are normalised are 0 to 255,
 	                           as those of bytes are */
 	const char *decoder;    /* data_decoder() */
+	const struct transform_plan *mixes;     /* mixup or cutmix, in training;
+	                           NULL: neither.  The reader's */
 	atomic_int sets;        /* that share it; lazy.c counts */
 };
 

@@ -18,7 +18,7 @@ struct load {
 	const char *path;               /* borrowed of the specification */
 	const struct spec_source *s;
 	bool labels;                    /* labels wanted, not samples */
-	enum spec_broken broken;        /* of the job */
+	const struct spec_data *data;   /* of the job */
 	struct held *held;
 	enum rk_err rc;
 	struct rk_why why;
@@ -118,7 +118,7 @@ load_text(struct load *l)
 static void
 load_image_folder(struct load *l)
 {
-	l->rc = image_folder_open(l->s, l->broken, &l->held, &l->why);
+	l->rc = image_folder_open(l->s, l->data, &l->held, &l->why);
 }
 
 static void *
@@ -344,7 +344,7 @@ data_read(const struct spec_data *s, struct data_files **fp,
 	if (s->has_validation)
 		f->n += plan(f->l + f->n, &s->validation);
 	for (int i = 0; i < f->n; i++)
-		f->l[i].broken = s->broken;
+		f->l[i].data = s;
 	load_all(f->l, f->n);
 	enum rk_err rc = collect(f->l, f->n, why);
 	if (rc == RK_OK)
@@ -382,6 +382,10 @@ data_divide(struct data_files *f, const struct data_split *how,
 		rc = norm_find(f->train, &s->normalize, why);
 	if (rc == RK_OK && f->valid != NULL)
 		rc = norm_copy(f->valid, f->train, why);
+	if (rc == RK_OK)
+		rc = augment(f->train, s, why);
+	if (rc == RK_OK && f->valid != NULL)
+		rc = augment(f->valid, s, why);
 	if (rc != RK_OK)
 		return rc;
 	*train = &f->train->pub;

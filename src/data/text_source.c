@@ -331,7 +331,12 @@ hold(struct text_reader *r, const struct spec_source *s,
 	d->d[0] = d->width = r->length;
 	d->vocabulary = text_vocabulary(r->tokens);
 	d->tokens = h->tokens;
-	h->separator = r->form.paired ? text_special(r->tokens).sep : -1;
+	const struct text_special own = text_special(r->tokens);
+	const int32_t special[] = { own.pad, own.unk, own.cls, own.sep,
+		own.mask };
+	h->separator = r->form.paired ? own.sep : -1;
+	h->mask = own.mask >= 0 ? own.mask : own.unk;
+	memcpy(h->special, special, sizeof(h->special));
 	return hold_all(r, h, why);
 }
 

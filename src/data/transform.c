@@ -48,6 +48,8 @@ transform_plan_new(struct transform_plan **pp,
 	struct transform_plan *p = xcalloc(1, sizeof(*p));
 	p->tag = PLAN_TAG;
 	p->list = *list;
+	p->from[0] = d[1];
+	p->from[1] = d[2];
 	p->d[0] = d[0];
 	p->d[1] = size[0];
 	p->d[2] = size[1];
@@ -331,16 +333,22 @@ go_through(struct on_way *s, int from, const struct transform_norm *norm,
 
 /* --- files ---------------------------------------------------------------- */
 
-/* The part that the first transform wants and what it makes of it; false: it does
- * not say, and all is decoded. */
+/* The part that is wanted first and what is made of it; false: all is decoded and
+ * stays as it is.  *through: the transform that is next. */
 static bool
 first_wants(const struct on_way *s, const struct image_info *info,
-    struct image_part *part, int64_t to[2])
+    struct image_part *part, int64_t to[2], int *through)
 {
 	const struct spec_transform *t = &s->p->list.v[0];
 	const struct draws d = draws_of(s->k, 0);
 
 	*part = (struct image_part){ .w = info->w, .h = info->h };
+	*through = 0;
+	if (s->p->from[0] > 0) {
+		memcpy(to, s->p->from, sizeof(s->p->from));
+		return true;
+	}
+	*through = 1;
 	if (s->p->list.n > 0 && t->type == SPEC_T_random_resized_crop) {
 		*part = draw_crop(&d, &s->p->areas[0], info->h, info->w);
 		to[0] = t->u.random_resized_crop.size[0];
@@ -351,6 +359,7 @@ first_wants(const struct on_way *s, const struct image_info *info,
 		resized(&t->u.resize, info->h, info->w, to);
 		return true;
 	}
+	*through = 0;
 	return false;
 }
 
@@ -365,19 +374,19 @@ transform_file(const struct transform_plan *p, struct transform_room *r,
 	struct image_info info;
 	struct image_part part;
 	int64_t to[2];
-	int shrunk;
+	int shrunk, through;
 
 	must_be(p, PLAN_TAG);
 	enum rk_err rc = image_look(r->room, bytes, n, what, NULL, &info, why);
 	if (rc != RK_OK)
 		return rc;
-	const bool first = first_wants(&s, &info, &part, to);
+	const bool first = first_wants(&s, &info, &part, to, &through);
 	rc = image_decode_part(r->room, bytes, n, what, NULL, (int)p->d[0],
 	    &part, first ? image_shrink_for(part.w, part.h, to[1], to[0]) : 1,
 	    &s.im, &shrunk, why);
 	if (rc == RK_OK && first)
 		rc = resize_to(&s, to[0], to[1]);
-	return rc != RK_OK ? rc : go_through(&s, first ? 1 : 0, norm, x);
+	return rc != RK_OK ? rc : go_through(&s, through, norm, x);
 }
 
 enum rk_err

@@ -62,7 +62,8 @@ struct transform_norm {
 
 /*
  * A plan for pictures of d = {channels, height, width}; channels 1 or 3, height
- * and width 0 where each picture has its own.  The list is copied.  path names it
+ * and width 0 where each picture has its own; else files are resized to these
+ * before anything else.  The list is copied.  path names it
  * ("data.transforms.train").  RK_EINVAL: it does not fit, or the pictures still
  * have a size each behind it.
  */

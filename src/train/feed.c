@@ -4,6 +4,7 @@
 
 #include "rekindle/data_loader.h"
 #include "feed.h"
+#include "mix.h"
 
 #define WAIT_MS 50              /* between looks at the wire */
 #define TOLD    8               /* broken samples with an event of their own */
@@ -22,6 +23,7 @@ struct feed {
 	const struct data_set *scored;          /* score's */
 	struct data_batch batch;        /* the one that is being used; rows 0:
 	                                   none, samples lie in memory */
+	struct mix mix;                 /* what is done with its rows */
 	int64_t epoch, from;            /* where train's next batch is */
 	int64_t next;                   /* the same of score; -1: nowhere */
 	struct memory memory[2];        /* of r->train, r->valid */
@@ -122,6 +124,7 @@ feed_open(struct run *r)
 	enum rk_err rc = data_order_new(r->train, &how, &f->order, &why);
 	if (rc != RK_OK)
 		return refuse_why(r, rc, &why);
+	mix_open(&f->mix, r);
 	open_memory(&f->memory[0], r->train);
 	open_memory(&f->memory[1], r->valid);
 	return !feed_loads(r->train) || r->o->evaluate != NULL ||
@@ -138,6 +141,7 @@ feed_close(struct run *r)
 	data_loader_free(f->train);
 	data_loader_free(f->score);
 	data_order_free(f->order);
+	mix_close(&f->mix);
 	for (size_t i = 0; i < RK_ARRAY_LEN(f->memory); i++) {
 		free(f->memory[i].known);
 		free(f->memory[i].broken);
@@ -304,6 +308,7 @@ feed_step(struct run *r, int64_t rows)
 	must(f->batch.rows == rows && f->batch.epoch == r->at.epoch &&
 	    f->batch.from == r->at.sample);
 	memcpy(r->which, f->batch.which, (size_t)rows * sizeof(*r->which));
+	mix_begin(&f->mix, r, &f->batch);
 	f->from += rows;
 	const int64_t left = r->train->n - f->from;
 	if (left == 0 || (r->spec->training.drop_last && left < r->batch)) {
@@ -321,6 +326,7 @@ feed_score(struct run *r, const struct data_set *d, int64_t at, int64_t rows)
 	for (int64_t i = 0; i < rows; i++)
 		r->which[i] = at + i;
 	f->batch.rows = 0;
+	mix_none(&f->mix);
 	if (!feed_loads(d))
 		return true;
 	if (f->scored != d) {
@@ -426,7 +432,11 @@ feed_load(struct run *r, const struct data_set *d, int64_t from, int64_t rows)
 	const int64_t width = r->targets_width;
 
 	if (r->feed->batch.rows > 0) {
-		load_input(r, d, from, rows);
+		if (mix_is_on(&r->feed->mix))
+			mix_rows(&r->feed->mix, r, &r->feed->batch, from,
+			    rows);
+		else
+			load_input(r, d, from, rows);
 		load_labels(r, d, which, rows);
 	} else {
 		gather(r, d, which, rows, width == 1 ? NULL : r->classes,
@@ -434,6 +444,12 @@ feed_load(struct run *r, const struct data_set *d, int64_t from, int64_t rows)
 	}
 	if (width >= 2)
 		spread_labels(r, d, which, rows);
+}
+
+const float *
+feed_targets(const struct run *r)
+{
+	return mix_is_on(&r->feed->mix) ? r->feed->mix.soft : r->targets;
 }
 
 const uint8_t *

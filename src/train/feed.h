@@ -42,6 +42,9 @@ bool feed_score(struct run *r, const struct data_set *d, int64_t at,
  * arrays. */
 void feed_load(struct run *r, const struct data_set *d, int64_t from,
     int64_t rows);
+/* What the loss compares the outputs with, of the rows that were loaded last: numbers,
+ * or the shares of classes where the batch is mixed; NULL: classes alone. */
+const float *feed_targets(const struct run *r);
 /* Rows that count for nothing, from `from` on; NULL: there is none in the step. */
 const uint8_t *feed_left_out(const struct run *r, int64_t from);
 

@@ -316,7 +316,7 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 		feed_load(r, r->train, at, s.rows);
 		leave(r, PROFILE_DATA);
 		nn_forward(r->nn, &s, true);
-		nn_loss(r->nn, r->classes, r->targets, &res);
+		nn_loss(r->nn, r->classes, feed_targets(r), &res);
 		if (!isfinite(res.loss_sum))
 			return false;
 		nn_backward(r->nn);

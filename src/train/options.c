@@ -9,9 +9,11 @@
 
 #define MAX_THREADS 256
 #define PROFILE_MAX 100000              /* steps */
+#define SAMPLES_MAX 4096
 
 const char train_usage[] =
     "usage: rekindle-train [options] JOB.yaml [INPUT...]\n"
+    "       rekindle-train --data JOB.yaml --samples N OUT.png\n"
     "\n"
     "Trains the job to its end, with checkpoints on the way; run again, it\n"
     "goes on from the newest one.  A job that was edited meanwhile is refused\n"
@@ -68,6 +70,9 @@ const char train_usage[] =
     "                    write a vocabulary of the texts that the job trains on\n"
     "                    (not of those that validate), of at most N tokens,\n"
     "                    to OUT or where the job looks for it, and end\n"
+    "  --data JOB.yaml --samples N OUT.png\n"
+    "                    write a picture of the first N samples as the network\n"
+    "                    will see them, with their labels, and end\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
     "                    what checkpoints and metrics say they belong to\n"
@@ -87,7 +92,8 @@ enum {
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN, OPT_SUMMARY,
 	OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE, OPT_JSON,
 	OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
-	 OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_HELP, OPT_VERSION
+	 OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
+	OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
 	{ "run-dir", required_argument, NULL, OPT_RUN_DIR },
@@ -117,6 +123,8 @@ static const struct option options[] = {
 	{ "make-vocabulary", no_argument, NULL, OPT_VOCABULARY },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "kind", required_argument, NULL, OPT_KIND },
+	{ "data", required_argument, NULL, OPT_DATA },
+	{ "samples", required_argument, NULL, OPT_SAMPLES },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -245,6 +253,12 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 			    "wordpiece", arg);
 		o->kind = arg;
 		break;
+	case OPT_DATA:
+		o->job = arg;
+		break;
+	case OPT_SAMPLES:
+		return number(&o->samples, "samples", arg, 1, SAMPLES_MAX,
+		    why);
 	case OPT_HELP:
 		o->help = true;
 		break;
@@ -294,6 +308,25 @@ check_together(const struct train_options *o, struct rk_why *why)
 	return RK_OK;
 }
 
+/* --data, --samples and the picture belong together. */
+static enum rk_err
+take_samples(struct train_options *o, int rest, const char *sheet,
+    struct rk_why *why)
+{
+	if (o->job == NULL)
+		return rk_refuse(why, "--samples without --data JOB.yaml");
+	if (o->samples == 0)
+		return rk_refuse(why, "--data without --samples N");
+	if (o->summary || o->plan || o->evaluate != NULL || o->profile != 0 ||
+	    o->predict != NULL || o->plot != NULL || o->vocabulary)
+		return rk_refuse(why, "--samples with something else to do");
+	if (rest != 1)
+		return rk_refuse(why, rest == 0 ? "no OUT.png given" :
+		    "more than one OUT.png given");
+	o->sheet = sheet;
+	return RK_OK;
+}
+
 enum rk_err
 train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why)
@@ -316,6 +349,8 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	}
 	if (o->help || o->version)
 		return RK_OK;
+	if (o->job != NULL || o->samples > 0)
+		return take_samples(o, argc - optind, argv[optind], why);
 	if (argc == optind)
 		return rk_refuse(why, "no job file given");
 	/* A vocabulary may have a place behind the job's file. */

@@ -358,6 +358,8 @@ answer(struct run *r)
 		return vocabulary_make(r);
 	if (r->o->predict != NULL)
 		return predict_print(r);
+	if (r->o->samples > 0)
+		return samples_print(r);
 	if (r->o->evaluate != NULL)
 		return evaluate_print(r);
 	if (r->o->plot != NULL)
@@ -374,7 +376,8 @@ train_main(const struct train_options *o)
 		.due = { .taken = -1, .captured = -1 },
 	};
 	const bool asks = o->vocabulary || o->summary || o->plan ||
-	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL;
+	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL ||
+	    o->samples > 0;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "

@@ -21,7 +21,7 @@
  *	exact.c    is it bit for bit what a run without an interruption computes?
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
- *	feed.c     the samples of a step into the network
+ *	feed.c     the samples of a step into the network; mix.c mixes them
  *	seen.c     what they were when they were first read
  *	classes.c  the classes of the data by their names
  *	epoch.c    evaluation, and what is said at the end of an epoch
@@ -39,6 +39,7 @@
  *	predict.c  --predict; inputs.c reads what it is for
  *	draw.c     --plot
  *	vocabulary.c  --make-vocabulary
+ *	samples.c  --samples
  *	profile.c  --profile; table.c and trace.c print it
  *
  * The main thread owns everything here; the writer's thread sees only what
