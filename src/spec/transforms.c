@@ -391,7 +391,8 @@ sp_read_transforms(struct spec_data *d, const json_t *v, const json_t *said,
 	    &d->validation_transforms);
 	sp_close(&so);
 	take_normalize(&train, &valid, said, norm);
-	if (own.n == 0 && gives_pictures(&d->train))
+	if (own.n == 0 && d->train_transforms.n +
+	    d->validation_transforms.n > 0 && gives_pictures(&d->train))
 		check_sizes(d, &own);
 	free(train.norm_path);
 	free(valid.norm_path);
