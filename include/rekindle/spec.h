@@ -33,7 +33,7 @@
  *	model.layers     1 to SPEC_MAX_LAYERS of {type: ..., name: ..., inputs:
  *	                 [...]} and the fields that ops.def has for the type,
  *	                 or of groups {repeat: N, name: P, layers: [...]}, see
- *	                 struct spec_layer
+ *	                 struct spec_layer (spec_model.h)
  *	model.outputs    {NAME: LAYER}, see struct spec_output; {}
  *	model.init       how parameters begin: torch | paddle | bert, see
  *	                 src/nn/init.c; torch, of arch bert bert
@@ -100,7 +100,7 @@
  *	                 record) is of before the field, and exact:
  *	                 spec_begin_new()
  *	data             *
- *	data.train       * see struct spec_source
+ *	data.train       * see spec_data.h
  *	data.validation  another source of the same type, or
  *	data.validation_split  0; to 0.9 of the training samples
  *	data.split_seed  which of them: 1, or after a warm start what its model
@@ -111,7 +111,7 @@
  *	                 cross_entropy and data.validation_split.  Of these two
  *	                 the normal form of a job with model.checkpoint has what
  *	                 the job says and nothing else
- *	data.normalize   see struct spec_normalize
+ *	data.normalize   see spec_data.h
  *	data.threads     that read and decode samples which are not held in
  *	                 memory; 1, or 2 where there are 4 cores and more; to 64.
  *	                 The bytes of a run do not depend on it
@@ -170,176 +170,14 @@
 #ifndef REKINDLE_SPEC_H
 #define REKINDLE_SPEC_H
 
-#include <math.h>
-
-#include "rekindle/json.h"
+#include "rekindle/spec_data.h"
+#include "rekindle/spec_model.h"
 
 #define SPEC_MAX_BYTES   RK_JOB_MAX     /* of the text of a job */
 #define SPEC_MAX_NORMAL  (64u << 20)    /* of its normal form in a file */
-#define SPEC_MAX_LAYERS  4096            /* with each `repeat` written out */
-#define SPEC_MAX_INPUTS  64             /* of a layer */
-#define SPEC_MAX_NESTED  4              /* `repeat` in `repeat` */
-#define SPEC_MAX_SIZES   64
-#define SPEC_MAX_WIDTH   (1 << 24)
-/* Parameters a network may have in all; 2^31 floats are 8 GiB, 32 with Adam. */
-#define SPEC_MAX_PARAMS  ((int64_t)1 << 31)
-#define SPEC_MAX_DIMS    4
 #define SPEC_MAX_POINTS  64             /* milestones of a schedule */
-#define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
-#define SPEC_MAX_FILES   16             /* of one source */
 #define SPEC_MAX_GROUPS  64             /* of parameters; also patterns */
 #define SPEC_MAX_PATTERN 256            /* bytes of one */
-
-/* --- the model: tables of ops and of architectures ------------------------ */
-
-/* Defaults that are no number: see ops.def. */
-#define SPEC_MUST      NAN
-#define SPEC_AS_KERNEL INFINITY
-#define SPEC_ABOVE     1                /* lo itself is refused */
-#define SPEC_BELOW     2                /* hi itself is refused */
-
-enum spec_op {
-#define OP(op, min, max, text) SPEC_OP_##op,
-#include "rekindle/ops.def"
-	SPEC_OP_COUNT
-};
-#define SPEC_OP_V1 (SPEC_OP_tanh + 1)   /* those before are of version 1 */
-
-/* struct spec_op_linear { int64_t out; bool bias; char *tied; ...}, and so on:
- * the settings of each op, filled from a job with their defaults. */
-#define OP(op, min, max, text)                  struct spec_op_##op {
-#define INT(op, key, since, def, lo, hi)        int64_t key;
-#define REAL(op, key, since, def, lo, hi, ends) double key;
-#define BOOL(op, key, since, def)               bool key;
-#define PAIR(op, key, since, def, lo, hi)       int key[2];
-#define WORD(op, key, since, def, words)        int key;
-#define INTS(op, key, since, min, max, lo, hi)  \
-	struct { int64_t v[max]; int n; } key;
-#define NODE(op, key, since)                    char *key;
-#define END(op)                                 char none; };
-#include "rekindle/ops.def"
-union spec_op_fields {
-#define OP(op, min, max, text)                  struct spec_op_##op op;
-#include "rekindle/ops.def"
-};
-
-enum spec_arch {
-	SPEC_ARCH_LAYERS,               /* model.layers: one's own */
-#define ARCH(id, word, family) SPEC_ARCH_##id,
-#include "rekindle/archs.def"
-	SPEC_ARCH_COUNT
-};
-enum spec_family {
-	SPEC_FAMILY_NONE,
-#define FAMILY(family) SPEC_FAMILY_##family,
-#include "rekindle/archs.def"
-	SPEC_FAMILY_COUNT
-};
-#define FAMILY(family)                          struct spec_arch_##family {
-#define INT(op, key, since, def, lo, hi)        int64_t key;
-#define REAL(op, key, since, def, lo, hi, ends) double key;
-#define BOOL(op, key, since, def)               bool key;
-#define WORD(op, key, since, def, words)        int key;
-#define INTS(op, key, since, min, max, lo, hi)  \
-	struct { int64_t v[max]; int n; } key;
-#define END(op)                                 char none; };
-#include "rekindle/archs.def"
-union spec_arch_fields {
-#define FAMILY(family) struct spec_arch_##family family;
-#include "rekindle/archs.def"
-};
-
-/* A row of either table. */
-enum spec_kind {
-	SPEC_KIND_INT, SPEC_KIND_REAL, SPEC_KIND_BOOL, SPEC_KIND_PAIR,
-	SPEC_KIND_WORD, SPEC_KIND_INTS, SPEC_KIND_NODE, SPEC_KIND_SIZE,
-	SPEC_KIND_RANGE
-};
-struct spec_field {
-	const char *key;                /* NULL: behind the last */
-	enum spec_kind kind;
-	int since;
-	size_t at;                      /* in its struct */
-	double def, lo, hi;
-	double def_to;                  /* of a range: [def, def_to] */
-	int ends, min, max;             /* SPEC_ABOVE ...; of a list */
-	const char *words;              /* "torch|paddle" */
-};
-struct spec_form {
-	const char *word;               /* "conv2d"; of a family: its name */
-	const char *text;
-	int min, max;                   /* inputs of an op */
-	const struct spec_field *fields;
-};
-extern const struct spec_form spec_ops[SPEC_OP_COUNT];
-extern const struct spec_form spec_families[SPEC_FAMILY_COUNT];
-extern const char *const spec_op_words[SPEC_OP_COUNT + 1];
-extern const bool spec_op_learns[SPEC_OP_COUNT];        /* it has parameters */
-/* [0] is "layers" */
-extern const char *const spec_arch_words[SPEC_ARCH_COUNT + 1];
-enum spec_family spec_family_of(enum spec_arch a);
-
-/* All fields of an op at their defaults (0 and NULL where there is none). */
-void spec_op_defaults(enum spec_op op, union spec_op_fields *u);
-/* A word's number in "torch|paddle", or -1. */
-int spec_word(const char *words, const char *word);
-
-/*
- * A layer: an op, its settings and where its inputs come from.  In a job its
- * name is its place in the list, from 0, unless said; layer L of copy i of a group P
- * is called P.i.L, and an input that is asked for there is looked for in the
- * copy first, then in the lists around it.  In a list that has only the ops of
- * version 1 (linear to tanh in ops.def) and no inputs, a flatten NAME.flatten is
- * put before a linear layer NAME where more than rows may come: version 1 had
- * none.  In any other list a linear layer works on the last dimension, and a
- * flatten must be written where that is not meant.  name is 1 to
- * SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and so
- * on.  inputs are names of layers before it, or "input", what the data give
- * (where no layer is called so); none: the layer before, or the input.
- */
-#define SPEC_NAME_MAX 200
-#define SPEC_INPUT    "input"
-struct spec_layer {
-	enum spec_op type;
-	char *name;
-	char **inputs;
-	int ninputs;
-	union spec_op_fields u;
-	char *path;                     /* in the job, for messages; or NULL */
-};
-void spec_layer_free(struct spec_layer *l);     /* what it holds, not itself */
-/* A list that a program made: where it would be read as one of version 1 and get
- * a flatten that it has not, one of its layers says its input from here on, which
- * is that of before. */
-void spec_layers_pin(struct spec_layer *v, int n);
-
-/* `outputs: {NAME: LAYER}`: values that have a name outside.  The loss reads
- * "logits", which is the last layer where it is not said. */
-#define SPEC_MAX_OUTPUTS 16
-#define SPEC_LOGITS      "logits"
-struct spec_output {
-	char *name, *layer;
-};
-
-enum spec_init { SPEC_INIT_TORCH, SPEC_INIT_PADDLE, SPEC_INIT_BERT };
-
-struct spec_model {
-	enum spec_arch arch;
-	union spec_arch_fields u;       /* of arch's family */
-	int64_t input[SPEC_MAX_DIMS];
-	int ninput;                     /* 0: from the data */
-	struct spec_layer *layers;      /* of SPEC_ARCH_LAYERS */
-	int nlayers;
-	struct spec_output outputs[SPEC_MAX_OUTPUTS];
-	int noutputs;
-	enum spec_init init;
-	char *checkpoint;               /* NULL: cold start */
-	bool strict;
-};
-/* A list of layers as it stands in a job's normal form; brief: as a job's digest
- * has it, which fields that a later version adds do not change.  A new
- * reference. */
-json_t *spec_layers_json(const struct spec_layer *layers, int n, bool brief);
 
 /* kernel.h has the formulas.  Those of regression compare with the label as a
  * number, or over several outputs with a 1 at the label's place; so does
@@ -548,193 +386,6 @@ struct spec_training {
 	enum spec_exact exact;
 	enum spec_arithmetic arithmetic;
 	bool arithmetic_said;
-};
-
-/*
- *	type: idx   images *, labels * (paths or addresses; IDX, plain or gzip)
- *	type: csv   path * (or address), label * (a column's name, or its index from 0;
- *	            negative from the end), header auto | true | false,
- *	            delimiter "," (or ; | : tab space); all other columns are
- *	            features
- *	type: cifar path * (or address, or a list of 1 to 16, one behind the
- *	            other; binary records, plain or gzip), classes 10 | 100 (10):
- *	            the form of the records, label fine | coarse (fine; of classes
- *	            100, where coarse makes 20 classes).  A sample is [3, 32, 32]
- *	type: synthetic  no files: samples * (1 to 2^31; what resources.memory
- *	            holds) that are drawn, seed 1 (0 to 2^53; validation another
- *	            than train), classes 10 (2 to 2^20), and one of
- *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
- *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up
- *	                       what is shorter) to below vocabulary * (2 to 2^24)
- *	type: npy   path *, labels * (arrays of NumPy; paths or addresses; plain or
- *	            gzip).  One that would take 256 MiB or more in memory is
- *	            read as batches need it, if it is plain and in C order
- *	type: npz   path * (an archive of arrays), features x and labels y: their
- *	            names in it
- *	            of both: shape (1 to 4 of 1 to 2^24), where a sample is to be
- *	            seen in another shape of as many numbers than the array has;
- *	            vocabulary (2 to 2^24): the features are whole numbers from 0
- *	            to below it, tokens that stay as they are
- *	type: text  path * (CSV; TSV where the name ends in .tsv or .tab, or
- *	            address), text * and label *: columns, as label of csv, and
- *	            perhaps pair: the column of a second text; header auto (there
- *	            is one where a column is given by its name) | true | false,
- *	            delimiter ("," or, of TSV, a tab); or classes *: {NAME: FILE,
- *	            ...}, 1 to 16 files with a text a line.
- *	            encoding utf-8 | latin-1 | gb18030 (utf-8), length 128 (1 to
- *	            65536) tokens of a sample, and
- *	            tokenizer * {type: wordpiece | words | bytes, vocabulary *: a
- *	            file (or address; not of bytes), lower_case true,
- *	            strip_accents: of wordpiece as lower_case, of words false}.
- *	            data.validation takes over what it does not say of these from
- *	            data.train (columns where both have a path)
- *	type: image_folder  path *: a folder of class folders, whose names in the
- *	            order of their bytes are the classes, each with its images
- *	            at any depth; or with list, a text of lines "path label", a
- *	            folder that those paths are relative to; or a tar of such a
- *	            folder, plain or gzip (or its address).  size: a number, or
- *	            [height, width] of 1 to 16384, that each image is resized to;
- *	            without it all have one size.
- *	            channels 3 (or 1: grey).  data.validation has size and
- *	            channels of data.train where it does not say them
- * data.h has the formats, and what is drawn.
- */
-enum spec_source_type {
-	SPEC_IDX, SPEC_CSV, SPEC_CIFAR, SPEC_SYNTHETIC, SPEC_NPY, SPEC_NPZ,
-	SPEC_TEXT, SPEC_IMAGE_FOLDER
-};
-enum spec_header { SPEC_HEADER_AUTO, SPEC_HEADER_YES, SPEC_HEADER_NO };
-enum spec_label { SPEC_LABEL_FINE, SPEC_LABEL_COARSE };
-enum spec_encoding { SPEC_UTF8, SPEC_LATIN1, SPEC_GB18030 };
-enum spec_tokenizer { SPEC_WORDPIECE, SPEC_WORDS, SPEC_BYTES };
-struct spec_text {
-	char *column, *pair;            /* names, or NULL and ... */
-	int64_t column_index, pair_index;       /* ... their numbers */
-	bool paired;
-	enum spec_encoding encoding;
-	enum spec_tokenizer tokenizer;
-	char *vocabulary;               /* NULL: of bytes */
-	bool lower_case, strip_accents;
-	int64_t length;
-	char *class_names[SPEC_MAX_FILES];      /* of files[], nfiles */
-};
-struct spec_source {
-	enum spec_source_type type;
-	char *images, *labels;          /* idx; npy and npz have labels, which
-	                                   of npz are the name of an array */
-	char *features;                 /* npz: likewise */
-	char *path;                     /* csv, npy, npz */
-	char *label_name;               /* csv: or NULL and the index */
-	int64_t label_index;
-	enum spec_header header;
-	char delimiter;
-	char *files[SPEC_MAX_FILES];    /* cifar */
-	int nfiles;
-	enum spec_label label;
-	int64_t classes;                /* cifar, synthetic */
-	int64_t shape[SPEC_MAX_DIMS];   /* synthetic: this ...; npy, npz: */
-	int ndim;                       /* 0: as the array has it */
-	int64_t tokens;                 /* synthetic: ... or that; 0: not */
-	int64_t vocabulary;             /* synthetic, npy, npz; 0: no tokens */
-	int64_t samples;
-	uint64_t seed;
-	struct spec_text text;
-	char *list;                     /* image_folder: or NULL */
-	int image_size[2];              /* height, width; 0, 0: not said */
-	int channels;                   /* 1 or 3 */
-};
-
-/*
- *	none        the numbers as they are; the default for synthetic, and all
- *	            that tokens and text take
- *	scale       pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx, cifar, npy, npz and image_folder.  mean,
- *	            std: a number, or one a channel (0 and 1 where only the other
- *	            is given); not for csv
- *	standard    mean 0, standard deviation 1 over the training samples: per
- *	            feature (csv; npy and npz of one dimension), per channel
- *	            (cifar; npy and npz of three) or over all numbers (else); the
- *	            default for csv, and not for image_folder
- */
-enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
-struct spec_normalize {
-	enum spec_norm_type type;
-	double *mean, *std;
-	int n;                          /* of each; 0: none given */
-};
-
-enum spec_broken { SPEC_BROKEN_FAIL, SPEC_BROKEN_SKIP };
-#define SPEC_MAX_LOADERS 64
-/* Transforms: transforms.def has them, their fields and their meaning. */
-#define SPEC_MAX_TRANSFORMS 32          /* of one list */
-#define SPEC_MAX_SIDE       8192        /* pixels of a side that is made */
-enum spec_transform_type {
-#define TRANSFORM(t, stage, draws, text) SPEC_T_##t,
-#include "rekindle/transforms.def"
-	SPEC_T_COUNT
-};
-enum spec_stage {
-	SPEC_STAGE_PIXELS, SPEC_STAGE_NORMALIZE, SPEC_STAGE_NUMBERS,
-	SPEC_STAGE_BATCH, SPEC_STAGE_TOKENS
-};
-#define TRANSFORM(t, stage, draws, text)        struct spec_transform_##t {
-#define INT(t, key, since, def, lo, hi)         int64_t key;
-#define REAL(t, key, since, def, lo, hi, ends)  double key;
-#define BOOL(t, key, since, def)                bool key;
-#define PAIR(t, key, since, def, lo, hi)        int key[2];
-#define WORD(t, key, since, def, words)         int key;
-#define SIZE(t, key, since, lo, hi)             \
-	struct { int64_t v[2]; int n; } key;
-#define RANGE(t, key, since, a, b, lo, hi)      double key[2];
-#define END(t)                                  char none; };
-#include "rekindle/transforms.def"
-union spec_transform_fields {
-#define TRANSFORM(t, stage, draws, text)        struct spec_transform_##t t;
-#include "rekindle/transforms.def"
-};
-extern const struct spec_form spec_transform_forms[SPEC_T_COUNT];
-extern const char *const spec_transform_words[SPEC_T_COUNT + 1];
-extern const bool spec_transform_draws[SPEC_T_COUNT];
-enum spec_stage spec_stage_of(enum spec_transform_type t);
-
-/*
- * A list, in the order in which it is applied; draws are keyed by the place in
- * here.  A `normalize` in a job's list is data.normalize in another place, and so
- * is not in here, nor in the normal form; where one list has it, both are
- * normalised.  A job without transforms is computed as jobs of before them are.
- */
-struct spec_transform {
-	enum spec_transform_type type;
-	union spec_transform_fields u;
-};
-struct spec_transforms {
-	struct spec_transform v[SPEC_MAX_TRANSFORMS];
-	int n;
-};
-
-/*
- * What pictures of h x w have become behind those of a list: size[0] rows of
- * size[1].  0 and 0: each picture has its own, before or behind.  RK_EINVAL: a
- * crop is larger than the picture; the fault's path begins with `path`, which
- * names the list ("data.transforms.train").
- */
-enum rk_err spec_transforms_size(const struct spec_transforms *t,
-    const char *path, int64_t h, int64_t w, int64_t size[2],
-    struct rk_why *why) RK_MUSTCHECK;
-
-struct spec_data {
-	struct spec_source train, validation;
-	bool has_validation;
-	double validation_split;
-	uint64_t split_seed;
-	bool stratify;
-	bool split_seed_said, stratify_said;    /* else a warm start's model
-	                                           may know better */
-	struct spec_normalize normalize;
-	int64_t threads;                /* of the loader; 0: not said */
-	enum spec_broken broken;
-	/* data.transforms.train and .validation */
-	struct spec_transforms train_transforms, validation_transforms;
 };
 
 struct spec_checkpoint {
