@@ -138,6 +138,11 @@ void sb_cut(struct strbuf *b, size_t n);        /* drop the first n bytes */
 const char *sb_str(const struct strbuf *b);     /* "" for an empty one */
 char *sb_detach(struct strbuf *b);              /* caller frees; b is {0} again */
 
+/* Bytes of the UTF-8 character at s, of which n > 0 are there; 0: there is none
+ * (RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF). */
+size_t rk_utf8_len(const void *s, size_t n);
+/* How many of n bytes, from the first, are UTF-8: n where all are. */
+size_t rk_utf8_good(const void *s, size_t n);
 /* Control characters and bytes that are not UTF-8 become '?' (newline and tab a
  * space), in place; returns s.  What is left is one line, and fit for JSON.
  * rk_refuse() does this to its faults, the log to its lines. */

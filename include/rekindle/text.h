@@ -72,10 +72,6 @@ void text_decoder_free(struct text_decoder *d);         /* NULL is fine */
 enum rk_err text_decode(struct text_decoder *d, const void *p, size_t n,
     struct strbuf *out, size_t *bad) RK_MUSTCHECK;
 
-/* Bytes of the character at s, of which n > 0 are there; 0: it is no UTF-8. */
-size_t text_utf8_len(const void *s, size_t n);
-/* Are n bytes UTF-8?  If not, *bad is where it ends to be. */
-bool text_utf8_ok(const void *p, size_t n, size_t *bad);
 /* Length of the byte order mark that a file begins with in this encoding, or 0;
  * *other: a mark of another encoding is there, by its name (or NULL). */
 size_t text_mark(enum text_encoding e, const void *p, size_t n,

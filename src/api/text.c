@@ -14,26 +14,6 @@ plain(unsigned char c)
 	return c >= 0x20 && c != '"' && c != '\\' && c < 0x80;
 }
 
-/* Length of the UTF-8 sequence at s, 0 if it is none: a trainer's log may hold
- * anything, and JSON may not. */
-static size_t
-utf8_at(const unsigned char *s, size_t left)
-{
-	size_t n = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
-	    s[0] < 0xf5 ? 4 : 0;
-
-	if (n == 0 || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static void
 put_special(struct strbuf *b, unsigned char c)
 {
@@ -62,7 +42,7 @@ put_strn(struct strbuf *b, const char *str, size_t n)
 			break;
 		if (s[i] < 0x80) {
 			put_special(b, s[i++]);
-		} else if ((len = utf8_at(s + i, n - i)) > 0) {
+		} else if ((len = rk_utf8_len(s + i, n - i)) > 0) {
 			sb_add(b, str + i, len);
 			i += len;
 		} else {

@@ -3,37 +3,45 @@
 
 #include "rekindle/base.h"
 
-/* Length of the UTF-8 sequence at s, or 0 if it is not one (RFC 3629: no
- * overlong forms, no surrogates, nothing above U+10FFFF). */
-static size_t
-utf8_length(const unsigned char *s)
+size_t
+rk_utf8_len(const void *p, size_t n)
 {
-	unsigned char lo = 0x80, hi = 0xbf;
-	size_t n;
+	const unsigned char *s = p;
+	const size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 :
+	    s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
 
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] >= 0xc2 && s[0] <= 0xdf)
-		n = 2;
-	else if (s[0] >= 0xe0 && s[0] <= 0xef)
-		n = 3;
-	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
-		n = 4;
-	else
+	if (len == 0 || len > n)
 		return 0;
-	if (s[0] == 0xe0)
-		lo = 0xa0;
-	else if (s[0] == 0xed)
-		hi = 0x9f;
-	else if (s[0] == 0xf0)
-		lo = 0x90;
-	else if (s[0] == 0xf4)
-		hi = 0x8f;
-	if (s[1] < lo || s[1] > hi)
-		return 0;
-	for (size_t i = 2; i < n; i++) {
-		if (s[i] < 0x80 || s[i] > 0xbf)
+	for (size_t i = 1; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
 			return 0;
+	/* Overlong forms, surrogates, past U+10FFFF. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+size_t
+rk_utf8_good(const void *p, size_t n)
+{
+	const unsigned char *s = p;
+	uint64_t eight;
+	size_t i = 0;
+
+	while (i < n) {
+		while (n - i >= sizeof(eight)) {
+			memcpy(&eight, s + i, sizeof(eight));
+			if ((eight & 0x8080808080808080u) != 0)
+				break;
+			i += sizeof(eight);
+		}
+		if (i == n)
+			break;
+		const size_t len = rk_utf8_len(s + i, n - i);
+		if (len == 0)
+			return i;
+		i += len;
 	}
 	return n;
 }
@@ -41,8 +49,10 @@ utf8_length(const unsigned char *s)
 char *
 rk_text_clean(char *s)
 {
-	for (unsigned char *p = (unsigned char *)s; *p != '\0';) {
-		size_t n = utf8_length(p);
+	unsigned char *p = (unsigned char *)s, *const end = p + strlen(s);
+
+	while (p < end) {
+		size_t n = rk_utf8_len(p, (size_t)(end - p));
 		/* U+0080 to U+009F are control characters too. */
 		bool c1 = n == 2 && p[0] == 0xc2 && p[1] < 0xa0;
 		if (n == 0 || *p < 0x20 || *p == 0x7f || c1) {

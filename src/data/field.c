@@ -13,25 +13,6 @@
 
 /* --- saying what is wrong ----------------------------------------------- */
 
-/* How long the UTF-8 sequence at s is; 0 when it is none (RFC 3629). */
-static size_t
-utf8_len(const unsigned char *s, size_t n)
-{
-	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 :
-	    s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-	if (len == 0 || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, past U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
 void
 field_show(struct strbuf *b, const char *text, size_t n)
 {
@@ -39,7 +20,7 @@ field_show(struct strbuf *b, const char *text, size_t n)
 	size_t i = 0;
 
 	while (i < RK_MIN(n, SHOWN)) {
-		size_t len = utf8_len(s + i, n - i);
+		size_t len = rk_utf8_len(s + i, n - i);
 		if (len == 0 || s[i] < 0x20 || s[i] == 0x7f)
 			sb_addf(b, "\\x%02x", s[i]);
 		else

@@ -332,7 +332,7 @@ parse_entry(struct header *h)
 static bool
 parse_header(struct header *h)
 {
-	size_t bad = scan_utf8(h->scan.p, h->scan.n);
+	size_t bad = rk_utf8_good(h->scan.p, h->scan.n);
 
 	if (bad < h->scan.n) {
 		h->scan.at = bad;

@@ -13,61 +13,6 @@ scan_fail(struct scan *s, const char *want)
 	return false;
 }
 
-/* Bytes of the UTF-8 character that begins at p; 0 if it is none. */
-static size_t
-utf8_char(const unsigned char *p, size_t n)
-{
-	unsigned char c = p[0], lo = 0x80, hi = 0xbf;
-	size_t len;
-
-	if (c < 0x80)
-		return 1;
-	if (c < 0xc2 || c > 0xf4)
-		return 0;
-	len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-	if (len > n)
-		return 0;
-	/* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
-	if (c == 0xe0)
-		lo = 0xa0;
-	else if (c == 0xed)
-		hi = 0x9f;
-	else if (c == 0xf0)
-		lo = 0x90;
-	else if (c == 0xf4)
-		hi = 0x8f;
-	if (p[1] < lo || p[1] > hi)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	}
-	return len;
-}
-
-size_t
-scan_utf8(const unsigned char *p, size_t n)
-{
-	size_t i = 0;
-
-	while (i < n) {
-		uint64_t eight;
-		while (n - i >= sizeof(eight)) {
-			memcpy(&eight, p + i, sizeof(eight));
-			if ((eight & 0x8080808080808080u) != 0)
-				break;
-			i += sizeof(eight);
-		}
-		if (i == n)
-			break;
-		size_t k = utf8_char(p + i, n - i);
-		if (k == 0)
-			return i;
-		i += k;
-	}
-	return n;
-}
-
 int
 scan_peek(struct scan *s)
 {

@@ -3,7 +3,7 @@
  *
  * For the headers of tensor files: up to 100 MB that somebody else wrote, of
  * which we want numbers and names.  Nothing is allocated and nothing recurses.
- * The text must have passed scan_utf8() before.  The first thing that goes
+ * The text must be UTF-8 (rk_utf8_good).  The first thing that goes
  * wrong is told to `why`; after that every call returns false.
  */
 #ifndef REKINDLE_FORMAT_SCAN_H
@@ -25,9 +25,6 @@ struct scan_text {
 	const unsigned char *p;
 	size_t n;
 };
-
-/* The place of the first byte that is no UTF-8, or n. */
-size_t scan_utf8(const unsigned char *p, size_t n);
 
 /* The next byte behind white space, not taken; -1 at the end. */
 int scan_peek(struct scan *s);

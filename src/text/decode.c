@@ -47,51 +47,6 @@ text_decoder_free(struct text_decoder *d)
 	free(d);
 }
 
-size_t
-text_utf8_len(const void *p, size_t n)
-{
-	const unsigned char *s = p;
-	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 :
-	    s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-
-	if (len == 0 || len > n)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, past U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return len;
-}
-
-bool
-text_utf8_ok(const void *p, size_t n, size_t *bad)
-{
-	const unsigned char *s = p;
-	uint64_t eight;
-	size_t i = 0;
-
-	while (i < n) {
-		while (n - i >= sizeof(eight)) {
-			memcpy(&eight, s + i, sizeof(eight));
-			if ((eight & 0x8080808080808080u) != 0)
-				break;
-			i += sizeof(eight);
-		}
-		if (i == n)
-			break;
-		const size_t len = text_utf8_len(s + i, n - i);
-		if (len == 0) {
-			*bad = i;
-			return false;
-		}
-		i += len;
-	}
-	return true;
-}
-
 static void
 add_latin1(const unsigned char *s, size_t n, struct strbuf *out)
 {
@@ -139,9 +94,9 @@ text_decode(struct text_decoder *d, const void *p, size_t n,
 	case TEXT_UTF8:
 		break;
 	}
-	const bool ok = text_utf8_ok(p, n, bad);
-	sb_add(out, p, ok ? n : *bad);
-	return ok ? RK_OK : RK_EINVAL;
+	*bad = rk_utf8_good(p, n);
+	sb_add(out, p, *bad);
+	return *bad == n ? RK_OK : RK_EINVAL;
 }
 
 size_t

@@ -132,13 +132,11 @@ static enum rk_err
 take_line(struct vocabulary *v, const char *s, size_t n, const char *what,
     struct rk_why *why)
 {
-	size_t bad;
-
 	if (n == 0)
 		return refuse_line(what, v->n, "is empty, want a token", why);
 	if (memchr(s, '\0', n) != NULL)
 		return refuse_line(what, v->n, "has a NUL byte", why);
-	if (!text_utf8_ok(s, n, &bad))
+	if (rk_utf8_good(s, n) < n)
 		return refuse_line(what, v->n, "is not UTF-8", why);
 	if (n > TOKEN_MAX)
 		return rk_refuse(why, "%s: line %lld is %zu bytes long, and a "

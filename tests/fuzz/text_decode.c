@@ -21,7 +21,7 @@ decode(enum text_encoding e, const uint8_t *p, size_t n)
 	must(text_decoder_new(&d, e, NULL) == RK_OK);
 	const enum rk_err rc = text_decode(d, p, n, &b, &bad);
 	must(rc == RK_OK ? bad == n : rc == RK_EINVAL && bad < n);
-	must(text_utf8_ok(sb_str(&b), b.len, &where));
+	must(rk_utf8_good(sb_str(&b), b.len) == b.len);
 	/* What comes before the place is sound, and is what came out. */
 	must(text_decode(d, p, bad, &again, &where) == RK_OK);
 	must(again.len == b.len && memcmp(sb_str(&again), sb_str(&b), b.len) ==

@@ -39,9 +39,7 @@ tokenize(const struct text_options *o, const char *v, size_t nv, const char *s,
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	size_t bad;
-
-	if (n == 0 || !text_utf8_ok(p + 1, n - 1, &bad))
+	if (n == 0 || rk_utf8_good(p + 1, n - 1) < n - 1)
 		return 0;
 	const struct text_options o = {
 		.kind = (enum text_kind)(p[0] % 3), .lower_case = p[0] & 4,

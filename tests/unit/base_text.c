@@ -38,6 +38,29 @@ T_CASE(faults_beyond_64_are_counted)
 	rk_why_fini(&why);
 }
 
+T_CASE(utf_8_is_good_up_to_the_first_byte_that_is_none)
+{
+	static const char good[] = "caf\xc3\xa9 \xe4\xb8\xad, \xed\x9f\xbf "
+	    "and \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf";
+	static const char *const bad[] = { "\x80", "\xc1\xbf", "\xe0\x9f\xbf",
+		"\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+		"\xf5\x80\x80\x80", "\xc3", "\xe4\xb8", "\xf0\x9f\x98",
+		"\xc3x" };
+	char text[32];
+
+	t_eq_int(rk_utf8_good(good, sizeof(good) - 1), sizeof(good) - 1);
+	t_eq_int(rk_utf8_good(good, 4), 3);
+	t_eq_int(rk_utf8_good("", 0), 0);
+	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++)
+		for (size_t before = 0; before < 18; before++) {
+			const size_t n = (size_t)snprintf(text, sizeof(text),
+			    "%.*s%s", (int)before, "123456789012345678",
+			    bad[i]);
+			t_eq_int(rk_utf8_len(bad[i], n - before), 0);
+			t_eq_int(rk_utf8_good(text, n), before);
+		}
+}
+
 T_CASE(must_aborts_and_says_why)
 {
 	must(1 + 1 == 2);
