@@ -528,6 +528,11 @@ double spec_decay_of(const struct spec_training *t, const char *name);
 enum rk_err spec_check_files(const struct spec *s, bool absolute,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* A fault for a network of tokens whose vocabulary is smaller than the one that a
+ * synthetic source draws from.  For jobs that are new: one that was taken before
+ * this was asked may have drawn none that its network does not have. */
+void spec_check_vocabulary(const struct spec *s, struct rk_why *why);
+
 /*
  * A gzipped tar among the data is unpacked once, by the trainer, into a folder
  * beside it, FILE SPEC_UNPACKED, with the tar in it, SPEC_UNPACKED_TAR; while that

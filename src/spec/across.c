@@ -109,6 +109,33 @@ spec_drawn_bytes(const struct spec_source *of)
 	return (uint64_t)of->samples * width * sizeof(float);
 }
 
+/* 0: it has no table of tokens, or that is a layer among others. */
+static int64_t
+vocabulary(const struct spec_model *m)
+{
+	switch (spec_family_of(m->arch)) {
+	case SPEC_FAMILY_bert:
+		return m->u.bert.vocabulary;
+	case SPEC_FAMILY_textcnn:
+		return m->u.textcnn.vocabulary;
+	default:
+		return 0;
+	}
+}
+
+void
+spec_check_vocabulary(const struct spec *s, struct rk_why *why)
+{
+	const struct spec_source *d = &s->data.train;
+	const int64_t most = vocabulary(&s->model);
+
+	/* That of data.validation is the same. */
+	if (d->type == SPEC_SYNTHETIC && most > 0 && d->vocabulary > most)
+		rk_refuse_at(why, "model.vocabulary", "is %lld, and "
+		    "data.train.vocabulary is %lld: want at least as many",
+		    (long long)most, (long long)d->vocabulary);
+}
+
 /* Nor any whose shares could be the same. */
 static void
 check_sampler(const struct spec *s, struct rk_why *why)

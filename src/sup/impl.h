@@ -248,8 +248,8 @@ enum rk_err row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* Files and job:// of a job that are not there, sizes this machine has not,
- * addresses that it cannot fetch.  The address in tree (may be NULL) gets the
- * job's id. */
+ * addresses that it cannot fetch.  tree: that of a new job, whose vocabulary is
+ * asked, too, and in which the address gets the job's id; NULL: the job is old. */
 enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
     struct rk_why *why) RK_MUSTCHECK;
 /* Its addresses, and where its checkpoints are to go. */

@@ -181,6 +181,8 @@ check_job(struct sup *s, const struct spec *spec, json_t *tree,
 	}
 	check_size(s, spec, &own);
 	check_remote(s, spec, &own);
+	if (tree != NULL)               /* it is new */
+		spec_check_vocabulary(spec, &own);
 	if (spec->model.checkpoint != NULL &&
 	    rk_uri_parse(&u, spec->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_JOB)

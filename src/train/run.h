@@ -282,8 +282,8 @@ struct start;
 bool run_open_data(struct run *r, struct start *start);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
-/* The labels that there are, against r->nn. */
-bool run_check_labels(struct run *r);
+/* The labels and tokens that there are, against r->nn. */
+bool run_check_samples(struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
 

@@ -202,8 +202,8 @@ check_counts(struct run *r, const struct data_set *const sets[2])
  * outputs: the label itself for one output, and for more a 1 at the label's
  * place among zeros.
  */
-bool
-run_check_labels(struct run *r)
+static bool
+check_labels(struct run *r)
 {
 	const int64_t outputs = nn_outputs(r->nn);
 	const enum spec_loss_type loss = r->spec->training.loss.type;
@@ -292,6 +292,12 @@ check_tokens(struct run *r)
 }
 
 bool
+run_check_samples(struct run *r)
+{
+	return check_labels(r) && check_tokens(r) && check_pairs(r);
+}
+
+bool
 run_measure(struct run *r, struct run_memory *m)
 {
 	return set_lengths(r) && memory_estimate(r, m);
@@ -344,8 +350,7 @@ run_build(struct run *r, const struct run_memory *m)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec",
 		    rc != RK_ENOMEM, "%s", rk_why_first(&why));
 	rk_why_fini(&why);
-	if (rc != RK_OK || !run_check_labels(r) || !check_tokens(r) ||
-	    !check_pairs(r))
+	if (rc != RK_OK || !run_check_samples(r))
 		return false;
 	nn_digest(r->nn, r->program);
 	judging_new(r);

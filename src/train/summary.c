@@ -119,7 +119,7 @@ model_json(const struct run *r, const struct run_memory *m)
 	return o;
 }
 
-/* The network without memory for its values, and whether the labels suit it. */
+/* The network without memory for its values, and whether the samples suit it. */
 static bool
 outline(struct run *r, const struct run_memory *m)
 {
@@ -130,7 +130,7 @@ outline(struct run *r, const struct run_memory *m)
 	if (rc != RK_OK)
 		run_fail(r, "bad_spec", true, "%s", rk_why_first(&why));
 	rk_why_fini(&why);
-	return rc == RK_OK && (r->train == NULL || run_check_labels(r));
+	return rc == RK_OK && run_check_samples(r);
 }
 
 static void

@@ -105,6 +105,27 @@ def _(d):
     assert SLOW > 1 or rss < 64 << 10, f"{rss} KiB were resident"
 
 
+@case("a network of fewer tokens than the data draw is refused at submit and by --summary")
+def _(d):
+    job = {"name": "few", "model": {"arch": "bert", "hidden": 8, "depth": 1, "heads": 1, "intermediate": 8,
+                                    "vocabulary": 10, "classes": 2},
+           "training": {"epochs": 1, "batch_size": 4},
+           "data": {"train": {"type": "synthetic", "tokens": 8, "vocabulary": 50, "classes": 2, "samples": 20}}}
+    r = d.post("/v1/jobs", job, want=422)
+    eq(r.json["errors"], [{"path": "model.vocabulary",
+                           "message": "is 10, and data.train.vocabulary is 50: want at least as many"}])
+    layers = [{"type": "embedding", "name": "words", "rows": 10, "width": 2}, "flatten", {"type": "linear", "out": 2}]
+    for model, field in ((job["model"], "model.vocabulary"), ({"layers": layers}, "model.layers[0]")):
+        with open(f"{d.root}/few.json", "w") as f:
+            json.dump({**job, "model": model}, f)
+        for more in ([], ["--yaml"]):
+            r = subprocess.run([f"{BUILD}/rekindle-train", "--summary", *more, f"{d.root}/few.json"],
+                               capture_output=True, text=True, timeout=limit(60))
+            eq((r.returncode, r.stdout), (3, ""), r.stderr)
+            has(r.stderr, "has rows 0 to 9")
+            has(r.stderr, field)
+
+
 @case("a job that is too long is refused in the same words whichever way it comes")
 def _(d):
     path = f"{d.root}/long.yaml"

@@ -598,6 +598,41 @@ T_CASE(synthetic_rules)
 	    "are whole numbers that stay as they are: want none");
 }
 
+/* What a job of tokens, 9 of them, is told of its vocabulary when it is new. */
+static void
+check_vocabulary(const char *model, const char *words)
+{
+	struct rk_why w = {0};
+	struct spec *s = NULL;
+	char job[400];
+
+	snprintf(job, sizeof(job), "{name: x, model: {%s}, training: {epochs: 1, "
+	    "batch_size: 2}, data: {train: {type: synthetic, samples: 5, "
+	    "tokens: 4, vocabulary: 9, classes: 2}}}", model);
+	t_eq_int(spec_parse_text(job, strlen(job), true, &s, &w), RK_OK);
+	spec_check_vocabulary(s, &w);
+	t_eq_int(w.n, words != NULL);
+	if (words != NULL) {
+		t_eq_str(w.v[0].path, "model.vocabulary");
+		t_eq_str(w.v[0].message, words);
+	}
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
+T_CASE(tokens_are_drawn_from_no_more_than_the_network_has)
+{
+	static const char few[] = "is 8, and data.train.vocabulary is 9: want "
+	    "at least as many";
+
+	check_vocabulary("arch: bert, vocabulary: 8, classes: 2", few);
+	check_vocabulary("arch: textcnn, vocabulary: 8, classes: 2", few);
+	check_vocabulary("arch: bert, vocabulary: 9, classes: 2", NULL);
+	check_vocabulary("arch: resnet18, classes: 2", NULL);
+	check_vocabulary("layers: [{type: embedding, rows: 8, width: 2}, "
+	    "flatten, {type: linear, out: 2}]", NULL);
+}
+
 /* One round trip for the person who wrote it, not one a fault. */
 T_CASE(all_faults_of_a_job_are_listed_at_once)
 {
