@@ -116,10 +116,12 @@ feed_open(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
 	const struct data_order_how how = { t->sampler, t->seed, t->shuffle };
-	struct feed *f = xcalloc(1, sizeof(*f));
 	struct rk_why why = { 0 };
+	struct feed *f;
 
-	r->feed = f;
+	if (r->train == NULL)
+		return true;
+	r->feed = f = xcalloc(1, sizeof(*f));
 	f->next = f->epoch = -1;
 	enum rk_err rc = data_order_new(r->train, &how, &f->order, &why);
 	if (rc != RK_OK)
@@ -127,7 +129,7 @@ feed_open(struct run *r)
 	mix_open(&f->mix, r);
 	open_memory(&f->memory[0], r->train);
 	open_memory(&f->memory[1], r->valid);
-	return !feed_loads(r->train) || r->o->evaluate != NULL ||
+	return !feed_loads(r->train) || run_asks(r) ||
 	    open_loader(r, r->train, true, r->batch, &f->train);
 }
 
@@ -243,16 +245,16 @@ judge_broken(struct run *r, const struct data_set *d)
 		return true;
 	/* Other data may be why. */
 	if (r->spec->data.broken == SPEC_BROKEN_FAIL)
-		return same_wait(r) && run_fail(r, "bad_data", true, "data.%s: %s; data.broken: "
-		    "skip goes on without it", side_of(r, d),
-		    b->broken[0].sentence);
+		return same_wait(r) && run_fail(r, "bad_data", true,
+		    "data.%s: %s; data.broken: skip goes on without it",
+		    side_of(r, d), b->broken[0].sentence);
 	for (int64_t i = 0; i < b->nbroken; i++)
 		tell_broken(r, d, &b->broken[i]);
 	if (b->nleft < b->rows || b->rows < 2)
 		return true;
-	return same_wait(r) && run_fail(r, "bad_data", true, "data.%s: none of %lld samples in "
-	    "a row can be read, the first: %s", side_of(r, d),
-	    (long long)b->rows, b->broken[0].sentence);
+	return same_wait(r) && run_fail(r, "bad_data", true,
+	    "data.%s: none of %lld samples in a row can be read, the first: "
+	    "%s", side_of(r, d), (long long)b->rows, b->broken[0].sentence);
 }
 
 /* False: run_fail(), or the run is to leave. */

@@ -22,7 +22,8 @@
 
 struct feed;
 
-/* The order, and loaders where there are some to be; after run_build(). */
+/* The order, and loaders where there are some to be: the last part of run_build().
+ * A run without data (r->train NULL) has no feed. */
 bool feed_open(struct run *r);
 void feed_close(struct run *r);
 /* What loaders and the order take, before there are any. */

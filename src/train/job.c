@@ -124,9 +124,12 @@ run_load_spec(struct run *r)
 	struct rk_why why = {0};
 	enum rk_err rc;
 
-	rc = r->o->nset + r->o->ndata_set > 0 ? load_with_sets(r->o, &r->spec, &why) :
-	    r->o->wire ? spec_load_normal(r->o->job, &r->spec, &why) :
-	    spec_load(r->o->job, &r->spec, &why);
+	if (r->o->nset + r->o->ndata_set > 0)
+		rc = load_with_sets(r->o, &r->spec, &why);
+	else if (r->o->wire)
+		rc = spec_load_normal(r->o->job, &r->spec, &why);
+	else
+		rc = spec_load(r->o->job, &r->spec, &why);
 	if (rc != RK_OK) {
 		char *text = rk_why_text(&why);
 		run_fail(r, "bad_spec", true, "%s", text);

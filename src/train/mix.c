@@ -8,7 +8,7 @@ void
 mix_open(struct mix *m, const struct run *r)
 {
 	mix_none(m);
-	if (r->train == NULL || !data_mixes(r->train))
+	if (!data_mixes(r->train))
 		return;
 	m->outputs = nn_outputs(r->nn);
 	m->soft = xcalloc((size_t)r->micro * (size_t)m->outputs,

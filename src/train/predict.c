@@ -222,8 +222,10 @@ predict_data(struct run *r, struct prediction *p)
 
 	for (int64_t at = 0; at < d->n;) {
 		const int64_t rows = score_batch(r, d, at, &t);
-		if (rows < 1)           /* it has said why */
+		if (rows < 1) {         /* it has said why, or a signal came */
+			(void)told_to_end(r);
 			return false;
+		}
 		for (int64_t i = 0; i < rows; i++) {
 			json_t *o = json_pack("{s:s, s:I}", "input",
 			    d == r->valid ? "validation" : "train", "row",

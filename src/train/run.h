@@ -284,6 +284,9 @@ bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
 /* The labels and tokens that there are, against r->nn. */
 bool run_check_samples(struct run *r);
+/* It answers a question about a model (--plan, --evaluate, --predict), and trains
+ * nothing. */
+bool run_asks(const struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
 

@@ -43,23 +43,27 @@ refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 	return false;
 }
 
-/* The classes in the order of what the weights are from. */
+bool
+run_asks(const struct run *r)
+{
+	return r->o->plan || r->o->evaluate != NULL;
+}
+
+/* The classes in the order of what the weights are from: a checkpoint of ours,
+ * else the model of a warm start. */
 static bool
 match(struct run *r, struct start *start)
 {
-	const bool asks = r->o->plan || r->o->evaluate != NULL;
-
 	if (r->train->names == NULL)
 		return true;
-	if (start == NULL)
-		return !asks || !warm_wanted(r) || (warm_open(r) &&
-		    classes_match(r, r->warm_model.classes, warm_source(r)));
-	if (!start_may(start, r))
+	if (start != NULL && !start_may(start, r))
 		return false;
-	if (start->rc == RK_OK)
+	if (start != NULL && start->rc == RK_OK)
 		return classes_match(r, start->info.classes, start->info.dir);
-	return !warm_wanted(r) || (warm_open(r) &&
-	    classes_match(r, r->warm_model.classes, warm_source(r)));
+	if (!warm_wanted(r) || (start == NULL && !run_asks(r)))
+		return true;
+	return warm_open(r) &&
+	    classes_match(r, r->warm_model.classes, warm_source(r));
 }
 
 bool
@@ -74,8 +78,7 @@ run_open_data(struct run *r, struct start *start)
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)
 		return refuse_data(r, rc, &why);
-	const bool asks = r->o->plan || r->o->evaluate != NULL;
-	bool ok = held_out_choose(r, start, asks && warm_wanted(r));
+	bool ok = held_out_choose(r, start, run_asks(r) && warm_wanted(r));
 	if (ok)
 		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
 		    &why);
