@@ -217,6 +217,11 @@ enum rk_err rk_read_file(int dirfd, const char *path, size_t max, char **out,
 enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
     size_t n) RK_MUSTCHECK;
 
+/* The same at a path that a person gave, whose folder is there.  A failure is also
+ * a sentence in `why`, with the path; RK_EINVAL: the path is a folder. */
+enum rk_err rk_replace_path(const char *path, const void *p, size_t n,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* Write all n bytes; 0, or -1 and errno. Goes on after EINTR, short writes. */
 int rk_write_all(int fd, const void *p, size_t n);
 int rk_fsync_dir(int dirfd);                    /* 0, or -1 and errno */

@@ -136,7 +136,7 @@ const char *image_jpeg_version(void);
  * caller frees.  The same bytes for the same pixels and the same zlib. */
 enum rk_err image_png(const struct image *im, uint8_t **out, size_t *n,
     struct rk_why *why) RK_MUSTCHECK;
-/* The same into a file, whole or not at all (rk_replace_file). */
+/* The same into a file, whole or not at all (rk_replace_path). */
 enum rk_err image_write_png(const struct image *im, const char *path,
     struct rk_why *why) RK_MUSTCHECK;
 

@@ -170,6 +170,33 @@ fail:
 }
 
 enum rk_err
+rk_replace_path(const char *path, const void *p, size_t n, struct rk_why *why)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash == NULL ? path : slash + 1;
+	struct stat st;
+
+	if (name[0] == '\0' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
+		return rk_refuse(why, "cannot write %s: it is a folder, want "
+		    "the name of a file", path);
+	char *folder = slash == NULL ? xstrdup(".") :
+	    xstrndup(path, (size_t)RK_MAX(slash - path, 1));
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum rk_err rc = fd < 0 ? rk_from_errno(errno) : RK_OK;
+	char *said = fd < 0 ? rk_why_unwritable(folder, errno) : NULL;
+
+	if (fd >= 0)
+		rc = rk_replace_file(fd, name, p, n);
+	if (rc != RK_OK)
+		rk_refuse(why, "cannot write %s: %s", path, said != NULL ?
+		    said : rk_strerror(rc));
+	rk_close(&fd);
+	free(said);
+	free(folder);
+	return rc;
+}
+
+enum rk_err
 rk_disk_free(int fd, uint64_t *bytes)
 {
 	struct statvfs v;

@@ -1,10 +1,7 @@
 /* Pixels to a PNG of 8 bits: with png_read.c the only file that knows libpng. */
-#include <fcntl.h>
-#include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "impl.h"
 
@@ -89,37 +86,15 @@ image_png(const struct image *im, uint8_t **out, size_t *n,
 	return RK_OK;
 }
 
-/* The folder of a path, and what follows its last slash. */
-static int
-open_folder(const char *path, const char **name)
-{
-	const char *slash = strrchr(path, '/');
-	char *folder = slash == NULL ? xstrdup(".") : xstrndup(path,
-	    (size_t)(slash - path) + 1);
-	const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	free(folder);
-	*name = slash == NULL ? path : slash + 1;
-	return fd;
-}
-
 enum rk_err
 image_write_png(const struct image *im, const char *path, struct rk_why *why)
 {
 	uint8_t *bytes = NULL;
-	const char *name;
 	size_t n;
 
 	enum rk_err rc = image_png(im, &bytes, &n, why);
-	if (rc != RK_OK)
-		return rc;
-	int fd = open_folder(path, &name);
-	rc = fd < 0 ? rk_from_errno(errno) : name[0] == '\0' ? RK_EINVAL :
-	    rk_replace_file(fd, name, bytes, n);
-	if (rc != RK_OK)
-		rk_refuse(why, "cannot write %s: %s", path, name[0] == '\0' ?
-		    "is a folder" : rk_strerror(rc));
-	rk_close(&fd);
+	if (rc == RK_OK)
+		rc = rk_replace_path(path, bytes, n, why);
 	free(bytes);
 	return rc;
 }

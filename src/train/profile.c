@@ -1,9 +1,6 @@
 /* --profile: some steps of the job, measured; see profile.h. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "profile.h"
 #include "summary.h"
@@ -159,24 +156,16 @@ begin(struct run *r, struct profile *p)
 static bool
 write_trace(struct run *r, const struct profile *p)
 {
-	const char *path = r->o->trace, *slash = strrchr(path, '/');
-	char *dir = slash == NULL ? xstrdup(".") : xstrndup(path,
-	    (size_t)RK_MAX(slash - path, 1));
+	struct rk_why why = {0};
 	struct strbuf b = {0};
 
 	profile_trace(p, &b);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	enum rk_err rc = fd < 0 ? rk_from_errno(errno) : rk_replace_file(fd,
-	    slash == NULL ? path : slash + 1, b.s, b.len);
-	rk_close(&fd);
-	free(dir);
+	const enum rk_err rc = rk_replace_path(r->o->trace, b.s, b.len, &why);
 	sb_fini(&b);
-	if (rc == RK_OK)
-		return true;
-	char *deed = xasprintf("cannot write %s", path);
-	run_fail_rc(r, rc, deed);
-	free(deed);
-	return false;
+	if (rc != RK_OK)
+		run_fail(r, "io", false, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	return rc == RK_OK;
 }
 
 static void

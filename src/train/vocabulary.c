@@ -1,9 +1,7 @@
 /* --make-vocabulary: a vocabulary file of the texts that a job trains on. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "run.h"
 
@@ -51,23 +49,13 @@ may_replace(struct run *r, const char *path, const struct strbuf *made)
 static bool
 write_file(struct run *r, const char *path, const struct strbuf *made)
 {
-	const char *slash = strrchr(path, '/');
-	char *folder = slash == NULL ? xstrdup(".") : slash == path ?
-	    xstrdup("/") : xstrndup(path, (size_t)(slash - path));
-	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool ok = dir >= 0;
+	struct rk_why why = {0};
+	const enum rk_err rc = rk_replace_path(path, made->s, made->len, &why);
 
-	if (!ok) {
-		char *reason = rk_why_unwritable(folder, errno);
-		run_fail(r, "io", false, "%s: %s", folder, reason);
-		free(reason);
-	} else if (rk_replace_file(dir, slash != NULL ? slash + 1 : path,
-	    made->s, made->len) != RK_OK) {
-		ok = run_fail(r, "io", false, "%s cannot be written", path);
-	}
-	rk_close(&dir);
-	free(folder);
-	return ok;
+	if (rc != RK_OK)
+		run_fail(r, "io", false, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	return rc == RK_OK;
 }
 
 static void

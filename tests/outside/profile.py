@@ -169,6 +169,7 @@ def _(d):
                         (("--profile", "--summary"), "two of --summary, --plan, --evaluate, --predict, --profile and --plot")):
         has(ask(d, j, *args, want=2), words)
     has(ask(d, j, "--profile=1", "--trace", f"{d.root}/none/t.json", want=1), "cannot write ")
+    has(ask(d, j, "--profile=1", "--trace", f"{d.root}/", want=1), "it is a folder, want the name of a file")
 
 
 run()

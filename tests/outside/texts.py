@@ -99,6 +99,8 @@ def _(d):
     eq(open(f"{d.root}/vocab.txt", "rb").read(), first, "the second time")
     has(vocabulary(d, j, 60, want=3), "is there and is another")
     vocabulary(d, j, 60, "--kind", "words", "words.txt")
+    has(vocabulary(d, j, 60, "words/", want=1), "cannot write words/: it is a folder, want the name of a file")
+    has(vocabulary(d, j, 60, "none/words", want=1), "cannot write none/words: No such file")
     assert len(lines(d, "words.txt")) <= 60 and "好" in lines(d, "words.txt")
     train(d, j)
     assert scores(d)[-1]["accuracy"] > 0.9, scores(d)[-1]

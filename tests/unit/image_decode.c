@@ -495,6 +495,12 @@ T_CASE(a_file_is_written_whole_or_a_sentence_says_why_not)
 	t_eq_int(image_write_png(&im, "none/a.png", &why), RK_ENOENT);
 	t_has(rk_why_first(&why), "cannot write none/a.png: ");
 	rk_why_fini(&why);
+	t_eq_int(mkdir("dir", 0755), 0);
+	t_eq_int(image_write_png(&im, "dir", &why), RK_EINVAL);
+	t_has(rk_why_first(&why), "cannot write dir: it is a folder");
+	rk_why_fini(&why);
+	t_eq_int(image_write_png(&im, "dir/", &why), RK_EINVAL);
+	rk_why_fini(&why);
 	free(im.pixels);
 }
 
