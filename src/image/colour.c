@@ -10,12 +10,6 @@ cut(float v)
 	return (uint8_t)(v <= 0 ? 0 : v >= 255 ? 255 : v);
 }
 
-static unsigned
-grey_of(const uint8_t *p)
-{
-	return (19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16;
-}
-
 /* Each byte by a table: base + f (x - base). */
 static void
 stretch(struct image_room *r, struct image *im, int base, float f)

@@ -40,21 +40,28 @@ struct walk {
 	int64_t first, dx, dy;
 };
 
+struct image_turn
+image_turn_of(int orientation)
+{
+	return (struct image_turn){
+		.turned = orientation >= 5,
+		.from_right = orientation == 2 || orientation == 3 ||
+		    orientation == 7 || orientation == 8,
+		.from_below = orientation == 3 || orientation == 4 ||
+		    orientation == 6 || orientation == 7 };
+}
+
 static struct walk
 walk_of(const struct image *im, int orientation)
 {
-	const bool turned = orientation >= 5;
-	const bool from_right = orientation == 2 || orientation == 3 ||
-	    orientation == 7 || orientation == 8;
-	const bool from_below = orientation == 3 || orientation == 4 ||
-	    orientation == 6 || orientation == 7;
-	const int64_t along = from_right ? -1 : 1;
-	const int64_t down = from_below ? -im->w : im->w;
+	const struct image_turn t = image_turn_of(orientation);
+	const int64_t along = t.from_right ? -1 : 1;
+	const int64_t down = t.from_below ? -im->w : im->w;
 
 	return (struct walk){
-		.first = (from_right ? im->w - 1 : 0) +
-		    (from_below ? (im->h - 1) * im->w : 0),
-		.dx = turned ? down : along, .dy = turned ? along : down };
+		.first = (t.from_right ? im->w - 1 : 0) +
+		    (t.from_below ? (im->h - 1) * im->w : 0),
+		.dx = t.turned ? down : along, .dy = t.turned ? along : down };
 }
 
 static void
@@ -81,8 +88,9 @@ image_orient(struct image_room *r, struct image *im, int orientation)
 	if (orientation == 1)
 		return;
 	const struct walk k = walk_of(im, orientation);
-	const int64_t w = orientation < 5 ? im->w : im->h;
-	const int64_t h = orientation < 5 ? im->h : im->w;
+	const bool turned = image_turn_of(orientation).turned;
+	const int64_t w = turned ? im->h : im->w;
+	const int64_t h = turned ? im->w : im->h;
 	uint8_t *to = room_beside(r, im, w, h, im->channels);
 
 	for (int64_t y = 0; y < h; y++) {

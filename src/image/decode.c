@@ -51,8 +51,9 @@ read_head(const struct decoding *d, struct image_info *i, struct stored *s)
 	if (rc != RK_OK)
 		return rc;
 	i->orientation = look_orientation(i->kind, d->p, d->n);
-	i->w = i->orientation < 5 ? s->w : s->h;
-	i->h = i->orientation < 5 ? s->h : s->w;
+	const bool turned = image_turn_of(i->orientation).turned;
+	i->w = turned ? s->h : s->w;
+	i->h = turned ? s->w : s->h;
 	i->channels = s->channels;
 	i->progressive = s->progressive;
 	return RK_OK;
@@ -75,17 +76,13 @@ image_look(struct image_room *r, const uint8_t *p, size_t n, const char *what,
 static struct image_part
 stored_part(const struct image_part *p, int orientation, int64_t w, int64_t h)
 {
-	const bool turned = orientation >= 5;
-	const bool from_right = orientation == 2 || orientation == 3 ||
-	    orientation == 7 || orientation == 8;
-	const bool from_below = orientation == 3 || orientation == 4 ||
-	    orientation == 6 || orientation == 7;
-	struct image_part s = !turned ? *p : (struct image_part){
+	const struct image_turn t = image_turn_of(orientation);
+	struct image_part s = !t.turned ? *p : (struct image_part){
 		.x = p->y, .y = p->x, .w = p->h, .h = p->w };
 
-	if (from_right)
+	if (t.from_right)
 		s.x = w - (s.x + s.w);
-	if (from_below)
+	if (t.from_below)
 		s.y = h - (s.y + s.h);
 	return s;
 }
@@ -164,8 +161,7 @@ static void
 to_grey(uint8_t *to, const uint8_t *from, size_t n)
 {
 	for (size_t i = 0; i < n; i++, from += 3)
-		to[i] = (uint8_t)((19595u * from[0] + 38470u * from[1] +
-		    7471u * from[2] + 32768u) >> 16);
+		to[i] = grey_of(from);
 }
 
 static void

@@ -33,6 +33,22 @@ void room_own(struct image_room *r, struct image *im);
 /* Bytes of a picture; it must be one. */
 size_t image_bytes(int64_t w, int64_t h, int channels);
 
+/* Rec. 601's luma of a pixel of three bytes, rounded. */
+static inline uint8_t
+grey_of(const uint8_t *p)
+{
+	return (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] +
+	    32768u) >> 16);
+}
+
+/* Where a picture of Exif's orientation begins, and which way it goes, as it is
+ * stored. */
+struct image_turn {
+	bool turned;                    /* its rows are stored as columns */
+	bool from_right, from_below;    /* ... and which ends come first */
+};
+struct image_turn image_turn_of(int orientation);       /* 1 to 8 */
+
 /* Exif's orientation in a JPEG or a PNG, 1 where it does not say. */
 int look_orientation(enum image_kind k, const uint8_t *p, size_t n);
 

@@ -78,13 +78,16 @@ void
 image_write_text(struct image *im, int64_t x, int64_t y, const char *text,
     const uint8_t colour[3])
 {
-	for (const char *s = text; *s != '\0' && x < im->w;
-	    s++, x += IMAGE_LETTER_W) {
+	for (const char *s = text; *s != '\0' && x < im->w; s++) {
+		/* The bytes of UTF-8 that go on are of the ? before. */
+		if ((*s & 0xc0) == 0x80)
+			continue;
 		const char c = *s >= FIRST && *s <= LAST ? *s : '?';
 		const uint8_t *columns = letters[c - FIRST];
 		for (int i = 0; i < WIDE; i++)
 			for (int k = 0; k < HIGH; k++)
 				if (columns[i] >> k & 1)
 					dot(im, x + i, y + k, colour);
+		x += IMAGE_LETTER_W;
 	}
 }

@@ -200,4 +200,15 @@ T_CASE(text_is_written_and_cut_at_the_edge)
 		t_eq_int(p[(y * 20 + 2) * 3], 255);
 }
 
+T_CASE(a_character_that_is_not_ascii_is_one_question_mark)
+{
+	uint8_t p[40 * 8] = { 0 }, q[40 * 8] = { 0 };
+	struct image a = image_of(p, 40, 8, 1), b = image_of(q, 40, 8, 1);
+	const uint8_t white[3] = { 255, 255, 255 };
+
+	image_write_text(&a, 0, 0, "\xe5\x90\x8dI\xc3\xa9", white);
+	image_write_text(&b, 0, 0, "?I?", white);
+	t_check(memcmp(p, q, sizeof(p)) == 0);
+}
+
 T_MAIN
