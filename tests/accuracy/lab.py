@@ -5,6 +5,7 @@ is there and has succeeded is not trained again; one that was interrupted, in
 whatever way, goes on from its checkpoint.  One job trains at a time, behind other
 work on the machine.
 """
+import calendar
 import hashlib
 import json
 import os
@@ -39,7 +40,7 @@ def seconds(begin, end):
     """Between two times of the API."""
     def of(text):
         whole, _, part = text.rstrip("Z").partition(".")
-        return time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{part or 0}")
+        return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{part or 0}")
     return of(end) - of(begin)
 
 

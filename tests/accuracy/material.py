@@ -10,7 +10,7 @@ import struct
 import subprocess
 import tarfile
 
-from lab import Absent
+from lab import Absent, Failed
 from t import BUILD, SHARED
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -52,16 +52,22 @@ def unpacked(archive):
     return make
 
 
+def decode(folder, out):
+    """Absent where there is no Pillow; where it fails at an image, so does the row."""
+    for wrong, args in (Absent, ["-c", "import numpy, PIL.Image"]), (Failed, [f"{HERE}/samples.py", folder, out]):
+        p = subprocess.run([PILLOWS, *args], capture_output=True, text=True)
+        if p.returncode:
+            last = (p.stderr.strip().splitlines() or [f"{PILLOWS} ended with {p.returncode}"])[-1]
+            raise wrong(f"images are not decoded: {last}")
+
+
 def cifar(part):
     """25,000 images to train on, 10,000 to test: JPEGs, decoded by Pillow into the binary records of
     CIFAR (samples.py)."""
     images = made("cifar10", unpacked(shared("cifar10/cifar10-jpg-subset.tar.gz")))
 
     def records(folder):
-        p = subprocess.run([PILLOWS, f"{HERE}/samples.py", f"{images}/cifar10-jpg/{part}", f"{folder}/images.bin"],
-                           capture_output=True, text=True)
-        if p.returncode:
-            raise Absent(f"images are not decoded: {p.stderr.strip().splitlines()[-1]}")
+        decode(f"{images}/cifar10-jpg/{part}", f"{folder}/images.bin")
     return {"type": "cifar", "path": f"{made(f'cifar10-{part}', records)}/images.bin"}
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 from t import BUILD, case, csv, eq, has, limit, run, wait_for
 
@@ -19,7 +20,7 @@ ACCURACY = f"{HERE}/../accuracy"
 sys.path.insert(0, ACCURACY)
 import stats                            # noqa: E402
 import material                         # noqa: E402
-from lab import Lab                     # noqa: E402
+from lab import Absent, Failed, Lab, seconds    # noqa: E402
 
 LONG = 1000             # epochs that take some seconds
 
@@ -249,6 +250,38 @@ def _(d):
     eq([[q["arithmetic"] for q in r[k]] for k in ("runs", "others")], [["fast"] * 2, ["exact"] * 2], "arithmetic")
     # An mlp has no convolution: both are the same bytes.
     eq((r["value"], r["state"]), (0, "ok"), "difference")
+
+
+@case("images of which Pillow decodes none are a failure, and no Pillow is a row skipped", "stopped")
+def _(d):
+    os.makedirs(f"{d.root}/images/cat")
+    with open(f"{d.root}/images/cat/x.jpg", "w") as f:
+        f.write("no image")
+
+    def raised():
+        try:
+            material.decode(f"{d.root}/images", f"{d.root}/out")
+        except (Absent, Failed) as e:
+            has(str(e), "images are not decoded: ")
+            return type(e)
+    eq(raised(), Failed, "of a broken image")
+    was, material.PILLOWS = material.PILLOWS, "/bin/false"
+    try:
+        eq(raised(), Absent, "without Pillow")
+    finally:
+        material.PILLOWS = was
+
+
+@case("seconds between two times are those of UTC, where clocks are put forward, too", "stopped")
+def _(d):
+    os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
+    time.tzset()
+    try:
+        eq(seconds("2026-03-29T01:59:59.500Z", "2026-03-29T02:00:01Z"), 1.5, "seconds")
+        eq(seconds("2026-03-29T01:30:00Z", "2026-03-29T03:30:00Z"), 7200, "seconds")
+    finally:
+        del os.environ["TZ"]
+        time.tzset()
 
 
 # --- figures ----------------------------------------------------------------------
