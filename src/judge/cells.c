@@ -62,7 +62,7 @@ more_rows(const void *a, const void *b)
 }
 
 struct cell *
-cells_sorted(const struct judge *j, size_t max, size_t *n)
+cells_sorted(const struct judge *j, size_t *n)
 {
 	struct cell *v = xcalloc(j->used + 1, sizeof(*v));
 
@@ -72,6 +72,5 @@ cells_sorted(const struct judge *j, size_t max, size_t *n)
 			v[(*n)++] = j->cells[i];
 	}
 	qsort(v, *n, sizeof(*v), more_rows);
-	*n = RK_MIN(*n, max);
 	return v;
 }

@@ -13,24 +13,12 @@ static const char *const macro_words[] = {
 
 /* --- out ------------------------------------------------------------------ */
 
-static void
-put(json_t *o, const char *key, json_t *v)
-{
-	must(v != NULL && json_object_set_new(o, key, v) == 0);
-}
-
 /* What is 0 is left out. */
 static void
 put_count(json_t *o, const char *key, int64_t n)
 {
 	if (n != 0)
 		put(o, key, json_integer(n));
-}
-
-static void
-add(json_t *a, json_t *v)
-{
-	must(v != NULL && json_array_append_new(a, v) == 0);
 }
 
 static json_t *
@@ -71,7 +59,7 @@ put_classes(json_t *o, const struct judge *j)
 	put(o, "correct", counts_json(j->correct, j->w.outputs));
 	if (j->cells == NULL)
 		return;
-	struct cell *v = cells_sorted(j, SIZE_MAX, &n);
+	struct cell *v = cells_sorted(j, &n);
 	json_t *cells = json_array();
 	for (size_t i = 0; i < n; i++) {
 		if (i >= JUDGE_SHOWN) {

@@ -143,7 +143,7 @@ put_matrix(struct strbuf *b, const struct judge *j, const struct chosen *v,
 	const bool numbers = side >= 26;
 	int64_t *at = places(j, v, n);
 	size_t ncells;
-	struct cell *c = cells_sorted(j, SIZE_MAX, &ncells);
+	struct cell *c = cells_sorted(j, &ncells);
 
 	for (int64_t i = 0; i < n; i++)
 		put_cell(b, LEFT + (double)i * side, TOP + (double)i * side,

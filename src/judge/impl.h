@@ -44,9 +44,9 @@ struct judge {
 /* How many places for cells K classes are given; a power of two, or 0. */
 size_t cells_room(const struct judge_want *w);
 void cells_add(struct judge *j, int64_t label, int64_t class, int64_t rows);
-/* The cells, most rows first, then by label and class; at most max of them.  The
- * caller frees; *n is how many. */
-struct cell *cells_sorted(const struct judge *j, size_t max, size_t *n);
+/* The cells, most rows first, then by label and class.  The caller frees; *n is
+ * how many. */
+struct cell *cells_sorted(const struct judge *j, size_t *n);
 
 static inline int64_t
 finite_rows(const struct judge *j)
@@ -67,6 +67,19 @@ static inline bool
 has_classes(const struct judge *j)
 {
 	return j->support != NULL && !j->only_macro;
+}
+
+/* Into an object or a list; both take v. */
+static inline void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
+static inline void
+add(json_t *a, json_t *v)
+{
+	must(v != NULL && json_array_append_new(a, v) == 0);
 }
 
 /* Of one class. */

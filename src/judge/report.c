@@ -6,18 +6,6 @@
 #include "impl.h"
 
 static void
-put(json_t *o, const char *key, json_t *v)
-{
-	must(v != NULL && json_object_set_new(o, key, v) == 0);
-}
-
-static void
-add(json_t *a, json_t *v)
-{
-	must(v != NULL && json_array_append_new(a, v) == 0);
-}
-
-static void
 put_figure(json_t *o, const char *key, double x)
 {
 	if (isfinite(x))
@@ -74,7 +62,7 @@ matrix_json(const struct judge *j)
 {
 	json_t *rows = json_array();
 	size_t n;
-	struct cell *v = cells_sorted(j, SIZE_MAX, &n);
+	struct cell *v = cells_sorted(j, &n);
 	int64_t *m = xcalloc((size_t)(j->w.outputs * j->w.outputs),
 	    sizeof(*m));
 
@@ -104,7 +92,7 @@ confusion_json(const struct judge *j)
 		return o;
 	}
 	json_t *cells = json_array();
-	struct cell *v = cells_sorted(j, SIZE_MAX, &n);
+	struct cell *v = cells_sorted(j, &n);
 	for (size_t i = 0; i < n; i++) {
 		if (i < JUDGE_SHOWN)
 			add(cells, json_pack("[I, I, I]",
