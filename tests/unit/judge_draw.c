@@ -91,6 +91,28 @@ some(enum judge_task task, int64_t k, int64_t rows)
 	return j;
 }
 
+/* Of k classes; rows come by sure_rows(). */
+static struct judge *
+empty(int64_t k)
+{
+	struct judge_want w = { .task = JUDGE_TASK_CLASSES, .outputs = k,
+		.ignore = -1, .logits = true };
+
+	return judge_new(&w);
+}
+
+/* Rows of this label, all taken for `class` with confidence 1. */
+static void
+sure_rows(struct judge *j, int64_t k, int32_t label, int32_t class, int rows)
+{
+	float *z = calloc((size_t)k, sizeof(*z));
+
+	z[class] = 100;
+	for (int i = 0; i < rows; i++)
+		judge_add(j, 1, z, &label, NULL, NULL);
+	free(z);
+}
+
 /* Twice, and the same; the caller frees. */
 static char *
 confusion(const struct judge *j, const json_t *names)
@@ -126,6 +148,45 @@ T_CASE(a_matrix_has_its_numbers_and_names)
 	t_has(s, ">cat</text>");
 	t_has(s, "&lt;b&gt;&amp;&quot;&#39;??&lt;/b&gt;");
 	t_has(s, "300 rows right");
+	free(s);
+	json_decref(names);
+	judge_free(j);
+}
+
+T_CASE(a_cell_has_the_rows_of_its_label_and_class)
+{
+	struct judge *j = empty(2);
+
+	sure_rows(j, 2, 0, 0, 30);
+	sure_rows(j, 2, 0, 1, 7);
+	sure_rows(j, 2, 1, 1, 400);
+	char *s = confusion(j, NULL);
+	/* Cells of 48 pixels from 150, 60: a row a label, a column a class. */
+	t_has(s, "x=\"174\" y=\"88\" text-anchor=\"middle\" "
+	    "font-size=\"11\" fill=\"#fff\">30</text>");
+	t_has(s, "x=\"222\" y=\"88\" text-anchor=\"middle\" "
+	    "font-size=\"11\" fill=\"#222\">7</text>");
+	t_has(s, "x=\"222\" y=\"136\" text-anchor=\"middle\" "
+	    "font-size=\"11\" fill=\"#fff\">400</text>");
+	free(s);
+	judge_free(j);
+}
+
+T_CASE(the_class_without_errors_is_left_out)
+{
+	json_t *names = json_array();
+	struct judge *j = empty(41);
+
+	for (int32_t k = 0; k < 41; k++) {
+		must(json_array_append_new(names, json_sprintf("c%d", k)) ==
+		    0);
+		sure_rows(j, 41, k, k == 7 ? 7 : (k + (k == 6 ? 2 : 1)) % 41,
+		    1);
+	}
+	char *s = confusion(j, names);
+	t_has(s, ">c6</text>");
+	t_has(s, ">c8</text>");
+	t_check(strstr(s, ">c7</text>") == NULL);
 	free(s);
 	json_decref(names);
 	judge_free(j);
@@ -189,6 +250,25 @@ T_CASE(reliability_is_drawn_also_of_no_rows)
 	sb_fini(&b);
 }
 
+T_CASE(a_bin_is_as_high_as_what_is_right_and_its_gap_is_red)
+{
+	struct judge *j = empty(3);
+	struct strbuf b = {0};
+
+	sure_rows(j, 3, 1, 1, 5);
+	sure_rows(j, 3, 0, 1, 5);
+	t_check(judge_draw_reliability(j, &b));
+	is_picture(sb_str(&b));
+	t_has(sb_str(&b), "calibration error 0.5000");
+	/* Half of 300 pixels from 50 is right, the other half is not. */
+	t_has(sb_str(&b), "y=\"200\" width=\"18\" height=\"150\" "
+	    "fill=\"#1f5a96\"");
+	t_has(sb_str(&b), "y=\"50\" width=\"18\" height=\"150\" "
+	    "fill=\"#b23a3a\"");
+	sb_fini(&b);
+	judge_free(j);
+}
+
 /* --- curves --------------------------------------------------------------- */
 
 static void
@@ -245,6 +325,22 @@ T_CASE(what_a_later_attempt_goes_over_again_is_pale)
 	/* Pale and strong, of loss and accuracy and the learning rate; and the
 	 * validation of both, which is pale. */
 	t_eq_int(count(s, "<path "), 2 * 3 + 2);
+	free(s);
+	json_decref(lines);
+}
+
+T_CASE(what_was_left_behind_begins_with_the_first_step_of_the_next_attempt)
+{
+	json_t *lines = json_array();
+
+	line(lines, "validation", 1, 10, 3);
+	line(lines, "validation", 1, 20, 2);
+	line(lines, "validation", 2, 20, 2);
+	line(lines, "validation", 2, 30, 1);
+	char *s = curves(lines);
+	/* Of loss and accuracy each. */
+	t_eq_int(count(s, "r=\"2.5\" fill=\"#e6c3c3\""), 2 * 1);
+	t_eq_int(count(s, "r=\"2.5\" fill=\"#b23a3a\""), 2 * 3);
 	free(s);
 	json_decref(lines);
 }

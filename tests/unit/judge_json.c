@@ -67,6 +67,24 @@ T_CASE(counts_give_the_same_report_after_a_way_through_a_file)
 	survives(some(JUDGE_TASK_NUMBERS, 1, 0));
 }
 
+T_CASE(cells_with_the_most_rows_come_first)
+{
+	struct judge_want w = { .task = JUDGE_TASK_CLASSES, .outputs = 3,
+		.ignore = -1 };
+	static const int32_t labels[] = { 0, 1, 1, 1, 2, 2 };
+	static const float z[6][3] = { { 0, 1, 0 }, { 1, 0, 0 }, { 1, 0, 0 },
+		{ 0, 0, 1 }, { 0, 1, 0 }, { 0, 0, 1 } };
+	struct judge *j = judge_new(&w);
+
+	judge_add(j, 6, z[0], labels, NULL, NULL);
+	json_t *counts = judge_counts(j);
+	char *text = rkj_text(json_object_get(counts, "cells"));
+	t_eq_str(text, "[1,0,2,0,1,1,1,2,1,2,1,1]");
+	free(text);
+	json_decref(counts);
+	judge_free(j);
+}
+
 T_CASE(of_more_classes_than_json_has_the_means_stay)
 {
 	struct judge *j = some(JUDGE_TASK_CLASSES, JUDGE_CLASSES + 1, 30);
