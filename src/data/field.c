@@ -4,7 +4,6 @@
  */
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 #include "field.h"
 #include "number.h"
@@ -150,24 +149,6 @@ skip_spaces(const char *p, const char *end)
 	return p;
 }
 
-static bool
-is_word(const char *s, size_t n, const char *word)
-{
-	return n == strlen(word) && strncasecmp(s, word, n) == 0;
-}
-
-/* nan, inf and the like: numbers to some, and missing values. */
-static bool
-is_nonfinite(const char *s, size_t n)
-{
-	if (n > 0 && (*s == '-' || *s == '+')) {
-		s++;
-		n--;
-	}
-	return is_word(s, n, "nan") || is_word(s, n, "inf") ||
-	    is_word(s, n, "infinity");
-}
-
 /* The field as a whole as one number. */
 static bool
 field_number(const struct field *f, double *v)
@@ -185,7 +166,7 @@ field_is_name(const struct field *f)
 	double v;
 
 	return s < end && !field_number(f, &v) &&
-	    !is_nonfinite(s, (size_t)(end - s));
+	    !number_is_nonfinite(s, (size_t)(end - s));
 }
 
 /* A field that is no plain number followed by a separator. */
@@ -208,7 +189,7 @@ read_odd_number(struct csv *c, float *out, bool *last)
 	const char *end = f.s + f.n, *s = skip_spaces(f.s, end);
 	if (s == end)
 		return refuse_field(&at, "is empty, want a number");
-	if (is_nonfinite(s, (size_t)(end - s)))
+	if (number_is_nonfinite(s, (size_t)(end - s)))
 		return refuse_text(&at, f.s, f.n, "is not a finite number");
 	return refuse_text(&at, f.s, f.n, "is not a number");
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "number.h"
 #include "rekindle/base.h"
@@ -114,4 +115,19 @@ number_parse(const char *p, const char *end, double *v)
 		*v = slow(begin, (size_t)(p - begin));
 	}
 	return p;
+}
+
+bool
+number_is_nonfinite(const char *s, size_t n)
+{
+	static const char *const words[] = { "nan", "inf", "infinity" };
+
+	if (n > 0 && (*s == '-' || *s == '+')) {
+		s++;
+		n--;
+	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(words); i++)
+		if (n == strlen(words[i]) && strncasecmp(s, words[i], n) == 0)
+			return true;
+	return false;
 }

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "number.h"
 #include "text_source.h"
@@ -56,21 +55,6 @@ intern(struct text_labels *l, const char *s, size_t n)
 	return (int32_t)l->n++;
 }
 
-static bool
-is_nonfinite(const char *s, size_t n)
-{
-	static const char *const words[] = { "nan", "inf", "infinity" };
-
-	if (n > 0 && (*s == '-' || *s == '+')) {
-		s++;
-		n--;
-	}
-	for (size_t i = 0; i < RK_ARRAY_LEN(words); i++)
-		if (n == strlen(words[i]) && strncasecmp(s, words[i], n) == 0)
-			return true;
-	return false;
-}
-
 /* The first of its kind, for a sentence. */
 static void
 note(char **what, unsigned long long *at, size_t *count, const char *file,
@@ -106,7 +90,7 @@ text_label_add(struct text_labels *l, const char *s, size_t n,
 	*name = intern(l, s, n);
 	if (number)
 		l->numbers++;
-	else if (is_nonfinite(s, n) || end == s + n)
+	else if (number_is_nonfinite(s, n) || end == s + n)
 		note(&l->nonfinite_what, &l->nonfinite_line, &l->nonfinite,
 		    what, line);
 	else
