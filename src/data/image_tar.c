@@ -57,103 +57,68 @@ common(const struct format_tar *t)
 	return n;
 }
 
-/* Class folders behind the first `skip` bytes.  Paths come sorted by bytes, which
- * is not the order of their folders ("a b/" is before "a/"). */
+/* A class folder: its images are some of the files from `first` on, which come
+ * one behind the other because the archive's paths are sorted by bytes. */
+struct folder {
+	char *name;
+	size_t first;
+};
+
 static int
-by_class(const void *a, const void *b)
+by_name(const void *a, const void *b)
 {
-	return strcmp(*(char *const *)a, *(char *const *)b);
+	return strcmp(((const struct folder *)a)->name,
+	    ((const struct folder *)b)->name);
 }
 
-static enum rk_err
-take_classes(const struct format_tar *t, const char *path, size_t skip,
-    struct image_names *v, struct rk_why *why)
+/* Is the image, whose path begins at p, in the class folder? */
+static bool
+is_in(const struct folder *f, const char *p)
 {
-	char *last = NULL;
-	int64_t n = 0;
+	const size_t n = strcspn(p, "/");
 
+	return strlen(f->name) == n && memcmp(f->name, p, n) == 0;
+}
+
+/* The folders behind the first `skip` bytes, sorted by name.  That is not the
+ * order of the archive: there "a b/" comes before "a/". */
+static struct folder *
+find_folders(const struct format_tar *t, size_t skip, size_t *n)
+{
+	struct folder *v = NULL;
+
+	*n = 0;
 	for (size_t i = 0; i < t->n; i++) {
 		const char *p = t->files[i].path + skip;
-		if (!counts(&t->files[i]) || strchr(p, '/') == NULL)
+		if (!counts(&t->files[i]) || strchr(p, '/') == NULL ||
+		    (*n > 0 && is_in(&v[*n - 1], p)))
 			continue;
-		const size_t len = strcspn(p, "/");
-		if (last != NULL && strlen(last) == len &&
-		    strncmp(last, p, len) == 0)
-			continue;
-		if ((v->nclasses & (v->nclasses - 1)) == 0)
-			v->classes = xrealloc(v->classes, (size_t)RK_MAX(
-			    2 * v->nclasses, 1) * sizeof(*v->classes));
-		last = v->classes[v->nclasses++] = xstrndup(p, len);
-		enum rk_err rc = image_class_ok(path, last, why);
-		if (rc != RK_OK)
-			return rc;
-		if (v->nclasses > DATA_MAX_CLASSES)
-			return rk_refuse(why, "%s: has more than %d class "
-			    "folders", path, DATA_MAX_CLASSES);
+		if ((*n & (*n - 1)) == 0)
+			v = xrealloc(v, RK_MAX(2 * *n, (size_t)1) *
+			    sizeof(*v));
+		v[(*n)++] = (struct folder){ xstrndup(p, strcspn(p, "/")), i };
 	}
-	if (v->nclasses > 1)
-		qsort(v->classes, (size_t)v->nclasses, sizeof(*v->classes),
-		    by_class);
-	for (int64_t i = 0; i < v->nclasses; i++) {
-		if (n > 0 && strcmp(v->classes[n - 1], v->classes[i]) == 0)
-			free(v->classes[i]);
-		else
-			v->classes[n++] = v->classes[i];
-	}
-	v->nclasses = n;
-	return RK_OK;
+	if (*n > 1)
+		qsort(v, *n, sizeof(*v), by_name);
+	return v;
 }
 
-static int64_t
-class_of(const struct image_names *v, const char *p, size_t len)
-{
-	int64_t lo = 0, hi = v->nclasses - 1;
-
-	while (lo < hi) {
-		const int64_t mid = (lo + hi) / 2;
-		int c = strncmp(v->classes[mid], p, len);
-		if (c == 0 && v->classes[mid][len] != '\0')
-			c = 1;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-/* One class behind the other, as of a folder; in a class they are in order. */
+/* The images of class c, in the order of their paths. */
 static enum rk_err
 take_images(const struct format_tar *t, const char *path, size_t skip,
-    struct image_names *v, struct rk_why *why)
+    const struct folder *f, size_t c, struct image_names *v,
+    struct rk_why *why)
 {
-	size_t *next = xcalloc((size_t)v->nclasses + 1, sizeof(*next));
-	size_t *order = xcalloc(t->n + 1, sizeof(*order));
-	enum rk_err rc = RK_OK;
-	size_t n = 0;
+	enum rk_err rc = image_class_ok(path, f->name, why);
 
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < t->n; i++) {
-			const char *p = t->files[i].path + skip;
-			if (!counts(&t->files[i]) || strchr(p, '/') == NULL)
-				continue;
-			const int64_t c = class_of(v, p, strcspn(p, "/"));
-			if (pass == 0)
-				next[c + 1]++;
-			else
-				order[next[c]++] = i;
-			n += pass;
-		}
-		for (int64_t c = 0; pass == 0 && c < v->nclasses; c++)
-			next[c + 1] += next[c];
+	for (size_t i = f->first; rc == RK_OK && i < t->n; i++) {
+		const char *p = t->files[i].path;
+		if (!counts(&t->files[i]))
+			continue;
+		if (!is_in(f, p + skip))
+			break;
+		rc = image_names_add(v, path, "", p, (float)c, why);
 	}
-	for (size_t k = 0; rc == RK_OK && k < n; k++) {
-		const char *p = t->files[order[k]].path;
-		rc = image_names_add(v, path, "", p, (float)class_of(v, p +
-		    skip, strcspn(p + skip, "/")), why);
-	}
-	free(next);
-	free(order);
 	return rc;
 }
 
@@ -162,13 +127,23 @@ image_tar(const struct format_tar *t, const char *path, struct image_names *v,
     struct rk_why *why)
 {
 	const size_t skip = common(t);
-	enum rk_err rc = take_classes(t, path, skip, v, why);
+	enum rk_err rc = RK_OK;
+	size_t n;
+	struct folder *f = find_folders(t, skip, &n);
 
-	if (rc == RK_OK && v->nclasses == 0)
-		return rk_refuse(why, "%s: has %zu file%s and no image in a "
+	if (n == 0)
+		rc = rk_refuse(why, "%s: has %zu file%s and no image in a "
 		    "class folder: want CLASS/IMAGE, or a list of images and "
-		    "their labels", path, t->n, t->n == 1 ? "" : "s");
-	if (rc == RK_OK)
-		rc = take_images(t, path, skip, v, why);
+		    "their labels", path, t->n, rk_s((int64_t)t->n));
+	else if (n > DATA_MAX_CLASSES)
+		rc = rk_refuse(why, "%s: has %zu class folders, want at most "
+		    "%d", path, n, DATA_MAX_CLASSES);
+	v->classes = xcalloc(RK_MAX(n, (size_t)1), sizeof(*v->classes));
+	for (size_t c = 0; c < n; c++) {
+		if (rc == RK_OK)
+			rc = take_images(t, path, skip, &f[c], c, v, why);
+		v->classes[v->nclasses++] = f[c].name;
+	}
+	free(f);
 	return rc;
 }
