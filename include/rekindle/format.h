@@ -279,4 +279,12 @@ int64_t format_tar_find(const struct format_tar *t, const char *path);
 enum rk_err format_tar_read(const struct format_tar *t, size_t i,
     uint64_t from, void *dst, size_t n, struct rk_why *why) RK_MUSTCHECK;
 
+/*
+ * "./a//b/./c" to "a/b/c", in place.  The path is inside the folder or the archive
+ * that it is relative to unless it is absolute or has ".." in it; then it may have
+ * been changed in part.
+ */
+enum format_path { FORMAT_PATH_INSIDE, FORMAT_PATH_ABSOLUTE, FORMAT_PATH_LEAVES };
+enum format_path format_clean_path(char *path);
+
 #endif

@@ -21,6 +21,7 @@
 
 #include "image_names.h"
 #include "number.h"
+#include "rekindle/format.h"
 
 #define SHOWN      80           /* bytes of a path in a message */
 #define LABELS_MAX 4096         /* of a line */
@@ -142,28 +143,19 @@ read_label(struct list *l)
 
 /* --- paths ---------------------------------------------------------------- */
 
-/* "./a//b" to "a/b", in place; NULL, or why it cannot be taken. */
+/* Clean it in place; NULL, or why it cannot be taken. */
 static const char *
 clean_path(char *path)
 {
-	char *to = path, *p = path;
-
-	if (*p == '/')
+	switch (format_clean_path(path)) {
+	case FORMAT_PATH_ABSOLUTE:
 		return "is absolute, and images are looked for in the folder";
-	while (*p != '\0') {
-		const size_t n = strcspn(p, "/");
-		if (n == 2 && p[0] == '.' && p[1] == '.')
-			return "leaves the folder";
-		if (n > 0 && !(n == 1 && p[0] == '.')) {
-			if (to > path)
-				*to++ = '/';
-			memmove(to, p, n);
-			to += n;
-		}
-		p += n + (p[n] == '/');
+	case FORMAT_PATH_LEAVES:
+		return "leaves the folder";
+	case FORMAT_PATH_INSIDE:
+		break;
 	}
-	*to = '\0';
-	return to > path ? NULL : "is no path";
+	return path[0] != '\0' ? NULL : "is no path";
 }
 
 static enum rk_err
@@ -210,6 +202,8 @@ take_label(struct list *l)
 	enum rk_err rc = read_label(l);
 	if (rc != RK_OK)
 		return rc;
+	if (l->field.len == 0)
+		return refuse(l, "has a label with nothing in its quotes");
 	if (++l->of_line > LABELS_MAX)
 		return refuse(l, "has more than %d labels", LABELS_MAX);
 	if (!is_number(sb_str(&l->field), &x)) {

@@ -39,7 +39,4 @@ struct tar_walk {
 enum rk_err tar_next(struct tar_walk *w, struct tar_member *m) RK_MUSTCHECK;
 void tar_fini(struct tar_walk *w);
 
-/* "./a//b/./c" to "a/b/c", in place; NULL, or why it cannot be taken. */
-const char *tar_clean_path(char *path);
-
 #endif

@@ -287,19 +287,18 @@ forget(struct tar_walk *w)
 
 /* --- the member ----------------------------------------------------------- */
 
-const char *
-tar_clean_path(char *path)
+enum format_path
+format_clean_path(char *path)
 {
 	char *out = path;
 	const char *in = path;
 
 	if (*in == '/')
-		return "its path is absolute, want one inside the archive";
+		return FORMAT_PATH_ABSOLUTE;
 	while (*in != '\0') {
 		const size_t n = strcspn(in, "/");
 		if (n == 2 && in[0] == '.' && in[1] == '.')
-			return "its path has .. in it, want one inside the "
-			    "archive";
+			return FORMAT_PATH_LEAVES;
 		if (n > 0 && !(n == 1 && in[0] == '.')) {
 			if (out != path)
 				*out++ = '/';
@@ -310,7 +309,7 @@ tar_clean_path(char *path)
 		in += *in == '/';
 	}
 	*out = '\0';
-	return NULL;
+	return FORMAT_PATH_INSIDE;
 }
 
 /* The name as the header has it, where nothing before has said another. */
@@ -387,15 +386,19 @@ take_member(struct tar_walk *w, const unsigned char *h, uint64_t size,
 	}
 	if (w->own_path.len > FORMAT_TAR_PATH)
 		return refuse(w, "its name is longer than is taken");
-	const char *bad = tar_clean_path(w->own_path.s);
-	if (bad != NULL)
-		return refuse_path(w, sb_str(&w->own_path), bad);
+	const enum format_path is = format_clean_path(w->own_path.s);
+	if (is != FORMAT_PATH_INSIDE)
+		return refuse_path(w, sb_str(&w->own_path),
+		    is == FORMAT_PATH_ABSOLUTE ? "its path is absolute, want "
+		    "one inside the archive" : "its path has .. in it, want "
+		    "one inside the archive");
 	m->path = sb_str(&w->own_path);
 	if (m->path[0] == '\0' && m->kind != TAR_FOLDER)
 		return refuse(w, "has no name");
 	/* A link that leads out of the archive leads to nothing here. */
 	m->link = m->kind == TAR_HARD_LINK &&
-	    tar_clean_path(w->own_link.s) == NULL ? sb_str(&w->own_link) : "";
+	    format_clean_path(w->own_link.s) == FORMAT_PATH_INSIDE ?
+	    sb_str(&w->own_link) : "";
 	return RK_OK;
 }
 

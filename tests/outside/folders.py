@@ -189,6 +189,7 @@ def _(d):
     has(told("/etc/passwd 1"), 'line 7: "/etc/passwd" is absolute')
     has(told("dogs/im 0000.png"), "line 7: has no label behind the path")
     has(told('"dogs/im 0000.png 1'), "line 7: a double quote is not closed")
+    has(told('dogs/im 0000.png ""'), "line 7: has a label with nothing in its quotes")
 
 
 run()
