@@ -554,6 +554,7 @@ uint64_t spec_drawn_bytes(const struct spec_source *of);
 struct spec_file {
 	char field[SPEC_FIELD_MAX];
 	char **name;
+	bool folder;                    /* may name a folder; else only a file */
 };
 size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
 /* Addresses of a job with the fields they are in; one that two fields have is

@@ -140,14 +140,6 @@ check_file(const char *path, const char *field, bool folder, bool absolute,
 	}
 }
 
-static bool
-ends_in(const char *s, const char *end)
-{
-	const size_t n = strlen(s), m = strlen(end);
-
-	return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 enum rk_err
 spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 {
@@ -158,9 +150,8 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	struct rk_uri u;
 
 	for (size_t i = 0; i < n; i++)
-		check_file(*f[i].name, f[i].field, d.train.type ==
-		    SPEC_IMAGE_FOLDER && ends_in(f[i].field, ".path"),
-		    absolute, &own);
+		check_file(*f[i].name, f[i].field, f[i].folder, absolute,
+		    &own);
 	if (s->model.checkpoint != NULL &&
 	    rk_uri_parse(&u, s->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_FILE)

@@ -58,6 +58,18 @@ types_text(unsigned types)
 	return sb_detach(&b);
 }
 
+/* known: the type is; else each key may be the right one. */
+static void
+check_key(struct rkj_obj *o, const char *key, unsigned types, int type,
+    bool known)
+{
+	if (rkj_any(o, key) == NULL || !known || (types >> type & 1))
+		return;
+	char *of = types_text(types);
+	rkj_fault(o, key, "is for %s, not for %s", of, sp_source_words[type]);
+	free(of);
+}
+
 /* --- files ---------------------------------------------------------------- */
 
 /* "scheme://" or "file:" at the beginning; all else is a path, whatever is in
@@ -163,8 +175,8 @@ add_file(struct spec_file *v, size_t n, const char *side, const char *key,
 {
 	if (*name == NULL)
 		return n;
+	v[n] = (struct spec_file){ .name = name };
 	snprintf(v[n].field, sizeof(v[n].field), "data.%s.%s", side, key);
-	v[n].name = name;
 	return n + 1;
 }
 
@@ -211,7 +223,10 @@ add_files(struct spec_file *v, size_t n, const char *side,
 	case SPEC_TEXT:
 		return add_text_files(v, n, side, s);
 	case SPEC_IMAGE_FOLDER:
-		n = add_file(v, n, side, "path", &s->path);
+		if (s->path != NULL) {
+			n = add_file(v, n, side, "path", &s->path);
+			v[n - 1].folder = true;
+		}
 		return add_file(v, n, side, "list", &s->list);
 	case SPEC_SYNTHETIC:
 		break;
@@ -349,12 +364,8 @@ sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 	s->delimiter = ',';
 	sp_open(&so, v, path, why);
 	bool known = rkj_enum(o, "type", &type, sp_source_words, RKJ_REQUIRED);
-	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
-		char *of = types_text(keys[i].types);
-		sp_takes(o, keys[i].key, !known || (keys[i].types >> type & 1),
-		    of, known ? sp_source_words[type] : "");
-		free(of);
-	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++)
+		check_key(o, keys[i].key, keys[i].types, type, known);
 	if (known) {
 		s->type = (enum spec_source_type)type;
 		switch (s->type) {

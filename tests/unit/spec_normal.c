@@ -606,6 +606,26 @@ T_CASE(files_of_a_list_are_made_absolute_and_looked_for_one_by_one)
 	spec_free(s);
 }
 
+T_CASE(images_may_lie_in_a_folder_and_their_list_may_not_be_one)
+{
+	struct rk_why w = {0};
+	struct spec *s = job_with("data: {validation: null, train: {type: "
+	    "image_folder, images: null, labels: null, path: /, list: /}}");
+
+	t_eq_int(spec_check_files(s, false, &w), RK_EINVAL);
+	t_eq_int(w.n, 1);
+	t_eq_str(w.v[0].path, "data.train.list");
+	t_has(w.v[0].message, "is a folder, want a file");
+	rk_why_fini(&w);
+	spec_free(s);
+	s = job_with("data: {validation: null, train: {type: csv, images: "
+	    "null, labels: null, path: /, label: y}}");
+	t_eq_int(spec_check_files(s, false, &w), RK_EINVAL);
+	t_has(w.v[0].message, "is a folder, want a file");
+	rk_why_fini(&w);
+	spec_free(s);
+}
+
 T_CASE(a_jobs_checkpoint_is_not_looked_for_on_disk)
 {
 	struct rk_why w = {0};
