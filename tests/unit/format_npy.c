@@ -522,20 +522,22 @@ T_CASE(sizes_of_64_bits_are_read)
 	struct rk_why why = {0};
 	char out[65];
 	const uint32_t crc = (uint32_t)crc32(0, (const Bytef *)"abc", 3);
+	const struct file packed = deflated("abc", 3);
 
+	t_check(packed.n != 3);         /* two sizes that can be told apart */
 	put_le(&f, 0x04034b50, 4);
-	put_le(&f, 45, 10);
+	put_le(&f, 45 | (uint64_t)8 << 32, 10);
 	put_le(&f, crc, 4);
 	put_le(&f, UINT64_MAX, 8);
 	put_le(&f, 5 | 20 << 16, 4);
 	put(&f, "x.npy", 5);
 	put_le(&f, 1 | 16 << 16, 4);
 	put_le(&f, 3, 8);
-	put_le(&f, 3, 8);
-	put(&f, "abc", 3);
+	put_le(&f, packed.n, 8);
+	put(&f, packed.p, packed.n);
 	const uint64_t dir = f.n;
 	put_le(&f, 0x02014b50, 4);
-	put_le(&f, 45, 12);
+	put_le(&f, 45 | (uint64_t)8 << 48, 12);
 	put_le(&f, crc, 4);
 	put_le(&f, UINT64_MAX, 8);
 	put_le(&f, 5 | 28 << 16, 4);
@@ -544,7 +546,7 @@ T_CASE(sizes_of_64_bits_are_read)
 	put(&f, "x.npy", 5);
 	put_le(&f, 1 | 24 << 16, 4);
 	put_le(&f, 3, 8);
-	put_le(&f, 3, 8);
+	put_le(&f, packed.n, 8);
 	put_le(&f, 0, 8);
 	const uint64_t end64 = f.n;
 	put_le(&f, 0x06064b50, 4);

@@ -83,7 +83,10 @@ T_CASE(what_a_folder_cannot_be_is_refused_by_its_path)
 	refuses("path: /d, size: [8, 8, 3]", "{}", "data.train.size",
 	    "[height, width]");
 	refuses("path: /d, list: 3", "{}", "data.train.list", "want");
-	refuses("path: /d, label: 3", "{}", "data.train.label", "");
+	refuses("path: /d, label: 3", "{}", "data.train.label", "is for csv, "
+	    "cifar and text, not for image_folder");
+	refuses("path: /d", "data: {normalize: standard}",
+	    "data.normalize.type", "all images would be read");
 }
 
 T_CASE(validation_has_size_and_channels_of_training)
@@ -155,6 +158,12 @@ T_CASE(threads_and_what_becomes_of_the_broken_are_no_part_of_what_is_learned)
 	    "training: {sampler: balanced}"));
 	char one[RK_SHA256_HEX], two[RK_SHA256_HEX], three[RK_SHA256_HEX];
 
+	json_t *kept = spec_record(b);
+	char *text = rkj_text(kept);
+	t_check(strstr(text, "threads\":7") == NULL);
+	t_check(strstr(text, "broken") == NULL);
+	free(text);
+	json_decref(kept);
 	spec_digest(a, one);
 	spec_digest(b, two);
 	spec_digest(c, three);

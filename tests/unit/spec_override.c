@@ -150,6 +150,12 @@ T_CASE(who_validates_cannot_change_on_a_resume)
 	    "data.split_seed", "is not set and cannot");
 }
 
+T_CASE(how_data_are_read_may_change)
+{
+	changes("{}", "data: {threads: 3, broken: skip}",
+	    "{\"data.broken\":[null,\"skip\"],\"data.threads\":[null,3]}");
+}
+
 T_CASE(what_the_digest_of_the_data_checks_may_change)
 {
 	changes("{}", "data: {train: {images: /other}}",

@@ -180,6 +180,15 @@ T_CASE(validation_is_tokenised_as_training_is)
 	t_eq_str(w.v[1].path, "data.validation.length");
 	rk_why_fini(&w);
 	json_decref(t);
+	/* Files of classes have no column for the pair. */
+	t = job("path: /a.csv, text: t, pair: p, label: l, " V);
+	must(json_object_set_new(json_object_get(t, "data"), "validation",
+	    yaml("{type: text, classes: {a: /1, b: /2}}")) == 0);
+	t_eq_int(spec_parse(t, &s, &w), RK_EINVAL);
+	t_eq_int(w.n, 1);
+	t_eq_str(w.v[0].path, "data.validation.pair");
+	rk_why_fini(&w);
+	json_decref(t);
 }
 
 T_CASE(a_digest_has_the_bounds_of_texts)
