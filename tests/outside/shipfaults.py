@@ -232,7 +232,7 @@ def _(d):
     config = {"stores": [g.store()], "ship": SHIP, "disk": {"reserve": "1MiB", "check": 0.3},
               "mirror": dict(TEAM, prefix=f"s3://{b}/team/")}
     bucket.rekindled(d, config)
-    job = bucket.big(d, epochs=12, every=40)
+    job = bucket.big(d, epochs=100000, every=40)
     job["model"]["sizes"] = [4, 1600, 1600, 3]      # 31 MB with Adam's moments
     job["checkpoint"]["keep"] = {"last": 1, "best": 0}
     id = owner(d).submit(job)
