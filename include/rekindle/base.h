@@ -27,6 +27,18 @@
 #define RK_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define RK_ROUND_UP(n, to) (((n) + (to) - 1) / (to) * (to))     /* n >= 0 */
 
+/* Whether this build checks each access (SAN=1). */
+#if defined(__SANITIZE_ADDRESS__)               /* of gcc */
+#define RK_SANITIZED 1
+#elif defined(__has_feature)                    /* of clang */
+#if __has_feature(address_sanitizer)
+#define RK_SANITIZED 1
+#endif
+#endif
+#ifndef RK_SANITIZED
+#define RK_SANITIZED 0
+#endif
+
 /* --- errors ----------------------------------------------------------- */
 
 /*

@@ -194,7 +194,7 @@ T_CASE(sizes_that_overflow_are_told)
 	t_check(!rk_mul(SIZE_MAX, 2, &n));
 	t_check(!rk_add(SIZE_MAX, 1, &n));
 	t_aborts(xcalloc(SIZE_MAX, 2));
-#ifndef __SANITIZE_ADDRESS__    /* which ends the process in its own way */
+#if !RK_SANITIZED    /* which ends the process in its own way */
 	t_aborts(free(xmalloc(SIZE_MAX / 2)));
 #endif
 	free(xmalloc(0));

@@ -345,12 +345,8 @@ T_CASE(a_label_past_the_outputs_is_refused_with_its_file_and_place)
 /* Zeros are good records, and 192 MiB of them are 190 KB packed. */
 T_CASE(what_unpacks_to_more_than_memory_holds_is_refused)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if RK_SANITIZED
 	t_skip("ASan takes address space of its own");
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-	t_skip("ASan takes address space of its own");
-#endif
 #endif
 	static char a[] = "a.gz";
 	struct spec_data s = { .train = source(10, SPEC_LABEL_FINE) };

@@ -214,12 +214,8 @@ T_CASE(columns_of_other_names_are_refused)
 
 T_CASE(a_file_that_memory_cannot_hold_is_refused)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if RK_SANITIZED
 	t_skip("ASan takes address space of its own");
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-	t_skip("ASan takes address space of its own");
-#endif
 #endif
 	struct spec_data s = idx_spec();
 	const uint8_t head[16] = { 0, 0, 8, 3, 0x20, 0, 0, 0, 0, 0, 0, 2,

@@ -195,6 +195,30 @@ T_CASE(a_weighted_mean_by_hand)
 	    NULL));
 }
 
+/* Whatever its class; the norm is the caller's. */
+T_CASE(a_row_that_is_left_out_gives_nothing)
+{
+	static const float z[] = { 1, 0, 0, 2, 5, 4 }, w[] = { 1, 3 };
+	static const int32_t y[] = { 0, 1, 0 };
+	static const uint8_t out[] = { 0, 0, 1 };
+	struct kernel_loss l = { .n = 2, .weight = w, .left_out = out };
+	double scratch[6];
+	int64_t right, counted;
+	float d[6];
+
+	l.norm = kernel_loss_weight(&l, 3, y, &counted);
+	t_check(l.norm == 4 && counted == 2);
+	double sum = kernel_loss(&l, 3, z, NULL, y, false, d, scratch, &right);
+	t_check(right == 2);
+	t_near(sum / l.norm, (log1p(exp(-1)) + 3 * log1p(exp(-2))) / 4, 1e-7);
+	t_check(d[4] == 0 && d[5] == 0);
+	l.kind = KERNEL_L1;
+	l.weight = NULL;
+	(void)kernel_loss(&l, 3, z, (const float[6]){ 0 }, NULL, false, d,
+	    scratch, NULL);
+	t_check(d[0] != 0 && d[4] == 0 && d[5] == 0);
+}
+
 T_CASE(other_losses_by_hand)
 {
 	static const float z[] = { 0, 100, -100, 2 };

@@ -183,7 +183,7 @@ T_CASE(wider_vectors_give_the_same_bits)
 {
 	if (loops(2) == NULL)
 		return;
-#ifdef __SANITIZE_ADDRESS__
+#if RK_SANITIZED
 	t_skip("which products are fused is the compiler's to say, and it says "
 	    "otherwise between checks");
 #endif

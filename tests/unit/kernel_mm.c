@@ -351,16 +351,7 @@ T_CASE(a_product_is_the_same_with_avx2_and_with_avx512)
  * Every allocation of this process goes through here; a sanitizer wants that
  * place for itself.
  */
-#if defined(__SANITIZE_ADDRESS__)
-#define COUNTED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COUNTED 0
-#endif
-#endif
-#ifndef COUNTED
-#define COUNTED 1
-#endif
+#define COUNTED (!RK_SANITIZED)
 
 static _Atomic int allocations;
 

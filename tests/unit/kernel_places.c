@@ -380,6 +380,46 @@ T_CASE(rows_of_a_table_and_their_sums)
 	end();
 }
 
+enum { SEGMENT_ROWS = 4, SEQUENCES = 2, LENGTH = 300 };
+static int32_t SEGMENT_IDS[SEQUENCES][LENGTH];
+static const struct kernel_segments SEGMENTS = { .n = SEQUENCES,
+	.length = LENGTH, .rows = SEGMENT_ROWS, .width = WIDTH,
+	.ids = &SEGMENT_IDS[0][0], .separator = 7, .padding = 1 };
+
+static void
+run_segments(float *y, bool add)
+{
+	(void)add;
+	kernel_segments(&SEGMENTS, X.f, y);
+}
+
+static void
+run_segments_back(float *dtable, bool add)
+{
+	kernel_segments_back(&SEGMENTS, DY.f, add, dtable);
+}
+
+/* Of the first sequence the fourth separator leads to no further row. */
+T_CASE(rows_of_a_table_by_segment_and_their_sums)
+{
+	begin(SEGMENT_ROWS * WIDTH, 1, SEQUENCES * LENGTH * WIDTH);
+	for (size_t s = 0, i = 0; s < SEQUENCES; s++)
+		for (size_t t = 0, row = 0; t < LENGTH; t++) {
+			const bool ends = s == 0 ? t % 64 == 63 : t % 100 == 10;
+			SEGMENT_IDS[s][t] = ends ? 7 : 1;
+			for (size_t k = row * WIDTH; k < (row + 1) * WIDTH;
+			    k++, i++) {
+				Y[i] = X.d[k];
+				DX[k] += row != 1 ? DY.d[i] : 0;
+			}
+			row = RK_MIN(row + ends, (size_t)SEGMENT_ROWS - 1);
+		}
+	check_float("y", Y, DY.n, 0, false, run_segments);
+	/* Some 200 numbers below 1 are added up in float. */
+	check_float("dtable", DX, X.n, 200 * EPS, true, run_segments_back);
+	end();
+}
+
 T_CASE(the_first_id_outside_is_found)
 {
 	static int32_t ids[60000];

@@ -12,16 +12,7 @@
  */
 #include "nn_graphs.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define GRAPHS 1000
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GRAPHS 1000
-#endif
-#endif
-#ifndef GRAPHS
-#define GRAPHS 10000
-#endif
+#define GRAPHS (RK_SANITIZED ? 1000 : 10000)
 
 static long
 from_env(const char *name, long def)

@@ -305,15 +305,8 @@ T_CASE(backward_without_a_loss_is_a_bug)
 	nn_free(s.nn);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#define COUNTS_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COUNTS_MALLOC 0
-#endif
-#endif
-#ifndef COUNTS_MALLOC
-#define COUNTS_MALLOC 1
+#define COUNTS_MALLOC (!RK_SANITIZED)
+#if COUNTS_MALLOC
 
 /* Every malloc of this program, ours and the libraries'. */
 void *__libc_malloc(size_t n);

@@ -17,15 +17,6 @@
 #include "rekindle/optim.h"
 #include "t.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-
 #define FRAMES  16
 #define THREADS 3
 
@@ -35,7 +26,7 @@ static _Atomic int calls;
 static void *frames[FRAMES];
 static _Atomic int nframes;
 
-#ifndef SANITIZED
+#if !RK_SANITIZED
 static void
 count(void)
 {
@@ -235,7 +226,7 @@ warm_up(struct net *t)
 static void
 train(struct net *t, const char *what)
 {
-#ifdef SANITIZED
+#if RK_SANITIZED
 	t_skip("a sanitizer has malloc");
 #endif
 	warm_up(t);
