@@ -163,23 +163,39 @@ h_evaluations(struct req *q)
 
 /* --- one ------------------------------------------------------------------ */
 
+/* Is it of this step?  Only a line with its digits is parsed: all of a long file
+ * would hold up the loop. */
+static bool
+is_of_step(const struct line *l, int64_t step)
+{
+	char part[40];
+
+	const int n = snprintf(part, sizeof(part), "\"step\":%lld",
+	    (long long)step);
+	if (memmem(l->s, l->n, part, (size_t)n) == NULL)
+		return false;
+	json_t *v = parse(l);
+	const json_t *has = json_object_get(v, "step");
+	const bool is = json_is_integer(has) &&
+	    json_integer_value(has) == step;
+	json_decref(v);
+	return is;
+}
+
 /* Which one is meant: a number, the newest of a step, or the newest. */
 static bool
 is_meant(const char *name, const struct line *l)
 {
+	const bool by_step = strncmp(name, "step:", 5) == 0;
+	const char *digits = by_step ? name + 5 : name;
 	char *end;
 
 	if (strcmp(name, "latest") == 0)
 		return true;
-	if (strncmp(name, "step:", 5) != 0)
-		return strtoll(name, &end, 10) == l->number && *end == '\0';
-	json_t *v = parse(l);
-	const json_t *step = json_object_get(v, "step");
-	bool is = json_is_integer(step) &&
-	    strtoll(name + 5, &end, 10) == json_integer_value(step) &&
-	    end > name + 5 && *end == '\0';
-	json_decref(v);
-	return is;
+	const int64_t n = strtoll(digits, &end, 10);
+	if (end == digits || *end != '\0')
+		return false;
+	return by_step ? is_of_step(l, n) : l->number == n;
 }
 
 /* All of it: the head, and the report of the counts; NULL: they are of nothing. */

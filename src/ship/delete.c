@@ -196,8 +196,6 @@ referred(const struct rows *rows, const char *uri)
 static void
 gather(struct deletion *d)
 {
-	static const char *const small[] = { "names.json", "metrics.jsonl",
-		"evaluations.jsonl" };
 	const struct remote_row *row = &d->rows.v[d->i];
 	struct uploads all;
 	struct rows live;
@@ -212,8 +210,9 @@ gather(struct deletion *d)
 	}
 	rfiles_fini(&f);
 	rows_fini(&live);
-	for (size_t k = 0; k < RK_ARRAY_LEN(small); k++)
-		add_uri(d, xasprintf("%s%s", row->uri, small[k]));
+	for (size_t k = 0; k < SHIP_HISTORIES; k++)
+		add_uri(d, xasprintf("%s%s", row->uri, ship_histories[k]));
+	add_uri(d, xasprintf("%snames.json", row->uri));
 	add_uri(d, xasprintf("%sremote.json", row->uri));
 	uploads_load(d->h, &all);
 	for (size_t k = 0; k < all.n; k++) {
