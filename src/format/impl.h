@@ -26,7 +26,9 @@ enum rk_err safetensors_parse(const unsigned char *p, size_t n,
 
 /* What a file that we cannot read looks like ("a zip archive"), or NULL. */
 const char *format_sniff(const unsigned char *p, size_t n);
-
+/* Refuse what is of no format of weights that we know: one sentence that says
+ * what it is and what its owner can do. */
+enum rk_err format_refuse(const unsigned char *p, size_t n, struct rk_why *why);
 
 /* --- source.c ------------------------------------------------------------- */
 
