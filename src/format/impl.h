@@ -30,6 +30,19 @@ const char *format_sniff(const unsigned char *p, size_t n);
  * what it is and what its owner can do. */
 enum rk_err format_refuse(const unsigned char *p, size_t n, struct rk_why *why);
 
+/* --- npy.c ---------------------------------------------------------------- */
+
+/* A type of NumPy by its code without the order, "f4"; NULL: not taken. */
+struct npy_kind {
+	const char *code;
+	enum dtype dtype;
+	size_t size;
+	const char *name;
+};
+const struct npy_kind *npy_kind_find(const void *code, size_t n);
+/* What an array that is not taken holds, by the letter of its type. */
+const char *npy_other_kind(char letter);
+
 /* --- source.c ------------------------------------------------------------- */
 
 /* A file or memory as its bytes are, gzip or not. */
@@ -47,6 +60,9 @@ struct source_part {
 };
 enum rk_err source_narrow(struct format_source *s,
     const struct source_part *part, struct rk_why *why) RK_MUSTCHECK;
+/* All that comes out of it into fd, at most `most` bytes: as format_gunzip(). */
+enum rk_err source_copy(struct format_source *s, int fd, uint64_t most,
+    uint64_t *size, struct rk_why *why) RK_MUSTCHECK;
 
 static inline uint32_t
 format_le32(const unsigned char *p)

@@ -83,12 +83,7 @@ read_text(struct dict *d, const char **s, size_t *n)
 
 /* --- the three values ----------------------------------------------------- */
 
-static const struct kind {
-	const char *code;
-	enum dtype dtype;
-	size_t size;
-	const char *name;
-} kinds[] = {
+static const struct npy_kind kinds[] = {
 	{ "b1", DT_BOOL, 1, "bool" }, { "?", DT_BOOL, 1, "bool" },
 	{ "u1", DT_U8, 1, "uint8" }, { "B", DT_U8, 1, "uint8" },
 	{ "i1", DT_I8, 1, "int8" }, { "b", DT_I8, 1, "int8" },
@@ -99,6 +94,16 @@ static const struct kind {
 	{ "f8", DT_F64, 8, "float64" },
 };
 
+const struct npy_kind *
+npy_kind_find(const void *code, size_t n)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++)
+		if (strlen(kinds[i].code) == n &&
+		    memcmp(kinds[i].code, code, n) == 0)
+			return &kinds[i];
+	return NULL;
+}
+
 static const char *
 name_of(enum dtype t)
 {
@@ -108,9 +113,8 @@ name_of(enum dtype t)
 	return dtype_name(t);
 }
 
-/* What an array that is not taken holds, by the letter of its type. */
-static const char *
-other_kind(char letter)
+const char *
+npy_other_kind(char letter)
 {
 	static const struct {
 		char letter;
@@ -143,21 +147,17 @@ read_descr(struct dict *d)
 	const bool order = strchr("<>|=", s[0]) != NULL;
 	const char *code = s + order;
 	const size_t len = n - order;
-	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++) {
-		if (strlen(kinds[i].code) != len ||
-		    memcmp(kinds[i].code, code, len) != 0)
-			continue;
-		/* Of one byte there is no order; '=' is the writer's own, which
-		 * a file does not tell. */
-		if (kinds[i].size > 1 && s[0] != '<' && s[0] != '>')
-			break;
-		d->a->dtype = kinds[i].dtype;
-		d->a->size = kinds[i].size;
-		d->a->big = kinds[i].size > 1 && s[0] == '>';
+	const struct npy_kind *k = npy_kind_find(code, len);
+	/* Of one byte there is no order; '=' is the writer's own, which a file does
+	 * not tell. */
+	if (k != NULL && (k->size == 1 || s[0] == '<' || s[0] == '>')) {
+		d->a->dtype = k->dtype;
+		d->a->size = k->size;
+		d->a->big = k->size > 1 && s[0] == '>';
 		return RK_OK;
 	}
 	if (len > 0)
-		wrong = other_kind(code[0]);
+		wrong = npy_other_kind(code[0]);
 	return rk_refuse(d->why, "%s: holds %s ('%.*s'): want bool, int8 to "
 	    "int64, uint8 to uint64, or float16 to float64", d->what, wrong,
 	    (int)n, s);

@@ -430,7 +430,7 @@ format_source_end(struct format_source *s, struct rk_why *why)
 }
 
 static enum rk_err
-copy_out(struct format_source *s, int fd, uint64_t most, void *buf,
+copy_chunks(struct format_source *s, int fd, uint64_t most, void *buf,
     uint64_t *size, struct rk_why *why)
 {
 	char text[RK_HUMAN];
@@ -457,19 +457,28 @@ copy_out(struct format_source *s, int fd, uint64_t most, void *buf,
 }
 
 enum rk_err
+source_copy(struct format_source *s, int fd, uint64_t most, uint64_t *size,
+    struct rk_why *why)
+{
+	void *buf = malloc(CHUNK);
+
+	*size = 0;
+	enum rk_err rc = buf != NULL ? copy_chunks(s, fd, most, buf, size,
+	    why) : no_memory(s, why);
+	free(buf);
+	return rc;
+}
+
+enum rk_err
 format_gunzip(const char *path, int fd, uint64_t most, uint64_t *size,
     struct rk_why *why)
 {
 	struct format_source s;
-	void *buf = NULL;
 	enum rk_err rc = format_source_open(&s, path, why);
 
 	*size = 0;
-	if (rc == RK_OK && (buf = malloc(CHUNK)) == NULL)
-		rc = no_memory(&s, why);
 	if (rc == RK_OK)
-		rc = copy_out(&s, fd, most, buf, size, why);
-	free(buf);
+		rc = source_copy(&s, fd, most, size, why);
 	format_source_close(&s);
 	return rc;
 }
