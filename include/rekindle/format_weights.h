@@ -31,10 +31,9 @@
 
 #include "rekindle/tensor.h"
 
-#define WEIGHTS_MEMORY    ((size_t)48 << 20)    /* bytes beside the mapping */
+#define WEIGHTS_MEMORY    ((size_t)40 << 20)    /* bytes beside the mapping */
 #define WEIGHTS_TENSORS   1000000u
 #define WEIGHTS_VALUES    65536u        /* numbers and texts; more: a note */
-#define WEIGHTS_UNPACKED  ((uint64_t)1 << 40)   /* bytes out of a .gz */
 
 /* --- words ---------------------------------------------------------------- */
 
@@ -49,7 +48,7 @@ extern const char *const weights_format_words[];        /* ends with NULL */
  * Whose conventions the tensors follow, above all how a linear layer's weight
  * lies: [out,in] of PyTorch, [in,out] of Paddle.  The format decides, or in
  * safetensors "__metadata__": {"format": "pt" | "pd"}; `unknown` of a safetensors file
- * without it and of npz.  Ours are of PyTorch.
+ * without it, as ours are (they lie as PyTorch's), and of npz.
  */
 enum weights_framework {
 	WEIGHTS_FROM_UNKNOWN, WEIGHTS_FROM_PYTORCH, WEIGHTS_FROM_PADDLE
@@ -185,7 +184,8 @@ struct weights {
 struct weights_how {
 	const char *member;             /* the file in a tar; NULL: it is none */
 	const char *part;               /* the model's path, "" for all; NULL */
-	uint64_t unpacked;              /* most bytes out of a .gz; 0: as above */
+	uint64_t unpacked;              /* most bytes out of a .gz; 0: 64 MiB, or
+	                                   32 times its own where that is more */
 	int scratch;                    /* an empty file to unpack a .gz into; -1:
 	                                   one without a name in $TMPDIR */
 	int fd;                         /* read this, and path is only its name;

@@ -27,7 +27,7 @@ char *arena_text(struct arena *a, const void *p, size_t n);
 bool arena_grow(struct arena *a, void *arrayp, size_t n, size_t size);
 void arena_free(struct arena *a);
 
-/* "takes more than 48 MiB ..."; RK_ELIMIT. */
+/* "takes more than 40 MiB ..."; RK_ELIMIT. */
 enum rk_err arena_full(struct rk_why *why);
 
 #endif

@@ -97,13 +97,12 @@ struct pickle_seq {
 	uint32_t seen;                  /* the walker's */
 };
 
-/* A call of a name, what was put into it, and its state. */
+/* A call of a name, and the state that the object was given. */
 struct pickle_object {
 	const struct pickle_row *name;
 	struct pickle_value args;       /* a tuple */
 	struct pickle_value state;      /* of BUILD; none */
-	struct pickle_seq items;        /* of APPEND, or SETITEM: pairs */
-	uint32_t seen;
+	uint32_t depth;
 };
 
 /* --- reading -------------------------------------------------------------- */
@@ -127,6 +126,20 @@ struct pickle {
 enum rk_err pickle_read(struct pickle *k, struct rk_why *why) RK_MUSTCHECK;
 /* Do the bytes begin as a pickle of protocol 2 to 5? */
 bool pickle_looks_like(const uint8_t *p, size_t n);
+
+/* --- of the machine ------------------------------------------------------- */
+
+/* What a call of a name with these arguments makes (pickle_call.c). */
+enum rk_err pickle_call(struct pickle *k, const struct pickle_row *name,
+    const struct pickle_value *args, struct pickle_value *out,
+    struct rk_why *why) RK_MUSTCHECK;
+/* An empty one with room for n items; false: there is no room. */
+bool pickle_seq_new(struct pickle *k, enum pickle_kind kind, size_t n,
+    struct pickle_value *out);
+/* n items behind those that are there; RK_ELIMIT: of depth or of memory. */
+enum rk_err pickle_seq_add(struct pickle *k, struct pickle_seq *s,
+    const struct pickle_value *v, size_t n, struct rk_why *why) RK_MUSTCHECK;
+uint32_t pickle_depth(const struct pickle_value *v);
 
 /* --- questions ------------------------------------------------------------ */
 

@@ -30,6 +30,7 @@ struct weights_inside {
 	const struct weights_how *how;  /* while it is opened */
 	struct weights_map *maps;       /* what is unmapped at the end */
 	uint32_t *index;                /* into v, by role and name */
+	uint64_t values_left_out;
 	/* The store that is read from front to back, and how far. */
 	struct weights_stream *stream;
 };
@@ -74,7 +75,22 @@ struct weights_store {
 struct weights_store *weights_store_of(struct weights *w,
     const struct pickle_value *bytes);
 
+/* Bytes from `from` on to dst; they must be the store's. */
+enum rk_err weights_store_read(struct weights_inside *in,
+    const struct weights_store *s, uint64_t from, size_t n, void *dst,
+    struct rk_why *why) RK_MUSTCHECK;
+void weights_stream_free(struct weights_inside *in);
+
 /* --- tensors -------------------------------------------------------------- */
+
+struct weights_view {
+	struct weights_inside *in;
+	const struct weights_store *store;
+	uint64_t offset;                /* of element 0, in elements */
+	size_t size;                    /* of an element, in bytes */
+	bool big;
+	int64_t *stride;                /* in elements; NULL: C order */
+};
 
 struct weights_laid {
 	enum dtype dtype;
@@ -106,22 +122,31 @@ void weights_note(struct weights *w, const char *fmt, ...) RK_PRINTF(2, 3);
 /* A copy in the arena; NULL: no room. */
 char *weights_text(struct weights *w, const void *p, size_t n);
 
+/* All that was added is the model: its part, as the whole file. */
+enum rk_err weights_one_part(struct weights *w, struct rk_why *why)
+    RK_MUSTCHECK;
+/* The tensors and metadata of a safetensors file in memory, which stays. */
+enum rk_err weights_add_safetensors(struct weights *w, const uint8_t *p,
+    size_t n, struct rk_why *why) RK_MUSTCHECK;
+
 /* --- out of a pickle ------------------------------------------------------ */
 
 /*
- * What a value is: a tensor (laid is set), a number or a text that the list of
- * values takes, something that holds others and is walked, or nothing of
- * interest.  IS_BAD: refused, with a sentence, which gets the path in front.
+ * What a value is: a tensor (laid is set), a number or a text for the list of
+ * values (value is set, but for its path), or nothing of interest; a tuple that is
+ * nothing is walked.  IS_BAD: refused, with a sentence, which gets the path in
+ * front.
  */
-enum weights_is { IS_TENSOR, IS_VALUE, IS_WALKED, IS_NOTHING, IS_BAD };
+enum weights_is { IS_TENSOR, IS_VALUE, IS_NOTHING, IS_BAD };
 
 struct weights_gather {
 	struct weights *w;
-	/* Of a value that is no number, text, list, tuple or dict. */
+	/* Of a value that is no number, text, list, set or dict. */
 	enum weights_is (*is)(struct weights_gather *g,
 	    const struct pickle_value *v, struct weights_laid *laid,
 	    struct weights_value *value, struct rk_why *why);
 	void *ctx;
+	bool optimizer;                 /* all of it is an optimiser's state */
 };
 
 /*
@@ -135,12 +160,12 @@ enum rk_err weights_gather(struct weights_gather *g,
 
 /*
  * numpy's: an array (_reconstruct with its state, _frombuffer; C or Fortran
- * order, either byte order) or a scalar.  u2_is_bf16: as Paddle saves bfloat16.
- * IS_NOTHING: it is none; IS_BAD: of objects, texts, dates, or lengths that do not
- * agree.
+ * order, either byte order) or a scalar, which is a value.  IS_NOTHING: it is none of
+ * numbers; IS_BAD: lengths or forms that numpy does not write, and of Paddle also
+ * objects, texts, dates and records.  Paddle saves bfloat16 as u2.
  */
 enum weights_is weights_numpy(struct weights *w, const struct pickle_value *v,
-    bool u2_is_bf16, struct weights_laid *laid, struct weights_value *value,
+    bool paddle, struct weights_laid *laid, struct weights_value *value,
     struct rk_why *why);
 
 #endif

@@ -1,0 +1,109 @@
+/* Memory of one budget, see arena.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena.h"
+
+#define BLOCK ((size_t)32 << 10)        /* bytes of a block and its head */
+
+struct arena_block {
+	struct arena_block *before;
+	size_t used, room;
+	max_align_t bytes[];
+};
+
+#define ALIGN _Alignof(max_align_t)
+
+static struct arena_block *
+new_block(struct arena *a, size_t n)
+{
+	size_t room = RK_MAX(n, BLOCK - sizeof(struct arena_block));
+	size_t all = room + sizeof(struct arena_block);
+
+	if (all > *a->left)
+		return NULL;
+	struct arena_block *b = calloc(1, all);
+	if (b == NULL)
+		return NULL;
+	*a->left -= all;
+	b->room = room;
+	/* A big one goes behind the block that still has room. */
+	if (n > BLOCK / 4 && a->last != NULL) {
+		b->before = a->last->before;
+		a->last->before = b;
+	} else {
+		b->before = a->last;
+		a->last = b;
+	}
+	return b;
+}
+
+void *
+arena_get(struct arena *a, size_t n)
+{
+	struct arena_block *b = a->last;
+
+	if (n > *a->left && (b == NULL || n > b->room - b->used))
+		return NULL;
+	n = RK_ROUND_UP(n, ALIGN);
+	if (b == NULL || n > b->room - b->used)
+		b = new_block(a, n);
+	if (b == NULL)
+		return NULL;
+	void *p = (unsigned char *)b->bytes + b->used;
+	b->used += n;
+	return p;
+}
+
+void *
+arena_array(struct arena *a, size_t n, size_t size)
+{
+	size_t all;
+
+	return rk_mul(n, size, &all) ? arena_get(a, all) : NULL;
+}
+
+char *
+arena_text(struct arena *a, const void *p, size_t n)
+{
+	char *s = n < SIZE_MAX ? arena_get(a, n + 1) : NULL;
+
+	if (s != NULL && n > 0)
+		memcpy(s, p, n);
+	return s;
+}
+
+bool
+arena_grow(struct arena *a, void *arrayp, size_t n, size_t size)
+{
+	void **array = arrayp;
+
+	if (n > 0 && (n < 4 || (n & (n - 1)) != 0))
+		return true;
+	void *more = arena_array(a, n < 4 ? 4 : 2 * n, size);
+	if (more == NULL)
+		return false;
+	if (n > 0)
+		memcpy(more, *array, n * size);
+	*array = more;
+	return true;
+}
+
+void
+arena_free(struct arena *a)
+{
+	while (a->last != NULL) {
+		struct arena_block *b = a->last;
+		a->last = b->before;
+		*a->left += b->room + sizeof(*b);
+		free(b);
+	}
+}
+
+enum rk_err
+arena_full(struct rk_why *why)
+{
+	rk_refuse(why, "takes more than 40 MiB to describe what is in it: it "
+	    "is no file of weights, or made to take memory");
+	return RK_ELIMIT;
+}
