@@ -246,12 +246,14 @@ show_figures(const json_t *p)
 	sb_fini(&b);
 }
 
-/* Of what it learns: "512 samples of 6 classes: ..." */
+/* Of what it learns: "512 samples of 6 classes: ..."; what could not be read of
+ * it, and how long training waited for it. */
 static void
 show_data(const json_t *p)
 {
 	const json_t *data = json_object_get(p, "data");
 	const double broken = cli_num(p, "broken", 0);
+	const double wait = cli_num(p, "data_wait_ratio", NAN);
 
 	line("train data", cli_str(data, "train"));
 	line("valid. data", cli_str(data, "validation"));
@@ -259,6 +261,9 @@ show_data(const json_t *p)
 		printf("%-12s %.0f sample%s could not be read, and %s left "
 		    "out\n", "broken", broken, broken == 1 ? "" : "s",
 		    broken == 1 ? "is" : "are");
+	if (!isnan(wait))
+		printf("%-12s %.1f %% of the time, for samples to be read\n",
+		    "data wait", 100 * wait);
 }
 
 static void

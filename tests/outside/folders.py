@@ -21,7 +21,6 @@ AAgDASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAL/xAAdEAACAgIDAQAAAAAAAAAAAAABAgMR
 AAAAAABv/EABkRAQADAQEAAAAAAAAAAAAAAAEAAxEhof/aAAwDAQACEQMRAD8AviNbX6yqrrSrQCoYUY8QvlQDJItt6U18ohjGEKxTdyMahRRT
 r5P/2Q==
 """)
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 
 def job_of(path, source=None, data=None, training=None, **more):
@@ -102,7 +101,7 @@ def _(d):
 @case("images that cannot be read end a run by name, or are skipped and counted", "stopped")
 def _(d):
     path = good(d)
-    pictures.write(f"{path}/dogs/anim.jpg", GIF)
+    pictures.write(f"{path}/dogs/anim.jpg", pictures.GIF)
     has(train(d, job_of(path), want=3), "dogs/anim.jpg: is a GIF")
     pictures.write(f"{path}/\u732b/cut off.jpg", JPEG[:-40])
     pictures.write(f"{path}/\u732b/empty.jpg", b"")
@@ -115,7 +114,7 @@ def _(d):
 @case("a sample that is skipped weighs nothing: the weights are those of any other broken one", "stopped")
 def _(d):
     path, ends = good(d), set()
-    for data in (GIF, b"\x89PNG\r\n\x1a\n", JPEG[:30]):
+    for data in (pictures.GIF, b"\x89PNG\r\n\x1a\n", JPEG[:30]):
         pictures.write(f"{path}/dogs/b.jpg", data)
         train(d, job_of(path, data={"broken": "skip", "threads": len(ends) + 1}))
         last = sorted(glob.glob(f"{d.rundir}/checkpoints/step-*"))[-1]
@@ -128,8 +127,8 @@ def _(d):
 @case("where nothing can be read it says so whatever the policy is", "stopped")
 def _(d):
     for i in range(8):
-        pictures.write(f"{d.root}/in/a/{i}.jpg", GIF)
-        pictures.write(f"{d.root}/in/b/{i}.jpg", GIF)
+        pictures.write(f"{d.root}/in/a/{i}.jpg", pictures.GIF)
+        pictures.write(f"{d.root}/in/b/{i}.jpg", pictures.GIF)
     has(train(d, job_of(f"{d.root}/in", data={"broken": "skip"}), want=3), "none of the first 16 images can be read")
 
 

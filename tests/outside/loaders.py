@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 
 import pictures
@@ -13,7 +14,6 @@ from t import BUILD, SANITIZED, case, eq, has, limit, run, wait_for
 CLASSES = ["a cat", "dogs", "\u732b"]
 KILLS = int(os.environ.get("KILLS", "6"))
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 
 def job_of(d, epochs, **source):
@@ -63,7 +63,7 @@ def final(d, rundir):
 def _(d):
     rng = random.Random(SEED)
     pictures.folder(f"{d.root}/in", CLASSES, [50, 30, 20])
-    pictures.write(f"{d.root}/in/dogs/broken.jpg", GIF)
+    pictures.write(f"{d.root}/in/dogs/broken.jpg", pictures.GIF)
     job = job_of(d, 40)
     finish(begin(d, job, "whole"))
     kills = 0
@@ -106,7 +106,7 @@ def _(d):
 @case("a job's classes, its broken samples and its waiting are shown")
 def _(d):
     pictures.folder(f"{d.root}/in", CLASSES, [50, 30, 20])
-    pictures.write(f"{d.root}/in/dogs/broken.jpg", GIF)
+    pictures.write(f"{d.root}/in/dogs/broken.jpg", pictures.GIF)
     i = d.submit(job_of(d, 20000))
     wait_for(60, "a broken sample", lambda: d.job(i)["progress"].get("broken") == 1)
     p = d.job(i)["progress"]
@@ -120,6 +120,7 @@ def _(d):
                            timeout=limit(60))
     has(shown.stdout, "of 3 classes: a cat ")
     has(shown.stdout, "1 sample could not be read")
+    assert re.search(r"^data wait +[0-9.]+ % of the time", shown.stdout, re.M), shown.stdout
     d.post(f"/v1/jobs/{i}/cancel", want=202)
 
 

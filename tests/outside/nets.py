@@ -8,23 +8,17 @@ exact (LONG=1: as many).  The daemon is started again with another
 --threads after each, and the jobs say no number of their own.  A job that ends
 before the kills are done is submitted again: all copies must have the bytes.
 """
-import glob
 import gzip
-import hashlib
-import json
 import os
 import random
-import signal
-import time
 
-from t import SHARED, SLOW, case, eq, run, wait_for
+from storm import Storm
+from t import SHARED, case, eq, run
 
 LONG = bool(os.environ.get("LONG"))
 KILLS = int(os.environ.get("KILLS", "20" if LONG else "3"))
 SEED = int(os.environ.get("SEED", "1"))
-THREADS = (1, 2, 3, 4)
 MODES = ("fast", "exact")
-ENDED = ("succeeded", "failed", "cancelled")
 
 # Residual blocks with squeeze-and-excitation, repeated; two branches that meet
 # again; a second output.  As a person writes it.
@@ -127,8 +121,6 @@ BERT = {
 }
 
 
-
-
 def averaged(name, schedule, **training):
     """A small network with dropout and batch norms of whose model an average is kept, by this schedule."""
     return {
@@ -151,120 +143,14 @@ ONE_CYCLE = averaged("one-cycle", {"type": "one_cycle", "pct_start": 0.3},
                      epochs=60, optimizer={"type": "lamb", "learning_rate": 0.02})
 
 
-def submit(d, job):
-    kind = "application/yaml" if isinstance(job, str) else "application/json"
-    return d.submit(job, headers={"Content-Type": kind})
-
-
-def sha(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def final(d, i):
-    """The last checkpoint's name, the digests of its tensors, and what else it has of the training."""
-    last = sorted(glob.glob(f"{d.state}/jobs/{i}/checkpoints/step-*"))[-1]
-    with open(f"{last}/checkpoint.json") as f:
-        told = json.load(f)
-    more = {k: told[k] for k in ("step", "epoch", "metrics", "learning_rate")}
-    more.update((k, told["state"].get(k)) for k in ("schedule", "updates", "last_epoch", "valid", "best"))
-    return os.path.basename(last), {os.path.basename(p): sha(p) for p in glob.glob(f"{last}/*.safetensors")}, more
-
-
-def threads_of(pid):
-    """What its daemon gave it; None: it has gone."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as f:
-            argv = f.read().split(b"\0")
-        return int(argv[argv.index(b"--threads") + 1])
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        return None
-
-
-def kill9(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-class Storm:
-    """A daemon that is killed and started again with another number of threads, over copies of one job."""
-
-    def __init__(self, d, job, spread, rng):
-        self.d, self.job, self.spread, self.rng = d, job, spread, rng
-        self.ids, self.threads, self.seen = [], THREADS[0], set()
-        self.kills = {"trainer": 0, "daemon": 0}
-
-    def start(self):
-        self.threads = self.rng.choice([n for n in THREADS if n != self.threads])
-        self.d.start("--config", f"{self.d.root}/c.yaml", "--threads", str(self.threads))
-
-    def trainer(self):
-        """One that runs, of a job that has not ended."""
-        def look():
-            if not self.ids or self.d.job(self.ids[-1])["state"] in ENDED:
-                self.ids.append(submit(self.d, self.job))
-            for p in self.d.trainers(self.ids[-1]):
-                if threads_of(p) is not None:
-                    return p
-            return None
-        return wait_for(60, "a trainer runs", look)
-
-    def strike(self, what):
-        pid = self.trainer()
-        time.sleep(self.rng.uniform(0, self.spread) * SLOW)
-        n = threads_of(pid)
-        if n is None:
-            return False                # it was done meanwhile
-        self.seen.add(n)
-        if what == "trainer":
-            kill9(pid)
-            eq(self.d.stop(), 0, "the daemon's exit")
-        else:
-            # Alone it would have its trainer save and leave.
-            alone = self.rng.random() < 0.5
-            self.d.kill()
-            if not alone:
-                time.sleep(self.rng.uniform(0, 0.01))
-                kill9(pid)
-        self.kills[what] += 1
-        self.start()
-        return True
-
-
 def weather(d, job, kills):
     """The job in calm and in storm."""
-    with open(f"{d.root}/c.yaml", "w") as f:
-        json.dump({"retry": {"base": 0.05, "max": 0.2}}, f)
-    d.start("--config", f"{d.root}/c.yaml", "--threads", str(THREADS[0]))
-    calm = submit(d, job)
-    d.wait_state(calm, "running", *ENDED)
-    begun = time.monotonic()
-    eq(d.wait_state(calm, *ENDED, seconds=300)["state"], "succeeded", d.job(calm)["message"])
-    took = time.monotonic() - begun
-    want = final(d, calm)
-    eq(len(want[1]), 2, "files of tensors")
-
-    rng = random.Random(SEED)
-    storm = Storm(d, job, min(2, 0.7 * took / SLOW), rng)
-    d.kill()
-    storm.start()
-    todo = ["trainer"] * kills + ["daemon"] * kills
-    rng.shuffle(todo)
-    while todo:
-        if storm.strike(todo[-1]):
-            todo.pop()
-    attempts = 0
-    for i in storm.ids:
-        j = d.wait_state(i, *ENDED, seconds=300)
-        eq(j["state"], "succeeded", f"state ({j['message']})")
-        eq(j["exact"], True, "exact")
-        eq(final(d, i), want, f"{i} after {j['attempt']} attempts")
-        attempts += j["attempt"]
-    print(f"{storm.kills['trainer']} kills of the trainer, {storm.kills['daemon']} of the daemon, {len(storm.ids)} "
-          f"jobs, {attempts} attempts, threads {sorted(storm.seen)}, {want[0]}, seed {SEED}")
-    return want
+    storm = Storm(d, job, random.Random(SEED))
+    storm.calm()
+    eq(len(storm.want[1]), 2, "files of tensors")
+    storm.rage(["trainer"] * kills + ["daemon"] * kills)
+    storm.over(SEED)
+    return storm.want
 
 
 def resnet20_on_records(d):

@@ -5,6 +5,10 @@ import random
 import struct
 import zlib
 
+# What no decoder of ours takes.
+GIF = (b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00"
+       b"\x02\x02D\x01\x00;")
+
 
 def png(w, h, rows, channels=3):
     """rows: h strings of w * channels bytes."""
