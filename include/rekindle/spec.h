@@ -40,7 +40,24 @@
  *	model.checkpoint the warm start; none.  A safetensors file by its path,
  *	                 file: or another address (see below), or
  *	                 job://ID/CHECKPOINT (latest, best, step:N or a name)
- *	model.strict     true
+ *	model.strict     true: all tensors must fit, by copy, rename, convert or
+ *	                 transpose; false: what does not fit is left out or
+ *	                 begins anew (missing init, unexpected skip, mismatch
+ *	                 init).  warm.h has what becomes of each tensor
+ *	model.missing    error | init, model.unexpected error | skip,
+ *	                 model.mismatch error | init | slice: a word, or
+ *	                 {PATTERN: word}; as strict says; see spec_warm.h
+ *	model.minimum    0.9 of a start that is not strict in all, else 0; 0 to
+ *	                 1: the share of the parameters outside the tensors that
+ *	                 do not match which must load
+ *	model.dialect    rekindle | torchvision | timm | huggingface | pytorch |
+ *	                 paddle | paddleclas | paddlenlp: whose names the file
+ *	                 has; the one that fits best
+ *	model.rename     [{EXPRESSION: text}]; none: regular expressions
+ *	                 (base_regex.h) done to the names of the file, at most
+ *	                 SPEC_MAX_RENAMES
+ *	model.producer   {NAME: VERSIONS}; none: {paddle: ">=2.6"}; who must have
+ *	                 written the file, where it says so
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
  *	training.epochs  * or training.steps (both: the shorter of the two); 1
@@ -83,6 +100,16 @@
  *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
  *	                 0, restore: none}: see struct spec_early
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
+ *	training.warm_start.optimizer  none | moments | all; none: what is taken of
+ *	                 the optimizer's state: nothing, its moments and the count
+ *	                 of their steps, or also momentum and sums of other
+ *	                 kinds that mean the same here and there
+ *	training.warm_start.schedule  restart | continue; restart: the schedule
+ *	                 begins at its step 0, or at the step of the file
+ *	training.warm_start.ema  false; true: the moving average that the file has
+ *	                 beside the model, in place of it
+ *	training.warm_start.plan  none; the digest of a plan that was shown: the job
+ *	                 does that one, or ends with what has changed
  *	training.log_every   50 steps between metric lines of the training loss
  *	training.exact   prefer | require; prefer: an attempt that cannot compute
  *	                 the same bytes (another instruction set, library or
@@ -150,7 +177,8 @@
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
- * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler,
+ * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler, model.dialect to
+ * model.producer but strict, warm_start but its learning_rate_scale,
  * schedule.warmup, data.threads, data.broken and data.transforms.  At their default
  * they are not in the normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and records.
@@ -382,6 +410,7 @@ struct spec_training {
 	double gradient_clip_norm, gradient_clip_value;
 	struct spec_ema ema;
 	double warm_start_lr_scale;
+	struct spec_warm_start warm_start;
 	int64_t log_every;
 	enum spec_exact exact;
 	enum spec_arithmetic arithmetic;

@@ -6,6 +6,7 @@
 #define REKINDLE_SPEC_MODEL_H
 
 #include "rekindle/spec_form.h"
+#include "rekindle/spec_warm.h"
 
 #define SPEC_MAX_LAYERS  4096            /* with each `repeat` written out */
 #define SPEC_MAX_INPUTS  64             /* of a layer */
@@ -127,6 +128,7 @@ struct spec_model {
 	enum spec_init init;
 	char *checkpoint;               /* NULL: cold start */
 	bool strict;
+	struct spec_warm warm;
 };
 /* A list of layers as it stands in a job's normal form; brief: as a job's digest
  * has it, which fields that a later version adds do not change.  A new

@@ -221,6 +221,7 @@ sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why)
 	if (rkj_str(o, "checkpoint", &m->checkpoint, SP_MAX_PATH, RKJ_OPTIONAL))
 		check_warm_start(m->checkpoint, o);
 	rkj_bool(o, "strict", &m->strict, RKJ_OPTIONAL);
+	sp_read_warm(&m->warm, o, why);
 	sp_close(&s);
 }
 
@@ -255,6 +256,7 @@ sp_json_model(const struct spec_model *m, bool brief)
 	if (m->checkpoint != NULL)
 		sp_put(o, "checkpoint", json_string(m->checkpoint));
 	sp_put(o, "strict", json_boolean(m->strict));
+	sp_put_warm(o, &m->warm);
 	return o;
 }
 
@@ -269,4 +271,5 @@ sp_free_model(struct spec_model *m)
 		free(m->outputs[i].layer);
 	}
 	free(m->checkpoint);
+	sp_free_warm(&m->warm);
 }

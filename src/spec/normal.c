@@ -168,7 +168,7 @@ json_ema(const struct spec_ema *e)
 json_t *
 sp_json_training(const struct spec_training *t, bool brief)
 {
-	json_t *o = json_object(), *warm = json_object();
+	json_t *o = json_object();
 
 	put_str(o, "resume_from", t->resume_from);
 	if (t->epochs > 0)
@@ -194,8 +194,7 @@ sp_json_training(const struct spec_training *t, bool brief)
 		sp_put(o, "ema", json_ema(&t->ema));
 	if (t->early.on)
 		sp_put(o, "early_stopping", sp_json_early(&t->early));
-	put_real(warm, "learning_rate_scale", t->warm_start_lr_scale);
-	sp_put(o, "warm_start", warm);
+	sp_put(o, "warm_start", sp_json_warm_start(t, brief));
 	put_int(o, "log_every", t->log_every);
 	put_str(o, "exact", spec_exact_words[t->exact]);
 	if (!brief || t->arithmetic != SPEC_ARITHMETIC_EXACT)

@@ -154,6 +154,7 @@ spec_free(struct spec *s)
 	sp_free_loss(&s->training.loss);
 	free(s->training.resume_from);
 	free(s->training.early.metric);
+	free(s->training.warm_start.plan);
 	sp_free_groups(&s->training);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);

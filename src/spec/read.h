@@ -24,6 +24,14 @@ void sp_free_loss(struct spec_loss *l);
 void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
 void sp_read_schedule(struct spec_schedule *s, const json_t *v,
     struct rk_why *why);
+/* warm.c: fields of the model that are about the warm start, and
+ * training.warm_start. */
+void sp_read_warm(struct spec_warm *w, struct rkj_obj *o, struct rk_why *why);
+void sp_put_warm(json_t *o, const struct spec_warm *w);
+void sp_free_warm(struct spec_warm *w);
+void sp_read_warm_start(struct spec_training *t, const json_t *v,
+    struct rk_why *why);
+json_t *sp_json_warm_start(const struct spec_training *t, bool brief);
 void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
 json_t *sp_json_early(const struct spec_early *e);
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);

@@ -9,19 +9,6 @@ const char *const spec_arithmetic_words[] = { "exact", "fast", NULL };
 const char *const spec_sampler_words[] = { "uniform", "balanced", NULL };
 
 static void
-read_warm_start(struct spec_training *t, const json_t *v, struct rk_why *why)
-{
-	struct sp_obj s;
-
-	if (v == NULL)
-		return;
-	sp_open(&s, v, "training.warm_start", why);
-	sp_real(&s.o, "learning_rate_scale", &t->warm_start_lr_scale, 0, 1,
-	    SP_ABOVE, "a number above 0, at most 1");
-	sp_close(&s);
-}
-
-static void
 read_ema(struct spec_ema *e, const json_t *v, struct rk_why *why)
 {
 	struct sp_obj s;
@@ -150,6 +137,6 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	read_ema(&t->ema, rkj_any(o, "ema"), why);
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
 	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);
-	read_warm_start(t, rkj_any(o, "warm_start"), why);
+	sp_read_warm_start(t, rkj_any(o, "warm_start"), why);
 	sp_close(&s);
 }
