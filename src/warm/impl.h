@@ -1,0 +1,76 @@
+/*
+ * warm, inside.
+ *
+ *	dialect.c  names by dialects, to names that all have in common
+ *	fit.c      which dialect and which prefix; what finds what
+ *	plan.c     the rows, the policies, what is refused
+ *	words.c    the sentence, JSON, the table, the digest
+ */
+#ifndef WARM_IMPL_H
+#define WARM_IMPL_H
+
+#include "rekindle/warm.h"
+
+/* --- dialect.c ------------------------------------------------------------ */
+
+struct warm_rule {
+	const char *from, *to;
+};
+struct warm_table {
+	enum spec_dialect dialect;
+	enum warm_framework framework;  /* UNKNOWN: PyTorch's layout */
+	const struct warm_rule *rules;
+	size_t nrules;
+	const char *const *prefixes;    /* of its own, NULL at the end */
+};
+extern const struct warm_table warm_tables[];
+extern const size_t warm_ntables;
+
+/* Prefixes of any file, NULL at the end. */
+extern const char *const warm_prefixes[];
+
+/*
+ * Names by a table in the words that all tables have in common, each the caller's;
+ * *told is how many a rule of the table itself changed.  `off` is taken off first
+ * where a name begins so.
+ */
+char **warm_canonical(const struct warm_table *t, const char *const *names,
+    size_t n, const char *off, size_t *told);
+void warm_names_free(char **names, size_t n);
+
+/* --- fit.c ---------------------------------------------------------------- */
+
+struct warm_fit {
+	const struct warm_table *table;
+	const struct warm_table *next;  /* NULL: none loads otherwise */
+	char *prefix;
+	enum warm_framework layout;
+	size_t fits, next_fits;
+	bool tie;                       /* next fits as well */
+	int64_t *from;                  /* [nmodel]: of the file, or -1 */
+	int64_t tasks;                  /* of the file: ERNIE's table of tasks that
+	                                   the model lacks; -1 */
+	int64_t positions;              /* of the model, that take it; -1 */
+};
+
+/* file: its names, renamed. */
+void warm_fit(const struct warm_want *w, const char *const *file,
+    struct warm_fit *out);
+void warm_fit_free(struct warm_fit *f);
+
+/* Is a tensor of the model turned, and does one of the file then fit it?  (Types
+ * apart.) */
+bool warm_is_turned(const struct warm_tensor *m, enum warm_framework layout);
+bool warm_shape_fits(const struct warm_tensor *m, const struct warm_tensor *f,
+    enum warm_framework layout);
+
+/* --- words.c -------------------------------------------------------------- */
+
+void warm_summarise(struct warm_plan *p);
+void warm_digest(struct warm_plan *p);
+/* "file [10,256], model [12,256]", with types where those differ. */
+void warm_both_shapes(struct strbuf *b, const struct warm_plan *p,
+    const struct warm_row *r);
+const char *warm_row_name(const struct warm_plan *p, const struct warm_row *r);
+
+#endif

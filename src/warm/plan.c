@@ -1,0 +1,614 @@
+/* The rows of a plan, and what is refused of it. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rekindle/base_regex.h"
+#include "impl.h"
+
+#define REGEX_BUDGET ((uint64_t)1 << 32)        /* for all names: seconds */
+
+const char *const warm_kind_words[] = {
+	"other", "linear", "convolution", "norm", "running", "table",
+	"recurrent", NULL
+};
+const char *const warm_framework_words[] = {
+	"unknown", "pytorch", "paddle", NULL
+};
+const char *const warm_action_words[] = {
+	"copy", "rename", "convert", "transpose", "slice", "init", "skip", NULL
+};
+
+/* --- model.rename --------------------------------------------------------- */
+
+struct renamed {
+	const char **v;                 /* names of the file */
+	char **own;                     /* those that were made, or NULL */
+	size_t n;
+};
+
+static enum rk_err
+rename_one(struct renamed *r, size_t i, const struct rk_regex *x,
+    const char *text, uint64_t *budget)
+{
+	char *out;
+	enum rk_err rc = rk_regex_replace(x, r->v[i], text, TENSOR_NAME_MAX,
+	    budget, &out);
+
+	if (rc == RK_OK && out != NULL) {
+		free(r->own[i]);
+		r->own[i] = out;
+		r->v[i] = out;
+	}
+	return rc;
+}
+
+static int
+by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Two tensors of one name would hide each other. */
+static enum rk_err
+refuse_twice(const struct renamed *r, struct rk_why *why)
+{
+	const char **s = xcalloc(r->n + 1, sizeof(*s));
+	enum rk_err rc = RK_OK;
+
+	memcpy(s, r->v, r->n * sizeof(*s));
+	qsort(s, r->n, sizeof(*s), by_text);
+	for (size_t i = 0; i < r->n && rc == RK_OK; i++) {
+		if (s[i][0] == '\0')
+			rc = rk_refuse_at(why, "model.rename", "leaves nothing "
+			    "of a name of the file");
+		else if (i > 0 && strcmp(s[i], s[i - 1]) == 0)
+			rc = rk_refuse_at(why, "model.rename", "makes two "
+			    "tensors of the file %s", s[i]);
+	}
+	free(s);
+	return rc;
+}
+
+static enum rk_err
+rename_all(struct renamed *r, const struct warm_want *w, struct rk_why *why)
+{
+	uint64_t budget = REGEX_BUDGET;
+
+	r->n = w->nfile;
+	r->v = xcalloc(r->n + 1, sizeof(*r->v));
+	r->own = xcalloc(r->n + 1, sizeof(*r->own));
+	for (size_t i = 0; i < r->n; i++)
+		r->v[i] = w->file[i].name;
+	for (int k = 0; k < w->spec->nrename; k++) {
+		const struct spec_rename *n = &w->spec->rename[k];
+		struct rk_regex *x;
+		enum rk_err rc = rk_regex_new(&x, n->from, why);
+		for (size_t i = 0; rc == RK_OK && i < r->n; i++)
+			rc = rename_one(r, i, x, n->to, &budget);
+		rk_regex_free(x);
+		if (rc == RK_ELIMIT)
+			rc = rk_refuse_at(why, "model.rename", "%s takes too "
+			    "long, or makes a name longer than %d bytes",
+			    n->from, TENSOR_NAME_MAX);
+		if (rc != RK_OK)
+			return rc;
+	}
+	return w->spec->nrename > 0 ? refuse_twice(r, why) : RK_OK;
+}
+
+static void
+renamed_fini(struct renamed *r)
+{
+	warm_names_free(r->own, r->n);
+	free(r->v);
+}
+
+/* --- rows ----------------------------------------------------------------- */
+
+static bool
+type_is_taken(enum dtype t)
+{
+	return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_F64;
+}
+
+static int64_t
+count_of(const struct warm_tensor *t)
+{
+	int64_t n = 1;
+
+	for (int i = 0; i < t->ndim; i++)
+		n *= t->d[i];
+	return n;
+}
+
+static void
+add_step(struct warm_row *r, enum warm_action a)
+{
+	r->steps |= 1u << a;
+	r->action = RK_MAX(r->action, a);
+}
+
+/* Elements that both shapes have. */
+static int64_t
+shared(const struct warm_tensor *m, const struct warm_tensor *f, bool turned)
+{
+	int64_t n = 1;
+
+	for (int i = 0; i < m->ndim; i++)
+		n *= RK_MIN(m->d[i], f->d[turned ? 1 - i : i]);
+	return n;
+}
+
+static void
+explain(struct warm_row *r, const char *fmt, ...) RK_PRINTF(2, 3);
+static void
+explain(struct warm_row *r, const char *fmt, ...)
+{
+	struct strbuf b = {0};
+	va_list ap;
+
+	if (r->why != NULL)
+		sb_addf(&b, "%s; ", r->why);
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	free(r->why);
+	r->why = sb_detach(&b);
+}
+
+/* A tensor of the file that is taken, whole or in part. */
+static void
+take(const struct warm_plan *p, struct warm_row *r, const char *renamed)
+{
+	const struct warm_want *w = p->want;
+	const struct warm_tensor *m = &w->model[r->model];
+	const struct warm_tensor *f = &w->file[r->file];
+	const bool turned = warm_is_turned(m, p->layout);
+
+	r->loaded = shared(m, f, turned);
+	if (strcmp(f->name, m->name) != 0)
+		add_step(r, WARM_RENAME);
+	if (strcmp(f->name, renamed) != 0)
+		explain(r, "model.rename makes it %s", renamed);
+	if (f->dtype != DT_F32) {
+		add_step(r, WARM_CONVERT);
+		explain(r, "from %s", dtype_name(f->dtype));
+	}
+	if (turned) {
+		add_step(r, WARM_TRANSPOSE);
+		explain(r, "Paddle has a linear weight as [in,out]");
+	}
+	if (r->fault == SPEC_MISMATCH) {
+		add_step(r, WARM_SLICE);
+		explain(r, "%lld of %lld elements are taken",
+		    (long long)r->loaded, (long long)count_of(m));
+	}
+}
+
+static void
+begin_anew(struct warm_row *r, const char *why)
+{
+	r->action = WARM_INIT;
+	r->steps = 1u << WARM_INIT;
+	explain(r, "%s", why);
+}
+
+static enum spec_policy
+policy(const struct warm_plan *p, const struct warm_row *r)
+{
+	return spec_policy_for(p->want->spec, p->want->strict, r->fault,
+	    warm_row_name(p, r));
+}
+
+static void
+model_row(struct warm_plan *p, size_t i, const struct warm_fit *fit,
+    const struct renamed *names)
+{
+	const struct warm_want *w = p->want;
+	const struct warm_tensor *m = &w->model[i];
+	struct warm_row *r = &p->v[i];
+
+	*r = (struct warm_row){ .action = WARM_COPY, .steps = 1u << WARM_COPY,
+		.model = (int64_t)i, .file = fit->from[i], .added = -1,
+		.fault = SPEC_FAULTS };
+	if (r->file < 0) {
+		r->fault = SPEC_MISSING;
+		begin_anew(r, "the file has no such tensor");
+		return;
+	}
+	const struct warm_tensor *f = &w->file[r->file];
+	const bool typed = type_is_taken(f->dtype);
+	if (!typed || !warm_shape_fits(m, f, p->layout))
+		r->fault = SPEC_MISMATCH;
+	if (r->fault == SPEC_FAULTS ||
+	    (typed && m->ndim == f->ndim && m->ndim > 0 &&
+	    policy(p, r) == SPEC_POLICY_SLICE))
+		take(p, r, names->v[r->file]);
+	else
+		begin_anew(r, typed ? "the shapes differ" : "numbers of this "
+		    "type are not taken");
+	if (fit->positions == (int64_t)i && r->action != WARM_INIT &&
+	    type_is_taken(w->file[fit->tasks].dtype)) {
+		r->added = fit->tasks;
+		explain(r, "row 0 of %s is added to each row",
+		    w->file[fit->tasks].name);
+	}
+}
+
+static bool
+ends_with(const char *s, const char *word)
+{
+	const size_t n = strlen(s), k = strlen(word);
+
+	return n >= k && strcmp(s + n - k, word) == 0 &&
+	    (n == k || s[n - k - 1] == '.');
+}
+
+/* Nothing that is trained depends on it: PyTorch's count of the batches that a batch
+ * norm has seen, and the numbers 0, 1, 2 ... of places in a text. */
+static bool
+is_needless(const struct warm_tensor *f)
+{
+	return ends_with(f->name, "num_batches_tracked") ||
+	    (ends_with(f->name, "position_ids") && !type_is_taken(f->dtype));
+}
+
+static void
+file_row(struct warm_plan *p, size_t j, const bool *used, int64_t added)
+{
+	const struct warm_tensor *f = &p->want->file[j];
+	struct warm_row *r = &p->v[p->n++];
+
+	*r = (struct warm_row){ .action = WARM_SKIP, .steps = 1u << WARM_SKIP,
+		.model = -1, .file = (int64_t)j, .added = -1,
+		.fault = SPEC_FAULTS };
+	if ((int64_t)j == added) {
+		explain(r, "row 0 is added to each row of the positions");
+	} else if (is_needless(f)) {
+		explain(r, "training does not need it");
+	} else if (f->same_as >= 0 && used[f->same_as]) {
+		explain(r, "the same numbers as %s",
+		    p->want->file[f->same_as].name);
+	} else {
+		r->fault = SPEC_UNEXPECTED;
+		explain(r, "the model has no such tensor");
+	}
+}
+
+static void
+make_rows(struct warm_plan *p, const struct warm_fit *fit,
+    const struct renamed *names)
+{
+	const struct warm_want *w = p->want;
+	bool *used = xcalloc(w->nfile + 1, sizeof(*used));
+	int64_t added = -1;
+
+	p->v = xcalloc(w->nmodel + w->nfile + 1, sizeof(*p->v));
+	p->n = p->nmodel = w->nmodel;
+	for (size_t i = 0; i < w->nmodel; i++) {
+		const struct warm_row *r = &p->v[i];
+		model_row(p, i, fit, names);
+		if (r->file >= 0)
+			used[r->file] = true;
+		if (r->added >= 0)
+			added = r->added;
+	}
+	for (size_t j = 0; j < w->nfile; j++)
+		if (!used[j])
+			file_row(p, j, used, added);
+	free(used);
+}
+
+static void
+count(struct warm_plan *p)
+{
+	for (size_t i = 0; i < p->nmodel; i++) {
+		const struct warm_row *r = &p->v[i];
+		const struct warm_tensor *m = &p->want->model[i];
+		const int64_t n = m->buffer ? 0 : count_of(m);
+		p->parameters += n;
+		p->tensors += r->action != WARM_INIT;
+		if (r->fault != SPEC_MISMATCH)
+			p->outside += n;
+		if (!m->buffer)
+			p->loaded += r->loaded;
+	}
+}
+
+/* --- notes ---------------------------------------------------------------- */
+
+static void
+note(struct warm_plan *p, const char *fmt, ...) RK_PRINTF(2, 3);
+static void
+note(struct warm_plan *p, const char *fmt, ...)
+{
+	struct strbuf b = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	char *s = rk_text_clean(sb_detach(&b));
+	must(json_array_append_new(p->notes, json_string(s)) == 0);
+	free(s);
+}
+
+/* Of which convention the variances are, where the file says so. */
+static void
+note_variances(struct warm_plan *p)
+{
+	const bool biased = p->layout == WARM_PADDLE;
+	int64_t n = 0;
+
+	for (size_t i = 0; i < p->nmodel; i++)
+		n += p->want->model[i].kind == WARM_RUNNING &&
+		    p->v[i].action != WARM_INIT &&
+		    p->want->model[i].biased != biased;
+	if (n > 0)
+		note(p, "%lld running statistic%s of %s stay%s the number%s "
+		    "that %s: variances are of %s variances of batches, and "
+		    "the source's convention goes on", (long long)n, rk_s(n),
+		    biased ? "Paddle" : "PyTorch", n == 1 ? "s" : "", rk_s(n),
+		    n == 1 ? "it is" : "they are",
+		    biased ? "biased" : "unbiased");
+}
+
+static void
+note_reading(struct warm_plan *p)
+{
+	const struct warm_want *w = p->want;
+
+	if (p->prefix[0] != '\0')
+		note(p, "names of the file are taken without \"%s\"",
+		    p->prefix);
+	if (w->spec->dialect != SPEC_DIALECT_UNSAID &&
+	    w->framework != WARM_UNKNOWN &&
+	    (w->framework == WARM_PADDLE) != (p->layout == WARM_PADDLE))
+		note(p, "the file is of %s, and model.dialect is %s, which "
+		    "counts", warm_framework_words[w->framework],
+		    spec_dialect_words[p->dialect]);
+}
+
+/* --- what is refused ------------------------------------------------------ */
+
+static enum rk_err
+refuse_rows(const struct warm_plan *p, struct rk_why *why)
+{
+	static const char *const words[SPEC_FAULTS] = {
+		"is missing from the file",
+		"is unexpected: the model has no such tensor",
+		"does not match",
+	};
+	enum rk_err rc = RK_OK;
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct warm_row *r = &p->v[i];
+		if (r->fault == SPEC_FAULTS ||
+		    policy(p, r) != SPEC_POLICY_ERROR)
+			continue;
+		struct strbuf b = {0};
+		warm_both_shapes(&b, p, r);
+		rc = rk_refuse_at(why, warm_row_name(p, r), "%s: %s",
+		    r->fault == SPEC_MISSING ? words[0] :
+		    r->fault == SPEC_UNEXPECTED ? words[1] : words[2],
+		    sb_str(&b));
+		sb_fini(&b);
+	}
+	return rc;
+}
+
+/* What a file whose names nobody knows might be. */
+static void
+hint(struct strbuf *b, const struct warm_plan *p)
+{
+	const struct warm_want *w = p->want;
+
+	for (size_t j = 0; j < RK_MIN(w->nfile, 64u); j++)
+		for (size_t i = 0; i < RK_MIN(w->nmodel, 64u); i++) {
+			const char *theirs = w->file[j].name;
+			const char *ours = w->model[i].name;
+			const size_t n = strlen(theirs), m = strlen(ours);
+			if (n <= m + 1 || theirs[n - m - 1] != '.' ||
+			    strcmp(theirs + n - m, ours) != 0)
+				continue;
+			sb_addf(b, "; its names begin with \"%.*s\", which "
+			    "model.rename can take off", (int)(n - m), theirs);
+			return;
+		}
+	for (size_t i = 0; i < w->nmodel; i++) {
+		const struct warm_row *r = &p->v[i];
+		const struct warm_tensor *m = &w->model[i];
+		if (r->fault != SPEC_MISMATCH || m->kind != WARM_LINEAR ||
+		    !warm_shape_fits(m, &w->file[r->file], p->layout ==
+		    WARM_PADDLE ? WARM_PYTORCH : WARM_PADDLE))
+			continue;
+		sb_addf(b, "; its %s is transposed: say model.dialect: %s, if "
+		    "that is what it is", m->name, p->layout == WARM_PADDLE ?
+		    "pytorch" : "paddle");
+		return;
+	}
+}
+
+static enum rk_err
+refuse_nothing(const struct warm_plan *p, struct rk_why *why)
+{
+	const struct warm_want *w = p->want;
+	struct strbuf b = {0};
+
+	if (w->nfile == 0) {
+		sb_adds(&b, "the file has no tensors");
+	} else {
+		sb_addf(&b, "nothing in the file fits the model: it has %s ",
+		    w->file[0].name);
+		warm_both_shapes(&b, p, &(struct warm_row){ .model = -1 });
+		sb_addf(&b, " and %zu more, the model wants %s ",
+		    w->nfile - 1, w->model[0].name);
+		warm_both_shapes(&b, p, &(struct warm_row){ .file = -1 });
+		hint(&b, p);
+	}
+	enum rk_err rc = rk_refuse(why, "%s", sb_str(&b));
+	sb_fini(&b);
+	return rc;
+}
+
+/* Of the parameters outside the tensors that do not match; rounded down. */
+static enum rk_err
+refuse_little(const struct warm_plan *p, struct rk_why *why)
+{
+	const struct warm_want *w = p->want;
+	const double least = spec_warm_minimum(w->spec, w->strict);
+	char got[RK_HUMAN], all[RK_HUMAN];
+	int64_t loaded = 0;
+
+	for (size_t i = 0; i < p->nmodel; i++)
+		if (p->v[i].fault != SPEC_MISMATCH && !w->model[i].buffer)
+			loaded += p->v[i].loaded;
+	if (p->outside == 0 || (double)loaded >= least * (double)p->outside)
+		return RK_OK;
+	struct strbuf b = {0};
+	sb_addf(&b, "is %g, and %.1f %% of the parameters outside the tensors "
+	    "that do not match would load (%s of %s): %s", least,
+	    100 * (double)loaded / (double)p->outside,
+	    rk_group_digits(got, loaded), rk_group_digits(all, p->outside),
+	    p->summary);
+	hint(&b, p);
+	enum rk_err rc = rk_refuse_at(why, "model.minimum", "%s", sb_str(&b));
+	sb_fini(&b);
+	return rc;
+}
+
+static enum rk_err
+refuse_tie(const struct warm_plan *p, const struct warm_fit *fit,
+    struct rk_why *why)
+{
+	if (!fit->tie)
+		return RK_OK;
+	return rk_refuse_at(why, "model.dialect", "is not said, and the file "
+	    "can be read as %s and as %s: %zu tensors fit either way, and "
+	    "other numbers would be loaded; say which",
+	    spec_dialect_words[p->dialect], spec_dialect_words[p->next],
+	    p->fits);
+}
+
+/* The version that a team has locked. */
+static enum rk_err
+refuse_producer(struct warm_plan *p, struct rk_why *why)
+{
+	const struct warm_want *w = p->want;
+	struct strbuf b = {0};
+	enum rk_err rc = RK_OK;
+
+	const enum spec_version v = spec_producer_fits(w->spec, w->writer);
+	for (int i = 0; i < w->spec->nproducer; i++)
+		sb_addf(&b, "%s%s %s", i > 0 ? " or " : "",
+		    w->spec->producer[i].name, w->spec->producer[i].versions);
+	if (v == SPEC_VERSION_OTHER && w->strict)
+		rc = rk_refuse_at(why, "model.producer", "asks for %s, and the "
+		    "file says that it was written by %s", sb_str(&b),
+		    w->writer);
+	else if (v == SPEC_VERSION_OTHER)
+		note(p, "the file says that it was written by %s, and "
+		    "model.producer asks for %s", w->writer, sb_str(&b));
+	else if (v == SPEC_VERSION_UNSAID)
+		note(p, "model.producer asks for %s, and the file does not "
+		    "say%s%s", sb_str(&b), w->writer != NULL ? " more than " :
+		    "", w->writer != NULL ? w->writer : "");
+	sb_fini(&b);
+	return rc;
+}
+
+static enum rk_err
+judge(struct warm_plan *p, const struct warm_fit *fit, struct rk_why *why)
+{
+	enum rk_err rc = refuse_producer(p, why);
+
+	const bool nothing = p->tensors == 0 && p->nmodel > 0;
+
+	if (nothing && refuse_nothing(p, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (refuse_tie(p, fit, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (refuse_rows(p, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (!nothing && refuse_little(p, why) != RK_OK)
+		rc = RK_EINVAL;
+	return rc;
+}
+
+/* --- the whole ------------------------------------------------------------ */
+
+enum rk_err
+warm_plan_new(struct warm_plan **pp, const struct warm_want *w,
+    struct rk_why *why)
+{
+	struct renamed names;
+	struct warm_fit fit;
+	struct warm_plan *p;
+
+	*pp = NULL;
+	enum rk_err rc = rename_all(&names, w, why);
+	if (rc != RK_OK) {
+		renamed_fini(&names);
+		return rc;
+	}
+	warm_fit(w, names.v, &fit);
+	p = xcalloc(1, sizeof(*p));
+	p->want = w;
+	p->notes = json_array();
+	p->dialect = fit.table->dialect;
+	p->next = fit.next != NULL ? fit.next->dialect : SPEC_DIALECT_UNSAID;
+	p->next_fits = fit.next_fits;
+	p->fits = fit.fits;
+	p->prefix = xstrdup(fit.prefix);
+	p->layout = fit.layout == WARM_PADDLE ? WARM_PADDLE : WARM_PYTORCH;
+	make_rows(p, &fit, &names);
+	count(p);
+	warm_summarise(p);
+	warm_digest(p);
+	note_reading(p);
+	note_variances(p);
+	rc = judge(p, &fit, why);
+	warm_fit_free(&fit);
+	renamed_fini(&names);
+	*pp = p;
+	return rc;
+}
+
+void
+warm_plan_free(struct warm_plan *p)
+{
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < p->n; i++)
+		free(p->v[i].why);
+	free(p->v);
+	free(p->prefix);
+	free(p->summary);
+	json_decref(p->notes);
+	free(p);
+}
+
+bool
+warm_adam_step(double beta2, double beta2_pow, int64_t *step,
+    const char **reason)
+{
+	if (!(beta2 > 0 && beta2 < 1)) {
+		*reason = "the optimizer's second beta is not between 0 and 1";
+		return false;
+	}
+	if (!(beta2_pow > 0)) {
+		*reason = "beta2_pow is 0: it has underflowed, and the count "
+		    "of steps cannot be told";
+		return false;
+	}
+	const double n = log(beta2_pow) / log(beta2) - 1;
+	if (!(n > -0.5 && n < 9e15)) {
+		*reason = "beta2_pow is no power of the optimizer's second "
+		    "beta";
+		return false;
+	}
+	*step = (int64_t)(n + 0.5);
+	return true;
+}
