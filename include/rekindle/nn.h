@@ -40,6 +40,7 @@ struct nn_tensor {
 	float *grad;                    /* NULL for a buffer */
 	bool is_buffer;
 	bool trained;                   /* it gets a gradient */
+	enum spec_op op;                /* of the layer that it is of */
 };
 
 /*

@@ -32,8 +32,12 @@
  *	                      network's input, files of data that are not there
  *	                      are not needed.  See below.  With --yaml: the
  *	                      model with its layers written out, which is a model
- *	                      of the same program;  --plan: the plan of the warm
- *	                      start
+ *	                      of the same program
+ *	    --plan            print the plan of the warm start (warm.h) and end: the
+ *	                      sentence, a line a tensor, and what is refused; with
+ *	                      --json all of it as JSON
+ *	    --check           all that comes before the first step: print JSON and
+ *	                      end; see below
  *	    --profile[=STEPS] train some steps (10) after 2 of warm-up, print
  *	                      where their time went and end; see below.
  *	                      --json: as JSON;  --trace FILE: events of all
@@ -97,6 +101,12 @@
  * say it what it would be given, the total and a tenth; available: what total
  * is compared with in `fits`, resources.memory or else what --memory says or
  * the machine has.  remarks: sentences on what may not have been meant (below).
+ *
+ * --check: {accepted, refused: [{path, message}], plan, remarks, memory, steps_total,
+ * data: {train, validation}}.  The data are read, the network is built, the warm
+ * start is planned, and nothing is trained or written.  plan is null without a
+ * warm start; what was not come to is absent.  The exit code is that of a run that
+ * is refused for the same: 0, 1 or 3.
  *
  * Remarks.  What is no error and may not have been meant is said before the
  * first step, as events of kind `remark` and `schedule_warning`: more outputs
@@ -246,7 +256,7 @@ struct train_options {
 	int64_t profile;                /* steps; 0: not said; -1: as many as
 	                                   there are without a number */
 	bool accept_data, json, sha256;
-	bool wire, summary, yaml, plan, vocabulary, help, version;
+	bool wire, summary, yaml, plan, check, vocabulary, help, version;
 };
 enum rk_err train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why) RK_MUSTCHECK;
@@ -272,36 +282,5 @@ int train_main(const struct train_options *o);
  * of a library; train_main() calls it, too.
  */
 void train_hold_signals(void);
-
-/*
- * A warm start's plan, one row a tensor:
- *	copy      same name, same shape
- *	convert   the same from F16, BF16 or F64
- *	init      in the model, not in the file: missing
- *	mismatch  in both, shapes differ: initialised (strict: refused)
- *	skip      in the file, not in the model: unexpected
- */
-enum plan_action {
-	PLAN_COPY, PLAN_CONVERT, PLAN_INIT, PLAN_MISMATCH, PLAN_SKIP
-};
-struct plan;
-
-/* strict: RK_EINVAL unless every row is copy or convert; why lists every
- * missing, unexpected and mismatched tensor, with both shapes. */
-enum rk_err plan_new(struct plan **pp, const struct nn *n,
-    const struct tensor_set *file, bool strict, struct rk_why *why)
-    RK_MUSTCHECK;
-void plan_free(struct plan *p);
-/* "loaded 2 of 4 tensors (200,960 of 204,044 parameters); 2 new: fc2.weight
- * file [10,256] model [12,256], ..."; valid as long as the plan. */
-const char *plan_summary(const struct plan *p);
-/* {summary, strict, source, tensors_loaded, tensors_total, parameters_loaded,
- *  parameters_total, tensors: [{name, action, file_shape, file_dtype,
- *  model_shape, kind, elements}]}; plan.json and what the daemon is told have
- * `validation` too, the record in src/train/held_out.h with a `summary`. */
-json_t *plan_json(const struct plan *p, const char *source);
-/* Do it: copies go into the network, the rest is initialised from the seed. */
-enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed)
-    RK_MUSTCHECK;
 
 #endif

@@ -102,7 +102,8 @@ nn_add_param(struct nn_graph *g, struct nn_node *nd,
 		.fan_in = w->fan_in, .fan_out = w->fan_out,
 		.zero_row = w->fill == NN_FILL_TABLE ? w->zero_row : -1,
 		.t = { .ndim = w->ndim, .offset = *total,
-		.is_buffer = w->buffer } };
+		.is_buffer = w->buffer,
+		.op = g->layers[nd - g->nodes].type } };
 
 	/* ops.def says so: whoever reads jobs counts on it. */
 	must(spec_op_learns[g->layers[nd - g->nodes].type]);

@@ -213,7 +213,8 @@ held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
 	if (text != NULL)
 		m->known = read_metadata(&m->of, text) == RK_OK;
 	m->classes = read_classes(metadata(file, CLASSES_META));
-	if (read_beside(path, &info)) {
+	m->beside = read_beside(path, &info);
+	if (m->beside) {
 		if (m->classes == NULL)
 			m->classes = json_incref(info.classes);
 		if (text == NULL) {

@@ -62,6 +62,7 @@ struct held_out {
 /* What the model of a warm start says of itself. */
 struct held_out_model {
 	bool known;                     /* `of` is filled in */
+	bool beside;                    /* a checkpoint.json lies beside it */
 	struct held_out of;
 	char data_digest[RK_SHA256_HEX];        /* "": not known */
 	json_t *classes;                /* names of its outputs, owned; or NULL */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "model_file.h"
+#include "plan.h"
 #include "predict.h"
 #include "start.h"
 
@@ -103,7 +104,9 @@ model_file_load(struct run *r, const struct model_file *m)
 {
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	bool ok = plan_new(&p, r->nn, r->warm, true, &why) == RK_OK;
+	const struct plan_how how = { .model = &r->spec->model, .whole = true,
+		.ours = m->is_checkpoint };
+	bool ok = plan_new(&p, r->nn, r->warm, &how, &why) == RK_OK;
 
 	if (!ok) {
 		char *text = rk_why_text(&why);

@@ -43,12 +43,15 @@ const char train_usage[] =
     "                    network's input (model.input, model.sizes)\n"
     "  --summary --yaml  print the model with all its layers written out, as\n"
     "                    a job may have it\n"
-    "  --plan            print the plan of the warm start as JSON and end\n"
+    "  --plan            print the plan of the warm start, a line a tensor, and\n"
+    "                    end\n"
+    "  --check           do all that comes before the first step, print as JSON\n"
+    "                    whether the job would be refused, and end\n"
     "  --profile[=STEPS] train 10 steps, or so many, after 2 of warm-up, and print\n"
     "                    where their time went, by layer and by kind of op;\n"
     "                    keeps nothing\n"
-    "  --json            with --profile: print JSON; with --evaluate: also each\n"
-    "                    class, the confusion matrix and the calibration\n"
+    "  --json            with --profile and --plan: print JSON; with --evaluate:\n"
+    "                    also each class, the confusion matrix and the calibration\n"
     "  --trace FILE      with --profile: write what each thread did when, for\n"
     "                    chrome://tracing and ui.perfetto.dev\n"
     "  --evaluate FILE   score a model file or a checkpoint's folder on the job's\n"
@@ -90,7 +93,7 @@ const char train_usage[] =
 enum {
 	OPT_RUN_DIR = 256, OPT_FROM, OPT_FILE, OPT_MODEL, OPT_THREADS, OPT_SET,
 	OPT_MEMORY, OPT_WIRE, OPT_JOB, OPT_ATTEMPT, OPT_ACCEPT, OPT_KNOWN,
-	OPT_SUMMARY, OPT_YAML, OPT_PLAN, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE,
+	OPT_SUMMARY, OPT_YAML, OPT_PLAN, OPT_CHECK, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE,
 	OPT_JSON, OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
 	OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
 	OPT_HELP, OPT_VERSION
@@ -112,6 +115,7 @@ static const struct option options[] = {
 	{ "summary", no_argument, NULL, OPT_SUMMARY },
 	{ "yaml", no_argument, NULL, OPT_YAML },
 	{ "plan", no_argument, NULL, OPT_PLAN },
+	{ "check", no_argument, NULL, OPT_CHECK },
 	{ "evaluate", required_argument, NULL, OPT_EVALUATE },
 	{ "logits", required_argument, NULL, OPT_LOGITS },
 	{ "profile", optional_argument, NULL, OPT_PROFILE },
@@ -214,6 +218,9 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_PLAN:
 		o->plan = true;
 		break;
+	case OPT_CHECK:
+		o->check = true;
+		break;
 	case OPT_EVALUATE:
 		o->evaluate = arg;
 		break;
@@ -276,14 +283,15 @@ check_together(const struct train_options *o, struct rk_why *why)
 	const bool scores = o->evaluate != NULL || o->predict != NULL;
 	const bool alone = o->plot != NULL && o->evaluate == NULL;
 
-	if (o->summary + o->plan + (o->evaluate != NULL) +
+	if (o->summary + o->plan + o->check + (o->evaluate != NULL) +
 	    (o->profile != 0) + (o->predict != NULL) + alone > 1)
-		return rk_refuse(why, "two of --summary, --plan, --evaluate, "
-		    "--predict, --profile and --plot together");
+		return rk_refuse(why, "two of --summary, --plan, --check, "
+		    "--evaluate, --predict, --profile and --plot together");
 	if (o->trace != NULL && o->profile == 0)
 		return rk_refuse(why, "--trace without --profile");
-	if (o->json && o->profile == 0 && o->evaluate == NULL)
-		return rk_refuse(why, "--json without --profile or --evaluate");
+	if (o->json && o->profile == 0 && o->evaluate == NULL && !o->plan)
+		return rk_refuse(why, "--json without --profile, --evaluate or "
+		    "--plan");
 	if (scores && o->model != NULL)
 		return rk_refuse(why, "%s and --model together: the file "
 		    "behind %s is the model", o->predict != NULL ?
@@ -301,7 +309,7 @@ check_together(const struct train_options *o, struct rk_why *why)
 		return rk_refuse(why, o->vocabulary ?
 		    "--make-vocabulary without --size" :
 		    "--size or --kind without --make-vocabulary");
-	if (o->vocabulary && (o->summary || o->plan || o->wire || scores ||
+	if (o->vocabulary && (o->summary || o->plan || o->check || o->wire || scores ||
 	    o->profile != 0 || o->plot != NULL))
 		return rk_refuse(why, "--make-vocabulary with something else "
 		    "to do");
@@ -317,7 +325,8 @@ take_samples(struct train_options *o, int rest, const char *sheet,
 		return rk_refuse(why, "--samples without --data JOB.yaml");
 	if (o->samples == 0)
 		return rk_refuse(why, "--data without --samples N");
-	if (o->summary || o->plan || o->evaluate != NULL || o->profile != 0 ||
+	if (o->summary || o->plan || o->check || o->evaluate != NULL ||
+	    o->profile != 0 ||
 	    o->predict != NULL || o->plot != NULL || o->vocabulary)
 		return rk_refuse(why, "--samples with something else to do");
 	if (rest != 1)

@@ -364,6 +364,8 @@ answer(struct run *r)
 		return evaluate_print(r);
 	if (r->o->plot != NULL)
 		return draw_print(r);
+	if (r->o->check)
+		return check_print(r);
 	return r->o->profile != 0 ? profile_print(r) : summary_print(r);
 }
 
@@ -375,7 +377,7 @@ train_main(const struct train_options *o)
 		.at = { .rate_scale = 1, .scored = -1 },
 		.due = { .taken = -1, .captured = -1 },
 	};
-	const bool asks = o->vocabulary || o->summary || o->plan ||
+	const bool asks = o->vocabulary || o->summary || o->plan || o->check ||
 	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL ||
 	    o->samples > 0;
 

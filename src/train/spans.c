@@ -5,6 +5,8 @@
 #include "run.h"
 
 #define NAMED_MAX 5             /* names in a refusal */
+/* A warm start may bring more than the run has steps. */
+#define UPDATES_MAX ((int64_t)1 << 53)
 
 /* --- the patterns --------------------------------------------------------- */
 
@@ -147,11 +149,11 @@ read_updates(struct run *r, const json_t *state, struct rk_why *why)
 		if (n == NULL)
 			continue;
 		if (json_is_integer(n) && json_integer_value(n) >= 0 &&
-		    json_integer_value(n) <= r->at.step)
+		    json_integer_value(n) <= UPDATES_MAX)
 			r->updates[i] = json_integer_value(n);
 		else
 			rkj_fault(&o, name, "is no number of updates from 0 to "
-			    "%lld", (long long)r->at.step);
+			    "%lld", (long long)UPDATES_MAX);
 	}
 	rkj_close_lenient(&o);
 }

@@ -46,12 +46,11 @@ bool warm_open(struct run *r);
 bool warm_open_path(struct run *r, const char *path, const char *deed);
 /* What the job or --evaluate calls it, for lineage; else the path. */
 const char *warm_source(const struct run *r);
-/* The warm start's file, its plan and its application.  path_out: what
- * --plan prints; start_source() is what the plan says it comes from. */
+/* The warm start's file, its plan and its application. */
 bool warm_start(struct run *r);
-/* The plan as JSON without doing it, with what stands against it in
- * `refused`. */
-json_t *warm_plan(struct run *r);
+/* The plan as JSON without doing it, with what stands against it in `refused`; and
+ * as *text for people, the caller's. */
+json_t *warm_plan(struct run *r, char **text);
 bool warm_wanted(const struct run *r);
 
 #endif

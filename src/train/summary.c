@@ -191,15 +191,26 @@ print_yaml(struct run *r, const struct run_memory *m)
 	return true;
 }
 
-static json_t *
-plan(struct run *r, const struct run_memory *m)
+/* A table for people, or JSON. */
+static bool
+print_plan(struct run *r, const struct run_memory *m)
 {
-	if (!warm_wanted(r)) {
-		run_fail(r, "bad_spec", true, "the job has no "
+	char *text;
+
+	if (!warm_wanted(r))
+		return run_fail(r, "bad_spec", true, "the job has no "
 		    "model.checkpoint: there is nothing to plan");
-		return NULL;
+	json_t *o = run_build(r, m) ? warm_plan(r, &text) : NULL;
+	if (o == NULL)
+		return false;
+	if (r->o->json) {
+		free(text);
+		text = rkj_pretty(o);
 	}
-	return run_build(r, m) ? warm_plan(r) : NULL;
+	puts(text);
+	free(text);
+	json_decref(o);
+	return true;
 }
 
 /* --- data ----------------------------------------------------------------- */
@@ -270,7 +281,9 @@ summary_print(struct run *r)
 		return false;
 	if (r->o->yaml)
 		return print_yaml(r, &m);
-	json_t *o = r->o->summary ? summary(r, &m) : plan(r, &m);
+	if (r->o->plan)
+		return print_plan(r, &m);
+	json_t *o = summary(r, &m);
 	if (o == NULL)
 		return false;
 	char *text = rkj_pretty(o);

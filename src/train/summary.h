@@ -7,6 +7,7 @@
 
 bool summary_print(struct run *r);
 bool evaluate_print(struct run *r);             /* evaluate.c */
+bool check_print(struct run *r);                /* check.c */
 bool samples_print(struct run *r);              /* samples.c */
 bool predict_print(struct run *r);              /* predict.c */
 /* [12, 256]; a new reference. */

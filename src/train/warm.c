@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plan.h"
 #include "start.h"
 
 #define PLAN_FILE "plan.json"
@@ -90,13 +91,51 @@ warm_open(struct run *r)
 	return ok;
 }
 
-/* A warm start's plan with what it means for the validation. */
+/* A file that one of our jobs wrote: another job's checkpoint, what lies in a
+ * checkpoint's folder, or what says so itself. */
+static bool
+is_ours(const struct run *r)
+{
+	const char *source = warm_source(r);
+
+	if (strncmp(source, "job://", 6) == 0 || r->warm_model.beside)
+		return true;
+	for (size_t i = 0; r->warm->meta != NULL && r->warm->meta[i] != NULL;
+	    i += 2)
+		if (strncmp(r->warm->meta[i], "rekindle.", 9) == 0)
+			return true;
+	return false;
+}
+
+static enum rk_err
+make_plan(struct run *r, struct plan **pp, struct rk_why *why)
+{
+	const struct plan_how how = { .model = &r->spec->model,
+		.ours = is_ours(r) };
+
+	return plan_new(pp, r->nn, r->warm, &how, why);
+}
+
+/* --- what is said of it --------------------------------------------------- */
+
+static json_t *
+rate_json(const struct run *r)
+{
+	const struct spec_training *t = &r->spec->training;
+
+	return json_pack("{s:f, s:f, s:f}", "scale", t->warm_start_lr_scale,
+	    "from", t->optim.learning_rate, "to", t->optim.learning_rate *
+	    t->warm_start_lr_scale);
+}
+
+/* A warm start's plan with what it means for the rate and the validation. */
 static json_t *
 whole_plan(const struct run *r, const struct plan *p)
 {
-	json_t *tree = plan_json(p, warm_source(r));
+	json_t *tree = warm_plan_json(p->is, warm_source(r));
 	char *sentence = held_out_sentence(r);
 
+	js_put(tree, "learning_rate", rate_json(r));
 	if (sentence != NULL) {
 		json_t *v = held_out_json(&r->held);
 		js_put(v, "summary", js_text(sentence));
@@ -115,51 +154,83 @@ keep_plan(struct run *r, const struct plan *p)
 	    strlen(text));
 
 	free(text);
-	report_plan(&r->rep, plan_summary(p), tree);
+	report_plan(&r->rep, p->is->summary, tree);
 	return rc == RK_OK || run_fail_rc(r, rc, "cannot keep the plan");
+}
+
+static void
+tell(struct run *r, const struct plan *p)
+{
+	const struct spec_training *t = &r->spec->training;
+	json_t *note;
+	size_t i;
+
+	json_array_foreach(p->is->notes, i, note)
+		report_event(&r->rep, "warm_start", "warm start: %s",
+		    json_string_value(note));
+	if (r->at.rate_scale != 1)
+		report_event(&r->rep, "warm_start", "warm start: the learning "
+		    "rate is scaled by %g, from %g to %g", r->at.rate_scale,
+		    t->optim.learning_rate, t->optim.learning_rate *
+		    r->at.rate_scale);
+	held_out_tell(r);
 }
 
 static bool
 refuse(struct run *r, struct rk_why *why)
 {
+	const struct spec_model *m = &r->spec->model;
+	const bool loose = spec_warm_is_loose(&m->warm, m->strict);
 	char *text = rk_why_text(why);
 
-	bool strict = r->spec->model.strict;
-	run_fail(r, "warm_start", true, "%s of %s: %s%s", strict ?
-	    "a strict warm start refuses the file" : "nothing can be taken out",
-	    warm_source(r), text, strict ? "; model.strict: false takes what "
-	    "fits" : "");
+	run_fail(r, "warm_start", true, "%s of %s: %s%s", loose ?
+	    "the warm start is refused" : "a strict warm start refuses the "
+	    "file", warm_source(r), text, loose ? "" : "; model.strict: false "
+	    "takes what fits");
 	free(text);
 	return false;
+}
+
+/* The plan that was shown is the one that is done. */
+static bool
+is_as_shown(struct run *r, const struct plan *p)
+{
+	const char *shown = r->spec->training.warm_start.plan;
+	char *changed = shown != NULL ? warm_plan_changed(p->is, shown) : NULL;
+
+	if (changed == NULL)
+		return true;
+	run_fail(r, "warm_start", true, "training.warm_start.plan: %s",
+	    changed);
+	free(changed);
+	return false;
+}
+
+/* --- doing it ------------------------------------------------------------- */
+
+static bool
+carry_out(struct run *r, const struct plan *p)
+{
+	if (plan_apply(p, r->nn, r->spec->training.seed) != RK_OK)
+		return run_fail(r, "internal", true, "a tensor that the plan "
+		    "converts could not be converted");
+	if (!keep_plan(r, p))
+		return false;
+	tell(r, p);
+	return true;
 }
 
 bool
 warm_start(struct run *r)
 {
-	const struct spec_training *t = &r->spec->training;
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	bool ok = false;
 
 	if (!warm_open(r))
 		return false;
 	held_out_count(r);
-	if (plan_new(&p, r->nn, r->warm, r->spec->model.strict, &why) !=
-	    RK_OK) {
-		refuse(r, &why);
-	} else if (plan_apply(p, r->nn, t->seed) != RK_OK) {
-		run_fail(r, "internal", true, "a tensor that the plan "
-		    "converts could not be converted");
-	} else {
-		ok = keep_plan(r, p);
-		if (ok && r->at.rate_scale != 1)
-			report_event(&r->rep, "warm_start", "warm start: the "
-			    "learning rate is scaled by %g, from %g to %g",
-			    r->at.rate_scale, t->optim.learning_rate,
-			    t->optim.learning_rate * r->at.rate_scale);
-		if (ok)
-			held_out_tell(r);
-	}
+	const bool ok = make_plan(r, &p, &why) == RK_OK ?
+	    is_as_shown(r, p) && carry_out(r, p) : refuse(r, &why);
 	plan_free(p);
 	tensor_set_free(r->warm);
 	r->warm = NULL;
@@ -167,37 +238,73 @@ warm_start(struct run *r)
 	return ok;
 }
 
+/* --- showing it ----------------------------------------------------------- */
+
+static json_t *
+faults_json(const struct rk_why *why)
+{
+	json_t *v = json_array();
+
+	for (size_t i = 0; i < why->n; i++) {
+		char *s = xasprintf("%s%s%s", why->v[i].path,
+		    why->v[i].path[0] != '\0' ? ": " : "",
+		    why->v[i].message);
+		must(json_array_append_new(v, js_text(s)) == 0);
+		free(s);
+	}
+	return v;
+}
+
+/* The same for people: the sentence, what was thought of the names, a line a
+ * tensor, and what is refused. */
+static char *
+plan_text(const struct plan *p, const json_t *tree, const json_t *refused)
+{
+	const struct warm_plan *w = p->is;
+	struct strbuf b = {0};
+	json_t *line;
+	size_t i;
+
+	sb_addf(&b, "%s\nsource   %s\ndialect  %s, by %zu of %zu tensors",
+	    w->summary, json_string_value(json_object_get(tree, "source")),
+	    spec_dialect_words[w->dialect], w->fits, w->nmodel);
+	if (w->next != SPEC_DIALECT_UNSAID)
+		sb_addf(&b, "; next %s, by %zu", spec_dialect_words[w->next],
+		    w->next_fits);
+	sb_addf(&b, "\nplan     %s\n", w->digest);
+	json_array_foreach(w->notes, i, line)
+		sb_addf(&b, "note     %s\n", json_string_value(line));
+	warm_plan_table(w, &b);
+	json_array_foreach(refused, i, line)
+		sb_addf(&b, "refused  %s\n", json_string_value(line));
+	return sb_detach(&b);
+}
+
 json_t *
-warm_plan(struct run *r)
+warm_plan(struct run *r, char **text)
 {
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	json_t *tree = NULL;
+	json_t *tree;
 
+	*text = NULL;
 	if (!warm_open(r))
 		return NULL;
 	data_digest(r->train, r->data_digest);
 	held_out_count(r);
-	json_t *refused = json_array();
-	if (plan_new(&p, r->nn, r->warm, r->spec->model.strict, &why) !=
-	    RK_OK) {
-		for (size_t i = 0; i < why.n; i++) {
-			char *s = xasprintf("%s%s%s", why.v[i].path,
-			    why.v[i].path[0] != '\0' ? ": " : "",
-			    why.v[i].message);
-			must(json_array_append_new(refused, js_text(s)) == 0);
-			free(s);
-		}
-		rk_why_fini(&why);
-	}
-	/* What a plan that is refused would have been, as far as there is
-	 * one. */
-	if (p == NULL && plan_new(&p, r->nn, r->warm, false, &why) != RK_OK)
-		tree = json_pack("{s:s}", "source", warm_source(r));
-	else
-		tree = whole_plan(r, p);
-	js_put(tree, "accepted", json_boolean(json_array_size(refused) == 0));
+	const bool ok = make_plan(r, &p, &why) == RK_OK;
+	json_t *refused = faults_json(&why);
+	tree = p != NULL ? whole_plan(r, p) : json_pack("{s:s}", "source",
+	    warm_source(r));
+	const char *shown = r->spec->training.warm_start.plan;
+	char *changed = p != NULL && shown != NULL ?
+	    warm_plan_changed(p->is, shown) : NULL;
+	if (changed != NULL)
+		js_put(tree, "changed", js_text(changed));
+	free(changed);
+	js_put(tree, "accepted", json_boolean(ok));
 	js_put(tree, "strict", json_boolean(r->spec->model.strict));
+	*text = p != NULL ? plan_text(p, tree, refused) : rk_why_text(&why);
 	js_put(tree, "refused", refused);
 	plan_free(p);
 	rk_why_fini(&why);

@@ -211,7 +211,7 @@ def _(d):
     job["model"] = {"arch": "mlp", "sizes": [4, 32, 5], "strict": False}
     err = train(d, job, "--evaluate", model, "--logits", f"{d.root}/out.npy", want=3)
     has(err, f"{model} is not of the job's network: ")
-    has(err, "fc2.weight: does not match: file [3,32] model [5,32]")
+    has(err, "fc2.weight: does not match: file [3,32], model [5,32]")
     assert not os.path.exists(f"{d.root}/out.npy"), "logits of nothing"
 
 

@@ -101,7 +101,7 @@ def _(d):
     job = tiny(d)
     job["model"]["strict"] = True
     for path in samples("OK_*"):
-        r = train(d, job, "--plan", "--model", path, bound=little_memory)
+        r = train(d, job, "--plan", "--json", "--model", path, bound=little_memory)
         eq(r.returncode, 0, f"{path}: exit ({r.stderr})")
         plan = json.loads(r.stdout)
         eq(plan["accepted"], False, path)
@@ -130,7 +130,7 @@ def _(d):
     job, seen = tiny(d), 0
     for path in samples("BAD_*"):
         before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        r = train(d, job, "--plan", "--model", path, bound=little_memory)
+        r = train(d, job, "--plan", "--json", "--model", path, bound=little_memory)
         used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
         eq(r.returncode, 3, f"{path}: exit ({r.stderr})")
         eq(r.stdout, "", f"{path}: stdout")

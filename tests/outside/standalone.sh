@@ -280,16 +280,20 @@ plan() {
 	exits 0 train tiny.yaml
 	mv "$(newest)/model.safetensors" ./old.safetensors
 	rm -r run
-	exits 0 train --plan --model "$PWD/old.safetensors" tiny.yaml
+	exits 0 train --plan --json --model "$PWD/old.safetensors" tiny.yaml
 	eq "$(jq .accepted out)" true accepted
 	has "$(jq -r .summary out)" "loaded 4 of 4 tensors (259 of 259 parameters)"
-	exits 0 train --plan --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' tiny.yaml
+	exits 0 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' tiny.yaml
 	eq "$(jq .accepted out)" false "accepted when strict"
-	has "$(jq -r '.refused[]' out)" "fc2.weight: does not match: file [3,32] model [5,32]"
-	exits 0 train --plan --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' \
+	has "$(jq -r '.refused[]' out)" "fc2.weight: does not match: file [3,32], model [5,32]"
+	exits 0 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' \
 	    --set model.strict=false tiny.yaml
 	eq "$(jq .accepted out)" true "accepted when not"
-	eq "$(jq -c '[.tensors[] | .action]' out)" '["copy","copy","mismatch","mismatch"]' actions
+	exits 0 train --plan --model "$PWD/old.safetensors" tiny.yaml
+	has "$(cat out)" "copy       fc1.weight"
+	exits 0 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' \
+	    --set model.strict=false tiny.yaml
+	eq "$(jq -c '[.tensors[] | .action]' out)" '["copy","copy","init","init"]' actions
 	[ ! -e run ] || t_fail "a run was begun"
 }
 

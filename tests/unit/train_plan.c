@@ -1,4 +1,5 @@
 /* A warm start's plan, and the warm start. */
+#include "plan.h"
 #include "train_help.h"
 
 /* A network of one hidden layer, and a file's tensors beside it. */
@@ -60,6 +61,18 @@ ten_classes(float **data)
 	return seal(s);
 }
 
+/* However little would load. */
+static enum rk_err
+make(struct plan **pp, const struct nn *n, const struct tensor_set *s,
+    bool strict, struct rk_why *why)
+{
+	const struct spec_model m = { .strict = strict,
+		.warm = { .minimum_said = true } };
+	const struct plan_how how = { .model = &m };
+
+	return plan_new(pp, n, s, &how, why);
+}
+
 static const char *
 action_of(const json_t *plan, const char *name)
 {
@@ -81,13 +94,13 @@ T_CASE(twelve_classes_from_ten_says_what_is_new)
 	float *data;
 	struct tensor_set *s = ten_classes(&data);
 
-	t_check(plan_new(&p, n, s, false, NULL) == RK_OK);
-	t_eq_str(plan_summary(p), "loaded 2 of 4 tensors (200,960 of 204,044 "
-	    "parameters); 2 new: fc2.weight file [10,256] model [12,256], "
-	    "fc2.bias file [10] model [12]");
-	json_t *j = plan_json(p, "job://x/best");
+	t_check(make(&p, n, s, false, NULL) == RK_OK);
+	t_eq_str(p->is->summary, "loaded 2 of 4 tensors (200,960 of 204,044 "
+	    "parameters); 2 new: fc2.weight, fc2.bias (file [10,256], model "
+	    "[12,256]); 0 missing; 0 ignored");
+	json_t *j = warm_plan_json(p->is, "job://x/best");
 	t_eq_str(action_of(j, "fc1.weight"), "copy");
-	t_eq_str(action_of(j, "fc2.bias"), "mismatch");
+	t_eq_str(action_of(j, "fc2.bias"), "init");
 	t_eq_str(json_string_value(json_object_get(j, "source")),
 	    "job://x/best");
 	t_eq_int(json_integer_value(json_object_get(j, "tensors_loaded")), 2);
@@ -105,9 +118,10 @@ T_CASE(a_clean_copy_says_just_that)
 	float *data;
 	struct tensor_set *s = ten_classes(&data);
 
-	t_check(plan_new(&p, n, s, true, NULL) == RK_OK);
-	t_eq_str(plan_summary(p),
-	    "loaded 4 of 4 tensors (203,530 of 203,530 parameters)");
+	t_check(make(&p, n, s, true, NULL) == RK_OK);
+	t_eq_str(p->is->summary,
+	    "loaded 4 of 4 tensors (203,530 of 203,530 parameters); 0 new; 0 "
+	    "missing; 0 ignored");
 	plan_free(p);
 	tensor_set_free(s);
 	nn_free(n);
@@ -126,15 +140,15 @@ T_CASE(strict_lists_every_tensor_with_both_shapes)
 	add(s, "fc2.weight", DT_F32, 2, 5, 4, data);
 	add(s, "fc2.bias", DT_F32, 1, 2, 0, data);
 	add(s, "fc3.bias", DT_F32, 1, 7, 0, data);
-	t_check(plan_new(&p, n, seal(s), true, &why) == RK_EINVAL);
-	t_check(p == NULL);
+	t_check(make(&p, n, seal(s), true, &why) == RK_EINVAL);
 	t_eq_int(why.n, 3);
 	char *text = rk_why_text(&why);
 	t_has(text, "fc1.bias: is missing from the file: model [4]");
-	t_has(text, "fc2.weight: does not match: file [5,4] model [2,4]");
+	t_has(text, "fc2.weight: does not match: file [5,4], model [2,4]");
 	t_has(text, "fc3.bias: is unexpected: the model has no such tensor: "
 	    "file [7]");
 	free(text);
+	plan_free(p);
 	rk_why_fini(&why);
 	tensor_set_free(s);
 	nn_free(n);
@@ -156,17 +170,17 @@ T_CASE(what_fits_is_copied_or_converted_and_the_rest_initialised)
 	add(s, "fc2.weight", DT_BF16, 2, 2, 2, bf16);
 	add(s, "fc2.bias", DT_I64, 1, 2, 0, whole);
 	add(s, "extra", DT_F32, 1, 16, 0, data);
-	t_check(plan_new(&p, n, seal(s), false, NULL) == RK_OK);
-	json_t *j = plan_json(p, "f");
+	t_check(make(&p, n, seal(s), false, NULL) == RK_OK);
+	json_t *j = warm_plan_json(p->is, "f");
 	t_eq_str(action_of(j, "fc1.weight"), "copy");
 	t_eq_str(action_of(j, "fc1.bias"), "convert");
 	t_eq_str(action_of(j, "fc2.weight"), "convert");
-	t_eq_str(action_of(j, "fc2.bias"), "mismatch");
+	t_eq_str(action_of(j, "fc2.bias"), "init");
 	t_eq_str(action_of(j, "extra"), "skip");
 	json_decref(j);
-	t_eq_str(plan_summary(p), "loaded 3 of 4 tensors (10 of 12 parameters)"
-	    "; 1 new: fc2.bias file I64 [2] model [2]; 1 not used: extra file "
-	    "[16]");
+	t_eq_str(p->is->summary, "loaded 3 of 4 tensors (10 of 12 parameters)"
+	    "; 1 new: fc2.bias (file I64 [2], model [2]); 0 missing; 1 "
+	    "ignored");
 	t_check(plan_apply(p, n, 3) == RK_OK);
 	nn_init(fresh, 3);
 	t_near(nn_tensor_at(n, 0)->value[3], 8, 0);
@@ -189,25 +203,28 @@ T_CASE(a_file_of_which_nothing_fits_is_refused_with_a_hint)
 	struct plan *p = NULL;
 	float *data = numbers(64, 0);
 
-	add(s, "module.fc1.weight", DT_F32, 2, 4, 3, data);
-	add(s, "module.fc1.bias", DT_F32, 1, 4, 0, data);
-	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	add(s, "foo.fc1.weight", DT_F32, 2, 4, 3, data);
+	add(s, "foo.fc1.bias", DT_F32, 1, 4, 0, data);
+	t_check(make(&p, n, seal(s), false, &why) == RK_EINVAL);
 	t_has(rk_why_first(&why), "nothing in the file fits the model");
-	t_has(rk_why_first(&why), "its names begin with \"module.\"");
+	t_has(rk_why_first(&why), "its names begin with \"foo.\"");
 	rk_why_fini(&why);
+	plan_free(p);
 	tensor_set_free(s);
 
 	s = tensor_set_new();
 	add(s, "fc1.weight", DT_F32, 2, 3, 4, data);
-	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	t_check(make(&p, n, seal(s), false, &why) == RK_EINVAL);
 	t_has(rk_why_first(&why), "its fc1.weight is transposed");
 	rk_why_fini(&why);
+	plan_free(p);
 	tensor_set_free(s);
 
 	s = tensor_set_new();
-	t_check(plan_new(&p, n, seal(s), false, &why) == RK_EINVAL);
+	t_check(make(&p, n, seal(s), false, &why) == RK_EINVAL);
 	t_has(rk_why_first(&why), "the file has no tensors");
 	rk_why_fini(&why);
+	plan_free(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);
@@ -226,7 +243,72 @@ T_CASE(pytorchs_batch_counter_does_not_spoil_a_clean_copy)
 	add(s, "fc2.weight", DT_F32, 2, 2, 4, data);
 	add(s, "fc2.bias", DT_F32, 1, 2, 0, data);
 	add(s, "bn.num_batches_tracked", DT_I64, 0, 0, 0, &seen);
-	t_check(plan_new(&p, n, seal(s), true, NULL) == RK_OK);
+	t_check(make(&p, n, seal(s), true, NULL) == RK_OK);
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	free(data);
+}
+
+T_CASE(a_weight_of_paddle_is_turned_and_a_slice_of_it_taken)
+{
+	struct nn *n = build(2, 2, 3), *fresh = build(2, 2, 3);
+	const struct spec_model m = { .warm = { .dialect =
+	    SPEC_DIALECT_PADDLE, .minimum_said = true, .of = {
+	    [SPEC_MISMATCH] = { .said = true, .is = SPEC_POLICY_SLICE } } } };
+	const struct plan_how how = { .model = &m };
+	struct tensor_set *s = tensor_set_new();
+	struct plan *p = NULL;
+	float *data = numbers(16, 0);
+
+	/* Square, [in,out]: number i of row o is at i * 2 + o. */
+	add(s, "fc1.weight", DT_F32, 2, 2, 2, data);
+	add(s, "fc1.bias", DT_F32, 1, 2, 0, data);
+	/* Of 2 inputs and 2 outputs, of which ours has a third. */
+	add(s, "fc2.weight", DT_F32, 2, 2, 2, data);
+	add(s, "fc2.bias", DT_F32, 1, 2, 0, data + 8);
+	t_check(plan_new(&p, n, seal(s), &how, NULL) == RK_OK);
+	t_check(plan_apply(p, n, 3) == RK_OK);
+	nn_init(fresh, 3);
+	const float *w1 = nn_tensor_at(n, 0)->value;
+	const float *w2 = nn_tensor_at(n, 2)->value;
+	const float turned[4] = { 0, 2, 1, 3 };
+	for (int i = 0; i < 4; i++) {
+		t_near(w1[i], turned[i], 0);
+		t_near(w2[i], turned[i], 0);
+	}
+	for (int i = 4; i < 6; i++)
+		t_near(w2[i], nn_tensor_at(fresh, 2)->value[i], 0);
+	t_near(nn_tensor_at(n, 3)->value[1], 9, 0);
+	t_near(nn_tensor_at(n, 3)->value[2],
+	    nn_tensor_at(fresh, 3)->value[2], 0);
+	plan_free(p);
+	tensor_set_free(s);
+	nn_free(n);
+	nn_free(fresh);
+	free(data);
+}
+
+T_CASE(more_rows_than_a_block_are_turned_in_their_places)
+{
+	struct nn *n = build(70, 45, 3);
+	const struct spec_model m = { .strict = true, .warm = { .dialect =
+	    SPEC_DIALECT_PADDLE } };
+	const struct plan_how how = { .model = &m };
+	struct tensor_set *s = tensor_set_new();
+	struct plan *p = NULL;
+	float *data = numbers(70 * 45, 0);
+
+	add(s, "fc1.weight", DT_F32, 2, 70, 45, data);
+	add(s, "fc1.bias", DT_F32, 1, 45, 0, data);
+	add(s, "fc2.weight", DT_F32, 2, 45, 3, data);
+	add(s, "fc2.bias", DT_F32, 1, 3, 0, data);
+	t_check(plan_new(&p, n, seal(s), &how, NULL) == RK_OK);
+	t_check(plan_apply(p, n, 3) == RK_OK);
+	for (int out = 0; out < 45; out++)
+		for (int in = 0; in < 70; in++)
+			t_near(nn_tensor_at(n, 0)->value[out * 70 + in],
+			    data[in * 45 + out], 0);
 	plan_free(p);
 	tensor_set_free(s);
 	nn_free(n);
@@ -257,14 +339,14 @@ T_CASE(another_head_starts_from_the_old_body)
 	    TRAIN_REFUSED);
 	file_has("err", "a strict warm start refuses");
 	file_has("err", "; model.strict: false takes what fits");
-	file_has("err", "fc2.weight: does not match: file [3,12] model "
+	file_has("err", "fc2.weight: does not match: file [3,12], model "
 	    "[4,12]");
-	file_has("err", "fc2.bias: does not match: file [3] model [4]");
+	file_has("err", "fc2.bias: does not match: file [3], model [4]");
 	train_ok("--run-dir", "b", "--model", FIRST, "--set",
 	    "model.strict=false", "four.yaml");
 	file_has("out", "loaded 6 of 8 tensors (96 of 148 parameters)"
-	    "; 2 new: fc2.weight file [3,12] model [4,12], fc2.bias file [3] "
-	    "model [4]");
+	    "; 2 new: fc2.weight, fc2.bias (file [3,12], model [4,12]); 0 "
+	    "missing; 0 ignored");
 	file_has("out", "the learning rate is scaled by 0.2, from 0.01 "
 	    "to 0.002");
 	json_t *p = read_json("b/plan.json");
@@ -366,13 +448,51 @@ T_CASE(a_plan_is_shown_without_training)
 	write_tiny("job.yaml", TINY_ADAM);
 	write_four();
 	train_ok("--run-dir", "a", "job.yaml");
-	train_ok("--run-dir", "b", "--plan", "--model", FIRST, "four.yaml");
+	train_ok("--run-dir", "b", "--plan", "--json", "--model", FIRST,
+	    "four.yaml");
 	t_check(access("b", F_OK) != 0);
 	json_t *p = read_json("out");
 	t_check(json_is_false(json_object_get(p, "accepted")));
 	t_eq_int(json_array_size(json_object_get(p, "refused")), 2);
 	t_eq_str(action_of(p, "fc1.weight"), "copy");
-	t_eq_str(action_of(p, "fc2.bias"), "mismatch");
+	t_eq_str(action_of(p, "fc2.bias"), "init");
+	json_decref(p);
+}
+
+T_CASE(a_plan_is_a_table_for_people)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	write_four();
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--plan", "--model", FIRST, "four.yaml");
+	file_has("out", "loaded 6 of 8 tensors");
+	file_has("out", "dialect  rekindle, by 6 of 8 tensors");
+	file_has("out", "init       fc2.weight");
+	file_has("out", "the shapes differ");
+	file_has("out", "refused  fc2.bias: does not match: file [3], model "
+	    "[4]");
+}
+
+T_CASE(a_plan_that_was_shown_runs_as_shown_or_says_what_changed)
+{
+	char set[128];
+
+	write_tiny("job.yaml", TINY_ADAM);
+	write_four();
+	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "b", "--plan", "--json", "--model", FIRST,
+	    "job.yaml");
+	json_t *p = read_json("out");
+	snprintf(set, sizeof(set), "training.warm_start.plan=%s",
+	    json_string_value(json_object_get(p, "digest")));
+	train_ok("--run-dir", "b", "--model", FIRST, "--set", set, "job.yaml");
+	t_eq_int(train("--run-dir", "c", "--model", FIRST, "--set", set,
+	    "--set", "model.strict=false", "four.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.warm_start.plan: the plan is not the one "
+	    "that was shown");
+	file_has("err", "the tensors of the model, what is done with them "
+	    "changed");
+	file_has("err", "loaded 6 of 8 tensors");
 	json_decref(p);
 }
 
