@@ -10,15 +10,18 @@
 #define TENSOR_MAX_DIMS  8
 #define TENSOR_NAME_MAX  512
 
-/* In the order of the safetensors reference's enum (see format.h). */
+/* In the order of the safetensors reference's enum (see format.h), and behind them
+ * what only others' formats have. */
 enum dtype {
 	DT_BOOL, DT_F4, DT_F6_E2M3, DT_F6_E3M2, DT_U8, DT_I8, DT_F8_E5M2,
 	DT_F8_E4M3, DT_F8_E8M0, DT_F8_E4M3FNUZ, DT_F8_E5M2FNUZ, DT_I16, DT_U16,
 	DT_F16, DT_BF16, DT_I32, DT_U32, DT_F32, DT_C64, DT_F64, DT_I64, DT_U64,
+	DT_C128,                /* not of safetensors */
 	DT_COUNT
 };
 const char *dtype_name(enum dtype t);           /* "F32" */
 unsigned dtype_bits(enum dtype t);
+/* Of the types of safetensors. */
 bool dtype_from_name(const char *s, size_t len, enum dtype *out);
 
 struct tensor {

@@ -161,6 +161,11 @@ format_read_memory(const struct format_out_tensor *t, uint64_t from, size_t n,
 	return RK_OK;
 }
 
+/* A number of two halves. */
+struct pair {
+	uint64_t half[2];
+};
+
 /* Row i of t is column i of what lies there. */
 #define COLUMN(type)                                                      \
 	for (size_t k = 0; k < n; k++) {                                  \
@@ -194,6 +199,8 @@ format_read_transposed(const struct format_out_tensor *t, uint64_t from,
 		COLUMN(uint32_t);
 	case 64:
 		COLUMN(uint64_t);
+	case 128:
+		COLUMN(struct pair);
 	default:
 		must(!"of whole bytes");
 		return RK_EINVAL;

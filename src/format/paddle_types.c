@@ -11,13 +11,14 @@ static const struct paddle_type {
 	{ DT_I64, 3, "i8" }, { DT_F16, 4, "f2" }, { DT_F32, 5, "f4" },
 	{ DT_F64, 6, "f8" }, { DT_U8, 20, "u1" }, { DT_I8, 21, "i1" },
 	{ DT_BF16, 22, "u2" }, { DT_C64, 23, "c8" },
+	{ DT_C128, 24, "c16" },
 };
 
 static const struct {
 	uint64_t number;
 	const char *word;
 } others[] = {
-	{ 19, "SIZE_T" }, { 24, "COMPLEX128" }, { 29, "PSTRING" },
+	{ 19, "SIZE_T" }, { 29, "PSTRING" },
 	{ 32, "FP8_E4M3FN" }, { 33, "FP8_E5M2" },
 };
 

@@ -34,7 +34,6 @@ enum pickle_name {
 	PN_TUPLE, PN_LIST, PN_SET, PN_DICT,     /* these */
 	PN_BYTES, PN_BYTEARRAY, PN_ENCODE,      /* bytes */
 	PN_COMPLEX, PN_INT, PN_FLOAT, PN_BOOL, PN_STR, PN_OBJECT, PN_SLICE,
-	PN_EVAL,                /* eval('data', {'data': x}) alone: x */
 	PN_ORDERED_DICT, PN_COUNTER, PN_DEFAULT_DICT, PN_NAMESPACE,     /* dict */
 	PN_RECONSTRUCTOR,       /* an object of what its first argument names */
 	PN_PATH, PN_DATETIME,

@@ -187,20 +187,6 @@ call_bytes(const struct call *c, struct pickle_value *out)
 	return RK_OK;
 }
 
-/* How Paddle's static graphs write a tensor in other things. */
-static enum rk_err
-call_eval(const struct call *c, struct pickle_value *out)
-{
-	if (c->n != 2 || !pickle_is(c->v, "data") || c->v[1].kind != PK_DICT ||
-	    c->v[1].seq->n != 2 || !pickle_is(c->v[1].seq->v, "data")) {
-		const struct pickle_row *r = c->name;
-		return pickle_name_refuse(r->module, strlen(r->module),
-		    r->name, strlen(r->name), c->why);
-	}
-	*out = c->v[1].seq->v[1];
-	return RK_OK;
-}
-
 static enum rk_err
 call_object(const struct call *c, const struct pickle_row *name,
     const struct pickle_value *args, struct pickle_value *out)
@@ -250,8 +236,6 @@ pickle_call(struct pickle *k, const struct pickle_row *name,
 		return call_encode(&c, out);
 	case PN_BYTES: case PN_BYTEARRAY:
 		return call_bytes(&c, out);
-	case PN_EVAL:
-		return call_eval(&c, out);
 	case PN_DEVICE: case PN_PARAMETER: case PN_PARAMETER_STATE:
 	case PN_PARAMETER_CLASS:
 		return call_first(&c, out);

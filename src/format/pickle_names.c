@@ -40,8 +40,6 @@ static const struct pickle_row rows[] = {
 	{ "builtins", "object", PN_OBJECT, BOTH },
 	{ "__builtin__", "object", PN_OBJECT, BOTH },
 	{ "builtins", "slice", PN_SLICE, BOTH },
-	{ "builtins", "eval", PN_EVAL, PICKLE_PADDLE },
-	{ "__builtin__", "eval", PN_EVAL, PICKLE_PADDLE },
 	{ "copyreg", "_reconstructor", PN_RECONSTRUCTOR, BOTH },
 	{ "copy_reg", "_reconstructor", PN_RECONSTRUCTOR, BOTH },
 	{ "collections", "OrderedDict", PN_ORDERED_DICT, BOTH },

@@ -110,6 +110,9 @@ read_dtype(const struct array *a, bool paddle, struct element *e,
 	} else if (pickle_is(code, "c8")) {
 		e->dtype = DT_C64;
 		e->size = 8;
+	} else if (pickle_is(code, "c16")) {
+		e->dtype = DT_C128;
+		e->size = 16;
 	} else if (!paddle) {
 		return IS_NOTHING;
 	} else {
@@ -179,7 +182,7 @@ read_scalar(struct weights *w, const struct weights_laid *l,
 	uint64_t u = 0;
 	float f = 0;
 
-	if (e->dtype == DT_C64)
+	if (e->dtype == DT_C64 || e->dtype == DT_C128)
 		return IS_NOTHING;
 	if (weights_store_read(w->inside, l->store, 0, e->size, p, why) !=
 	    RK_OK)

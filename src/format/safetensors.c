@@ -156,6 +156,9 @@ parse_metadata(struct header *h)
 	if (h->has_meta)
 		return scan_fail(&h->scan, "__metadata__ only once");
 	h->has_meta = true;
+	/* Some writers have null for none. */
+	if (scan_peek(&h->scan) == 'n')
+		return scan_skip(&h->scan);
 	if (!scan_take(&h->scan, '{'))
 		return false;
 	if (scan_try(&h->scan, '}'))

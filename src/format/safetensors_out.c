@@ -5,6 +5,12 @@
 #include "impl.h"
 #include "out.h"
 
+static const char *
+name_of(enum dtype t)
+{
+	return t < DT_C128 ? dtype_name(t) : NULL;
+}
+
 static int
 by_width(const void *a, const void *b, void *ctx)
 {
@@ -50,7 +56,7 @@ format_out_safetensors(const struct format_sink *to,
     uint64_t *size, struct rk_why *why)
 {
 	struct out_file f = { 0 };
-	enum rk_err rc = out_check(v, n, "safetensors", dtype_name, true, why);
+	enum rk_err rc = out_check(v, n, "safetensors", name_of, true, why);
 
 	if (rc != RK_OK)
 		return rc;

@@ -35,6 +35,7 @@ static const struct {
 	{ DT_U8, "torch\nByteStorage\n" },
 	{ DT_BOOL, "torch\nBoolStorage\n" },
 	{ DT_C64, "torch\nComplexFloatStorage\n" },
+	{ DT_C128, "torch\nComplexDoubleStorage\n" },
 };
 
 static const char *

@@ -32,6 +32,9 @@ static const struct weights_reader readers[] = {
 	    weights_read_torch_zip },
 	{ WEIGHTS_PYTORCH_LEGACY, weights_looks_torch_legacy,
 	    weights_read_torch_legacy },
+	{ WEIGHTS_PADDLE, weights_looks_paddle, weights_read_paddle },
+	{ WEIGHTS_PADDLE_STATIC, weights_looks_static, weights_read_static },
+	{ WEIGHTS_SAFETENSORS_INDEX, weights_looks_index, weights_read_index },
 };
 
 /* --- mappings ------------------------------------------------------------- */
@@ -93,6 +96,54 @@ map_path(struct weights *w, int folder, const char *path, const uint8_t **p,
 	return rc;
 }
 
+static void
+list_members(const struct format_tar *t, const char *path, struct rk_why *why)
+{
+	struct strbuf b = {0};
+
+	for (size_t i = 0; i < t->n && i < 8; i++)
+		sb_addf(&b, "%s\"%.60s\"", i > 0 ? ", " : "",
+		    t->files[i].path);
+	sb_adds(&b, t->n == 0 ? "no file" : t->n > 8 ? ", ..." : "");
+	rk_refuse(why, "has no file \"%.80s\"; there is %s", path, b.s);
+	sb_fini(&b);
+}
+
+/* The bytes of a file in the tar; RK_ENOENT. */
+static enum rk_err
+find_member(struct weights_inside *in, const char *path, const uint8_t **p,
+    size_t *n, struct rk_why *why)
+{
+	struct format_tar *t = NULL;
+	enum rk_err rc = format_tar_parse(in->archive, in->archive_n,
+	    "the archive", &t, why);
+
+	if (rc != RK_OK)
+		return rc;
+	const int64_t i = format_tar_find(t, path);
+	if (i >= 0) {
+		*p = in->archive + t->files[i].offset;
+		*n = (size_t)t->files[i].size;
+	} else {
+		list_members(t, path, why);
+	}
+	format_tar_free(t);
+	return i >= 0 ? RK_OK : RK_ENOENT;
+}
+
+static enum rk_err
+member_beside(struct weights_inside *in, const char *name, const uint8_t **p,
+    size_t *n, struct rk_why *why)
+{
+	const char *member = in->how->member, *slash = strrchr(member, '/');
+	char *path = xasprintf("%.*s%s", slash != NULL ?
+	    (int)(slash + 1 - member) : 0, member, name);
+	enum rk_err rc = find_member(in, path, p, n, why);
+
+	free(path);
+	return rc;
+}
+
 enum rk_err
 weights_map_beside(struct weights *w, const char *name, const uint8_t **p,
     size_t *n, struct rk_why *why)
@@ -103,6 +154,8 @@ weights_map_beside(struct weights *w, const char *name, const uint8_t **p,
 	char *path;
 
 	must(strchr(name, '/') == NULL);
+	if (in->archive != NULL)
+		return member_beside(w->inside, name, p, n, why);
 	if (in->path == NULL)
 		return rk_refuse(why, "names the file %.80s beside it, and is "
 		    "no file itself", name);
@@ -168,36 +221,15 @@ unpack(struct weights *w, struct rk_why *why)
 	return rc;
 }
 
-static void
-list_members(const struct format_tar *t, struct strbuf *b)
-{
-	for (size_t i = 0; i < t->n && i < 8; i++)
-		sb_addf(b, "%s\"%.60s\"", i > 0 ? ", " : "", t->files[i].path);
-	sb_adds(b, t->n == 0 ? "no file" : t->n > 8 ? ", ..." : "");
-}
-
 /* A file in the tar that it is. */
 static enum rk_err
 take_member(struct weights_inside *in, struct rk_why *why)
 {
-	struct format_tar *t = NULL;
-	struct strbuf names = {0};
-	enum rk_err rc = format_tar_parse(in->p, in->n, "the archive", &t, why);
+	in->archive = in->p;
+	in->archive_n = in->n;
+	enum rk_err rc = find_member(in, in->how->member, &in->p, &in->n, why);
 
-	if (rc != RK_OK)
-		return rc;
-	const int64_t i = format_tar_find(t, in->how->member);
-	if (i >= 0) {
-		in->p += t->files[i].offset;
-		in->n = (size_t)t->files[i].size;
-	} else {
-		list_members(t, &names);
-		rc = rk_refuse(why, "has no file \"%.80s\"; there is %s",
-		    in->how->member, sb_str(&names));
-	}
-	sb_fini(&names);
-	format_tar_free(t);
-	return rc;
+	return rc == RK_ENOENT ? RK_EINVAL : rc;
 }
 
 static bool
@@ -335,23 +367,16 @@ is_tar(const struct weights_inside *in)
 	return in->n > 262 && memcmp(in->p + 257, "ustar", 5) == 0;
 }
 
-/* What no reader takes: a sentence that says what it is, if that is seen. */
+/* What no reader takes. */
 static enum rk_err
 refuse_format(const struct weights_inside *in, struct rk_why *why)
 {
-	const char *what = format_sniff(in->p, in->n);
-
 	if (is_tar(in))
 		return rk_refuse(why, "is a tar archive: say which file of it "
 		    "is meant, #member=NAME (a torch.save of before 0.2 is "
 		    "one, too: load it with a PyTorch below 2 and save it "
 		    "again)");
-	if (what != NULL)
-		return rk_refuse(why, "looks like %s, which is no file of "
-		    "weights that can be read", what);
-	return rk_refuse(why, "is of no format that is known: weights come as "
-	    "safetensors, PyTorch's .pt or .pth, Paddle's .pdparams or npz; it "
-	    "may be encrypted, or damaged at its beginning");
+	return format_refuse(in->p, in->n, why);
 }
 
 static enum rk_err

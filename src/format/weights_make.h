@@ -26,6 +26,8 @@ struct weights_inside {
 	size_t left;                    /* of WEIGHTS_MEMORY */
 	const uint8_t *p;               /* the file: unpacked, or of the tar */
 	size_t n;
+	const uint8_t *archive;         /* the tar that it is in; or NULL */
+	size_t archive_n;
 	const char *path;               /* its name, NULL: memory */
 	const struct weights_how *how;  /* while it is opened */
 	struct weights_map *maps;       /* what is unmapped at the end */
@@ -43,13 +45,20 @@ struct weights_reader {
 bool weights_looks_torch_zip(const uint8_t *p, size_t n);
 bool weights_looks_torch_legacy(const uint8_t *p, size_t n);
 bool weights_looks_npz(const uint8_t *p, size_t n);
+bool weights_looks_index(const uint8_t *p, size_t n);
+bool weights_looks_paddle(const uint8_t *p, size_t n);
+bool weights_looks_static(const uint8_t *p, size_t n);
 enum rk_err weights_read_safetensors(struct weights *w, struct rk_why *why);
 enum rk_err weights_read_npz(struct weights *w, struct rk_why *why);
 enum rk_err weights_read_torch_zip(struct weights *w, struct rk_why *why);
 enum rk_err weights_read_torch_legacy(struct weights *w, struct rk_why *why);
+enum rk_err weights_read_index(struct weights *w, struct rk_why *why);
+enum rk_err weights_read_paddle(struct weights *w, struct rk_why *why);
+enum rk_err weights_read_static(struct weights *w, struct rk_why *why);
 
-/* Map a file beside this one (name is a plain file name) until weights_free();
- * RK_EINVAL where the weights are of memory. */
+/* Map a file beside this one (name is a plain file name) until weights_free(), in
+ * the tar where this one is in a tar; RK_ENOENT: there is none; RK_EINVAL where the
+ * weights are of memory. */
 enum rk_err weights_map_beside(struct weights *w, const char *name,
     const uint8_t **p, size_t *n, struct rk_why *why) RK_MUSTCHECK;
 

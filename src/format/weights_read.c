@@ -292,7 +292,8 @@ view_read(const struct weights_tensor *t, uint64_t from, size_t n, void *dst,
 			gather(t, bytes, from, n, dst);
 	}
 	if (rc == RK_OK && v->big)
-		turn(dst, n * v->size, t->dtype == DT_C64 ? 4 : v->size);
+		turn(dst, n * v->size, t->dtype == DT_C64 ||
+		    t->dtype == DT_C128 ? v->size / 2 : v->size);
 	return rc;
 }
 

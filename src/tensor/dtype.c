@@ -30,6 +30,7 @@ static const struct {
 	[DT_F64] = { "F64", 64 },
 	[DT_I64] = { "I64", 64 },
 	[DT_U64] = { "U64", 64 },
+	[DT_C128] = { "C128", 128 },
 };
 
 const char *
@@ -49,7 +50,7 @@ dtype_bits(enum dtype t)
 bool
 dtype_from_name(const char *s, size_t len, enum dtype *out)
 {
-	for (int i = 0; i < DT_COUNT; i++) {
+	for (int i = 0; i < DT_C128; i++) {
 		if (strlen(types[i].name) == len &&
 		    memcmp(types[i].name, s, len) == 0) {
 			*out = (enum dtype)i;
