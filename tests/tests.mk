@@ -144,15 +144,16 @@ $(KERNEL_BENCH:%=$(B)/bench/%): $(B)/bench/%: tests/bench/%.c \
 $(KERNEL_BENCH:%=bench-%): bench-%: $(B)/bench/%
 	@$< $(NET)
 
-# JPEGs made ready for a network; it makes them itself.
-$(B)/bench/image: tests/bench/image.c $(call archives,$(call above,data)) \
-    | $(B)/bench/
+# JPEGs made ready for a network, and folders of them (paint.h makes them).
+PICTURE_BENCH := image pictures
+$(PICTURE_BENCH:%=$(B)/bench/%): $(B)/bench/%: tests/bench/%.c tests/bench/paint.h \
+    $(call archives,$(call above,data)) | $(B)/bench/
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/data $(LDFLAGS) -o $@ $< \
 	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(call libs,$(call above,data)) -lm
 
 .PHONY: bench bench-deps
-bench: all $(B)/bench/image $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
+bench: all $(PICTURE_BENCH:%=$(B)/bench/%) $(B)/bench/load $(B)/bench/sink $(B)/bench/mode $(B)/bench/peak \
     $(B)/unit/remote_drive $(B)/unit/text_drive
 	@BUILD=$(abspath $(B)) tests/bench/bench.py $(ROWS)
 bench-deps:

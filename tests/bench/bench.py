@@ -223,18 +223,16 @@ class Daemon:
                 return int(line.split()[1]) / 1024
 
 
-def bench_recovery(top):
-    d = Daemon(f"{top}/recovery")
-    d.start()
-    job = fashion_job("recovery", [784, 256, 10], 10**7, 500)
-    job["training"]["log_every"] = 10
+def restarts(d, job, begun):
+    """Seconds from kill -9 of the trainer, once it is `begun` steps into the job, to the first metric line of the
+    next attempt: ROUNDS of them."""
     i = d.call("POST", "/v1/jobs", job)["id"]
     took = []
     for _ in range(ROUNDS):
         n = 0
         while True:
             j = d.call("GET", f"/v1/jobs/{i}")
-            if j["state"] == "running" and j["progress"].get("step", 0) > 1500:
+            if j["state"] == "running" and j["progress"].get("step", 0) > begun:
                 n = j["attempt"]
                 break
             time.sleep(0.05)
@@ -245,7 +243,6 @@ def bench_recovery(top):
         at = os.path.getsize(metrics)
         t = time.time()
         os.kill(pid, signal.SIGKILL)
-        # The first line of the new attempt is written within its first ten steps.
         while True:
             with open(metrics) as f:
                 f.seek(at)
@@ -256,10 +253,33 @@ def bench_recovery(top):
         took.append(time.time() - t)
     d.call("POST", f"/v1/jobs/{i}/cancel")
     d.stop()
+    return took
+
+
+def bench_recovery(top):
+    d = Daemon(f"{top}/recovery")
+    d.start()
+    job = fashion_job("recovery", [784, 256, 10], 10**7, 500)
+    job["training"]["log_every"] = 10       # its first line is written within its first ten steps
+    took = restarts(d, job, 1500)
     row("from kill -9 of the trainer to its next steps", statistics.median(took), "s", "< 1",
         statistics.median(took) < 1,
         f"Fashion-MNIST job (60,000 images from .gz), until the first metric line of the next attempt, "
         f"within 10 steps; median of {ROUNDS}, worst {max(took):.2f}")
+
+
+def bench_first_batch(top):
+    import from_files
+    from_files.pictures(f"{top}/many", 100, 1000, 64, 48)
+    d = Daemon(f"{top}/first")
+    d.start()
+    took = restarts(d, from_files.many_job(f"{top}/many"), 100)
+    row("from kill -9 to the first batch of 100,000 files", statistics.median(took), "s", "< 1",
+        statistics.median(took) < 1,
+        f"a folder of 100 class folders of 1,000 JPEGs of 64x48 each, random_resized_crop to 32, LeNet, batch 64, a "
+        f"checkpoint every 100 steps: until the metric line of the first step of the next attempt; the names of the "
+        f"files are in memory, as after any crash but the machine's; median of {ROUNDS}, worst {max(took):.2f}")
+    shutil.rmtree(f"{top}/many")
 
 
 def load(url, path, seconds):
@@ -356,11 +376,17 @@ def bench_fresh(top):
 
 def bench_images(top):
     out = subprocess.run([f"{BUILD}/bench/image"], check=True, capture_output=True, text=True).stdout
-    train, alone, valid, size = (float(v) for v in out.split())
+    train, alone, valid, mean, least, most = (float(v) for v in out.split())
     row("images made ready on a core", train, "images/s", ">= 350", train >= 350,
-        f"JPEG 500x375, 4:2:0, quality 90, {size / 1024:.0f} KiB each: decoded, random_resized_crop to 224, "
+        f"JPEG 500x375, 4:2:0, quality 90, {least / 1024:.0f} to {most / 1024:.0f} KiB, {mean / 1024:.0f} on average, "
+        f"of what photographs have of noise, edges and colours: decoded, random_resized_crop to 224, "
         f"hflip, normalised; by CPU time, median of 15 rounds of 16 images; decoding all of them alone "
         f"{alone:.0f}/s, resize 256 and centre crop 224 {valid:.0f}/s")
+
+
+def jpeg_parts():
+    import from_files
+    return [(name, functools.partial(from_files.bench, row=row, rounds=ROUNDS, name=name)) for name in from_files.ROWS]
 
 
 def speed_parts():
@@ -384,7 +410,7 @@ def main():
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
                          ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
                          ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
-                         ("images", bench_images), *speed_parts()):
+                         ("images", bench_images), ("first_batch", bench_first_batch), *jpeg_parts(), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
     finally:

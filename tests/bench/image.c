@@ -2,79 +2,22 @@
  * image - how many JPEGs of 500 x 375 one core makes ready for a network: decoded,
  * random_resized_crop to 224 and hflip, normalised, as floats.
  *
- * The pictures are made here: 16 of them, smooth with noise and edges, 4:2:0 of
- * quality 90, some 70 KB each.  Prints three numbers of images a second by the
- * thread's CPU time, each the median of rounds: what training sees, all decoded
- * and nothing else, and what validation sees (resize to 256, centre crop to 224).
+ * The pictures are made here (paint.h).  Prints three numbers of images a second by
+ * the thread's CPU time, each the median of rounds: what training sees, all decoded
+ * and nothing else, and what validation sees (resize to 256, centre crop to 224);
+ * and the bytes of a file: the mean, the least and the most.
  */
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
-#include "rekindle/base.h"
+#include "paint.h"
 #include "transform.h"
-
-#include <jpeglib.h>
 
 #define W       500
 #define H       375
 #define FILES   16
 #define ROUNDS  15
-
-struct file {
-	unsigned char *p;
-	unsigned long n;
-};
-
-static void
-paint(uint8_t *p, int number)
-{
-	uint32_t draw[4];
-
-	for (int y = 0; y < H; y++)
-		for (int x = 0; x < W; x++) {
-			const uint32_t key[2] = { (uint32_t)number, 1 };
-			const uint32_t ctr[4] = { (uint32_t)(y * W + x), 0, 0,
-				0 };
-			const bool inside = (x / 70 + y / 50 + number) % 3 ==
-			    0;
-			rk_philox(key, ctr, draw);
-			for (int c = 0; c < 3; c++) {
-				const int v = 60 + x / 4 + y / (c + 4) +
-				    (inside ? 50 : 0) +
-				    (int)(draw[c] % 21) - 10;
-				p[3 * (y * W + x) + c] = (uint8_t)(v > 255 ?
-				    255 : v < 0 ? 0 : v);
-			}
-		}
-}
-
-static struct file
-encode(const uint8_t *p)
-{
-	struct jpeg_compress_struct c;
-	struct jpeg_error_mgr err;
-	struct file f = { 0 };
-
-	c.err = jpeg_std_error(&err);
-	jpeg_create_compress(&c);
-	jpeg_mem_dest(&c, &f.p, &f.n);
-	c.image_width = W;
-	c.image_height = H;
-	c.input_components = 3;
-	c.in_color_space = JCS_RGB;
-	jpeg_set_defaults(&c);
-	jpeg_set_quality(&c, 90, TRUE);
-	jpeg_start_compress(&c, TRUE);
-	while (c.next_scanline < H) {
-		JSAMPROW row = (JSAMPROW)(uintptr_t)(p +
-		    3 * W * c.next_scanline);
-		jpeg_write_scanlines(&c, &row, 1);
-	}
-	jpeg_finish_compress(&c);
-	jpeg_destroy_compress(&c);
-	return f;
-}
 
 static struct transform_plan *
 plan_of(const char *list)
@@ -113,7 +56,7 @@ ascending(const void *a, const void *b)
 
 /* plan NULL: decoded alone. */
 static double
-rate(const struct file *f, const struct transform_plan *plan)
+rate(const struct paint_file *f, const struct transform_plan *plan)
 {
 	static const float scale[3] = { 1 / 58.4f, 1 / 57.1f, 1 / 57.4f };
 	static const float shift[3] = { -2.1f, -2.0f, -1.8f };
@@ -149,20 +92,19 @@ main(void)
 	    "size: 224}, hflip]");
 	struct transform_plan *valid = plan_of("[{type: resize, size: 256}, "
 	    "{type: center_crop, size: 224}]");
-	uint8_t *p = xmalloc(3 * W * H);
-	struct file f[FILES];
-	unsigned long all = 0;
+	unsigned long all = 0, least = ULONG_MAX, most = 0;
+	struct paint_file f[FILES];
 
 	for (int i = 0; i < FILES; i++) {
-		paint(p, i);
-		f[i] = encode(p);
+		f[i] = paint_jpeg(W, H, i);
 		all += f[i].n;
+		least = RK_MIN(least, f[i].n);
+		most = RK_MAX(most, f[i].n);
 	}
-	printf("%.1f %.1f %.1f %lu\n", rate(f, train), rate(f, NULL),
-	    rate(f, valid), all / FILES);
+	printf("%.1f %.1f %.1f %lu %lu %lu\n", rate(f, train), rate(f, NULL),
+	    rate(f, valid), all / FILES, least, most);
 	for (int i = 0; i < FILES; i++)
 		free(f[i].p);
-	free(p);
 	transform_plan_free(train);
 	transform_plan_free(valid);
 	return 0;

@@ -68,7 +68,7 @@ def main():
     commits = sorted(commits | set(was[1].split(", ") if was else ()))
     lines = [f"Commit {', '.join(commits)}. Machine: milliseconds of a fixed loop, arithmetic and memory, before / "
              "after.", ""]
-    for part in (networks([r for r in rows if "ratio" in r]), plain([r for r in rows if "ratio" not in r])):
+    for part in (networks([r for r in rows if "peak_share" in r]), plain([r for r in rows if "peak_share" not in r])):
         part = with_old(part, before)
         if not part[-1].startswith("|---"):
             lines += part + [""]
