@@ -60,8 +60,11 @@
  *	                      their order, behind the transforms of training and
  *	                      the mixture of their batch, as pictures again, with
  *	                      their labels (characters that are not ASCII as
- *	                      \uNNNN); neither model nor run directory is looked
- *	                      at
+ *	                      \uNNNN).  Beside that it prints how many samples
+ *	                      and classes there are and what is odd about the
+ *	                      files; a broken sample is an error or, by
+ *	                      data.broken, named and an empty place.  Neither
+ *	                      model nor run directory is looked at
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -163,9 +166,15 @@
  *
  * --predict: a line of JSON for each sample.  INPUT is a file as data.train has them
  * (of idx one with images, of csv one with or without the label's column, of cifar one
- * of records), an array of NumPy (.npy) of samples, or a JPEG or PNG, which is brought to the size that the network takes.
+ * of records), an array of NumPy (.npy) of samples, or a JPEG or PNG.  Pictures, also those of idx, cifar and arrays of
+ * bytes, go through data.transforms.validation as the job's own do (data_view.h);
+ * without transforms a JPEG or PNG is brought to the size that the network takes.
+ * Samples make batches of training.batch_size in the order of the inputs, whichever
+ * file they are of, so that the files of a set give what --evaluate has of it, bit
+ * for bit.
  * What a checkpoint's folder says of its input, its numbers and its classes counts,
- * and then no data of the job are read; of a model file they are those of the job.
+ * and then no data of the job are read, but where they alone say what size pictures
+ * have before the transforms; of a model file they are those of the job.
  *	{input, row, class, name, probability, top: [{class, name, probability}]}
  * row: in a file of several, from 0; class: the largest output, the first of equals;
  * probability: of softmax; top: the five largest.  Of binary_cross_entropy {input, row,

@@ -192,8 +192,10 @@ augment(struct held *h, const struct spec_data *s, struct rk_why *why)
 		augment_free(&a->lazy);
 		return rc;
 	}
-	if (!tokens)
+	if (!tokens) {
+		memcpy(a->lazy.from, h->pub.d, sizeof(a->lazy.from));
 		transform_shape(a->plans[0], h->pub.d);
+	}
 	h->pub.width = tokens ? a->width : h->pub.d[0] * h->pub.d[1] *
 	    h->pub.d[2];
 	a->lazy.mixes = !tokens && transform_mixes(a->plans[0]) ?

@@ -309,6 +309,22 @@ cannot_read(const char *path, int e, struct rk_why *why)
 	return rk_from_errno(e) == RK_OK ? RK_EIO : rk_from_errno(e);
 }
 
+/* A file of another kind is not known to be meant for a tar. */
+static enum rk_err
+open_tar(struct folder *f, struct rk_why *why)
+{
+	struct rk_why own = { 0 };
+	enum rk_err rc = format_tar_open(f->what, &f->tar, &own);
+
+	if (rc == RK_EINVAL)
+		rk_refuse(why, "%s (want a folder, or a tar of one)",
+		    rk_why_first(&own));
+	else if (rc != RK_OK)
+		rk_refuse(why, "%s", rk_why_first(&own));
+	rk_why_fini(&own);
+	return rc;
+}
+
 static enum rk_err
 open_place(struct folder *f, struct rk_why *why)
 {
@@ -323,7 +339,7 @@ open_place(struct folder *f, struct rk_why *why)
 	if (!S_ISREG(st.st_mode))
 		return rk_refuse(why, "%s: is neither a folder nor a tar",
 		    f->what);
-	return format_tar_open(f->what, &f->tar, why);
+	return open_tar(f, why);
 }
 
 static enum rk_err
@@ -443,15 +459,14 @@ take_labels(struct held *h, struct image_names *v)
 static enum rk_err
 make_plans(struct folder *f, const struct spec_data *s, struct rk_why *why)
 {
-	int64_t size[2];
-
 	if (s->train_transforms.n + s->validation_transforms.n == 0)
 		return RK_OK;
-	if (!f->resize && spec_transforms_size(&s->train_transforms,
-	    "data.transforms.train", 0, 0, size, NULL) == RK_OK && size[0] > 0)
+	if (!f->resize && transform_makes_size(&s->train_transforms))
 		f->h = f->w = 0;
-	enum rk_err rc = transform_plans(s, (const int64_t[]){ f->channels,
-	    f->h, f->w }, f->plans, why);
+	f->lazy.from[0] = f->channels;
+	f->lazy.from[1] = f->h;
+	f->lazy.from[2] = f->w;
+	enum rk_err rc = transform_plans(s, f->lazy.from, f->plans, why);
 	if (rc == RK_OK && transform_mixes(f->plans[0]))
 		f->lazy.mixes = f->plans[0];
 	return rc;

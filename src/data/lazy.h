@@ -92,6 +92,9 @@ struct data_lazy {
 	uint64_t scratch_bytes; /* ... and a thread's scratch, nearly */
 	bool pixels;            /* the numbers that are normalised are 0 to 255,
 	                           as those of bytes are */
+	/* Pictures before the transforms: channels, height, width, the last two 0
+	 * where each has its own; channels 0: there are no transforms. */
+	int64_t from[3];
 	const char *decoder;    /* data_decoder() */
 	const struct transform_plan *mixes;     /* mixup or cutmix, in training;
 	                           NULL: neither.  The reader's */

@@ -97,6 +97,15 @@ transform_plans(const struct spec_data *s, const int64_t d[3],
 	return rc;
 }
 
+bool
+transform_makes_size(const struct spec_transforms *list)
+{
+	int64_t size[2];
+
+	return spec_transforms_size(list, "", 0, 0, size, NULL) == RK_OK &&
+	    size[0] > 0;
+}
+
 void
 transform_shape(const struct transform_plan *p, int64_t d[3])
 {

@@ -75,6 +75,8 @@ void transform_plan_free(struct transform_plan *p);     /* NULL is fine */
  * they must make one size.  After an error there are none. */
 enum rk_err transform_plans(const struct spec_data *s, const int64_t d[3],
     struct transform_plan *plans[2], struct rk_why *why) RK_MUSTCHECK;
+/* Does a list make one size of pictures that have a size each? */
+bool transform_makes_size(const struct spec_transforms *list);
 /* {channels, height, width} of what comes out. */
 void transform_shape(const struct transform_plan *p, int64_t d[3]);
 /* Has it mixup or cutmix? */

@@ -101,42 +101,110 @@ recipe_impose(const struct recipe *c, struct data_set *d)
 void
 recipe_fini(struct recipe *c)
 {
+	data_view_free(c->view);
 	free(c->scale);
 	free(c->shift);
 	*c = (struct recipe){0};
 }
 
-/* --- a picture ------------------------------------------------------------ */
+/* --- shapes --------------------------------------------------------------- */
+
+/* A shape as "1,28,28". */
+static char *
+shape_text(int ndim, const int64_t *d)
+{
+	struct strbuf b = {0};
+
+	for (int i = 0; i < ndim; i++)
+		sb_addf(&b, "%s%lld", i > 0 ? "," : "", (long long)d[i]);
+	return sb_detach(&b);
+}
+
+/* Pixels of this shape go through the transforms. */
+static bool
+views_pixels(const struct recipe *c, int64_t from[3])
+{
+	return c->view != NULL && data_view_takes_pixels(c->view, from);
+}
+
+/* What samples of a file must be: what the network takes or, before transforms,
+ * what the source has. */
+static enum rk_err
+check_shape(const struct inputs *in, const struct recipe *c, const char *path,
+    struct rk_why *why)
+{
+	const struct data_set *set = in->set;
+	int64_t from[3];
+	const bool viewed = set->bytes != NULL && views_pixels(c, from);
+	const int64_t *d = viewed ? from : c->d;
+
+	if (set->ndim == c->ndim && memcmp(set->d, d, (size_t)c->ndim *
+	    sizeof(*d)) == 0)
+		return RK_OK;
+	char *has = shape_text(set->ndim, set->d);
+	char *want = shape_text(c->ndim, d);
+	enum rk_err rc = rk_refuse(why, "%s: its samples are [%s], %s [%s]",
+	    path, has, viewed ? "data.transforms begin with" :
+	    "the network takes", want);
+	free(has);
+	free(want);
+	return rc;
+}
+
+/* --- pictures ------------------------------------------------------------- */
 
 /* The shape that a picture can have, [1 or 3, height, width]. */
 static bool
 takes_pictures(const struct recipe *c)
 {
-	return c->ndim == 3 && (c->d[0] == 1 || c->d[0] == 3) &&
+	return c->dtype == NN_F32 && c->ndim == 3 &&
+	    (c->d[0] == 1 || c->d[0] == 3) &&
 	    (c->nnorm == 1 || c->nnorm == c->d[0]);
+}
+
+enum rk_err
+recipe_view(struct recipe *c, const struct spec_data *s,
+    const struct data_set *of, struct rk_why *why)
+{
+	return takes_pictures(c) ? data_view_new(s, c->d, of, &c->view, why) :
+	    RK_OK;
+}
+
+static struct data_view_norm
+norm_of(const struct recipe *c)
+{
+	return (struct data_view_norm){ c->scale, c->shift, c->nnorm };
 }
 
 static enum rk_err
 open_picture(struct inputs *in, const struct recipe *c, const char *path,
     const char *p, size_t n, struct rk_why *why)
 {
-	struct image_room *room;
-	struct image im;
+	const struct data_view_norm norm = norm_of(c);
 
-	if (!takes_pictures(c))
+	if (c->view == NULL)
 		return rk_refuse(why, "%s: is a picture, and the network takes "
 		    "no samples of [1 or 3, height, width]", path);
-	room = image_room_new();
-	enum rk_err rc = image_decode(room, (const uint8_t *)p, n, path, NULL,
-	    (int)c->d[0], &im, why);
-	if (rc == RK_OK) {
-		if (im.w != c->d[2] || im.h != c->d[1])
-			image_resize(room, &im, c->d[2], c->d[1]);
-		in->n = 1;
-		in->x = xcalloc((size_t)c->width, sizeof(*in->x));
-		image_floats(&im, c->scale, c->shift, c->nnorm, in->x);
-	}
-	image_room_free(room);
+	in->n = 1;
+	in->x = xcalloc((size_t)c->width, sizeof(*in->x));
+	return data_view_file(c->view, (const uint8_t *)p, n, path, &norm,
+	    in->x, why);
+}
+
+/* Pixels as the source has them, before the transforms.  What fails with one sample
+ * fails with all, because they are of one size. */
+static enum rk_err
+view_pixels(struct inputs *in, const struct recipe *c, const char *path,
+    struct rk_why *why)
+{
+	const struct data_view_norm norm = norm_of(c);
+	float *x = xcalloc((size_t)c->width, sizeof(*x));
+
+	enum rk_err rc = data_view_pixels(c->view, in->set->bytes, path, &norm,
+	    x, why);
+	free(x);
+	in->n = in->set->n;
+	in->several = in->viewed = true;
 	return rc;
 }
 
@@ -220,6 +288,20 @@ take_array(struct inputs *in, const struct recipe *c, const char *path,
 	return RK_OK;
 }
 
+/* Bytes are pixels: where there are transforms, those before them. */
+static enum rk_err
+open_pixels(struct inputs *in, const struct recipe *c, const char *path,
+    const char *p, size_t n, struct rk_why *why)
+{
+	const struct spec_source plain = { .type = SPEC_NPY };
+
+	enum rk_err rc = data_parse_npy((const uint8_t *)p, n, path, &plain,
+	    false, &in->set, why);
+	if (rc == RK_OK)
+		rc = check_shape(in, c, path, why);
+	return rc == RK_OK ? view_pixels(in, c, path, why) : rc;
+}
+
 static enum rk_err
 open_array(struct inputs *in, const struct recipe *c, const char *path,
     const char *p, size_t n, struct rk_why *why)
@@ -227,10 +309,15 @@ open_array(struct inputs *in, const struct recipe *c, const char *path,
 	struct format_source s;
 	struct format_npy a;
 	void *raw = NULL;
+	int64_t from[3];
 
 	enum rk_err rc = format_source_open_mem(&s, p, n, path, why);
 	if (rc == RK_OK)
 		rc = format_npy_head(&s, &a, why);
+	if (rc == RK_OK && a.dtype == DT_U8 && views_pixels(c, from)) {
+		format_source_close(&s);
+		return open_pixels(in, c, path, p, n, why);
+	}
 	if (rc == RK_OK)
 		rc = read_elements(&s, &a, &raw, why);
 	if (rc == RK_OK)
@@ -317,39 +404,20 @@ parse(struct inputs *in, const struct run *r, const struct recipe *c,
 	}
 }
 
-static enum rk_err
-check_shape(const struct inputs *in, const struct recipe *c, const char *path,
-    struct rk_why *why)
-{
-	struct strbuf has = {0}, want = {0};
-	bool same = in->set->ndim == c->ndim;
-
-	for (int i = 0; i < in->set->ndim; i++)
-		sb_addf(&has, "%s%lld", i > 0 ? "," : "",
-		    (long long)in->set->d[i]);
-	for (int i = 0; i < c->ndim; i++) {
-		sb_addf(&want, "%s%lld", i > 0 ? "," : "", (long long)c->d[i]);
-		same = same && in->set->d[i] == c->d[i];
-	}
-	if (!same)
-		rk_refuse(why, "%s: its samples are [%s], the network takes "
-		    "[%s]", path, sb_str(&has), sb_str(&want));
-	sb_fini(&has);
-	sb_fini(&want);
-	return same ? RK_OK : RK_EINVAL;
-}
-
 /* They are normalised as the network's own were. */
 static enum rk_err
 open_samples(struct inputs *in, const struct run *r, const struct recipe *c,
     const char *path, const char *p, size_t n, struct rk_why *why)
 {
+	int64_t from[3];
 	enum rk_err rc = parse(in, r, c, path, p, n, why);
 
 	if (rc == RK_OK)
 		rc = check_shape(in, c, path, why);
 	if (rc != RK_OK)
 		return rc;
+	if (in->set->bytes != NULL && views_pixels(c, from))
+		return view_pixels(in, c, path, why);
 	in->n = in->set->n;
 	in->several = true;
 	in->set->nnorm = c->nnorm;
@@ -389,19 +457,19 @@ inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
 
 void
 inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
-    int64_t rows, float *x)
+    float *x)
 {
-	int64_t which;
+	const struct data_view_norm norm = norm_of(c);
+	const size_t width = (size_t)c->width;
 
-	if (in->x != NULL) {
-		memcpy(x, in->x + at * c->width, (size_t)(rows * c->width) *
-		    sizeof(*x));
-		return;
-	}
-	for (int64_t i = 0; i < rows; i++) {
-		which = at + i;
-		data_gather(in->set, &which, 1, x + i * c->width, NULL, NULL);
-	}
+	if (in->viewed)
+		must(data_view_pixels(c->view, in->set->bytes + (size_t)at *
+		    (size_t)in->set->width, "a sample", &norm, x, NULL) ==
+		    RK_OK);
+	else if (in->x != NULL)
+		memcpy(x, in->x + (size_t)at * width, width * sizeof(*x));
+	else
+		data_gather(in->set, &at, 1, x, NULL, NULL);
 }
 
 void

@@ -14,12 +14,23 @@
 /* Of what the outputs are. */
 enum says { SAYS_CLASS, SAYS_LABELS, SAYS_NUMBER, SAYS_SCORE };
 
+/* Of an input, in their order: what is to be printed. */
+struct line {
+	json_t *o;
+	int64_t place;                  /* in the batch; -1: it is an error */
+};
+
 struct prediction {
 	struct model_file model;
 	struct recipe recipe;
 	json_t *names;
 	enum says says;
 	int64_t failed;                 /* inputs */
+	/* Samples of any number of files make a batch together, so that the same
+	 * ones in the same order give the same bits wherever they come from. */
+	int64_t rows;
+	struct line *lines;
+	size_t nlines;
 };
 
 /* --- a line --------------------------------------------------------------- */
@@ -139,42 +150,63 @@ told_to_end(struct run *r)
 }
 
 static void
+add_line(struct prediction *p, json_t *o, int64_t place)
+{
+	if ((p->nlines & (p->nlines - 1)) == 0)
+		p->lines = xrealloc(p->lines, RK_MAX(2 * p->nlines, (size_t)1) *
+		    sizeof(*p->lines));
+	p->lines[p->nlines++] = (struct line){ o, place };
+}
+
+static void
 refuse_input(struct prediction *p, const char *path, const struct rk_why *why)
 {
 	json_t *o = json_object();
 
 	js_put(o, "input", js_text(path));
 	js_put(o, "error", js_text(rk_why_first(why)));
-	print(o);
+	add_line(p, o, -1);
 	p->failed++;
+}
+
+/* The batch that there is, and all lines that wait. */
+static void
+flush(struct run *r, struct prediction *p)
+{
+	const int64_t outputs = nn_outputs(r->nn);
+
+	if (p->rows > 0)
+		nn_forward(r->nn, &(struct nn_step){ .rows = p->rows,
+		    .all = p->rows }, false);
+	for (size_t i = 0; i < p->nlines; i++) {
+		const struct line *l = &p->lines[i];
+		if (l->place >= 0)
+			put_outputs(p, l->o, nn_output(r->nn) +
+			    l->place * outputs, outputs);
+		print(l->o);
+	}
+	p->rows = 0;
+	p->nlines = 0;
 }
 
 static bool
 predict_file(struct run *r, struct prediction *p, const char *path)
 {
-	const int64_t outputs = nn_outputs(r->nn);
 	struct rk_why why = {0};
 	struct inputs in;
 
-	if (inputs_open(&in, r, &p->recipe, path, &why) != RK_OK) {
+	if (inputs_open(&in, r, &p->recipe, path, &why) != RK_OK)
 		refuse_input(p, path, &why);
-		rk_why_fini(&why);
-		return true;
-	}
-	for (int64_t at = 0; at < in.n && !told_to_end(r); at += r->micro) {
-		const int64_t rows = RK_MIN(r->micro, in.n - at);
-		inputs_put(&in, &p->recipe, at, rows, nn_input(r->nn));
-		nn_forward(r->nn, &(struct nn_step){ .rows = rows,
-		    .all = rows }, false);
-		for (int64_t i = 0; i < rows; i++) {
-			json_t *o = json_object();
-			js_put(o, "input", js_text(path));
-			if (in.several)
-				js_put(o, "row", json_integer(at + i));
-			put_outputs(p, o, nn_output(r->nn) + i * outputs,
-			    outputs);
-			print(o);
-		}
+	for (int64_t at = 0; at < in.n && !told_to_end(r); at++) {
+		json_t *o = json_object();
+		js_put(o, "input", js_text(path));
+		if (in.several)
+			js_put(o, "row", json_integer(at));
+		inputs_put(&in, &p->recipe, at, nn_input(r->nn) + p->rows *
+		    p->recipe.width);
+		add_line(p, o, p->rows++);
+		if (p->rows == r->micro)
+			flush(r, p);
 	}
 	inputs_close(&in);
 	rk_why_fini(&why);
@@ -184,12 +216,18 @@ predict_file(struct run *r, struct prediction *p, const char *path)
 static bool
 predict_files(struct run *r, struct prediction *p)
 {
-	for (int i = 0; i < r->o->ninput; i++) {
-		if (!predict_file(r, p, r->o->input[i]))
-			return false;
-	}
-	return p->failed == 0 || run_fail(r, "bad_data", false, "%lld of %d "
-	    "inputs could not be read", (long long)p->failed, r->o->ninput);
+	bool ok = true;
+
+	for (int i = 0; ok && i < r->o->ninput; i++)
+		ok = !told_to_end(r) && predict_file(r, p, r->o->input[i]);
+	if (ok)
+		flush(r, p);
+	for (size_t i = 0; i < p->nlines; i++)
+		json_decref(p->lines[i].o);
+	free(p->lines);
+	return ok && (p->failed == 0 || run_fail(r, "bad_data", false,
+	    "%lld of %d inputs could not be read", (long long)p->failed,
+	    r->o->ninput));
 }
 
 /* --- the job's data ------------------------------------------------------- */
@@ -256,13 +294,28 @@ says_of(const struct run *r)
 	return nn_outputs(r->nn) == 1 ? SAYS_NUMBER : SAYS_SCORE;
 }
 
+static bool
+open_view(struct run *r, struct prediction *p)
+{
+	struct rk_why why = {0};
+	const bool ok = recipe_view(&p->recipe, &r->spec->data, r->train,
+	    &why) == RK_OK;
+
+	if (!ok)
+		run_fail(r, "bad_spec", true, "%s", rk_why_first(&why));
+	rk_why_fini(&why);
+	return ok;
+}
+
 /* With files to predict, and a checkpoint that says what a sample is, the job's
- * data are not needed. */
+ * data are not needed; but where their transforms begin with what only the data
+ * say. */
 static bool
 prepare(struct run *r, struct prediction *p)
 {
 	const bool files = r->o->ninput > 0;
 	const bool alone = files && p->model.is_checkpoint &&
+	    data_view_is_said(&r->spec->data) &&
 	    recipe_of_checkpoint(&p->recipe, p->model.info.input);
 	struct run_memory m;
 
@@ -284,6 +337,8 @@ prepare(struct run *r, struct prediction *p)
 		recipe_of_data(&p->recipe, r->train, nn_input_dtype(r->nn));
 	p->names = model_file_names(r, &p->model);
 	p->says = says_of(r);
+	if (files && !open_view(r, p))
+		return false;
 	return !files || p->recipe.dtype == NN_F32 || run_fail(r, "bad_spec",
 	    true, "the network takes whole numbers (i32), which --predict reads "
 	    "from no file: leave the inputs out, and the job's data are taken");

@@ -7,6 +7,7 @@
 #ifndef TRAIN_PREDICT_H
 #define TRAIN_PREDICT_H
 
+#include "rekindle/data_view.h"
 #include "run.h"
 
 /* What is to be known to put a sample to the network: of a checkpoint by
@@ -18,11 +19,17 @@ struct recipe {
 	enum nn_dtype dtype;
 	int64_t nnorm;
 	float *scale, *shift;           /* nnorm of each; owned */
+	struct data_view *view;         /* of pictures; NULL: it takes none, or
+	                                   recipe_view() was not called */
 };
 /* False: it does not say enough (of another version, or too much to keep). */
 bool recipe_of_checkpoint(struct recipe *c, const json_t *input);
 void recipe_of_data(struct recipe *c, const struct data_set *d,
     enum nn_dtype dtype);
+/* Pictures become samples as those of validation do.  `of`: the job's training
+ * set, or NULL where data_view_is_said(). */
+enum rk_err recipe_view(struct recipe *c, const struct spec_data *s,
+    const struct data_set *of, struct rk_why *why) RK_MUSTCHECK;
 void recipe_fini(struct recipe *c);
 /* The samples of a set are normalised so, if they are of this shape. */
 void recipe_impose(const struct recipe *c, struct data_set *d);
@@ -31,15 +38,17 @@ void recipe_impose(const struct recipe *c, struct data_set *d);
 struct inputs {
 	int64_t n;
 	bool several;                   /* it may hold more than one */
-	struct data_set *set;           /* of idx, csv, cifar; or NULL */
+	struct data_set *set;           /* of idx, csv, cifar, pixels; or NULL */
+	bool viewed;                    /* ... whose samples go through the
+	                                   recipe's view */
 	float *x;                       /* else [n, width], normalised */
 };
 /* RK_EINVAL, or what the world said; a sentence in either case. */
 enum rk_err inputs_open(struct inputs *in, const struct run *r,
     const struct recipe *c, const char *path, struct rk_why *why) RK_MUSTCHECK;
-/* Samples `at` and on, `rows` of them, normalised, into x. */
+/* Sample `at`, normalised, into x. */
 void inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
-    int64_t rows, float *x);
+    float *x);
 void inputs_close(struct inputs *in);
 
 #endif

@@ -8,6 +8,13 @@ import zlib
 # What no decoder of ours takes.
 GIF = (b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00"
        b"\x02\x02D\x01\x00;")
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../fuzz/corpus")
+
+
+def sample(kind, name):
+    """A small picture of the fuzz targets' corpus: ("jpeg", "cmyk")."""
+    with open(f"{CORPUS}/{kind}/{name}", "rb") as f:
+        return f.read()
 
 
 def png(w, h, rows, channels=3):
