@@ -336,6 +336,10 @@ void data_digest(const struct data_set *d, char hex[RK_SHA256_HEX]);
  * nothing, soon after *stop was set.  stop may be NULL. */
 bool data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
     const atomic_bool *stop);
+/* The digest that the same samples have where the job has transforms, if it has none
+ * here, and the other way round: those may change on a resume.  False: they have but
+ * one, because they are files of their own or take no transforms. */
+bool data_digest_other(const struct data_set *d, char hex[RK_SHA256_HEX]);
 /* And into each[i], which may be NULL, a hash of what sample i adds to it, where
  * samples are read when they are needed. */
 bool data_digest_each(const struct data_set *d, char hex[RK_SHA256_HEX],

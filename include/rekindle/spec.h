@@ -150,7 +150,9 @@
  *	                 SPEC_MAX_TRANSFORMS each of the words of transforms.def,
  *	                 or {type: ..., and its fields}; see struct
  *	                 spec_transforms.  Pictures (idx, cifar) take those of
- *	                 pixels, tokens random_mask
+ *	                 pixels, tokens random_mask.  Those of training may
+ *	                 change on a resume, those of validation not, by which
+ *	                 the scores so far are
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said.  One that is due while
  *	                 another is being written is taken as soon as that one

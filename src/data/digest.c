@@ -44,6 +44,23 @@ put_label(struct strbuf *b, const struct data_set *d, int64_t i)
 	}
 }
 
+static void
+add_hash(struct strbuf *b, const struct data_set *d, int64_t i, uint64_t hash)
+{
+	sb_addf(b, "%016llx\n", (unsigned long long)hash);
+	put_label(b, d, i);
+	sb_addc(b, '\n');
+}
+
+static void
+add_file(struct strbuf *b, const struct data_set *d, int64_t i,
+    const struct lazy_id *id)
+{
+	sb_addf(b, "%s\n%llu\n", id->path, (unsigned long long)id->size);
+	put_label(b, d, i);
+	sb_addc(b, '\n');
+}
+
 /* Of samples with files of their own the path, the size and the label; of others
  * the hash of what is in them, and the label. */
 static bool
@@ -58,12 +75,9 @@ add_lazy(struct rk_sha256 *sha, const struct data_set *d, uint64_t *each,
 		struct lazy_id id;
 		lazy_identify(d, i, true, &id);
 		if (id.path != NULL)
-			sb_addf(&b, "%s\n%llu\n", id.path,
-			    (unsigned long long)id.size);
+			add_file(&b, d, i, &id);
 		else
-			sb_addf(&b, "%016llx\n", (unsigned long long)id.hash);
-		put_label(&b, d, i);
-		sb_addc(&b, '\n');
+			add_hash(&b, d, i, id.hash);
 		if (each != NULL)
 			each[i] = rk_hash64(0, b.s + from, b.len - from);
 		if ((i + 1) % FILES != 0 && i + 1 < d->n)
@@ -88,23 +102,82 @@ data_digest_until(const struct data_set *d, char hex[RK_SHA256_HEX],
 	return data_digest_each(d, hex, NULL, stop);
 }
 
+static struct rk_sha256 *
+begin(const struct data_set *d, const char *of, const int64_t *shape)
+{
+	struct rk_sha256 *sha = rk_sha256_new();
+	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
+	    of);
+
+	rk_sha256_add(sha, head, strlen(head) + 1);
+	free(head);
+	for (int i = 0; i < d->ndim; i++)
+		rk_sha256_add(sha, &shape[i], sizeof(shape[i]));
+	return sha;
+}
+
 bool
 data_digest_each(const struct data_set *d, char hex[RK_SHA256_HEX],
     uint64_t *each, const atomic_bool *stop)
 {
 	const size_t n = (size_t)d->n;
-	struct rk_sha256 *sha = rk_sha256_new();
-	char *head = xasprintf("rekindle data 1: %lld of %s", (long long)d->n,
-	    d->lazy != NULL ? "files" : d->bytes != NULL ? "bytes" :
-	    d->tokens != NULL ? "tokens" : "floats");
+	struct rk_sha256 *sha = begin(d, d->lazy != NULL ? "files" :
+	    d->bytes != NULL ? "bytes" : d->tokens != NULL ? "tokens" :
+	    "floats", d->d);
 
-	rk_sha256_add(sha, head, strlen(head) + 1);
-	free(head);
-	for (int i = 0; i < d->ndim; i++)
-		rk_sha256_add(sha, &d->d[i], sizeof(d->d[i]));
 	bool all_of_it = d->lazy != NULL ? add_lazy(sha, d, each, stop) :
 	    add(sha, held_samples(held_of(d)), n * data_sample_bytes(d),
 	    stop) && add(sha, d->targets, n * sizeof(*d->targets), stop);
 	rk_sha256_end(sha, hex);
 	return all_of_it;
+}
+
+/* As if they went through no transforms. */
+static void
+digest_plain(const struct data_set *d, char hex[RK_SHA256_HEX])
+{
+	const struct held *h = held_of(d);
+	const bool pixels = h->bytes != NULL;
+	const int64_t *shape = pixels ? d->lazy->from : d->d;
+	struct rk_sha256 *sha = begin(d, pixels ? "bytes" : "tokens", shape);
+	size_t each = pixels ? 1 : sizeof(*d->tokens);
+
+	for (int i = 0; i < d->ndim; i++)
+		each *= (size_t)shape[i];
+	rk_sha256_add(sha, held_samples(h), (size_t)d->n * each);
+	rk_sha256_add(sha, d->targets, (size_t)d->n * sizeof(*d->targets));
+	rk_sha256_end(sha, hex);
+}
+
+/* As if they did: augment.c tells them by the hash of what is in them. */
+static void
+digest_transformed(const struct data_set *d, char hex[RK_SHA256_HEX])
+{
+	const size_t each = data_sample_bytes(d);
+	const uint8_t *samples = held_samples(held_of(d));
+	struct rk_sha256 *sha = begin(d, "files", d->d);
+	struct strbuf b = { 0 };
+
+	for (int64_t i = 0; i < d->n; i++) {
+		sb_reset(&b);
+		add_hash(&b, d, i, rk_hash64(0, samples + (size_t)i * each,
+		    each));
+		rk_sha256_add(sha, b.s, b.len);
+	}
+	sb_fini(&b);
+	rk_sha256_end(sha, hex);
+}
+
+bool
+data_digest_other(const struct data_set *d, char hex[RK_SHA256_HEX])
+{
+	const struct held *h = held_of(d);
+
+	if (h->bytes == NULL && h->tokens == NULL)
+		return false;
+	if (d->lazy != NULL)
+		digest_plain(d, hex);
+	else
+		digest_transformed(d, hex);
+	return true;
 }

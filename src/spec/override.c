@@ -11,6 +11,9 @@ static const struct {
 } fixed[] = {
 	{ "model", "the checkpoint is of this network; to change it start a "
 	    "new job with model.checkpoint: job://ID/CHECKPOINT" },
+	{ "data.transforms.validation", "the scores so far, and which "
+	    "checkpoint is the best, are of samples made so; to change it "
+	    "start a new job with model.checkpoint: job://ID/CHECKPOINT" },
 	{ "data", "the checkpoint counts samples that were divided and scaled "
 	    "so; to change it start a new job with model.checkpoint: "
 	    "job://ID/CHECKPOINT" },
@@ -42,7 +45,9 @@ static const char *const instead[][2] = {
 static const char *const by_digest[] = { "data.train.", "data.validation." };
 
 /* What changes nothing that the checkpoint counts. */
-static const char *const open_fields[] = { "data.threads", "data.broken" };
+static const char *const open_fields[] = {
+	"data.threads", "data.broken", "data.transforms.train"
+};
 
 static const char *
 why_fixed(const char *path)
@@ -123,10 +128,41 @@ compare_field(struct diff *d, const char *path, const char *key,
 	free(at);
 }
 
+/* A job without transforms has two empty lists of them; a new reference. */
+static json_t *
+lists_of(const json_t *v)
+{
+	json_t *o = json_is_object(v) ? json_copy((json_t *)(uintptr_t)v) :
+	    json_object();
+
+	if (json_object_get(o, "train") == NULL)
+		sp_put(o, "train", json_array());
+	if (json_object_get(o, "validation") == NULL)
+		sp_put(o, "validation", json_array());
+	return o;
+}
+
+static void
+compare_transforms(struct diff *d, const char *path, const json_t *a,
+    const json_t *b)
+{
+	json_t *was = lists_of(a), *is = lists_of(b);
+
+	compare_field(d, path, "train", was, is);
+	compare_field(d, path, "validation", was, is);
+	json_decref(was);
+	json_decref(is);
+}
+
 /* Objects field by field, all else as a whole.  As deep as a parsed tree. */
 static void
 compare(struct diff *d, const char *path, const json_t *a, const json_t *b)
 {
+	if (strcmp(path, "data.transforms") == 0) {
+		compare_transforms(d, path, a, b);
+		return;
+	}
+
 	json_t *v, *left = (json_t *)(uintptr_t)a;
 	json_t *right = (json_t *)(uintptr_t)b;
 	const char *key;

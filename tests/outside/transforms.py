@@ -8,6 +8,7 @@ import random
 import signal
 import struct
 import subprocess
+import tarfile
 import zlib
 
 from t import BUILD, case, eq, has, limit, run, wait_for
@@ -101,6 +102,28 @@ def _(d):
     assert best >= 0.9, f"validation accuracy is {best}"
     # Bars that are mixed are never surely of one class.
     assert min(x["loss"] for x in lines if x["split"] == "train") > 0.05, "labels are not mixed"
+
+
+@case("transforms of training may change, begin and cease on a resume, and those of validation not", "stopped")
+def _(d):
+    train(d, job(d, epochs=1, transforms=[]))
+    others = [t for t in EVERY if t == "hflip" or t == "cutmix" or t["type"] != "normalize"]
+    for epochs, transforms in ((2, ["hflip", "mixup"]), (3, others), (4, []), (5, ["vflip"])):
+        said = train(d, job(d, epochs=epochs, transforms=transforms))
+        has(said, "the job has changed since")
+        assert "the data ha" not in said, said
+        with open(f"{d.root}/run/checkpoints/{model(d, 'run')[0]}/checkpoint.json") as f:
+            eq(json.load(f)["epoch"], epochs, "epochs")
+    j = job(d, epochs=6, transforms=["vflip"])
+    j["data"]["transforms"]["validation"] = [{"type": "center_crop", "size": 32}]
+    has(train(d, j, want=3), "data.transforms.validation: is a list and cannot be changed on a resume: the scores so far, and "
+        "which checkpoint is the best, are of samples made so; to change it start a new job with model.checkpoint: job://")
+    # Data that are others are still found, transforms or not.
+    cifar(d, seed=2)
+    for transforms in (["vflip"], []):
+        j = job(d, epochs=6, transforms=transforms)
+        cifar(d, seed=2)
+        has(train(d, j, want=4), "the data has changed since")
 
 
 @case("what does not fit the data is refused by its path", "stopped")
@@ -234,6 +257,52 @@ def _(d):
        ["a.png", "aug.json", "b.png", "c.bin", "c.png"], "what was written")
 
 
+def array(path, shape, data):
+    head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    head += b" " * (-(len(head) + 11) % 64) + b"\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + data)
+
+
+@case("a contact sheet is the same whatever source the same pictures come from", "stopped")
+def _(d):
+    r, n, side = random.Random(4), 6, 32
+    of = [bytes(r.randrange(256) for _ in range(3 * side * side)) for _ in range(n)]
+    for channels in (3, 1):
+        planes = [p[:channels * side * side] for p in of]
+        for i, p in enumerate(planes):
+            png(f"{d.root}/f{channels}/{i // 3}/{i}.png", side, side,
+                lambda x, y: [p[k % channels * side * side + y * side + x] for k in range(3)])
+        with tarfile.open(f"{d.root}/f{channels}.tar", "w") as t:
+            t.add(f"{d.root}/f{channels}", "top")
+        array(f"{d.root}/x{channels}.npy", (n, channels, side, side), b"".join(planes))
+    array(f"{d.root}/y.npy", (n,), bytes(i // 3 for i in range(n)))
+    with open(f"{d.root}/six.bin", "wb") as f:
+        f.write(b"".join(bytes([i // 3]) + p for i, p in enumerate(of)))
+    with open(f"{d.root}/i", "wb") as f:
+        f.write(struct.pack(">4BIII", 0, 0, 8, 3, n, side, side) + b"".join(p[:side * side] for p in of))
+    with open(f"{d.root}/l", "wb") as f:
+        f.write(struct.pack(">4BI", 0, 0, 8, 1, n) + bytes(i // 3 for i in range(n)))
+
+    def folder_of(path, channels):
+        return {"type": "image_folder", "path": f"{d.root}/{path}", "channels": channels}
+
+    def npy(channels):
+        return {"type": "npy", "path": f"{d.root}/x{channels}.npy", "labels": f"{d.root}/y.npy"}
+    for same in ([folder_of("f3", 3), folder_of("f3.tar", 3), {"type": "cifar", "path": f"{d.root}/six.bin"}, npy(3)],
+                 [folder_of("f1", 1), folder_of("f1.tar", 1), npy(1),
+                  {"type": "idx", "images": f"{d.root}/i", "labels": f"{d.root}/l"}]):
+        for transforms in (None, {"train": [{"type": "random_crop", "size": 32, "padding": 4}, "hflip", "mixup"],
+                                   "validation": [{"type": "center_crop", "size": 32}]}):
+            sheets = set()
+            for source in same:
+                j = job(d)
+                j["data"] = {"train": source, **({"transforms": transforms} if transforms else {})}
+                has(sheet(d, j, 16, f"{d.root}/s.png"), "s.png: 6 of 6 training samples")
+                sheets.add(open(f"{d.root}/s.png", "rb").read())
+            eq(len(sheets), 1, f"different sheets of {[s['type'] for s in same]} ({transforms})")
+
+
 @case("a contact sheet that cannot be is refused in a sentence", "stopped")
 def _(d):
     j = job(d)
@@ -242,7 +311,9 @@ def _(d):
     with open(f"{d.root}/x.csv", "w") as f:
         f.write("a,b\n1,0\n2,1\n")
     j["data"] = {"train": {"type": "csv", "path": f"{d.root}/x.csv", "label": "b"}}
-    has(sheet(d, j, 4, f"{d.root}/a.png", want=3), "the samples are no pictures")
+    has(sheet(d, j, 4, f"{d.root}/a.png", want=3), "the samples are numbers, no pictures")
+    j["data"] = {"train": {"type": "text", "path": f"{d.root}/x.csv", "text": 0, "label": 1, "tokenizer": "bytes"}}
+    has(sheet(d, j, 4, f"{d.root}/a.png", want=3), "the samples are tokens, no pictures")
     for args, words in ((["--samples", "4", "x.png"], "--samples without --data"),
                         (["--data", "x.json", "x.png"], "--data without --samples"),
                         (["--data", "x.json", "--samples", "4"], "no OUT.png given")):

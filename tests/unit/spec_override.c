@@ -156,6 +156,30 @@ T_CASE(how_data_are_read_may_change)
 	    "{\"data.broken\":[null,\"skip\"],\"data.threads\":[null,3]}");
 }
 
+T_CASE(transforms_of_training_may_change_and_those_of_validation_not)
+{
+	static const char flips[] = "data: {transforms: {train: [hflip], "
+	    "validation: [{type: resize, size: 28}]}}";
+
+	changes("{}", "data: {transforms: {train: [{type: hflip, p: 0.25}]}}",
+	    "{\"data.transforms.train\":[[],[{\"p\":0.25,"
+	    "\"type\":\"hflip\"}]]}");
+	changes(flips, "data: {transforms: {train: []}}",
+	    "{\"data.transforms.train\":[[{\"p\":0.5,"
+	    "\"type\":\"hflip\"}],[]]}");
+	changes("data: {transforms: {train: [hflip]}}",
+	    "data: {transforms: null}", "{\"data.transforms.train\":[[{"
+	    "\"p\":0.5,\"type\":\"hflip\"}],[]]}");
+	override_refused(flips, "data: {transforms: {validation: []}}",
+	    "data.transforms.validation", "cannot be changed on a resume: the "
+	    "scores so far, and which checkpoint is the best, are of samples "
+	    "made so; to change it start a new job with model.checkpoint: "
+	    "job://ID/CHECKPOINT");
+	override_refused("{}", "data: {transforms: {train: [hflip], "
+	    "validation: [{type: resize, size: 28}]}}",
+	    "data.transforms.validation", "cannot be changed");
+}
+
 T_CASE(what_the_digest_of_the_data_checks_may_change)
 {
 	changes("{}", "data: {train: {images: /other}}",
