@@ -87,6 +87,9 @@ enum rk_err labels_pick(struct held *h, const int64_t *many_from,
 void labels_copy_names(struct held *to, const struct held *from);
 enum rk_err labels_as(struct held *h, const struct held *train,
     struct rk_why *why) RK_MUSTCHECK;
+/* Names of training that a person may not have meant: one alone, or two that look
+ * alike. */
+void labels_remark(struct held *h);
 
 /* The readers; what they refuse names the file. */
 struct format_source;

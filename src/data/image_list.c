@@ -371,6 +371,56 @@ take_meaning(struct list *l)
 	return rc;
 }
 
+/* --- images that come again ------------------------------------------------ */
+
+struct mention {
+	uint64_t hash;          /* of the path */
+	size_t image;
+};
+
+/* Those of one image stand together, in the order of their lines. */
+static int
+by_hash(const void *a, const void *b)
+{
+	const struct mention *x = a, *y = b;
+
+	return x->hash != y->hash ? (x->hash > y->hash) - (x->hash < y->hash) :
+	    (x->image > y->image) - (x->image < y->image);
+}
+
+static void
+note_again(struct image_names *v, size_t first, size_t again)
+{
+	if (strcmp(image_path(v, first), image_path(v, again)) != 0)
+		return;
+	v->again++;
+	v->at_odds += v->targets[first] != v->targets[again];
+	if (v->again == 1 || v->line[again] < v->again_line[1]) {
+		v->again_line[0] = v->line[first];
+		v->again_line[1] = v->line[again];
+	}
+}
+
+static void
+find_again(struct image_names *v)
+{
+	struct mention *s = xcalloc(v->n, sizeof(*s));
+	size_t first = 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		const char *path = image_path(v, i);
+		s[i] = (struct mention){ rk_hash64(0, path, strlen(path)), i };
+	}
+	qsort(s, v->n, sizeof(*s), by_hash);
+	for (size_t i = 1; i < v->n; i++) {
+		if (s[i].hash != s[first].hash)
+			first = i;
+		else
+			note_again(v, s[first].image, s[i].image);
+	}
+	free(s);
+}
+
 enum rk_err
 image_list(const char *text, size_t n, const char *what,
     struct image_names *v, struct rk_why *why)
@@ -393,6 +443,8 @@ image_list(const char *text, size_t n, const char *what,
 	}
 	if (rc == RK_OK)
 		rc = take_meaning(&l);
+	if (rc == RK_OK)
+		find_again(v);
 	sb_fini(&l.words);
 	sb_fini(&l.field);
 	free(l.labels);

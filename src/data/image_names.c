@@ -30,6 +30,7 @@ image_names_fini(struct image_names *v)
 	free(v->many);
 	free(v->line);
 	free(v->first_other);
+	free(v->first_odd);
 	free(v->empty);
 	*v = (struct image_names){ 0 };
 }
@@ -157,8 +158,15 @@ image_names_remark(const struct image_names *v, struct held *h)
 		    "s are");
 	if (v->odd > 0)
 		held_remark(h, "%s: %llu entr%s neither a file nor a folder, "
-		    "or a link to nothing, and not used", h->what,
-		    (unsigned long long)v->odd, v->odd == 1 ? "y is" :
-		    "ies are");
+		    "or a link to nothing, and not used, the first %s",
+		    h->what, (unsigned long long)v->odd, v->odd == 1 ? "y is" :
+		    "ies are", v->first_odd);
+	if (v->again > 0)
+		held_remark(h, "%s: %llu line%s an image that an earlier one "
+		    "has, %llu of them with another label: the first is line "
+		    "%u, as line %u", h->labels_what,
+		    (unsigned long long)v->again, v->again == 1 ? " has" :
+		    "s have", (unsigned long long)v->at_odds,
+		    v->again_line[1], v->again_line[0]);
 	remark_empty(v, h);
 }

@@ -25,7 +25,11 @@ struct image_names {
 
 	/* What was passed over, and the first of it. */
 	uint64_t hidden, others, loose, odd;
-	char *first_other;
+	char *first_other, *first_odd;
+	/* Of a list: lines of an image that an earlier line has, how many of them
+	 * say another label, and the first of them with that earlier one. */
+	uint64_t again, at_odds;
+	uint32_t again_line[2];
 	int64_t *empty;                 /* classes that have no image */
 	size_t nempty;
 };

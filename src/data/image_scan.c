@@ -54,11 +54,10 @@ kind_of(int dirfd, const struct dirent *e)
 }
 
 static void
-pass_over(struct image_names *v, const char *folder, const char *name)
+pass_over(uint64_t *n, char **first, const char *folder, const char *name)
 {
-	v->others++;
-	if (v->first_other == NULL)
-		v->first_other = folder[0] == '\0' ? xstrdup(name) :
+	if (++*n == 1)
+		*first = folder[0] == '\0' ? xstrdup(name) :
 		    xasprintf("%s/%s", folder, name);
 }
 
@@ -161,13 +160,13 @@ take_entry(struct scan *s, DIR *dir, const struct dirent *e, const char *path,
 		names_add(folders, e->d_name);
 		return RK_OK;
 	case ENTRY_ODD:
-		v->odd++;
+		pass_over(&v->odd, &v->first_odd, path, e->d_name);
 		return RK_OK;
 	case ENTRY_FILE:
 		break;
 	}
 	if (!image_is_named(e->d_name, strlen(e->d_name)))
-		pass_over(v, path, e->d_name);
+		pass_over(&v->others, &v->first_other, path, e->d_name);
 	else if (path[0] == '\0')
 		v->loose++;
 	else

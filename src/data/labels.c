@@ -136,6 +136,74 @@ add_name(struct strbuf *b, size_t *named, const char *name)
 		sb_addf(b, "%s\"%s\"", *named > 1 ? ", " : "", name);
 }
 
+/* --- names that may not be meant ------------------------------------------ */
+
+/* In small letters, without blanks at the ends and with one where there are
+ * several.  Bytes beyond ASCII stay. */
+static char *
+folded(const char *name)
+{
+	char *s = xstrdup(name), *to = s;
+
+	for (const char *p = name; *p != '\0'; p++) {
+		const bool blank = *p == ' ' || *p == '\t';
+		if (blank && (to == s || to[-1] == ' '))
+			continue;
+		*to++ = blank ? ' ' : *p >= 'A' && *p <= 'Z' ?
+		    (char)(*p - 'A' + 'a') : *p;
+	}
+	if (to > s && to[-1] == ' ')
+		to--;
+	*to = '\0';
+	return s;
+}
+
+/* By name, and of those that are alike by number. */
+static int
+by_fold(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	const int c = strcmp(x->name, y->name);
+
+	return c != 0 ? c : (x->number > y->number) - (x->number < y->number);
+}
+
+static void
+remark_alike(struct held *h)
+{
+	struct entry *v = xcalloc((size_t)h->nclasses, sizeof(*v));
+	struct strbuf b = { 0 };
+	size_t pairs = 0;
+
+	for (int64_t c = 0; c < h->nclasses; c++)
+		v[c] = (struct entry){ folded(h->class_names[c]), c };
+	qsort(v, (size_t)h->nclasses, sizeof(*v), by_fold);
+	for (int64_t c = 1; c < h->nclasses; c++)
+		if (strcmp(v[c - 1].name, v[c].name) == 0 && ++pairs <= NAMED)
+			sb_addf(&b, "%s\"%s\" and \"%s\"", pairs > 1 ? ", " :
+			    "", h->class_names[v[c - 1].number],
+			    h->class_names[v[c].number]);
+	if (pairs > 0)
+		held_remark(h, "%s: %s%s are different classes whose names "
+		    "differ in capitals or blanks alone", h->labels_what,
+		    sb_str(&b), pairs > NAMED ? ", ..." : "");
+	for (int64_t c = 0; c < h->nclasses; c++)
+		free((char *)(uintptr_t)v[c].name);
+	free(v);
+	sb_fini(&b);
+}
+
+void
+labels_remark(struct held *h)
+{
+	if (h->class_names == NULL)
+		return;
+	if (h->nclasses == 1)
+		held_remark(h, "%s: all labels are \"%s\": there is nothing to "
+		    "tell apart", h->labels_what, h->class_names[0]);
+	remark_alike(h);
+}
+
 /* --- validation ----------------------------------------------------------- */
 
 enum rk_err

@@ -320,6 +320,8 @@ put_together(struct data_files *f, int ntrain, struct rk_why *why)
 	enum rk_err rc = assemble(f->l, ntrain, &s->train, false, &f->train,
 	    why);
 
+	if (rc == RK_OK)
+		labels_remark(f->train);
 	if (rc == RK_OK && s->has_validation)
 		rc = assemble(f->l + ntrain, f->n - ntrain, &s->validation,
 		    true, &f->valid, why);

@@ -357,9 +357,6 @@ remark(struct held *h, const struct text_counts *c)
 		    "the first is in line %llu", h->what,
 		    (long long)c->empty_texts, c->empty_texts == 1 ? " is" :
 		    "s are", c->empty_text_line);
-	if (h->pub.nclasses == 1 && h->class_names != NULL)
-		held_remark(h, "%s: all labels are \"%s\": there is nothing to "
-		    "tell apart", h->what, h->class_names[0]);
 }
 
 static void

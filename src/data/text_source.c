@@ -373,7 +373,9 @@ data_parse_text(const struct spec_source *s, const void *p, size_t n,
 	struct held *h;
 	enum rk_err rc = text_open(s, &of, &h, why);
 
-	if (rc == RK_OK)
-		*out = &h->pub;
-	return rc;
+	if (rc != RK_OK)
+		return rc;
+	labels_remark(h);
+	*out = &h->pub;
+	return RK_OK;
 }

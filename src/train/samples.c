@@ -26,6 +26,7 @@ struct sheet {
 	int64_t n, columns, zoom;       /* zoom: pixels of the sheet by one */
 	int64_t cell_w, cell_h;
 	struct image im;
+	int64_t broken;                 /* of the samples that are shown */
 };
 
 /* --- labels --------------------------------------------------------------- */
@@ -146,6 +147,42 @@ put_row(struct sheet *s, const struct data_mixture *m, const float *x,
 	free(y);
 }
 
+/* A sample that the run would skip: an empty place with what it is called. */
+static void
+put_broken(struct sheet *s, int64_t which, int64_t number)
+{
+	float *x = xmalloc((size_t)s->d->width * sizeof(*x));
+	char *name = data_sample_name(s->d, which);
+	struct strbuf b = { 0 };
+
+	/* What becomes black when it is made pixels again. */
+	for (int64_t i = 0; i < s->d->width; i++)
+		x[i] = -HUGE_VALF;
+	sb_adds(&b, "broken ");
+	add_escaped(&b, name);
+	put_cell(s, number, x, sb_str(&b));
+	s->broken++;
+	sb_fini(&b);
+	free(name);
+	free(x);
+}
+
+/* By data.broken; with skip each is named. */
+static bool
+judge_broken(struct run *r, const struct data_batch *b, int64_t rows)
+{
+	if (b->nleft == 0 || b->broken[0].row >= rows)
+		return true;
+	if (r->spec->data.broken == SPEC_BROKEN_FAIL)
+		return run_fail(r, "bad_data", true, "data.train: %s; "
+		    "data.broken: skip goes on without it",
+		    b->broken[0].sentence);
+	for (int64_t i = 0; i < b->nbroken && b->broken[i].row < rows; i++)
+		printf("data.train: %s; it is skipped\n",
+		    b->broken[i].sentence);
+	return true;
+}
+
 static struct data_mixture
 mixture_at(const struct run *r, int64_t epoch, int64_t from)
 {
@@ -168,8 +205,9 @@ read_all(struct run *r, struct sheet *s, struct data_loader *l)
 		enum rk_err rc = data_loader_next(l, WAIT_MS, &b, &why);
 		if (rc == RK_ETIMEDOUT)
 			continue;
-		if (rc == RK_OK && b.nleft > 0)
-			rc = rk_refuse(&why, "%s", b.broken[0].sentence);
+		if (rc == RK_OK && !judge_broken(r, &b, RK_MIN(b.rows, s->n -
+		    done)))
+			return false;
 		if (rc != RK_OK) {
 			run_fail(r, "bad_data", rc == RK_EINVAL,
 			    "data.train: %s", rk_why_first(&why));
@@ -177,8 +215,12 @@ read_all(struct run *r, struct sheet *s, struct data_loader *l)
 			return false;
 		}
 		const struct data_mixture m = mixture_at(r, b.epoch, b.from);
-		for (int64_t i = 0; i < b.rows && done < s->n; i++)
-			put_row(s, &m, b.x, b.which, b.rows, i, done++);
+		for (int64_t i = 0; i < b.rows && done < s->n; i++, done++) {
+			if (b.left_out != NULL && b.left_out[i])
+				put_broken(s, b.which[i], done);
+			else
+				put_row(s, &m, b.x, b.which, b.rows, i, done);
+		}
 	}
 	return true;
 }
@@ -237,7 +279,10 @@ measure(struct run *r, struct sheet *s)
 	if (!data_is_pixels(d) || d->ndim != 3 || (d->d[0] != 1 &&
 	    d->d[0] != 3))
 		return run_fail(r, "bad_data", true, "--samples: the samples "
-		    "are no pictures of one or three channels");
+		    "are %s, no pictures of one or three channels that a sheet "
+		    "could show", data_is_tokens(d) ? "tokens" :
+		    data_is_pixels(d) ? "pixels of another shape" :
+		    "numbers");
 	s->n = RK_MIN(r->o->samples, d->n);
 	s->columns = (int64_t)ceil(sqrt((double)s->n));
 	s->zoom = RK_MAX(ZOOM_TO / RK_MIN(d->d[1], d->d[2]), 1);
@@ -255,6 +300,26 @@ measure(struct run *r, struct sheet *s)
 	return true;
 }
 
+/* What the sets are, and what there was to remark. */
+static void
+say_data(const struct run *r)
+{
+	const struct data_set *const sets[] = { r->train, r->valid };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(sets); k++) {
+		const char *side = k == 0 ? "train" : "validation";
+		size_t n = 0;
+		if (sets[k] == NULL)
+			continue;
+		char *text = classes_sentence(sets[k]);
+		printf("data.%s: %s\n", side, text);
+		free(text);
+		const char *const *v = data_remarks(sets[k], &n);
+		for (size_t i = 0; i < n; i++)
+			printf("data.%s: %s\n", side, v[i]);
+	}
+}
+
 bool
 samples_print(struct run *r)
 {
@@ -263,14 +328,16 @@ samples_print(struct run *r)
 
 	bool ok = run_open_data(r, NULL);
 	if (ok) {
+		say_data(r);
 		s.d = r->train;
 		ok = measure(r, &s) && fill(r, &s);
 	}
 	if (ok && image_write_png(&s.im, r->o->sheet, &why) != RK_OK)
 		ok = run_fail(r, "io", false, "%s", rk_why_first(&why));
 	if (ok)
-		printf("%s: %lld of %lld training samples\n", r->o->sheet,
-		    (long long)s.n, (long long)s.d->n);
+		printf("%s: %lld of %lld training samples%s\n", r->o->sheet,
+		    (long long)s.n, (long long)s.d->n, s.broken > 0 ?
+		    ", broken ones as empty places" : "");
 	rk_why_fini(&why);
 	free(s.im.pixels);
 	return ok;

@@ -125,6 +125,30 @@ run_classifies(const struct run *r)
 	    r->targets_width > 1;
 }
 
+/* The first sample with several labels, and which; the caller frees. */
+static char *
+several_of(const struct data_set *d)
+{
+	struct strbuf b = {0};
+	int64_t i = 0;
+
+	while (i + 1 < d->n && d->many_from[i + 1] - d->many_from[i] == 1)
+		i++;
+	const int64_t n = d->many_from[i + 1] - d->many_from[i];
+	char *name = data_sample_name(d, i);
+	sb_addf(&b, "%s has %lld label%s", name, (long long)n, rk_s(n));
+	for (int64_t k = 0; k < RK_MIN(n, 4); k++) {
+		const int32_t c = d->many[d->many_from[i] + k];
+		if (d->names != NULL)
+			sb_addf(&b, "%s\"%.80s\"", k > 0 ? ", " : ": ",
+			    d->names[c]);
+		else
+			sb_addf(&b, "%s%d", k > 0 ? ", " : ": ", (int)c);
+	}
+	free(name);
+	return sb_detach(&b);
+}
+
 /* Several labels a sample are targets, one an output. */
 static bool
 check_many(struct run *r, const struct data_set *const sets[2])
@@ -132,11 +156,16 @@ check_many(struct run *r, const struct data_set *const sets[2])
 	for (int k = 0; k < 2; k++) {
 		if (sets[k] == NULL || sets[k]->many_from == NULL)
 			continue;
-		if (r->spec->training.loss.type != SPEC_BINARY_CROSS_ENTROPY)
-			return run_fail(r, "bad_data", true, "data.%s: a sample "
-			    "may have several labels, which is for "
-			    "binary_cross_entropy", k == 0 ? "train" :
-			    "validation");
+		if (r->spec->training.loss.type != SPEC_BINARY_CROSS_ENTROPY) {
+			char *which = several_of(sets[k]);
+			run_fail(r, "bad_data", true, "data.%s: %s, and a "
+			    "sample may have several labels, or none, with "
+			    "binary_cross_entropy alone; in a list a label "
+			    "with blanks in it stands in double quotes",
+			    k == 0 ? "train" : "validation", which);
+			free(which);
+			return false;
+		}
 		if (r->targets_width == 1)
 			return run_fail(r, "bad_data", true, "data.%s: a sample "
 			    "may have several labels, and the network has one "
