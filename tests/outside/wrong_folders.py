@@ -11,10 +11,9 @@ import tarfile
 import zlib
 
 import pictures
-from pictures import sample, write
+from pictures import GIF, sample, write
 from t import BUILD, case, eq, has, limit, run, wait_for
 
-GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 \x18\x00\x00\x00" + bytes(24)
 
 
