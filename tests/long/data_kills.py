@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Networks on the real data of ../shared/data, as tests/outside/data_kills.py has them on small ones: each is killed
-with -9 twenty times at random, so is its daemon, and five times each at the chosen moments.
+with -9 twenty times at random, so is its daemon, and both five times each at the chosen moments.
 
 STRIKES=20 CHOSEN=5 SEED= say how often and which.  What a kill takes until the next step is measured and printed, not
 judged: other programs are at work."""
@@ -20,7 +20,7 @@ from t import Skip, case, eq, run       # noqa: E402
 STRIKES = int(os.environ.get("STRIKES", "20"))
 CHOSEN = int(os.environ.get("CHOSEN", "5"))
 SEED = int(os.environ.get("SEED", str(random.randrange(1 << 30))))
-MOMENTS = ("writing", "reading", "judging")
+MOMENTS = ("writing", "daemon writing", "reading", "daemon reading", "judging", "daemon judging")
 PATIENCE = 3600                         # seconds of a quiet machine, for a job
 
 
@@ -45,7 +45,7 @@ def ordeal(d, job, kills=STRIKES, chosen=CHOSEN):
 @case("mobilenet_v2 on the magnetic tiles", "stopped")
 def _(d):
     source = {"path": real(material.shared, "magnetic-tile/magnetic-tile-subset.tar"), "channels": 1}
-    ordeal(d, data_jobs.tiles(source, 96, 6, 8, 16, 4))
+    ordeal(d, data_jobs.tiles(source, 128, 6, 8, 16, 4, micro_batch_size=6, ema={"decay": 0.99}))
 
 
 @case("resnet20 on JPEGs of CIFAR-10", "stopped")
@@ -54,7 +54,7 @@ def _(d):
         "cifar10/cifar10-jpg-subset.tar.gz")))) + "/cifar10-jpg/train"
     with open(f"{d.root}/list", "w") as f:
         for c, name in enumerate(sorted(os.listdir(folder))):
-            for image in sorted(os.listdir(f"{folder}/{name}"))[:120]:
+            for image in sorted(os.listdir(f"{folder}/{name}"))[:250]:
                 f.write(f"{name}/{image} {c}\n")
     ordeal(d, data_jobs.cifar({"path": folder, "list": f"{d.root}/list"}, 8, 32, 6))
 
@@ -65,7 +65,7 @@ def polarity():
 
 @case("textcnn on the polarity of sentences", "stopped")
 def _(d):
-    ordeal(d, data_jobs.textcnn(d, polarity(), 8000, 64, 6, 32, 25, 64, 50, encoding="latin-1"))
+    ordeal(d, data_jobs.textcnn(d, polarity(), 8000, 64, 10, 32, 25, 64, 50, encoding="latin-1"))
 
 
 @case("a small bert on the polarity of sentences", "stopped")

@@ -28,7 +28,7 @@ def tiles(source, side, classes, epochs, batch, steps, **more):
     crop = {"type": "random_resized_crop", "size": side, "scale": [0.3, 1]}
     data = images(source, [crop, "hflip"], [{"type": "resize", "size": [side, side]}], **more.pop("data", {}))
     return job("tiles", {"arch": "mobilenet_v2", "classes": classes}, data, epochs, batch, steps,
-               {"type": "adamw", "learning_rate": 0.003}, schedule={"type": "one_cycle"}, **more)
+               {"type": "adamw", "learning_rate": 0.003}, **{"schedule": {"type": "one_cycle"}, **more})
 
 
 def cifar(source, epochs, batch, steps):

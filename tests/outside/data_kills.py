@@ -5,8 +5,11 @@ threads and loader threads each time.  It ends with the bytes of the run that no
 each step and with the same evaluations.
 
 On small data, a few kills; KILLS=20 and SEED= for others.  tests/long/data_kills.py is on real data."""
+import io
 import os
 import random
+import shutil
+import tarfile
 
 import data_jobs
 import pictures
@@ -30,7 +33,8 @@ def ordeal(d, job, *moments):
 @case("mobilenet_v2 on pictures of which parts are cut out at random", "stopped")
 def _(d):
     pictures.folder(f"{d.root}/in", CLASSES, [12, 8, 8], w=40, h=36)
-    ordeal(d, data_jobs.tiles({"path": f"{d.root}/in"}, 32, 3, 10, 6, 3), "trainer", "daemon", "writing")
+    job = data_jobs.tiles({"path": f"{d.root}/in"}, 32, 3, 10, 6, 3, micro_batch_size=4, ema={"decay": 0.9}, log_every=4)
+    ordeal(d, job, "trainer", "daemon", "writing")
 
 
 @case("resnet20 on listed pictures that are mixed", "stopped")
@@ -66,6 +70,26 @@ def _(d):
     storm = ordeal(d, job, "trainer", "daemon", "judging")
     eq(storm.reason, "early_stopped", "reason")
     has("\n".join(d.events(storm.first)), "dogs/broken.jpg: is a GIF")
+
+
+@case("an archive that was being unpacked when trainer and daemon died is unpacked anew, whole", "stopped")
+def _(d):
+    pictures.folder(f"{d.root}/in", CLASSES, 12)
+    path = f"{d.root}/in.tar.gz"
+    with tarfile.open(path, "w:gz", compresslevel=1) as t:
+        for name in CLASSES:
+            t.add(f"{d.root}/in/{name}", name)
+        # It is no image, and takes its time.
+        notes = tarfile.TarInfo("notes")
+        notes.size = 64 << 20
+        t.addfile(notes, io.BytesIO(bytes(notes.size)))
+    storm = Ordeal(d, data_jobs.cifar({"path": path}, 10, 7, 4), random.Random(SEED))
+    storm.calm()
+    shutil.rmtree(f"{path}.unpacked")
+    storm.rage(["unpacking", "daemon unpacking"])
+    storm.rage(["trainer"])
+    storm.over(SEED)
+    eq(sorted(x for x in os.listdir(d.root) if "unpack" in x), ["in.tar.gz.unpacked"], "what is left of unpacking")
 
 
 run()

@@ -188,6 +188,7 @@ class Storm:
         """Alone the trainer would save and leave; half of the time it cannot."""
         alone = self.rng.random() < 0.5
         self.d.kill()
+        send(pid, signal.SIGCONT)
         if not alone:
             time.sleep(self.rng.uniform(0, 0.01))
             kill9(pid)
@@ -244,7 +245,9 @@ class Ordeal(Storm):
     writing           while a checkpoint is written
     reading           while a thread of the loader runs
     judging           at the end of an epoch, before its evaluation is there
+    unpacking         while a gzipped tar is unpacked, which has to be at hand
 
+    It is the trainer that dies then; of "daemon writing" and so on it is the daemon.
     Before it is killed a trainer is frozen and asked to pause: it has no time to save, and the job waits for whom gives
     it other threads.
     """
@@ -310,6 +313,14 @@ class Ordeal(Storm):
         freeze(pid)
         return True
 
+    def at_unpacking(self, i, pid):
+        making = f"{self.job['data']['train']['path']}.unpacking"
+        if not self.soon(pid, lambda: os.path.exists(making)):
+            return False
+        time.sleep(self.rng.uniform(0, 0.05))
+        freeze(pid)
+        return os.path.exists(making)
+
     def at_judging(self, i, pid):
         path = f"{self.d.state}/jobs/{i}/metrics.jsonl"
         size = os.path.getsize(path) if os.path.exists(path) else 0
@@ -335,14 +346,14 @@ class Ordeal(Storm):
         pid = self.trainer()
         i = self.ids[-1]
         n, loaders = threads_of(pid), self.loaders
-        at = getattr(self, f"at_{what}", self.at_any)
+        victim, _, moment = what.rpartition(" ")
+        at = getattr(self, f"at_{moment}", self.at_any)
         if not at(i, pid) or threads_of(pid) is None:
             send(pid, signal.SIGCONT)
             return False
         self.seen.add(n)
         self.seen_loaders.add(loaders)
-        if what == "daemon":
-            send(pid, signal.SIGCONT)
+        if "daemon" in (victim, moment):
             self.kill_daemon(pid)
             self.change(i)
             return True
