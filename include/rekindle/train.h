@@ -120,18 +120,21 @@
  *
  * metrics.jsonl: an object a line, {split, over, step, epoch, attempt, branch,
  * time_ms, loss, accuracy, learning_rate, samples_per_second, stall_ratio,
- * data_wait_ratio, broken, steps}.  Of split train a line every training.log_every steps, over those
- * (`over: steps`), and one an epoch (`over: epoch`); of split validation one an
- * epoch.  loss is the mean over the samples.  accuracy is the share of samples
- * of which the largest output is at the label; of binary_cross_entropy the
- * share of samples all of whose outputs are right, above 0 for a label of 1 and
- * at most 0 for one of 0, which is less than the share of outputs; of mse, l1
- * and smooth_l1 with one output there is none.  Lines of split
- * validation also have top5, macro_precision, macro_recall, macro_f1, ece, plain_loss
- * and mae, as far as the loss has them: judge.h says what each is; in checkpoint.json,
- * and where a job chooses by them, they are val_top5 and so on.  samples_per_second is that of
- * the training, without evaluation, in the steps or the part of the epoch that
- * this attempt made; of split validation that of the evaluation.
+ * data_wait_ratio, broken, steps}.  Of split train a line every
+ * training.log_every steps, over those (`over: steps`), and one an epoch (`over:
+ * epoch`); of split validation one an epoch.  What was not in a checkpoint is
+ * made again by the next attempt, and its lines are there again with that
+ * attempt and the same numbers.  loss is the mean over the samples.  accuracy is
+ * the share of samples of which the largest output is at the label; of
+ * binary_cross_entropy the share of samples all of whose outputs are right,
+ * above 0 for a label of 1 and at most 0 for one of 0, which is less than the
+ * share of outputs; of mse, l1 and smooth_l1 with one output there is none.
+ * Lines of split validation also have top5, macro_precision, macro_recall,
+ * macro_f1, ece, plain_loss and mae, as far as the loss has them: judge.h says
+ * what each is; in checkpoint.json, and where a job chooses by them, they are
+ * val_top5 and so on.  samples_per_second is that of the training, without
+ * evaluation, in the steps or the part of the epoch that this attempt made; of
+ * split validation that of the evaluation.
  *
  * --evaluate: FILE is a file of tensors or the folder of a checkpoint (whose
  * digest of the model is checked).  It must be of the job's network, tensor for
