@@ -204,6 +204,19 @@ enum rk_err sup_renew(struct sup *s, const char *id) RK_MUSTCHECK;
  * the daemon knows better is filled in (sup_config.require_remote). */
 enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
     struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+/*
+ * What would it be refused for?  Nothing is kept.  What sup_submit() would refuse is
+ * refused at once, RK_EINVAL; the rest a trainer finds out, and fn is called once,
+ * from the loop: RK_OK with what `rekindle-train --check` printed (train.h), accepted
+ * or not; else a sentence: RK_ETIMEDOUT (bytes were not fetched, or data not read,
+ * in two minutes), RK_EINVAL, RK_EIO and the like.  RK_ELIMIT: four are checked
+ * already.  sup_check_forget(): the asker has gone.
+ */
+typedef void sup_check_fn(void *ctx, enum rk_err rc, const json_t *said,
+    const struct rk_why *why);
+enum rk_err sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn,
+    void *ctx, struct rk_why *why) RK_MUSTCHECK;
+void sup_check_forget(struct sup *s, const void *ctx);
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,

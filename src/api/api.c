@@ -213,6 +213,9 @@ api_close(struct api **ap)
 		reply_problem(q, P_NOT_READY, "the daemon is leaving");
 		if (q->asked)
 			sup_checkpoint_forget(a->sup, q);
+		if (q->checked)
+			sup_check_forget(a->sup, q);
+		q->checked = false;
 		req_wake(q);
 	}
 	stream_close_all(a);

@@ -6,7 +6,7 @@
  *	             │    ───▶ route.c   what does it want
  *	             │    ───▶ idem.c    was it answered before
  *	             ▼
- *	  jobs.c checkpoints.c lines.c evaluations.c history.c probes.c openapi.c
+ *	  jobs.c plans.c checkpoints.c lines.c evaluations.c history.c probes.c openapi.c
  *	             │
  *	             ▼  reply.c: one answer a request, problem+json for refusals
  */
@@ -237,6 +237,7 @@ struct req {
 	bool begun;
 	bool waiting;           /* suspended until somebody answers */
 	bool asked;             /* sup waits for a checkpoint or name for us */
+	bool checked;           /* sup checks a job for us */
 	bool counted;
 	enum body_kind kind;
 	char *body;
@@ -409,6 +410,11 @@ bool req_job(struct req *q, struct job_row *r);
  * False: the refusal is the answer already. */
 bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
+/* --- plans.c --------------------------------------------------------------- */
+
+/* The answer is what would become of this job. */
+void dry_run(struct req *q, const struct spec *spec);
+
 /* --- union.c: checkpoints here and in buckets ------------------------------ */
 
 /* Oldest first, by branch and step; one of each folder's name. */
@@ -438,6 +444,7 @@ void stats_write(struct strbuf *b, struct api *a);
 /* --- handlers, by table.c ------------------------------------------------ */
 
 route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
+route_fn h_plan, h_warm_plan;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;

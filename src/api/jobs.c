@@ -89,7 +89,9 @@ h_submit(struct req *q)
 {
 	struct store_note note = req_note(q);
 	struct spec *spec = NULL;
-	json_t *tree = req_tree(q, false);
+	const bool dry = query_flag(&q->query, "dry_run");
+	json_t *tree = req_refused(q, P_INVALID_QUERY) ? NULL :
+	    req_tree(q, false);
 	char id[RK_ID];
 	enum rk_err rc;
 
@@ -102,10 +104,15 @@ h_submit(struct req *q)
 	}
 	rc = spec_parse(tree, &spec, &q->why);
 	json_decref(tree);
-	if (rc == RK_OK) {
+	if (rc == RK_OK)
 		spec_begin_new(spec);
-		rc = sup_submit(q->api->sup, spec, id, &note, &q->why);
+	if (rc == RK_OK && dry) {
+		dry_run(q, spec);
+		spec_free(spec);
+		return;
 	}
+	if (rc == RK_OK)
+		rc = sup_submit(q->api->sup, spec, id, &note, &q->why);
 	spec_free(spec);
 	if (rc == RK_EINVAL) {
 		reply_faults(q, P_INVALID_JOB, &q->why);

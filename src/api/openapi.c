@@ -218,9 +218,10 @@ answer(const struct route *r, int status, const char *schema)
 	}
 	if (status == 201)
 		put_header(a, "Location", true, "Where it is");
-	if ((r->flags & ROUTE_ETAG) && status < 300)
+	const bool of_none = status == 200 && strcmp(r->method, "POST") == 0;
+	if ((r->flags & ROUTE_ETAG) && status < 300 && !of_none)
 		put_header(a, "ETag", true, "Of the job as it is here");
-	if ((r->flags & ROUTE_ETAG) && status == 200)
+	if ((r->flags & ROUTE_ETAG) && status == 200 && !of_none)
 		put_header(a, "Rekindle-Draining", false, "Why the daemon "
 		    "takes no work: shutdown, drain, preempted, taken_over; "
 		    "absent where it does");

@@ -60,6 +60,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	*ctx = NULL;
 	if (q->asked)
 		sup_checkpoint_forget(q->api->sup, q);
+	if (q->checked)
+		sup_check_forget(q->api->sup, q);
 	if (q->prev != NULL)
 		q->prev->next = q->next;
 	else

@@ -13,8 +13,9 @@
 
 const struct route routes[] = {
 	{ "POST", "/v1/jobs", "submitJob", h_submit,
-	    "Submit a job", "", "JobSpec",
-	    "201:Job 409 413 415 422 507", ROUTE_ETAG },
+	    "Submit a job, or ask what would be refused of it", "dry_run",
+	    "JobSpec", "200:DryRun 201:Job 409 413 415 422 504 507",
+	    ROUTE_ETAG },
 	{ "GET", "/v1/jobs", "listJobs", h_jobs,
 	    "Jobs, newest first, a page at a time",
 	    "state label name id_prefix limit cursor", NULL,
@@ -29,6 +30,13 @@ const struct route routes[] = {
 	{ "DELETE", JOB, "deleteJob", h_job_delete,
 	    "Delete an ended job and its folder", "", NULL,
 	    "204 404 409 507", 0 },
+
+	{ "GET", JOB "/plan", "getPlan", h_plan,
+	    "What its warm start did, tensor by tensor", "", NULL,
+	    "200:Plan 404", 0 },
+	{ "POST", "/v1/warm-starts/plan", "planWarmStart", h_warm_plan,
+	    "What the warm start of a job would do, without training", "",
+	    "JobSpec", "200:Plan 409 413 415 422 504 507", 0 },
 
 	{ "POST", JOB "/start", "startJob", h_start,
 	    "Put a held job in the queue", "", "Empty", VERBS, ROUTE_ETAG },
@@ -122,6 +130,9 @@ const struct param query_params[] = {
 	{ "attempt", "{type: integer, minimum: 1}",
 	    "Only what this attempt wrote" },
 	{ "split", "{type: string}", "Only this split: train or validation" },
+	{ "dry_run", "{type: boolean}",
+	    "Submit nothing: do all that comes before a first step, data "
+	    "included, and say what would be refused" },
 	{ "follow", "{type: boolean}",
 	    "Stay, and get what comes as server-sent events; so does "
 	    "`Accept: text/event-stream`" },

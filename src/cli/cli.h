@@ -25,7 +25,7 @@ enum cli_exit {
 struct cli_args {
 	const char *pos[8];     /* what is not an option */
 	int npos;
-	bool json, follow, watch, hold, rehearse, plan, all;
+	bool json, follow, watch, hold, rehearse, plan, all, dry_run;
 	const char *name, *from, *state, *label, *split;
 	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */
@@ -203,13 +203,26 @@ enum cli_verdict cli_judge_job(const struct cli_seen *s);
 
 /* --- submit.c ---------------------------------------------------------------- */
 
+/* The job of the first word, with what --set and --name say, and absolute paths;
+ * the caller's, on CLI_OK. */
+enum cli_exit cli_read_job(const struct cli_args *a, json_t **job);
 /* What each --set says, into a job or into overrides. */
 enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
+
+/* --- plan.c ------------------------------------------------------------------ */
+
+/* "0.0006, which is 0.2 times the job's 0.003"; "" where it is not cut; the caller
+ * frees. */
+char *cli_plan_rate(const json_t *plan);
+/* A line a tensor. */
+void cli_plan_table(const json_t *plan, const char *indent);
+/* Ask what would become of the job, and print it. */
+enum cli_exit cli_dry_run(const struct cli_args *a, const json_t *job);
 
 /* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
-cli_command_fn cmd_submit, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
+cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
     cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
     cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot, cmd_log,
     cmd_events, cmd_attempts,

@@ -141,33 +141,6 @@ line(const char *key, const char *value)
 		printf("%-12s %s\n", key, value);
 }
 
-static void
-show_plan(const json_t *plan)
-{
-	static const char *const head[] = { "  TENSOR", "ACTION", "FILE",
-	    "MODEL" };
-	const json_t *tensors = json_object_get(plan, "tensors"), *row;
-	struct cli_table t = {0};
-	size_t i;
-
-	if (json_array_size(tensors) == 0)
-		return;
-	cli_table_row(&t, RK_ARRAY_LEN(head), head);
-	json_array_foreach(tensors, i, row) {
-		char *file = rkj_text(json_object_get(row, "file_shape"));
-		char *model = rkj_text(json_object_get(row, "model_shape"));
-		char *name = xasprintf("  %s", cli_str(row, "name"));
-		const char *cells[] = { name, cli_str(row, "action"),
-		    strcmp(file, "null") == 0 ? "" : file,
-		    strcmp(model, "null") == 0 ? "" : model };
-		cli_table_row(&t, RK_ARRAY_LEN(cells), cells);
-		free(name);
-		free(file);
-		free(model);
-	}
-	cli_table_print(&t);
-}
-
 /* What it has known, where that is more than what it is at. */
 static void
 show_known(const json_t *job)
@@ -301,10 +274,13 @@ show_job(const json_t *job)
 	show_schedule(json_object_get(job, "progress"));
 	show_exact(job);
 	line("warm start", cli_str(job, "plan_summary"));
+	char *rate = cli_plan_rate(json_object_get(job, "plan"));
+	line("rate", rate);
+	free(rate);
 	line("validation", cli_str(json_object_get(json_object_get(job,
 	    "plan"), "validation"), "summary"));
 	show_data(json_object_get(job, "progress"));
-	show_plan(json_object_get(job, "plan"));
+	cli_plan_table(json_object_get(job, "plan"), "  ");
 	text = rkj_pretty(json_object_get(job, "spec"));
 	printf("spec\n%s\n", text);
 	free(text);

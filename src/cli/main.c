@@ -16,8 +16,11 @@ static const struct command {
 	cli_command_fn *fn;
 } commands[] = {
 	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
-	    "[--watch] [--patience SECONDS]",
+	    "[--dry-run] [--watch] [--patience SECONDS]",
 	    "queue a job; FILE is YAML or JSON, - for stdin", cmd_submit },
+	{ "plan", 1, 1, "FILE [--set PATH=VALUE]...",
+	    "what the warm start of a job would do, tensor by tensor",
+	    cmd_plan },
 	{ "list", 0, 0, "[--state STATE,...] [--label KEY=VALUE] [--limit N] "
 	    "[--all]", "the jobs, newest first", cmd_list },
 	{ "show", 1, 1, "JOB", "all about a job, its warm start too",
@@ -93,6 +96,10 @@ command_help(FILE *f, const struct command *c)
 	if (strstr(c->usage, "--set") != NULL)
 		fprintf(f, "\n--set PATH=VALUE changes a field, as "
 		    "training.epochs=3; it may be repeated.\n");
+	if (strstr(c->usage, "--dry-run") != NULL)
+		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
+		    "that comes before the first step,\nreading the data "
+		    "included, and says what it would refuse.\n");
 	if (strstr(c->usage, "--patience") != NULL)
 		fprintf(f, "\n--patience SECONDS is how long to wait for a "
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
@@ -118,7 +125,7 @@ find_command(const char *name)
 enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
-	O_PATIENCE, O_VERSION, O_ACCEPT
+	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -128,6 +135,7 @@ static const struct option options[] = {
 	{ "set", required_argument, NULL, O_SET },
 	{ "name", required_argument, NULL, O_NAME },
 	{ "hold", no_argument, NULL, O_HOLD },
+	{ "dry-run", no_argument, NULL, O_DRY_RUN },
 	{ "watch", no_argument, NULL, O_WATCH },
 	{ "state", required_argument, NULL, O_STATE },
 	{ "label", required_argument, NULL, O_LABEL },
@@ -205,6 +213,7 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_JSON: return a->json = true;
 	case O_NAME: a->name = arg; return true;
 	case O_HOLD: return a->hold = true;
+	case O_DRY_RUN: return a->dry_run = true;
 	case O_WATCH: return a->watch = true;
 	case O_STATE: a->state = arg; return true;
 	case O_LABEL: a->label = arg; return true;

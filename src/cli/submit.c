@@ -115,26 +115,40 @@ absolute_paths(json_t *job, const char *file)
 }
 
 enum cli_exit
+cli_read_job(const struct cli_args *a, json_t **job)
+{
+	enum cli_exit rc = read_job(a->pos[0], job);
+
+	if (rc != CLI_OK)
+		return rc;
+	if ((rc = cli_apply_sets(*job, a)) != CLI_OK) {
+		json_decref(*job);
+		*job = NULL;
+		return rc;
+	}
+	if (a->name != NULL)
+		json_object_set_new(*job, "name", json_string(a->name));
+	if (a->hold)
+		json_object_set_new(*job, "hold", json_true());
+	absolute_paths(*job, a->pos[0]);
+	return CLI_OK;
+}
+
+enum cli_exit
 cmd_submit(const struct cli_args *a)
 {
 	struct cli_reply r = {0};
 	json_t *job = NULL;
 	char id[RK_ID];
-	enum cli_exit rc = read_job(a->pos[0], &job);
+	enum cli_exit rc = cli_read_job(a, &job);
 
-	if (rc != CLI_OK)
-		return rc;
-	if ((rc = cli_apply_sets(job, a)) != CLI_OK) {
+	if (rc == CLI_OK && a->dry_run) {
+		rc = cli_dry_run(a, job);
 		json_decref(job);
 		return rc;
 	}
-	if (a->name != NULL)
-		json_object_set_new(job, "name", json_string(a->name));
-	if (a->hold)
-		json_object_set_new(job, "hold", json_true());
-	absolute_paths(job, a->pos[0]);
-
-	rc = cli_call("POST", "/v1/jobs", job, &r);
+	if (rc == CLI_OK)
+		rc = cli_call("POST", "/v1/jobs", job, &r);
 	json_decref(job);
 	if (rc != CLI_OK) {
 		cli_reply_fini(&r);

@@ -21,6 +21,7 @@ struct watch {
 	struct cli_away away;
 	char head[400];         /* "NAME STATE (REASON)", as it was last */
 	char said[32];          /* the state of the last line that was printed */
+	bool planned;           /* the warm start was told of */
 	char draining[24];
 	int64_t next_ms;
 };
@@ -102,6 +103,21 @@ show_plain(struct watch *w, const json_t *job, bool over)
 	w->next_ms = mono_ms() + PLAIN_EVERY_MS;
 }
 
+/* Once: what the warm start loaded, and how it cut the learning rate. */
+static void
+tell_plan(struct watch *w, const json_t *job)
+{
+	const char *summary = cli_str(job, "plan_summary");
+
+	if (w->planned || *summary == '\0')
+		return;
+	char *rate = cli_plan_rate(json_object_get(job, "plan"));
+	printf("%s%s%s%s\n", w->tty ? "\r\033[K" : "", summary, *rate != '\0' ?
+	    "; learning rate " : "", rate);
+	free(rate);
+	w->planned = true;
+}
+
 /* The last line names state, step and figures; a message that says more than
  * that stands before it. */
 static enum cli_exit
@@ -174,6 +190,7 @@ seen(struct watch *w, const struct cli_reply *r, enum cli_exit *rc)
 	else if (cli_away_spent(&w->away))
 		over = true;
 	read_head(w, r->json);
+	tell_plan(w, r->json);
 	if (w->tty)
 		show_live(w, r->json);
 	else

@@ -13,6 +13,7 @@
  *	end.c      what its end means for the job
  *	oom.c      was it killed for memory?
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
+ *	check.c    what a job would be refused for
  *	rate.c     may a resume change the learning rate so?
  *	disk.c     jobs that wait for room on the disk
  *	known.c    what a job has known; those that wait for their checkpoints
@@ -27,6 +28,8 @@
  */
 #ifndef SUP_IMPL_H
 #define SUP_IMPL_H
+
+#include <spawn.h>
 
 #include "rekindle/cgroup.h"
 #include "rekindle/ckpt.h"
@@ -145,6 +148,7 @@ struct uploading {
 
 struct trash;
 struct pin;
+struct check;
 
 struct sup {
 	unsigned tag;
@@ -155,6 +159,7 @@ struct sup {
 	int jobs_fd;
 	struct run *runs;
 	struct asked *asked;
+	struct check *checks;
 	struct orphan *orphans;
 	struct trash *trash;
 	struct sup_supplier up;
@@ -234,6 +239,11 @@ enum rk_err start_job(struct sup *s, const char *id) RK_MUSTCHECK;
  * failure. */
 enum rk_err not_startable(struct sup *s, struct job_row *r, enum rk_err rc,
     const struct rk_why *why, const char *reason) RK_MUSTCHECK;
+/* job.json in its folder. */
+enum rk_err write_job_file(const char *dir, const json_t *tree) RK_MUSTCHECK;
+/* submit.c: the row of a job that is new; id is not set. */
+void submit_row(struct job_row *r, const struct spec *spec,
+    const json_t *tree);
 /* The job's own newest checkpoint; RK_ENOENT. */
 enum rk_err own_latest(struct sup *s, const char *id, struct ckpt_info *out)
     RK_MUSTCHECK;
@@ -315,6 +325,18 @@ struct spawn_args {
 	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
+/* What any process of a trainer gets: of our environment what it may need; a group
+ * of its own and no signal blocked; "ADDRESS=PATH" of each file, strings that the
+ * caller frees, and how many; less of the machine than the daemon. */
+#define SPAWN_ENV_MAX 64
+void spawn_env(char *env[SPAWN_ENV_MAX]);
+int spawn_attr(posix_spawnattr_t *at);
+int spawn_files(const json_t *files, char *out[]);
+void spawn_humble(const struct sup *s, pid_t pid);
+
+/* check.c */
+void checks_sweep(struct sup *s);       /* what a dead daemon left */
+void checks_fini(struct sup *s);
 
 /* run.c */
 struct run *run_new(struct sup *s, const struct job_row *r);

@@ -308,6 +308,7 @@ sup_open(struct sup **sp, struct loop *l, struct store *st,
 	if ((rc = open_dirs(s, why)) != RK_OK)
 		goto fail;
 	sweep(s);
+	checks_sweep(s);
 	pin_load(s);
 	read_epoch(s);
 	rc = s->held ? RK_OK : recover(s);
@@ -350,6 +351,7 @@ sup_close(struct sup **sp)
 		return;
 	must_be(s, SUP_TAG);
 	end_all(s);
+	checks_fini(s);
 	ask_fini(s);
 	give_name_fini(s);
 	drain_fini(s);

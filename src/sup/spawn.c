@@ -20,7 +20,6 @@
 
 #define FILES_MAX (SPEC_ADDRESSES + 1)
 #define ARGS_MAX (27 + 2 * FILES_MAX)
-#define ENV_MAX  64
 
 extern char **environ;
 
@@ -43,13 +42,13 @@ env_is_kept(const char *var)
 	return false;
 }
 
-static void
-make_env(char *env[ENV_MAX])
+void
+spawn_env(char *env[SPAWN_ENV_MAX])
 {
 	int n = 0;
 
 	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		if (n < ENV_MAX - 1 && env_is_kept(*e))
+		if (n < SPAWN_ENV_MAX - 1 && env_is_kept(*e))
 			env[n++] = *e;
 	}
 	env[n] = NULL;
@@ -94,8 +93,8 @@ make_actions(posix_spawn_file_actions_t *fa, const char *dir, int log_fd,
 	return e;
 }
 
-static int
-make_attr(posix_spawnattr_t *at)
+int
+spawn_attr(posix_spawnattr_t *at)
 {
 	sigset_t none, all;
 	int e;
@@ -112,11 +111,10 @@ make_attr(posix_spawnattr_t *at)
 	return e;
 }
 
-/* "ADDRESS=PATH", each in a string of its own. */
-static int
-file_args(const struct spawn_args *a, char *out[FILES_MAX])
+int
+spawn_files(const json_t *of, char *out[])
 {
-	json_t *files = (json_t *)(uintptr_t)a->files, *path;
+	json_t *files = (json_t *)(uintptr_t)of, *path;
 	const char *uri;
 	int n = 0;
 
@@ -132,12 +130,12 @@ file_args(const struct spawn_args *a, char *out[FILES_MAX])
 static int
 launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 {
-	char attempt[24], threads[24], memory[24], known[24], *env[ENV_MAX];
+	char attempt[24], threads[24], memory[24], known[24], *env[SPAWN_ENV_MAX];
 	char *files[FILES_MAX];
 	const char *argv[ARGS_MAX];
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
-	int n = 0, e, nfiles = file_args(a, files);
+	int n = 0, e, nfiles = spawn_files(a->files, files);
 
 	snprintf(attempt, sizeof(attempt), "%lld", (long long)run->at.n);
 	snprintf(threads, sizeof(threads), "%lld", (long long)run->threads);
@@ -178,11 +176,11 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 	}
 	argv[n++] = a->job_file;
 	argv[n] = NULL;
-	make_env(env);
+	spawn_env(env);
 	posix_spawn_file_actions_init(&fa);
 	posix_spawnattr_init(&at);
 	if ((e = make_actions(&fa, a->job_dir, log_fd, wire_fd)) == 0 &&
-	    (e = make_attr(&at)) == 0)
+	    (e = spawn_attr(&at)) == 0)
 		e = posix_spawn(&run->pid, run->s->c.trainer, &fa, &at,
 		    (char *const *)(uintptr_t)argv, env);
 	posix_spawn_file_actions_destroy(&fa);
@@ -196,14 +194,13 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 
 /* Less of the processor than the daemon, and first to go when memory is short.
  * It has only just been executed: threads that it makes inherit both. */
-static void
-humble(const struct run *run)
+void
+spawn_humble(const struct sup *s, pid_t pid)
 {
 	char path[64];
 
-	setpriority(PRIO_PROCESS, (id_t)run->pid, run->s->c.nice);
-	snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj",
-	    (long)run->pid);
+	setpriority(PRIO_PROCESS, (id_t)pid, s->c.nice);
+	snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj", (long)pid);
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd >= 0)
 		(void)!write(fd, "500", 3);
@@ -237,7 +234,7 @@ spawn(struct run *run, const struct spawn_args *a)
 		    run->s->c.trainer, strerror(e));
 		return rk_from_errno(e);
 	}
-	humble(run);
+	spawn_humble(run->s, run->pid);
 	run->wire = wire_new(pair[0]);
 	return run_watch(run);
 }

@@ -42,7 +42,7 @@ own_latest(struct sup *s, const char *id, struct ckpt_info *out)
 }
 
 /* job.json: the normal form, for the trainer and for people who look. */
-static enum rk_err
+enum rk_err
 write_job_file(const char *dir, const json_t *tree)
 {
 	char *text = rkj_pretty(tree), *old = NULL;

@@ -203,8 +203,8 @@ check_job(struct sup *s, const struct spec *spec, json_t *tree,
 	return rc;
 }
 
-static void
-fill_row(struct job_row *r, const struct spec *spec, const json_t *tree)
+void
+submit_row(struct job_row *r, const struct spec *spec, const json_t *tree)
 {
 	*r = (struct job_row){
 		.name = xstrdup(spec->name),
@@ -247,7 +247,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		    "require_remote", json_boolean(s->c.require_remote));
 	enum rk_err rc = check_job(s, spec, tree, why);
 	if (rc == RK_OK) {
-		fill_row(&r, spec, tree);
+		submit_row(&r, spec, tree);
 		char *text = xasprintf("\"%s\" was submitted and %s", r.name,
 		    spec->hold ? "is held" : "waits for its turn");
 		n.kind = "submitted";

@@ -227,6 +227,17 @@ def _(d):
     no("submitJob", 403, body=tiny(d), headers={"Origin": "http://evil.example"})
     no("listJobs", 421, headers={"Host": "evil.example"})
     d.wait_state(a, "succeeded")
+    ok("submitJob", 200, body=tiny(d, "dry"), query="?dry_run=1")
+    no("submitJob", 400, body=tiny(d, "dry"), query="?dry_run=maybe")
+    warm = tiny(d, "warm", epochs=1)
+    warm["model"]["checkpoint"] = f"job://{a}/latest"
+    ok("submitJob", 200, body=warm, query="?dry_run=true")
+    ok("planWarmStart", 200, body=warm)
+    no("planWarmStart", 422, body=tiny(d, "cold"))
+    w = ok("submitJob", 201, body=warm).json["id"]
+    d.wait_state(w, "succeeded")
+    ok("getPlan", 200, id=w)
+    no("getPlan", 404, id=a)
     ok("listJobs", 200)
     ok("listJobs", 200, query="?state=held,succeeded&label=x&name=a&id_prefix=0&limit=2")
     no("listJobs", 400, query="?limit=x")

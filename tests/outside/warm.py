@@ -36,10 +36,10 @@ def plan_rows(d, i):
     return {t["name"]: t for t in d.job(i)["plan"]["tensors"]}
 
 
-def rekindle(d, *args):
+def cli(d, *args, want=0):
     r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, *args], capture_output=True, text=True)
-    eq(r.returncode, 0, f"rekindle {args} ({r.stderr})")
-    return r.stdout
+    eq(r.returncode, want, f"rekindle {args} ({r.stdout} {r.stderr})")
+    return r.stdout + r.stderr
 
 
 def write(path, tensors):
@@ -91,7 +91,7 @@ def _(d):
     eq((rows["fc2.bias"]["file_shape"], rows["fc2.bias"]["model_shape"]), ([10], [12]))
     has(j["plan"]["source"], f"job://{base}/best")
 
-    shown = rekindle(d, "show", i)
+    shown = cli(d, "show", i)
     has(shown, j["plan_summary"])
     assert any(x.split()[:2] == ["fc2.weight", "init"] and "[10,256]" in x and "[12,256]" in x
                for x in shown.splitlines()), shown
@@ -170,7 +170,7 @@ def _(d):
         assert all(abs(r - rate) < 1e-12 for r in rates), f"{rates}, want {rate}"
         peak = d.job(job)["progress"]["schedule"]["learning_rate"]
         assert abs(peak - rate) < 1e-12, f"{peak}, want {rate}"
-        has(rekindle(d, "show", job), f"from step 0, peak {rate:g}\n")
+        has(cli(d, "show", job), f"from step 0, peak {rate:g}\n")
 
 
 @case("after kill -9 a warm started job goes on from its own checkpoint and does not start warm again")
@@ -234,6 +234,117 @@ def _(d):
     for which in ("best", "latest", f"step:{last['step']}", last["checkpoint"]):
         job["model"]["checkpoint"] = f"job://{done}/{which}"
         d.post("/v1/jobs", job, want=201)
+
+
+# --- plans ------------------------------------------------------------------------------------
+
+def dry(d, job, want=200):
+    return d.post("/v1/jobs?dry_run=1", job, want=want).json
+
+
+def jobs(d):
+    return len(d.get("/v1/jobs").json["jobs"])
+
+
+@case("a plan is shown without training, and a job that has its digest does that one")
+def _(d):
+    tiny_file(d, **{"fc2.weight": ([5, 32], 0.03), "fc2.bias": ([5], 0.04)})
+    job = warm(d, strict=False, epochs=1)
+    p = d.post("/v1/warm-starts/plan", job, want=200).json
+    eq((p["accepted"], p["refused"], jobs(d)), (True, [], 0))
+    eq(p["summary"], "loaded 2 of 4 tensors (160 of 259 parameters); 2 new: fc2.weight, fc2.bias "
+       "(file [5,32], model [3,32]); 0 missing; 0 ignored")
+    eq(p["learning_rate"], {"scale": 0.2, "from": 0.003, "to": 0.0006000000000000001})
+    job["training"]["warm_start"] = {"plan": p["digest"]}
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    kept = d.get(f"/v1/jobs/{i}/plan").json
+    eq((kept["summary"], kept["digest"], kept["tensors"]), (p["summary"], p["digest"], p["tensors"]))
+    has(cli(d, "show", i), "0.0006, which is 0.2 times the job's 0.003")
+    # Another file is another plan.
+    tiny_file(d)
+    r = dry(d, job, want=422)
+    eq([e["path"] for e in r["errors"]], ["training.warm_start.plan"])
+    has(r["errors"][0]["message"], "the tensors of the file, what is done with them changed")
+    i = d.submit(job)
+    has(d.wait_state(i, "failed")["message"], "loaded 4 of 4 tensors")
+
+
+@case("a dry run refuses what would be refused later, data included, and submits nothing")
+def _(d):
+    tiny_file(d)
+    r = dry(d, warm(d))
+    eq((r["accepted"], r["plan"]["tensors_loaded"], r["steps_total"] > 0), (True, 4, True))
+    assert dry(d, tiny(d))["plan"] is None
+    strict = dry(d, warm(d, classes=4), want=422)
+    eq([e["path"] for e in strict["errors"]], ["model.checkpoint"] * 2)
+    has(strict["errors"][0]["message"], "fc2.weight: does not match: file [3,32], model [4,32]")
+    with open(f"{d.root}/bad.csv", "w") as f:
+        f.write("a,b,c,d,class\n1,2,3,4,0\n1,2,x,4,1\n")
+    job = tiny(d)
+    job["data"]["train"]["path"] = f"{d.root}/bad.csv"
+    has(dry(d, job, want=422)["errors"][0]["message"], "bad.csv: line 3")
+    job = tiny(d)
+    job["model"]["sizes"] = [4, 32, 2]
+    has(dry(d, job, want=422)["errors"][0]["message"], "the network has 2 outputs")
+    job = tiny(d)
+    job["data"]["train"]["path"] = f"{d.root}/nowhere.csv"
+    eq(dry(d, job, want=422)["errors"][0]["path"], "data.train.path")
+    eq(jobs(d), 0, "jobs")
+    eq(os.listdir(f"{d.root}/state/checks") if os.path.exists(f"{d.root}/state/checks") else [], [])
+
+
+@case("rekindle plan and submit --dry-run say it in words, and watch and show the sentence")
+def _(d):
+    tiny_file(d)
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(warm(d, epochs=1), f)
+    out = cli(d, "plan", f"{d.root}/job.json")
+    for part in ("loaded 4 of 4 tensors (259 of 259 parameters); 0 new; 0 missing; 0 ignored", "rekindle",
+                 "0.0006, which is 0.2 times the job's 0.003", "fc1.weight  copy    [32,4]  [32,4]"):
+        has(out, part)
+    out = cli(d, "plan", f"{d.root}/job.json", "--set", "model.sizes=[4,32,4]", want=1)
+    has(out, "fc2.bias: does not match: file [3], model [4]")
+    has(out, "fc2.weight  init")
+    has(cli(d, "submit", "--dry-run", f"{d.root}/job.json"), "warm would be accepted: ")
+    has(cli(d, "submit", "--dry-run", f"{d.root}/job.json", "--set", "model.sizes=[4,32,4]", want=1),
+        "fc2.bias: does not match")
+    eq(jobs(d), 0, "jobs")
+    out = cli(d, "submit", "--watch", f"{d.root}/job.json")
+    has(out, "loaded 4 of 4 tensors (259 of 259 parameters); 0 new; 0 missing; 0 ignored; learning rate 0.0006, which "
+        "is 0.2 times the job's 0.003")
+
+
+# --- names, layouts and what may be missing -----------------------------------------------------
+
+@case("a prefix that makes everything miss is refused by the minimum, and a known one is taken off")
+def _(d):
+    names = {"fc1.weight": ([32, 4], 0.01), "fc1.bias": ([32], 0.02), "fc2.weight": ([3, 32], 0.03)}
+    write(f"{d.root}/old.safetensors", {"foo." + k: v for k, v in names.items()} | {"fc2.bias": ([3], 0.04)})
+    r = dry(d, warm(d, strict=False), want=422)["errors"]
+    eq(r[0]["path"], "model.minimum")
+    has(r[0]["message"], "is 0.9, and 1.2 % of the parameters outside the tensors that do not match")
+    has(r[0]["message"], 'its names begin with "foo."')
+    job = warm(d, strict=False)
+    job["model"]["rename"] = {"^foo\\.": ""}
+    eq(dry(d, job)["plan"]["tensors_loaded"], 4)
+    write(f"{d.root}/old.safetensors", {"module." + k: v for k, v in names.items()} | {"module.fc2.bias": ([3], 0.04)})
+    p = dry(d, warm(d))["plan"]
+    eq((p["tensors_loaded"], p["prefix"]), (4, "module."))
+    eq({t["action"] for t in p["tensors"]}, {"rename"})
+
+
+@case("policies go by patterns of names, and a slice takes the classes that there were")
+def _(d):
+    tiny_file(d, **{"fc2.weight": ([2, 32], 3.5), "fc2.bias": ([2], 4.5), "fc1.bias": None, "extra": ([2], 1)})
+    job = warm(d)
+    job["model"].update(missing={"fc1.*": "init"}, unexpected={"ext*": "skip"}, mismatch={"fc2.*": "slice"}, minimum=0.5)
+    i = d.submit(job | {"training": dict(job["training"], epochs=1)})
+    d.wait_state(i, "succeeded")
+    eq(d.job(i)["plan_summary"], "loaded 3 of 4 tensors (194 of 259 parameters); 0 new; 2 sliced: fc2.weight, fc2.bias "
+       "(file [2,32], model [3,32]); 1 missing: fc1.bias; 1 ignored")
+    job["model"]["missing"] = {"fc2.*": "init"}
+    has(json.dumps(dry(d, job, want=422)["errors"]), "fc1.bias: is missing from the file")
 
 
 run()

@@ -1,0 +1,381 @@
+/*
+ * What a job would be refused for, before it is submitted.
+ *
+ * What can be told from the job alone is told at once.  The rest a trainer finds
+ * out (rekindle-train --check): it reads the data, builds the network, plans the
+ * warm start, and prints what it thinks, in a process of its own:
+ *
+ *	FETCHING ──all is here──▶ RUNNING ──it ends──▶ answered
+ *	    └───────────── time is up, or never ─────────▲
+ *
+ * At most CHECKS_MAX at a time, each for CHECK_MS and with CHECK_CPU_S seconds of a
+ * processor, less of it than the daemon has, and the first to go when memory is
+ * short.  What it prints goes to files under STATE/checks, which are gone with the
+ * answer; a folder there that a dead daemon left is removed at the next start.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "impl.h"
+
+#define CHECKS_MAX  4
+#define CHECK_MS    120000
+#define CHECK_CPU_S 300
+#define FETCH_MS    200         /* until it is asked again */
+#define ERR_MAX     (64u << 10)
+
+struct check {
+	struct check *next;
+	struct sup *s;
+	struct job_row row;             /* of no job: id and specification */
+	struct spec *spec;
+	json_t *files;                  /* {address: path} */
+	char *dir;
+	pid_t pid;                      /* 0: not yet, or no more */
+	bool late;                      /* killed: its time was up */
+	struct loop_timer *timer;
+	int64_t until_ms;               /* mono */
+	sup_check_fn *fn;               /* NULL: nobody waits any more */
+	void *ctx;
+};
+
+static char *
+checks_dir(const struct sup *s)
+{
+	return xasprintf("%s/checks", s->c.state_dir);
+}
+
+static void
+check_free(struct check *c)
+{
+	struct check **p = &c->s->checks;
+
+	while (*p != c)
+		p = &(*p)->next;
+	*p = c->next;
+	if (c->pid > 0) {
+		(void)kill(-c->pid, SIGKILL);
+		while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (c->s->up.gone != NULL)
+		c->s->up.gone(c->s->up.ctx, c->row.id);
+	if (c->dir != NULL)
+		(void)!rk_remove_tree(AT_FDCWD, c->dir);
+	loop_timer_del(&c->timer);
+	store_job_fini(&c->row);
+	spec_free(c->spec);
+	json_decref(c->files);
+	free(c->dir);
+	free(c);
+}
+
+static void
+answer(struct check *c, enum rk_err rc, const json_t *said,
+    const struct rk_why *why)
+{
+	sup_check_fn *fn = c->fn;
+	void *ctx = c->ctx;
+
+	check_free(c);
+	if (fn != NULL)
+		fn(ctx, rc, said, why);
+}
+
+static void
+answer_text(struct check *c, enum rk_err rc, const char *text)
+{
+	struct rk_why why = { 0 };
+
+	rk_refuse(&why, "%s", text);
+	answer(c, rc, NULL, &why);
+	rk_why_fini(&why);
+}
+
+/* --- the process ---------------------------------------------------------- */
+
+static char *
+read_out(const struct check *c, const char *name, size_t max)
+{
+	char *path = xasprintf("%s/%s", c->dir, name), *text = NULL;
+	size_t len;
+
+	if (rk_read_file(AT_FDCWD, path, max, &text, &len) != RK_OK)
+		text = NULL;
+	free(path);
+	return text;
+}
+
+/* The last line that it wrote to standard error. */
+static char *
+last_words(const struct check *c, int status)
+{
+	char *text = read_out(c, "err", ERR_MAX);
+	size_t len = text != NULL ? strlen(text) : 0;
+
+	while (len > 0 && text[len - 1] == '\n')
+		text[--len] = '\0';
+	const char *line = len > 0 ? strrchr(text, '\n') : NULL;
+	char *s = len > 0 ? xasprintf("the trainer could not check it: %s",
+	    line != NULL ? line + 1 : text) : WIFSIGNALED(status) ?
+	    xasprintf("the trainer that checked it was killed by signal %d",
+	    WTERMSIG(status)) : xstrdup("the trainer could not check it");
+	free(text);
+	return rk_text_clean(s);
+}
+
+static void
+on_exit_of(void *ctx, pid_t pid, int status)
+{
+	struct check *c = ctx;
+	json_t *said = NULL;
+
+	(void)pid;
+	c->pid = 0;
+	if (c->late) {
+		answer_text(c, RK_ETIMEDOUT, "the job was not checked within "
+		    "two minutes: its data are slow to read, or too many");
+		return;
+	}
+	char *text = read_out(c, "out", RKJ_MAX_BYTES);
+	if (text != NULL && rkj_parse_json(text, strlen(text), &said, NULL) ==
+	    RK_OK && json_is_boolean(json_object_get(said, "accepted"))) {
+		json_incref(said);
+		answer(c, RK_OK, said, NULL);
+		json_decref(said);
+	} else {
+		char *words = last_words(c, status);
+		answer_text(c, RK_EIO, words);
+		free(words);
+	}
+	json_decref(said);
+	free(text);
+}
+
+static int
+open_outputs(const struct check *c, posix_spawn_file_actions_t *fa)
+{
+	static const char *const names[] = { "out", "err" };
+	int e = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY,
+	    0);
+
+	for (int i = 0; e == 0 && i < 2; i++) {
+		char *path = xasprintf("%s/%s", c->dir, names[i]);
+		e = posix_spawn_file_actions_addopen(fa, i + 1, path,
+		    O_WRONLY | O_CREAT | O_TRUNC, 0640);
+		free(path);
+	}
+	if (e == 0)
+		e = posix_spawn_file_actions_addclosefrom_np(fa, 3);
+	return e;
+}
+
+static void
+bound(const struct check *c)
+{
+	const struct rlimit cpu = { CHECK_CPU_S, CHECK_CPU_S };
+	const struct rlimit size = { 2 * RKJ_MAX_BYTES, 2 * RKJ_MAX_BYTES };
+
+	(void)prlimit(c->pid, RLIMIT_CPU, &cpu, NULL);
+	/* But a tar that it unpacks is larger. */
+	if (c->spec->data.train.type != SPEC_IMAGE_FOLDER)
+		(void)prlimit(c->pid, RLIMIT_FSIZE, &size, NULL);
+	spawn_humble(c->s, c->pid);
+}
+
+static int
+launch(struct check *c, char *file)
+{
+	char memory[24], *files[SPEC_ADDRESSES + 1], *env[SPAWN_ENV_MAX];
+	const char *argv[16 + 2 * (SPEC_ADDRESSES + 1)];
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	int n = 0, e, nfiles = spawn_files(c->files, files);
+
+	snprintf(memory, sizeof(memory), "%llu",
+	    (unsigned long long)RK_MIN(c->s->c.memory, INT64_MAX));
+	argv[n++] = c->s->c.trainer;
+	argv[n++] = "--check";
+	argv[n++] = "--job";
+	argv[n++] = c->row.id;
+	argv[n++] = "--threads";
+	argv[n++] = "1";
+	argv[n++] = "--memory";
+	argv[n++] = memory;
+	for (int i = 0; i < nfiles; i++) {
+		argv[n++] = "--file";
+		argv[n++] = files[i];
+	}
+	argv[n++] = file;
+	argv[n] = NULL;
+	spawn_env(env);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	if ((e = open_outputs(c, &fa)) == 0 && (e = spawn_attr(&at)) == 0)
+		e = posix_spawn(&c->pid, c->s->c.trainer, &fa, &at,
+		    (char *const *)(uintptr_t)argv, env);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&at);
+	for (int i = 0; i < nfiles; i++)
+		free(files[i]);
+	if (e != 0)
+		c->pid = 0;
+	return e;
+}
+
+/* Its folder and its job; then the process. */
+static enum rk_err
+begin(struct check *c, struct rk_why *why)
+{
+	char *dir = checks_dir(c->s), *file;
+	json_t *tree = NULL;
+
+	c->dir = xasprintf("%s/%s", dir, c->row.id);
+	file = xasprintf("%s/job.json", c->dir);
+	free(dir);
+	enum rk_err rc = rk_mkdirs(c->dir, 0750);
+	if (rc == RK_OK)
+		rc = rkj_parse_json(c->row.spec, strlen(c->row.spec), &tree,
+		    why);
+	if (rc == RK_OK)
+		rc = write_job_file(c->dir, tree);
+	if (rc == RK_OK) {
+		const int e = launch(c, file);
+		if (e != 0) {
+			rk_refuse(why, "cannot start %s: %s",
+			    c->s->c.trainer, strerror(e));
+			rc = rk_from_errno(e);
+		}
+	}
+	if (rc == RK_OK) {
+		bound(c);
+		rc = loop_child(c->s->loop, c->pid, on_exit_of, c);
+	}
+	json_decref(tree);
+	free(file);
+	return rc;
+}
+
+/* --- what goes before ----------------------------------------------------- */
+
+/* The path of job:// in model.checkpoint. */
+static enum rk_err
+find_model(struct check *c, struct rk_why *why)
+{
+	const char *uri = c->spec->model.checkpoint;
+	enum rk_err rc = RK_OK;
+	char *path = NULL;
+	struct rk_uri u;
+
+	if (uri == NULL || json_object_get(c->files, uri) != NULL ||
+	    rk_uri_parse(&u, uri, NULL) != RK_OK)
+		return RK_OK;
+	if (u.kind == RK_URI_JOB)
+		rc = job_uri_resolve(c->s, uri, &path, NULL, why);
+	if (path != NULL)
+		json_object_set_new(c->files, uri, json_string(path));
+	rk_uri_fini(&u);
+	free(path);
+	return rc;
+}
+
+static void
+check_step(void *ctx)
+{
+	struct check *c = ctx;
+	struct rk_why why = { 0 };
+	const bool late = mono_ms() >= c->until_ms;
+
+	if (c->pid > 0) {
+		c->late = true;
+		(void)kill(-c->pid, SIGKILL);
+		return;
+	}
+	if (c->fn == NULL) {
+		check_free(c);
+		return;
+	}
+	enum rk_err rc = supply_ask(c->s, &c->row, c->spec, c->files, &why);
+	if (rc == RK_OK)
+		rc = find_model(c, &why);
+	if (rc == RK_OK)
+		rc = begin(c, &why);
+	if (rc == RK_OK)
+		loop_timer_at(c->timer, c->until_ms);
+	else if (rc == RK_EBUSY && !late)
+		loop_timer_at(c->timer, mono_ms() + FETCH_MS);
+	else
+		answer(c, rc == RK_EBUSY ? RK_ETIMEDOUT : rc, NULL, &why);
+	rk_why_fini(&why);
+}
+
+enum rk_err
+sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
+    struct rk_why *why)
+{
+	json_t *tree = spec_json(spec);
+	size_t n = 0;
+
+	must_be(s, SUP_TAG);
+	enum rk_err rc = check_job(s, spec, tree, why);
+	for (const struct check *c = s->checks; c != NULL; c = c->next)
+		n++;
+	if (rc == RK_OK && n >= CHECKS_MAX) {
+		rk_refuse(why, "%zu jobs are being checked, which is as many "
+		    "as may be at a time: ask again", n);
+		rc = RK_ELIMIT;
+	}
+	if (rc != RK_OK) {
+		json_decref(tree);
+		return rc;
+	}
+	struct check *c = xcalloc(1, sizeof(*c));
+	*c = (struct check){ .s = s, .next = s->checks, .fn = fn, .ctx = ctx,
+		.until_ms = mono_ms() + CHECK_MS, .files = json_object() };
+	s->checks = c;
+	submit_row(&c->row, spec, tree);
+	rk_id_new(c->row.id);
+	/* As it will be stored: job:// with the job's id. */
+	must(spec_parse(tree, &c->spec, NULL) == RK_OK);
+	json_decref(tree);
+	c->timer = loop_timer_add(s->loop, check_step, c);
+	loop_timer_at(c->timer, mono_ms());
+	return RK_OK;
+}
+
+void
+sup_check_forget(struct sup *s, const void *ctx)
+{
+	for (struct check *c = s->checks; c != NULL; c = c->next) {
+		if (c->fn == NULL || c->ctx != ctx)
+			continue;
+		c->fn = NULL;
+		if (c->pid > 0)
+			(void)kill(-c->pid, SIGKILL);
+		c->until_ms = 0;
+	}
+}
+
+void
+checks_sweep(struct sup *s)
+{
+	char *dir = checks_dir(s);
+
+	(void)!rk_remove_tree(AT_FDCWD, dir);
+	free(dir);
+}
+
+void
+checks_fini(struct sup *s)
+{
+	s->up.gone = NULL;              /* who is above us may be no more */
+	while (s->checks != NULL)
+		check_free(s->checks);
+}
