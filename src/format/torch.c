@@ -129,6 +129,16 @@ torch_id_read(const struct pickle_value *id, struct torch_id *out,
 	return old ? read_view(&v[5], out, why) : RK_OK;
 }
 
+char *
+torch_key_text(char *out, const struct pickle_value *key)
+{
+	const bool text = pickle_is_text(key);
+
+	snprintf(out, TORCH_KEY, "\"%.*s\"", text ? (int)RK_MIN(key->n, 40u) :
+	    1, text ? (const char *)key->p : "?");
+	return out;
+}
+
 /* --- tensors -------------------------------------------------------------- */
 
 /* A call that makes a tensor: what it calls, and with what. */

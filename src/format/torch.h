@@ -33,6 +33,10 @@ struct torch_id {
 enum rk_err torch_id_read(const struct pickle_value *id, struct torch_id *out,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* Its key as a person sees it, "0"; out holds TORCH_KEY bytes. */
+#define TORCH_KEY 48
+char *torch_key_text(char *out, const struct pickle_value *key);
+
 /* Add what the object has to the weights. */
 enum rk_err torch_gather(struct torch *t, const struct pickle_value *object,
     struct rk_why *why) RK_MUSTCHECK;

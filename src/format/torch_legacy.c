@@ -156,10 +156,10 @@ take_storage(struct torch_legacy *l, const struct pickle_value *key,
 {
 	struct pickle *k = &l->t.pickle;
 	struct storage *s = pickle_is_text(key) ? find_key(l, key) : NULL;
-	char text[PICKLE_SHOW];
+	char text[TORCH_KEY];
 	uint64_t bytes = 0;
 
-	pickle_show(text, key);
+	torch_key_text(text, key);
 	if (s == NULL)
 		return rk_refuse(why, "its list of storages has %s, for which "
 		    "no tensor asks: it is damaged", text);
@@ -195,14 +195,14 @@ find_storage(struct torch *t, const struct pickle_value *key,
     struct rk_why *why)
 {
 	const struct storage *s = find_key(t->ctx, key);
-	char text[PICKLE_SHOW];
+	char text[TORCH_KEY];
 
 	if (s == NULL || s->store == NULL)
 		return rk_refuse(why, "its storage, %s, is not in the file: it "
-		    "is damaged", pickle_show(text, key));
+		    "is damaged", torch_key_text(text, key));
 	if (s->elements != elements || s->size != size)
 		return rk_refuse(why, "its storage, %s, is said to be two "
-		    "things: the file is damaged", pickle_show(text, key));
+		    "things: the file is damaged", torch_key_text(text, key));
 	*out = s->store;
 	return RK_OK;
 }

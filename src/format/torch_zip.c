@@ -249,12 +249,12 @@ find_storage(struct torch *t, const struct pickle_value *key,
 {
 	struct torch_zip *z = t->ctx;
 	struct member *m = find_member(z, "data/", key->p, key->n);
-	char text[PICKLE_SHOW];
+	char text[TORCH_KEY];
 	uint64_t bytes;
 
 	if (m == NULL)
 		return rk_refuse(why, "its storage, %s, is not in the archive: "
-		    "the file is damaged", pickle_show(text, key));
+		    "the file is damaged", torch_key_text(text, key));
 	if (m->store == NULL) {
 		enum rk_err rc = make_store(z, m, why);
 		if (rc != RK_OK)

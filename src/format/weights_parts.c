@@ -352,31 +352,6 @@ strip_all(struct parts *p, enum weights_role role)
 
 /* --- what is told --------------------------------------------------------- */
 
-/* Of what was chosen the tensors that have its role, else all that are in it. */
-static enum rk_err
-add_part(struct parts *p, const struct weights_node *n, enum weights_role role)
-{
-	struct weights *w = p->w;
-	struct weights_part part = { .path = n->path, .role = role,
-		.tensors = n->all, .count = n->count };
-
-	if (n == p->model || n == p->average || n == p->optimizer) {
-		part.tensors = 0;
-		part.count = 0;
-		for (size_t i = p->tree->first; i < w->n; i++) {
-			if (w->v[i].role != role)
-				continue;
-			part.tensors++;
-			part.count += w->v[i].count;
-		}
-	}
-	if (!arena_grow(&w->inside->arena, &w->parts, w->nparts,
-	    sizeof(*w->parts)))
-		return arena_full(p->why);
-	w->parts[w->nparts++] = part;
-	return RK_OK;
-}
-
 /* Is it, or one that it is in, what was chosen? */
 static bool
 is_chosen(const struct parts *p, const struct weights_node *n)
@@ -392,6 +367,32 @@ has_chosen(const struct parts *p, const struct weights_node *n)
 {
 	return is_in(p->model, n) || is_in(p->average, n) ||
 	    is_in(p->optimizer, n);
+}
+
+/* Where something else was chosen out of it, the tensors of its role alone. */
+static enum rk_err
+add_part(struct parts *p, const struct weights_node *n, enum weights_role role)
+{
+	struct weights *w = p->w;
+	struct weights_part part = { .path = n->path, .role = role,
+		.tensors = n->all, .count = n->count };
+
+	if (has_chosen(p, n)) {
+		part.tensors = 0;
+		part.count = 0;
+		for (size_t i = p->tree->first; i < w->n; i++) {
+			if (w->v[i].role != role ||
+			    !is_in(p->tree->of[i - p->tree->first], n))
+				continue;
+			part.tensors++;
+			part.count += w->v[i].count;
+		}
+	}
+	if (!arena_grow(&w->inside->arena, &w->parts, w->nparts,
+	    sizeof(*w->parts)))
+		return arena_full(p->why);
+	w->parts[w->nparts++] = part;
+	return RK_OK;
 }
 
 /* Is it listed, as a part? */
@@ -435,12 +436,6 @@ list_parts(struct parts *p)
 	return rc;
 }
 
-static const char *
-part_name(const struct weights_part *t)
-{
-	return t->path[0] != '\0' ? t->path : "the whole file";
-}
-
 /* "the weights are "state_dict"; beside it are "ema" (average) ..." */
 static void
 tell_parts(struct parts *p)
@@ -453,8 +448,12 @@ tell_parts(struct parts *p)
 		const struct weights_part *t = &w->parts[i];
 		if (t->path == w->model || others++ >= 8)
 			continue;
-		sb_addf(&b, "%s\"%.60s\" (%s, %zu tensor%s)", b.len > 0 ?
-		    ", " : "", part_name(t), weights_role_words[t->role],
+		sb_adds(&b, b.len > 0 ? ", " : "");
+		if (t->path[0] != '\0')
+			sb_addf(&b, "\"%.60s\"", t->path);
+		else
+			sb_adds(&b, "what no part has");
+		sb_addf(&b, " (%s, %zu tensor%s)", weights_role_words[t->role],
 		    t->tensors, rk_s((int64_t)t->tensors));
 	}
 	if (p->all && others > 0)

@@ -185,15 +185,14 @@ found_value(struct walk *k, struct weights_value *v)
 	return rc;
 }
 
-/* A whole number of any length, about. */
+/* A whole number of any length, about: above the topmost byte the sign goes on. */
 static double
 long_number(const struct pickle_value *v)
 {
-	const bool negative = (v->p[v->n - 1] & 0x80) != 0;
-	double f = negative ? -1 : 0;
+	double f = (v->p[v->n - 1] & 0x80) != 0 ? -1 : 0;
 
 	for (uint64_t i = v->n; i-- > 0;)
-		f = f * 256 + (negative ? v->p[i] - 255 + 0.0 : v->p[i] + 0.0);
+		f = f * 256 + v->p[i];
 	return f;
 }
 
