@@ -1,7 +1,7 @@
 /*
  * What a file of weights gives, for tests from outside: format_drive FILE...
  * prints a line of JSON a file, its tensors with the digest of their elements as
- * read, or {"refused": sentence}.
+ * read, or {"refused": sentence}; at the end the most memory that it had, in kB.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -118,6 +118,21 @@ put_all(const struct weights *w)
 	rk_why_fini(&why);
 }
 
+/* Of this program alone: what wait4(2) says has the caller's before exec. */
+static void
+put_peak(void)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	long kb;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "VmHWM: %ld", &kb) == 1)
+			printf("%ld\n", kb);
+	if (f != NULL)
+		fclose(f);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -134,5 +149,6 @@ main(int argc, char **argv)
 		weights_free(w);
 		rk_why_fini(&why);
 	}
+	put_peak();
 	return 0;
 }
