@@ -7,8 +7,8 @@ Each row trains jobs under the real daemon, whose state directory stays in
 build/accuracy: a call that was interrupted, in whatever way, is gone on with by the
 next, and what was trained is not trained again unless its recipe is another
 (FRESH=1: all anew).  A row says `ok` or `FAILED` with its figures, or `SKIPPED` where
-something that it needs is not on this machine, and is kept in build/accuracy.json, of
-which table.py makes the README's table.  Trainings run one at a time, at niceness 10,
+something that it needs is not on this machine, and is kept in build/accuracy.json,
+which table.py puts into measured.json and the README's table.  Trainings run one at a time, at niceness 10,
 on THREADS (2) threads.  PyTorch is that of the first interpreter of BENCH_PYTHON that
 has it, or Debian's.
 
@@ -17,7 +17,6 @@ conditions, seconds, when, commit, runs} and what a row has more; of one that is
 or came to nothing {row, state, why, when}.
 """
 import functools
-import importlib.util
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ sys.path.insert(0, f"{HERE}/../outside")
 sys.path.insert(0, f"{HERE}/../bench")
 import peers                            # noqa: E402
 from lab import THREADS, Absent, Failed, Lab, digest    # noqa: E402
+from rows import load                   # noqa: E402
 from t import BUILD                     # noqa: E402
 
 FOLDER, OUT = f"{BUILD}/accuracy", f"{BUILD}/accuracy.json"
@@ -105,14 +105,6 @@ class Bench:
         return {**json.loads(p.stdout), "seconds": time.monotonic() - begin}
 
 
-def load_rows():
-    """{name: function}; ACCURACY_ROWS names a file with others, for the tests of all this."""
-    spec = importlib.util.spec_from_file_location("rows", os.environ.get("ACCURACY_ROWS", f"{HERE}/rows.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ROWS
-
-
 def measured(name, fn, bench, what):
     """A row of build/accuracy.json, printed."""
     row = {"row": name, "when": time.strftime("%Y-%m-%d", time.gmtime()), "commit": what}
@@ -145,7 +137,7 @@ def keep(row, order):
 
 
 def main():
-    rows, want = load_rows(), sys.argv[1:]
+    rows, want = load(), sys.argv[1:]
     chosen = [name for name in rows if not want or any(w in name for w in want)]
     if not chosen:
         sys.exit(f"no row has {' or '.join(want)} in its name; there are {', '.join(rows)}")

@@ -1,21 +1,17 @@
 """What the rows of make accuracy are about: data sets of Debian, and of the folder
-../shared/data where that is there.  What has to be unpacked or parted is made once, in
-build/accuracy/data.  Raises Absent with a sentence where something is not there."""
-import collections
+../shared/data where that is there.  What has to be unpacked, parted or counted is made
+once, in build/accuracy/data.  Raises Absent with a sentence where something is not there."""
 import hashlib
+import json
 import os
-import re
 import shutil
-import struct
 import subprocess
 import tarfile
 
 from lab import Absent, Failed
 from t import BUILD, SHARED
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 MADE = f"{BUILD}/accuracy/data"
-PILLOWS = "/usr/bin/python3"            # Debian's, whose packages deps.sh installs
 
 
 def file(path):
@@ -52,23 +48,10 @@ def unpacked(archive):
     return make
 
 
-def decode(folder, out):
-    """Absent where there is no Pillow; where it fails at an image, so does the row."""
-    for wrong, args in (Absent, ["-c", "import numpy, PIL.Image"]), (Failed, [f"{HERE}/samples.py", folder, out]):
-        p = subprocess.run([PILLOWS, *args], capture_output=True, text=True)
-        if p.returncode:
-            last = (p.stderr.strip().splitlines() or [f"{PILLOWS} ended with {p.returncode}"])[-1]
-            raise wrong(f"images are not decoded: {last}")
-
-
 def cifar(part):
-    """25,000 images to train on, 10,000 to test: JPEGs, decoded by Pillow into the binary records of
-    CIFAR (samples.py)."""
+    """25,000 images to train on, 10,000 to test: JPEGs in a folder a class."""
     images = made("cifar10", unpacked(shared("cifar10/cifar10-jpg-subset.tar.gz")))
-
-    def records(folder):
-        decode(f"{images}/cifar10-jpg/{part}", f"{folder}/images.bin")
-    return {"type": "cifar", "path": f"{made(f'cifar10-{part}', records)}/images.bin"}
+    return {"type": "image_folder", "path": f"{images}/cifar10-jpg/{part}", "size": 32}
 
 
 # --- folds ------------------------------------------------------------------------
@@ -107,51 +90,52 @@ def tile_folds(folds):
 
 # --- sentences --------------------------------------------------------------------
 
-PAD, UNKNOWN, FIRST = 0, 1, 2           # ids that are no word; FIRST begins each sentence
-LENGTH = 64                             # tokens; the longest sentence has 58 words
+TENTH = 10
+PARTS = "train", "test"
 
 
-def words_of(line):
-    """Lower-cased, parted at white space and round each punctuation character."""
-    return re.findall(r"\w+|[^\w\s]", line.lower())
+def sentences(whole, folder):
+    """Of the files {class: path}, a sentence a line, a tenth held out: FOLDER/train.CLASS and FOLDER/test.CLASS.
+    A sentence that is there twice is twice on the same side."""
+    for name, path in whole.items():
+        with open(path, encoding="latin-1", newline="\n") as f:
+            lines = [x.rstrip("\n") for x in f if x.strip()]
+        fold = parted({name: lines}, TENTH)
+        for part in PARTS:
+            with open(f"{folder}/{part}.{name}", "w", encoding="latin-1", newline="\n") as f:
+                f.write("".join(f"{x}\n" for x in lines if (fold[x] == 0) == (part == "test")))
 
 
-def npy(path, kind, shape, numbers):
-    """https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"""
-    head = f"{{'descr': '<{kind}4', 'fortran_order': False, 'shape': {shape}, }}"
-    head += " " * (-(len(head) + 11) % 64) + "\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode())
-        f.write(struct.pack(f"<{len(numbers)}{kind}", *numbers))
+def texts(folder, part, classes, tokenizer, length):
+    return {"type": "text", "classes": {c: f"{folder}/{part}.{c}" for c in classes}, "encoding": "latin-1",
+            "length": length, "tokenizer": tokenizer}
 
 
-def polarity():
-    """10,662 sentences about films, half of them for and half against, of which a tenth of each
-    is held out; and how many tokens there are: words that two of the others have."""
+def vocabulary(source, size):
+    """Made by rekindle-train of what is trained on, where the source's tokenizer says; how many tokens it has."""
+    path, kind = source["tokenizer"]["vocabulary"], source["tokenizer"]["type"]
+    with open(f"{path}.json", "w") as f:
+        json.dump({"name": "vocabulary", "model": {"arch": "textcnn", "vocabulary": size}, "training": {"epochs": 1},
+                   "data": {"train": source}}, f)
+    p = subprocess.run([f"{BUILD}/rekindle-train", "--make-vocabulary", f"{path}.json", "--size", str(size),
+                        "--kind", kind], capture_output=True, text=True)
+    if p.returncode:
+        raise Failed(f"no vocabulary is made: {p.stderr.strip()}")
+    return tokens_of(path)
+
+
+def tokens_of(path):
+    with open(path, "rb") as f:
+        return f.read().count(b"\n")
+
+
+def polarity(kind, size, length):
+    """10,662 sentences about films, half of them for and half against, of which a tenth of each is held out, as
+    `length` tokens of a `kind` of tokenizer: the two sources, and how many tokens there are, at most `size`."""
     whole = {name: shared(f"text/rt-polarity.{name}") for name in ("neg", "pos")}
+    folder = made("sentences", lambda new: sentences(whole, new))
 
-    def make(folder):
-        parts = {"train": [], "test": []}
-        for label, path in enumerate(whole.values()):
-            with open(path, encoding="latin-1", newline="\n") as f:
-                lines = [x for x in f if x.strip()]
-            fold = parted({"all": lines}, 10)
-            for x in lines:
-                parts["test" if fold[x] == 0 else "train"].append((words_of(x), label))
-        counts = collections.Counter(w for words, _ in parts["train"] for w in set(words))
-        known = sorted(w for w, n in counts.items() if n > 1)
-        ids = {w: FIRST + 1 + i for i, w in enumerate(known)}
-        for part, rows in parts.items():
-            x = [([FIRST] + [ids.get(w, UNKNOWN) for w in words] + [PAD] * LENGTH)[:LENGTH] for words, _ in rows]
-            npy(f"{folder}/{part}-x.npy", "i", (len(rows), LENGTH), [t for row in x for t in row])
-            npy(f"{folder}/{part}-y.npy", "i", (len(rows),), [label for _, label in rows])
-        with open(f"{folder}/words", "w") as f:
-            f.write("".join(f"{w}\n" for w in known))
-    folder = made("polarity", make)
-    with open(f"{folder}/words") as f:
-        tokens = FIRST + 1 + f.read().count("\n")
-
-    def source(part):
-        return {"type": "npy", "path": f"{folder}/{part}-x.npy", "labels": f"{folder}/{part}-y.npy",
-                "vocabulary": tokens}
-    return {"train": source("train"), "validation": source("test")}, tokens
+    def source(part, words):
+        return texts(folder, part, whole, {"type": kind, "vocabulary": f"{words}/vocabulary"}, length)
+    words = made(f"vocabulary-{kind}-{size}", lambda new: vocabulary(source("train", new), size))
+    return {"train": source("train", words), "validation": source("test", words)}, tokens_of(f"{words}/vocabulary")

@@ -80,15 +80,16 @@ def weights_cifar():
 # --- sentence polarity ------------------------------------------------------------
 
 def textcnn_polarity():
-    data, tokens = material.polarity()
+    data, tokens = material.polarity("words", 10000, 64)        # the longest has 58 words
     return job("textcnn-polarity", {"arch": "textcnn", "vocabulary": tokens}, data, 8, 64,
                {"type": "adam", "learning_rate": 0.001}, "constant")
 
 
 def bert_polarity():
-    data, tokens = material.polarity()
+    length = 80
+    data, tokens = material.polarity("wordpiece", 8000, length)
     model = {"arch": "bert", "vocabulary": tokens, "hidden": 64, "depth": 2, "heads": 4, "intermediate": 256,
-             "positions": material.LENGTH, "token_types": 0, "classes": 2}
+             "positions": length, "token_types": 0, "classes": 2}
     return job("bert-polarity", model, data, 8, 32, {"type": "adamw", "learning_rate": 0.001, "weight_decay": 0.01})
 
 

@@ -1,9 +1,9 @@
 """A job's data as arrays, read for PyTorch's side by other programs than rekindle's:
-NumPy, Pillow.  read(source) gives (x, y): images as bytes [n, channels, h, w],
-sentences as numbers of words [n, length]; y whole numbers."""
+NumPy, Pillow, Python.  read(source) gives (x, y): images as bytes [n, channels, h, w],
+texts as numbers of words [n, length]; y whole numbers."""
 import gzip
 import os
-import sys
+import unicodedata
 
 import numpy as np
 
@@ -22,13 +22,6 @@ def idx(source):
     return x[:, None].copy(), y.astype(np.int64)
 
 
-def cifar(source):
-    """https://www.cs.toronto.edu/~kriz/cifar.html, the ten classes' form."""
-    files = source["path"] if isinstance(source["path"], list) else [source["path"]]
-    rows = np.concatenate([np.frombuffer(whole(f), np.uint8).reshape(-1, 3073) for f in files])
-    return rows[:, 1:].reshape(-1, 3, 32, 32).copy(), rows[:, 0].astype(np.int64)
-
-
 def images_of(folder):
     """(path, class) of each image of class folders, classes numbered by name."""
     classes = sorted(e.name for e in os.scandir(folder) if e.is_dir())
@@ -37,30 +30,49 @@ def images_of(folder):
 
 
 def image_folder(source):
-    from PIL import Image
+    try:
+        from PIL import Image
+    except ImportError:
+        raise SystemExit("images are decoded by Pillow, which this interpreter does not have") from None
     found = images_of(source["path"])
     pixels = [np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1) for path, _ in found]
+    if source.get("size") not in (None, *{p.shape[1] for p in pixels}, *{p.shape[2] for p in pixels}):
+        raise SystemExit(f"images are to become {source['size']} high and wide, which this program does not do")
     return np.stack(pixels), np.array([y for _, y in found], np.int64)
 
 
-def npy(source):
-    return np.load(source["path"]).astype(np.int64), np.load(source["labels"]).astype(np.int64)
+def words_of(text):
+    """Lower-cased, parted at white space and round each punctuation character; what is to control a terminal is
+    nothing."""
+    out = [""]
+    for c in text:
+        kind = unicodedata.category(c)
+        if c in "\t\n\r" or kind[0] == "Z":
+            out.append("")
+        elif kind[0] == "P" or (c.isascii() and c.isprintable() and not c.isalnum()):
+            out += [c, ""]
+        elif kind[0] != "C":
+            out[-1] += c.lower()
+    return [w for w in out if w]
 
 
-READERS = {"idx": idx, "cifar": cifar, "image_folder": image_folder, "npy": npy}
+def text(source):
+    """A file a class, a text a line; classes numbered by name, words by the lines of the vocabulary."""
+    if source["tokenizer"]["type"] != "words":
+        raise SystemExit(f"a tokenizer {source['tokenizer']['type']}, which this program does not know")
+    with open(source["tokenizer"]["vocabulary"], encoding="utf-8", newline="\n") as f:
+        ids = {line.rstrip("\n"): i for i, line in enumerate(f)}
+    x, y, pad = [], [], [ids["[PAD]"]] * source["length"]
+    for label, name in enumerate(sorted(source["classes"])):
+        with open(source["classes"][name], encoding=source["encoding"], newline="\n") as f:
+            for line in f:
+                x.append(([ids.get(w, ids["[UNK]"]) for w in words_of(line)] + pad)[:source["length"]])
+                y.append(label)
+    return np.array(x, np.int64), np.array(y, np.int64)
+
+
+READERS = {"idx": idx, "image_folder": image_folder, "text": text}
 
 
 def read(source):
     return READERS[source["type"]](source)
-
-
-def main():
-    """samples.py FOLDER OUT: class folders of images as binary records of CIFAR."""
-    x, y = image_folder({"path": sys.argv[1]})
-    with open(sys.argv[2], "wb") as f:
-        for pixels, label in zip(x, y):
-            f.write(bytes([label]) + pixels.tobytes())
-
-
-if __name__ == "__main__":
-    main()

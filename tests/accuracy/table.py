@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""Put build/accuracy.json as a table between the marks of README.md."""
+"""Put build/accuracy.json into measured.json, which is kept, and that as a table between
+the marks of README.md.  What was not measured again stays as it is, in both."""
 import json
 import os
 import re
+import sys
 
-TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.join(HERE, "..", "..")
+sys.path[:0] = [HERE, f"{HERE}/../outside"]
+from rows import load                   # noqa: E402
+
 README = os.environ.get("README", f"{TOP}/README.md")
+MEASURED = os.environ.get("MEASURED", f"{HERE}/measured.json")
 
 
 def value(r):
@@ -19,24 +26,41 @@ def took(seconds):
         f"{seconds / 3600:.1f} h"
 
 
-def cells(r):
-    if "value" not in r:
-        return [f"`{r['row']}`", f"**{r['state']}**: {r['why']}", "", "", "", r["commit"]]
-    return [f"`{r['row']}`", value(r), r["goal"], took(r["seconds"]), r["conditions"], r["commit"]]
+def line(r):
+    cells = [f"`{r['row']}`", f"**{r['state']}**: {r.get('why')}", "", "", "", r["commit"]]
+    if "value" in r:
+        cells[1:5] = [value(r), r["goal"], took(r["seconds"]), r["conditions"]]
+    return "| " + " | ".join(cells) + " |"
+
+
+def read(path):
+    """{name: row} of a list of rows; none where there is no such file."""
+    if not os.path.exists(path):
+        return {}
+    with open(path) as f:
+        return {r["row"]: r for r in json.load(f)}
+
+
+def kept(new, order):
+    """What has a figure, a row a line, in MEASURED."""
+    rows = {**read(MEASURED), **{k: r for k, r in new.items() if "value" in r}}
+    with open(MEASURED, "w") as f:
+        f.write("[\n" + ",\n".join(json.dumps(rows[k]) for k in order if k in rows) + "\n]\n")
+    return rows
 
 
 def main():
-    with open(f"{os.environ.get('BUILD', f'{TOP}/build')}/accuracy.json") as f:
-        rows = json.load(f)
-    head = ["row", "measured", "goal", "trained for", "conditions", "commit"]
-    lines = ["| " + " | ".join(c) + " |" for c in [head, *map(cells, rows)]]
-    lines.insert(1, "|" + "---|" * len(head))
+    order = list(load())
+    new = read(f"{os.environ.get('BUILD', f'{TOP}/build')}/accuracy.json")
     with open(README) as f:
-        text = f.read()
-    text = re.sub(r"(<!-- accuracy -->\n).*?(<!-- /accuracy -->)",
-                  lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text, flags=re.S)
+        before, table, after = re.split(r"(?<=<!-- accuracy -->\n)(.*?)(?=<!-- /accuracy -->)", f.read(), flags=re.S)
+    lines = {k: line(r) for k, r in new.items()}
+    lines.update(re.findall(r"^(?=\| `([^`]+)`)(.*)$", table, re.M))
+    lines.update((k, line(r)) for k, r in kept(new, order).items())
+    head = ["row", "measured", "goal", "trained for", "conditions", "commit"]
+    text = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(lines[k] for k in order if k in lines)]
     with open(README, "w") as f:
-        f.write(text)
+        f.write(before + "\n".join(text) + "\n" + after)
 
 
 main()
