@@ -3,6 +3,9 @@
  * their variables' names, and the names are in files beside it:
  *
  *	NAME.pdmodel          the program, a ProgramDesc: names, types, shapes
+ *	NAME.json             the same of Paddle 3: {"program": {"regions":
+ *	                      [{"blocks": [{"ops": [{"#": "p", "A": [0, 1, 1,
+ *	                      "linear_0.w_0"], "O": {"TT": {"D": [{}, [3, 2]]}}
  *	NAME.pdiparams.info   a pickle, {'linear_0.w_0': {'structured_name':
  *	                      'fc.weight', ...}, ...}
  *
@@ -14,6 +17,7 @@
 
 #include "paddle.h"
 #include "proto.h"
+#include "rekindle/json.h"
 #include "static.h"
 
 #define SUFFIX ".pdiparams"
@@ -23,7 +27,7 @@ enum { VAR_FEED = 9, VAR_FETCH = 10, VAR_RAW = 17 };
 
 struct variable {
 	const char *name;
-	bool has_shape;
+	bool has_type, has_shape;
 	enum dtype dtype;
 	int ndim;
 	int64_t d[TENSOR_MAX_DIMS];
@@ -80,7 +84,7 @@ read_shape(struct proto m, struct variable *v)
 
 	while (proto_next(&m, &f)) {
 		if (f.number == 1 && !f.is_bytes)
-			v->has_shape = paddle_type_numbered(f.v, &v->dtype);
+			v->has_type = paddle_type_numbered(f.v, &v->dtype);
 		else if (f.number == 2 && !f.is_bytes &&
 		    v->ndim < TENSOR_MAX_DIMS)
 			v->d[v->ndim++] = (int64_t)f.v;
@@ -100,9 +104,21 @@ read_type(struct proto m, struct variable *v, uint64_t *kind)
 			continue;
 		struct proto lod = proto_inside(&f);
 		while (proto_next(&lod, &t))
-			if (t.number == 1 && t.is_bytes)
+			if (t.number == 1 && t.is_bytes) {
+				v->has_shape = true;
 				read_shape(proto_inside(&t), v);
+			}
 	}
+}
+
+static bool
+add_variable(struct variables *s, const struct variable *v)
+{
+	if (v->name == NULL || !arena_grow(&s->w->inside->arena, &s->v, s->n,
+	    sizeof(*s->v)))
+		return false;
+	s->v[s->n++] = *v;
+	return true;
 }
 
 /* VarDesc: name 1, type 2, persistable 3. */
@@ -129,11 +145,7 @@ read_variable(struct variables *s, struct proto m, struct rk_why *why)
 	    kind == VAR_RAW)
 		return RK_OK;
 	v.name = weights_text(s->w, name, len);
-	if (v.name == NULL || !arena_grow(&s->w->inside->arena, &s->v, s->n,
-	    sizeof(*s->v)))
-		return arena_full(why);
-	s->v[s->n++] = v;
-	return RK_OK;
+	return add_variable(s, &v) ? RK_OK : arena_full(why);
 }
 
 /* ProgramDesc: blocks 1 {vars 3}; what is saved is in the first block. */
@@ -161,6 +173,57 @@ read_program(struct variables *s, const uint8_t *p, size_t n,
 	return RK_OK;
 }
 
+/* The item of a list, or of an object by its key; NULL. */
+static const json_t *
+inside(const json_t *j, size_t i, const char *key)
+{
+	return key != NULL ? json_object_get(j, key) : json_array_get(j, i);
+}
+
+/* An operation "p": a parameter. */
+static bool
+add_operation(struct variables *s, const json_t *op)
+{
+	const char *kind = json_string_value(json_object_get(op, "#"));
+	const char *name = json_string_value(inside(json_object_get(op, "A"),
+	    3, NULL));
+	const json_t *type = inside(json_object_get(op, "O"), 0, "TT");
+	const json_t *shape = inside(inside(type, 0, "D"), 1, NULL);
+	struct variable v = { .has_shape = json_is_array(shape) };
+	const json_t *d;
+	size_t i;
+
+	if (kind == NULL || strcmp(kind, "p") != 0 || name == NULL)
+		return true;
+	json_array_foreach(shape, i, d)
+		if (i < TENSOR_MAX_DIMS)
+			v.d[v.ndim++] = json_integer_value(d);
+	v.name = weights_text(s->w, name, strlen(name));
+	return add_variable(s, &v);
+}
+
+static enum rk_err
+read_pir(struct variables *s, const uint8_t *p, size_t n, struct rk_why *why)
+{
+	struct rk_why none = {0};
+	json_t *root = NULL, *op;
+	bool fits = true;
+	size_t i;
+
+	if (rkj_parse_json((const char *)p, n, &root, &none) == RK_OK) {
+		const json_t *program = inside(root, 0, "program");
+		const json_t *region = inside(inside(program, 0, "regions"), 0,
+		    NULL);
+		const json_t *block = inside(inside(region, 0, "blocks"), 0,
+		    NULL);
+		json_array_foreach(inside(block, 0, "ops"), i, op)
+			fits = fits && add_operation(s, op);
+	}
+	json_decref(root);
+	rk_why_fini(&none);
+	return fits ? RK_OK : arena_full(why);
+}
+
 static int
 by_name(const void *a, const void *b)
 {
@@ -179,9 +242,10 @@ fits(struct variables *s, const struct static_record *r, size_t n)
 		const struct variable *v = &s->v[i];
 		if (i > 0 && strcmp(v->name, v[-1].name) == 0)
 			return false;
-		if (v->has_shape && (v->dtype != r[i].dtype ||
-		    v->ndim != r[i].ndim || memcmp(v->d, r[i].d,
-		    (size_t)v->ndim * sizeof(v->d[0])) != 0))
+		if (v->has_type && v->dtype != r[i].dtype)
+			return false;
+		if (v->has_shape && (v->ndim != r[i].ndim || memcmp(v->d,
+		    r[i].d, (size_t)v->ndim * sizeof(v->d[0])) != 0))
 			return false;
 	}
 	return true;
@@ -220,10 +284,8 @@ info_variables(struct variables *s, const struct pickle_seq *info,
 		struct variable v = { .name = text_of(s->w, &info->v[i]) };
 		if (v.name == NULL)
 			continue;
-		if (!arena_grow(&s->w->inside->arena, &s->v, s->n,
-		    sizeof(*s->v)))
+		if (!add_variable(s, &v))
 			return arena_full(why);
-		s->v[s->n++] = v;
 	}
 	return RK_OK;
 }
@@ -293,6 +355,13 @@ static_names(struct weights *w, const struct static_record *r, size_t n,
 		found = rc == RK_OK && fits(&s, r, n);
 		seen = true;
 	}
+	if (rc == RK_OK && !found && map_beside(w, ".json", false, &p,
+	    &size)) {
+		s = (struct variables){ .w = w };
+		rc = read_pir(&s, p, size, why);
+		found = rc == RK_OK && fits(&s, r, n);
+		seen = true;
+	}
 	if (rc == RK_OK && !found && info != NULL) {
 		s = (struct variables){ .w = w };
 		rc = info_variables(&s, info, why);
@@ -303,7 +372,7 @@ static_names(struct weights *w, const struct static_record *r, size_t n,
 	if (rc == RK_OK)
 		weights_note(w, "%s, so its tensors are numbered", seen ?
 		    "the files beside it do not name its tensors" :
-		    "it has no names, and neither .pdmodel nor "
-		    ".pdiparams.info is beside it");
+		    "it has no names, and none of .pdmodel, "
+		    ".json and .pdiparams.info is beside it");
 	return rc;
 }

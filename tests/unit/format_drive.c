@@ -59,6 +59,8 @@ put_tensor(const struct weights_tensor *t, struct rk_why *why)
 	put_text(t->name);
 	printf(",\"path\":");
 	put_text(t->path);
+	printf(",\"alias\":");
+	put_text(t->alias);
 	printf(",\"of\":");
 	put_text(t->of);
 	printf(",\"slot\":");

@@ -1,4 +1,6 @@
 /* Paddle's raw tensors, and the names that lie beside them. */
+#include <sys/stat.h>
+
 #include "rekindle/format_weights.h"
 #include "t.h"
 
@@ -283,6 +285,42 @@ T_CASE(structured_names_come_from_the_info_beside)
 	sb_fini(&b);
 }
 
+/* As paddle.jit.save of Paddle 3.3 has it, shortened. */
+T_CASE(names_come_from_a_program_of_paddle_3_beside)
+{
+	static const char text[] = "{\"base_code\":{\"magic\":\"pir\"},"
+	    "\"program\":{\"regions\":[{\"#\":\"region_0\",\"blocks\":[{"
+	    "\"ops\":[{\"#\":\"p\",\"A\":[0,1,1,\"linear_0.w_0\"],\"O\":{"
+	    "\"TT\":{\"#\":\"0.t_dtensor\",\"D\":[{\"#\":\"0.t_f32\"},"
+	    "[2,3],\"NCHW\",[],0]}}},{\"#\":\"p\",\"A\":[0,1,1,"
+	    "\"linear_0.b_0\"],\"O\":{\"TT\":{\"D\":[{},[3]]}}},{\"#\":"
+	    "\"1.data\",\"A\":[{\"N\":\"name\"}]}]}]}]}}";
+	struct strbuf b = two_records(), other = {0};
+
+	save("m.pdiparams", &b);
+	sb_adds(&other, text);
+	save("m.json", &other);
+	struct weights *w = opened_file("m.pdiparams");
+	t_eq_str(w->v[0].name, "linear_0.b_0");
+	t_eq_str(w->v[1].name, "linear_0.w_0");
+	weights_free(w);
+	/* What is no such program names nothing. */
+	static const char *const odd[] = { "{\"program\":7}", "{", "[]",
+	    "{\"program\":{\"regions\":[{\"blocks\":[{\"ops\":[{\"#\":"
+	    "\"p\",\"A\":7},[],{\"#\":\"p\",\"A\":[0,1,1,2]}]}]}]}}" };
+	for (size_t i = 0; i < RK_ARRAY_LEN(odd); i++) {
+		sb_reset(&other);
+		sb_adds(&other, odd[i]);
+		save("m.json", &other);
+		w = opened_file("m.pdiparams");
+		t_eq_str(w->v[0].name, "0");
+		t_has(w->notes[0], "do not name");
+		weights_free(w);
+	}
+	sb_fini(&b);
+	sb_fini(&other);
+}
+
 T_CASE(an_info_of_other_variables_gives_no_names)
 {
 	struct strbuf b = {0};
@@ -293,6 +331,29 @@ T_CASE(an_info_of_other_variables_gives_no_names)
 	struct weights *w = opened_file("m.pdiparams");
 	t_eq_str(w->v[0].name, "0");
 	weights_free(w);
+	sb_fini(&b);
+}
+
+T_CASE(names_are_in_the_tar_where_the_tensors_are_in_one)
+{
+	struct weights_how how = WEIGHTS_HOW;
+	struct strbuf b = two_records();
+	struct rk_why why = {0};
+	struct weights *w;
+
+	t_check(mkdir("inference", 0700) == 0);
+	save("inference/m.pdiparams", &b);
+	save_program("inference/m.pdmodel", "linear_0.w_0", 2);
+	t_check(system("tar cf m.tar inference && rm -r inference") == 0);
+	how.member = "inference/m.pdiparams";
+	t_eq_int(weights_open("m.tar", &how, &w, &why), RK_OK);
+	t_eq_str(w->v[1].name, "linear_0.w_0");
+	weights_free(w);
+	how.member = "inference/n.pdiparams";
+	t_eq_int(weights_open("m.tar", &how, &w, &why), RK_EINVAL);
+	t_has(rk_why_first(&why), "has no file \"inference/n.pdiparams\"; there "
+	    "is \"inference/m.pdiparams\"");
+	rk_why_fini(&why);
 	sb_fini(&b);
 }
 
