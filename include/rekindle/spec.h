@@ -181,8 +181,9 @@
  * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
  * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler, model.dialect to
  * model.producer but strict, warm_start but its learning_rate_scale,
- * schedule.warmup, data.threads, data.broken and data.transforms.  At their default
- * they are not in the normal form, so that it and its digest are what they were.
+ * schedule.warmup, data.threads, data.broken, data.transforms and buckets of texts.  At
+ * their default they are not in the normal form, so that it and its digest are what
+ * they were.
  * training.arithmetic is in each normal form; exact is not in digests and records.
  *
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they

@@ -10,6 +10,7 @@
 
 #define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
 #define SPEC_MAX_FILES   16             /* of one source */
+#define SPEC_MAX_BUCKETS 16             /* lengths of samples, of texts */
 
 /*
  *	type: idx   images *, labels * (paths or addresses; IDX, plain or gzip)
@@ -43,7 +44,9 @@
  *	            delimiter ("," or, of TSV, a tab); or classes *: {NAME: FILE,
  *	            ...}, 1 to 16 files with a text a line.
  *	            encoding utf-8 | latin-1 | gb18030 (utf-8), length 128 (1 to
- *	            65536) tokens of a sample, and
+ *	            65536) tokens of a sample, buckets: 1 to 15 lengths below it,
+ *	            ascending, to which shorter samples are padded, in batches of
+ *	            their own (data.h has the order); and
  *	            tokenizer * {type: wordpiece | words | bytes, vocabulary *: a
  *	            file (or address; not of bytes), lower_case true,
  *	            strip_accents: of wordpiece as lower_case, of words false}.
@@ -77,6 +80,8 @@ struct spec_text {
 	char *vocabulary;               /* NULL: of bytes */
 	bool lower_case, strip_accents;
 	int64_t length;
+	int nbuckets;                   /* 0: none */
+	int64_t buckets[SPEC_MAX_BUCKETS - 1];
 	char *class_names[SPEC_MAX_FILES];      /* of files[], nfiles */
 };
 struct spec_source {
@@ -182,6 +187,10 @@ struct spec_transforms {
 enum rk_err spec_transforms_size(const struct spec_transforms *t,
     const char *path, int64_t h, int64_t w, int64_t size[2],
     struct rk_why *why) RK_MUSTCHECK;
+
+/* What parts the columns of a file of texts by its name, without what pins an
+ * address: a tab where it ends in .tsv or .tab, else a comma. */
+char spec_text_delimiter(const char *path);
 
 struct spec_data {
 	struct spec_source train, validation;

@@ -136,6 +136,19 @@ spec_check_vocabulary(const struct spec *s, struct rk_why *why)
 		    (long long)most, (long long)d->vocabulary);
 }
 
+/* Buckets have an order of their own. */
+static void
+check_buckets(const struct spec *s, struct rk_why *why)
+{
+	const struct spec_source *d = &s->data.train;
+
+	if (s->training.sampler == SPEC_SAMPLER_BALANCED &&
+	    d->type == SPEC_TEXT && d->text.nbuckets > 0)
+		rk_refuse_at(why, "training.sampler", "is balanced, and "
+		    "data.train.buckets puts samples of one length together: "
+		    "want one of them");
+}
+
 /* Nor any whose shares could be the same. */
 static void
 check_sampler(const struct spec *s, struct rk_why *why)
@@ -181,6 +194,7 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 	}
 	if ((sound & (SP_TRAINING | SP_DATA)) == (SP_TRAINING | SP_DATA)) {
 		check_split(s, why);
+		check_buckets(s, why);
 		check_mixing(s, why);
 	}
 	if ((sound & metric) == metric)

@@ -36,6 +36,7 @@ static const struct {
 	{ "seed", OF(SYNTHETIC) },
 	{ "text", OF(TEXT) }, { "pair", OF(TEXT) }, { "encoding", OF(TEXT) },
 	{ "tokenizer", OF(TEXT) }, { "length", OF(TEXT) },
+	{ "buckets", OF(TEXT) },
 	{ "features", OF(NPZ) },
 	{ "list", OF(IMAGE_FOLDER) },
 	{ "size", OF(IMAGE_FOLDER) },

@@ -19,7 +19,7 @@ const char *const spec_tokenizer_words[] = {
 /* What a validation source takes over from the training source. */
 static const char *const shared[] = {
 	"text", "pair", "label", "header", "delimiter", "encoding",
-	"tokenizer", "length"
+	"tokenizer", "length", "buckets"
 };
 /* ... and of these where both have columns. */
 #define NCOLUMN_KEYS 5
@@ -51,9 +51,8 @@ ends_in(const char *s, size_t n, const char *end)
 	return n >= k && strncasecmp(s + n - k, end, k) == 0;
 }
 
-/* By the name of the file, without what pins an address. */
-static char
-delimiter_of(const char *path)
+char
+spec_text_delimiter(const char *path)
 {
 	const char *hash = spec_is_address(path) ? strchr(path, '#') : NULL;
 	const size_t n = hash != NULL ? (size_t)(hash - path) : strlen(path);
@@ -69,7 +68,7 @@ read_columns(struct spec_source *s, struct rkj_obj *o)
 
 	sp_read_path(o, "path", &s->path, RKJ_REQUIRED);
 	if (s->path != NULL)
-		s->delimiter = delimiter_of(s->path);
+		s->delimiter = spec_text_delimiter(s->path);
 	sp_read_column(o, "text", "text", &t->column, &t->column_index,
 	    RKJ_REQUIRED);
 	t->paired = rkj_any(o, "pair") != NULL;
@@ -175,6 +174,34 @@ read_tokenizer(struct spec_text *t, struct rkj_obj *o, struct rk_why *why)
 	free(path);
 }
 
+/* Lengths of which there is a network each. */
+static void
+read_buckets(struct spec_text *t, struct rkj_obj *o)
+{
+	const int64_t least = least_length(t);
+
+	if (!sp_ints(o, "buckets", t->buckets, &t->nbuckets, 0,
+	    SPEC_MAX_BUCKETS - 1, 1, MAX_LENGTH, RKJ_OPTIONAL))
+		return;
+	for (int i = 0; i < t->nbuckets; i++) {
+		if (t->buckets[i] < least)
+			rkj_fault(o, "buckets", "has %lld, and a sample has "
+			    "%lld tokens at least", (long long)t->buckets[i],
+			    (long long)least);
+		else if (i > 0 && t->buckets[i] <= t->buckets[i - 1])
+			rkj_fault(o, "buckets", "has %lld behind %lld: want "
+			    "them to ascend", (long long)t->buckets[i],
+			    (long long)t->buckets[i - 1]);
+		else if (t->buckets[i] >= t->length)
+			rkj_fault(o, "buckets", "has %lld, and length is %lld: "
+			    "want less (length is the last by itself)",
+			    (long long)t->buckets[i], (long long)t->length);
+		else
+			continue;
+		return;
+	}
+}
+
 void
 sp_read_text(struct spec_source *s, struct rkj_obj *o, struct rk_why *why)
 {
@@ -206,6 +233,7 @@ sp_read_text(struct spec_source *s, struct rkj_obj *o, struct rk_why *why)
 		rkj_fault(o, "length", "is %lld, and a sample has %lld tokens "
 		    "at least", (long long)t->length,
 		    (long long)least_length(t));
+	read_buckets(t, o);
 }
 
 /* --- validation ----------------------------------------------------------- */
@@ -261,6 +289,10 @@ sp_text_same(struct rkj_obj *o, const struct spec_source *train,
 		rkj_fault(o, "validation.length", "is %lld, and that of "
 		    "data.train %lld: want the same", (long long)b->length,
 		    (long long)a->length);
+	if (a->nbuckets != b->nbuckets || memcmp(a->buckets, b->buckets,
+	    (size_t)a->nbuckets * sizeof(a->buckets[0])) != 0)
+		rkj_fault(o, "validation.buckets", "are others than those of "
+		    "data.train: want the same");
 	if (a->paired != b->paired)
 		rkj_fault(o, "validation.pair", "is %s, and in data.train it is "
 		    "%s: want the same", b->paired ? "given" : "not given",
@@ -315,6 +347,13 @@ sp_put_text(json_t *o, const struct spec_source *s)
 	sp_put(o, "encoding", json_string(spec_encoding_words[t->encoding]));
 	sp_put(o, "tokenizer", tokenizer_json(t));
 	sp_put(o, "length", json_integer(t->length));
+	if (t->nbuckets == 0)           /* young */
+		return;
+	json_t *buckets = json_array();
+	for (int i = 0; i < t->nbuckets; i++)
+		must(json_array_append_new(buckets, json_integer(
+		    t->buckets[i])) == 0);
+	sp_put(o, "buckets", buckets);
 }
 
 void

@@ -146,6 +146,43 @@ with_validation(const char *valid)
 	return must_parse(t);
 }
 
+T_CASE(buckets_are_lengths_below_the_length)
+{
+	normal_is("path: /a.csv, text: t, label: l, buckets: [16, 32], " V,
+	    "{type: text, path: /a.csv, text: t, label: l, header: auto, "
+	    "delimiter: ',', encoding: utf-8, tokenizer: {type: wordpiece, "
+	    "vocabulary: /v, lower_case: true, strip_accents: true}, "
+	    "length: 128, buckets: [16, 32]}");
+	/* None are none. */
+	normal_is("path: /a.csv, text: t, label: l, buckets: [], " V,
+	    "{type: text, path: /a.csv, text: t, label: l, header: auto, "
+	    "delimiter: ',', encoding: utf-8, tokenizer: {type: wordpiece, "
+	    "vocabulary: /v, lower_case: true, strip_accents: true}, "
+	    "length: 128}");
+	refuses("path: /a, text: t, label: l, buckets: [2], " V,
+	    "data.train.buckets", "3 tokens at least");
+	refuses("path: /a, text: t, label: l, buckets: [32, 16], " V,
+	    "data.train.buckets", "ascend");
+	refuses("path: /a, text: t, label: l, buckets: [16, 16], " V,
+	    "data.train.buckets", "ascend");
+	refuses("path: /a, text: t, label: l, buckets: [16, 128], " V,
+	    "data.train.buckets", "want less");
+	refuses("path: /a, text: t, label: l, buckets: 16, " V,
+	    "data.train.buckets", "list");
+	refuses("path: /a, text: t, label: l, buckets: [3,4,5,6,7,8,9,10,11,12,"
+	    "13,14,15,16,17,18], " V, "data.train.buckets", "0 to 15");
+	json_t *t = job("path: /a, text: t, label: l, buckets: [16], " V);
+	json_t *o = yaml("training: {sampler: balanced}");
+	struct rk_why w = { 0 };
+	struct spec *s;
+	rkj_merge(t, o);
+	json_decref(o);
+	t_eq_int(spec_parse(t, &s, &w), RK_EINVAL);
+	t_eq_str(w.v[0].path, "training.sampler");
+	rk_why_fini(&w);
+	json_decref(t);
+}
+
 T_CASE(validation_takes_over_what_it_does_not_say)
 {
 	struct spec *s = with_validation("{type: text, path: /b.tsv}");
@@ -173,11 +210,13 @@ T_CASE(validation_is_tokenised_as_training_is)
 	struct spec *s;
 
 	must(json_object_set_new(json_object_get(t, "data"), "validation",
-	    yaml("{type: text, path: /b, length: 9, tokenizer: bytes}")) == 0);
+	    yaml("{type: text, path: /b, length: 9, tokenizer: bytes, "
+	    "buckets: [4]}")) == 0);
 	t_eq_int(spec_parse(t, &s, &w), RK_EINVAL);
-	t_eq_int(w.n, 2);
+	t_eq_int(w.n, 3);
 	t_eq_str(w.v[0].path, "data.validation.tokenizer");
 	t_eq_str(w.v[1].path, "data.validation.length");
+	t_eq_str(w.v[2].path, "data.validation.buckets");
 	rk_why_fini(&w);
 	json_decref(t);
 	/* Files of classes have no column for the pair. */
@@ -199,10 +238,12 @@ T_CASE(a_digest_has_the_bounds_of_texts)
 		"path: /a.csv, text: t, label: l, encoding: latin-1, " V,
 		"path: /a.csv, text: t, label: l, tokenizer: {type: words, "
 		    "vocabulary: /v}",
+		"path: /a.csv, text: t, label: l, buckets: [32], " V,
+		"path: /a.csv, text: t, label: l, buckets: [32, 64], " V,
 	};
-	char hex[4][RK_SHA256_HEX];
+	char hex[6][RK_SHA256_HEX];
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 6; i++) {
 		struct spec *s = must_parse(job(fields[i]));
 		spec_digest(s, hex[i]);
 		spec_free(s);
