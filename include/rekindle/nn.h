@@ -54,6 +54,10 @@ struct nn_want {
 	int ndim;                       /* shape of one sample; 0: the model's */
 	int64_t d[SPEC_MAX_DIMS];       /* own (`input`)                       */
 	int64_t batch, micro;
+	/* Shorter lengths of a sample, of which d[0] is the longest, ascending:
+	 * there is a network for each, of the same tensors. */
+	const int64_t *lengths;
+	int nlengths;
 	uint64_t memory_limit;          /* bytes */
 	bool fast;                      /* training.arithmetic */
 	/* Is this tensor trained?  NULL: all are. */
@@ -157,6 +161,13 @@ struct nn_step {
  * to normalise. */
 enum rk_err nn_may_train(const struct nn *n, int64_t rows,
     struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * Samples are of this length from here on: one of those that were wanted, or d[0],
+ * as which a network begins.  Inputs have so many places a row, and forward, loss,
+ * backward and outputs are of the program that is made for them.
+ */
+void nn_set_length(struct nn *n, int64_t length);
 
 /* Forward; train: batch statistics and dropout; else the running ones, none. */
 void nn_forward(struct nn *n, const struct nn_step *s, bool train);

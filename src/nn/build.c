@@ -94,15 +94,16 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	return RK_OK;
 }
 
-/* The programs and how much memory they take; nothing is allocated for values.
- * On failure *np is NULL. */
+/* The programs of one length and how much memory they take; nothing is allocated
+ * for values.  On failure *np is NULL. */
 static enum rk_err
-make(struct nn **np, const struct nn_want *w, struct rk_why *why)
+make_one(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {
 	struct nn *n = xcalloc(1, sizeof(*n));
 
 	*np = NULL;
 	must(w->batch >= 1);
+	n->use = n;
 	n->batch = w->batch;
 	n->poison = w->poison;
 	enum rk_err rc = make_graph(n, w, why);
@@ -132,6 +133,91 @@ make(struct nn **np, const struct nn_want *w, struct rk_why *why)
 	    n->infer.arena_floats);
 	*np = n;
 	return RK_OK;
+}
+
+/* --- lengths -------------------------------------------------------------- */
+
+static bool
+same_tensor(const struct nn_tensor *a, const struct nn_tensor *b)
+{
+	return strcmp(a->name, b->name) == 0 && a->ndim == b->ndim &&
+	    memcmp(a->d, b->d, (size_t)a->ndim * sizeof(a->d[0])) == 0 &&
+	    a->offset == b->offset && a->trained == b->trained;
+}
+
+/* They borrow the tensors, so these must be the same. */
+static enum rk_err
+check_tensors(const struct nn *n, const struct nn *other, int64_t length,
+    struct rk_why *why)
+{
+	char a[NN_SHAPE], b[NN_SHAPE];
+
+	must(nn_ntensors(n) == nn_ntensors(other));
+	for (size_t i = 0; i < nn_ntensors(n); i++) {
+		const struct nn_tensor *t = nn_tensor_at(n, i);
+		const struct nn_tensor *u = nn_tensor_at(other, i);
+		if (same_tensor(t, u))
+			continue;
+		return rk_refuse_at(why, "data.train.buckets", "has %lld, for "
+		    "which %s would be %s, and for a length of %lld it is %s: "
+		    "want a network whose parameters are the same for all "
+		    "lengths", (long long)length, t->name, nn_shape_text(a,
+		    sizeof(a), u->ndim, u->d), (long long)n->g.vals[0].d[0],
+		    nn_shape_text(b, sizeof(b), t->ndim, t->d));
+	}
+	return RK_OK;
+}
+
+static enum rk_err
+make_shorter(struct nn *n, const struct nn_want *w, int64_t length,
+    struct rk_why *why)
+{
+	struct nn_want own = *w;
+	struct rk_why its = { 0 };
+	struct nn *other;
+
+	must(w->ndim >= 1 && length < w->d[0]);
+	own.d[0] = length;
+	enum rk_err rc = make_one(&other, &own, &its);
+	if (rc != RK_OK)
+		rk_refuse_at(why, "data.train.buckets", "has %lld, for which "
+		    "there is no network: %s", (long long)length,
+		    rk_why_first(&its));
+	rk_why_fini(&its);
+	if (rc != RK_OK)
+		return rc;
+	n->shorter[n->nshorter++] = other;
+	n->arena_floats = RK_MAX(n->arena_floats, other->arena_floats);
+	n->scratch_floats = RK_MAX(n->scratch_floats, other->scratch_floats);
+	must(other->micro == n->micro && other->input_floats <=
+	    n->input_floats);
+	return check_tensors(n, other, length, why);
+}
+
+/* All of them. */
+static enum rk_err
+make(struct nn **np, const struct nn_want *w, struct rk_why *why)
+{
+	enum rk_err rc = make_one(np, w, why);
+
+	must(w->nlengths < SPEC_MAX_BUCKETS);
+	for (int i = 0; rc == RK_OK && i < w->nlengths; i++)
+		rc = make_shorter(*np, w, w->lengths[i], why);
+	if (rc != RK_OK) {
+		nn_free(*np);
+		*np = NULL;
+	}
+	return rc;
+}
+
+void
+nn_set_length(struct nn *n, int64_t length)
+{
+	n->use = n;
+	for (int i = 0; i < n->nshorter; i++)
+		if (n->shorter[i]->g.vals[0].d[0] == length)
+			n->use = n->shorter[i];
+	must(n->use->g.vals[0].d[0] == length);
 }
 
 static uint64_t
@@ -184,9 +270,9 @@ slot_at(const struct nn_program *p, int slot)
 	return slot >= 0 ? p->slots[slot].p : NULL;
 }
 
-/* Point every operand of every instruction to its place. */
+/* Point every operand of every instruction to its place, in the memory of n. */
 static void
-wire_up(struct nn *n, struct nn_program *p)
+wire_up(const struct nn *n, struct nn_program *p)
 {
 	for (int i = 0; i < p->nslots; i++) {
 		struct nn_slot *s = &p->slots[i];
@@ -238,6 +324,16 @@ allocate(struct nn *n)
 	    n->buffer_array != NULL && n->row_scratch != NULL;
 }
 
+/* A network into the memory of n, which is itself or has the longer samples. */
+static void
+wire_all(const struct nn *n, struct nn *one)
+{
+	wire_up(n, &one->train);
+	wire_up(n, &one->infer);
+	wire_tensors(&one->g, n->param_array, n->grad_array, n->buffer_array);
+	one->arena = n->arena;
+}
+
 enum rk_err
 nn_build(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {
@@ -264,12 +360,22 @@ nn_build(struct nn **np, const struct nn_want *w, struct rk_why *why)
 		nn_free(n);
 		return RK_ENOMEM;
 	}
-	wire_up(n, &n->train);
-	wire_up(n, &n->infer);
-	wire_tensors(&n->g, n->param_array, n->grad_array, n->buffer_array);
+	wire_all(n, n);
+	for (int i = 0; i < n->nshorter; i++)
+		wire_all(n, n->shorter[i]);
 	nn_zero_grads(n);
 	*np = n;
 	return RK_OK;
+}
+
+/* But for what lies in memory that may be another's. */
+static void
+free_one(struct nn *n)
+{
+	nn_program_fini(&n->train);
+	nn_program_fini(&n->infer);
+	nn_graph_fini(&n->g);
+	free(n);
 }
 
 void
@@ -279,6 +385,8 @@ nn_free(struct nn *n)
 
 	if (n == NULL)
 		return;
+	for (int i = 0; i < n->nshorter; i++)
+		free_one(n->shorter[i]);
 	kernel_free(n->arena, n->arena_floats * f);
 	kernel_free(n->scratch, n->scratch_floats * f);
 	kernel_free(n->input, n->input_floats * f);
@@ -286,8 +394,5 @@ nn_free(struct nn *n)
 	kernel_free(n->grad_array, (size_t)n->g.nparam * f);
 	kernel_free(n->buffer_array, (size_t)n->g.nbuffer * f);
 	kernel_free(n->row_scratch, 2 * (size_t)n->micro * sizeof(double));
-	nn_program_fini(&n->train);
-	nn_program_fini(&n->infer);
-	nn_graph_fini(&n->g);
-	free(n);
+	free_one(n);
 }

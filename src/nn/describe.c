@@ -161,10 +161,21 @@ add_instr(struct strbuf *b, const struct nn_instr *i)
 	sb_addf(b, "\n");
 }
 
+static void
+add_programs(struct strbuf *b, const struct nn *n)
+{
+	const struct nn_program *programs[] = { &n->train, &n->infer };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(programs); k++) {
+		sb_addf(b, "program\n");
+		for (int i = 0; i < programs[k]->ninstrs; i++)
+			add_instr(b, &programs[k]->instrs[i]);
+	}
+}
+
 void
 nn_digest(const struct nn *n, char hex[RK_SHA256_HEX])
 {
-	const struct nn_program *programs[] = { &n->train, &n->infer };
 	struct strbuf b = { 0 };
 	json_t *layers = spec_layers_json(n->g.layers, n->g.nlayers, true);
 	char *text = rkj_text(layers);
@@ -173,11 +184,9 @@ nn_digest(const struct nn *n, char hex[RK_SHA256_HEX])
 	for (int i = 0; i < n->g.noutputs; i++)
 		sb_addf(&b, "output %s=%d\n", n->g.outputs[i].name,
 		    n->g.outputs[i].value);
-	for (size_t k = 0; k < RK_ARRAY_LEN(programs); k++) {
-		sb_addf(&b, "program\n");
-		for (int i = 0; i < programs[k]->ninstrs; i++)
-			add_instr(&b, &programs[k]->instrs[i]);
-	}
+	add_programs(&b, n);
+	for (int i = 0; i < n->nshorter; i++)
+		add_programs(&b, n->shorter[i]);
 	rk_sha256_of(sb_str(&b), b.len, hex);
 	sb_fini(&b);
 	free(text);

@@ -88,6 +88,8 @@ void nn_program_fini(struct nn_program *p);
 /* plan.c: storages, and places in an arena.  apart: none is shared. */
 bool nn_plan(struct nn_program *p, bool apart) RK_MUSTCHECK;
 
+/* Networks of the other lengths have graphs and programs of their own and borrow
+ * all memory; the one that owns it has the gradients' state, too. */
 struct nn {
 	struct nn_graph g;
 	struct nn_program train, infer;
@@ -104,6 +106,9 @@ struct nn {
 	struct nn_now now;
 	bool have_loss, fresh;          /* fresh: gradients count as zero */
 	const struct nn_watch *watch;   /* or NULL */
+	struct nn *shorter[SPEC_MAX_BUCKETS];
+	int nshorter;
+	struct nn *use;                 /* one of them, or the network itself */
 };
 
 /* --- what an op's functions see ------------------------------------------- */

@@ -76,11 +76,13 @@ run(struct nn *n, int from, int to)
 enum rk_err
 nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 {
-	for (int i = 0; i < n->g.nnodes; i++) {
-		const struct nn_node *nd = &n->g.nodes[i];
+	const struct nn_graph *g = &n->use->g;
+
+	for (int i = 0; i < g->nnodes; i++) {
+		const struct nn_node *nd = &g->nodes[i];
 		if (nd->op != &nn_op_batch_norm)
 			continue;
-		const struct nn_value *x = nn_x(&n->g, nd, 0);
+		const struct nn_value *x = nn_x(g, nd, 0);
 		if (rows * (x->count / x->d[0]) > 1)
 			continue;
 		return rk_refuse_at(why, nd->path, "%s (batch_norm) would "
@@ -93,14 +95,17 @@ nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 void
 nn_forward(struct nn *n, const struct nn_step *s, bool train)
 {
+	struct nn *u = n->use;
+
 	must(s->rows >= 1 && s->rows <= n->micro);
 	must(s->first >= 0 && s->first + s->rows <= s->all);
-	n->on = train ? &n->train : &n->infer;
-	n->now = (struct nn_now){ .s = *s, .train = train };
-	n->have_loss = false;
-	run(n, 0, n->on->forward);
+	u->on = train ? &u->train : &u->infer;
+	u->now = (struct nn_now){ .s = *s, .train = train };
+	u->have_loss = false;
+	run(u, 0, u->on->forward);
 }
 
+/* Of the network in use. */
 static float *
 logits(const struct nn *n)
 {
@@ -110,23 +115,26 @@ logits(const struct nn *n)
 void
 nn_loss(struct nn *n, const int32_t *y, const float *t, struct nn_result *r)
 {
-	const int at = n->on->forward;
+	struct nn *u = n->use;
+	const int at = u->on->forward;
 
-	n->now.y = y;
-	n->now.t = t;
-	n->now.result = r;
-	run(n, at, at + 1);
-	n->have_loss = n->now.train;
+	u->now.y = y;
+	u->now.t = t;
+	u->now.result = r;
+	run(u, at, at + 1);
+	u->have_loss = u->now.train;
 }
 
 void
 nn_backward(struct nn *n)
 {
-	must(n->have_loss);
-	n->have_loss = false;
-	n->now.accumulate = !n->fresh;
+	struct nn *u = n->use;
+
+	must(u->have_loss);
+	u->have_loss = false;
+	u->now.accumulate = !n->fresh;
 	n->fresh = false;
-	run(n, n->on->forward + 1, n->on->ninstrs);
+	run(u, u->on->forward + 1, u->on->ninstrs);
 }
 
 /* Lazy: see nn_dw(). */
@@ -205,13 +213,15 @@ nn_input_ids(struct nn *n)
 const float *
 nn_output(const struct nn *n)
 {
-	must(n->on != NULL);
-	return logits(n);
+	must(n->use->on != NULL);
+	return logits(n->use);
 }
 
 const float *
-nn_output_named(const struct nn *n, const char *name, int64_t *count)
+nn_output_named(const struct nn *net, const char *name, int64_t *count)
 {
+	const struct nn *n = net->use;
+
 	must(n->on != NULL);
 	for (int i = 0; i < n->g.noutputs; i++) {
 		if (strcmp(n->g.outputs[i].name, name) != 0)
