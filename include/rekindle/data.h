@@ -19,12 +19,18 @@
  *
  * Texts are read as CSV (RFC 4180; a quote inside a field that has none around it is
  * itself), TSV (where the delimiter is a tab: quotes are characters) or a text a
- * line, LF or CRLF, and tokenised (text.h); tokens are held in memory.  Columns that are missing or too many, bytes that are not in the
- * encoding, NUL, rows of more than 1 MiB and samples without a label are refused with
- * file and line; delimiters behind the last column are nothing; empty lines are left
- * out and counted, empty texts counted.  Labels are numbers where all are, else words,
- * classes in the order of their bytes; a file a class has the class of its name.  A
- * sample's identity is a hash of its text, whatever its tokens are.
+ * line, LF or CRLF, and tokenised (text.h).  Columns that are missing or too many,
+ * bytes that are not in the encoding, NUL, rows of more than 1 MiB and samples without
+ * a label are refused with file and line; delimiters behind the last column are
+ * nothing; empty lines are left out and counted, empty texts counted.  Labels are
+ * numbers where all are, else words, classes in the order of their bytes; a file a
+ * class has the class of its name.  A sample's identity is a hash of its text,
+ * whatever its tokens are.
+ *
+ * Files of texts are read once from front to back when they are opened, and of each
+ * sample it is kept where it lies, what it was (a hash) and its label: 32 bytes.
+ * Threads of the loader read and tokenise it when a batch needs it; one that is not
+ * what it was ends that.
  *
  * Synthetic samples are a pure function of (seed, number of the sample), the
  * same on every machine.  The label is drawn evenly of the classes.
@@ -67,6 +73,9 @@ struct data_set {
 	const float *floats;
 	const int32_t *tokens;          /* 0 to vocabulary-1                */
 	int64_t vocabulary;             /* 0 but for tokens                 */
+	int nlengths;                   /* 0: no buckets; else their lengths, */
+	int64_t lengths[SPEC_MAX_BUCKETS];      /* ascending, the last is d[0] */
+	const uint8_t *bucket;          /* [n]: of each sample */
 	/* Or all three are NULL: samples are read when a batch needs them, by the
 	 * loader (data_loader.h) and by nobody else.  src/data/lazy.h has how. */
 	const struct data_lazy *lazy;
@@ -206,8 +215,16 @@ const char *const *data_remarks(const struct data_set *d, size_t *n);
 
 /* Memory that a set takes, without what loaders have. */
 uint64_t data_bytes(const struct data_set *d);
-/* What a sample is called, "cats/a.jpg" or "sample 17"; the caller frees. */
+/* What a sample is called, "cats/a.jpg", "reviews.csv: line 18" or "sample 17"; the
+ * caller frees.  The line that it begins in, of a text; 0: in none. */
 char *data_sample_name(const struct data_set *d, int64_t i);
+int64_t data_sample_line(const struct data_set *d, int64_t i);
+/* Is what every sample has in it in data_digest()?  And in no reading of one that
+ * succeeds is it anything else, so that nothing need be remembered of it. */
+bool data_knows_content(const struct data_set *d);
+/* A hash of what decides the numbers of a set beside what its samples are: of texts the
+ * tokenizer with its vocabulary; 0: nothing does. */
+uint64_t data_reading(const struct data_set *d);
 /* Whose arithmetic made the numbers of a set, where that is not ours, for the
  * record of what a run was computed with: "libjpeg-turbo 2.1.5"; or NULL. */
 const char *data_decoder(const struct data_set *d);
@@ -256,6 +273,29 @@ bool data_is_pixels(const struct data_set *d);
 void data_mix(const struct data_mixture *m, const float *x,
     const float *partner, float *y);
 
+/* Rows of the batch that begins at place i of n, of `batch` in a full one; 0: none
+ * does. */
+static inline int64_t
+data_rows(int64_t n, int64_t i, int64_t batch, bool drop_last)
+{
+	const int64_t left = n - i;
+
+	if (left >= batch)
+		return batch;
+	return left <= 0 || drop_last ? 0 : left;
+}
+
+/*
+ * Sequences in buckets, by how long they are (`buckets` of a source of texts).  A
+ * sample is of the first bucket that has room for its tokens, of what it is before
+ * the transforms; a batch is of one bucket, and padded to its length alone.
+ *
+ * data_length: to which length a sample is padded (d[0] where there are no
+ * buckets).  data_batches: how many batches an epoch has.
+ */
+int64_t data_length(const struct data_set *d, int64_t i);
+int64_t data_batches(const struct data_set *d, int64_t batch, bool drop_last);
+
 /* The number of the sample at place i of an epoch: rk_permute keyed by
  * (seed, epoch) when shuffled, i itself when not.  O(1), no state. */
 int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
@@ -272,14 +312,29 @@ int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
  *	    keyed by (seed, class, r / N): none comes again before all have come,
  *	    but for those that a last round of an epoch would have had
  *
- * An epoch has n places all the same.  O(1), from any place; the table of the
- * classes' members takes data_order_bytes().  Borrows the set.  RK_EINVAL: the
- * labels are no classes.  Any thread may ask for places.
+ * An epoch has n places all the same.
+ *
+ * Of a set with buckets, which wants the sampler `uniform`, an epoch begins with the
+ * full batches, F of all buckets together, and what is left over of each bucket, less
+ * than a batch, comes behind them, the shortest first:
+ *
+ *	batch j of the F is number j of a permutation of them, keyed by
+ *	    (seed, epoch); the batches are counted from the shortest bucket on
+ *	place p of the N samples of bucket b is number p of a permutation of
+ *	    them, keyed by (seed, b, epoch)
+ *
+ * without shuffle all permutations are the identity.
+ *
+ * O(1), from any place; the table of the members of classes or buckets takes
+ * data_order_bytes().  Borrows the set.  RK_EINVAL: the labels are no classes.  Any
+ * thread may ask for places.
  */
 struct data_order_how {
 	enum spec_sampler sampler;
 	uint64_t seed;
 	bool shuffle;
+	int64_t batch;                  /* rows of a full one; wanted of a set
+	                                   with buckets alone */
 };
 struct data_order;
 enum rk_err data_order_new(const struct data_set *d,
@@ -287,6 +342,10 @@ enum rk_err data_order_new(const struct data_set *d,
     struct rk_why *why) RK_MUSTCHECK;
 void data_order_free(struct data_order *o);     /* NULL is fine */
 int64_t data_order_at(const struct data_order *o, int64_t epoch, int64_t i);
+/* Rows of the batch that begins at place i; 0: none does.  With buckets `batch` is
+ * that of the order, and from inside a batch it is what is left of that. */
+int64_t data_order_rows(const struct data_order *o, int64_t i, int64_t batch,
+    bool drop_last);
 uint64_t data_order_bytes(const struct data_set *d, enum spec_sampler sampler);
 
 /* One file, for tests and fuzzing: IDX, CSV, CIFAR or npy bytes in memory.  `what` names it
@@ -310,6 +369,15 @@ enum rk_err data_parse_npy(const uint8_t *p, size_t n, const char *what,
 enum rk_err data_parse_text(const struct spec_source *s, const void *p, size_t n,
     const void *vocabulary, size_t vocabulary_n, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * Texts without labels, to be asked about, with the tokenizer of the source s and as
+ * its files are read: a file whose name ends in .csv, .tsv or .tab with its columns
+ * (the label is not needed), where the source has some, and else a text a line.
+ * Pairs are columns.  The classes of the set say nothing.  Errors as of data_read().
+ */
+enum rk_err data_open_texts(const struct spec_source *s, const char *path,
+    struct data_set **out, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * A vocabulary of the texts of data.train that train: those that data_split_of()

@@ -11,8 +11,9 @@
  * where their places in the epoch are; so order, numbers and labels are the same
  * with any number of threads, and after any interruption.
  *
- * A batch goes over no end of an epoch: the last of one may be smaller (or is left
- * out, by drop_last), and the next begins the next epoch.
+ * A batch goes over no end of an epoch, nor of what the order says belongs together
+ * (data_order_rows): the last of one may be smaller (or is left out, by drop_last),
+ * and the next begins the next epoch.
  *
  * Broken samples.  A row whose sample cannot be read (lazy.h: RK_EINVAL) is zeros
  * and is marked in left_out; what becomes of it is the caller's affair.  Any other
@@ -43,6 +44,7 @@ struct data_loading {
 /* A sample that could not be read. */
 struct data_broken {
 	int64_t row, sample;
+	bool changed;                   /* since its source was opened */
 	const char *sentence;
 };
 

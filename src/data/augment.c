@@ -171,10 +171,12 @@ augment(struct held *h, const struct spec_data *s, struct rk_why *why)
 	if (s->train_transforms.n + s->validation_transforms.n == 0 ||
 	    s->train.type == SPEC_IMAGE_FOLDER)
 		return RK_OK;
+	if (s->train.type == SPEC_TEXT)
+		return check_masks(h, &s->train_transforms, why);
 	if (h->lazy != NULL)
 		return rk_refuse_at(why, "data.transforms", "are for samples "
-		    "that are held in memory, or for image_folder, and %s is "
-		    "too large to be held", h->what);
+		    "that are held in memory, for texts and for image_folder, "
+		    "and %s is too large to be held", h->what);
 	struct augmented *a = xcalloc(1, sizeof(*a));
 	a->tag = AUGMENT_TAG;
 	a->h = h;

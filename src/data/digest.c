@@ -125,6 +125,12 @@ data_digest_each(const struct data_set *d, char hex[RK_SHA256_HEX],
 	    d->bytes != NULL ? "bytes" : d->tokens != NULL ? "tokens" :
 	    "floats", d->d);
 
+	if (d->nlengths > 0)
+		rk_sha256_add(sha, d->lengths, (size_t)d->nlengths *
+		    sizeof(d->lengths[0]));
+	if (d->lazy != NULL && d->lazy->reading != 0)
+		rk_sha256_add(sha, &d->lazy->reading,
+		    sizeof(d->lazy->reading));
 	bool all_of_it = d->lazy != NULL ? add_lazy(sha, d, each, stop) :
 	    add(sha, held_samples(held_of(d)), n * data_sample_bytes(d),
 	    stop) && add(sha, d->targets, n * sizeof(*d->targets), stop);

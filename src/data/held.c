@@ -60,6 +60,7 @@ held_free(struct held *h)
 	free(h->targets);
 	free(h->origin);
 	free(h->identity);
+	free(h->bucket);
 	free(h->pub.scale);
 	free(h->pub.shift);
 	h->tag = 0;

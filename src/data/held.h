@@ -38,6 +38,7 @@ struct held {
 	int64_t *many_from;             /* several labels, or NULL */
 	int32_t *many;
 	int32_t separator;              /* data_separator() */
+	uint8_t *bucket;                /* of pub, or NULL */
 	char **remarks;                 /* of pub, for people */
 	size_t nremarks;
 	struct held_part {
@@ -128,6 +129,11 @@ enum rk_err image_folder_open(const struct spec_source *src,
  * where there are none, or where the reader does it itself.  The set is normalised
  * and not split any more. */
 enum rk_err augment(struct held *h, const struct spec_data *s,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* buckets.c: how long the samples of texts are, where the source has buckets.  By the
+ * main thread, of a set that is not split any more. */
+enum rk_err buckets_find(struct held *h, const struct spec_source *s,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* Samples without a file; by the main thread, with its team. */

@@ -69,6 +69,8 @@ data_bytes(const struct data_set *d)
 		each += sizeof(*h->identity);
 	if (d->many_from != NULL)
 		each += sizeof(*d->many_from);
+	if (d->bucket != NULL)
+		each += sizeof(*d->bucket);
 	/* What sets share counts for the one that has most of it. */
 	return n * each + (h->shares ? 0 : d->lazy->index_bytes) +
 	    (d->many_from != NULL ? (uint64_t)d->many_from[d->n] *
@@ -82,8 +84,33 @@ data_sample_name(const struct data_set *d, int64_t i)
 
 	if (d->lazy != NULL)
 		lazy_identify(d, i, false, &id);
-	return id.path != NULL ? xstrdup(id.path) :
-	    xasprintf("sample %lld", (long long)i);
+	if (id.path != NULL)
+		return xstrdup(id.path);
+	return id.file != NULL ? xasprintf("%s: line %llu", id.file,
+	    (unsigned long long)id.line) : xasprintf("sample %lld",
+	    (long long)i);
+}
+
+int64_t
+data_sample_line(const struct data_set *d, int64_t i)
+{
+	struct lazy_id id = { 0 };
+
+	if (d->lazy != NULL)
+		lazy_identify(d, i, false, &id);
+	return (int64_t)id.line;
+}
+
+bool
+data_knows_content(const struct data_set *d)
+{
+	return d->lazy == NULL || d->lazy->knows;
+}
+
+uint64_t
+data_reading(const struct data_set *d)
+{
+	return d->lazy != NULL ? d->lazy->reading : 0;
 }
 
 const char *

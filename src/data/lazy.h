@@ -46,6 +46,9 @@ struct lazy_id {
 	const char *path;       /* relative to the source, of its file; NULL: it
 	                           has none by itself.  The reader's, as long as
 	                           that lives */
+	const char *file;       /* where path is NULL: the file that it is in, and
+	                           where it begins; or NULL.  The reader's */
+	uint64_t line;
 	uint64_t size;          /* of that file in bytes; UINT64_MAX: it is not
 	                           there any more.  0 where path is NULL */
 	uint64_t hash;          /* by which it is parted (data.h): rk_hash64(0,) of
@@ -57,6 +60,9 @@ struct lazy_got {
 	uint64_t content;       /* rk_hash64(0,) of the bytes as the source has
 	                           them, also of a broken one whose bytes could be
 	                           read; 0: not known */
+	bool changed;           /* with RK_EINVAL: it is another than when the
+	                           source was opened */
+	int64_t tokens;         /* of tokens those that are no padding */
 };
 
 struct lazy_ops {
@@ -95,6 +101,9 @@ struct data_lazy {
 	/* Pictures before the transforms: channels, height, width, the last two 0
 	 * where each has its own; channels 0: there are no transforms. */
 	int64_t from[3];
+	bool knows;             /* data_knows_content() */
+	uint64_t reading;       /* a hash of what decides the numbers beside what
+	                           the samples are (a tokenizer); 0: nothing */
 	const char *decoder;    /* data_decoder() */
 	const struct transform_plan *mixes;     /* mixup or cutmix, in training;
 	                           NULL: neither.  The reader's */

@@ -134,7 +134,7 @@ struct claim {
 
 /* Where the sentence goes that a row's failure has, in the order of the rows. */
 static void
-note_broken(struct slot *s, int64_t row, const char *sentence)
+note_broken(struct slot *s, int64_t row, bool changed, const char *sentence)
 {
 	int64_t at = s->nbroken;
 
@@ -146,7 +146,7 @@ note_broken(struct slot *s, int64_t row, const char *sentence)
 		free((char *)(uintptr_t)s->broken[--s->nbroken].sentence);
 	memmove(s->broken + at + 1, s->broken + at,
 	    (size_t)(s->nbroken - at) * sizeof(*s->broken));
-	s->broken[at] = (struct data_broken){ row, s->which[row],
+	s->broken[at] = (struct data_broken){ row, s->which[row], changed,
 		xstrdup(sentence) };
 	s->nbroken++;
 }
@@ -183,7 +183,7 @@ read_row(struct data_loader *l, struct slot *s, void *scratch, int64_t row)
 	pthread_mutex_lock(&l->lock);
 	s->nleft++;
 	if (rc == RK_EINVAL)
-		note_broken(s, row, rk_why_first(&why));
+		note_broken(s, row, got.changed, rk_why_first(&why));
 	else
 		note_wrong(s, row, rc, rk_why_first(&why));
 	pthread_mutex_unlock(&l->lock);
@@ -217,19 +217,27 @@ empty(struct slot *s)
 	s->rows = s->claimed = s->done = 0;
 }
 
+static int64_t
+rows_at(const struct data_loader *l, int64_t place)
+{
+	return l->how.order != NULL ? data_order_rows(l->how.order, place,
+	    l->how.batch, l->how.drop_last) : data_rows(l->d->n, place,
+	    l->how.batch, l->how.drop_last);
+}
+
 /* Rows of the batch that begins where the plan is; an epoch that is through is
- * followed by the next. */
+ * followed by the next.  Of one that has no whole batch all are taken. */
 static int64_t
 plan_rows(struct data_loader *l)
 {
-	int64_t left = l->d->n - l->from;
+	int64_t rows = rows_at(l, l->from);
 
-	if (left <= 0 || (l->how.drop_last && left < l->how.batch)) {
+	if (rows == 0) {
 		l->epoch++;
 		l->from = 0;
-		left = l->d->n;
+		rows = rows_at(l, 0);
 	}
-	return RK_MIN(left, l->how.batch);
+	return rows > 0 ? rows : RK_MIN(l->d->n, l->how.batch);
 }
 
 /* The numbers of batches that the ring has room for. */

@@ -112,7 +112,9 @@ load_array(struct load *l)
 static void
 load_text(struct load *l)
 {
-	l->rc = text_open(l->s, NULL, &l->held, &l->why);
+	const struct text_want want = { .masks = &l->data->train_transforms };
+
+	l->rc = text_open(l->s, &want, &l->held, &l->why);
 }
 
 static void
@@ -388,6 +390,10 @@ data_divide(struct data_files *f, const struct data_split *how,
 		rc = augment(f->train, s, why);
 	if (rc == RK_OK && f->valid != NULL)
 		rc = augment(f->valid, s, why);
+	if (rc == RK_OK)
+		rc = buckets_find(f->train, &s->train, why);
+	if (rc == RK_OK && f->valid != NULL)
+		rc = buckets_find(f->valid, &s->train, why);
 	if (rc != RK_OK)
 		return rc;
 	*train = &f->train->pub;

@@ -7,42 +7,55 @@
 #define ORDER_TAG 0x6f726472u
 
 /* Streams of a seed. */
-enum { KEY_ROUND = 0x726f756e, KEY_CLASS = 0x636c6173 };
+enum {
+	KEY_ROUND = 0x726f756e, KEY_CLASS = 0x636c6173,
+	KEY_BATCH = 0x62617463, KEY_BUCKET = 0x6275636b
+};
 
 struct data_order {
 	unsigned tag;
 	const struct data_set *d;
-	uint64_t seed;
-	bool shuffle;
-	/* balanced: the samples of each class that has some, one class behind
-	 * the other; else NULL. */
+	struct data_order_how how;
+	/* By class or by bucket: the samples of each that has some, one behind the
+	 * other; else NULL. */
 	uint32_t *members;
-	int64_t *from;                  /* [nclasses + 1] */
-	int64_t nclasses;               /* that have some */
+	int64_t *from;                  /* [nkinds + 1] */
+	int64_t nkinds;                 /* that have some */
+	/* balanced */
 	int64_t rounds;                 /* of an epoch, the last maybe not whole */
 	uint64_t key_round;
+	/* buckets: full batches of those before, and of all */
+	int64_t full[SPEC_MAX_BUCKETS + 1];
 };
 
 static uint64_t
-key_of(uint64_t seed, uint64_t what, uint64_t class)
+key_of(uint64_t seed, uint64_t what, uint64_t kind)
 {
-	const uint64_t words[2] = { what, class };
+	const uint64_t words[2] = { what, kind };
 
 	return rk_hash64(seed, words, sizeof(words));
 }
 
-/* By counting: count[c] becomes where class c begins among those that are. */
+/* --- members -------------------------------------------------------------- */
+
+static int64_t
+kind_of(const struct data_set *d, int64_t i)
+{
+	return d->nlengths > 0 ? d->bucket[i] : d->classes[i];
+}
+
+/* By counting: count[c] becomes where kind c begins among those that are. */
 static enum rk_err
-sort_members(struct data_order *o, struct rk_why *why)
+sort_members(struct data_order *o, int64_t nkinds, struct rk_why *why)
 {
 	const struct data_set *d = o->d;
 	const struct held *h = held_of(d);
 	int64_t *next = NULL, at = 0;
-	enum rk_err rc = held_alloc(&next, (uint64_t)d->nclasses,
-	    sizeof(*next), h->what, why);
+	enum rk_err rc = held_alloc(&next, (uint64_t)nkinds, sizeof(*next),
+	    h->what, why);
 
 	if (rc == RK_OK)
-		rc = held_alloc(&o->from, (uint64_t)d->nclasses + 1,
+		rc = held_alloc(&o->from, (uint64_t)nkinds + 1,
 		    sizeof(*o->from), h->what, why);
 	if (rc == RK_OK)
 		rc = held_alloc(&o->members, (uint64_t)d->n,
@@ -51,22 +64,58 @@ sort_members(struct data_order *o, struct rk_why *why)
 		free(next);
 		return rc;
 	}
-	memset(next, 0, (size_t)d->nclasses * sizeof(*next));
+	memset(next, 0, (size_t)nkinds * sizeof(*next));
 	for (int64_t i = 0; i < d->n; i++)
-		next[d->classes[i]]++;
-	for (int64_t c = 0; c < d->nclasses; c++) {
+		next[kind_of(d, i)]++;
+	for (int64_t c = 0; c < nkinds; c++) {
 		const int64_t some = next[c];
 		next[c] = at;
 		if (some > 0)
-			o->from[o->nclasses++] = at;
+			o->from[o->nkinds++] = at;
 		at += some;
 	}
-	o->from[o->nclasses] = at;
+	o->from[o->nkinds] = at;
 	for (int64_t i = 0; i < d->n; i++)
-		o->members[next[d->classes[i]]++] = (uint32_t)i;
+		o->members[next[kind_of(d, i)]++] = (uint32_t)i;
 	free(next);
-	o->rounds = (d->n + o->nclasses - 1) / o->nclasses;
 	return RK_OK;
+}
+
+static int64_t
+some_of(const struct data_order *o, int64_t kind)
+{
+	return o->from[kind + 1] - o->from[kind];
+}
+
+/* --- made ----------------------------------------------------------------- */
+
+static enum rk_err
+begin_balanced(struct data_order *o, struct rk_why *why)
+{
+	const struct data_set *d = o->d;
+
+	if (d->classes == NULL)
+		return rk_refuse_at(why, "training.sampler", "is balanced, and "
+		    "%s has %s", held_of(d)->labels_what,
+		    d->many_from != NULL ? "several labels a sample" :
+		    "labels that are no classes");
+	if (d->n == 0)
+		return RK_OK;
+	enum rk_err rc = sort_members(o, d->nclasses, why);
+	if (rc == RK_OK)
+		o->rounds = (d->n + o->nkinds - 1) / o->nkinds;
+	return rc;
+}
+
+static enum rk_err
+begin_buckets(struct data_order *o, struct rk_why *why)
+{
+	enum rk_err rc = sort_members(o, o->d->nlengths, why);
+
+	must(o->how.batch >= 1);
+	for (int64_t b = 0; rc == RK_OK && b < o->nkinds; b++)
+		o->full[b + 1] = o->full[b] + some_of(o, b) / o->how.batch;
+	return rc;
 }
 
 enum rk_err
@@ -78,16 +127,14 @@ data_order_new(const struct data_set *d, const struct data_order_how *how,
 
 	o->tag = ORDER_TAG;
 	o->d = d;
-	o->seed = how->seed;
-	o->shuffle = how->shuffle;
+	o->how = *how;
 	o->key_round = key_of(how->seed, KEY_ROUND, 0);
-	if (how->sampler == SPEC_SAMPLER_BALANCED && d->classes == NULL)
-		rc = rk_refuse_at(why, "training.sampler", "is balanced, and "
-		    "%s has %s", held_of(d)->labels_what,
-		    d->many_from != NULL ? "several labels a sample" :
-		    "labels that are no classes");
-	else if (how->sampler == SPEC_SAMPLER_BALANCED && d->n > 0)
-		rc = sort_members(o, why);
+	if (d->nlengths > 0)
+		must(how->sampler == SPEC_SAMPLER_UNIFORM);
+	if (how->sampler == SPEC_SAMPLER_BALANCED)
+		rc = begin_balanced(o, why);
+	else if (d->nlengths > 0)
+		rc = begin_buckets(o, why);
 	if (rc == RK_OK)
 		*op = o;
 	else
@@ -109,23 +156,65 @@ data_order_free(struct data_order *o)
 uint64_t
 data_order_bytes(const struct data_set *d, enum spec_sampler sampler)
 {
-	return sampler != SPEC_SAMPLER_BALANCED ? 0 :
-	    (uint64_t)d->n * sizeof(uint32_t) +
-	    ((uint64_t)d->nclasses + 1) * sizeof(int64_t);
+	const int64_t kinds = sampler == SPEC_SAMPLER_BALANCED ? d->nclasses :
+	    d->nlengths;
+
+	return kinds == 0 ? 0 : (uint64_t)d->n * sizeof(uint32_t) +
+	    ((uint64_t)kinds + 1) * sizeof(int64_t);
 }
+
+/* --- places --------------------------------------------------------------- */
 
 static int64_t
 balanced_at(const struct data_order *o, int64_t epoch, int64_t i)
 {
-	const uint64_t k = (uint64_t)o->nclasses;
+	const uint64_t k = (uint64_t)o->nkinds;
 	const uint64_t round = (uint64_t)epoch * (uint64_t)o->rounds +
 	    (uint64_t)i / k;
 	const uint64_t c = rk_permute(o->key_round, round, k, (uint64_t)i % k);
-	const uint64_t some = (uint64_t)(o->from[c + 1] - o->from[c]);
-	const uint64_t at = rk_permute(key_of(o->seed, KEY_CLASS, c),
+	const uint64_t some = (uint64_t)some_of(o, (int64_t)c);
+	const uint64_t at = rk_permute(key_of(o->how.seed, KEY_CLASS, c),
 	    round / some, some, round % some);
 
 	return (int64_t)o->members[(uint64_t)o->from[c] + at];
+}
+
+/* Of the places behind the full batches number i: in which bucket it is; it
+ * becomes the place in there. */
+static int64_t
+left_over(const struct data_order *o, int64_t *i)
+{
+	int64_t b = 0;
+
+	while (*i >= some_of(o, b) % o->how.batch)
+		*i -= some_of(o, b++) % o->how.batch;
+	return b;
+}
+
+static int64_t
+bucket_at(const struct data_order *o, int64_t epoch, int64_t i)
+{
+	const int64_t batch = o->how.batch, full = o->full[o->nkinds];
+	int64_t b = 0, p;
+
+	if (i < full * batch) {
+		int64_t j = i / batch;
+		if (o->how.shuffle)
+			j = (int64_t)rk_permute(key_of(o->how.seed, KEY_BATCH,
+			    0), (uint64_t)epoch, (uint64_t)full, (uint64_t)j);
+		while (j >= o->full[b + 1])
+			b++;
+		p = (j - o->full[b]) * batch + i % batch;
+	} else {
+		p = i - full * batch;
+		b = left_over(o, &p);
+		p += some_of(o, b) / batch * batch;
+	}
+	if (o->how.shuffle)
+		p = (int64_t)rk_permute(key_of(o->how.seed, KEY_BUCKET,
+		    (uint64_t)b), (uint64_t)epoch, (uint64_t)some_of(o, b),
+		    (uint64_t)p);
+	return (int64_t)o->members[o->from[b] + p];
 }
 
 int64_t
@@ -133,6 +222,26 @@ data_order_at(const struct data_order *o, int64_t epoch, int64_t i)
 {
 	must_be(o, ORDER_TAG);
 	must(i >= 0 && i < o->d->n && epoch >= 0);
-	return o->members != NULL ? balanced_at(o, epoch, i) :
-	    data_at(o->d, o->seed, epoch, o->shuffle, i);
+	if (o->members == NULL)
+		return data_at(o->d, o->how.seed, epoch, o->how.shuffle, i);
+	return o->d->nlengths > 0 ? bucket_at(o, epoch, i) :
+	    balanced_at(o, epoch, i);
+}
+
+int64_t
+data_order_rows(const struct data_order *o, int64_t i, int64_t batch,
+    bool drop_last)
+{
+	must_be(o, ORDER_TAG);
+	if (o->d->nlengths == 0)
+		return data_rows(o->d->n, i, batch, drop_last);
+	must(batch == o->how.batch);
+	const int64_t full = o->full[o->nkinds] * batch;
+	if (i < full)
+		return batch - i % batch;
+	if (drop_last || i >= o->d->n)
+		return 0;
+	int64_t p = i - full;
+	const int64_t b = left_over(o, &p);
+	return some_of(o, b) % batch - p;
 }

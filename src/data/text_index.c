@@ -90,13 +90,13 @@ find_columns(struct indexing *x, const struct text_field *all, size_t n)
 	if (rc == RK_OK && t->paired)
 		rc = find_column(x, "the pair", t->pair, t->pair_index, all, n,
 		    &f->pair);
-	if (rc == RK_OK)
+	if (rc == RK_OK && f->labelled)
 		rc = find_column(x, "the label", x->s->label_name,
 		    x->s->label_index, all, n, &f->label);
 	if (rc != RK_OK)
 		return rc;
-	if (f->label == f->text || (f->paired && (f->pair == f->text ||
-	    f->pair == f->label)))
+	if ((f->labelled && (f->label == f->text || (f->paired &&
+	    f->pair == f->label))) || (f->paired && f->pair == f->text))
 		return rk_refuse(x->why, "%s: text, pair and label are one "
 		    "column, want different ones", x->r->files[x->file].name);
 	return RK_OK;
@@ -157,15 +157,15 @@ split_row(struct indexing *x, const struct text_row *row,
 /* Columns that are asked for by their numbers; 0 where that depends on how many
  * there are. */
 static size_t
-columns_needed(const struct spec_source *s)
+columns_needed(const struct spec_source *s, bool labelled)
 {
 	const struct spec_text *t = &s->text;
 	const int64_t pair = t->paired ? t->pair_index : 0;
+	const int64_t label = labelled ? s->label_index : 0;
 
-	if (t->column_index < 0 || pair < 0 || s->label_index < 0)
+	if (t->column_index < 0 || pair < 0 || label < 0)
 		return 0;
-	return (size_t)RK_MAX(RK_MAX(t->column_index, pair),
-	    s->label_index) + 1;
+	return (size_t)RK_MAX(RK_MAX(t->column_index, pair), label) + 1;
 }
 
 /* The first row that is not empty: how many columns, and which.  Delimiters at
@@ -174,7 +174,8 @@ static enum rk_err
 read_first(struct indexing *x, struct text_rows *rows)
 {
 	const bool header = has_header(x->s);
-	const size_t least = header ? 1 : columns_needed(x->s);
+	const size_t least = header ? 1 : columns_needed(x->s,
+	    x->r->form.labelled);
 	struct text_field *all = NULL;
 	struct text_row row;
 	size_t n = 0;
@@ -254,7 +255,7 @@ take_label(struct indexing *x, const struct text_field *label,
 {
 	struct text_reader *r = x->r;
 
-	if (!r->form.columns) {
+	if (!r->form.columns || !r->form.labelled) {
 		x->names[r->n] = x->file;
 		x->h->targets[r->n] = 0;
 		return RK_OK;
@@ -301,7 +302,7 @@ take_row(struct indexing *x, const struct text_row *row)
 		x->counts.empty_text_line = row->line;
 	r->places[r->n++] = (struct text_place){
 		.offset = row->offset, .bytes = (uint32_t)row->n,
-		.file = (uint32_t)x->file,
+		.line = (uint32_t)RK_MIN(row->line, UINT32_MAX),
 		.hash = text_content_hash(&r->form, &x->text, &x->pair),
 	};
 	return RK_OK;
@@ -339,6 +340,7 @@ read_file(struct indexing *x, int file)
 	    r->files[file].fd, r->memory, r->memory_n, x->why);
 
 	x->file = file;
+	r->files[file].first = r->n;
 	if (rc == RK_OK)
 		rc = read_rows(x, &rows);
 	text_rows_close(&rows);
@@ -378,7 +380,8 @@ text_index(struct text_reader *r, const struct spec_source *s, struct held *h,
 	struct indexing x = { .r = r, .s = s, .h = h, .why = why };
 	enum rk_err rc = text_decoder_new(&x.decoder, r->form.encoding, why);
 
-	for (int i = 0; rc == RK_OK && !r->form.columns && i < r->nfiles; i++)
+	for (int i = 0; rc == RK_OK && !r->form.columns && r->form.labelled &&
+	    i < r->nfiles; i++)
 		text_label_name(&x.labels, s->text.class_names[i]);
 	for (int i = 0; rc == RK_OK && i < r->nfiles; i++)
 		rc = read_file(&x, i);

@@ -7,15 +7,14 @@
 #include "text_source.h"
 
 static enum rk_err
-add_texts(const struct text_reader *r, const struct held *h,
-    struct text_maker *m, struct rk_why *why)
+add_texts(const struct held *h, struct text_maker *m, struct rk_why *why)
 {
+	const struct text_reader *r = text_reader_of(h);
 	struct text_scratch *k = text_scratch_new(r, why);
 	enum rk_err rc = k != NULL ? RK_OK : RK_EINVAL;
 
 	for (int64_t i = 0; rc == RK_OK && i < h->pub.n; i++) {
-		rc = text_read(r, h->origin != NULL ? (int64_t)h->origin[i] : i, k,
-		    why);
+		rc = text_read(r, lazy_at(&h->pub, i), k, why);
 		if (rc != RK_OK)
 			break;
 		text_maker_add(m, k->text.s, k->text.len);
@@ -28,8 +27,7 @@ add_texts(const struct text_reader *r, const struct held *h,
 
 /* Of all samples those that train. */
 static enum rk_err
-keep_training(const struct spec_data *s, const struct text_reader *r,
-    struct held *all, struct rk_why *why)
+keep_training(const struct spec_data *s, struct held *all, struct rk_why *why)
 {
 	const struct data_split how = data_split_of(s);
 	struct held *valid = NULL;
@@ -37,22 +35,9 @@ keep_training(const struct spec_data *s, const struct text_reader *r,
 
 	if (how.rule == DATA_SPLIT_NONE)
 		return RK_OK;
-	rc = held_alloc(&all->identity, (uint64_t)r->n, sizeof(*all->identity),
-	    all->what, why);
-	/* There are no tokens yet; a number stands for each sample. */
+	rc = split_identify(all, why);
 	if (rc == RK_OK)
-		rc = held_alloc(&all->tokens, (uint64_t)r->n,
-		    sizeof(*all->tokens), all->what, why);
-	if (rc != RK_OK)
-		return rc;
-	all->pub.ndim = 1;
-	all->pub.d[0] = all->pub.width = all->pub.vocabulary = 1;
-	all->pub.tokens = all->tokens;
-	for (int64_t i = 0; i < r->n; i++) {
-		all->identity[i] = r->places[i].hash;
-		all->tokens[i] = 0;
-	}
-	rc = split(all, s->validation_split, &how, &valid, why);
+		rc = split(all, s->validation_split, &how, &valid, why);
 	held_free(valid);
 	return rc;
 }
@@ -62,24 +47,22 @@ data_make_vocabulary(const struct spec_data *s, bool wordpiece, int64_t size,
     struct strbuf *out, struct data_vocabulary *made, struct rk_why *why)
 {
 	struct text_options o = text_options_of(&s->train);
-	struct text_reader *r = NULL;
 	struct held *h = NULL;
-	enum rk_err rc = text_reader_open(&s->train, NULL, &r, &h, why);
+	enum rk_err rc = text_reader_open(&s->train, NULL, &h, why);
 
 	if (rc != RK_OK)
 		return rc;
 	o.kind = wordpiece ? TEXT_WORDPIECE : TEXT_WORDS;
 	struct text_maker *m = text_maker_new(&o);
-	rc = keep_training(s, r, h, why);
+	rc = keep_training(s, h, why);
 	if (rc == RK_OK)
-		rc = add_texts(r, h, m, why);
+		rc = add_texts(h, m, why);
 	if (rc == RK_OK) {
 		made->samples = h->pub.n;
 		made->words = text_maker_words(m);
 		made->tokens = text_maker_end(m, size, out);
 	}
 	text_maker_free(m);
-	text_reader_free(r);
 	held_free(h);
 	return rc;
 }

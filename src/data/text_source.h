@@ -1,16 +1,19 @@
 /*
  * text_source - the rows of a text file, from front to back and one by one, and
- * the data set that is made of them, which is held in memory as tokens.
+ * the data set that is made of them, whose samples are read when a batch needs
+ * them (lazy.h).
  *
  *	text_rows.c    bytes to rows and fields
  *	text_labels.c  labels to classes or numbers
  *	text_index.c   the first reading: where each sample is, its label, its hash
- *	text_source.c  a sample by its number, and the set
+ *	text_read.c    a sample by its number
+ *	text_source.c  the set
  *	text_make.c    a vocabulary
  */
 #ifndef DATA_TEXT_SOURCE_H
 #define DATA_TEXT_SOURCE_H
 
+#include "lazy.h"
 #include "held.h"
 #include "rekindle/text.h"
 
@@ -24,7 +27,7 @@ struct text_form {
 	enum text_encoding encoding;
 	bool columns, quotes;
 	char delimiter;
-	bool paired;
+	bool paired, labelled;
 	size_t ncolumns, text, pair, label;
 };
 
@@ -102,17 +105,24 @@ enum rk_err text_labels_end(struct text_labels *l, struct held *h,
     const int32_t *name, struct rk_why *why) RK_MUSTCHECK;
 void text_labels_fini(struct text_labels *l);
 
-/* --- text_index.c, text_source.c ------------------------------------------ */
+/* --- text_index.c --------------------------------------------------------- */
 
+#define TEXT_READER_TAG 0x74657874u
+
+/* Where a sample lies in its file: `bytes` of it from `offset` on. */
 struct text_place {
 	uint64_t offset, hash;
-	uint32_t bytes, file;
+	uint32_t bytes, line;           /* line: the largest number where it is
+	                                   larger */
 };
 struct text_reader {
+	struct data_lazy lazy;          /* first */
+	unsigned tag;
 	struct text_form form;
 	struct text_file {
 		char *name;
 		int fd;                 /* -1: memory */
+		int64_t first;          /* number of its first sample */
 	} files[SPEC_MAX_FILES];
 	int nfiles;
 	char *memory;                   /* of a test: file 0, memory_n bytes */
@@ -121,7 +131,22 @@ struct text_reader {
 	int64_t n, cap;
 	struct text_tokens *tokens;     /* NULL: for a vocabulary */
 	int64_t length;
+	struct spec_transforms masks;   /* data.transforms.train */
 };
+/* The reader of a set. */
+struct text_reader *text_reader_of(const struct held *h);
+
+/* What a first reading counts and does not refuse. */
+struct text_counts {
+	int64_t empty_lines, empty_texts;
+	unsigned long long empty_text_line;     /* of the first */
+};
+
+/* All files of a source into r->places and h's labels. */
+enum rk_err text_index(struct text_reader *r, const struct spec_source *s,
+    struct held *h, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- text_read.c ---------------------------------------------------------- */
 
 /* What one thread has for its samples. */
 struct text_scratch {
@@ -135,38 +160,40 @@ struct text_scratch *text_scratch_new(const struct text_reader *r,
     struct rk_why *why);                /* NULL: why says it */
 void text_scratch_free(void *scratch);
 
-/* What a first reading counts and does not refuse. */
-struct text_counts {
-	int64_t empty_lines, empty_texts;
-	unsigned long long empty_text_line;     /* of the first */
-};
-
-/* All files of a source into r->places and h's labels. */
-enum rk_err text_index(struct text_reader *r, const struct spec_source *s,
-    struct held *h, struct rk_why *why) RK_MUSTCHECK;
-/* Sample `at` in UTF-8, into k->text and k->pair. */
+/* Sample `at` in UTF-8, into k->text and k->pair.  RK_EINVAL: it is another than
+ * when the file was opened. */
 enum rk_err text_read(const struct text_reader *r, int64_t at,
     struct text_scratch *k, struct rk_why *why) RK_MUSTCHECK;
+/* The file of a sample. */
+const struct text_file *text_file_of(const struct text_reader *r, int64_t at);
+/* Reads samples and makes tokens of them. */
+extern const struct lazy_ops text_ops;
 
 /* Of a sample, by what it says: it is that of no encoding. */
 uint64_t text_content_hash(const struct text_form *f, const struct strbuf *text,
     const struct strbuf *pair);
 
-/* The set; of: bytes in place of the one file, or NULL. */
-struct text_memory {
-	const void *p;
-	size_t n;
-	const void *vocabulary;
-	size_t vocabulary_n;
+/* --- text_source.c -------------------------------------------------------- */
+
+/* How texts are wanted; NULL: as the source says it. */
+struct text_want {
+	const struct spec_transforms *masks;    /* of those that train */
+	bool unlabelled;                /* there is no label, or any */
+	const struct text_memory {      /* in place of the one file, and of the */
+		const void *p;          /* vocabulary                           */
+		size_t n;
+		const void *vocabulary;
+		size_t vocabulary_n;
+	} *of;
 };
-enum rk_err text_open(const struct spec_source *s,
-    const struct text_memory *of, struct held **out,
-    struct rk_why *why) RK_MUSTCHECK;
-/* What is behind it, and labels alone: for a vocabulary. */
+/* The set. */
+enum rk_err text_open(const struct spec_source *s, const struct text_want *w,
+    struct held **out, struct rk_why *why) RK_MUSTCHECK;
+/* The same without a tokenizer: for a vocabulary. */
 enum rk_err text_reader_open(const struct spec_source *s,
-    const struct text_memory *of, struct text_reader **rp, struct held **out,
+    const struct text_want *w, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
-void text_reader_free(struct text_reader *r);   /* NULL is fine */
+void text_reader_free(struct text_reader *r);
 struct text_options text_options_of(const struct spec_source *s);
 
 #endif

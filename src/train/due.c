@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "due.h"
+#include "feed.h"
 #include "seen.h"
 #include "writer.h"
 
@@ -176,9 +177,7 @@ due_capture(struct run *r)
 {
 	const struct spec_checkpoint *c = &r->spec->checkpoint;
 	const int64_t step = r->at.step + 1;
-	const int64_t left = r->train->n - r->at.sample - next_rows(r);
-	const bool last = left <= 0 ||
-	    (r->spec->training.drop_last && left < r->batch);
+	const bool last = feed_rows(r, r->at.sample + next_rows(r)) == 0;
 	bool due = is_due_at(r, step) || r->ask.n > 0 || r->ask.leave ||
 	    step >= r->steps_total ||
 	    (last && c->every_epochs > 0 &&

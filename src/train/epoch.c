@@ -29,10 +29,10 @@ int64_t
 score_batch(struct run *r, const struct data_set *d, int64_t at,
     struct tally *t)
 {
-	const int64_t rows = RK_MIN(r->micro, d->n - at);
+	const int64_t rows = feed_score(r, d, at);
 	struct nn_result res;
 
-	if (!feed_score(r, d, at, rows))
+	if (rows == 0)
 		return 0;
 	feed_load(r, d, 0, rows);
 	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows,

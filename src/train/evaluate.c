@@ -48,10 +48,45 @@ check_logits(struct run *r)
 	    "the name of a file", r->o->logits);
 }
 
+/* Of rows that were scored: to their places, which with buckets are anywhere. */
+static void
+keep_logits(const struct run *r, float *all, int64_t rows)
+{
+	const int64_t n = nn_outputs(r->nn);
+
+	for (int64_t i = 0; i < rows; i++)
+		memcpy(all + r->which[i] * n, nn_output(r->nn) + i * n,
+		    (size_t)n * sizeof(*all));
+}
+
+static bool
+score_all(struct run *r, struct evaluation *e, float *all, struct tally *t)
+{
+	const struct data_set *d = set_of(r);
+	enum rk_err rc = RK_OK;
+
+	for (int64_t at = 0; rc == RK_OK && at < d->n;) {
+		const int64_t rows = score_batch(r, d, at, t);
+		if (rows == 0 && r->fail.reason != NULL)
+			return false;
+		if (all != NULL)
+			keep_logits(r, all, rows);
+		else if (r->o->logits != NULL)
+			rc = format_npy_add(&e->npy, nn_output(r->nn), rows);
+		if (signals_came())
+			return run_fail(r, "io", false, "was told to end "
+			    "before all samples were scored");
+		at += rows;
+	}
+	return rc == RK_OK || logits_failed(r, rc);
+}
+
 static bool
 score(struct run *r, struct evaluation *e)
 {
 	const struct data_set *d = set_of(r);
+	float *all = r->o->logits == NULL || d->nlengths == 0 ? NULL :
+	    xcalloc((size_t)d->n, (size_t)nn_outputs(r->nn) * sizeof(*all));
 	struct tally t = {0};
 	enum rk_err rc = RK_OK;
 
@@ -59,23 +94,17 @@ score(struct run *r, struct evaluation *e)
 	if (r->o->logits != NULL)
 		rc = format_npy_begin(&e->npy, r->o->logits, d->n,
 		    nn_outputs(r->nn));
-	for (int64_t at = 0; rc == RK_OK && at < d->n;) {
-		const int64_t rows = score_batch(r, d, at, &t);
-		if (rows == 0 && r->fail.reason != NULL)
-			return false;
-		if (r->o->logits != NULL)
-			rc = format_npy_add(&e->npy, nn_output(r->nn), rows);
-		if (signals_came())
-			return run_fail(r, "io", false, "was told to end "
-			    "before all samples were scored");
-		at += rows;
-	}
-	if (rc == RK_OK && r->o->logits != NULL)
+	bool ok = rc == RK_OK ? score_all(r, e, all, &t) :
+	    logits_failed(r, rc);
+	if (ok && all != NULL)
+		rc = format_npy_add(&e->npy, all, d->n);
+	if (ok && rc == RK_OK && r->o->logits != NULL)
 		rc = format_npy_end(&e->npy, e->npy_sha256);
-	if (rc != RK_OK)
-		return logits_failed(r, rc);
+	if (ok && rc != RK_OK)
+		ok = logits_failed(r, rc);
+	free(all);
 	e->score = run_score(r, &t);
-	return true;
+	return ok;
 }
 
 /* --- what is said --------------------------------------------------------- */

@@ -20,7 +20,9 @@ struct memory {
 struct feed {
 	struct data_order *order;
 	struct data_loader *train, *score;      /* or NULL */
-	const struct data_set *scored;          /* score's */
+	const struct data_set *scored;          /* score's ... */
+	struct data_order *score_order; /* ... with buckets; else NULL */
+	int64_t width;                  /* of the rows, that the network sees */
 	struct data_batch batch;        /* the one that is being used; rows 0:
 	                                   none, samples lie in memory */
 	struct mix mix;                 /* what is done with its rows */
@@ -52,15 +54,18 @@ loading_of(const struct run *r, bool train, int64_t rows)
 		.threads = threads_of(r), .batch = rows, .train = train,
 		.seed = r->spec->training.seed,
 		.drop_last = train && r->spec->training.drop_last,
-		.order = train && r->feed != NULL ? r->feed->order : NULL,
+		.order = r->feed == NULL ? NULL : train ? r->feed->order :
+		    r->feed->score_order,
 	};
 }
 
 static uint64_t
 memory_bytes(const struct data_set *d)
 {
-	return feed_loads(d) ? (uint64_t)d->n * sizeof(uint64_t) +
-	    ((uint64_t)d->n + 7) / 8 : 0;
+	if (!feed_loads(d))
+		return 0;
+	return ((uint64_t)d->n + 7) / 8 + (data_knows_content(d) ? 0 :
+	    (uint64_t)d->n * sizeof(uint64_t));
 }
 
 uint64_t
@@ -96,7 +101,8 @@ open_memory(struct memory *m, const struct data_set *d)
 	m->d = d;
 	if (!feed_loads(d))
 		return;
-	m->known = xcalloc((size_t)d->n, sizeof(*m->known));
+	if (!data_knows_content(d))
+		m->known = xcalloc((size_t)d->n, sizeof(*m->known));
 	m->broken = xcalloc(((size_t)d->n + 7) / 8, 1);
 }
 
@@ -115,7 +121,8 @@ bool
 feed_open(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
-	const struct data_order_how how = { t->sampler, t->seed, t->shuffle };
+	const struct data_order_how how = { .sampler = t->sampler,
+		.seed = t->seed, .shuffle = t->shuffle, .batch = r->batch };
 	struct rk_why why = { 0 };
 	struct feed *f;
 
@@ -143,6 +150,7 @@ feed_close(struct run *r)
 	data_loader_free(f->train);
 	data_loader_free(f->score);
 	data_order_free(f->order);
+	data_order_free(f->score_order);
 	mix_close(&f->mix);
 	for (size_t i = 0; i < RK_ARRAY_LEN(f->memory); i++) {
 		free(f->memory[i].known);
@@ -204,7 +212,7 @@ check_content(struct run *r, const struct data_set *d)
 	const struct data_batch *b = &r->feed->batch;
 	uint64_t *known = memory_of(r->feed, d)->known;
 
-	for (int64_t i = 0; i < b->rows; i++) {
+	for (int64_t i = 0; known != NULL && i < b->rows; i++) {
 		uint64_t *was = &known[b->which[i]];
 		if (b->content[i] != 0 && *was != 0 && *was != b->content[i] &&
 		    !refuse_changed(r, d, b->which[i]))
@@ -235,6 +243,19 @@ tell_broken(struct run *r, const struct data_set *d,
 		    "broken: `broken` in the metrics counts them");
 }
 
+/* Those that are other samples than those that were opened. */
+static bool
+check_changed(struct run *r, const struct data_set *d)
+{
+	const struct data_batch *b = &r->feed->batch;
+
+	for (int64_t i = 0; i < b->nbroken; i++)
+		if (b->broken[i].changed &&
+		    !refuse_changed(r, d, b->broken[i].sample))
+			return false;
+	return true;
+}
+
 /* By data.broken. */
 static bool
 judge_broken(struct run *r, const struct data_set *d)
@@ -243,6 +264,8 @@ judge_broken(struct run *r, const struct data_set *d)
 
 	if (b->nleft == 0)
 		return true;
+	if (!check_changed(r, d))
+		return false;
 	/* Other data may be why. */
 	if (r->spec->data.broken == SPEC_BROKEN_FAIL)
 		return same_wait(r) && run_fail(r, "bad_data", true,
@@ -286,6 +309,26 @@ take(struct run *r, struct data_loader *l, const struct data_set *d,
 
 /* --- steps ---------------------------------------------------------------- */
 
+int64_t
+feed_rows(const struct run *r, int64_t place)
+{
+	return data_order_rows(r->feed->order, place, r->batch,
+	    r->spec->training.drop_last);
+}
+
+/* How long the samples are that the network sees next: of a bucket, whose rows are
+ * the beginnings of those that were loaded.  Profiles are of the longest. */
+static void
+set_length(struct run *r, const struct data_set *d)
+{
+	r->feed->width = d->width;
+	if (d->nlengths == 0)
+		return;
+	if (r->o->profile == 0)
+		r->feed->width = data_length(d, r->which[0]);
+	nn_set_length(r->nn, r->feed->width);
+}
+
 bool
 feed_step(struct run *r, int64_t rows)
 {
@@ -311,44 +354,65 @@ feed_step(struct run *r, int64_t rows)
 	    f->batch.from == r->at.sample);
 	memcpy(r->which, f->batch.which, (size_t)rows * sizeof(*r->which));
 	mix_begin(&f->mix, r, &f->batch);
+	set_length(r, r->train);
 	f->from += rows;
-	const int64_t left = r->train->n - f->from;
-	if (left == 0 || (r->spec->training.drop_last && left < r->batch)) {
+	if (feed_rows(r, f->from) == 0) {
 		f->epoch++;
 		f->from = 0;
 	}
 	return true;
 }
 
-bool
-feed_score(struct run *r, const struct data_set *d, int64_t at, int64_t rows)
+/* Another set than the last time. */
+static bool
+open_score(struct run *r, const struct data_set *d)
+{
+	const struct data_order_how how = { .batch = r->micro };
+	struct feed *f = r->feed;
+	struct rk_why why = { 0 };
+	enum rk_err rc = RK_OK;
+
+	data_loader_free(f->score);
+	data_order_free(f->score_order);
+	f->score = NULL;
+	f->score_order = NULL;
+	f->scored = d;
+	f->next = -1;
+	if (d->nlengths > 0)
+		rc = data_order_new(d, &how, &f->score_order, &why);
+	if (rc != RK_OK)
+		return refuse_why(r, rc, &why);
+	return open_loader(r, d, false, r->micro, &f->score);
+}
+
+int64_t
+feed_score(struct run *r, const struct data_set *d, int64_t at)
 {
 	struct feed *f = r->feed;
 
-	for (int64_t i = 0; i < rows; i++)
-		r->which[i] = at + i;
 	f->batch.rows = 0;
 	mix_none(&f->mix);
-	if (!feed_loads(d))
-		return true;
-	if (f->scored != d) {
-		data_loader_free(f->score);
-		f->score = NULL;
-		f->scored = d;
-		f->next = -1;
-		if (!open_loader(r, d, false, r->micro, &f->score))
-			return false;
+	if (!feed_loads(d)) {
+		const int64_t rows = data_rows(d->n, at, r->micro, false);
+		for (int64_t i = 0; i < rows; i++)
+			r->which[i] = at + i;
+		return rows;
 	}
+	if (f->scored != d && !open_score(r, d))
+		return 0;
 	if (f->next != at)
 		data_loader_begin(f->score, 0, at, (d->n - at + r->micro - 1) /
-		    r->micro);
-	f->next = at + rows;
+		    r->micro + d->nlengths);
 	if (!take(r, f->score, d, true)) {
 		f->next = -1;
-		return false;
+		return 0;
 	}
-	must(f->batch.rows == rows && f->batch.from == at);
-	return true;
+	must(f->batch.from == at);
+	f->next = at + f->batch.rows;
+	memcpy(r->which, f->batch.which, (size_t)f->batch.rows *
+	    sizeof(*r->which));
+	set_length(r, d);
+	return f->batch.rows;
 }
 
 /* --- into the network ----------------------------------------------------- */
@@ -377,9 +441,15 @@ load_input(struct run *r, const struct data_set *d, int64_t from,
 	const struct data_batch *b = &r->feed->batch;
 	const float *x = b->x != NULL ? b->x :
 	    (const float *)(const void *)b->ids;
+	const int64_t width = r->feed->width;
 	struct copy c = { nn_input(r->nn), x + from * d->width,
 		rows * d->width };
 
+	for (int64_t i = 0; width < d->width && i < rows; i++)
+		memcpy(c.to + i * width, c.from + i * d->width,
+		    (size_t)width * sizeof(*c.to));
+	if (width < d->width)
+		return;
 	kernel_for((size_t)((c.n + COPY_PIECE - 1) / COPY_PIECE), copy_piece,
 	    &c);
 }

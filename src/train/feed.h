@@ -13,7 +13,8 @@
  * Changed samples.  The content of a sample is hashed when it is read first, and
  * held against that each time it is read again, in this attempt and in those that
  * follow: the hashes are in the checkpoints (feed_known).  One that has changed
- * ends the run as changed data do (same.h), by its name.
+ * ends the run as changed data do (same.h), by its name.  Of texts it is hashed when
+ * the run begins, and a reader finds by itself that it has changed.
  */
 #ifndef TRAIN_FEED_H
 #define TRAIN_FEED_H
@@ -31,14 +32,17 @@ uint64_t feed_bytes(const struct run *r);
 /* A loader makes batches of this set. */
 bool feed_loads(const struct data_set *d);
 
+/* Rows of the step that begins at this place of an epoch; 0: none does. */
+int64_t feed_rows(const struct run *r, int64_t place);
 /*
  * The samples of the next step, `rows` of them, into r->which.  False: run_fail()
  * has why; or the run is to leave and they are not there yet.
  */
 bool feed_step(struct run *r, int64_t rows);
-/* The same of an evaluation: `rows` from place `at` on. */
-bool feed_score(struct run *r, const struct data_set *d, int64_t at,
-    int64_t rows);
+/* The same of an evaluation, of r->micro rows at most, from place `at` on; how many
+ * there are, 0: false.  Places are the samples' numbers but with buckets, where a
+ * part is of one, and r->which says who is in it. */
+int64_t feed_score(struct run *r, const struct data_set *d, int64_t at);
 /* Of these, rows from .. from+rows-1 into the network's input and the labels'
  * arrays. */
 void feed_load(struct run *r, const struct data_set *d, int64_t from,
@@ -59,7 +63,7 @@ void feed_put(const struct run *r, json_t *metric);
 /*
  * Hashes of what the samples of a set were when they were read, 0 of those that were
  * not: n of them, the feed's, for the next checkpoint and from the last; NULL where
- * no loader is.
+ * no loader is, or data_knows_content().
  */
 uint64_t *feed_known(struct run *r, const struct data_set *d);
 

@@ -17,11 +17,7 @@
 int64_t
 next_rows(const struct run *r)
 {
-	const int64_t left = r->train->n - r->at.sample;
-
-	if (left >= r->batch)
-		return r->batch;
-	return left <= 0 || r->spec->training.drop_last ? 0 : left;
+	return feed_rows(r, r->at.sample);
 }
 
 bool

@@ -48,6 +48,18 @@ slots_of(const struct spec_optim *s)
 	return n;
 }
 
+/* A network for each bucket: of a set whose samples are the job's. */
+static void
+want_lengths(const struct run *r, struct nn_want *w)
+{
+	const struct spec_source *s = &r->spec->data.train;
+
+	if (w->ndim == 0 || s->type != SPEC_TEXT)
+		return;
+	w->lengths = s->text.buckets;
+	w->nlengths = s->text.nbuckets;
+}
+
 /* nn computes no gradients of what is not trained. */
 static bool
 trains(void *ctx, const char *tensor)
@@ -77,6 +89,7 @@ memory_want(const struct run *r, uint64_t limit)
 		w.ndim = r->sample.ndim;
 		memcpy(w.d, r->sample.d, sizeof(w.d));
 	}
+	want_lengths(r, &w);
 	return w;
 }
 

@@ -141,12 +141,13 @@ fits(const struct run *r, int64_t rows, int64_t micro)
 	    NULL) == RK_OK;
 }
 
-/* Rows of the smaller step at the end of an epoch; 0: there is none. */
+/* Rows of the smaller step at the end of an epoch; 0: there is none, or several, of
+ * buckets. */
 static int64_t
 rest_of(const struct run *r, int64_t batch)
 {
-	return r->train == NULL || r->spec->training.drop_last ? 0 :
-	    r->train->n % batch;
+	return r->train == NULL || r->train->nlengths > 0 ||
+	    r->spec->training.drop_last ? 0 : r->train->n % batch;
 }
 
 static void

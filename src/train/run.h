@@ -282,8 +282,11 @@ struct start;
 bool run_open_data(struct run *r, struct start *start);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
-/* The labels and tokens that there are, against r->nn. */
+/* The labels and tokens that there are, against r->nn; and all the tokens that there
+ * can be. */
 bool run_check_samples(struct run *r);
+enum rk_err run_check_vocabulary(const struct run *r,
+    const struct data_set *d, struct rk_why *why) RK_MUSTCHECK;
 /* It answers a question about a model (--plan, --evaluate, --predict), and trains
  * nothing. */
 bool run_asks(const struct run *r);

@@ -12,6 +12,8 @@
 #define AT_ONCE_BYTES ((uint64_t)256 << 20)
 /* To ask for the size of a file takes as long as to digest so much. */
 #define ASKED_BYTES   ((uint64_t)64 << 10)
+/* ... and what a hash and a label are in a digest. */
+#define KNOWN_BYTES   ((uint64_t)64)
 #define KEPT_FILE     "data.json"
 #define KEPT_MAX      4096      /* bytes of it */
 #define KEPT_VERSION  1
@@ -328,8 +330,10 @@ bytes_of(const struct data_set *d)
 {
 	if (d == NULL)
 		return 0;
-	return (uint64_t)d->n * (d->lazy != NULL ? ASKED_BYTES :
-	    data_sample_bytes(d));
+	if (d->lazy == NULL)
+		return (uint64_t)d->n * data_sample_bytes(d);
+	return (uint64_t)d->n * (data_knows_content(d) ? KNOWN_BYTES :
+	    ASKED_BYTES);
 }
 
 static uint64_t

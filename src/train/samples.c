@@ -246,7 +246,8 @@ static bool
 fill(struct run *r, struct sheet *s)
 {
 	const struct spec_training *t = &r->spec->training;
-	const struct data_order_how how = { t->sampler, t->seed, t->shuffle };
+	const struct data_order_how how = { .sampler = t->sampler,
+		.seed = t->seed, .shuffle = t->shuffle };
 	struct data_order *order = NULL;
 	struct data_loader *l = NULL;
 	struct rk_why why = { 0 };

@@ -49,9 +49,12 @@ seen_open(struct run *r)
 			continue;
 		s->d = sets[i];
 		s->name = names[i];
-		s->content = xcalloc((size_t)s->d->n, sizeof(*s->content));
 		s->file = xcalloc((size_t)s->d->n, sizeof(*s->file));
-		add(z->set, s, "content", s->content);
+		if (!data_knows_content(s->d)) {
+			s->content = xcalloc((size_t)s->d->n,
+			    sizeof(*s->content));
+			add(z->set, s, "content", s->content);
+		}
 		add(z->set, s, "file", s->file);
 	}
 	must(tensor_set_seal(z->set, NULL) == RK_OK);
@@ -205,6 +208,7 @@ seen_bytes(const struct run *r)
 
 	for (int i = 0; i < SIDES; i++)
 		if (feed_loads(sets[i]))
-			n += (uint64_t)sets[i]->n * 2 * sizeof(uint64_t);
+			n += (uint64_t)sets[i]->n * sizeof(uint64_t) *
+			    (data_knows_content(sets[i]) ? 1 : 2);
 	return n;
 }

@@ -10,7 +10,8 @@
  *	                    sample's bytes; 0 of one that was not read yet
  *	train.file, validation.file        U64 [samples]: of its path, size and
  *	                    label, which names the first that differs where the
- *	                    digest does
+ *	                    digest does.  Of texts: of what it says and its label,
+ *	                    and there is no `content`
  *
  * in the order of the sets.  It is written, digested, uploaded and retained as the
  * other files of a checkpoint are.  An attempt that goes on has the hashes again:

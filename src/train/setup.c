@@ -102,13 +102,22 @@ set_lengths(struct run *r)
 	/* Of a question without data: those of one full batch. */
 	const int64_t n = r->train != NULL ? r->train->n : t->batch_size;
 
+	const bool buckets = r->train != NULL && r->train->nlengths > 0;
+
+	if (t->drop_last && buckets && data_batches(r->train, t->batch_size,
+	    true) == 0)
+		return run_fail(r, "bad_data", true, "none of the buckets of "
+		    "data.train has a batch of %lld samples, and "
+		    "training.drop_last leaves out what is less",
+		    (long long)t->batch_size);
 	if (t->drop_last && n < t->batch_size)
 		return run_fail(r, "bad_data", true, "%lld sample%s no "
 		    "batch of %lld, and training.drop_last leaves out what is "
 		    "less", (long long)n, n == 1 ? " makes" : "s make",
 		    (long long)t->batch_size);
 	r->batch = RK_MIN(t->batch_size, n);
-	r->steps_per_epoch = t->drop_last ? n / r->batch :
+	r->steps_per_epoch = buckets ? data_batches(r->train, r->batch,
+	    t->drop_last) : t->drop_last ? n / r->batch :
 	    (n + r->batch - 1) / r->batch;
 	r->epochs_limit = t->epochs > 0 ? t->epochs : INT64_MAX;
 	r->steps_limit = t->steps > 0 ? t->steps : INT64_MAX;
@@ -262,23 +271,23 @@ check_labels(struct run *r)
 	return loss != SPEC_CROSS_ENTROPY || check_counts(r, sets);
 }
 
-/* A vocabulary, where the samples are not there to be asked. */
-static bool
-check_vocabulary(struct run *r, const struct data_set *d, const char *side)
+/* Where the samples are not there to be asked. */
+enum rk_err
+run_check_vocabulary(const struct run *r, const struct data_set *d,
+    struct rk_why *why)
 {
 	int32_t *ids = xcalloc((size_t)d->width, sizeof(*ids));
-	struct rk_why why = {0};
-	bool ok = true;
+	struct rk_why its = {0};
 
 	for (int64_t i = 0; i < d->width; i++)
 		ids[i] = (int32_t)d->vocabulary - 1;
-	if (nn_check_ids(r->nn, ids, 1, &why) != RK_OK)
-		ok = run_fail(r, "bad_data", true, "data.%s: its vocabulary has "
-		    "%lld tokens: %s", side, (long long)d->vocabulary,
-		    rk_why_first(&why));
-	rk_why_fini(&why);
+	enum rk_err rc = nn_check_ids(r->nn, ids, 1, &its);
+	if (rc != RK_OK)
+		rk_refuse(why, "its vocabulary has %lld tokens: %s",
+		    (long long)d->vocabulary, rk_why_first(&its));
+	rk_why_fini(&its);
 	free(ids);
-	return ok;
+	return rc;
 }
 
 /* The second text of a pair is told from the first by what parts them. */
@@ -307,13 +316,13 @@ check_tokens(struct run *r)
 	struct rk_why why = {0};
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(sets); i++) {
-		if (sets[i] != NULL && r->spec->data.train.type == SPEC_TEXT &&
-		    !check_vocabulary(r, sets[i],
-		    i == 0 ? "train" : "validation"))
-			return false;
-		if (sets[i] == NULL || sets[i]->tokens == NULL ||
-		    nn_check_ids(r->nn, sets[i]->tokens, sets[i]->n, &why) ==
-		    RK_OK)
+		enum rk_err rc = RK_OK;
+		if (sets[i] != NULL && r->spec->data.train.type == SPEC_TEXT)
+			rc = run_check_vocabulary(r, sets[i], &why);
+		else if (sets[i] != NULL && sets[i]->tokens != NULL)
+			rc = nn_check_ids(r->nn, sets[i]->tokens, sets[i]->n,
+			    &why);
+		if (rc == RK_OK)
 			continue;
 		run_fail(r, "bad_data", true, "data.%s: %s",
 		    i == 0 ? "train" : "validation", rk_why_first(&why));

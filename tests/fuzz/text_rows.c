@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rekindle/data.h"
+#include "rekindle/data_loader.h"
 #include "rekindle/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
@@ -39,6 +39,26 @@ source_of(uint8_t how)
 	return s;
 }
 
+/* Each sample can be read again, as it was. */
+static void
+check_tokens(const struct data_set *d)
+{
+	const struct data_loading how = { .threads = 1, .batch = 16 };
+	struct data_loader *l = NULL;
+	struct data_batch b;
+
+	must(data_loader_new(d, &how, &l, NULL) == RK_OK);
+	data_loader_begin(l, 0, 0, INT64_MAX);
+	for (int64_t at = 0; at < d->n; at += b.rows) {
+		while (data_loader_next(l, 1000, &b, NULL) != RK_OK)
+			;
+		must(b.nleft == 0 && b.from == at && b.rows > 0);
+		for (int64_t k = 0; k < b.rows * d->width; k++)
+			must(b.ids[k] >= 0 && b.ids[k] < TEXT_BYTE_IDS);
+	}
+	data_loader_free(l);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -56,12 +76,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		return 0;
 	}
 	must(why.n == 0 && d->n > 0 && d->width == 8);
-	for (int64_t i = 0; i < d->n; i++) {
-		for (int k = 0; k < 8; k++)
-			must(d->tokens[8 * i + k] >= 0 &&
-			    d->tokens[8 * i + k] < TEXT_BYTE_IDS);
+	for (int64_t i = 0; i < d->n; i++)
 		must(d->classes == NULL || d->classes[i] < d->nclasses);
-	}
+	check_tokens(d);
 	data_close(d);
 	return 0;
 }

@@ -186,7 +186,8 @@ walk(struct data_loader *l, const struct data_set *d,
 static void
 walk_all(enum spec_sampler sampler, bool drop_last)
 {
-	const struct data_order_how ordered = { sampler, 5, true };
+	const struct data_order_how ordered = { .sampler = sampler,
+		.seed = 5, .shuffle = true };
 	struct rk_why why = { 0 };
 	struct data_order *o = NULL;
 	struct fake *f;

@@ -32,7 +32,8 @@ static struct data_order *
 order_of(const struct data_set *d, enum spec_sampler sampler, uint64_t seed,
     bool shuffle)
 {
-	const struct data_order_how how = { sampler, seed, shuffle };
+	const struct data_order_how how = { .sampler = sampler, .seed = seed,
+		.shuffle = shuffle };
 	struct rk_why why = { 0 };
 	struct data_order *o = NULL;
 
@@ -143,7 +144,8 @@ T_CASE(balanced_refuses_labels_that_are_no_classes)
 {
 	static const float halves[] = { 0.5f, 1 };
 	struct data_set *d = set_of(halves, 2, 4);
-	const struct data_order_how how = { SPEC_SAMPLER_BALANCED, 1, true };
+	const struct data_order_how how = {
+		.sampler = SPEC_SAMPLER_BALANCED, .seed = 1, .shuffle = true };
 	struct rk_why why = { 0 };
 	struct data_order *o = NULL;
 
@@ -227,6 +229,123 @@ T_CASE(classes_that_a_model_has_not_take_what_is_left_and_then_the_end)
 	t_eq_int(d->nclasses, 4);
 	t_eq_str(d->names[0], "a");
 	t_eq_str(d->names[3], "d");
+	data_close(d);
+}
+
+/* --- buckets -------------------------------------------------------------- */
+
+/* Of 61: 26 of length 2, none of 3, 26 of 5 and 9 of 9. */
+static struct data_set *
+bucketed(void)
+{
+	static const uint8_t kinds[] = { 0, 2, 0, 2, 3, 0, 2 };
+	struct data_set *d = set_of(uneven, 20, 61);
+	struct held *h = held_of(d);
+
+	h->bucket = xcalloc(61, 1);
+	for (int i = 0; i < 61; i++)
+		h->bucket[i] = kinds[i % 7];
+	d->bucket = h->bucket;
+	d->nlengths = 4;
+	d->lengths[0] = 2;
+	d->lengths[1] = 3;
+	d->lengths[2] = 5;
+	d->lengths[3] = d->d[0] = 9;
+	return d;
+}
+
+#define BATCH 4
+
+static struct data_order *
+bucket_order(const struct data_set *d, uint64_t seed, bool shuffle)
+{
+	const struct data_order_how how = { .seed = seed, .shuffle = shuffle,
+		.batch = BATCH };
+	struct data_order *o = NULL;
+
+	t_eq_int(data_order_new(d, &how, &o, NULL), RK_OK);
+	return o;
+}
+
+T_CASE(batches_are_of_one_bucket_and_an_epoch_has_every_sample_once)
+{
+	struct data_set *d = bucketed();
+
+	for (int shuffle = 0; shuffle < 2; shuffle++) {
+		struct data_order *o = bucket_order(d, 3, shuffle == 1);
+		for (int64_t e = 0; e < 5; e++) {
+			int times[61] = { 0 };
+			int64_t at = 0, rows, batches = 0, small = 0;
+			while ((rows = data_order_rows(o, at, BATCH, false)) >
+			    0) {
+				const int64_t length = data_length(d,
+				    data_order_at(o, e, at));
+				for (int64_t i = at; i < at + rows; i++) {
+					const int64_t s = data_order_at(o, e,
+					    i);
+					times[s]++;
+					t_eq_int(data_length(d, s), length);
+				}
+				small += rows < BATCH;
+				t_check(rows <= BATCH);
+				/* Those that are smaller come last. */
+				t_check(rows < BATCH || small == 0);
+				at += rows;
+				batches++;
+			}
+			t_eq_int(at, d->n);
+			t_eq_int(batches, data_batches(d, BATCH, false));
+			for (int i = 0; i < 61; i++)
+				t_eq_int(times[i], 1);
+		}
+		data_order_free(o);
+	}
+	/* 7 + 7 + 3, and without the rests 6 + 6 + 2. */
+	t_eq_int(data_batches(d, BATCH, false), 17);
+	t_eq_int(data_batches(d, BATCH, true), 14);
+	data_close(d);
+}
+
+T_CASE(what_a_bucket_has_left_over_is_dropped)
+{
+	struct data_set *d = bucketed();
+	struct data_order *o = bucket_order(d, 3, true);
+
+	t_eq_int(data_order_rows(o, 52, BATCH, true), 4);
+	t_eq_int(data_order_rows(o, 56, BATCH, true), 0);
+	t_eq_int(data_order_rows(o, 56, BATCH, false), 2);
+	t_eq_int(data_order_rows(o, 58, BATCH, false), 2);
+	t_eq_int(data_order_rows(o, 60, BATCH, false), 1);
+	t_eq_int(data_order_rows(o, 61, BATCH, false), 0);
+	t_eq_int(data_order_rows(o, 54, BATCH, false), 2);
+	data_order_free(o);
+	data_close(d);
+}
+
+T_CASE(buckets_are_shuffled_by_seed_and_epoch)
+{
+	struct data_set *d = bucketed();
+	struct data_order *a = bucket_order(d, 1, true);
+	struct data_order *b = bucket_order(d, 2, true);
+	struct data_order *plain = bucket_order(d, 1, false);
+	int64_t seeds = 0, epochs = 0, kinds = 0;
+
+	for (int64_t i = 0; i < d->n; i++) {
+		const int64_t s = data_order_at(a, 4, i);
+		seeds += s != data_order_at(b, 4, i);
+		epochs += s != data_order_at(a, 5, i);
+		kinds += data_length(d, s) != data_length(d,
+		    data_order_at(a, 5, i));
+	}
+	t_check(seeds > 30 && epochs > 30 && kinds > 10);
+	/* Without shuffle the shortest first, in their order. */
+	static const int64_t first[] = { 0, 2, 5, 7 };
+	for (int64_t i = 0; i < 4; i++)
+		t_eq_int(data_order_at(plain, 9, i), first[i]);
+	t_eq_int(data_order_bytes(d, SPEC_SAMPLER_UNIFORM), 61 * 4 + 5 * 8);
+	data_order_free(a);
+	data_order_free(b);
+	data_order_free(plain);
 	data_close(d);
 }
 

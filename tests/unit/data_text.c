@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
-#include "rekindle/data.h"
+#include "lazy.h"
 #include "t.h"
 #include "text_source.h"
 
@@ -37,17 +37,33 @@ parse_as(const struct spec_source *s, const char *p, size_t n)
 	if (data_parse_text(s, p, n, VOCABULARY, sizeof(VOCABULARY) - 1, &d,
 	    &why) != RK_OK)
 		t_fail("refused: %s", rk_why_first(&why));
-	t_check(d->tokens != NULL && d->ndim == 1 && d->d[0] == d->width);
+	t_check(d->lazy != NULL && d->tokens == NULL && d->ndim == 1 &&
+	    d->d[0] == d->width);
 	return d;
 }
 #define PARSE(s, p) parse_as(s, p, sizeof(p) - 1)
+
+/* The four tokens of a sample. */
+static void
+read_as(const struct data_set *d, int64_t i, struct data_key k, int32_t *x)
+{
+	void *scratch = d->lazy->ops->scratch_new(d->lazy);
+	struct rk_why why = { 0 };
+	struct lazy_got got;
+
+	if (lazy_get(d, scratch, i, &k, x, &got, &why) != RK_OK)
+		t_fail("sample %lld: %s", (long long)i, rk_why_first(&why));
+	d->lazy->ops->scratch_free(scratch);
+}
 
 static void
 is(const struct data_set *d, int64_t i, int32_t a, int32_t b, int32_t c,
     int32_t e, float target)
 {
 	const int32_t want[] = { a, b, c, e };
-	const int32_t *x = d->tokens + i * d->width;
+	int32_t x[4];
+
+	read_as(d, i, (struct data_key){ 0 }, x);
 
 	for (int k = 0; k < 4; k++)
 		if (x[k] != want[k])
@@ -288,6 +304,164 @@ T_CASE(a_digest_knows_the_vocabulary)
 	t_check(strcmp(one, two) != 0);
 }
 
+/* What texts say and how they are labelled; not where they lie. */
+T_CASE(a_digest_is_of_texts_and_labels)
+{
+	const struct spec_source s = source();
+	static const char *const files[] = { "a b,1\nc,0\n",
+		"\"a b\",1\r\n\nc,0,\n", "a b,0\nc,0\n", "a c,1\nc,0\n",
+		"c,0\na b,1\n" };
+	char hex[5][RK_SHA256_HEX];
+
+	for (int i = 0; i < 5; i++) {
+		struct data_set *d = parse_as(&s, files[i], strlen(files[i]));
+		uint64_t each[2];
+		t_check(data_digest_each(d, hex[i], each, NULL));
+		t_check(each[0] != 0 && each[0] != each[1]);
+		data_close(d);
+	}
+	t_eq_str(hex[0], hex[1]);
+	for (int i = 2; i < 5; i++)
+		t_check(strcmp(hex[0], hex[i]) != 0);
+}
+
+T_CASE(masks_are_drawn_in_training_alone)
+{
+	struct spec_data s = classes();
+	struct data_set *d, *valid;
+	int32_t x[4], y[4];
+	int64_t masked = 0, others = 0, first = 0;
+
+	s.train_transforms.n = 1;
+	s.train_transforms.v[0].type = SPEC_T_random_mask;
+	s.train_transforms.v[0].u.random_mask.p = 0.5;
+	s.train_transforms.v[0].u.random_mask.token = -1;
+	t_eq_int(data_open(&s, &d, &valid, NULL), RK_OK);
+	for (int64_t e = 0; e < 40; e++)
+		for (int64_t i = 0; i < d->n; i++) {
+			const struct data_key k = { 7, e, true };
+			read_as(d, i, (struct data_key){ 7, e, false }, y);
+			read_as(d, i, k, x);
+			first += i == 3 && x[0] == MASK;
+			for (int t = 0; t < 4; t++) {
+				t_check(x[t] == y[t] || (x[t] == MASK &&
+				    y[t] != PAD));
+				masked += x[t] == MASK;
+				others += x[t] != MASK && x[t] != PAD;
+			}
+			read_as(d, i, k, y);
+			t_check(memcmp(x, y, sizeof(x)) == 0);
+		}
+	/* Of 440 tokens a half, by 5 deviations; and not always the same. */
+	t_eq_int(masked + others, 440);
+	t_check(masked > 167 && masked < 273 && first > 4 && first < 36);
+	data_close(d);
+}
+
+T_CASE(a_mask_that_is_no_token_is_refused)
+{
+	struct spec_data s = classes();
+	struct data_set *d, *valid;
+	struct rk_why why = { 0 };
+
+	s.train_transforms.n = 1;
+	s.train_transforms.v[0].type = SPEC_T_random_mask;
+	s.train_transforms.v[0].u.random_mask.token = 13;
+	t_eq_int(data_open(&s, &d, &valid, &why), RK_EINVAL);
+	t_eq_str(why.v[0].path, "data.transforms.train[0].token");
+	rk_why_fini(&why);
+}
+
+/* --- buckets -------------------------------------------------------------- */
+
+T_CASE(samples_are_in_the_first_bucket_with_room)
+{
+	struct spec_data s = classes();
+	struct data_set *d, *valid;
+	char one[RK_SHA256_HEX], two[RK_SHA256_HEX], three[RK_SHA256_HEX];
+
+	t_eq_int(data_open(&s, &d, &valid, NULL), RK_OK);
+	t_eq_int(d->nlengths, 0);
+	t_eq_int(data_length(d, 0), 4);
+	t_eq_int(data_batches(d, 3, false), 3);
+	t_eq_int(data_batches(d, 3, true), 2);
+	data_digest(d, one);
+	data_close(d);
+	write_file("n.txt", "a\na b\na b c\na b c d\na b c d a b\n[CLS]\n");
+	s.train.text.nbuckets = 2;
+	s.train.text.buckets[0] = 1;
+	s.train.text.buckets[1] = 3;
+	t_eq_int(data_open(&s, &d, &valid, NULL), RK_OK);
+	static const int64_t want[] = { 1, 3, 3, 4, 4, 3, 3, 3, 3, 3 };
+	t_eq_int(d->n, 10);
+	for (int64_t i = 0; i < d->n; i++)
+		if (data_length(d, i) != want[i])
+			t_fail("sample %lld is padded to %lld", (long long)i,
+			    (long long)data_length(d, i));
+	/* 1, 7 and 2 of them. */
+	t_eq_int(data_batches(d, 3, false), 5);
+	t_eq_int(data_batches(d, 3, true), 2);
+	data_digest(d, two);
+	data_close(d);
+	s.train.text.buckets[1] = 2;
+	t_eq_int(data_open(&s, &d, &valid, NULL), RK_OK);
+	data_digest(d, three);
+	data_close(d);
+	t_check(strcmp(two, three) != 0);
+}
+
+/* --- to be asked about ---------------------------------------------------- */
+
+T_CASE(texts_to_be_asked_about_need_no_label)
+{
+	struct spec_source s = source();
+	struct data_set *d = NULL;
+	struct rk_why why = { 0 };
+
+	write_file(vocabulary, VOCABULARY);
+	write_file("ask.txt", "a,b\n\nc d\n");
+	t_eq_int(data_open_texts(&s, "ask.txt", &d, NULL), RK_OK);
+	t_eq_int(d->n, 2);
+	is(d, 0, A, COMMA, B, PAD, 0);
+	is(d, 1, C, D, PAD, PAD, 0);
+	t_eq_int(data_sample_line(d, 1), 3);
+	data_close(d);
+	/* Columns by number, with a label or without. */
+	write_file("ask.csv", "\"a,b\",x\nc,\n");
+	t_eq_int(data_open_texts(&s, "ask.csv", &d, NULL), RK_OK);
+	is(d, 0, A, COMMA, B, PAD, 0);
+	is(d, 1, C, PAD, PAD, PAD, 0);
+	data_close(d);
+	write_file("ask.CSV", "\"a,b\"\nc\n");
+	t_eq_int(data_open_texts(&s, "ask.CSV", &d, NULL), RK_OK);
+	t_eq_int(d->n, 2);
+	data_close(d);
+	/* By name; a TSV of a job whose own file is a CSV. */
+	s.text.column = text;
+	s.label_name = label;
+	write_file("ask.tsv", "id\ttext\n1\t\"a\n2\tb,c\n");
+	t_eq_int(data_open_texts(&s, "ask.tsv", &d, NULL), RK_OK);
+	is(d, 0, QUOTE, A, PAD, PAD, 0);
+	is(d, 1, B, COMMA, C, PAD, 0);
+	data_close(d);
+	/* Pairs are columns. */
+	s.text.paired = true;
+	s.text.pair = pair;
+	t_eq_int(data_open_texts(&s, "ask.tsv", &d, &why), RK_EINVAL);
+	t_check(strstr(rk_why_first(&why), "no column \"pair\"") != NULL);
+	rk_why_fini(&why);
+	t_eq_int(data_open_texts(&s, "ask.txt", &d, &why), RK_EINVAL);
+	t_check(strstr(rk_why_first(&why), ".csv or .tsv") != NULL);
+	rk_why_fini(&why);
+	t_eq_int(data_open_texts(&s, "nowhere.tsv", &d, &why), RK_ENOENT);
+	rk_why_fini(&why);
+	/* Of files by class each line is a text, whatever the file is called. */
+	const struct spec_data c = classes();
+	t_eq_int(data_open_texts(&c.train, "ask.tsv", &d, NULL), RK_OK);
+	t_eq_int(d->n, 3);
+	data_close(d);
+}
+
 T_CASE(validation_has_the_classes_of_training)
 {
 	struct spec_data s = { .train = source(), .validation = source(),
@@ -314,26 +488,38 @@ T_CASE(validation_has_the_classes_of_training)
 T_CASE(a_file_that_changes_is_found_and_named)
 {
 	struct spec_data s = classes();
-	struct text_reader *r = NULL;
-	struct held *h = NULL;
+	struct data_set *d, *valid;
 	struct rk_why why = { 0 };
+	struct lazy_got got;
+	const struct data_key k = { 0 };
+	int32_t x[4];
 
-	t_eq_int(text_reader_open(&s.train, NULL, &r, &h, NULL), RK_OK);
+	t_eq_int(data_open(&s, &d, &valid, NULL), RK_OK);
+	char *name = data_sample_name(d, 2);
+	t_eq_str(name, "n.txt: line 4");
+	free(name);
+	t_eq_int(data_sample_line(d, 3), 1);
+	t_check(data_knows_content(d));
 	int fd = open("n.txt", O_WRONLY);
 	t_check(pwrite(fd, "d", 1, 2) == 1);
-	struct text_scratch *k = text_scratch_new(r, NULL);
-	t_eq_int(text_read(r, 0, k, &why), RK_OK);
-	t_eq_int(text_read(r, 1, k, &why), RK_EINVAL);
-	t_eq_str(rk_why_first(&why), "n.txt: the text at byte 2 is another than "
-	    "when the file was opened: it has changed meanwhile");
+	void *scratch = d->lazy->ops->scratch_new(d->lazy);
+	t_eq_int(lazy_get(d, scratch, 0, &k, x, &got, &why), RK_OK);
+	t_eq_int(got.tokens, 1);
+	t_eq_int(lazy_get(d, scratch, 1, &k, x, &got, &why), RK_EINVAL);
+	t_check(got.changed);
+	t_eq_str(rk_why_first(&why), "n.txt: line 2 is another than when the "
+	    "file was opened: it has changed meanwhile");
 	rk_why_fini(&why);
 	t_eq_int(ftruncate(fd, 0), 0);
-	t_eq_int(text_read(r, 2, k, &why), RK_EINVAL);
+	t_eq_int(lazy_get(d, scratch, 2, &k, x, &got, &why), RK_EINVAL);
+	t_check(got.changed);
 	rk_why_fini(&why);
+	/* Another file is as it was. */
+	t_eq_int(lazy_get(d, scratch, 3, &k, x, &got, &why), RK_OK);
+	t_check(!got.changed && got.tokens == 2);
 	close(fd);
-	text_scratch_free(k);
-	text_reader_free(r);
-	held_free(h);
+	d->lazy->ops->scratch_free(scratch);
+	data_close(d);
 }
 
 /* A row that is longer than what is read at a time, and rows across the ends of
