@@ -142,8 +142,8 @@ struct ckpt_info {
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 /*
- * input: {dtype, shape, normalize}, all that is to be known to put a sample to
- * the network.
+ * input: {dtype, shape, normalize, tokenizer}, all that is to be known to put a
+ * sample to the network.
  *
  *	dtype      f32 | i32
  *	shape      of one sample, without the batch: [1, 28, 28]
@@ -154,6 +154,8 @@ struct ckpt_info {
  *	           in 32-bit floats.  null for i32.  Of more than
  *	           CKPT_NORMALIZE_MAX numbers only the count is there: they are
  *	           to be measured again, on the training data
+ *	tokenizer  of texts alone: a hash, 16 digits, of the job's tokenizer and its
+ *	           vocabulary, by which a text is to become these tokens
  */
 #define CKPT_NORMALIZE_MAX 4096
 #define CKPT_CLASSES_MAX   65536        /* names, each of at most 1024 bytes */

@@ -172,19 +172,24 @@
  * of records), an array of NumPy (.npy) of samples, or a JPEG or PNG.  Pictures, also those of idx, cifar and arrays of
  * bytes, go through data.transforms.validation as the job's own do (data_view.h);
  * without transforms a JPEG or PNG is brought to the size that the network takes.
+ * Of a network of texts INPUT is a file .csv, .tsv or .tab with the columns of
+ * data.train, with or without the label's, where that has columns, or else a text a
+ * line; the tokenizer is the job's, and must be that of the checkpoint.
  * Samples make batches of training.batch_size in the order of the inputs, whichever
  * file they are of, so that the files of a set give what --evaluate has of it, bit
  * for bit.
  * What a checkpoint's folder says of its input, its numbers and its classes counts,
- * and then no data of the job are read, but where they alone say what size pictures
- * have before the transforms; of a model file they are those of the job.
+ * and then no data of the job are read (but a vocabulary), but where they alone say what
+ * size pictures have before the transforms; of a model file they are those of the job.
  *	{input, row, class, name, probability, top: [{class, name, probability}]}
- * row: in a file of several, from 0; class: the largest output, the first of equals;
+ * row: in a file of several, from 0, and of texts the line that each begins in, from 1
+ * (empty ones are no rows); class: the largest output, the first of equals;
  * probability: of softmax; top: the five largest.  Of binary_cross_entropy {input, row,
  * labels: [{class, name, probability}], top}, labels being those above 1/2, by
  * sigmoid; of a regression with one output {input, row, value}, with several {input,
  * row, class, name, score, top}.  Without INPUT, input is `validation` or `train`, and
- * label (of several a list) and label_name are there, too.  An INPUT that cannot be
+ * label (of several a list) and label_name are there, too; with buckets (spec_data.h)
+ * the lines are in their order.  An INPUT that cannot be
  * read is {input, error}; the others are predicted, and the exit code is 1.
  *
  * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is

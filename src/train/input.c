@@ -1,5 +1,7 @@
 /* What a checkpoint says of a sample: all that one needs to know to put another
  * to the network.  ckpt.h has the words. */
+#include <stdio.h>
+
 #include "run.h"
 
 /* A float as a double has all its bits. */
@@ -29,6 +31,15 @@ normalize_json(const struct run *r)
 	return o;
 }
 
+static json_t *
+hash_json(uint64_t hash)
+{
+	char hex[24];
+
+	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)hash);
+	return json_string(hex);
+}
+
 json_t *
 input_json(const struct run *r)
 {
@@ -41,6 +52,8 @@ input_json(const struct run *r)
 	if (nn_input_dtype(r->nn) == NN_I32) {
 		js_put(o, "dtype", json_string("i32"));
 		js_put(o, "normalize", json_null());
+		if (data_reading(d) != 0)
+			js_put(o, "tokenizer", hash_json(data_reading(d)));
 	} else {
 		js_put(o, "dtype", json_string("f32"));
 		js_put(o, "normalize", normalize_json(r));

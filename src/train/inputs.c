@@ -44,6 +44,16 @@ read_normalize(struct recipe *c, const json_t *v)
 	    read_floats(shift, c->shift, c->nnorm);
 }
 
+static uint64_t
+read_hash(const json_t *v)
+{
+	const char *s = json_string_value(v);
+	char *end = NULL;
+	const unsigned long long n = s != NULL ? strtoull(s, &end, 16) : 0;
+
+	return s != NULL && *end == '\0' ? n : 0;
+}
+
 bool
 recipe_of_checkpoint(struct recipe *c, const json_t *input)
 {
@@ -60,7 +70,11 @@ recipe_of_checkpoint(struct recipe *c, const json_t *input)
 			return false;
 		c->width *= c->d[i];
 	}
-	/* Of tokens nothing is read here yet. */
+	if (strcmp(dtype, "i32") == 0) {
+		c->dtype = NN_I32;
+		c->tokenizer = read_hash(json_object_get(input, "tokenizer"));
+		return true;
+	}
 	return strcmp(dtype, "f32") == 0 &&
 	    read_normalize(c, json_object_get(input, "normalize"));
 }
@@ -81,7 +95,8 @@ recipe_of_data(struct recipe *c, const struct data_set *d, enum nn_dtype dtype)
 	*c = (struct recipe){ .ndim = d->ndim, .width = d->width,
 		.dtype = dtype, .nnorm = d->nnorm,
 		.scale = copy_of(d->scale, d->nnorm),
-		.shift = copy_of(d->shift, d->nnorm) };
+		.shift = copy_of(d->shift, d->nnorm),
+		.tokenizer = data_reading(d) };
 	memcpy(c->d, d->d, sizeof(c->d));
 }
 
@@ -426,6 +441,32 @@ open_samples(struct inputs *in, const struct run *r, const struct recipe *c,
 	return RK_OK;
 }
 
+/* Texts, by the tokenizer that the network's own went through. */
+static enum rk_err
+open_texts(struct inputs *in, const struct run *r, const struct recipe *c,
+    const char *path, struct rk_why *why)
+{
+	struct spec_source s = r->spec->data.train;     /* borrows */
+	const char *own = s.text.vocabulary;
+	const char *place = own != NULL && spec_is_address(own) ?
+	    place_of(r, own) : own;
+
+	s.text.vocabulary = (char *)(uintptr_t)place;
+	enum rk_err rc = data_open_texts(&s, path, &in->set, why);
+	if (rc == RK_OK)
+		rc = run_check_vocabulary(r, in->set, why);
+	if (rc != RK_OK)
+		return rc;
+	in->n = in->set->n;
+	in->several = true;
+	if (c->tokenizer == 0 || c->tokenizer == data_reading(in->set))
+		return RK_OK;
+	return rk_refuse(why, "%s: cannot be read as the network's own texts "
+	    "were: the checkpoint is of another tokenizer than "
+	    "data.train.tokenizer%s%s is", path, own != NULL ?
+	    " with the vocabulary " : "", own != NULL ? own : "");
+}
+
 enum rk_err
 inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
     const char *path, struct rk_why *why)
@@ -434,6 +475,12 @@ inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
 	size_t n;
 
 	*in = (struct inputs){0};
+	if (c->dtype == NN_I32) {
+		enum rk_err texts = open_texts(in, r, c, path, why);
+		if (texts != RK_OK)
+			inputs_close(in);
+		return texts;
+	}
 	enum rk_err rc = rk_read_file(AT_FDCWD, path, FILE_MAX, &p, &n);
 	if (rc != RK_OK) {
 		char *reason = access(path, R_OK) != 0 ?

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/data_loader.h"
 #include "epoch.h"
 #include "model_file.h"
 #include "predict.h"
 #include "start.h"
 #include "summary.h"
 
-#define TOP 5
+#define TOP     5
+#define WAIT_MS 1000
 
 /* Of what the outputs are. */
 enum says { SAYS_CLASS, SAYS_LABELS, SAYS_NUMBER, SAYS_SCORE };
@@ -28,7 +30,7 @@ struct prediction {
 	int64_t failed;                 /* inputs */
 	/* Samples of any number of files make a batch together, so that the same
 	 * ones in the same order give the same bits wherever they come from. */
-	int64_t rows;
+	int64_t rows, length;           /* length: of texts, those in buckets */
 	struct line *lines;
 	size_t nlines;
 };
@@ -189,6 +191,72 @@ flush(struct run *r, struct prediction *p)
 	p->nlines = 0;
 }
 
+/* Row i of a batch of texts; those of one length go together. */
+static void
+put_text(struct run *r, struct prediction *p, const char *path,
+    const struct data_set *d, const struct data_batch *b, int64_t i)
+{
+	const int64_t length = data_length(d, b->from + i);
+	json_t *o = json_object();
+
+	if (p->rows > 0 && p->length != length)
+		flush(r, p);
+	p->length = length;
+	nn_set_length(r->nn, length);
+	memcpy(nn_input_ids(r->nn) + p->rows * length, b->ids + i * d->width,
+	    (size_t)length * sizeof(*b->ids));
+	js_put(o, "input", js_text(path));
+	js_put(o, "row", json_integer(b->from + i));
+	js_put(o, "line", json_integer(data_sample_line(d, b->from + i)));
+	add_line(p, o, p->rows++);
+	if (p->rows == r->micro)
+		flush(r, p);
+}
+
+/* One that has changed ends the file. */
+static enum rk_err
+put_texts(struct run *r, struct prediction *p, const char *path,
+    const struct data_set *d, struct data_loader *l, struct rk_why *why)
+{
+	struct data_batch b;
+	enum rk_err rc = RK_OK;
+
+	data_loader_begin(l, 0, 0, INT64_MAX);
+	for (int64_t at = 0; at < d->n && !told_to_end(r); at += b.rows) {
+		b.rows = 0;
+		rc = data_loader_next(l, WAIT_MS, &b, why);
+		if (rc == RK_OK && b.nleft > 0)
+			rc = rk_refuse(why, "%s", b.broken[0].sentence);
+		if (rc != RK_OK && rc != RK_ETIMEDOUT)
+			return rc;
+		for (int64_t i = 0; i < b.rows; i++)
+			put_text(r, p, path, d, &b, i);
+	}
+	return RK_OK;
+}
+
+static bool
+predict_texts(struct run *r, struct prediction *p, const char *path,
+    const struct data_set *d)
+{
+	const struct data_loading how = { .threads = data_loader_threads(),
+		.batch = r->micro };
+	struct data_loader *l = NULL;
+	struct rk_why why = {0};
+	enum rk_err rc = data_loader_new(d, &how, &l, &why);
+
+	if (rc == RK_OK)
+		rc = put_texts(r, p, path, d, l, &why);
+	if (rc == RK_EINVAL)
+		refuse_input(p, path, &why);
+	else if (rc != RK_OK)
+		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "io", false, "%s",
+		    rk_why_first(&why));
+	data_loader_free(l);
+	rk_why_fini(&why);
+	return r->fail.reason == NULL;
+}
+
 static bool
 predict_file(struct run *r, struct prediction *p, const char *path)
 {
@@ -197,7 +265,10 @@ predict_file(struct run *r, struct prediction *p, const char *path)
 
 	if (inputs_open(&in, r, &p->recipe, path, &why) != RK_OK)
 		refuse_input(p, path, &why);
-	for (int64_t at = 0; at < in.n && !told_to_end(r); at++) {
+	else if (p->recipe.dtype == NN_I32)
+		predict_texts(r, p, path, in.set);
+	for (int64_t at = 0; p->recipe.dtype == NN_F32 && at < in.n &&
+	    !told_to_end(r); at++) {
 		json_t *o = json_object();
 		js_put(o, "input", js_text(path));
 		if (in.several)
@@ -267,10 +338,10 @@ predict_data(struct run *r, struct prediction *p)
 		for (int64_t i = 0; i < rows; i++) {
 			json_t *o = json_pack("{s:s, s:I}", "input",
 			    d == r->valid ? "validation" : "train", "row",
-			    (json_int_t)(at + i));
+			    (json_int_t)r->which[i]);
 			put_outputs(p, o, nn_output(r->nn) + i * outputs,
 			    outputs);
-			put_label(p, o, d, at + i);
+			put_label(p, o, d, r->which[i]);
 			print(o);
 		}
 		if (told_to_end(r))
@@ -307,6 +378,36 @@ open_view(struct run *r, struct prediction *p)
 	return ok;
 }
 
+/* Does the checkpoint say what a sample is?  Of tokens the job has to say how they
+ * are made, of texts. */
+static bool
+knows_samples(const struct run *r, struct prediction *p)
+{
+	const struct spec_source *s = &r->spec->data.train;
+	const struct recipe *c = &p->recipe;
+
+	if (!p->model.is_checkpoint ||
+	    !recipe_of_checkpoint(&p->recipe, p->model.info.input))
+		return false;
+	return c->dtype == NN_F32 ? data_view_is_said(&r->spec->data) :
+	    s->type == SPEC_TEXT && c->ndim == 1 && c->d[0] == s->text.length;
+}
+
+static bool
+check_texts(struct run *r)
+{
+	const struct spec_source *s = &r->spec->data.train;
+	const char *vocabulary = s->text.vocabulary;
+
+	if (s->type != SPEC_TEXT)
+		return run_fail(r, "bad_spec", true, "the network takes whole "
+		    "numbers (i32), which --predict makes of texts alone: leave "
+		    "the inputs out, and the job's data are taken");
+	return vocabulary == NULL || !spec_is_address(vocabulary) ||
+	    place_of(r, vocabulary) != NULL || place_missing(r,
+	    "data.train.tokenizer.vocabulary", vocabulary);
+}
+
 /* With files to predict, and a checkpoint that says what a sample is, the job's
  * data are not needed; but where their transforms begin with what only the data
  * say. */
@@ -314,9 +415,7 @@ static bool
 prepare(struct run *r, struct prediction *p)
 {
 	const bool files = r->o->ninput > 0;
-	const bool alone = files && p->model.is_checkpoint &&
-	    data_view_is_said(&r->spec->data) &&
-	    recipe_of_checkpoint(&p->recipe, p->model.info.input);
+	const bool alone = files && knows_samples(r, p);
 	struct run_memory m;
 
 	if (alone) {
@@ -337,11 +436,9 @@ prepare(struct run *r, struct prediction *p)
 		recipe_of_data(&p->recipe, r->train, nn_input_dtype(r->nn));
 	p->names = model_file_names(r, &p->model);
 	p->says = says_of(r);
-	if (files && !open_view(r, p))
-		return false;
-	return !files || p->recipe.dtype == NN_F32 || run_fail(r, "bad_spec",
-	    true, "the network takes whole numbers (i32), which --predict reads "
-	    "from no file: leave the inputs out, and the job's data are taken");
+	if (!files)
+		return true;
+	return p->recipe.dtype == NN_F32 ? open_view(r, p) : check_texts(r);
 }
 
 bool

@@ -19,6 +19,7 @@ struct recipe {
 	enum nn_dtype dtype;
 	int64_t nnorm;
 	float *scale, *shift;           /* nnorm of each; owned */
+	uint64_t tokenizer;             /* data_reading(); 0: not known */
 	struct data_view *view;         /* of pictures; NULL: it takes none, or
 	                                   recipe_view() was not called */
 };
@@ -38,7 +39,8 @@ void recipe_impose(const struct recipe *c, struct data_set *d);
 struct inputs {
 	int64_t n;
 	bool several;                   /* it may hold more than one */
-	struct data_set *set;           /* of idx, csv, cifar, pixels; or NULL */
+	struct data_set *set;           /* of idx, csv, cifar, pixels, texts; or
+	                                   NULL */
 	bool viewed;                    /* ... whose samples go through the
 	                                   recipe's view */
 	float *x;                       /* else [n, width], normalised */
@@ -46,7 +48,7 @@ struct inputs {
 /* RK_EINVAL, or what the world said; a sentence in either case. */
 enum rk_err inputs_open(struct inputs *in, const struct run *r,
     const struct recipe *c, const char *path, struct rk_why *why) RK_MUSTCHECK;
-/* Sample `at`, normalised, into x. */
+/* Sample `at`, normalised, into x; not of texts, which a loader reads. */
 void inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
     float *x);
 void inputs_close(struct inputs *in);
