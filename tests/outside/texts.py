@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""Texts as data: vocabularies, CSV and TSV and files by class, pairs, kills, and files that are a little wrong."""
+"""Texts as data: vocabularies, CSV and TSV and files by class, pairs, masks, buckets, kills, more texts than there is
+memory, what is predicted of them, and files that are a little wrong."""
 import glob
 import hashlib
 import json
+import math
 import os
 import random
+import struct
 import subprocess
 
-from t import BUILD, SHARED, Skip, case, eq, has, limit, run, wait_for
+from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, limit, run, wait_for
 
 GOOD = "good fine great lovely superb 好 妙".split()
 BAD = "bad dull poor awful boring 差 坏".split()
@@ -74,6 +77,29 @@ def newest(d, rundir):
     return max(glob.glob(f"{d.root}/{rundir}/checkpoints/step-*"), default="")
 
 
+def ask(d, j, *args, want=0):
+    """The lines of --predict or the object of --evaluate."""
+    p = subprocess.run([f"{BUILD}/rekindle-train", *args[:2], put(d, j), *args[2:]], cwd=d.root, capture_output=True,
+                       text=True, timeout=limit(60))
+    eq(p.returncode, want, f"exit ({p.stderr[-700:]})")
+    return [json.loads(x) for x in p.stdout.splitlines()] if args[0] == "--predict" else json.loads(p.stdout)
+
+
+def killed(d, j, rundir, times=6):
+    """Train it to the end, killed on the way with other threads each time."""
+    kills = 0
+    for k in range(times):
+        seen = newest(d, rundir)
+        p = subprocess.Popen(trainer(d, put(d, j), "--set", f"data.threads={1 + 3 * k % 8}", rundir=rundir,
+                                     threads=1 + k % 2), cwd=d.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(30, "another checkpoint", lambda: p.poll() is not None or newest(d, rundir) > seen)
+        kills += p.poll() is None
+        p.kill()
+        p.wait()
+    assert kills >= times // 2, f"{kills} of {times} were killed before they ended"
+    train(d, j, rundir=rundir, threads=2)
+
+
 def model(d, rundir="run"):
     with open(f"{newest(d, rundir)}/model.safetensors", "rb") as f:
         return hashlib.sha256(f.read()).hexdigest()
@@ -113,18 +139,118 @@ def _(d):
     j = job(reviews(d), "textcnn", epochs=12, **TEXTCNN)
     vocabulary(d, j)
     train(d, j, rundir="whole")
-    killed = 0
-    for k in range(6):
-        seen = newest(d, "cut")
-        p = subprocess.Popen(trainer(d, put(d, j), rundir="cut", threads=1 + k % 2), cwd=d.root, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-        wait_for(30, "another checkpoint", lambda: p.poll() is not None or newest(d, "cut") > seen)
-        killed += p.poll() is None
-        p.kill()
-        p.wait()
-    assert killed >= 3, f"{killed} of 6 were killed before they ended"
-    train(d, j, rundir="cut", threads=2)
+    killed(d, j, "cut")
     eq(model(d, "cut"), model(d, "whole"), "the model")
+
+
+def masked(j, p):
+    return {**j, "data": {**j["data"], "transforms": {"train": [{"type": "random_mask", "p": p}]}}}
+
+
+@case("masked tokens are the same after kills, train another network, and are absent in validation", "stopped")
+def _(d):
+    j = job(reviews(d), "textcnn", epochs=12, **TEXTCNN)
+    vocabulary(d, j)
+    train(d, j, rundir="plain")
+    some = masked(j, 0.2)
+    train(d, some, rundir="whole")
+    killed(d, some, "cut", times=4)
+    eq(model(d, "cut"), model(d, "whole"), "the model")
+    assert model(d, "whole") != model(d, "plain"), "masks change nothing"
+    assert scores(d, "whole")[-1]["accuracy"] > 0.9, scores(d, "whole")[-1]
+    # What is scored is not masked: neither by a job with masks nor by one without.
+    got = [ask(d, x, "--evaluate", newest(d, "whole"))["loss"] for x in (j, some, masked(j, 1))]
+    eq(len(set(got)), 1, f"losses {got}")
+    # And where all is masked there is nothing to learn.
+    train(d, masked(j, 1), rundir="blind")
+    assert scores(d, "blind")[-1]["accuracy"] < 0.8, scores(d, "blind")[-1]
+
+
+# --- more than there is memory ------------------------------------------------------------
+
+@case("texts of 20 times the memory that a job may have are trained on", "stopped")
+def _(d):
+    memory, length, n = 40, 4096, 52000              # MiB, tokens, texts
+    assert n * length * 4 > 20 * memory << 20, "too few"
+    rnd = random.Random(3)
+    words = [" ".join(rnd.choice(GOOD + BAD + OTHER) for _ in range(60)) for _ in range(50)]
+    with open(f"{d.root}/long.tsv", "w", encoding="utf-8") as f:
+        f.writelines(f"{i} {words[i % 50]}\t{i % 3}\n" for i in range(n))
+    j = job({"type": "text", "path": "long.tsv", "text": 0, "label": 1, "length": length, "tokenizer": "bytes"}, "textcnn",
+            **{**TEXTCNN, "vocabulary": 259, "width": 4, "filters": 2, "kernels": [2], "classes": 3})
+    j["resources"] = {"threads": 1, "memory": f"{memory}MiB"}
+    j["data"].update({"threads": 2, "validation_split": 0.002})
+    del j["training"]["epochs"]
+    j["training"].update({"steps": 150, "batch_size": 8})
+    j["checkpoint"]["every"] = {"steps": 100}
+    p = subprocess.Popen(trainer(d, put(d, j)), cwd=d.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    _, status, used = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    eq(p.returncode, 0, f"exit of rekindle-train ({p.stderr.read()[-800:]})")
+    print(f"    {used.ru_maxrss >> 10} MiB at most, of {memory}", flush=True)
+    if not SANITIZED:           # sanitizers have memory of their own
+        assert used.ru_maxrss <= memory << 10, f"{used.ru_maxrss >> 10} MiB"
+
+
+# --- buckets ------------------------------------------------------------------------------
+
+def bucketed(d, arch, **kw):
+    source = {**reviews(d), "buckets": [7, 11]}
+    return job(source, arch, **kw)
+
+
+@case("buckets give the same bytes on any threads and after kills, and others than none", "stopped")
+def _(d):
+    j = bucketed(d, "bert", epochs=3, **BERT)
+    vocabulary(d, j)
+    train(d, j, rundir="whole")
+    for n in (2, 3):
+        train(d, j, "--set", f"data.threads={2 * n}", rundir=f"run{n}", threads=n)
+        eq(model(d, f"run{n}"), model(d, "whole"), f"the model, {n} threads")
+    killed(d, j, "cut", times=4)
+    eq(model(d, "cut"), model(d, "whole"), "the model, after kills")
+    assert scores(d, "whole")[-1]["accuracy"] > 0.9, scores(d, "whole")[-1]
+    # 540 samples or so, in 17 batches and what each of three buckets has left over.
+    steps = int(newest(d, "whole")[-9:])
+    assert 3 * 17 <= steps <= 3 * 20, steps
+    plain = job(reviews(d), "bert", epochs=3, **BERT)
+    train(d, plain, rundir="plain")
+    assert model(d, "plain") != model(d, "whole")
+    # Other bounds are another job: the order of its batches is another.
+    j["data"]["train"]["buckets"] = [8, 11]
+    j["training"]["epochs"] = 4
+    has(train(d, j, "--set", "training.schedule.on_resume=keep", rundir="whole", want=4), "data")
+
+
+@case("what is scored and predicted in buckets has its place, and is what a network of that length says", "stopped")
+def _(d):
+    j = bucketed(d, "textcnn", epochs=2, dropout=0, **TEXTCNN)
+    vocabulary(d, j)
+    train(d, j)
+    of = ask(d, j, "--evaluate", newest(d, "run"), "--logits", f"{d.root}/l.npy")
+    raw = open(f"{d.root}/l.npy", "rb").read()
+    n = of["samples"]
+    logits = struct.unpack(f"<{2 * n}f", raw[-8 * n:])
+    got = ask(d, j, "--predict", newest(d, "run"))
+    eq(sorted(x["row"] for x in got), list(range(n)), "rows")
+    for x in got:
+        a, b = logits[2 * x["row"]:2 * x["row"] + 2]
+        eq(x["class"], int(b > a), f"class of row {x['row']}")
+        assert abs(x["probability"] - 1 / (1 + math.exp(-abs(a - b)))) < 1e-5, (x, a, b)
+    eq(sum(x["class"] == x["label"] for x in got) / n, of["accuracy"], "accuracy")
+    # Texts in a file keep their order, and each is padded as its bucket is.
+    rnd = random.Random(8)
+    texts = [sentence(rnd, rnd.choice((GOOD, BAD))) for _ in range(40)]
+    write(d, "ask.txt", "".join(x + "\n" for x in texts))
+    all_of_them = ask(d, j, "--predict", newest(d, "run"), "ask.txt")
+    eq([x["line"] for x in all_of_them], list(range(1, 41)), "lines")
+    for length in (7, 11, 16):
+        short = job({**reviews(d), "length": length}, "textcnn", dropout=0, **TEXTCNN)
+        alone = ask(d, short, "--predict", f"{newest(d, 'run')}/model.safetensors", "ask.txt")
+        for text, x, y in zip(texts, all_of_them, alone):
+            tokens = len(text.split()) + 2
+            if (7 if tokens <= 7 else 11 if tokens <= 11 else 16) == length:
+                assert abs(x["probability"] - y["probability"]) < 1e-6 and x["class"] == y["class"], (text, x, y)
 
 
 @case("threads change no byte", "stopped")
@@ -161,6 +287,70 @@ def _(d):
     j["model"]["token_types"] = 0
     train(d, j, rundir="without")
     assert with_types != model(d, "without")
+
+
+@case("texts that change are found, and named by file and line", "stopped")
+def _(d):
+    j = job(reviews(d, 60), "textcnn", epochs=2, **TEXTCNN)
+    j["data"].pop("validation_split")
+    vocabulary(d, j)
+    train(d, j)
+    text = lines(d, "pos.txt")
+    text[16] = "another " + text[16]
+    write(d, "pos.txt", "\n".join(text) + "\n")
+    j["training"]["epochs"] = 3
+    more = ("--set", "training.schedule.on_resume=keep")
+    said = train(d, j, *more, want=4)
+    has(said, "the data has changed")
+    has(said, "pos.txt: line 17")
+    train(d, j, *more, "--accept", "data")
+    # While it trains: the next time that the text is read.
+    j["training"]["epochs"] = 4000
+    p = subprocess.Popen(trainer(d, put(d, j), rundir="long"), cwd=d.root, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+    wait_for(30, "a checkpoint", lambda: newest(d, "long"))
+    with open(f"{d.root}/neg.txt", "r+b") as f:
+        f.write(b"~")
+    err = p.communicate(timeout=limit(60))[1]
+    eq(p.returncode, 4, f"exit ({err[-500:]})")
+    has(err, "neg.txt: line 1 ")
+
+
+@case("texts in files are predicted by the job's tokenizer, without its data", "stopped")
+def _(d):
+    source = reviews(d)
+    rows = [(x, k) for k in ("neg", "pos") for x in lines(d, f"{k}.txt")]
+    write(d, "all.tsv", "text\tlabel\n" + "".join(f"{x}\t{k}\n" for x, k in rows))
+    columns = {**source, "path": "all.tsv", "text": "text", "label": "label"}
+    del columns["classes"]
+    j = job(columns, "textcnn", **TEXTCNN)
+    vocabulary(d, j)
+    train(d, j)
+    at = newest(d, "run")
+    write(d, "a b 好.txt", "a good film , 好\n\nand a bad , dull one\nnothing-that-it-knows\n")
+    write(d, "x.csv", 'id,text\n1,"a lovely , superb film"\n2,awful\n')
+    write(d, "y.TSV", "text\tlabel\nsuperb\tneg\nboring\tneg\t\n")
+    os.rename(f"{d.root}/all.tsv", f"{d.root}/gone.tsv")
+    got = ask(d, j, "--predict", at, "a b 好.txt", "x.csv", "y.TSV")
+    eq([(x["input"], x["row"], x["line"]) for x in got],
+       [("a b 好.txt", 0, 1), ("a b 好.txt", 1, 3), ("a b 好.txt", 2, 4), ("x.csv", 0, 2), ("x.csv", 1, 3),
+        ("y.TSV", 0, 2), ("y.TSV", 1, 3)], "what lines are of")
+    eq([x["name"] for x in got if x["row"] < 2], ["pos", "neg"] * 3, "classes")
+    assert all(0.5 <= x["probability"] <= 1 and len(x["top"]) == 2 for x in got), got
+    # What cannot be read is said, and all else is predicted.
+    write(d, "empty.txt", "")
+    write(d, "latin.txt", "caf\xe9\n", "latin-1")
+    write(d, "other.csv", "id,words\n1,good\n")
+    got = ask(d, j, "--predict", at, "empty.txt", "latin.txt", "other.csv", "none.txt", "a b 好.txt", want=1)
+    for x, says in zip(got, ("empty.txt: has no texts", "latin.txt: line 1 is not utf-8",
+                             'other.csv: has no column "text" for the text; it has "id", "words"',
+                             "none.txt: there is no such file")):
+        has(x["error"], says)
+    eq(len(got), 7, "lines")
+    # Another vocabulary is not the one that it was trained with.
+    v = lines(d, "vocab.txt")
+    write(d, "vocab.txt", "\n".join(v[:-2] + [v[-1], v[-2]]) + "\n")
+    has(ask(d, j, "--predict", at, "x.csv", want=1)[0]["error"], "the checkpoint is of another tokenizer")
 
 
 @case("a vocabulary that changes is other data", "stopped")
@@ -222,6 +412,43 @@ def _(d):
     write(d, "x.csv", b"")
     j["data"]["train"]["path"] = "x.csv"
     has(train(d, j, want=3, rundir="empty"), "is empty")
+    write(d, "x.csv", b"text,label\n\n")
+    has(train(d, j, want=3, rundir="header"), "has no texts behind its header")
+
+
+@case("classes that are wrong and encodings that are right end in what a person would want", "stopped")
+def _(d):
+    j = job(reviews(d, 60), "textcnn", epochs=1, **TEXTCNN)
+    vocabulary(d, j)
+    # A class without a text; one class alone.
+    write(d, "none.txt", "\n \n")
+    j["data"]["train"]["classes"]["none"] = "none.txt"
+    has(train(d, j, want=3, rundir="a"), "none.txt: has no texts")
+    j["data"]["train"]["classes"] = {"neg": "neg.txt"}
+    has(train(d, j, rundir="b"), 'all labels are \"neg\": there is nothing to tell apart')
+    # Words that no vocabulary has are [UNK], and nothing is refused.
+    write(d, "zz.txt", "zzz qqq\n" * 20)
+    j["data"]["train"]["classes"] = {"neg": "neg.txt", "zz": "zz.txt"}
+    train(d, j, rundir="c")
+    # Latin-1 with a tab too many, said and not said.
+    tsv = "".join(f"caf\xe9 {i} {'good' if i % 2 else 'bad'}\t{i % 2}\t\n" for i in range(60)).encode("latin-1")
+    write(d, "l.tsv", tsv)
+    j["data"]["train"] = {"type": "text", "path": "l.tsv", "text": 0, "label": 1, "length": 8,
+                          "tokenizer": {"type": "wordpiece", "vocabulary": "vocab.txt"}}
+    has(train(d, j, want=3, rundir="d"), "l.tsv: line 1 is not utf-8: say another encoding")
+    j["data"]["train"]["encoding"] = "latin-1"
+    train(d, j, rundir="e")
+    write(d, "l.tsv", "x\t1\n".encode("utf-16"))
+    has(train(d, j, want=3, rundir="f"), "begins with the byte order mark of UTF-16")
+    # Validation: a class that training does not have; a class of training that it does not have.
+    write(d, "t.tsv", "good\tpos\nbad\tneg\n" * 20)
+    write(d, "v.tsv", "good\tpos\nso\tneutral\n")
+    j["data"] = {"train": {**j["data"]["train"], "path": "t.tsv"}, "validation": {"type": "text", "path": "v.tsv"}}
+    said = train(d, j, want=3, rundir="g")
+    has(said, 'v.tsv: has 1 class that')
+    has(said, '"neutral"')
+    write(d, "v.tsv", "good\tpos\n")
+    train(d, j, rundir="h")
 
 
 @case("the reviews of the shared folder are learned from files by class in their encoding", "stopped")
