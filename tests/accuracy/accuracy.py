@@ -8,8 +8,8 @@ build/accuracy: a call that was interrupted, in whatever way, is gone on with by
 next, and what was trained is not trained again unless its recipe is another
 (FRESH=1: all anew).  A row says `ok` or `FAILED` with its figures, or `SKIPPED` where
 something that it needs is not on this machine, and is kept in build/accuracy.json,
-which table.py puts into measured.json and the README's table.  Trainings run one at a time, at niceness 10,
-on THREADS (2) threads.  PyTorch is that of the first interpreter of BENCH_PYTHON that
+which table.py puts into measured.json and the README's table.  Trainings run one at a time, at niceness 10
+or what the caller has, on THREADS (2) threads.  PyTorch is that of the first interpreter of BENCH_PYTHON that
 has it, or Debian's.
 
 build/accuracy.json is a list of {row, state: ok | failed | skipped, value, unit, goal,

@@ -17,6 +17,7 @@ sys.path.insert(0, f"{HERE}/../outside")
 from t import Daemon                    # noqa: E402
 
 THREADS = int(os.environ.get("THREADS", "2"))
+NICE = 10                               # at least
 LABEL = "accuracy"                      # of jobs: their recipe's digest
 IN_USE, LEAVES_IN = 4, 120              # exit code of a second daemon; seconds
 # The daemon is asked to leave when we are gone, in whatever way; a Ctrl-C that is
@@ -50,7 +51,8 @@ class Lab:
     def __init__(self, folder, commit):
         self.folder, self.commit = os.path.abspath(folder), commit
         os.makedirs(self.folder, exist_ok=True)
-        self.daemon = Daemon(self.folder, "--threads", str(THREADS), "--nice", "10")
+        # A daemon's niceness is not added to its caller's: `nice make accuracy` is to be as nice as it says.
+        self.daemon = Daemon(self.folder, "--threads", str(THREADS), "--nice", str(max(NICE, os.nice(0))))
 
     def __enter__(self):
         patience = time.monotonic() + LEAVES_IN

@@ -92,8 +92,8 @@ class Accuracy:
         os.chmod(f"{self.root}/peer", 0o755)
         self.env["BENCH_PYTHON"] = f"{self.root}/peer"
 
-    def begin(self, *parts):
-        return subprocess.Popen([f"{ACCURACY}/accuracy.py", *parts], env=self.env, stdout=subprocess.PIPE,
+    def begin(self, *parts, prefix=()):
+        return subprocess.Popen([*prefix, f"{ACCURACY}/accuracy.py", *parts], env=self.env, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
     def call(self, *parts, want=0, of="out"):
@@ -203,6 +203,16 @@ def _(d):
         eq([j["name"] for j in lab.jobs("state=paused")], ["long.fast.1"], "jobs that wait")
 
 
+@case("a job is trained at its caller's niceness", "stopped")
+def _(d):
+    a = Accuracy(d.root, long=100 * LONG)
+    p = a.begin("long", prefix=("nice", "-n", "15"))
+    wait_for(60, "a checkpoint", a.newest)
+    eq([os.getpriority(os.PRIO_PROCESS, x) for x in a.trainers()], [min(19, os.nice(0) + 15)], "niceness")
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=limit(60))
+
+
 # --- beside PyTorch ---------------------------------------------------------------
 
 @case("two sides are compared by their means and by what these are sure of", "stopped")
@@ -309,7 +319,8 @@ def _(d):
     eq(material.parted({"b": classes["b"][::-1]}, 5), {x: fold[x] for x in classes["b"]}, "folds")
 
 
-@case("a tenth of the sentences of each class is held out, and PyTorch's side sees the same words of them")
+@case("a tenth of the sentences of each class is held out, and PyTorch's side sees the same words of them",
+      "stopped")
 def _(d):
     try:
         import samples
@@ -341,7 +352,7 @@ def _(d):
         eq([known[i] for i in ids], (samples.words_of(line) + ["[PAD]"] * 8)[:8], "words of a sample")
 
 
-@case("sentences that are not there, or are no text, make no vocabulary")
+@case("sentences that are not there, or are no text, make no vocabulary", "stopped")
 def _(d):
     source = material.texts(d.root, "train", ["neg"], {"type": "words", "vocabulary": f"{d.root}/vocabulary"}, 8)
     try:
@@ -377,10 +388,13 @@ def _(d):
     for gone in "older", "of another time":
         assert gone not in text, text
     with open(measured) as f:
-        eq({x["row"]: x["value"] for x in json.load(f)}, {k: v["value"] for k, v in r.items() if "value" in v}, "kept")
+        figures = f.read()
+    eq({x["row"]: x["value"] for x in json.loads(figures)}, {k: v["value"] for k, v in r.items() if "value" in v}, "kept")
     # On another machine, or after make clean, what was measured is not lost.
     os.rename(f"{a.build}/accuracy.json", f"{d.root}/away.json")
     eq(table(), text, "the table without build/accuracy.json")
+    with open(measured) as f:
+        eq(f.read(), figures, "measured.json")
 
 
 run()
