@@ -342,14 +342,7 @@ array_read(struct format_source *in, const struct spec_source *s, bool labels,
 		return rc;
 	struct held *h = held_new(in->what);
 	rc = labels ? read_labels(&r, h) : read_features(&r, h);
-	if (rc == RK_OK)
-		rc = format_source_end(in, why);
-	if (rc != RK_OK) {
-		held_free(h);
-		return rc;
-	}
-	*out = h;
-	return RK_OK;
+	return held_end(h, in, rc, out, why);
 }
 
 enum rk_err

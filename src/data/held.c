@@ -76,6 +76,20 @@ held_of(const struct data_set *d)
 	return h;
 }
 
+enum rk_err
+held_end(struct held *h, struct format_source *in, enum rk_err rc,
+    struct held **out, struct rk_why *why)
+{
+	if (rc == RK_OK)
+		rc = format_source_end(in, why);
+	if (rc != RK_OK) {
+		held_free(h);
+		return rc;
+	}
+	*out = h;
+	return RK_OK;
+}
+
 void
 data_close(struct data_set *d)
 {

@@ -6,6 +6,7 @@
 #define DATA_HELD_H
 
 #include "rekindle/data.h"
+#include "rekindle/format.h"
 
 struct held {
 	struct data_set pub;            /* first: a data_set * is a held * */
@@ -51,6 +52,11 @@ struct held {
 struct held *held_new(const char *what);
 void held_free(struct held *h);                 /* NULL is fine */
 struct held *held_of(const struct data_set *d);
+
+/* Its file was read with rc: *out is h if that was well and nothing follows; else
+ * h is freed. */
+enum rk_err held_end(struct held *h, struct format_source *in, enum rk_err rc,
+    struct held **out, struct rk_why *why) RK_MUSTCHECK;
 
 /* Memory for count numbers of `size` bytes for a file; says no in why. */
 enum rk_err held_alloc(void *pp, uint64_t count, size_t size,

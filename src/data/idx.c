@@ -270,14 +270,7 @@ idx_read(struct format_source *in, struct held **out, struct rk_why *why)
 	struct held *h = held_new(in->what);
 	h->pub.n = (int64_t)x.dim[0];
 	rc = x.ndim == 1 ? read_labels(&x, h, why) : read_samples(&x, h, why);
-	if (rc == RK_OK)
-		rc = format_source_end(in, why);
-	if (rc != RK_OK) {
-		held_free(h);
-		return rc;
-	}
-	*out = h;
-	return RK_OK;
+	return held_end(h, in, rc, out, why);
 }
 
 enum rk_err

@@ -11,6 +11,8 @@ import subprocess
 import time
 
 from digests import wrong
+
+from digests import sha256
 from t import BUILD, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
@@ -172,11 +174,6 @@ def database(d):
     return found[0]
 
 
-def sha(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
 @case("a database that is damaged, newer or another program's is refused and left as it is", "stopped")
 def _(d):
     d.start()
@@ -213,13 +210,13 @@ def _(d):
                                 ("cut in half", cut, [])):
         shutil.copy(f"{d.root}/good.db", db)
         change(db)
-        before = sha(db)
+        before = sha256(db)
         rc, said = refusal(d)
         eq(rc, 5, f"{what}: exit ({said})")
         has(said, db)
         for part in parts:
             has(said, part)
-        eq(sha(db), before, f"{what}: the file")
+        eq(sha256(db), before, f"{what}: the file")
     shutil.copy(f"{d.root}/good.db", db)
     d.start()
     eq(d.job(i)["name"], "tiny")

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """rekindle-train --evaluate: a model file or a checkpoint scored on the job's data; and the sources without files."""
-import ast
 import glob
 import gzip
-import hashlib
 import json
 import math
 import os
 import struct
 import subprocess
 
+from leftovers import newest, npy
+from digests import sha256
 from t import BUILD, SHARED, Skip, case, eq, has, limit, run, tiny, wait_for
 
 
@@ -32,32 +32,6 @@ def train(d, job, *args, want=0, **kw):
 
 def evaluate(d, job, path, *args, **kw):
     return json.loads(train(d, job, "--evaluate", path, *args, **kw))
-
-
-def newest(rundir):
-    return sorted(glob.glob(f"{rundir}/checkpoints/step-*"))[-1]
-
-
-def sha(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def npy(path):
-    """The shape and the rows of a NumPy file, by the description of its format 1.0."""
-    with open(path, "rb") as f:
-        raw = f.read()
-    eq(raw[:8], b"\x93NUMPY\x01\x00", "magic and version")
-    n, = struct.unpack("<H", raw[8:10])
-    eq((10 + n) % 64, 0, "where the numbers begin, modulo 64")
-    eq(raw[9 + n:10 + n], b"\n", "the header's last byte")
-    head = ast.literal_eval(raw[10:10 + n].decode("ascii"))
-    eq({k: head[k] for k in head if k != "shape"}, {"descr": "<f4", "fortran_order": False}, "header")
-    rows, columns = head["shape"]
-    data = raw[10 + n:]
-    eq(len(data), 4 * rows * columns, "bytes of numbers")
-    v = struct.unpack(f"<{rows * columns}f", data)
-    return [v[i:i + columns] for i in range(0, len(v), columns)]
 
 
 def tensors(path):
@@ -118,8 +92,8 @@ def _(d):
     assert abs(e["loss"] - loss / 5) < 1e-6, (e["loss"], loss / 5)
     eq(e["accuracy"], right / 5, "accuracy")
     eq((e["samples"], e["outputs"], e["data"]["of"], e["data"]["samples"]), (5, 3, "validation", 5), "what was scored")
-    eq(e["model"]["sha256"], sha(f"{d.root}/m.safetensors"), "digest of the model")
-    eq(e["logits"], {"file": f"{d.root}/out.npy", "sha256": sha(f"{d.root}/out.npy")}, "logits")
+    eq(e["model"]["sha256"], sha256(f"{d.root}/m.safetensors"), "digest of the model")
+    eq(e["logits"], {"file": f"{d.root}/out.npy", "sha256": sha256(f"{d.root}/out.npy")}, "logits")
     assert not glob.glob(f"{d.root}/run*") and not glob.glob(f"{d.root}/.rk-tmp*"), os.listdir(d.root)
 
 
@@ -130,13 +104,13 @@ def _(d):
     ckpt = newest(f"{d.root}/run")
     with open(f"{ckpt}/checkpoint.json") as f:
         kept = json.load(f)
-    before = {p: sha(p) for p in glob.glob(f"{d.root}/run/**", recursive=True) if os.path.isfile(p)}
+    before = {p: sha256(p) for p in glob.glob(f"{d.root}/run/**", recursive=True) if os.path.isfile(p)}
     e = evaluate(d, job, ckpt)
     eq((e["loss"], e["accuracy"]), (kept["metrics"]["val_loss"], kept["metrics"]["val_accuracy"]), "loss and accuracy")
     eq(e["model"]["checkpoint"], {"dir": os.path.basename(ckpt), "step": kept["step"], "epoch": 2}, "checkpoint")
     eq(e["data"]["split"]["trained_on"], 0, "validation samples that it was trained on")
     eq(e["samples"], kept["split"]["validation"], "samples")
-    eq({p: sha(p) for p in glob.glob(f"{d.root}/run/**", recursive=True) if os.path.isfile(p)}, before, "the run")
+    eq({p: sha256(p) for p in glob.glob(f"{d.root}/run/**", recursive=True) if os.path.isfile(p)}, before, "the run")
     # The file alone is the same model, and knows what it was trained on.
     alone = evaluate(d, job, f"{ckpt}/model.safetensors")
     eq((alone["loss"], alone["data"]), (e["loss"], e["data"] | {"summary": alone["data"]["summary"]}), "of the file")
@@ -359,7 +333,7 @@ def _(d):
 def _(d):
     job, killed = synthetic("syn", STACK, 600), 0
     train(d, job, rundir="calm")
-    want = sha(f"{newest(f'{d.root}/calm')}/model.safetensors")
+    want = sha256(f"{newest(f'{d.root}/calm')}/model.safetensors")
     for threads in (2, 3, 1):
         p = begun(d, job, threads=threads)
         n = len(glob.glob(f"{d.root}/run/checkpoints/step-*"))
@@ -371,7 +345,7 @@ def _(d):
         p.communicate()
     assert killed >= 2, f"{killed} of 3 were killed before they ended"
     has(train(d, job, threads=2), "goes on from step-")
-    eq(sha(f"{newest(f'{d.root}/run')}/model.safetensors"), want, "weights")
+    eq(sha256(f"{newest(f'{d.root}/run')}/model.safetensors"), want, "weights")
     assert evaluate(d, job, newest(f"{d.root}/run"))["accuracy"] > 0.9
     # Another seed is other data.
     job["data"]["train"]["seed"] = 9

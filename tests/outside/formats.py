@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 from digests import sha256, xxh128
+from leftovers import newest
 from t import BUILD, SHARED, SLOW, Skip, case, eq, has, limit, run, tiny, wait_for
 
 SAMPLES = f"{SHARED}/data/samples/safetensors"
@@ -69,10 +70,6 @@ def trained(d, job, *args, rundir="run"):
     r = train(d, job, *args, rundir=rundir)
     eq(r.returncode, 0, f"exit of rekindle-train ({r.stderr[-400:]})")
     return newest(f"{d.root}/{rundir}")
-
-
-def newest(rundir):
-    return sorted(glob.glob(f"{rundir}/checkpoints/step-*"))[-1]
 
 
 def weights(ckpt):

@@ -9,7 +9,8 @@ import random
 import struct
 import subprocess
 
-from t import BUILD, SHARED, Skip, case, eq, has, run
+from leftovers import npy
+from t import BUILD, SHARED, Skip, case, eq, run
 
 IMAGENET = {"type": "scale", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
@@ -23,21 +24,6 @@ def evaluate(d, model, job, *more):
                        capture_output=True, text=True)
     eq(p.returncode, 0, f"exit code ({p.stderr[-600:]})")
     return json.loads(p.stdout), npy(out)
-
-
-def npy(path):
-    """A matrix of little-endian 32-bit floats, rows first."""
-    with open(path, "rb") as f:
-        b = f.read()
-    eq(b[:8], b"\x93NUMPY\x01\x00", "magic and version")
-    n = 10 + struct.unpack("<H", b[8:10])[0]
-    head = b[10:n].decode()
-    has(head, "'<f4'")
-    has(head, "'fortran_order': False")
-    shape = [int(x) for x in head[head.index("(") + 1:head.index(")")].split(",") if x.strip()]
-    eq(len(b) - n, 4 * shape[0] * shape[1], "bytes of data")
-    v = struct.unpack(f"<{shape[0] * shape[1]}f", b[n:])
-    return [v[i:i + shape[1]] for i in range(0, len(v), shape[1])]
 
 
 def farthest(a, b):

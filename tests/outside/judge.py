@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Judging what was learned: figures, evaluations that the daemon keeps, early stopping, predictions, pictures."""
 import glob
-import hashlib
 import json
 import math
 import os
@@ -12,6 +11,8 @@ import subprocess
 import xml.dom.minidom
 import zlib
 
+from leftovers import newest, npy
+from digests import sha256
 from t import BUILD, case, csv, eq, has, limit, run, tiny, wait_for
 
 LABELS = 3
@@ -26,24 +27,6 @@ def trainer(d, job, *args, want=0, inputs=()):
                        capture_output=True, text=True, cwd=d.root, timeout=limit(60))
     eq(p.returncode, want, f"exit of rekindle-train {args} ({p.stderr[-600:]})")
     return p.stdout, p.stderr
-
-
-def newest(rundir):
-    return sorted(glob.glob(f"{rundir}/checkpoints/step-*"))[-1]
-
-
-def sha(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def npy(path):
-    with open(path, "rb") as f:
-        raw = f.read()
-    n, = struct.unpack("<H", raw[8:10])
-    shape = eval(raw[10:10 + n])["shape"]       # pylint: disable=eval-used
-    v = struct.unpack(f"<{shape[0] * shape[1]}f", raw[10 + n:])
-    return [v[i:i + shape[1]] for i in range(0, len(v), shape[1])]
 
 
 def close(got, want, what):
@@ -245,7 +228,7 @@ def shaky(d, name, **early):
 
 def bytes_of(d, i):
     last = newest(f"{d.state}/jobs/{i}")
-    return os.path.basename(last), [sha(p) for p in sorted(glob.glob(f"{last}/*.safetensors"))]
+    return os.path.basename(last), [sha256(p) for p in sorted(glob.glob(f"{last}/*.safetensors"))]
 
 
 def count(path):
