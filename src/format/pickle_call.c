@@ -237,7 +237,7 @@ pickle_call(struct pickle *k, const struct pickle_row *name,
 	case PN_BYTES: case PN_BYTEARRAY:
 		return call_bytes(&c, out);
 	case PN_DEVICE: case PN_PARAMETER: case PN_PARAMETER_STATE:
-	case PN_PARAMETER_CLASS:
+	case PN_PARAMETER_CLASS: case PN_STR:
 		return call_first(&c, out);
 	case PN_RECONSTRUCTOR:
 		if (c.n == 0 || c.v->kind != PK_NAME)

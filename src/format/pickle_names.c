@@ -93,6 +93,7 @@ static const struct pickle_row rows[] = {
 	{ "torch.nn.parameter", "Parameter", PN_PARAMETER_CLASS,
 	    PICKLE_TORCH },
 	{ "torch.nn.parameter", "Buffer", PN_PARAMETER_CLASS, PICKLE_TORCH },
+	{ "torch.torch_version", "TorchVersion", PN_STR, PICKLE_TORCH },
 	{ "torch", "Tensor", PN_TENSOR_CLASS, PICKLE_TORCH },
 	{ "torch", "Size", PN_SIZE, PICKLE_TORCH },
 	{ "torch", "device", PN_DEVICE, PICKLE_TORCH },

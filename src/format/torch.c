@@ -33,7 +33,7 @@ static const struct type {
 	{ "ByteStorage", "uint8", DT_U8, 1 },
 	{ "BoolStorage", "bool", DT_BOOL, 1 },
 	{ "ComplexFloatStorage", "complex64", DT_C64, 8 },
-	{ "ComplexDoubleStorage", "complex128", DT_COUNT, 16 },
+	{ "ComplexDoubleStorage", "complex128", DT_C128, 16 },
 	{ "", "complex32", DT_COUNT, 4 },
 	{ "", "uint16", DT_U16, 2 },
 	{ "", "uint32", DT_U32, 4 },

@@ -165,9 +165,13 @@ find_root(struct torch_zip *z, struct rk_why *why)
 
 /* Where a member is, and that it may be used. */
 static enum rk_err
-place(struct torch_zip *z, const struct member *m, struct source_part *part)
+place(struct torch_zip *z, const struct member *m, struct source_part *part,
+    struct rk_why *why)
 {
 	const char *name = m->m.name + z->root_len;
+
+	/* Of a storage the tensor that asks for it tells. */
+	z->zip.why = why;
 	enum rk_err rc = zip_place(&z->zip, &m->m, name, m->m.name_len -
 	    z->root_len, part);
 
@@ -192,7 +196,7 @@ whole_member(struct torch_zip *z, const struct member *m, const uint8_t **p,
 	const struct weights_inside *in = z->t.w->inside;
 	struct source_part part = { 0 };
 	struct format_source s;
-	enum rk_err rc = place(z, m, &part);
+	enum rk_err rc = place(z, m, &part, why);
 	size_t got = 0;
 
 	*n = (size_t)part.size;
@@ -225,7 +229,7 @@ make_store(struct torch_zip *z, struct member *m, struct rk_why *why)
 
 	if (s == NULL)
 		return arena_full(why);
-	enum rk_err rc = place(z, m, &part);
+	enum rk_err rc = place(z, m, &part, why);
 	if (rc != RK_OK)
 		return rc;
 	if (part.deflated && !can_unpack(&part))

@@ -225,6 +225,7 @@ copy_run(uint8_t *dst, const uint8_t *src, size_t n, size_t size,
 	RUN(2);
 	RUN(4);
 	RUN(8);
+	RUN(16);
 #undef RUN
 	default:
 		must(!"an element of another size");
@@ -321,6 +322,10 @@ weights_read_f32(const struct weights_tensor *t, uint64_t from, size_t n,
 {
 	unsigned char buf[PIECE * 8];
 
+	/* They are longer than the buffer, too. */
+	if (t->dtype == DT_C64 || t->dtype == DT_C128)
+		return rk_refuse_at(why, t->name, "is of %s, which cannot "
+		    "become float32", dtype_name(t->dtype));
 	for (size_t at = 0; at < n; at += PIECE) {
 		const size_t some = RK_MIN(PIECE, n - at);
 		const struct tensor piece = {
@@ -333,9 +338,8 @@ weights_read_f32(const struct weights_tensor *t, uint64_t from, size_t n,
 		if (t->dtype == DT_BOOL)
 			for (size_t i = 0; i < some; i++)
 				dst[at + i] = buf[i] != 0;
-		else if (tensor_to_f32(&piece, dst + at) != RK_OK)
-			return rk_refuse_at(why, t->name, "is of %s, which "
-			    "cannot become float32", dtype_name(t->dtype));
+		else
+			must(tensor_to_f32(&piece, dst + at) == RK_OK);
 	}
 	return RK_OK;
 }

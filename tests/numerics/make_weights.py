@@ -3,7 +3,8 @@
 
     make_weights.py        into tests/outside/samples/torch
 
-Made with Debian's PyTorch 1.13; what is there already under another name stays.
+By Debian's PyTorch 1.13 most of them, by a PyTorch from 2.5 on those that 1.13 cannot make
+(those there are made with 2.15); what is there already under another name stays.
 expected.json has for each file that PyTorch loads {path: [dtype, shape, SHA-256 of the
 elements in C order]}; tests/outside/torch_files.py compares.
 """
@@ -23,7 +24,10 @@ import torch
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../outside/samples/torch")
 WORDS = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16",
          torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
-         torch.bool: "BOOL", torch.complex64: "C64"}
+         torch.bool: "BOOL", torch.complex64: "C64", torch.complex128: "C128"}
+NEW = int(torch.__version__.split(".")[0]) >= 2
+if NEW:
+    WORDS.update({torch.uint16: "U16", torch.uint32: "U32", torch.uint64: "U64"})
 
 
 def save(name, what, **how):
@@ -79,11 +83,27 @@ def make():
     save("keys.pt", {(1, 2): torch.ones(2), 1: torch.ones(3), "ok": torch.ones(1)})
     save("BAD_sparse.pt", {"a": torch.eye(3).to_sparse()})
     save("BAD_quantised.pt", {"a": torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)})
-    save("BAD_complex128.pt", {"a": torch.ones(3, dtype=torch.complex128)})
+    save("complex128.pt", {"a": torch.ones(3, 2, dtype=torch.complex128).cumsum(0).t()})
     save("BAD_meta.pt", {"a": torch.ones(3, device="meta")})
     save("BAD_module_legacy.pt", torch.nn.Linear(1, 1), _use_new_zipfile_serialization=False)
     save("BAD_storage_alone.pt", torch.FloatStorage(3))
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), f"{FOLDER}/BAD_script.pt")
+
+
+def make_new():
+    torch.manual_seed(2)
+    four = torch.arange(4)
+    save("new_unsigned.pt", {"u16": four.to(torch.uint16), "u32": four.to(torch.uint32)[1:],
+                             "u64": four.to(torch.uint64).view(2, 2).t()})
+    net = torch.nn.Linear(2, 1)
+    adamw = torch.optim.AdamW(net.parameters())
+    net(torch.ones(1, 2)).sum().backward()
+    adamw.step()
+    save("new_adamw.pt", {"model": net.state_dict(), "optimizer": adamw.state_dict(), "torch": torch.__version__,
+                          "buffer": torch.nn.Buffer(torch.ones(2))})
+    save("BAD_new_float8.pt", {"a": torch.ones(3).to(torch.float8_e4m3fn)})
+    save("BAD_new_conjugate.pt", {"a": torch.tensor([1 + 2j]).conj()})
+    save("BAD_new_csr.pt", {"a": torch.eye(2).to_sparse_csr()})
 
 
 def tensors_of(what, path=""):
@@ -106,13 +126,15 @@ def digest(t):
 
 def main():
     warnings.simplefilter("ignore")
-    make()
-    expected = {}
+    with open(f"{FOLDER}/expected.json") as f:
+        expected = json.load(f)
+    how = {"weights_only": False} if NEW else {}
+    make_new() if NEW else make()
     for path in sorted(glob.glob(f"{FOLDER}/*.*t*")):
         name = os.path.basename(path)
-        if not name.startswith("BAD_") and name != "expected.json":
+        if name.startswith("new_") == NEW and not name.startswith("BAD_") and name != "expected.json":
             expected[name] = {k: [WORDS[t.dtype], list(t.shape), digest(t)]
-                              for k, t in tensors_of(torch.load(path, map_location="cpu"))}
+                              for k, t in tensors_of(torch.load(path, map_location="cpu", **how))}
     with open(f"{FOLDER}/expected.json", "w") as f:
         lines = (f"{json.dumps(name)}: {json.dumps(v, sort_keys=True)}" for name, v in sorted(expected.items()))
         f.write("{\n" + ",\n".join(lines) + "\n}\n")

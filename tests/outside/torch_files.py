@@ -49,13 +49,15 @@ def _(d):
 @case("each bad file of PyTorch is refused with its reason", "stopped")
 def _(d):
     reasons = {
-        "complex128.pt": "a: is of complex128, which is not taken",
         "legacy_magic.pt": "its magic number is another",
         "legacy_truncated_storage.pt": "is cut off",
         "meta.pt": "a: is a tensor without data",
         "missing_storage0.pt": 'fc.weight: its storage, "0", is not in the archive',
         "module_legacy.pt": "the file asks for torch.nn.modules.linear.Linear; nothing was run",
         "negative_stride.pt": "fc.weight: has a negative stride, -1",
+        "new_conjugate.pt": "a: is to be negated or conjugated when it is read",
+        "new_csr.pt": "a: is a sparse tensor",
+        "new_float8.pt": "a: is of F8_E4M3, which is not taken",
         "os_system_legacy.pt": "the file asks for posix.system; nothing was run: it is no file of weights",
         "os_system_zip.pt": "the file asks for posix.system; nothing was run: it is no file of weights",
         "quantised.pt": "a: is a quantised tensor, which is not taken: save it again as float32",
@@ -108,6 +110,11 @@ def _(d):
 
     told = one("lightning.ckpt")
     eq((told["model"], told["optimizer"]), ("state_dict", "optimizer_states.0"), "parts of Lightning's checkpoint")
+
+    told = one("new_adamw.pt")
+    eq([(t["of"], t["slot"]) for t in told["tensors"] if t["role"] == "optimizer"],
+       [(str(i), slot) for i in range(2) for slot in ("step", "exp_avg", "exp_avg_sq")], "state of AdamW")
+    eq(told["values"]["torch"][:2], "2.", "version that the user put there")
 
     told = one("keys.pt")
     has(told["notes"][0], "1 key that is neither text nor a whole number is passed over")

@@ -523,6 +523,12 @@ T_CASE(archives_that_lie_are_refused)
 	refused(p, n, "its member \"data.pkl\" is encrypted");
 	free(p);
 	put_pickle(&z, &plain);
+	z.flags = 1;
+	zip_put(&z, "x/data/0", six, sizeof(six));
+	p = zip_end(&z, &n);
+	refused(p, n, "a: its member \"data/0\" is encrypted");
+	free(p);
+	put_pickle(&z, &plain);
 	zip_put(&z, "x/data/0", six, sizeof(six));
 	zip_put(&z, "x/data/0", six, sizeof(six));
 	p = zip_end(&z, &n);
@@ -950,6 +956,20 @@ T_CASE(bools_become_floats_and_complex_numbers_do_not)
 	t_has(rk_why_first(&why), "a: is of C64, which cannot become float32");
 	rk_why_fini(&why);
 	weights_free(w);
+	free(p);
+	/* More than the bytes that are turned at a time. */
+	float *data = many(), *got = malloc(MANY * sizeof(*got));
+	t.type = "ComplexDoubleStorage";
+	t.elements = t.d[0] = 2000;
+	p = archive(&t, data, 32000, &n);
+	w = opened_as(p, n, NULL);
+	t_eq_int(weights_read_f32(model_tensor(w, "a"), 0, 2000, got, NULL),
+	    RK_EINVAL);
+	t_eq_int(weights_read(model_tensor(w, "a"), 1, 1999, got, NULL), RK_OK);
+	t_check(memcmp(got, data + 4, 31984) == 0);
+	weights_free(w);
+	free(data);
+	free(got);
 	free(p);
 }
 
