@@ -122,6 +122,15 @@ float *nn_params(struct nn *n, int64_t *count);
 float *nn_grads(struct nn *n);
 float *nn_buffers(struct nn *n, int64_t *count);
 
+/*
+ * How batch norms go on with their running statistics: as each layer's convention
+ * says (ops.def), or all with the other one, where they came out of a file of that:
+ * biased (Paddle) or unbiased (PyTorch) variances of batches, and a momentum of
+ * 1 - the layer's.  Names stay.  Of a network that begins it is the layer's.
+ */
+enum nn_running { NN_RUNNING_OWN, NN_RUNNING_BIASED, NN_RUNNING_UNBIASED };
+void nn_set_running(struct nn *n, enum nn_running how);
+
 int64_t nn_outputs(const struct nn *n);         /* logits of a sample */
 int64_t nn_micro(const struct nn *n);           /* rows at a time */
 enum nn_dtype nn_input_dtype(const struct nn *n);

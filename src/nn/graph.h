@@ -105,6 +105,7 @@ struct nn_graph {
 	enum spec_init init;
 	int64_t micro;                  /* rows at a time, at most */
 	bool fast;                      /* of nn_want */
+	enum nn_running running;        /* of batch norms */
 };
 
 /* graph.c: from layers, which it takes over, also on failure. */

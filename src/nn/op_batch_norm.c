@@ -44,15 +44,18 @@ settings(const struct nn_instr *i)
 {
 	const struct nn_value *x = nn_x(i->g, i->nd, 0);
 	const struct spec_op_batch_norm *b = &i->nd->u->batch_norm;
+	const bool own = b->convention == PADDLE;
+	const bool paddle = i->g->running == NN_RUNNING_OWN ? own :
+	    i->g->running == NN_RUNNING_BIASED;
 
 	return (struct kernel_bnorm){
 		.c = x->d[0], .n = x->count / x->d[0],
-		.eps = (float)b->eps, .momentum = (float)b->momentum,
+		.eps = (float)b->eps, .momentum = (float)(paddle == own ? b->momentum : 1 - b->momentum),
 		.weight = nn_w(i, WEIGHT), .bias = nn_w(i, BIAS),
 		.run_mean = nn_buffer(i, RUNNING_MEAN),
 		.run_var = nn_buffer(i, RUNNING_VAR),
 		.mean = i->saved, .inv = i->saved + x->d[0],
-		.paddle = b->convention == PADDLE,
+		.paddle = paddle,
 		.blocked = nn_is_blocked(i->g, i->nd),
 		.act = i->nd->act, .r = i->nd->residual ? i->x[1] : NULL,
 		.y = i->y,

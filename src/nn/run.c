@@ -150,6 +150,12 @@ nn_ntensors(const struct nn *n)
 	return (size_t)(n->g.nparams + n->g.nbuffers);
 }
 
+void
+nn_set_running(struct nn *n, enum nn_running how)
+{
+	n->g.running = how;
+}
+
 const struct nn_tensor *
 nn_tensor_at(const struct nn *n, size_t i)
 {
