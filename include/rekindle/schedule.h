@@ -67,7 +67,8 @@
  * schedule has the last rate that was trained with, and not the formula's value
  * behind it, which is 0 as a rule.
  *
- * A run that begins has from = 0.  A checkpoint carries the schedule
+ * A run that begins has from = 0, or, where a warm start goes on with the schedule of
+ * its file, minus the steps that were made of that.  A checkpoint carries the schedule
  * (state.schedule), and a run that goes on from it goes on with that: rates
  * never depend on what happened between.  Only where the job says something
  * else than the job that the schedule was decided for - another schedule,

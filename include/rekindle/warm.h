@@ -37,8 +37,9 @@
  * ERNIE of PaddleNLP adds row 0 of a table of tasks to each sample.  A model without
  * that table has it in its positions: the row is added to each of theirs (`added`).
  *
- * Running variances stay the numbers they are: PyTorch's are of unbiased variances of
- * batches, Paddle's of biased ones; a note says so where the two differ.
+ * Running variances stay the numbers they are, and the source's convention goes on:
+ * PyTorch's (running_var) are of unbiased variances of batches, Paddle's (_variance)
+ * of biased ones; a note says so where that is not the model's.
  */
 #ifndef REKINDLE_WARM_H
 #define REKINDLE_WARM_H
@@ -118,6 +119,9 @@ struct warm_plan {
 	size_t tensors;                 /* of the model, loaded whole or in part */
 	int64_t loaded, parameters;     /* elements of parameters, and of all */
 	int64_t outside;                /* of all outside mismatched ones */
+	/* Running statistics of the other convention than the model's are taken;
+	 * who trains goes on with theirs. */
+	bool others_running, biased;
 	json_t *notes;                  /* texts */
 	char *summary;
 	char digest[RK_SHA256_HEX];

@@ -121,7 +121,8 @@ schedule_parse(const json_t *v, struct schedule *out, struct rk_why *why)
 	read_terms(&o, "said", &out->said, &own);
 	out->now = out->said;
 	read_terms(&o, "now", &out->now, &own);
-	rkj_int(&o, "from", &out->from, 0, SCHEDULE_STEPS_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "from", &out->from, -SCHEDULE_STEPS_MAX,
+	    SCHEDULE_STEPS_MAX, RKJ_REQUIRED);
 	rkj_int(&o, "since", &out->since, 0, SCHEDULE_STEPS_MAX, RKJ_REQUIRED);
 	rkj_enum(&o, "by", &by, spec_on_resume_words, RKJ_REQUIRED);
 	out->by = (enum spec_on_resume)by;

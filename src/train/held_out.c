@@ -137,7 +137,8 @@ held_out_of_info(struct held_out *h, const struct ckpt_info *i,
 static const char *
 metadata(const struct tensor_set *file, const char *key)
 {
-	for (size_t i = 0; file->meta != NULL && file->meta[i] != NULL; i += 2)
+	for (size_t i = 0; file != NULL && file->meta != NULL &&
+	    file->meta[i] != NULL; i += 2)
 		if (strcmp(file->meta[i], key) == 0)
 			return file->meta[i + 1];
 	return NULL;
@@ -215,6 +216,7 @@ held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
 	m->classes = read_classes(metadata(file, CLASSES_META));
 	m->beside = read_beside(path, &info);
 	if (m->beside) {
+		m->step = info.step;
 		if (m->classes == NULL)
 			m->classes = json_incref(info.classes);
 		if (text == NULL) {

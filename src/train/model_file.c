@@ -104,8 +104,11 @@ model_file_load(struct run *r, const struct model_file *m)
 {
 	struct rk_why why = {0};
 	struct plan *p = NULL;
-	const struct plan_how how = { .model = &r->spec->model, .whole = true,
-		.ours = m->is_checkpoint };
+	const struct plan_how how = { .model = &r->spec->model,
+		.whole = true };
+
+	if (m->is_checkpoint)
+		warm_file_is_ours(r->warm);
 	bool ok = plan_new(&p, r->nn, r->warm, &how, &why) == RK_OK;
 
 	if (!ok) {
@@ -113,9 +116,10 @@ model_file_load(struct run *r, const struct model_file *m)
 		run_fail(r, "warm_start", true, "%s is not of the job's "
 		    "network: %s", m->file, text);
 		free(text);
-	} else if (plan_apply(p, r->nn, r->spec->training.seed) != RK_OK) {
-		ok = run_fail(r, "internal", true, "a tensor that the plan "
-		    "converts could not be converted");
+	} else if (plan_apply(p, r->nn, r->spec->training.seed, &why) !=
+	    RK_OK) {
+		ok = run_fail(r, "warm_start", true, "%s %s: %s", m->deed,
+		    m->file, rk_why_first(&why));
 	}
 	plan_free(p);
 	rk_why_fini(&why);

@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rekindle/tensor.h"
 #include "plan.h"
 
 /* --- lists ---------------------------------------------------------------- */
@@ -47,51 +46,18 @@ list_model(struct plan *p, const struct nn *n)
 	p->want.model = p->model;
 }
 
-static const char *
-meta_of(const struct tensor_set *s, const char *key)
-{
-	for (size_t i = 0; s->meta != NULL && s->meta[i] != NULL; i += 2)
-		if (strcmp(s->meta[i], key) == 0)
-			return s->meta[i + 1];
-	return NULL;
-}
-
-static void
-list_file(struct plan *p, const struct tensor_set *s, bool ours)
-{
-	const char *format = meta_of(s, "format");
-
-	p->set = s;
-	p->want.nfile = s->n;
-	p->file = xcalloc(s->n + 1, sizeof(*p->file));
-	for (size_t i = 0; i < s->n; i++) {
-		const struct tensor *t = &s->v[i];
-		struct warm_tensor *w = &p->file[i];
-		*w = (struct warm_tensor){ .name = t->name, .dtype = t->dtype,
-			.ndim = t->ndim, .same_as = -1 };
-		memcpy(w->d, t->d, (size_t)t->ndim * sizeof(t->d[0]));
-	}
-	p->want.file = p->file;
-	if (ours) {
-		p->want.framework = WARM_PYTORCH;
-		p->want.writer = "rekindle";
-	} else if (format != NULL && strcmp(format, "pt") == 0) {
-		p->want.framework = WARM_PYTORCH;
-		p->want.writer = "pytorch";
-	} else if (format != NULL && strcmp(format, "pd") == 0) {
-		p->want.framework = WARM_PADDLE;
-		p->want.writer = "paddle";
-	}
-}
-
 enum rk_err
-plan_new(struct plan **pp, const struct nn *n, const struct tensor_set *file,
+plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
     const struct plan_how *how, struct rk_why *why)
 {
 	struct plan *p = xcalloc(1, sizeof(*p));
 
 	list_model(p, n);
-	list_file(p, file, how->ours);
+	p->of = file;
+	p->want.file = file->v;
+	p->want.nfile = file->n;
+	p->want.framework = file->framework;
+	p->want.writer = file->writer;
 	p->spec = how->model->warm;
 	p->want.strict = how->whole || how->model->strict;
 	if (how->whole) {
@@ -116,7 +82,6 @@ plan_free(struct plan *p)
 		return;
 	warm_plan_free(p->is);
 	free(p->model);
-	free(p->file);
 	free(p);
 }
 
@@ -124,8 +89,8 @@ plan_free(struct plan *p)
 
 /* dst[m][n] = src[n][m], a block at a time that fits in the nearest cache. */
 #define BLOCK 32
-static void
-turn(float *dst, const float *src, int64_t m, int64_t n)
+void
+plan_turn(float *dst, const float *src, int64_t m, int64_t n)
 {
 	for (int64_t i = 0; i < m; i += BLOCK)
 		for (int64_t j = 0; j < n; j += BLOCK)
@@ -162,7 +127,7 @@ copy_shared(float *dst, const float *src, const struct nn_tensor *to,
 
 static void
 slice(float *dst, const float *src, const struct nn_tensor *to,
-    const struct tensor *from, bool turned)
+    const struct warm_tensor *from, bool turned)
 {
 	int64_t have[SPEC_MAX_DIMS], step[SPEC_MAX_DIMS], stride = 1;
 
@@ -179,13 +144,42 @@ slice(float *dst, const float *src, const struct nn_tensor *to,
 	copy_shared(dst, src, to, have, step);
 }
 
+static size_t
+count_of(const struct warm_tensor *t)
+{
+	size_t n = 1;
+
+	for (int i = 0; i < t->ndim; i++)
+		n *= (size_t)t->d[i];
+	return n;
+}
+
+/* All numbers of a tensor of the file, the caller's. */
+static enum rk_err
+read_copy(const struct plan *p, int64_t file, float **out, struct rk_why *why)
+{
+	*out = malloc((count_of(&p->of->v[file]) + 1) * sizeof(**out));
+	if (*out == NULL) {
+		rk_refuse(why, "there is no memory for %s",
+		    p->of->v[file].name);
+		return RK_ENOMEM;
+	}
+	enum rk_err rc = warm_file_read(p->of, (size_t)file, *out, why);
+	if (rc != RK_OK) {
+		free(*out);
+		*out = NULL;
+	}
+	return rc;
+}
+
 /* Row 0 of ERNIE's table of tasks, to each position. */
 static enum rk_err
-add_row(const struct tensor *tasks, const struct nn_tensor *to)
+add_row(const struct plan *p, int64_t tasks, const struct nn_tensor *to,
+    struct rk_why *why)
 {
-	float *row = xcalloc(tensor_count(tasks) + 1, sizeof(*row));
 	const int64_t width = to->d[to->ndim - 1];
-	enum rk_err rc = tensor_to_f32(tasks, row);
+	float *row;
+	enum rk_err rc = read_copy(p, tasks, &row, why);
 
 	for (int64_t i = 0; rc == RK_OK && i < to->count; i++)
 		to->value[i] += row[i % width];
@@ -195,42 +189,40 @@ add_row(const struct tensor *tasks, const struct nn_tensor *to)
 
 static enum rk_err
 apply_row(const struct plan *p, const struct warm_row *r, struct nn *n,
-    uint64_t seed)
+    uint64_t seed, struct rk_why *why)
 {
 	const struct nn_tensor *to = nn_tensor_at(n, (size_t)r->model);
 	const bool turned = (r->steps & 1u << WARM_TRANSPOSE) != 0;
 	const bool sliced = (r->steps & 1u << WARM_SLICE) != 0;
 	enum rk_err rc;
+	float *x;
 
 	if (r->action == WARM_INIT || sliced)
 		nn_init_one(n, seed, to);
 	if (r->action == WARM_INIT)
 		return RK_OK;
-	const struct tensor *from = &p->set->v[r->file];
 	if (!turned && !sliced) {
-		rc = tensor_to_f32(from, to->value);
+		rc = warm_file_read(p->of, (size_t)r->file, to->value, why);
 	} else {
-		float *x = malloc((tensor_count(from) + 1) * sizeof(*x));
-		if (x == NULL)
-			return RK_ENOMEM;
-		rc = tensor_to_f32(from, x);
+		rc = read_copy(p, r->file, &x, why);
 		if (rc == RK_OK && sliced)
-			slice(to->value, x, to, from, turned);
+			slice(to->value, x, to, &p->of->v[r->file], turned);
 		else if (rc == RK_OK)
-			turn(to->value, x, to->d[0], to->d[1]);
+			plan_turn(to->value, x, to->d[0], to->d[1]);
 		free(x);
 	}
 	if (rc == RK_OK && r->added >= 0)
-		rc = add_row(&p->set->v[r->added], to);
+		rc = add_row(p, r->added, to, why);
 	return rc;
 }
 
 enum rk_err
-plan_apply(const struct plan *p, struct nn *n, uint64_t seed)
+plan_apply(const struct plan *p, struct nn *n, uint64_t seed,
+    struct rk_why *why)
 {
 	enum rk_err rc = RK_OK;
 
 	for (size_t i = 0; rc == RK_OK && i < p->is->nmodel; i++)
-		rc = apply_row(p, &p->is->v[i], n, seed);
+		rc = apply_row(p, &p->is->v[i], n, seed, why);
 	return rc;
 }

@@ -9,13 +9,13 @@
 #define TRAIN_PLAN_H
 
 #include "rekindle/nn.h"
-#include "rekindle/warm.h"
+#include "warm_file.h"
 
 struct plan {
 	struct warm_plan *is;
 	struct warm_want want;
-	struct warm_tensor *model, *file;
-	const struct tensor_set *set;
+	struct warm_tensor *model;
+	struct warm_file *of;
 	struct spec_warm spec;          /* borrows what the job's has */
 };
 
@@ -24,19 +24,21 @@ struct plan {
 struct plan_how {
 	const struct spec_model *model;
 	bool whole;                     /* all must fit */
-	bool ours;                      /* a checkpoint of a job */
 };
 
 /* As warm_plan_new(): RK_EINVAL may leave a plan to be shown.  The network and the
  * file must live as long. */
 enum rk_err plan_new(struct plan **pp, const struct nn *n,
-    const struct tensor_set *file, const struct plan_how *how,
+    struct warm_file *file, const struct plan_how *how,
     struct rk_why *why) RK_MUSTCHECK;
 void plan_free(struct plan *p);                 /* NULL is fine */
 
-/* Do it; what the file does not give is initialised from the seed. */
-enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed)
-    RK_MUSTCHECK;
+/* Do it; what the file does not give is initialised from the seed.  RK_EINVAL, and
+ * errors of reading: why has a sentence. */
+enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed,
+    struct rk_why *why) RK_MUSTCHECK;
+/* dst[m][n] = src[n][m]. */
+void plan_turn(float *dst, const float *src, int64_t m, int64_t n);
 
 /* The kind of a tensor of the network. */
 enum warm_kind plan_kind(const struct nn_tensor *t);

@@ -31,6 +31,16 @@ rate_begin(struct run *r)
 	schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
 }
 
+void
+rate_continue(struct run *r, int64_t step)
+{
+	struct schedule *s = &r->schedule;
+
+	s->from = -step;
+	s->now.total = s->now.total > SCHEDULE_STEPS_MAX - step ?
+	    SCHEDULE_STEPS_MAX : s->now.total + step;
+}
+
 /* The rate moves by schedule; a move beyond that is worth a line. */
 static void
 tell_rate(struct run *r, const struct ckpt_info *i, const struct rate_change *c)

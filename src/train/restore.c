@@ -74,6 +74,9 @@ score_json(const struct score *s)
 	return o;
 }
 
+/* How batch norms go on, in the state of a checkpoint; absent: as they say. */
+static const char *const running_words[] = { "own", "biased", "unbiased", NULL };
+
 static json_t *
 state_json(const struct run *r)
 {
@@ -96,6 +99,9 @@ state_json(const struct run *r)
 		figures_put(valid, &at->figures, false);
 		js_put(o, "valid", valid);
 	}
+	if (at->running != NN_RUNNING_OWN)
+		js_put(o, "running", json_string(
+		    running_words[at->running]));
 	json_t *early = early_json(r);
 	if (early != NULL)
 		js_put(o, "early_stopping", early);
@@ -183,6 +189,7 @@ static bool
 read_state(struct run *r, const struct ckpt_info *i)
 {
 	struct cursor *at = &r->at;
+	int running = NN_RUNNING_OWN;
 	struct rk_why why = {0};
 	struct rkj_obj o;
 
@@ -196,6 +203,9 @@ read_state(struct run *r, const struct ckpt_info *i)
 	read_tally(&o, "in_epoch", &at->in_epoch, &why);
 	read_tally(&o, "in_window", &at->in_window, &why);
 	rkj_int(&o, "scored", &at->scored, -1, COUNT_MAX, RKJ_REQUIRED);
+	rkj_enum(&o, "running", &running, running_words, RKJ_OPTIONAL);
+	at->running = (enum nn_running)running;
+	nn_set_running(r->nn, at->running);
 	read_score(&o, "valid", &at->valid, &why);
 	figures_read(&at->figures, json_object_get(i->state, "valid"));
 	early_read(r, rkj_any(&o, "early_stopping"), &why);

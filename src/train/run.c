@@ -326,7 +326,8 @@ close_run(struct run *r)
 	data_close(r->train);
 	data_close(r->valid);
 	json_decref(r->warm_model.classes);
-	tensor_set_free(r->warm);
+	warm_file_free(r->warm);
+	free(r->warm_path);
 	free(r->unpacked[0]);
 	free(r->unpacked[1]);
 	free(r->which);

@@ -9,7 +9,8 @@
  *	unpack.c   the tar in a gzipped one
  *	setup.c    data, network and optimiser
  *	start.c    where from: a checkpoint, another model, or nothing
- *	warm.c     another model; plan.c says what of it goes where
+ *	warm.c     another model; plan.c says what of it goes where, warm_file.c
+ *	           reads it, carry.c takes an optimizer's state along
  *	remarks.c  what a person may not have meant, before it begins
  *	rate.c     the learning rate: its schedule, and what is said of it
  *	spans.c    which parameters are trained, at which rate, with what decay
@@ -59,6 +60,7 @@
 #include "held_out.h"
 #include "report.h"
 #include "same.h"
+#include "warm_file.h"
 
 /* Sums over some steps; `loss` of samples, in double, in step order; `weight`
  * is what it is divided by for a mean: the samples, or by class weights.  Of
@@ -111,6 +113,7 @@ struct cursor {
 	bool has_best;
 	double best;            /* of checkpoint.keep.metric */
 	struct early early;
+	enum nn_running running;        /* of a warm start's statistics */
 };
 
 /* Why a run ends badly: wire.h lists the reasons. */
@@ -148,7 +151,8 @@ struct run {
 
 	struct data_set *train, *valid;
 	struct held_out held;   /* which samples are in `valid` */
-	struct tensor_set *warm;        /* the warm start's model, once open */
+	struct warm_file *warm;         /* the warm start's file, once open */
+	char *warm_path;                /* ... and where it is */
 	struct held_out_model warm_model;       /* ... and what it tells */
 	struct nn *nn;
 	struct optim *optim;
@@ -337,6 +341,8 @@ bool rate_go_on(struct run *r, const struct ckpt_info *i,
 void rate_tell(struct run *r, const struct ckpt_info *i,
     const struct rate_change *c);
 
+/* A warm start: the schedule goes on as if so many steps had been made. */
+void rate_continue(struct run *r, int64_t step);
 /* An epoch has been scored, which may lower the rate. */
 void rate_judge(struct run *r);
 
@@ -350,6 +356,8 @@ void rate_judge(struct run *r);
 bool spans_check(struct run *r);
 void spans_begin(struct run *r, const json_t *state, struct rk_why *why);
 json_t *spans_json(const struct run *r);
+/* A warm start: tensor i has had updates[i] before the run began. */
+void spans_carry(struct run *r, const int64_t *updates);
 
 /* alone.c: may an edited job go on from i, from which it was restored or not?
  * Without a daemon, which would have asked before. */

@@ -201,6 +201,14 @@ spans_begin(struct run *r, const json_t *state, struct rk_why *why)
 	set_spans(r);
 }
 
+void
+spans_carry(struct run *r, const int64_t *updates)
+{
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++)
+		r->updates[i] = updates[i];
+	set_spans(r);
+}
+
 json_t *
 spans_json(const struct run *r)
 {

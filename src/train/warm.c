@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "carry.h"
 #include "plan.h"
 #include "start.h"
 
@@ -57,10 +58,14 @@ bool
 warm_open_path(struct run *r, const char *path, const char *deed)
 {
 	struct rk_why why = {0};
-	enum rk_err rc = format_load(path, &r->warm, &why);
+	const bool average = r->o->evaluate == NULL &&
+	    r->spec->training.warm_start.ema;
+	enum rk_err rc = warm_file_open(path, average, &r->warm, &why);
 
 	if (rc == RK_OK) {
-		held_out_of_model(&r->warm_model, r->warm, path);
+		held_out_of_model(&r->warm_model, r->warm->set, path);
+		free(r->warm_path);
+		r->warm_path = xstrdup(path);
 	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT ||
 	    rc == RK_EROFS) {
 		char *reason = access(path, R_OK) != 0 ?
@@ -100,19 +105,17 @@ is_ours(const struct run *r)
 
 	if (strncmp(source, "job://", 6) == 0 || r->warm_model.beside)
 		return true;
-	for (size_t i = 0; r->warm->meta != NULL && r->warm->meta[i] != NULL;
-	    i += 2)
-		if (strncmp(r->warm->meta[i], "rekindle.", 9) == 0)
-			return true;
-	return false;
+	return warm_file_meta(r->warm, HELD_OUT_META) != NULL ||
+	    warm_file_meta(r->warm, CLASSES_META) != NULL;
 }
 
 static enum rk_err
 make_plan(struct run *r, struct plan **pp, struct rk_why *why)
 {
-	const struct plan_how how = { .model = &r->spec->model,
-		.ours = is_ours(r) };
+	const struct plan_how how = { .model = &r->spec->model };
 
+	if (is_ours(r))
+		warm_file_is_ours(r->warm);
 	return plan_new(pp, r->nn, r->warm, &how, why);
 }
 
@@ -146,9 +149,12 @@ whole_plan(const struct run *r, const struct plan *p)
 }
 
 static bool
-keep_plan(struct run *r, const struct plan *p)
+keep_plan(struct run *r, const struct plan *p, json_t *carried)
 {
 	json_t *tree = whole_plan(r, p);
+
+	if (carried != NULL)
+		js_put(tree, "optimizer", json_incref(carried));
 	char *text = rkj_pretty(tree);
 	enum rk_err rc = rk_replace_file(r->dir_fd, PLAN_FILE, text,
 	    strlen(text));
@@ -159,13 +165,22 @@ keep_plan(struct run *r, const struct plan *p)
 }
 
 static void
-tell(struct run *r, const struct plan *p)
+tell(struct run *r, const struct plan *p, const json_t *carried)
 {
 	const struct spec_training *t = &r->spec->training;
 	json_t *note;
 	size_t i;
 
 	json_array_foreach(p->is->notes, i, note)
+		report_event(&r->rep, "warm_start", "warm start: %s",
+		    json_string_value(note));
+	if (carried != NULL)
+		report_event(&r->rep, "warm_start", "warm start: the "
+		    "optimizer's state of %lld tensors is taken along, after "
+		    "%lld updates", (long long)json_integer_value(
+		    json_object_get(carried, "tensors")), (long long)
+		    json_integer_value(json_object_get(carried, "updates")));
+	json_array_foreach(json_object_get(carried, "notes"), i, note)
 		report_event(&r->rep, "warm_start", "warm start: %s",
 		    json_string_value(note));
 	if (r->at.rate_scale != 1)
@@ -211,13 +226,24 @@ is_as_shown(struct run *r, const struct plan *p)
 static bool
 carry_out(struct run *r, const struct plan *p)
 {
-	if (plan_apply(p, r->nn, r->spec->training.seed) != RK_OK)
-		return run_fail(r, "internal", true, "a tensor that the plan "
-		    "converts could not be converted");
-	if (!keep_plan(r, p))
-		return false;
-	tell(r, p);
-	return true;
+	struct rk_why why = {0};
+	json_t *carried = NULL;
+	bool ok = true;
+
+	if (plan_apply(p, r->nn, r->spec->training.seed, &why) != RK_OK)
+		ok = run_fail(r, "warm_start", true, "model.checkpoint: cannot "
+		    "read %s: %s", warm_source(r), rk_why_first(&why));
+	if (p->is->others_running)
+		r->at.running = p->is->biased ? NN_RUNNING_BIASED :
+		    NN_RUNNING_UNBIASED;
+	nn_set_running(r->nn, r->at.running);
+	ok = ok && carry_over(r, p, r->warm_path, &carried) &&
+	    keep_plan(r, p, carried);
+	if (ok)
+		tell(r, p, carried);
+	json_decref(carried);
+	rk_why_fini(&why);
+	return ok;
 }
 
 bool
@@ -232,7 +258,7 @@ warm_start(struct run *r)
 	const bool ok = make_plan(r, &p, &why) == RK_OK ?
 	    is_as_shown(r, p) && carry_out(r, p) : refuse(r, &why);
 	plan_free(p);
-	tensor_set_free(r->warm);
+	warm_file_free(r->warm);
 	r->warm = NULL;
 	rk_why_fini(&why);
 	return ok;

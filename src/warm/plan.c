@@ -335,23 +335,33 @@ note(struct warm_plan *p, const char *fmt, ...)
 	free(s);
 }
 
-/* Of which convention the variances are, where the file says so. */
+/* Of which convention the variances are: names tell. */
 static void
 note_variances(struct warm_plan *p)
 {
-	const bool biased = p->layout == WARM_PADDLE;
 	int64_t n = 0;
+	bool biased = false;
 
-	for (size_t i = 0; i < p->nmodel; i++)
-		n += p->want->model[i].kind == WARM_RUNNING &&
-		    p->v[i].action != WARM_INIT &&
-		    p->want->model[i].biased != biased;
+	for (size_t i = 0; i < p->nmodel; i++) {
+		const struct warm_tensor *m = &p->want->model[i];
+		if (m->kind != WARM_RUNNING || p->v[i].action == WARM_INIT)
+			continue;
+		const char *from = p->want->file[p->v[i].file].name;
+		const char *dot = strrchr(from, '.');
+		const bool is = (dot != NULL ? dot[1] : from[0]) == '_';
+		if (is == m->biased)
+			continue;
+		biased = is;
+		n++;
+	}
+	p->others_running = n > 0;
+	p->biased = biased;
 	if (n > 0)
 		note(p, "%lld running statistic%s of %s stay%s the number%s "
-		    "that %s: variances are of %s variances of batches, and "
-		    "the source's convention goes on", (long long)n, rk_s(n),
-		    biased ? "Paddle" : "PyTorch", n == 1 ? "s" : "", rk_s(n),
-		    n == 1 ? "it is" : "they are",
+		    "that %s, and batch norms go on by that convention: "
+		    "variances are of %s variances of batches", (long long)n,
+		    rk_s(n), biased ? "Paddle" : "PyTorch",
+		    n == 1 ? "s" : "", rk_s(n), n == 1 ? "it is" : "they are",
 		    biased ? "biased" : "unbiased");
 }
 
@@ -373,6 +383,24 @@ note_reading(struct warm_plan *p)
 
 /* --- what is refused ------------------------------------------------------ */
 
+/* A linear weight that would fit in the other layout. */
+static bool
+add_transposed(struct strbuf *b, const struct warm_plan *p,
+    const struct warm_row *r)
+{
+	const bool paddle = p->layout == WARM_PADDLE;
+
+	if (r->fault != SPEC_MISMATCH || r->model < 0)
+		return false;
+	const struct warm_tensor *m = &p->want->model[r->model];
+	if (m->kind != WARM_LINEAR || !warm_shape_fits(m,
+	    &p->want->file[r->file], paddle ? WARM_PYTORCH : WARM_PADDLE))
+		return false;
+	sb_addf(b, "; its %s is transposed: say model.dialect: %s, if that is "
+	    "what it is", m->name, paddle ? "pytorch" : "paddle");
+	return true;
+}
+
 static enum rk_err
 refuse_rows(const struct warm_plan *p, struct rk_why *why)
 {
@@ -390,6 +418,7 @@ refuse_rows(const struct warm_plan *p, struct rk_why *why)
 			continue;
 		struct strbuf b = {0};
 		warm_both_shapes(&b, p, r);
+		add_transposed(&b, p, r);
 		rc = rk_refuse_at(why, warm_row_name(p, r), "%s: %s",
 		    r->fault == SPEC_MISSING ? words[0] :
 		    r->fault == SPEC_UNEXPECTED ? words[1] : words[2],
@@ -417,18 +446,9 @@ hint(struct strbuf *b, const struct warm_plan *p)
 			    "model.rename can take off", (int)(n - m), theirs);
 			return;
 		}
-	for (size_t i = 0; i < w->nmodel; i++) {
-		const struct warm_row *r = &p->v[i];
-		const struct warm_tensor *m = &w->model[i];
-		if (r->fault != SPEC_MISMATCH || m->kind != WARM_LINEAR ||
-		    !warm_shape_fits(m, &w->file[r->file], p->layout ==
-		    WARM_PADDLE ? WARM_PYTORCH : WARM_PADDLE))
-			continue;
-		sb_addf(b, "; its %s is transposed: say model.dialect: %s, if "
-		    "that is what it is", m->name, p->layout == WARM_PADDLE ?
-		    "pytorch" : "paddle");
-		return;
-	}
+	for (size_t i = 0; i < w->nmodel; i++)
+		if (add_transposed(b, p, &p->v[i]))
+			return;
 }
 
 static enum rk_err

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Warm starts: a new job from old knowledge, its plan, its refusals, and that
 it happens once."""
+import gzip
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 from t import BUILD, Skip, case, eq, has, run, tiny, wait_for
 
 FASHION = "/usr/share/datasets/fashion-mnist"
+SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "samples")
 
 
 def fashion(name, classes, epochs, **model):
@@ -42,9 +44,9 @@ def cli(d, *args, want=0):
     return r.stdout + r.stderr
 
 
-def write(path, tensors):
+def write(path, tensors, **meta):
     """A safetensors file of floats: {name: (shape, value)}."""
-    head, data = {}, b""
+    head, data = {"__metadata__": meta} if meta else {}, b""
     for name, (shape, value) in tensors.items():
         n = 1
         for s in shape:
@@ -345,6 +347,103 @@ def _(d):
        "(file [2,32], model [3,32]); 1 missing: fc1.bias; 1 ignored")
     job["model"]["missing"] = {"fc2.*": "init"}
     has(json.dumps(dry(d, job, want=422)["errors"]), "fc1.bias: is missing from the file")
+
+
+@case("square weights of Paddle are turned, by who wrote the file")
+def _(d):
+    job = warm(d, epochs=1)
+    job["model"]["sizes"] = [4, 4, 3]
+    square = {"fc1.weight": ([4, 4], 0.01), "fc1.bias": ([4], 0.02), "fc2.bias": ([3], 0.04)}
+    write(f"{d.root}/old.safetensors", dict(square, **{"fc2.weight": ([4, 3], 0.03)}), format="pd")
+    p = dry(d, job)["plan"]
+    eq({t["name"]: t["action"] for t in p["tensors"]},
+       {"fc1.weight": "transpose", "fc1.bias": "copy", "fc2.weight": "transpose", "fc2.bias": "copy"})
+    eq((p["dialect"], p["framework"]), ("paddle", "paddle"))
+    write(f"{d.root}/old.safetensors", dict(square, **{"fc2.weight": ([3, 4], 0.03)}), format="pt")
+    eq({t["action"] for t in dry(d, job)["plan"]["tensors"]}, {"copy"})
+    write(f"{d.root}/old.safetensors", dict(square, **{"fc2.weight": ([4, 3], 0.03)}))
+    has(json.dumps(dry(d, job, want=422)["errors"]), "its fc2.weight is transposed: say model.dialect: paddle")
+    job["model"]["dialect"] = "paddle"
+    eq(dry(d, job)["plan"]["tensors"][0]["action"], "transpose")
+
+
+@case("a file of another producer than the job's is refused when strict, and said when not")
+def _(d):
+    tiny_file(d)
+    write(f"{d.root}/old.safetensors", {"fc1.weight": ([32, 4], 0.01), "fc1.bias": ([32], 0.02),
+                                        "fc2.weight": ([3, 32], 0.03), "fc2.bias": ([3], 0.04)}, format="pt")
+    job = warm(d, epochs=1)
+    job["model"]["producer"] = {"paddle": ">=2.6"}
+    has(json.dumps(dry(d, job, want=422)["errors"]), "asks for paddle >=2.6, and the file says that it was written by pytorch")
+    job["model"]["strict"] = False
+    has(dry(d, job)["plan"]["notes"][0], "was written by pytorch, and model.producer asks for paddle >=2.6")
+
+
+# --- what is taken along -----------------------------------------------------------------------
+
+@case("a run that goes on from Paddle's own files repeats Paddle's next twenty losses", "stopped")
+def _(d):
+    with open(f"{SAMPLES}/simplenet/golden.json") as f:
+        golden = json.load(f)
+    first, n = 64 * golden["saved_after_step"], 64 * 20
+    for kind, head, size in (("images", 16, 784), ("labels", 8, 1)):
+        path = f"{FASHION}/train-{kind}-idx{3 if size > 1 else 1}-ubyte.gz"
+        if not os.path.exists(path):
+            raise Skip(f"no Fashion-MNIST in {FASHION} (Debian's dataset-fashion-mnist)")
+        with gzip.open(path) as f, open(f"{d.root}/{kind}", "wb") as out:
+            start = f.read(head)
+            f.seek(head + first * size)
+            out.write(start[:4] + struct.pack(">I", n) + start[8:] + f.read(n * size))
+    job = {"name": "simplenet", "resources": {"threads": 1, "memory": "512MiB"},
+           "model": {"layers": ["flatten", {"type": "linear", "out": 256, "name": "linear1"}, "relu",
+                                {"type": "linear", "out": 10, "name": "linear2"}],
+                     "checkpoint": f"{SAMPLES}/simplenet/model.pdparams"},
+           "training": {"steps": 20, "batch_size": 64, "shuffle": False, "log_every": 1,
+                        "optimizer": {"type": "adam", "learning_rate": 0.001},
+                        "warm_start": {"optimizer": "moments", "learning_rate_scale": 1}},
+           "data": {"train": {"type": "idx", "images": f"{d.root}/images", "labels": f"{d.root}/labels"}}}
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(job, f)
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/run", f"{d.root}/job.json"],
+                       capture_output=True, text=True)
+    eq(r.returncode, 0, r.stderr)
+    has(r.stdout, "the optimizer's state of 4 tensors is taken along, after 200 updates")
+    with open(f"{d.root}/run/metrics.jsonl") as f:
+        losses = [m["loss"] for m in map(json.loads, f) if m["over"] == "steps"]
+    want = golden["losses_of_steps_200_to_219"]
+    eq(len(losses), len(want), "losses")
+    worst = max(abs(a - b) / b for a, b in zip(losses, want))
+    assert worst < 1e-5, f"{worst}: {losses}, want {want}"
+
+
+@case("a job that takes moments and schedule along ends where one that was never cut ends, to the bit")
+def _(d):
+    def job(name, epochs, **warm_start):
+        j = tiny(d, name, epochs=epochs)
+        j["training"].update(shuffle=False, optimizer={"type": "adam", "learning_rate": 0.003},
+                             schedule={"type": "linear", "length_epochs": 4, "end_factor": 0.1})
+        if warm_start:
+            j["model"]["checkpoint"] = f"job://{half}/latest"
+            j["training"]["warm_start"] = warm_start
+        i = d.submit(j)
+        d.wait_state(i, "succeeded")
+        return i
+
+    def moments(i):
+        """They are of all gradients so far; the model's file also says what it was trained on."""
+        return {f["name"]: f["xxh128"] for f in d.get(f"/v1/jobs/{i}/checkpoints/latest").json["files"]}[
+            "optimizer.safetensors"]
+    whole, half = job("whole", 4), job("half", 2)
+    steps = d.job(half)["progress"]["step"]
+    taken = job("taken", 2, optimizer="moments", schedule="continue", learning_rate_scale=1)
+    eq(moments(taken), moments(whole))
+    kept = d.get(f"/v1/jobs/{taken}/plan").json["optimizer"]
+    eq((kept["tensors"], kept["updates"]), (4, steps))
+    has(kept["notes"][0], f"the schedule goes on at its step {steps}")
+    # Without them it ends elsewhere.
+    for left in ({"schedule": "continue"}, {"optimizer": "moments"}):
+        other = job("other", 2, learning_rate_scale=1, **left)
+        assert moments(other) != moments(whole), left
 
 
 run()

@@ -61,16 +61,24 @@ ten_classes(float **data)
 	return seal(s);
 }
 
+static void
+free_plan(struct plan *p)
+{
+	if (p != NULL)
+		warm_file_free(p->of);
+	plan_free(p);
+}
+
 /* However little would load. */
 static enum rk_err
-make(struct plan **pp, const struct nn *n, const struct tensor_set *s,
+make(struct plan **pp, const struct nn *n, struct tensor_set *s,
     bool strict, struct rk_why *why)
 {
 	const struct spec_model m = { .strict = strict,
 		.warm = { .minimum_said = true } };
 	const struct plan_how how = { .model = &m };
 
-	return plan_new(pp, n, s, &how, why);
+	return plan_new(pp, n, warm_file_of(s), &how, why);
 }
 
 static const char *
@@ -105,7 +113,7 @@ T_CASE(twelve_classes_from_ten_says_what_is_new)
 	    "job://x/best");
 	t_eq_int(json_integer_value(json_object_get(j, "tensors_loaded")), 2);
 	json_decref(j);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);
@@ -122,7 +130,7 @@ T_CASE(a_clean_copy_says_just_that)
 	t_eq_str(p->is->summary,
 	    "loaded 4 of 4 tensors (203,530 of 203,530 parameters); 0 new; 0 "
 	    "missing; 0 ignored");
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);
@@ -148,7 +156,7 @@ T_CASE(strict_lists_every_tensor_with_both_shapes)
 	t_has(text, "fc3.bias: is unexpected: the model has no such tensor: "
 	    "file [7]");
 	free(text);
-	plan_free(p);
+	free_plan(p);
 	rk_why_fini(&why);
 	tensor_set_free(s);
 	nn_free(n);
@@ -181,14 +189,14 @@ T_CASE(what_fits_is_copied_or_converted_and_the_rest_initialised)
 	t_eq_str(p->is->summary, "loaded 3 of 4 tensors (10 of 12 parameters)"
 	    "; 1 new: fc2.bias (file I64 [2], model [2]); 0 missing; 1 "
 	    "ignored");
-	t_check(plan_apply(p, n, 3) == RK_OK);
+	t_check(plan_apply(p, n, 3, NULL) == RK_OK);
 	nn_init(fresh, 3);
 	t_near(nn_tensor_at(n, 0)->value[3], 8, 0);
 	t_near(nn_tensor_at(n, 1)->value[1], -1.5, 0);
 	t_near(nn_tensor_at(n, 2)->value[1], 2, 0);
 	t_check(memcmp(nn_tensor_at(n, 3)->value,
 	    nn_tensor_at(fresh, 3)->value, 2 * sizeof(float)) == 0);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	nn_free(fresh);
@@ -209,7 +217,7 @@ T_CASE(a_file_of_which_nothing_fits_is_refused_with_a_hint)
 	t_has(rk_why_first(&why), "nothing in the file fits the model");
 	t_has(rk_why_first(&why), "its names begin with \"foo.\"");
 	rk_why_fini(&why);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 
 	s = tensor_set_new();
@@ -217,14 +225,14 @@ T_CASE(a_file_of_which_nothing_fits_is_refused_with_a_hint)
 	t_check(make(&p, n, seal(s), false, &why) == RK_EINVAL);
 	t_has(rk_why_first(&why), "its fc1.weight is transposed");
 	rk_why_fini(&why);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 
 	s = tensor_set_new();
 	t_check(make(&p, n, seal(s), false, &why) == RK_EINVAL);
 	t_has(rk_why_first(&why), "the file has no tensors");
 	rk_why_fini(&why);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);
@@ -244,7 +252,7 @@ T_CASE(pytorchs_batch_counter_does_not_spoil_a_clean_copy)
 	add(s, "fc2.bias", DT_F32, 1, 2, 0, data);
 	add(s, "bn.num_batches_tracked", DT_I64, 0, 0, 0, &seen);
 	t_check(make(&p, n, seal(s), true, NULL) == RK_OK);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);
@@ -267,8 +275,8 @@ T_CASE(a_weight_of_paddle_is_turned_and_a_slice_of_it_taken)
 	/* Of 2 inputs and 2 outputs, of which ours has a third. */
 	add(s, "fc2.weight", DT_F32, 2, 2, 2, data);
 	add(s, "fc2.bias", DT_F32, 1, 2, 0, data + 8);
-	t_check(plan_new(&p, n, seal(s), &how, NULL) == RK_OK);
-	t_check(plan_apply(p, n, 3) == RK_OK);
+	t_check(plan_new(&p, n, warm_file_of(seal(s)), &how, NULL) == RK_OK);
+	t_check(plan_apply(p, n, 3, NULL) == RK_OK);
 	nn_init(fresh, 3);
 	const float *w1 = nn_tensor_at(n, 0)->value;
 	const float *w2 = nn_tensor_at(n, 2)->value;
@@ -282,7 +290,7 @@ T_CASE(a_weight_of_paddle_is_turned_and_a_slice_of_it_taken)
 	t_near(nn_tensor_at(n, 3)->value[1], 9, 0);
 	t_near(nn_tensor_at(n, 3)->value[2],
 	    nn_tensor_at(fresh, 3)->value[2], 0);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	nn_free(fresh);
@@ -303,13 +311,13 @@ T_CASE(more_rows_than_a_block_are_turned_in_their_places)
 	add(s, "fc1.bias", DT_F32, 1, 45, 0, data);
 	add(s, "fc2.weight", DT_F32, 2, 45, 3, data);
 	add(s, "fc2.bias", DT_F32, 1, 3, 0, data);
-	t_check(plan_new(&p, n, seal(s), &how, NULL) == RK_OK);
-	t_check(plan_apply(p, n, 3) == RK_OK);
+	t_check(plan_new(&p, n, warm_file_of(seal(s)), &how, NULL) == RK_OK);
+	t_check(plan_apply(p, n, 3, NULL) == RK_OK);
 	for (int out = 0; out < 45; out++)
 		for (int in = 0; in < 70; in++)
 			t_near(nn_tensor_at(n, 0)->value[out * 70 + in],
 			    data[in * 45 + out], 0);
-	plan_free(p);
+	free_plan(p);
 	tensor_set_free(s);
 	nn_free(n);
 	free(data);

@@ -1,0 +1,240 @@
+/* What a warm start takes along beside weights: see carry.h. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "carry.h"
+
+struct carry {
+	struct run *r;
+	const struct plan *p;
+	const struct warm_file *f;
+	json_t *notes;
+	int64_t *updates;               /* [tensors of the network] */
+	int64_t steps;                  /* the most of them; of our checkpoint */
+	int64_t tensors;                /* whose moments were taken */
+	int64_t left;                   /* and were not */
+	bool assumed;                   /* a power that is 0 was told of */
+	bool *slots;                    /* those of which any was taken */
+};
+
+static void
+note(struct carry *c, const char *fmt, ...) RK_PRINTF(2, 3);
+static void
+note(struct carry *c, const char *fmt, ...)
+{
+	struct strbuf b = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	must(json_array_append_new(c->notes, js_text(sb_str(&b))) == 0);
+	sb_fini(&b);
+}
+
+/* --- which of it ---------------------------------------------------------- */
+
+static bool
+is_moment(const char *slot)
+{
+	return strncmp(slot, "exp_avg", 7) == 0;
+}
+
+/*
+ * RMSProp's numbers are not the same everywhere: Paddle has its epsilon inside the
+ * root and the rate inside the momentum.
+ */
+static bool
+means_the_same(const struct carry *c, const char *slot, const char **reason)
+{
+	const struct spec_training *t = &c->r->spec->training;
+
+	*reason = "it is taken along by training.warm_start.optimizer: all";
+	if (t->warm_start.optimizer == SPEC_CARRY_MOMENTS && !is_moment(slot))
+		return false;
+	*reason = "RMSProp of Paddle has its epsilon inside the root and the "
+	    "rate inside the momentum, so its state means something else";
+	return t->optim.type != SPEC_RMSPROP ||
+	    c->f->framework != WARM_PADDLE;
+}
+
+/* --- one tensor ----------------------------------------------------------- */
+
+/* The slot of a row's tensor into the optimizer's, as its weight went. */
+static bool
+take_slot(struct carry *c, const struct warm_row *row, int k)
+{
+	const struct nn_tensor *to = nn_tensor_at(c->r->nn,
+	    (size_t)row->model);
+	float *dst = optim_slot(c->r->optim, k) + to->offset;
+	const char *name = optim_slot_name(c->r->optim, k);
+	const size_t n = (size_t)to->count;
+
+	if ((row->steps & 1u << WARM_TRANSPOSE) == 0)
+		return warm_file_slot(c->f, (size_t)row->file, name, dst, n);
+	float *x = xcalloc(n + 1, sizeof(*x));
+	const bool ok = warm_file_slot(c->f, (size_t)row->file, name, x, n);
+	if (ok)
+		plan_turn(dst, x, to->d[0], to->d[1]);
+	free(x);
+	return ok;
+}
+
+/* Adam's power of beta2 that is 0 has underflowed: so many updates that the bias
+ * corrections are 1. */
+static int64_t
+updates_of(struct carry *c, const struct warm_row *row)
+{
+	const struct spec_optim *o = &c->r->spec->training.optim;
+	const char *reason;
+	int64_t n = 0;
+
+	if (c->steps > 0)               /* a checkpoint of ours */
+		return c->steps;
+	if (warm_file_updates(c->f, (size_t)row->file, o->beta2, &n, &reason))
+		return n;
+	if (strstr(reason, "underflowed") == NULL)
+		return 0;
+	if (!c->assumed)
+		note(c, "%s; it is taken to have had so many that the bias "
+		    "corrections are 1", reason);
+	c->assumed = true;
+	return (int64_t)(log((double)FLT_TRUE_MIN) / log(o->beta2)) + 1;
+}
+
+static void
+take_row(struct carry *c, const struct warm_row *row)
+{
+	const struct nn_tensor *to = nn_tensor_at(c->r->nn,
+	    (size_t)row->model);
+	const int slots = optim_slots(c->r->optim);
+	const char *reason;
+	int taken = 0, wanted = 0;
+
+	if (to->is_buffer)
+		return;
+	for (int k = 0; k < slots; k++) {
+		if (!means_the_same(c, optim_slot_name(c->r->optim, k),
+		    &reason))
+			continue;
+		wanted++;
+		if (row->action != WARM_INIT && (row->steps & 1u <<
+		    WARM_SLICE) == 0 && row->added < 0 &&
+		    take_slot(c, row, k)) {
+			c->slots[k] = true;
+			taken++;
+		}
+	}
+	if (taken > 0 && taken == wanted) {
+		c->updates[row->model] = updates_of(c, row);
+		c->tensors++;
+	} else {
+		/* Half of them would be worse than none. */
+		for (int k = 0; k < slots && taken > 0; k++)
+			memset(optim_slot(c->r->optim, k) + to->offset, 0,
+			    (size_t)to->count * sizeof(float));
+		c->left++;
+	}
+}
+
+/* --- all ------------------------------------------------------------------ */
+
+static void
+tell_slots(struct carry *c)
+{
+	const int slots = optim_slots(c->r->optim);
+	const char *reason;
+
+	if (slots == 0)
+		note(c, "the optimizer has no state");
+	for (int k = 0; k < slots; k++) {
+		const char *name = optim_slot_name(c->r->optim, k);
+		if (!means_the_same(c, name, &reason))
+			note(c, "skip %s: %s", name, reason);
+		else if (!c->slots[k])
+			note(c, "skip %s: the state has none that fits", name);
+	}
+	if (c->tensors > 0 && c->left > 0)
+		note(c, "%lld parameters have no moments to take along, and "
+		    "begin without", (long long)c->left);
+}
+
+static int64_t
+most_updates(const struct carry *c)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < nn_ntensors(c->r->nn); i++)
+		most = RK_MAX(most, c->updates[i]);
+	return most;
+}
+
+static void
+take_moments(struct carry *c, const char *path)
+{
+	char *reason;
+
+	if (!warm_file_state(c->p->of, path, &reason)) {
+		note(c, "skip the optimizer's state: %s", reason);
+		free(reason);
+		return;
+	}
+	for (size_t i = 0; i < c->p->is->nmodel; i++)
+		take_row(c, &c->p->is->v[i]);
+	tell_slots(c);
+	spans_carry(c->r, c->updates);
+}
+
+/* Where the schedule goes on: by the file, or by the updates that there were. */
+static bool
+go_on_with_schedule(struct carry *c, const char *path)
+{
+	int64_t step = c->steps > 0 ? c->steps : -1;
+	char *reason = NULL;
+
+	if (c->f->state == NULL && c->f->state_set == NULL &&
+	    !warm_file_state(c->p->of, path, &reason))
+		free(reason);
+	if (step < 0)
+		step = warm_file_step(c->f);
+	if (step < 0 && most_updates(c) > 0)
+		step = most_updates(c);
+	if (step < 0)
+		return run_fail(c->r, "warm_start", true, "training."
+		    "warm_start.schedule: is continue, and the file does not "
+		    "say how many steps it has been trained");
+	rate_continue(c->r, step);
+	note(c, "the schedule goes on at its step %lld", (long long)step);
+	return true;
+}
+
+bool
+carry_over(struct run *r, const struct plan *p, const char *path,
+    json_t **told)
+{
+	const struct spec_warm_start *w = &r->spec->training.warm_start;
+	const bool moments = w->optimizer != SPEC_CARRY_NONE;
+	struct carry c = { .r = r, .p = p, .f = p->of,
+		.steps = r->warm_model.step };
+	bool ok = true;
+
+	*told = NULL;
+	if (!moments && w->schedule == SPEC_FROM_RESTART)
+		return true;
+	c.notes = json_array();
+	c.updates = xcalloc(nn_ntensors(r->nn) + 1, sizeof(*c.updates));
+	c.slots = xcalloc((size_t)optim_slots(r->optim) + 1,
+	    sizeof(*c.slots));
+	if (moments)
+		take_moments(&c, path);
+	if (w->schedule == SPEC_FROM_CONTINUE)
+		ok = go_on_with_schedule(&c, path);
+	*told = json_pack("{s:I, s:I, s:o}", "tensors",
+	    (json_int_t)c.tensors, "updates", (json_int_t)most_updates(&c),
+	    "notes", c.notes);
+	free(c.updates);
+	free(c.slots);
+	return ok;
+}

@@ -1,0 +1,394 @@
+/* The file of a warm start: see warm_file.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rekindle/ckpt.h"
+#include "warm_file.h"
+
+/* --- opening -------------------------------------------------------------- */
+
+static struct warm_tensor
+of_tensor(const char *name, enum dtype dtype, int ndim, const int64_t *d)
+{
+	struct warm_tensor t = { .name = name, .dtype = dtype, .ndim = ndim,
+		.same_as = -1 };
+
+	memcpy(t.d, d, (size_t)ndim * sizeof(*d));
+	return t;
+}
+
+const char *
+warm_file_meta(const struct warm_file *f, const char *key)
+{
+	char *const *meta = f->set != NULL ? f->set->meta : NULL;
+
+	for (size_t i = 0; meta != NULL && meta[i] != NULL; i += 2)
+		if (strcmp(meta[i], key) == 0)
+			return meta[i + 1];
+	return NULL;
+}
+
+static void
+list_set(struct warm_file *f)
+{
+	const struct tensor_set *s = f->set;
+	const char *format = warm_file_meta(f, "format");
+
+	f->n = s->n;
+	f->v = xcalloc(s->n + 1, sizeof(*f->v));
+	f->at = xcalloc(s->n + 1, sizeof(*f->at));
+	for (size_t i = 0; i < s->n; i++) {
+		f->v[i] = of_tensor(s->v[i].name, s->v[i].dtype, s->v[i].ndim,
+		    s->v[i].d);
+		f->at[i] = i;
+	}
+	if (format != NULL && strcmp(format, "pt") == 0) {
+		f->framework = WARM_PYTORCH;
+		f->writer = "pytorch";
+	} else if (format != NULL && strcmp(format, "pd") == 0) {
+		f->framework = WARM_PADDLE;
+		f->writer = "paddle";
+	}
+}
+
+struct warm_file *
+warm_file_of(struct tensor_set *set)
+{
+	struct warm_file *f = xcalloc(1, sizeof(*f));
+
+	f->set = set;
+	list_set(f);
+	return f;
+}
+
+void
+warm_file_is_ours(struct warm_file *f)
+{
+	f->framework = WARM_PYTORCH;
+	f->writer = "rekindle";
+}
+
+static void
+list_weights(struct warm_file *f, enum weights_role role)
+{
+	static const enum warm_framework frameworks[] = {
+		[WEIGHTS_FROM_UNKNOWN] = WARM_UNKNOWN,
+		[WEIGHTS_FROM_PYTORCH] = WARM_PYTORCH,
+		[WEIGHTS_FROM_PADDLE] = WARM_PADDLE,
+	};
+	const struct weights *w = f->weights;
+	int64_t *place = xcalloc(w->n + 1, sizeof(*place));
+
+	f->v = xcalloc(w->n + 1, sizeof(*f->v));
+	f->at = xcalloc(w->n + 1, sizeof(*f->at));
+	for (size_t i = 0; i < w->n; i++) {
+		const struct weights_tensor *t = &w->v[i];
+		place[i] = -1;
+		if (t->role != role)
+			continue;
+		f->v[f->n] = of_tensor(t->name, t->dtype, t->ndim, t->d);
+		if (t->same_as >= 0 && t->same_as < (int64_t)i)
+			f->v[f->n].same_as = place[t->same_as];
+		f->at[f->n] = i;
+		place[i] = (int64_t)f->n++;
+	}
+	free(place);
+	f->framework = frameworks[w->framework];
+	f->writer = w->writer != NULL ? w->writer :
+	    f->framework != WARM_UNKNOWN ?
+	    warm_framework_words[f->framework] : NULL;
+}
+
+static bool
+has_role(const struct weights *w, enum weights_role role)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (w->v[i].role == role)
+			return true;
+	return false;
+}
+
+/* Is a file that could not be opened one that calls itself safetensors? */
+static bool
+is_called_safetensors(const char *path)
+{
+	static const char end[] = ".safetensors";
+	const size_t n = strlen(path), m = sizeof(end) - 1;
+
+	return n > m && strcmp(path + n - m, end) == 0;
+}
+
+/* Ours first, in place; what is none of these by the other reader, whose sentence
+ * counts then. */
+static enum rk_err
+open_either(struct warm_file *f, const char *path, struct rk_why *why)
+{
+	struct rk_why own = {0};
+	enum rk_err rc = format_load(path, &f->set, &own);
+
+	f->own_set = rc == RK_OK;
+	if (rc == RK_EINVAL && !is_called_safetensors(path))
+		rc = weights_open(path, NULL, &f->weights, why);
+	else if (rc != RK_OK)
+		rk_refuse(why, "%s", rk_why_first(&own));
+	rk_why_fini(&own);
+	return rc;
+}
+
+enum rk_err
+warm_file_open(const char *path, bool average, struct warm_file **out,
+    struct rk_why *why)
+{
+	struct warm_file *f = xcalloc(1, sizeof(*f));
+	enum rk_err rc = open_either(f, path, why);
+
+	*out = NULL;
+	if (rc == RK_OK && average && (f->weights == NULL ||
+	    !has_role(f->weights, WEIGHTS_AVERAGE)))
+		rc = rk_refuse(why, "has no moving average beside its model, "
+		    "and training.warm_start.ema is true");
+	if (rc != RK_OK) {
+		warm_file_free(f);
+		return rc;
+	}
+	if (f->set != NULL)
+		list_set(f);
+	else
+		list_weights(f, average ? WEIGHTS_AVERAGE : WEIGHTS_MODEL);
+	*out = f;
+	return RK_OK;
+}
+
+void
+warm_file_free(struct warm_file *f)
+{
+	if (f == NULL)
+		return;
+	if (f->state != f->weights)
+		weights_free(f->state);
+	tensor_set_free(f->state_set);
+	weights_free(f->weights);
+	if (f->own_set)
+		tensor_set_free(f->set);
+	free(f->v);
+	free(f->at);
+	free(f);
+}
+
+enum rk_err
+warm_file_read(const struct warm_file *f, size_t i, float *dst,
+    struct rk_why *why)
+{
+	if (f->set != NULL)
+		return tensor_to_f32(&f->set->v[f->at[i]], dst);
+	const struct weights_tensor *t = &f->weights->v[f->at[i]];
+
+	return weights_read_f32(t, 0, (size_t)t->count, dst, why);
+}
+
+/* --- the optimizer: where it is ------------------------------------------- */
+
+/* The path with another name in its folder, or another end of its name. */
+static char *
+beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return xasprintf("%.*s%s", slash != NULL ? (int)(slash + 1 - path) : 0,
+	    path, name);
+}
+
+static char *
+stem_with(const char *path, const char *end)
+{
+	const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+	const size_t n = dot != NULL && (slash == NULL || dot > slash) ?
+	    (size_t)(dot - path) : strlen(path);
+
+	return xasprintf("%.*s%s", (int)n, path, end);
+}
+
+static bool
+open_state_set(struct warm_file *f, const char *path, char **reason)
+{
+	char *at = beside(path, CKPT_OPTIM_FILE);
+	struct rk_why why = {0};
+
+	const bool ok = format_load(at, &f->state_set, &why) == RK_OK;
+	if (!ok)
+		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
+	rk_why_fini(&why);
+	free(at);
+	return ok;
+}
+
+bool
+warm_file_state(struct warm_file *f, const char *path, char **reason)
+{
+	struct rk_why why = {0};
+
+	*reason = NULL;
+	if (f->set != NULL)
+		return open_state_set(f, path, reason);
+	if (has_role(f->weights, WEIGHTS_OPTIMIZER)) {
+		f->state = f->weights;
+		return true;
+	}
+	char *at = stem_with(path, ".pdopt");
+	if (f->framework != WARM_PADDLE)
+		*reason = xstrdup("the file has no state of an optimizer");
+	else if (weights_open(at, NULL, &f->state, &why) != RK_OK)
+		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
+	rk_why_fini(&why);
+	free(at);
+	return *reason == NULL;
+}
+
+/* --- the optimizer: its parts --------------------------------------------- */
+
+/* What slots are called; only what means the same here. */
+static const struct {
+	const char *ours, *paddle;
+} slots[] = {
+	{ "exp_avg", "moment1" }, { "exp_avg_sq", "moment2" },
+	{ "momentum_buffer", "velocity" }, { "sum", "moment" },
+};
+
+static bool
+is_statistic(const char *name)
+{
+	static const char *const words[] = { "running_mean", "running_var",
+		"num_batches_tracked", "_mean", "_variance" };
+	const char *dot = strrchr(name, '.');
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(words); k++)
+		if (strcmp(dot != NULL ? dot + 1 : name, words[k]) == 0)
+			return true;
+	return false;
+}
+
+/* How the state calls tensor i: Paddle by its parameter's name, PyTorch by its
+ * number among the parameters. */
+static bool
+owner_of(const struct warm_file *f, size_t i, char *out, size_t size)
+{
+	const struct weights_tensor *t = &f->weights->v[f->at[i]];
+	size_t k = 0;
+
+	if (f->framework == WARM_PADDLE) {
+		snprintf(out, size, "%s", t->alias != NULL ? t->alias :
+		    t->name);
+		return true;
+	}
+	for (size_t j = 0; j < i; j++)
+		k += !is_statistic(f->v[j].name) && f->v[j].same_as < 0;
+	snprintf(out, size, "%zu", k);
+	return !is_statistic(f->v[i].name) && f->v[i].same_as < 0;
+}
+
+static const struct weights_tensor *
+find_state(const struct warm_file *f, size_t i, const char *slot)
+{
+	char owner[TENSOR_NAME_MAX + 1];
+
+	if (!owner_of(f, i, owner, sizeof(owner)))
+		return NULL;
+	for (size_t j = 0; j < f->state->n; j++) {
+		const struct weights_tensor *t = &f->state->v[j];
+		if (t->role == WEIGHTS_OPTIMIZER && t->of != NULL &&
+		    t->slot != NULL && strcmp(t->of, owner) == 0 &&
+		    strcmp(t->slot, slot) == 0)
+			return t;
+	}
+	return NULL;
+}
+
+static bool
+is_of_shape(int ndim, const int64_t *d, const struct warm_tensor *w)
+{
+	return ndim == w->ndim && memcmp(d, w->d, (size_t)ndim * sizeof(*d)) ==
+	    0;
+}
+
+bool
+warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
+    float *dst, size_t count)
+{
+	const char *theirs = slot;
+
+	if (f->state_set != NULL) {
+		char *name = xasprintf("%s.%s", f->v[i].name, slot);
+		const struct tensor *t = tensor_find(f->state_set, name);
+		free(name);
+		return t != NULL && tensor_count(t) == count &&
+		    is_of_shape(t->ndim, t->d, &f->v[i]) &&
+		    tensor_to_f32(t, dst) == RK_OK;
+	}
+	for (size_t k = 0; f->framework == WARM_PADDLE; k++) {
+		if (k == RK_ARRAY_LEN(slots))
+			return false;
+		theirs = slots[k].paddle;
+		if (strcmp(slots[k].ours, slot) == 0)
+			break;
+	}
+	const struct weights_tensor *t = find_state(f, i, theirs);
+	return t != NULL && t->count == count &&
+	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
+	    weights_read_f32(t, 0, count, dst, NULL) == RK_OK;
+}
+
+/* --- the optimizer: its steps --------------------------------------------- */
+
+static bool
+count_of(double steps, int64_t *out, const char **reason)
+{
+	*reason = "its count of steps is no number of steps";
+	if (!(steps >= 0 && steps < 9e15))
+		return false;
+	*out = (int64_t)steps;
+	return true;
+}
+
+bool
+warm_file_updates(const struct warm_file *f, size_t i, double beta2,
+    int64_t *updates, const char **reason)
+{
+	const struct weights_tensor *t;
+	char owner[TENSOR_NAME_MAX + 1];
+	double steps;
+	float power;
+
+	*reason = "its count of steps is not told";
+	if (f->state_set != NULL)
+		return false;           /* checkpoint.json has it */
+	if (f->framework == WARM_PADDLE) {
+		t = find_state(f, i, "beta2_pow_acc");
+		return t != NULL && t->count == 1 && weights_read_f32(t, 0, 1,
+		    &power, NULL) == RK_OK && warm_adam_step(beta2,
+		    (double)power, updates, reason);
+	}
+	if (!owner_of(f, i, owner, sizeof(owner)) ||
+	    f->state->optimizer == NULL)
+		return false;
+	char *path = xasprintf("%s.state.%s.step", f->state->optimizer, owner);
+	const bool ok = weights_number(f->state, path, &steps) &&
+	    count_of(steps, updates, reason);
+	free(path);
+	return ok;
+}
+
+int64_t
+warm_file_step(const struct warm_file *f)
+{
+	static const char *const paths[] = { "LR_Scheduler.last_epoch",
+		"scheduler.last_epoch", "lr_scheduler.last_epoch" };
+	double x;
+
+	for (size_t k = 0; f->state != NULL && k < RK_ARRAY_LEN(paths); k++)
+		if (weights_number(f->state, paths[k], &x) && x >= 0 &&
+		    x < 9e15)
+			return (int64_t)x;
+	return -1;
+}
