@@ -143,6 +143,7 @@ help:
 	@echo 'make check-before  compare with the bytes of an older program, built anew'
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
 	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
+	@echo 'make check-interop   files of weights against real Paddle and PyTorch'
 	@echo 'make accuracy   train on real data, also beside PyTorch: hours (ROWS=...)'
 	@echo 'make bench      measure, and write $(B)/bench.json (ROWS=...)'
 	@echo 'make bench-conv NET=lenet5  each convolution of a network, by pass and way'

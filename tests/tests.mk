@@ -117,6 +117,20 @@ check-numerics:
 	    "tests/numerics/compare.py $(CASES)" \
 	    $(if $(CASES),,tests/numerics/optim.py "tests/outside/memory.py full")
 
+# make check-interop: files of weights against the real packages: they load what we
+# write and train on from it, and we read what they write.  paddlepaddle comes from
+# Python's package index into a virtual environment, unless PADDLE_PYTHON names an
+# interpreter that has it; PyTorch is Debian's, or TORCH_PYTHON's.
+.PHONY: check-interop
+check-interop:
+	@tests/deps.sh numerics || echo "check-interop: going on without"
+	@$(MAKE) --no-print-directory -j $(CORES) all $(DRIVE)
+	@tests/interop/environments.sh $(abspath $(B))/interop
+	@BUILD=$(abspath $(B)) T_LIMIT=14400 \
+	    PADDLE_PYTHON=$${PADDLE_PYTHON:-$(abspath $(B))/interop/paddle/bin/python} \
+	    TORCH_PYTHON=$${TORCH_PYTHON:-/usr/bin/python3} \
+	    tests/run.sh -j 1 $(wildcard tests/interop/*.py)
+
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS
 # Gateway); make deps is all that building and running takes.
 .PHONY: check-deps deps-test

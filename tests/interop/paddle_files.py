@@ -33,7 +33,7 @@ def case(f):
 
 def show(path):
     out = subprocess.run([f"{BUILD}/unit/format_drive", path], check=True, capture_output=True, text=True).stdout
-    r = json.loads(out)
+    r = json.loads(out.splitlines()[0])
     assert "refused" not in r, f"{path}: {r['refused']}"
     return r
 
