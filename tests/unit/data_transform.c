@@ -1,7 +1,9 @@
 /*
  * Transforms of samples and batches: what is drawn, that it is drawn by the key and
- * by nothing else, and that what a list says is done in its order.
+ * by nothing else, that it makes of a picture what transform.h says, and that what
+ * a list says is done in its order.
  */
+#include <math.h>
 #include <pthread.h>
 
 #include "transform_draw.h"
@@ -60,6 +62,244 @@ apply(const struct transform_plan *p, struct transform_room *r,
 	if (transform_planes(p, r, &k, planes, SIDE, SIDE, "x", &as_bytes, x,
 	    &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
+}
+
+/* --- by hand --------------------------------------------------------------- */
+
+#define SEED  11
+#define EPOCH 2
+
+/* As transform.h has the draws of the first transform of a list. */
+static uint32_t
+drawn(int64_t sample, uint64_t k)
+{
+	return rk_draw_u32(SEED ^ TRANSFORM_SALT, EPOCH, 0,
+	    ((uint64_t)sample << 24) + k);
+}
+
+static double
+unit(int64_t sample, uint64_t k)
+{
+	return drawn(sample, k) * 0x1p-32;
+}
+
+static int64_t
+below(int64_t sample, uint64_t k, int64_t n)
+{
+	return (int64_t)((uint64_t)drawn(sample, k) * (uint64_t)n >> 32);
+}
+
+static void
+flip_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	if (unit(i, 0) < 0.5)
+		image_orient(r, im, 2);
+}
+
+static void
+vflip_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	if (unit(i, 0) < 0.25)
+		image_orient(r, im, 4);
+}
+
+static void
+rotate_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	image_rotate(r, im, -30 + 60 * unit(i, 0), true, 7);
+}
+
+static void
+rotate_nearest_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	image_rotate(r, im, -180 + 360 * unit(i, 0), false, 200);
+}
+
+static void
+jitter_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	static const double by[] = { 0.4, 1.5, 0.3, 0.1 };
+	int order[] = { 0, 1, 2, 3 };
+
+	for (int k = 3; k >= 1; k--) {
+		const int64_t with = below(i, (uint64_t)(7 - k), k + 1);
+		const int was = order[k];
+		order[k] = order[with];
+		order[with] = was;
+	}
+	for (int k = 0; k < 4; k++) {
+		const int what = order[k];
+		const double from = what == 3 ? -by[3] : RK_MAX(1 - by[what],
+		    0.0);
+		const double to = what == 3 ? by[3] : 1 + by[what];
+		const float f = (float)(from + (to - from) * unit(i,
+		    (uint64_t)what));
+		if (what == 0)
+			image_brightness(r, im, f);
+		else if (what == 1)
+			image_contrast(r, im, f);
+		else if (what == 2)
+			image_saturation(r, im, f);
+		else
+			image_hue(r, im, f);
+	}
+}
+
+static void
+crop_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	const struct image_part at = { .w = 14, .h = 16,
+		.y = below(i, 0, SIDE + 2 * 2 - 16 + 1) - 2,
+		.x = below(i, 1, SIDE + 2 * 3 - 14 + 1) - 3 };
+
+	image_crop(r, im, &at, 9);
+}
+
+/* Six rows are missing, and are above and below. */
+static void
+larger_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	const struct image_part at = { .w = 20, .h = 30,
+		.y = below(i, 0, SIDE + 2 * 6 - 30 + 1) - 6,
+		.x = below(i, 1, SIDE - 20 + 1) };
+
+	image_crop(r, im, &at, 0);
+}
+
+static void
+resized_crop_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	const double low = transform_log(0.75), high = transform_log(4.0 / 3);
+
+	for (uint64_t k = 0; k < 40; k += 4) {
+		const double area = (double)(im->w * im->h) *
+		    (0.08 + 0.92 * unit(i, k));
+		const double aspect = transform_exp(low + (high - low) *
+		    unit(i, k + 1));
+		struct image_part at = {
+			.w = lrint(sqrt(area * aspect)),
+			.h = lrint(sqrt(area / aspect)) };
+		if (at.w < 1 || at.h < 1 || at.w > im->w || at.h > im->h)
+			continue;
+		at.y = below(i, k + 2, im->h - at.h + 1);
+		at.x = below(i, k + 3, im->w - at.w + 1);
+		image_crop(r, im, &at, 0);
+		image_resize(r, im, 18, 12);
+		return;
+	}
+	t_fail("sample %lld fits never", (long long)i);
+}
+
+static void
+resize_by_hand(struct image_room *r, struct image *im, int64_t i)
+{
+	(void)i;
+	image_resize(r, im, im->w > im->h ? 10 * im->w / im->h : 10,
+	    im->w > im->h ? 10 : 10 * im->h / im->w);
+}
+
+static const struct {
+	const char *list;
+	void (*by_hand)(struct image_room *r, struct image *im, int64_t i);
+	bool own;                       /* for pictures that have a size each */
+} each[] = {
+	{ "[hflip]", flip_by_hand, false },
+	{ "[{type: vflip, p: 0.25}]", vflip_by_hand, false },
+	{ "[{type: rotate, degrees: 30, interpolation: bilinear, fill: 7}]",
+	    rotate_by_hand, false },
+	{ "[{type: rotate, degrees: 180, fill: 200}]",
+	    rotate_nearest_by_hand, false },
+	{ "[{type: color_jitter, brightness: 0.4, contrast: 1.5, saturation: "
+	    "0.3, hue: 0.1}]", jitter_by_hand, false },
+	{ "[{type: random_crop, size: [16, 14], padding: [2, 3], fill: 9}]",
+	    crop_by_hand, false },
+	{ "[{type: random_crop, size: [30, 20]}]", larger_by_hand, true },
+	{ "[{type: random_resized_crop, size: [12, 18]}]",
+	    resized_crop_by_hand, false },
+	{ "[{type: resize, size: 10}]", resize_by_hand, false },
+};
+
+T_CASE(each_transform_is_what_the_draws_that_are_written_down_make_it)
+{
+	struct transform_room *r = transform_room_new();
+	struct image_room *room = image_room_new();
+	float x[3 * 32 * 32], want[3 * 32 * 32];
+
+	fill_planes();
+	for (size_t k = 0; k < RK_ARRAY_LEN(each); k++) {
+		const int64_t side = each[k].own ? 0 : SIDE;
+		struct transform_plan *p = plan_of(each[k].list, 3, side,
+		    side);
+		for (int64_t i = 0; i < 100; i++) {
+			struct image im;
+			apply(p, r, SEED, EPOCH, i, x);
+			image_of_planes(room, planes, SIDE, SIDE, 3, &im);
+			each[k].by_hand(room, &im, i);
+			image_floats(&im, scale, shift, 1, want);
+			if (memcmp(x, want, (size_t)(3 * im.w * im.h) *
+			    sizeof(*x)) != 0)
+				t_fail("%s: sample %lld", each[k].list,
+				    (long long)i);
+		}
+		transform_plan_free(p);
+	}
+	image_room_free(room);
+	transform_room_free(r);
+	spec_free(spec);
+}
+
+T_CASE(a_file_becomes_what_its_pixels_become)
+{
+	enum { W = 61, H = 43 };
+	struct transform_room *r = transform_room_new();
+	struct image_room *room = image_room_new();
+	uint8_t *bytes, of[3 * W * H];
+	float *x = malloc(3 * W * H * sizeof(*x)), *y = malloc(3 * W * H *
+	    sizeof(*y));
+	struct rk_why why = { 0 };
+	struct image im;
+	size_t n;
+
+	for (int i = 0; i < 3 * W * H; i++)
+		of[i] = (uint8_t)(i * 31 + i / 61 * 7);
+	image_of_planes(room, of, W, H, 3, &im);
+	t_eq_int(image_png(&im, &bytes, &n, &why), RK_OK);
+	for (size_t k = 0; k < RK_ARRAY_LEN(each); k++) {
+		const int64_t d[3] = { 3, H, W };
+		int64_t to[3];
+		struct transform_plan *p = plan_of(each[k].list, 3,
+		    each[k].own ? 0 : H, each[k].own ? 0 : W);
+		/* Of pictures of a size each, what comes first is decoded. */
+		struct transform_plan *q = NULL;
+		(void)!transform_plan_new(&q, &spec->data.train_transforms,
+		    "t", (const int64_t[]){ 3, 0, 0 }, NULL);
+		transform_shape(p, to);
+		for (int64_t i = 0; i < 30; i++) {
+			const struct transform_key key = { SEED, EPOCH, i };
+			const size_t size = (size_t)(to[0] * to[1] * to[2]) *
+			    sizeof(*x);
+			t_eq_int(transform_planes(p, r, &key, of, d[1], d[2],
+			    "x", &as_bytes, x, &why), RK_OK);
+			t_eq_int(transform_file(p, r, &key, bytes, n, "x",
+			    &as_bytes, y, &why), RK_OK);
+			t_check(memcmp(x, y, size) == 0);
+			if (q == NULL)
+				continue;
+			t_eq_int(transform_file(q, r, &key, bytes, n, "x",
+			    &as_bytes, y, &why), RK_OK);
+			if (memcmp(x, y, size) != 0)
+				t_fail("%s: sample %lld", each[k].list,
+				    (long long)i);
+		}
+		transform_plan_free(p);
+		transform_plan_free(q);
+	}
+	free(bytes);
+	free(x);
+	free(y);
+	image_room_free(room);
+	transform_room_free(r);
+	spec_free(spec);
 }
 
 /* --- keys ------------------------------------------------------------------ */
