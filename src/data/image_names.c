@@ -122,6 +122,15 @@ image_names_sort(struct image_names *v, size_t first)
 	    v->text.s);
 }
 
+void
+image_names_pass_over(uint64_t *n, char **first, const char *folder,
+    const char *name)
+{
+	if (++*n == 1)
+		*first = folder[0] == '\0' ? xstrdup(name) :
+		    xasprintf("%s/%s", folder, name);
+}
+
 static void
 remark_empty(const struct image_names *v, struct held *h)
 {
@@ -161,6 +170,16 @@ image_names_remark(const struct image_names *v, struct held *h)
 		    "or a link to nothing, and not used, the first %s",
 		    h->what, (unsigned long long)v->odd, v->odd == 1 ? "y is" :
 		    "ies are", v->first_odd);
+	if (v->links > 0)
+		held_remark(h, "%s: %llu link%s, that an archive's reader does "
+		    "not follow, and not used", h->what,
+		    (unsigned long long)v->links, v->links == 1 ? " is in it" :
+		    "s are in it");
+	if (v->replaced > 0)
+		held_remark(h, "%s: %llu file%s again under the same path, and "
+		    "the last of them counts", h->what,
+		    (unsigned long long)v->replaced, v->replaced == 1 ?
+		    " comes" : "s come");
 	if (v->again > 0)
 		held_remark(h, "%s: %llu line%s an image that an earlier one "
 		    "has, %llu of them with another label: the first is line "

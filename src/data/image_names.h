@@ -25,6 +25,7 @@ struct image_names {
 
 	/* What was passed over, and the first of it. */
 	uint64_t hidden, others, loose, odd;
+	uint64_t links, replaced;       /* of a tar: format.h */
 	char *first_other, *first_odd;
 	/* Of a list: lines of an image that an earlier line has, how many of them
 	 * say another label, and the first of them with that earlier one. */
@@ -65,6 +66,9 @@ struct format_tar;
 enum rk_err image_tar(const struct format_tar *t, const char *path,
     struct image_names *v, struct rk_why *why) RK_MUSTCHECK;
 
+/* One more of n; the first one's path is kept. */
+void image_names_pass_over(uint64_t *n, char **first, const char *folder,
+    const char *name);
 /* What was passed over, as sentences about the set. */
 void image_names_remark(const struct image_names *v, struct held *h);
 

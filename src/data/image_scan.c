@@ -53,14 +53,6 @@ kind_of(int dirfd, const struct dirent *e)
 	    ENTRY_FOLDER : ENTRY_ODD;
 }
 
-static void
-pass_over(uint64_t *n, char **first, const char *folder, const char *name)
-{
-	if (++*n == 1)
-		*first = folder[0] == '\0' ? xstrdup(name) :
-		    xasprintf("%s/%s", folder, name);
-}
-
 static enum rk_err
 refuse_folder(const struct scan *s, const char *path)
 {
@@ -160,13 +152,15 @@ take_entry(struct scan *s, DIR *dir, const struct dirent *e, const char *path,
 		names_add(folders, e->d_name);
 		return RK_OK;
 	case ENTRY_ODD:
-		pass_over(&v->odd, &v->first_odd, path, e->d_name);
+		image_names_pass_over(&v->odd, &v->first_odd, path,
+		    e->d_name);
 		return RK_OK;
 	case ENTRY_FILE:
 		break;
 	}
 	if (!image_is_named(e->d_name, strlen(e->d_name)))
-		pass_over(&v->others, &v->first_other, path, e->d_name);
+		image_names_pass_over(&v->others, &v->first_other, path,
+		    e->d_name);
 	else if (path[0] == '\0')
 		v->loose++;
 	else

@@ -122,6 +122,24 @@ take_images(const struct format_tar *t, const char *path, size_t skip,
 	return rc;
 }
 
+/* What is passed over, as of a folder. */
+static void
+count_others(const struct format_tar *t, size_t skip, struct image_names *v)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const char *path = t->files[i].path;
+		if (any_part_hidden(path))
+			v->hidden++;
+		else if (!image_is_named(path, strlen(path)))
+			image_names_pass_over(&v->others, &v->first_other, "",
+			    path);
+		else if (strchr(path + skip, '/') == NULL)
+			v->loose++;
+	}
+	v->links = t->links;
+	v->replaced = t->replaced;
+}
+
 enum rk_err
 image_tar(const struct format_tar *t, const char *path, struct image_names *v,
     struct rk_why *why)
@@ -145,5 +163,6 @@ image_tar(const struct format_tar *t, const char *path, struct image_names *v,
 		v->classes[v->nclasses++] = f[c].name;
 	}
 	free(f);
+	count_others(t, skip, v);
 	return rc;
 }

@@ -191,6 +191,10 @@ def _(d):
         write(f"{path}/dogs/{name}", data)
         refused(d, job_of(path), f"dogs/{name}: {words}", "data.broken: skip goes on without it")
         os.rename(f"{path}/dogs/{name}", f"{d.root}/{name}")
+    write(f"{path}/dogs/large.png", sample("png", "rgb"))
+    os.truncate(f"{path}/dogs/large.png", 300 << 20)
+    refused(d, job_of(path), "dogs/large.png: has 314572800 bytes, and an image may have 256")
+    os.unlink(f"{path}/dogs/large.png")
     for name, _, _ in BROKEN:
         os.rename(f"{d.root}/{name}", f"{path}/dogs/{name}")
     said, seen = trains(d, job_of(path, broken="skip"), *(f"dogs/{n}: {w}" for n, _, w in BROKEN), broken=len(BROKEN))
@@ -333,13 +337,16 @@ def tar(path, *members, sparse=False):
 def _(d):
     rgb, path = sample("png", "rgb"), f"{d.root}/in.tar"
     plain = [(f"{c}/{i}.png", rgb) for c in ("cats", "dogs") for i in range(3)]
-    tar(path, *plain, ("dogs/.DS_Store", b"x"), ("dogs/Thumbs.db", b"x"))
-    trains(d, job_of(path), samples=6)
+    tar(path, *plain, ("dogs/.DS_Store", b"x"), ("dogs/Thumbs.db", b"x"), ("notes.txt", b"x"), ("loose.png", rgb),
+        ("dogs/2.png", rgb))
+    trains(d, job_of(path), "3 files were passed over: 2 hidden, 1 without the ending of an image", "the first notes.txt",
+           "1 image is beside the class folders", "1 file comes again under the same path, and the last of them counts",
+           samples=6)
     for name, words in (("../out.png", "has .. in it"), ("/etc/x.png", "/etc/x.png")):
         tar(path, *plain, (name, rgb))
         refused(d, job_of(path), path, words)
     tar(path, *plain, ("dogs/link.png", "/etc/passwd"), ("dogs/in.png", "0.png"))
-    trains(d, job_of(path), samples=6)
+    trains(d, job_of(path), f"{path}: 2 links", samples=6)
     tar(path, *plain, ("dogs/s.png", rgb), sparse=True)
     refused(d, job_of(path), path, "sparse")
     with open(path, "rb") as f:

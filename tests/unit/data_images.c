@@ -206,6 +206,20 @@ T_CASE(a_folder_around_all_class_folders_of_a_tar_is_no_class)
 	image_names_fini(&v);
 }
 
+T_CASE(of_two_folders_in_a_tar_each_is_a_class_whatever_is_in_them)
+{
+	static const char *const paths[] = { "a/s/1.jpg", "a/s/2.jpg",
+		"b/s/1.jpg" };
+	struct image_names v = tar(paths, RK_ARRAY_LEN(paths));
+
+	t_eq_int(v.nclasses, 2);
+	t_eq_str(v.classes[0], "a");
+	t_eq_str(v.classes[1], "b");
+	is(&v, 1, "a/s/2.jpg", 0);
+	is(&v, 2, "b/s/1.jpg", 1);
+	image_names_fini(&v);
+}
+
 T_CASE(a_tar_without_class_folders_is_refused)
 {
 	static const struct format_tar_file files[] = { { "a.jpg", 0, 1 },
