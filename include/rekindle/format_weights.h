@@ -31,7 +31,7 @@
 
 #include "rekindle/tensor.h"
 
-#define WEIGHTS_MEMORY    ((size_t)40 << 20)    /* bytes beside the mapping */
+#define WEIGHTS_MEMORY    ((size_t)48 << 20)    /* bytes beside the mapping */
 #define WEIGHTS_TENSORS   1000000u
 #define WEIGHTS_VALUES    65536u        /* numbers and texts; more: a note */
 

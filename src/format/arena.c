@@ -73,6 +73,24 @@ arena_text(struct arena *a, const void *p, size_t n)
 	return s;
 }
 
+/* What was n bytes at p, if nothing else is in its block. */
+static void
+give_back(struct arena *a, const void *p, size_t n)
+{
+	for (struct arena_block **at = &a->last; *at != NULL;
+	    at = &(*at)->before) {
+		struct arena_block *b = *at;
+		if ((const void *)b->bytes != p)
+			continue;
+		if (b == a->last || b->used != RK_ROUND_UP(n, ALIGN))
+			return;
+		*at = b->before;
+		*a->left += b->room + sizeof(*b);
+		free(b);
+		return;
+	}
+}
+
 bool
 arena_grow(struct arena *a, void *arrayp, size_t n, size_t size)
 {
@@ -85,6 +103,8 @@ arena_grow(struct arena *a, void *arrayp, size_t n, size_t size)
 		return false;
 	if (n > 0)
 		memcpy(more, *array, n * size);
+	if (n * size > BLOCK)
+		give_back(a, *array, n * size);
 	*array = more;
 	return true;
 }
@@ -103,7 +123,7 @@ arena_free(struct arena *a)
 enum rk_err
 arena_full(struct rk_why *why)
 {
-	rk_refuse(why, "takes more than 40 MiB to describe what is in it: it "
+	rk_refuse(why, "takes more than 48 MiB to describe what is in it: it "
 	    "is no file of weights, or made to take memory");
 	return RK_ELIMIT;
 }

@@ -23,11 +23,11 @@ void *arena_array(struct arena *a, size_t n, size_t size);
 /* A copy of n bytes with a NUL behind. */
 char *arena_text(struct arena *a, const void *p, size_t n);
 /* Room for one more in an array of n items that doubles whenever n is a power of
- * two; false: there is none. */
+ * two; false: there is none.  Where it was before is not for use any more. */
 bool arena_grow(struct arena *a, void *arrayp, size_t n, size_t size);
 void arena_free(struct arena *a);
 
-/* "takes more than 40 MiB ..."; RK_ELIMIT. */
+/* "takes more than 48 MiB ..."; RK_ELIMIT. */
 enum rk_err arena_full(struct rk_why *why);
 
 #endif

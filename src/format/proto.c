@@ -74,5 +74,8 @@ proto_next(struct proto *m, struct proto_field *f)
 struct proto
 proto_inside(const struct proto_field *f)
 {
-	return (struct proto){ f->p, f->p + f->n, false };
+	/* A field without bytes has no place. */
+	const uint8_t *p = f->p != NULL ? f->p : (const uint8_t *)"";
+
+	return (struct proto){ p, p + f->n, false };
 }

@@ -13,7 +13,7 @@
 
 /* A packed store may come to so much more than it takes in the file where it must
  * be in memory: weights hardly pack, so that what packs better is made to. */
-#define HELD_MORE ((uint64_t)16 << 20)
+#define HELD_MORE ((uint64_t)8 << 20)
 
 struct weights_stream {
 	const struct weights_store *store;      /* NULL: none */

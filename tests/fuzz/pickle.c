@@ -6,6 +6,8 @@
 #include "pickle.h"
 #include "weights.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
 #define BUDGET ((size_t)256 << 10)
 
 struct archive {
@@ -93,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	/* Exactly sized, so that ASan sees a read past the end. */
 	uint8_t *own = xmalloc(a.b.len);
 	memcpy(own, a.b.s, a.b.len);
-	fuzz_weights(own, a.b.len, NULL);
+	fuzz_bytes(own, a.b.len, NULL);
 	free(own);
 	sb_fini(&a.b);
 	sb_fini(&a.dir);

@@ -10,11 +10,9 @@
 
 #include "rekindle/format_weights.h"
 
-#define FUZZ_SOME ((size_t)1000)        /* elements at a tensor's two ends */
+#define FUZZ_SOME ((size_t)4000)        /* elements at a tensor's two ends */
 
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
-static void
+static inline void
 fuzz_read(const struct weights_tensor *t, uint64_t from, size_t n)
 {
 	const size_t bytes = n * (dtype_bits(t->dtype) / 8);
@@ -37,7 +35,7 @@ fuzz_read(const struct weights_tensor *t, uint64_t from, size_t n)
 	free(f);
 }
 
-static void
+static inline void
 fuzz_tensor(const struct weights *w, const struct weights_tensor *t)
 {
 	const size_t some = RK_MIN(FUZZ_SOME, t->count);
@@ -54,17 +52,15 @@ fuzz_tensor(const struct weights *w, const struct weights_tensor *t)
 	fuzz_read(t, t->count - some, some);
 }
 
-static void
-fuzz_weights(const uint8_t *p, size_t n, const struct weights_how *how)
+/* Of what weights_open() or weights_open_mem() gave; frees it. */
+static inline void
+fuzz_weights(enum rk_err rc, struct weights *w, struct rk_why *why)
 {
-	struct rk_why why = {0};
-	struct weights *w;
 	double number;
-	enum rk_err rc = weights_open_mem(p, n, how, &w, &why);
 
 	must(rc == RK_OK || rc == RK_EINVAL || rc == RK_ELIMIT ||
 	    rc == RK_ENOMEM);
-	must(why.n == (rc != RK_OK) && (w != NULL) == (rc == RK_OK));
+	must(why->n == (rc != RK_OK) && (w != NULL) == (rc == RK_OK));
 	for (size_t i = 0; w != NULL && i < w->n && i < 100; i++)
 		fuzz_tensor(w, &w->v[i]);
 	for (size_t i = 0; w != NULL && i < w->nvalues; i++) {
@@ -73,7 +69,17 @@ fuzz_weights(const uint8_t *p, size_t n, const struct weights_how *how)
 			(void)weights_number(w, w->values[i].path, &number);
 	}
 	weights_free(w);
-	rk_why_fini(&why);
+	rk_why_fini(why);
+}
+
+static inline void
+fuzz_bytes(const uint8_t *p, size_t n, const struct weights_how *how)
+{
+	struct rk_why why = {0};
+	struct weights *w;
+	enum rk_err rc = weights_open_mem(p, n, how, &w, &why);
+
+	fuzz_weights(rc, w, &why);
 }
 
 #endif

@@ -191,13 +191,13 @@ def _(d):
         [("archive/data/0", b"\0" * 16)])
     add("numel", "its storage has 16 bytes", b"}U\1a" + tensor([2], [1], 2**62) + b"s",
         [("archive/data/0", b"\0" * 16)])
-    add("many", "takes more than", b"}" + b"".join(b"U\7%07d" % i + tensor([1], [1], 1) + b"s" for i in range(60000)),
+    add("many", "takes more than", b"}" + b"".join(b"U\7%07d" % i + tensor([1], [1], 1) + b"s" for i in range(100000)),
         [("archive/data/0", b"\0" * 4)])
     add("zeros", "unpack to 381.5 MiB", b"}U\1a" + tensor([10000, 10000], [1, 10000], 10**8) + b"s",
         [("archive/data/0", b"\0" * (4 * 10**8))], zipfile.ZIP_DEFLATED)
     for name, want in hostile.items():
         (told,), peak, seconds = read(f"{d.root}/{name}")
-        has(json.dumps(told), want)
+        has(json.dumps(told)[:400], want)
         size = os.path.getsize(f"{d.root}/{name}")
         assert peak <= size + (64 << 20), f"{name}: {size} bytes took {peak}"
         # 0.1 s where it was written.
