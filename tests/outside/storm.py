@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -168,7 +169,6 @@ class Storm:
         begun = time.monotonic()
         eq(d.wait_state(self.first, *ENDED, seconds=seconds)["state"], "succeeded", d.job(self.first)["message"])
         self.took = (time.monotonic() - begun) / SLOW
-        self.spread = min(2, 0.7 * self.took)
         self.want = final(d, self.first)
         d.kill()
         self.start()
@@ -211,6 +211,8 @@ class Storm:
         return True
 
     def rage(self, todo):
+        # Many kills are to meet one and the same job.
+        self.spread = min(2, 0.7 * self.took, 2 * self.took / len(todo))
         missed = collections.Counter()
         self.rng.shuffle(todo)
         while todo:
@@ -267,11 +269,6 @@ class Ordeal(Storm):
         self.judged_s = self.time_to_judge(lines(self.d, i, "metrics.jsonl"))
         self.waits = [x["data_wait_ratio"] for x in lines(self.d, i, "metrics.jsonl") if "data_wait_ratio" in x]
 
-    def rage(self, todo):
-        # Most of them meet one and the same job.
-        self.spread = min(4, 1.5 * self.took / max(1, len(todo)))
-        super().rage(todo)
-
     @staticmethod
     def time_to_judge(rows):
         """Of an evaluation: from an epoch's last step to the line of the epoch."""
@@ -314,12 +311,17 @@ class Ordeal(Storm):
         return True
 
     def at_unpacking(self, i, pid):
-        making = f"{self.job['data']['train']['path']}.unpacking"
-        if not self.soon(pid, lambda: os.path.exists(making)):
-            return False
-        time.sleep(self.rng.uniform(0, 0.05))
-        freeze(pid)
-        return os.path.exists(making)
+        packed = self.job["data"]["train"]["path"]
+        making = f"{packed}.unpacking"
+        if self.soon(pid, lambda: os.path.exists(making)):
+            time.sleep(self.rng.uniform(0, 0.02))
+            freeze(pid)
+            if os.path.exists(making):
+                return True
+        # Too late: it is unpacked.
+        send(pid, signal.SIGCONT)
+        self.change(i, lambda: shutil.rmtree(f"{packed}.unpacked", ignore_errors=True))
+        return False
 
     def at_judging(self, i, pid):
         path = f"{self.d.state}/jobs/{i}/metrics.jsonl"
@@ -365,10 +367,12 @@ class Ordeal(Storm):
         self.go_on(i)
         return True
 
-    def change(self, i):
+    def change(self, i, meanwhile=lambda: None):
         """A job that may run, be about to, or have ended."""
         self.d.post(f"/v1/jobs/{i}/pause", {})
-        if self.d.wait_state(i, "paused", *ENDED)["state"] == "paused":
+        state = self.d.wait_state(i, "paused", *ENDED)["state"]
+        meanwhile()
+        if state == "paused":
             self.go_on(i)
 
     def go_on(self, i):

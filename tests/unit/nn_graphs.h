@@ -565,7 +565,8 @@ name_output(struct graph *r, int v)
 	r->reads[v]++;
 }
 
-/* All that nobody reads, as rows, one behind the other, to a linear layer. */
+/* All that nobody reads, as rows, one behind the other, to a linear layer; -1: there
+ * is no room for so many layers. */
 static inline int
 gather_ends(struct graph *r)
 {
@@ -581,7 +582,10 @@ gather_ends(struct graph *r)
 		}
 		begin_layer(r, SPEC_OP_flatten);
 		ends[n] = grow(r, 1, &v);
-		t_check(ends[n] >= 0);
+		if (ends[n] < 0) {
+			t_check(r->g.nlayers == GRAPH_LAYERS);
+			return -1;
+		}
 		n++;
 	}
 	if (n == 0)
