@@ -343,7 +343,8 @@ T_CASE(what_is_no_schedule_is_refused_by_its_path)
 		    "\"since\":0,\"by\":\"start\"}",
 		    "schedule.said.learning_rate" },
 		{ "{\"said\":{\"schedule\":{},\"learning_rate\":1,"
-		    "\"steps_per_epoch\":1,\"total\":1},\"from\":-1,"
+		    "\"steps_per_epoch\":1,\"total\":1},"
+		    "\"from\":-9007199254740993,"
 		    "\"since\":0,\"by\":\"start\"}", "schedule.from" },
 		{ "{\"said\":{\"schedule\":{},\"learning_rate\":1,"
 		    "\"steps_per_epoch\":1,\"total\":1},\"from\":0,"
@@ -361,6 +362,29 @@ T_CASE(what_is_no_schedule_is_refused_by_its_path)
 		rk_why_fini(&why);
 		json_decref(v);
 	}
+}
+
+/* A warm start goes on with the schedule of its file. */
+T_CASE(a_schedule_may_have_begun_before_the_run)
+{
+	static const char text[] = "{\"said\":{\"schedule\":{\"type\":"
+	    "\"linear\",\"end_factor\":0.5},\"learning_rate\":1,"
+	    "\"steps_per_epoch\":1,\"total\":10},\"now\":{\"schedule\":{"
+	    "\"type\":\"linear\",\"end_factor\":0.5},\"learning_rate\":1,"
+	    "\"steps_per_epoch\":1,\"total\":20},\"from\":-10,\"since\":0,"
+	    "\"by\":\"start\"}";
+	struct schedule s, again;
+	json_t *v;
+
+	t_check(rkj_parse_json(text, strlen(text), &v, NULL) == RK_OK);
+	t_check(schedule_parse(v, &s, NULL) == RK_OK);
+	t_near(schedule_rate(&s, 0), 0.75, 1e-12);
+	json_t *w = schedule_json(&s);
+	t_check(schedule_parse(w, &again, NULL) == RK_OK);
+	t_eq_int(again.from, -10);
+	t_near(schedule_rate(&again, 5), schedule_rate(&s, 5), 0);
+	json_decref(v);
+	json_decref(w);
 }
 
 /* --- requests ------------------------------------------------------------- */
