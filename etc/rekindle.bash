@@ -6,7 +6,7 @@ _rekindle_ask() {
 }
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="submit list show watch start pause resume cancel retry
+	local commands="submit plan list show watch start pause resume cancel retry
 		checkpoint checkpoints metrics evaluations plot log events attempts delete drain status help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -53,11 +53,11 @@ _rekindle() {
 	fi
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--help --json --server $(rekindle \
-		    "$cmd" --help 2>/dev/null | head -n 1 | grep -oE -- '--[a-z]+')" -- "$cur")
+		    "$cmd" --help 2>/dev/null | head -n 1 | grep -oE -- '--[a-z][a-z-]+')" -- "$cur")
 		return
 	fi
 	case $cmd in
-	submit)
+	submit | plan)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;

@@ -37,7 +37,8 @@
  *	model.outputs    {NAME: LAYER}, see struct spec_output; {}
  *	model.init       how parameters begin: torch | paddle | bert, see
  *	                 src/nn/init.c; torch, of arch bert bert
- *	model.checkpoint the warm start; none.  A safetensors file by its path,
+ *	model.checkpoint the warm start; none.  A file of weights
+ *	                 (format_weights.h) by its path,
  *	                 file: or another address (see below), or
  *	                 job://ID/CHECKPOINT (latest, best, step:N or a name)
  *	model.strict     true: all tensors must fit, by copy, rename, convert or
