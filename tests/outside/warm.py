@@ -2,12 +2,16 @@
 """Warm starts: a new job from old knowledge, its plan, its refusals, and that
 it happens once."""
 import gzip
+import hashlib
 import json
 import os
 import signal
 import struct
 import subprocess
 
+import bucket
+from s3 import Store
+from stub import Object
 from t import BUILD, Skip, case, eq, has, run, tiny, wait_for
 
 FASHION = "/usr/share/datasets/fashion-mnist"
@@ -294,6 +298,30 @@ def _(d):
     eq(dry(d, job, want=422)["errors"][0]["path"], "data.train.path")
     eq(jobs(d), 0, "jobs")
     eq(os.listdir(f"{d.root}/state/checks") if os.path.exists(f"{d.root}/state/checks") else [], [])
+
+
+def stored(body):
+    return Object(body, hashlib.md5(body).hexdigest(), 0, {})
+
+
+@case("a dry run fetches what a job names in a bucket, and leaves no trace of having done so", "stopped")
+def _(d):
+    st = Store()
+    bucket.rekindled(d, {"stores": [st.store("s3://")]})
+    with open(tiny_file(d), "rb") as f:
+        st.buckets["b"]["old"] = stored(f.read())
+    job = tiny(d, "far", epochs=1)
+    with open(job["data"]["train"]["path"], "rb") as f:
+        st.buckets["b"]["data.csv"] = stored(f.read())
+    job["data"]["train"]["path"] = "s3://b/data.csv"
+    job["model"]["checkpoint"] = "s3://b/old"
+    p = dry(d, job)["plan"]
+    eq((p["tensors_loaded"], p["source"], jobs(d)), (4, "s3://b/old", 0))
+    job["model"]["checkpoint"] = "s3://b/gone"
+    r = dry(d, job, want=422)["errors"]
+    eq([e["path"] for e in r], ["model.checkpoint"])
+    has(r[0]["message"], "s3://b/gone")
+    st.stop()
 
 
 @case("rekindle plan and submit --dry-run say it in words, and watch and show the sentence")
