@@ -5,6 +5,7 @@
  *	source    the bytes of a file, plain or gzip, from front to back
  *	npy, npz  NumPy's arrays
  *	tar       the files in an archive, read where they lie
+ *	weights   what PyTorch, Paddle and others save: format_weights.h
  *
  * All that is read here somebody else wrote: nothing is allocated on a header's
  * word that the file's size does not bear out, and what is refused is refused

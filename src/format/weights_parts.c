@@ -247,6 +247,7 @@ choose_said(struct parts *p, const char *path)
 			p->all = n->parent == NULL;
 			if (p->average != NULL && is_in(p->average, n))
 				p->average = NULL;
+			sb_fini(&b);
 			return RK_OK;
 		}
 		if (n->all > 0 && n->parent != NULL && n->depth <= 2 &&
