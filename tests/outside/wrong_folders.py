@@ -202,6 +202,25 @@ def _(d):
     has(said, "it is skipped")
 
 
+@case("a text that would unpack to 400 MB beside a picture is not unpacked", "stopped")
+def _(d):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    z = zlib.compressobj(9)
+    text = b"Comment\0\0" + b"".join(z.compress(b"x" * (1 << 20)) for _ in range(400)) + z.flush()
+    path, plain = good(d), sample("png", "rgb")
+    most = []
+    for data in (plain, plain[:33] + chunk(b"zTXt", text) + plain[33:]):
+        write(f"{path}/dogs/a.png", data)
+        p = subprocess.Popen([f"{BUILD}/rekindle-train", "--data", put(d, job_of(path)), "--samples", "99", "s.png"],
+                             cwd=d.root, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+        eq(p.returncode, 0, "exit")
+        most.append(usage.ru_maxrss >> 10)
+    assert most[1] < most[0] + 100, f"it takes {most[1]} MB, and without the text {most[0]}"
+
+
 @case("a picture that changes or vanishes in the middle of a run is named", "stopped")
 def _(d):
     path, job = good(d, each=3), None
@@ -227,13 +246,17 @@ def _(d):
     for n, (deed, code, words) in enumerate((
             (lambda: os.unlink(victim), 3, "dogs/im 0000.png: is not there any more; data.broken: skip goes on without it"),
             (lambda: write(victim, sample("png", "palette")), 4, "dogs/im 0000.png is not what it was when it was first read"),
-            (lambda: write(victim, kept[:-30]), 3, "dogs/im 0000.png: is a broken PNG: "))):
+            (lambda: write(victim, kept[:-30]), 3, "dogs/im 0000.png: is a broken PNG: "),
+            (lambda: (os.mkfifo(f"{d.root}/pipe"), os.rename(f"{d.root}/pipe", victim)), 3,
+             "dogs/im 0000.png: is no regular file, want an image"))):
         p = begun(f"run{n}")
         wait_for(30, "two epochs", lambda n=n, p=p: epochs(f"run{n}") >= 2 or p.poll() is not None)
         deed()
         said = p.communicate(timeout=limit(60))[0]
         eq(p.returncode, code, f"exit ({said[-600:]})")
         has(said, words)
+        if os.path.exists(victim):
+            os.unlink(victim)
         write(victim, kept)
     # Files that have fewer bytes than they say: these do so each time.
     odd = "/sys/devices/system/cpu/online"

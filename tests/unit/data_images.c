@@ -157,6 +157,24 @@ T_CASE(a_link_to_a_folder_around_it_is_refused)
 	image_names_fini(&v);
 }
 
+T_CASE(a_folder_that_is_too_deep_is_refused)
+{
+	struct image_names v = { 0 };
+	struct rk_why why = { 0 };
+	struct strbuf path = { 0 };
+
+	sb_adds(&path, "deep");
+	for (int i = 0; i <= IMAGE_DEPTH_MAX + 1; i++) {
+		t_eq_int(mkdir(sb_str(&path), 0700), 0);
+		sb_adds(&path, "/f");
+	}
+	t_eq_int(image_scan("deep", &v, &why), RK_EINVAL);
+	t_has(rk_why_first(&why), "is more than 16 folders deep");
+	rk_why_fini(&why);
+	image_names_fini(&v);
+	sb_fini(&path);
+}
+
 /* --- tars ----------------------------------------------------------------- */
 
 /* Of files with these paths, which are sorted. */

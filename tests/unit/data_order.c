@@ -100,6 +100,29 @@ T_CASE(balanced_has_all_of_a_class_before_one_comes_again)
 	data_close(d);
 }
 
+T_CASE(balanced_has_another_order_each_time_all_of_a_class_have_come)
+{
+	static const float labels[] = { 0, 1 };
+	struct data_set *d = set_of(labels, 2, 40);
+	struct data_order *o = order_of(d, SPEC_SAMPLER_BALANCED, 5, true);
+	int same = 0;
+
+	/* Each class has 20: an epoch has all of both once. */
+	int64_t first[2][20], second[2][20], n[2][2] = { { 0 } };
+	for (int e = 0; e < 2; e++)
+		for (int64_t i = 0; i < 40; i++) {
+			const int64_t at = data_order_at(o, e, i);
+			const int c = d->classes[at];
+			(e == 0 ? first : second)[c][n[e][c]++] = at;
+		}
+	for (int c = 0; c < 2; c++)
+		for (int k = 0; k < 20; k++)
+			same += first[c][k] == second[c][k];
+	t_check(same < 20);
+	data_order_free(o);
+	data_close(d);
+}
+
 T_CASE(balanced_depends_on_seed_epoch_and_place_alone)
 {
 	struct data_set *d = set_of(uneven, 20, 400);
@@ -229,6 +252,32 @@ T_CASE(classes_that_a_model_has_not_take_what_is_left_and_then_the_end)
 	t_eq_int(d->nclasses, 4);
 	t_eq_str(d->names[0], "a");
 	t_eq_str(d->names[3], "d");
+	data_close(d);
+}
+
+T_CASE(several_labels_go_there_too_and_stay_in_order)
+{
+	static const char *const own[] = { "a", "b", "c" };
+	static const char *const table[] = { "c", "b", "a" };
+	struct data_set *d = named(own, 3);
+	struct held *h = held_of(d);
+	struct rk_why why = { 0 };
+
+	/* Each sample has the first two, the last one none. */
+	h->many_from = xcalloc((size_t)d->n + 1, sizeof(*h->many_from));
+	h->many = xcalloc(2 * (size_t)d->n, sizeof(*h->many));
+	for (int64_t i = 0; i < d->n; i++) {
+		h->many_from[i] = 2 * i;
+		h->many[2 * i] = 0;
+		h->many[2 * i + 1] = 1;
+	}
+	h->many_from[d->n] = 2 * (d->n - 1);
+	t_eq_int(held_find_classes(h, &why), RK_OK);
+	match(d, NULL, table, 3, "");
+	t_eq_int(d->many[0], 1);
+	t_eq_int(d->many[1], 2);
+	t_check(d->targets[0] == 1);
+	t_check(d->targets[d->n - 1] == -1);
 	data_close(d);
 }
 

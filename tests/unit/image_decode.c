@@ -442,6 +442,129 @@ T_CASE(a_file_of_very_many_scans_is_refused)
 	image_room_free(r);
 }
 
+T_CASE(a_scan_that_comes_out_of_its_order_is_refused)
+{
+	const struct golden_file *f = golden("jpeg_progressive_grey");
+	size_t n;
+
+	/* The first again, whose low bits are yet to come. */
+	uint8_t *p = many_scans(f, 1, &n);
+	const size_t at = segment(f->p, f->n, 0xda);
+	const size_t head = 2 + ((size_t)f->p[at + 2] << 8 | f->p[at + 3]);
+	t_eq_int(p[at + head - 1], 0);
+	free(p);
+	p = many_scans(f, 2, &n);
+	p[at + head - 1] = 1;
+	must_refuse(p, n, NULL, "Inconsistent progression sequence");
+	free(p);
+}
+
+T_CASE(what_a_progressive_file_does_not_say_is_not_made_up)
+{
+	const struct golden_file *f = golden("jpeg_progressive_grey");
+	struct image_room *r = image_room_new();
+	size_t n;
+
+	/* The means of blocks and nothing else: squares, not smooth. */
+	uint8_t *p = many_scans(f, 1, &n);
+	const struct image im = must_decode(r, p, n, "means", 1);
+	for (int64_t y = 0; y < im.h; y++)
+		for (int64_t x = 0; x < im.w; x++)
+			t_eq_int(im.pixels[y * im.w + x],
+			    im.pixels[(y - y % 8) * im.w + x - x % 8]);
+	free(p);
+	image_room_free(r);
+}
+
+/* n bytes put in at a place; freed by the case's end. */
+static uint8_t *
+put_in(const struct golden_file *f, size_t at, const char *bytes, size_t n)
+{
+	uint8_t *p = malloc(f->n + n);
+
+	memcpy(p, f->p, at);
+	memcpy(p + at, bytes, n);
+	memcpy(p + at + n, f->p + at, f->n - at);
+	return p;
+}
+
+T_CASE(markers_that_are_missing_are_not_guessed)
+{
+	const struct golden_file *f = golden("jpeg_grey");
+	const size_t at = segment(f->p, f->n, 0xda);
+
+	/* A marker behind each block, of which there is none. */
+	uint8_t *p = put_in(f, at, "\xff\xdd\0\4\0\1", 6);
+	must_refuse(p, f->n + 6, NULL, "instead of RST0");
+	free(p);
+}
+
+T_CASE(a_code_that_no_table_has_is_refused)
+{
+	const struct golden_file *f = golden("jpeg_420");
+	const size_t at = segment(f->p, f->n, 0xda);
+	struct image_room *r = image_room_new();
+	int found = 0;
+
+	for (size_t k = at + 14; k < f->n - 2; k++) {
+		struct rk_why why = { 0 };
+		uint8_t *p = copy_of(f);
+		struct image im;
+
+		p[k] = 0xfe;
+		if (image_decode(r, p, f->n, "x", NULL, 0, &im, &why) !=
+		    RK_OK)
+			found += strstr(rk_why_first(&why),
+			    "bad Huffman code") != NULL;
+		rk_why_fini(&why);
+		free(p);
+	}
+	t_check(found > 0);
+	image_room_free(r);
+}
+
+T_CASE(two_components_are_no_picture)
+{
+	const struct golden_file *f = golden("jpeg_grey");
+	const size_t at = segment(f->p, f->n, 0xc0);
+	uint8_t *p = put_in(f, at + 13, "\2\x11\0", 3);
+
+	p[at + 3] = 14;                 /* bytes of the segment */
+	p[at + 9] = 2;
+	must_refuse(p, f->n + 3, NULL, "is a JPEG of 2 components, want 1, 3 "
+	    "or 4");
+	free(p);
+}
+
+T_CASE(exif_is_found_behind_filling_and_in_four_bytes)
+{
+	const struct golden_file *f = golden("jpeg_turned_6");
+	const size_t at = segment(f->p, f->n, 0xe1);
+	struct image_room *r = image_room_new();
+	char hex[RK_SHA256_HEX];
+	size_t k = at;
+
+	uint8_t *p = put_in(f, at, "\xff\xff", 2);
+	struct image im = must_decode(r, p, f->n + 2, "filled", 0);
+	digest_of(&im, hex);
+	t_eq_str(hex, f->sha256);
+	free(p);
+	p = copy_of(f);
+	while (memcmp(p + k, "\x12\1\3\0", 4) != 0 &&
+	    memcmp(p + k, "\1\x12\0\3", 4) != 0)
+		k++;
+	const bool big = p[k] == 1;
+	p[k + (big ? 3 : 2)] = 4;       /* LONG */
+	p[k + 8] = big ? 0 : 6;
+	p[k + 9] = p[k + 10] = 0;
+	p[k + 11] = big ? 6 : 0;
+	im = must_decode(r, p, f->n, "long", 0);
+	digest_of(&im, hex);
+	t_eq_str(hex, f->sha256);
+	free(p);
+	image_room_free(r);
+}
+
 T_CASE(exif_that_is_damaged_turns_nothing)
 {
 	const struct golden_file *f = golden("jpeg_turned_6");
