@@ -344,6 +344,7 @@ T_CASE(masks_are_drawn_in_training_alone)
 			read_as(d, i, k, x);
 			first += i == 3 && x[0] == MASK;
 			for (int t = 0; t < 4; t++) {
+				t_check(y[t] != MASK);
 				t_check(x[t] == y[t] || (x[t] == MASK &&
 				    y[t] != PAD));
 				masked += x[t] == MASK;
@@ -601,6 +602,26 @@ T_CASE(a_row_without_an_end_is_refused)
 	refuses_as(&s, p, n, "t.csv: line 1 is longer than the 1 MiB that a "
 	    "row may be, or a quote in it is never closed");
 	free(p);
+}
+
+/* And no more of it is read than that takes. */
+T_CASE(a_row_without_an_end_takes_no_memory)
+{
+	const struct text_form f = { .columns = true, .quotes = true,
+		.delimiter = ',' };
+	struct rk_why why = { 0 };
+	struct text_rows rows;
+	struct text_row row;
+	int fd = open("endless", O_RDWR | O_CREAT, 0600);
+
+	t_check(ftruncate(fd, (off_t)64 << 20) == 0);
+	t_eq_int(text_rows_open(&rows, &f, "endless", fd, NULL, 0, &why),
+	    RK_OK);
+	t_eq_int(text_row_next(&rows, &row, &why), RK_EINVAL);
+	t_check(rows.cap <= (size_t)4 << 20);
+	text_rows_close(&rows);
+	rk_why_fini(&why);
+	close(fd);
 }
 
 T_CASE(numbers_among_words_are_classes_and_that_is_said)
