@@ -314,16 +314,19 @@ int64_t data_at(const struct data_set *d, uint64_t seed, int64_t epoch,
  *
  * An epoch has n places all the same.
  *
- * Of a set with buckets, which wants the sampler `uniform`, an epoch begins with the
- * full batches, F of all buckets together, and what is left over of each bucket, less
- * than a batch, comes behind them, the shortest first:
+ * Of a set with buckets, which wants the sampler `uniform`, an epoch has the full
+ * batches, F of all buckets together, and a batch of what is left over of each bucket
+ * that has something, R of these (none with drop_last):
  *
- *	batch j of the F is number j of a permutation of them, keyed by
- *	    (seed, epoch); the batches are counted from the shortest bucket on
+ *	the r-th left over is batch number r of a permutation of the F + R, keyed
+ *	    by (seed, epoch); the full ones fill the numbers between
+ *	the j-th full one is number j of a permutation of the F, keyed likewise;
+ *	    they are counted from the shortest bucket on
  *	place p of the N samples of bucket b is number p of a permutation of
- *	    them, keyed by (seed, b, epoch)
+ *	    them, keyed by (seed, b, epoch); what is left over are the last ones
  *
- * without shuffle all permutations are the identity.
+ * without shuffle all permutations are the identity, and what is left over comes
+ * last.
  *
  * O(1), from any place; the table of the members of classes or buckets takes
  * data_order_bytes().  Borrows the set.  RK_EINVAL: the labels are no classes.  Any
@@ -333,8 +336,10 @@ struct data_order_how {
 	enum spec_sampler sampler;
 	uint64_t seed;
 	bool shuffle;
-	int64_t batch;                  /* rows of a full one; wanted of a set
-	                                   with buckets alone */
+	/* Wanted of a set with buckets alone: rows of a full batch; are those
+	 * that are less left out? */
+	int64_t batch;
+	bool drop_last;
 };
 struct data_order;
 enum rk_err data_order_new(const struct data_set *d,
@@ -342,10 +347,11 @@ enum rk_err data_order_new(const struct data_set *d,
     struct rk_why *why) RK_MUSTCHECK;
 void data_order_free(struct data_order *o);     /* NULL is fine */
 int64_t data_order_at(const struct data_order *o, int64_t epoch, int64_t i);
-/* Rows of the batch that begins at place i; 0: none does.  With buckets `batch` is
- * that of the order, and from inside a batch it is what is left of that. */
-int64_t data_order_rows(const struct data_order *o, int64_t i, int64_t batch,
-    bool drop_last);
+/* Rows of the batch that begins at place i of an epoch; 0: none does.  With buckets
+ * `batch` and drop_last are those of the order, and from inside a batch it is what is
+ * left of that. */
+int64_t data_order_rows(const struct data_order *o, int64_t epoch, int64_t i,
+    int64_t batch, bool drop_last);
 uint64_t data_order_bytes(const struct data_set *d, enum spec_sampler sampler);
 
 /* One file, for tests and fuzzing: IDX, CSV, CIFAR or npy bytes in memory.  `what` names it

@@ -220,8 +220,8 @@ empty(struct slot *s)
 static int64_t
 rows_at(const struct data_loader *l, int64_t place)
 {
-	return l->how.order != NULL ? data_order_rows(l->how.order, place,
-	    l->how.batch, l->how.drop_last) : data_rows(l->d->n, place,
+	return l->how.order != NULL ? data_order_rows(l->how.order,
+	    l->epoch, place, l->how.batch, l->how.drop_last) : data_rows(l->d->n, place,
 	    l->how.batch, l->how.drop_last);
 }
 

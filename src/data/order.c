@@ -9,7 +9,8 @@
 /* Streams of a seed. */
 enum {
 	KEY_ROUND = 0x726f756e, KEY_CLASS = 0x636c6173,
-	KEY_BATCH = 0x62617463, KEY_BUCKET = 0x6275636b
+	KEY_BATCH = 0x62617463, KEY_BUCKET = 0x6275636b,
+	KEY_REST = 0x72657374
 };
 
 struct data_order {
@@ -24,8 +25,11 @@ struct data_order {
 	/* balanced */
 	int64_t rounds;                 /* of an epoch, the last maybe not whole */
 	uint64_t key_round;
-	/* buckets: full batches of those before, and of all */
+	/* buckets: full batches of those before, and of all; which ones have
+	 * something left over */
 	int64_t full[SPEC_MAX_BUCKETS + 1];
+	int64_t rest[SPEC_MAX_BUCKETS];
+	int nrests;
 };
 
 static uint64_t
@@ -113,8 +117,11 @@ begin_buckets(struct data_order *o, struct rk_why *why)
 	enum rk_err rc = sort_members(o, o->d->nlengths, why);
 
 	must(o->how.batch >= 1);
-	for (int64_t b = 0; rc == RK_OK && b < o->nkinds; b++)
+	for (int64_t b = 0; rc == RK_OK && b < o->nkinds; b++) {
 		o->full[b + 1] = o->full[b] + some_of(o, b) / o->how.batch;
+		if (some_of(o, b) % o->how.batch > 0 && !o->how.drop_last)
+			o->rest[o->nrests++] = b;
+	}
 	return rc;
 }
 
@@ -179,42 +186,89 @@ balanced_at(const struct data_order *o, int64_t epoch, int64_t i)
 	return (int64_t)o->members[(uint64_t)o->from[c] + at];
 }
 
-/* Of the places behind the full batches number i: in which bucket it is; it
- * becomes the place in there. */
-static int64_t
-left_over(const struct data_order *o, int64_t *i)
+static uint64_t
+shuffled(const struct data_order *o, uint64_t what, uint64_t kind,
+    int64_t epoch, int64_t n, int64_t i)
 {
+	return !o->how.shuffle ? (uint64_t)i : rk_permute(key_of(o->how.seed,
+	    what, kind), (uint64_t)epoch, (uint64_t)n, (uint64_t)i);
+}
+
+/* What buckets have left over, in the order in which it comes: of which, and the
+ * number of its batch in the epoch. */
+struct rest {
+	int64_t bucket, batch;
+};
+
+static void
+find_rests(const struct data_order *o, int64_t epoch, struct rest *v)
+{
+	const int64_t full = o->full[o->nkinds], all = full + o->nrests;
+
+	for (int i = 0; i < o->nrests; i++) {
+		/* Without shuffle the last of all. */
+		const struct rest r = { o->rest[i], (int64_t)shuffled(o,
+		    KEY_REST, 0, epoch, all, o->how.shuffle ? i : full + i) };
+		int k = i;
+		for (; k > 0 && v[k - 1].batch > r.batch; k--)
+			v[k] = v[k - 1];
+		v[k] = r;
+	}
+}
+
+/* The batch that place i of an epoch is in. */
+struct where {
+	int64_t bucket;                 /* -1: behind the last batch */
+	int64_t at;                     /* place in the bucket */
+	int64_t rows;                   /* of the batch, from i on */
+};
+
+/* Number j of all full batches. */
+static struct where
+in_full(const struct data_order *o, int64_t epoch, int64_t j, int64_t i)
+{
+	const int64_t batch = o->how.batch, full = o->full[o->nkinds];
 	int64_t b = 0;
 
-	while (*i >= some_of(o, b) % o->how.batch)
-		*i -= some_of(o, b++) % o->how.batch;
-	return b;
+	if (j >= full)
+		return (struct where){ .bucket = -1 };
+	j = (int64_t)shuffled(o, KEY_BATCH, 0, epoch, full, j);
+	while (j >= o->full[b + 1])
+		b++;
+	return (struct where){ b, (j - o->full[b]) * batch + i, batch - i };
+}
+
+static struct where
+find_batch(const struct data_order *o, int64_t epoch, int64_t i)
+{
+	const int64_t batch = o->how.batch;
+	struct rest rests[SPEC_MAX_BUCKETS];
+	int64_t before = 0;             /* rows of rests */
+
+	find_rests(o, epoch, rests);
+	for (int k = 0; k < o->nrests; k++) {
+		const int64_t b = rests[k].bucket;
+		const int64_t rows = some_of(o, b) % batch;
+		const int64_t from = (rests[k].batch - k) * batch + before;
+		if (i < from)
+			break;
+		if (i < from + rows)
+			return (struct where){ b, some_of(o, b) - rows + i -
+				from, rows - (i - from) };
+		before += rows;
+	}
+	return in_full(o, epoch, (i - before) / batch, (i - before) % batch);
 }
 
 static int64_t
 bucket_at(const struct data_order *o, int64_t epoch, int64_t i)
 {
-	const int64_t batch = o->how.batch, full = o->full[o->nkinds];
-	int64_t b = 0, p;
+	const struct where w = find_batch(o, epoch, i);
 
-	if (i < full * batch) {
-		int64_t j = i / batch;
-		if (o->how.shuffle)
-			j = (int64_t)rk_permute(key_of(o->how.seed, KEY_BATCH,
-			    0), (uint64_t)epoch, (uint64_t)full, (uint64_t)j);
-		while (j >= o->full[b + 1])
-			b++;
-		p = (j - o->full[b]) * batch + i % batch;
-	} else {
-		p = i - full * batch;
-		b = left_over(o, &p);
-		p += some_of(o, b) / batch * batch;
-	}
-	if (o->how.shuffle)
-		p = (int64_t)rk_permute(key_of(o->how.seed, KEY_BUCKET,
-		    (uint64_t)b), (uint64_t)epoch, (uint64_t)some_of(o, b),
-		    (uint64_t)p);
-	return (int64_t)o->members[o->from[b] + p];
+	must(w.bucket >= 0);
+	return (int64_t)o->members[(uint64_t)o->from[w.bucket] + shuffled(o,
+	    KEY_BUCKET, (uint64_t)w.bucket, epoch, some_of(o, w.bucket),
+	    w.at)];
 }
 
 int64_t
@@ -229,19 +283,15 @@ data_order_at(const struct data_order *o, int64_t epoch, int64_t i)
 }
 
 int64_t
-data_order_rows(const struct data_order *o, int64_t i, int64_t batch,
-    bool drop_last)
+data_order_rows(const struct data_order *o, int64_t epoch, int64_t i,
+    int64_t batch, bool drop_last)
 {
 	must_be(o, ORDER_TAG);
 	if (o->d->nlengths == 0)
 		return data_rows(o->d->n, i, batch, drop_last);
-	must(batch == o->how.batch);
-	const int64_t full = o->full[o->nkinds] * batch;
-	if (i < full)
-		return batch - i % batch;
-	if (drop_last || i >= o->d->n)
+	must(batch == o->how.batch && drop_last == o->how.drop_last);
+	if (i >= o->d->n)
 		return 0;
-	int64_t p = i - full;
-	const int64_t b = left_over(o, &p);
-	return some_of(o, b) % batch - p;
+	const struct where w = find_batch(o, epoch, i);
+	return w.bucket >= 0 ? w.rows : 0;
 }

@@ -177,7 +177,8 @@ due_capture(struct run *r)
 {
 	const struct spec_checkpoint *c = &r->spec->checkpoint;
 	const int64_t step = r->at.step + 1;
-	const bool last = feed_rows(r, r->at.sample + next_rows(r)) == 0;
+	const bool last = feed_rows(r, r->at.epoch,
+	    r->at.sample + next_rows(r)) == 0;
 	bool due = is_due_at(r, step) || r->ask.n > 0 || r->ask.leave ||
 	    step >= r->steps_total ||
 	    (last && c->every_epochs > 0 &&

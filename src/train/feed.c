@@ -122,7 +122,8 @@ feed_open(struct run *r)
 {
 	const struct spec_training *t = &r->spec->training;
 	const struct data_order_how how = { .sampler = t->sampler,
-		.seed = t->seed, .shuffle = t->shuffle, .batch = r->batch };
+		.seed = t->seed, .shuffle = t->shuffle, .batch = r->batch,
+		.drop_last = t->drop_last };
 	struct rk_why why = { 0 };
 	struct feed *f;
 
@@ -310,9 +311,9 @@ take(struct run *r, struct data_loader *l, const struct data_set *d,
 /* --- steps ---------------------------------------------------------------- */
 
 int64_t
-feed_rows(const struct run *r, int64_t place)
+feed_rows(const struct run *r, int64_t epoch, int64_t place)
 {
-	return data_order_rows(r->feed->order, place, r->batch,
+	return data_order_rows(r->feed->order, epoch, place, r->batch,
 	    r->spec->training.drop_last);
 }
 
@@ -356,7 +357,7 @@ feed_step(struct run *r, int64_t rows)
 	mix_begin(&f->mix, r, &f->batch);
 	set_length(r, r->train);
 	f->from += rows;
-	if (feed_rows(r, f->from) == 0) {
+	if (feed_rows(r, f->epoch, f->from) == 0) {
 		f->epoch++;
 		f->from = 0;
 	}

@@ -33,7 +33,7 @@ uint64_t feed_bytes(const struct run *r);
 bool feed_loads(const struct data_set *d);
 
 /* Rows of the step that begins at this place of an epoch; 0: none does. */
-int64_t feed_rows(const struct run *r, int64_t place);
+int64_t feed_rows(const struct run *r, int64_t epoch, int64_t place);
 /*
  * The samples of the next step, `rows` of them, into r->which.  False: run_fail()
  * has why; or the run is to leave and they are not there yet.

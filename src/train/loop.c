@@ -17,7 +17,7 @@
 int64_t
 next_rows(const struct run *r)
 {
-	return feed_rows(r, r->at.sample);
+	return feed_rows(r, r->at.epoch, r->at.sample);
 }
 
 bool

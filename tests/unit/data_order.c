@@ -306,67 +306,84 @@ bucketed(void)
 #define BATCH 4
 
 static struct data_order *
-bucket_order(const struct data_set *d, uint64_t seed, bool shuffle)
+bucket_order(const struct data_set *d, uint64_t seed, bool shuffle,
+    bool drop_last)
 {
 	const struct data_order_how how = { .seed = seed, .shuffle = shuffle,
-		.batch = BATCH };
+		.batch = BATCH, .drop_last = drop_last };
 	struct data_order *o = NULL;
 
 	t_eq_int(data_order_new(d, &how, &o, NULL), RK_OK);
 	return o;
 }
 
+/* An epoch's batches, each of one bucket and no sample twice: how many they are,
+ * and where those that are smaller begin, in the order of the buckets. */
+static int64_t
+walk(const struct data_order *o, const struct data_set *d, int64_t e,
+    bool drop_last, int times[61], int64_t small[4])
+{
+	int64_t at = 0, rows, batches = 0;
+
+	memset(times, 0, 61 * sizeof(*times));
+	for (; (rows = data_order_rows(o, e, at, BATCH, drop_last)) > 0;
+	    at += rows, batches++) {
+		const int64_t first = data_order_at(o, e, at);
+		t_check(rows <= BATCH);
+		for (int64_t i = 0; i < rows; i++) {
+			const int64_t s = data_order_at(o, e, at + i);
+			t_eq_int(times[s]++, 0);
+			t_eq_int(data_length(d, s), data_length(d, first));
+			/* From inside a batch it is what is left of it. */
+			t_eq_int(data_order_rows(o, e, at + i, BATCH,
+			    drop_last), rows - i);
+		}
+		if (rows < BATCH)
+			small[d->bucket[first]] = at;
+	}
+	t_eq_int(at, drop_last ? 56 : d->n);
+	t_eq_int(batches, data_batches(d, BATCH, drop_last));
+	return batches;
+}
+
 T_CASE(batches_are_of_one_bucket_and_an_epoch_has_every_sample_once)
 {
 	struct data_set *d = bucketed();
+	int64_t moved = 0, was = -1;
+	int times[61];
 
 	for (int shuffle = 0; shuffle < 2; shuffle++) {
-		struct data_order *o = bucket_order(d, 3, shuffle == 1);
-		for (int64_t e = 0; e < 5; e++) {
-			int times[61] = { 0 };
-			int64_t at = 0, rows, batches = 0, small = 0;
-			while ((rows = data_order_rows(o, at, BATCH, false)) >
-			    0) {
-				const int64_t length = data_length(d,
-				    data_order_at(o, e, at));
-				for (int64_t i = at; i < at + rows; i++) {
-					const int64_t s = data_order_at(o, e,
-					    i);
-					times[s]++;
-					t_eq_int(data_length(d, s), length);
-				}
-				small += rows < BATCH;
-				t_check(rows <= BATCH);
-				/* Those that are smaller come last. */
-				t_check(rows < BATCH || small == 0);
-				at += rows;
-				batches++;
-			}
-			t_eq_int(at, d->n);
-			t_eq_int(batches, data_batches(d, BATCH, false));
+		struct data_order *o = bucket_order(d, 3, shuffle == 1, false);
+		for (int64_t e = 0; e < 40; e++) {
+			int64_t small[4] = { 0 };
+			/* 7 + 7 + 3 */
+			t_eq_int(walk(o, d, e, false, times, small), 17);
 			for (int i = 0; i < 61; i++)
 				t_eq_int(times[i], 1);
+			moved += shuffle == 1 && small[3] != was;
+			was = small[3];
+			/* In their order they come last. */
+			if (shuffle == 0)
+				t_check(small[0] == 56 && small[2] == 58 &&
+				    small[3] == 60);
 		}
 		data_order_free(o);
 	}
-	/* 7 + 7 + 3, and without the rests 6 + 6 + 2. */
-	t_eq_int(data_batches(d, BATCH, false), 17);
-	t_eq_int(data_batches(d, BATCH, true), 14);
+	t_check(moved > 30);
 	data_close(d);
 }
 
 T_CASE(what_a_bucket_has_left_over_is_dropped)
 {
 	struct data_set *d = bucketed();
-	struct data_order *o = bucket_order(d, 3, true);
+	struct data_order *o = bucket_order(d, 3, true, true);
+	int64_t small[4] = { -1, -1, -1, -1 };
+	int times[61];
 
-	t_eq_int(data_order_rows(o, 52, BATCH, true), 4);
-	t_eq_int(data_order_rows(o, 56, BATCH, true), 0);
-	t_eq_int(data_order_rows(o, 56, BATCH, false), 2);
-	t_eq_int(data_order_rows(o, 58, BATCH, false), 2);
-	t_eq_int(data_order_rows(o, 60, BATCH, false), 1);
-	t_eq_int(data_order_rows(o, 61, BATCH, false), 0);
-	t_eq_int(data_order_rows(o, 54, BATCH, false), 2);
+	/* 6 + 6 + 2 */
+	for (int64_t e = 0; e < 10; e++)
+		t_eq_int(walk(o, d, e, true, times, small), 14);
+	t_check(small[0] < 0 && small[2] < 0 && small[3] < 0);
 	data_order_free(o);
 	data_close(d);
 }
@@ -374,9 +391,9 @@ T_CASE(what_a_bucket_has_left_over_is_dropped)
 T_CASE(buckets_are_shuffled_by_seed_and_epoch)
 {
 	struct data_set *d = bucketed();
-	struct data_order *a = bucket_order(d, 1, true);
-	struct data_order *b = bucket_order(d, 2, true);
-	struct data_order *plain = bucket_order(d, 1, false);
+	struct data_order *a = bucket_order(d, 1, true, false);
+	struct data_order *b = bucket_order(d, 2, true, false);
+	struct data_order *plain = bucket_order(d, 1, false, false);
 	int64_t seeds = 0, epochs = 0, kinds = 0;
 
 	for (int64_t i = 0; i < d->n; i++) {
