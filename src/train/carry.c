@@ -43,8 +43,8 @@ is_moment(const char *slot)
 }
 
 /*
- * RMSProp's numbers are not the same everywhere: Paddle has its epsilon inside the
- * root and the rate inside the momentum.
+ * RMSProp's numbers are not the same everywhere: Paddle has its epsilon inside
+ * the root and the rate inside the momentum.
  */
 static bool
 means_the_same(const struct carry *c, const char *slot, const char **reason)

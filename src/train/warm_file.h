@@ -1,6 +1,7 @@
 /*
- * warm_file - the file of a warm start, whoever wrote it: its tensors in the words of
- * warm.h, their numbers, and the state of an optimizer that is in it or beside it.
+ * warm_file - the file of a warm start, whoever wrote it: its tensors in the
+ * words of warm.h, their numbers, and the state of an optimizer that is in it or
+ * beside it.
  *
  * A safetensors file is mapped and read in place (format.h), any other kind by
  * format_weights.h.  The optimizer's state is in the file itself (PyTorch's and

@@ -4,12 +4,12 @@
  * A rule turns a name of a dialect into one that all dialects have in common:
  *
  *	from  the name: '#' stands for digits, '*' at the end for all that follows
- *	to    what it becomes: {1} the first number, {2+1} the second and one,
- *	      {1:2} of a stage {1} and a block {2} of it the number of the block
+ *	to    what it becomes: {1} the first number, {2+1} the second and
+ *	      one, {1:2} of a stage {1} and a block {2} of it the block's number
  *	      in all stages; '*' what followed
  *
- * The first rule that fits counts.  What none fits keeps its name.  Then, of all
- * dialects, a last word _mean, _variance, gamma or beta becomes running_mean,
+ * The first rule that fits counts.  What none fits keeps its name.  Then, in
+ * all dialects, a last word _mean, _variance, gamma or beta becomes running_mean,
  * running_var, weight or bias.
  *
  * Sources, for names and nothing else: torchvision/models/resnet.py, timm/models/
@@ -154,8 +154,8 @@ matches(const char *from, const char *name, struct caught *c)
 }
 
 /*
- * The blocks of each stage that a list of names has.  Stages are numbered from 0 or
- * from 1; the blocks of all stages before one are counted by the highest number
+ * The blocks of each stage that a list of names has.  Stages are numbered from 0
+ * or from 1; the blocks of all stages before one are counted by the highest number
  * that each has.
  */
 #define MOST_STAGES 64

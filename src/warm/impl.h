@@ -3,7 +3,8 @@
  *
  *	dialect.c  names by dialects, to names that all have in common
  *	fit.c      which dialect and which prefix; what finds what
- *	plan.c     the rows, the policies, what is refused
+ *	plan.c     the rows and the policies
+ *	refuse.c   what is refused
  *	words.c    the sentence, JSON, the table, the digest
  */
 #ifndef WARM_IMPL_H
@@ -30,9 +31,9 @@ extern const size_t warm_ntables;
 extern const char *const warm_prefixes[];
 
 /*
- * Names by a table in the words that all tables have in common, each the caller's;
- * *told is how many a rule of the table itself changed.  `off` is taken off first
- * where a name begins so.
+ * Names by a table in the words that all tables have in common, each the
+ * caller's; *told is how many a rule of the table itself changed.  `off` is taken
+ * off first where a name begins so.
  */
 char **warm_canonical(const struct warm_table *t, const char *const *names,
     size_t n, const char *off, size_t *told);
@@ -63,6 +64,18 @@ void warm_fit_free(struct warm_fit *f);
 bool warm_is_turned(const struct warm_tensor *m, enum warm_framework layout);
 bool warm_shape_fits(const struct warm_tensor *m, const struct warm_tensor *f,
     enum warm_framework layout);
+
+/* --- plan.c --------------------------------------------------------------- */
+
+/* Of a row with a fault. */
+enum spec_policy warm_policy(const struct warm_plan *p,
+    const struct warm_row *r);
+void warm_note(struct warm_plan *p, const char *fmt, ...) RK_PRINTF(2, 3);
+
+/* --- refuse.c ------------------------------------------------------------- */
+
+enum rk_err warm_judge(struct warm_plan *p, const struct warm_fit *fit,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* --- words.c -------------------------------------------------------------- */
 

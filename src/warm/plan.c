@@ -1,4 +1,4 @@
-/* The rows of a plan, and what is refused of it. */
+/* The rows of a plan. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -195,8 +195,8 @@ begin_anew(struct warm_row *r, const char *why)
 	explain(r, "%s", why);
 }
 
-static enum spec_policy
-policy(const struct warm_plan *p, const struct warm_row *r)
+enum spec_policy
+warm_policy(const struct warm_plan *p, const struct warm_row *r)
 {
 	return spec_policy_for(p->want->spec, p->want->strict, r->fault,
 	    warm_row_name(p, r));
@@ -224,7 +224,7 @@ model_row(struct warm_plan *p, size_t i, const struct warm_fit *fit,
 		r->fault = SPEC_MISMATCH;
 	if (r->fault == SPEC_FAULTS ||
 	    (typed && m->ndim == f->ndim && m->ndim > 0 &&
-	    policy(p, r) == SPEC_POLICY_SLICE))
+	    warm_policy(p, r) == SPEC_POLICY_SLICE))
 		take(p, r, names->v[r->file]);
 	else
 		begin_anew(r, typed ? "the shapes differ" : "numbers of this "
@@ -246,8 +246,8 @@ ends_with(const char *s, const char *word)
 	    (n == k || s[n - k - 1] == '.');
 }
 
-/* Nothing that is trained depends on it: PyTorch's count of the batches that a batch
- * norm has seen, and the numbers 0, 1, 2 ... of places in a text. */
+/* Nothing that is trained depends on it: PyTorch's count of the batches that a
+ * batch norm has seen, and the numbers 0, 1, 2 ... of places in a text. */
 static bool
 is_needless(const struct warm_tensor *f)
 {
@@ -319,10 +319,8 @@ count(struct warm_plan *p)
 
 /* --- notes ---------------------------------------------------------------- */
 
-static void
-note(struct warm_plan *p, const char *fmt, ...) RK_PRINTF(2, 3);
-static void
-note(struct warm_plan *p, const char *fmt, ...)
+void
+warm_note(struct warm_plan *p, const char *fmt, ...)
 {
 	struct strbuf b = {0};
 	va_list ap;
@@ -357,7 +355,7 @@ note_variances(struct warm_plan *p)
 	p->others_running = n > 0;
 	p->biased = biased;
 	if (n > 0)
-		note(p, "%lld running statistic%s of %s stay%s the number%s "
+		warm_note(p, "%lld running statistic%s of %s stay%s the number%s "
 		    "that %s, and batch norms go on by that convention: "
 		    "variances are of %s variances of batches", (long long)n,
 		    rk_s(n), biased ? "Paddle" : "PyTorch",
@@ -371,190 +369,14 @@ note_reading(struct warm_plan *p)
 	const struct warm_want *w = p->want;
 
 	if (p->prefix[0] != '\0')
-		note(p, "names of the file are taken without \"%s\"",
+		warm_note(p, "names of the file are taken without \"%s\"",
 		    p->prefix);
 	if (w->spec->dialect != SPEC_DIALECT_UNSAID &&
 	    w->framework != WARM_UNKNOWN &&
 	    (w->framework == WARM_PADDLE) != (p->layout == WARM_PADDLE))
-		note(p, "the file is of %s, and model.dialect is %s, which "
+		warm_note(p, "the file is of %s, and model.dialect is %s, which "
 		    "counts", warm_framework_words[w->framework],
 		    spec_dialect_words[p->dialect]);
-}
-
-/* --- what is refused ------------------------------------------------------ */
-
-/* A linear weight that would fit in the other layout. */
-static bool
-add_transposed(struct strbuf *b, const struct warm_plan *p,
-    const struct warm_row *r)
-{
-	const bool paddle = p->layout == WARM_PADDLE;
-
-	if (r->fault != SPEC_MISMATCH || r->model < 0)
-		return false;
-	const struct warm_tensor *m = &p->want->model[r->model];
-	if (m->kind != WARM_LINEAR || !warm_shape_fits(m,
-	    &p->want->file[r->file], paddle ? WARM_PYTORCH : WARM_PADDLE))
-		return false;
-	sb_addf(b, "; its %s is transposed: say model.dialect: %s, if that is "
-	    "what it is", m->name, paddle ? "pytorch" : "paddle");
-	return true;
-}
-
-static enum rk_err
-refuse_rows(const struct warm_plan *p, struct rk_why *why)
-{
-	static const char *const words[SPEC_FAULTS] = {
-		"is missing from the file",
-		"is unexpected: the model has no such tensor",
-		"does not match",
-	};
-	enum rk_err rc = RK_OK;
-
-	for (size_t i = 0; i < p->n; i++) {
-		const struct warm_row *r = &p->v[i];
-		if (r->fault == SPEC_FAULTS ||
-		    policy(p, r) != SPEC_POLICY_ERROR)
-			continue;
-		struct strbuf b = {0};
-		warm_both_shapes(&b, p, r);
-		add_transposed(&b, p, r);
-		rc = rk_refuse_at(why, warm_row_name(p, r), "%s: %s",
-		    r->fault == SPEC_MISSING ? words[0] :
-		    r->fault == SPEC_UNEXPECTED ? words[1] : words[2],
-		    sb_str(&b));
-		sb_fini(&b);
-	}
-	return rc;
-}
-
-/* What a file whose names nobody knows might be. */
-static void
-hint(struct strbuf *b, const struct warm_plan *p)
-{
-	const struct warm_want *w = p->want;
-
-	for (size_t j = 0; j < RK_MIN(w->nfile, 64u); j++)
-		for (size_t i = 0; i < RK_MIN(w->nmodel, 64u); i++) {
-			const char *theirs = w->file[j].name;
-			const char *ours = w->model[i].name;
-			const size_t n = strlen(theirs), m = strlen(ours);
-			if (n <= m + 1 || theirs[n - m - 1] != '.' ||
-			    strcmp(theirs + n - m, ours) != 0)
-				continue;
-			sb_addf(b, "; its names begin with \"%.*s\", which "
-			    "model.rename can take off", (int)(n - m), theirs);
-			return;
-		}
-	for (size_t i = 0; i < w->nmodel; i++)
-		if (add_transposed(b, p, &p->v[i]))
-			return;
-}
-
-static enum rk_err
-refuse_nothing(const struct warm_plan *p, struct rk_why *why)
-{
-	const struct warm_want *w = p->want;
-	struct strbuf b = {0};
-
-	if (w->nfile == 0) {
-		sb_adds(&b, "the file has no tensors");
-	} else {
-		sb_addf(&b, "nothing in the file fits the model: it has %s ",
-		    w->file[0].name);
-		warm_both_shapes(&b, p, &(struct warm_row){ .model = -1 });
-		sb_addf(&b, " and %zu more, the model wants %s ",
-		    w->nfile - 1, w->model[0].name);
-		warm_both_shapes(&b, p, &(struct warm_row){ .file = -1 });
-		hint(&b, p);
-	}
-	enum rk_err rc = rk_refuse(why, "%s", sb_str(&b));
-	sb_fini(&b);
-	return rc;
-}
-
-/* Of the parameters outside the tensors that do not match; rounded down. */
-static enum rk_err
-refuse_little(const struct warm_plan *p, struct rk_why *why)
-{
-	const struct warm_want *w = p->want;
-	const double least = spec_warm_minimum(w->spec, w->strict);
-	char got[RK_HUMAN], all[RK_HUMAN];
-	int64_t loaded = 0;
-
-	for (size_t i = 0; i < p->nmodel; i++)
-		if (p->v[i].fault != SPEC_MISMATCH && !w->model[i].buffer)
-			loaded += p->v[i].loaded;
-	if (p->outside == 0 || (double)loaded >= least * (double)p->outside)
-		return RK_OK;
-	struct strbuf b = {0};
-	sb_addf(&b, "is %g, and %.1f %% of the parameters outside the tensors "
-	    "that do not match would load (%s of %s): %s", least,
-	    100 * (double)loaded / (double)p->outside,
-	    rk_group_digits(got, loaded), rk_group_digits(all, p->outside),
-	    p->summary);
-	hint(&b, p);
-	enum rk_err rc = rk_refuse_at(why, "model.minimum", "%s", sb_str(&b));
-	sb_fini(&b);
-	return rc;
-}
-
-static enum rk_err
-refuse_tie(const struct warm_plan *p, const struct warm_fit *fit,
-    struct rk_why *why)
-{
-	if (!fit->tie)
-		return RK_OK;
-	return rk_refuse_at(why, "model.dialect", "is not said, and the file "
-	    "can be read as %s and as %s: %zu tensors fit either way, and "
-	    "other numbers would be loaded; say which",
-	    spec_dialect_words[p->dialect], spec_dialect_words[p->next],
-	    p->fits);
-}
-
-/* The version that a team has locked. */
-static enum rk_err
-refuse_producer(struct warm_plan *p, struct rk_why *why)
-{
-	const struct warm_want *w = p->want;
-	struct strbuf b = {0};
-	enum rk_err rc = RK_OK;
-
-	const enum spec_version v = spec_producer_fits(w->spec, w->writer);
-	for (int i = 0; i < w->spec->nproducer; i++)
-		sb_addf(&b, "%s%s %s", i > 0 ? " or " : "",
-		    w->spec->producer[i].name, w->spec->producer[i].versions);
-	if (v == SPEC_VERSION_OTHER && w->strict)
-		rc = rk_refuse_at(why, "model.producer", "asks for %s, and the "
-		    "file says that it was written by %s", sb_str(&b),
-		    w->writer);
-	else if (v == SPEC_VERSION_OTHER)
-		note(p, "the file says that it was written by %s, and "
-		    "model.producer asks for %s", w->writer, sb_str(&b));
-	else if (v == SPEC_VERSION_UNSAID)
-		note(p, "model.producer asks for %s, and the file does not "
-		    "say%s%s", sb_str(&b), w->writer != NULL ? " more than " :
-		    "", w->writer != NULL ? w->writer : "");
-	sb_fini(&b);
-	return rc;
-}
-
-static enum rk_err
-judge(struct warm_plan *p, const struct warm_fit *fit, struct rk_why *why)
-{
-	enum rk_err rc = refuse_producer(p, why);
-
-	const bool nothing = p->tensors == 0 && p->nmodel > 0;
-
-	if (nothing && refuse_nothing(p, why) != RK_OK)
-		rc = RK_EINVAL;
-	if (refuse_tie(p, fit, why) != RK_OK)
-		rc = RK_EINVAL;
-	if (refuse_rows(p, why) != RK_OK)
-		rc = RK_EINVAL;
-	if (!nothing && refuse_little(p, why) != RK_OK)
-		rc = RK_EINVAL;
-	return rc;
 }
 
 /* --- the whole ------------------------------------------------------------ */
@@ -589,7 +411,7 @@ warm_plan_new(struct warm_plan **pp, const struct warm_want *w,
 	warm_digest(p);
 	note_reading(p);
 	note_variances(p);
-	rc = judge(p, &fit, why);
+	rc = warm_judge(p, &fit, why);
 	warm_fit_free(&fit);
 	renamed_fini(&names);
 	*pp = p;
