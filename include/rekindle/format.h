@@ -19,7 +19,7 @@
  * does), and stricter: a key that occurs twice is refused, also where both have
  * the same range, and so are names that are empty, over 512 bytes or with
  * control characters, more than 8 dimensions, and more than a million tensors.
- * Whitespace round the header is accepted.
+ * Whitespace round the header is accepted, and "__metadata__": null for none.
  */
 #ifndef REKINDLE_FORMAT_H
 #define REKINDLE_FORMAT_H

@@ -5,7 +5,7 @@
 #include "scan.h"
 
 #define TEXT_LOOK  512          /* bytes looked at before we call it text */
-#define SHOWN      60           /* bytes of a text that a refusal shows */
+#define SHOWN      80           /* bytes of a text that a refusal shows */
 #define FIRST      8            /* bytes that a refusal shows of the unknown */
 
 /* What begins with these bytes at this place, and what its owner can do. */

@@ -88,6 +88,21 @@ T_CASE(metadata_and_escapes_are_understood)
 	sb_fini(&b);
 }
 
+T_CASE(metadata_that_are_null_are_none)
+{
+	struct strbuf b = file_of("{\"__metadata__\":null,\"a\":{\"dtype\":"
+	    "\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1);
+	struct tensor_set *s = loaded(&b);
+
+	t_eq_int(s->n, 1);
+	t_check(s->meta == NULL);
+	tensor_set_free(s);
+	sb_fini(&b);
+	refused("{\"__metadata__\":nul}", 0, "want a value");
+	refused("{\"__metadata__\":null,\"__metadata__\":null}", 0,
+	    "only once");
+}
+
 T_CASE(unknown_fields_are_passed_over_whatever_they_hold)
 {
 	struct strbuf b = file_of("{\"a\":{\"x\":[{},[],{\"y\":[1,-2.5e+3,"
