@@ -102,10 +102,9 @@ static bool
 add_dims(struct cursor *c, struct static_record *r,
     const struct proto_field *f)
 {
-	struct proto m = proto_inside(f);
-
 	if (!f->is_bytes)
 		return add_dim(c, r, f->v);
+	struct proto m = proto_inside(f);
 	while (m.p < m.end) {
 		uint64_t v = 0;
 		int shift = 0;
