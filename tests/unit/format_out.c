@@ -1,6 +1,7 @@
 /* What we write for other programs: bytes, sizes, refusals, and reading it back. */
 #include "rekindle/format.h"
 #include "rekindle/format_out.h"
+#include "rekindle/format_weights.h"
 #include "t.h"
 
 /* A sink into memory. */
@@ -329,6 +330,38 @@ T_CASE(a_sink_that_fails_ends_the_writing_with_its_error)
 			rk_why_fini(&why);
 		}
 		sb_fini(&whole);
+	}
+}
+
+T_CASE(each_file_that_is_written_is_read_back_as_weights)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(writers); i++) {
+		struct strbuf out = written(writers[i], some, SOME);
+		struct rk_why why = {0};
+		struct weights *got;
+		if (weights_open_mem(out.s, out.len, NULL, &got, &why) != RK_OK)
+			t_fail("%s", rk_why_first(&why));
+		t_eq_int(got->n, SOME);
+		for (size_t k = 0; k < SOME; k++) {
+			const struct weights_tensor *t = weights_find(got,
+			    WEIGHTS_MODEL, some[k].name);
+			char a[64], b2[64];
+			t_check(t != NULL);
+			t_eq_int(t->dtype, some[k].dtype);
+			t_eq_int(t->ndim, some[k].ndim);
+			t_check(memcmp(t->d, some[k].d, (size_t)t->ndim *
+			    sizeof(t->d[0])) == 0);
+			t_eq_int(t->lie, WEIGHTS_MAPPED);
+			t_eq_int(weights_read(t, 0, (size_t)t->count, a, NULL),
+			    RK_OK);
+			t_eq_int(some[k].read(&some[k], 0, (size_t)t->count,
+			    b2, NULL), RK_OK);
+			t_check(memcmp(a, b2, (size_t)t->bytes) == 0);
+			if (i == 1 && some[k].alias != NULL)
+				t_eq_str(t->alias, some[k].alias);
+		}
+		weights_free(got);
+		sb_fini(&out);
 	}
 }
 

@@ -412,6 +412,74 @@ T_CASE(two_names_of_one_parameter_that_differ_are_two_and_a_note_says_so)
 	sb_fini(&b);
 }
 
+/* As paddle.static.save of what persists: both in one dict. */
+T_CASE(accumulators_among_the_parameters_are_their_optimiser_s_state)
+{
+	const struct format_out_tensor v[] = {
+		{ "linear_0.w_0", NULL, OF(fc_weight, 12) },
+		{ "linear_0.w_0_moment1_0", NULL, OF(conv, 12) },
+		{ "linear_0.w_0_fp32_master_0_moment2_0", NULL, OF(conv, 12) },
+		{ "linear_0.w_0_mine_velocity_3", NULL, OF(conv, 12) },
+		/* A name like one's, whose parameter is not there. */
+		{ "other_moment1_0", NULL, OF(fc_bias, 4) },
+	};
+	struct strbuf b = {0};
+	struct weights *w = read_back(&b, v, 5);
+
+	t_eq_int(w->v[0].role, WEIGHTS_MODEL);
+	t_eq_str(w->v[1].of, "linear_0.w_0");
+	t_eq_str(w->v[2].of, "linear_0.w_0");
+	t_eq_str(w->v[2].slot, "moment2");
+	t_eq_str(w->v[3].of, "linear_0.w_0");
+	t_eq_str(w->v[3].slot, "velocity");
+	for (int i = 1; i < 4; i++)
+		t_eq_int(w->v[i].role, WEIGHTS_OPTIMIZER);
+	t_eq_int(w->v[4].role, WEIGHTS_MODEL);
+	t_check(w->v[4].of == NULL);
+	weights_free(w);
+	sb_fini(&b);
+}
+
+#define PUT(b, text) sb_add(b, text, sizeof(text) - 1)
+
+/* Three floats in protocol 2, their bytes as a text; c is the last of them. */
+static void
+put_old(struct strbuf *b, const char *name, char c)
+{
+	PUT(b, "X\1\0\0\0");
+	sb_adds(b, name);
+	PUT(b, "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+	    "(K\0tc_codecs\nencode\n(X\1\0\0\0bX\6\0\0\0latin1tR\x87R"
+	    "(K\1(K\3tcnumpy\ndtype\nX\2\0\0\0f4\x89\x88\x87R"
+	    "(K\3X\1\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+	    "\x89" "c_codecs\nencode\n(X\x0d\0\0\0"
+	    "\0\0\xc2\x80?\0\0\0@\0\0\0");
+	sb_addc(b, c);
+	PUT(b, "X\6\0\0\0latin1tRtb");
+}
+
+T_CASE(two_names_in_a_pickle_of_protocol_2_are_compared_as_well)
+{
+	for (int differ = 0; differ < 2; differ++) {
+		struct rk_why why = {0};
+		struct strbuf b = {0};
+		struct weights *w;
+		PUT(&b, "\x80\2}(");
+		put_old(&b, "a", 'A');
+		put_old(&b, "b", differ ? 'B' : 'A');
+		PUT(&b, "X\x1b\0\0\0" "StructuredToParameterName@@}(");
+		PUT(&b, "X\1\0\0\0aX\1\0\0\0p");
+		PUT(&b, "X\1\0\0\0bX\1\0\0\0puu.");
+		if (weights_open_mem(b.s, b.len, NULL, &w, &why) != RK_OK)
+			t_fail("%s", rk_why_first(&why));
+		t_eq_int(w->n, 2);
+		t_eq_int(w->v[0].lie, WEIGHTS_STREAMED);
+		t_eq_int(w->v[1].same_as, differ ? -1 : 0);
+		weights_free(w);
+		sb_fini(&b);
+	}
+}
+
 T_CASE(thousands_of_tensors_are_read_back_with_their_names)
 {
 	const size_t n = 3000;

@@ -127,7 +127,7 @@ T_CASE(no_name_of_an_index_leaves_its_folder)
 	save_two();
 	save("secret", "{}", 0);
 	static const char *const bad[] = { "../secret", "/etc/passwd",
-	    "..", "x/../../secret", "..\\\\secret", ".hidden" };
+	    "..", "x/../../secret", "x\\\\secret", ".hidden" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(bad); i++) {
 		char *text = xasprintf("{\"weight_map\":{\"a\":\"%s\"}}",
