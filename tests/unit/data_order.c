@@ -388,6 +388,38 @@ T_CASE(what_a_bucket_has_left_over_is_dropped)
 	data_close(d);
 }
 
+/* The sum of the numbers in the batch that has sample 0. */
+static int64_t
+mates(const struct data_order *o, int64_t e)
+{
+	int64_t at = 0, rows, sum;
+
+	for (;; at += rows) {
+		bool has = false;
+		rows = data_order_rows(o, e, at, BATCH, false);
+		sum = 0;
+		for (int64_t i = 0; i < rows; i++) {
+			has |= data_order_at(o, e, at + i) == 0;
+			sum += data_order_at(o, e, at + i);
+		}
+		if (has)
+			return sum;
+	}
+}
+
+T_CASE(who_makes_a_batch_changes_from_epoch_to_epoch)
+{
+	struct data_set *d = bucketed();
+	struct data_order *o = bucket_order(d, 3, true, false);
+	int64_t others = 0;
+
+	for (int64_t e = 1; e < 20; e++)
+		others += mates(o, e) != mates(o, 0);
+	t_check(others > 14);
+	data_order_free(o);
+	data_close(d);
+}
+
 T_CASE(buckets_are_shuffled_by_seed_and_epoch)
 {
 	struct data_set *d = bucketed();
