@@ -89,10 +89,11 @@ class Trainer:
 
     def work(self, seconds, steps):
         """For so long, and until so many steps are done; their lines."""
-        end, got = time.time() + seconds, []
         self.proc.send_signal(signal.SIGCONT)
-        while time.time() < end or len(got) < steps:
-            time.sleep(0.05)
+        time.sleep(seconds)             # and does not look: that would take time of theirs
+        got = self.new_lines()
+        while len(got) < steps:
+            time.sleep(0.2)
             if self.proc.poll() is not None:
                 self.errors.seek(0)
                 raise RuntimeError(f"rekindle-train ended with {self.proc.returncode}: {self.errors.read()[-500:]}")
@@ -153,7 +154,8 @@ def tell(row, name, pairs, seconds, each, cpu):
     slower, share = 100 * (med(ratio) - 1), 100 * each * batch / CORES / memory
     goal = may + (share if on_top else 0)
     low, _, high = statistics.quantiles((100 * (r - 1) for r in ratio), n=4)
-    row(f"{arch} from JPEGs is slower", slower, "%", f"<= {goal:.1f}" + (" (decoding / cores + 3)" if on_top else ""),
+    row(f"training of {arch} is slowed by its JPEGs", slower, "% of the time",
+        f"<= {goal:.1f}" + (" (decoding / cores + 3)" if on_top else ""),
         slower <= goal,
         f"3x224x224, batch {batch}, SGD with momentum, 2 threads: {files:.0f} ms a step from a folder of JPEGs of "
         f"{WIDTH}x{HEIGHT}, random_resized_crop and hflip, {memory:.0f} from data in memory; {len(pairs)} pairs of turns "
