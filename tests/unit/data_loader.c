@@ -419,4 +419,36 @@ T_CASE(what_is_no_fault_of_a_sample_ends_it_when_its_batch_is_its_turn)
 	data_close(d);
 }
 
+/* --- digests ---------------------------------------------------------------- */
+
+T_CASE(a_digest_is_of_the_names_of_classes_whatever_their_numbers)
+{
+	static const char *const names[] = { "a", "b", "c" };
+	static const char *const table[] = { "c", "a", "b" };
+	char was[RK_SHA256_HEX], is[RK_SHA256_HEX];
+	struct strbuf others = { 0 };
+	struct rk_why why = { 0 };
+	struct fake *f;
+	struct data_set *d = set_of(9, &f);
+	struct held *h = held_of(d);
+
+	h->class_names = xcalloc(3, sizeof(*h->class_names));
+	for (int i = 0; i < 3; i++)
+		h->class_names[i] = xstrdup(names[i]);
+	h->nclasses = 3;
+	free(h->classes);
+	h->classes = NULL;
+	t_eq_int(held_find_classes(h, &why), RK_OK);
+	data_digest(d, was);
+	t_eq_int(data_match_classes(d, NULL, table, 3, &others, &why), RK_OK);
+	t_eq_int(d->classes[0], 1);
+	data_digest(d, is);
+	t_eq_str(is, was);
+	free(h->class_names[1]);
+	h->class_names[1] = xstrdup("d");
+	data_digest(d, is);
+	t_check(strcmp(is, was) != 0);
+	data_close(d);
+}
+
 T_MAIN
