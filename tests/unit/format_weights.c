@@ -324,6 +324,11 @@ T_CASE(each_element_of_a_view_lies_in_its_storage)
 	tensor_refused(t, "reaches out of its storage");
 	t.stride[0] = INT64_MAX;
 	tensor_refused(t, "reaches out of its storage");
+	/* The sum goes over 2^64 at the last dimension and fits at the first. */
+	t.stride[0] = 1;
+	t.stride[1] = INT64_MAX;
+	t.offset = 3;
+	tensor_refused(t, "reaches out of its storage");
 	t.stride[0] = -1;
 	tensor_refused(t, "has a negative stride");
 	t = plain;
