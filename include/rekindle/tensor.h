@@ -71,8 +71,16 @@ enum rk_err tensor_set_seal(struct tensor_set *s, struct rk_why *why)
 /* By name, in a sealed set; NULL if there is none. */
 const struct tensor *tensor_find(const struct tensor_set *s, const char *name);
 
-/* Elements as float32 into out (tensor_count floats): F32, F16, BF16, F64 and
- * the integers; RK_EINVAL for the rest. */
+/*
+ * Elements as float32 into out (tensor_count floats); RK_EINVAL for types that are
+ * not named here:
+ *
+ *	F32        the same bits
+ *	F16, BF16  exact; subnormal numbers, infinities and NaN included
+ *	F64        the nearest, of two equally near the even one; what is larger
+ *	           than all becomes an infinity, what is smaller a zero
+ *	integers   the nearest, as F64; exact up to 2^24
+ */
 enum rk_err tensor_to_f32(const struct tensor *t, float *out) RK_MUSTCHECK;
 
 #endif

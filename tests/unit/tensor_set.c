@@ -166,4 +166,18 @@ T_CASE(types_without_a_float_value_are_refused)
 	t_eq_int(tensor_to_f32(&t, &f), RK_EINVAL);
 }
 
+T_CASE(wider_numbers_become_the_nearest_float)
+{
+	/* Just between two floats: the even one, then beyond it. */
+	t_near(value(DT_F64, &(double){ 1 + 0x1p-24 }), 1, 0);
+	t_near(value(DT_F64, &(double){ 1 + 3 * 0x1p-24 }), 1 + 0x1p-22, 0);
+	t_near(value(DT_F64, &(double){ 1 + 0x1.000001p-24 }), 1 + 0x1p-23, 0);
+	t_check(isinf(value(DT_F64, &(double){ -1e300 })));
+	t_near(value(DT_F64, &(double){ 1e-300 }), 0, 0);
+	t_check(isnan(value(DT_F64, &(double){ NAN })));
+	t_near(value(DT_I64, &(int64_t){ (1 << 24) + 1 }), 1 << 24, 0);
+	t_near(value(DT_I32, &(int32_t){ (1 << 24) + 3 }), (1 << 24) + 4, 0);
+	t_near(value(DT_U64, &(uint64_t){ UINT64_MAX }), 0x1p64, 0);
+}
+
 T_MAIN
