@@ -23,6 +23,7 @@ import numpy as np
 import paddle
 
 BUILD = os.environ["BUILD"]
+HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = []
 
 
@@ -250,6 +251,34 @@ def big_arrays_in_pieces_are_read():
         pickle.dump(split, f, protocol=2)
     assert (io._pack_loaded_dict(pickle.load(open("split.pdparams", "rb")))["w"] == state["w"]).all()
     same_all(show("split.pdparams"), state)
+
+
+def arrays(o, path=""):
+    """Each array of what paddle.load gives, with its path as we write one."""
+    items = o.items() if isinstance(o, dict) else enumerate(o) if isinstance(o, (list, tuple)) else ()
+    for k, v in items:
+        yield from arrays(v, f"{path}.{k}" if path else str(k))
+    if hasattr(o, "numpy") or isinstance(o, np.ndarray):
+        yield path, array(o)
+
+
+@case
+def samples_give_what_paddle_load_gives():
+    folders = [f"{HERE}/../fuzz/corpus/paddle", f"{os.environ.get('RK_SHARED')}/data/weights",
+               f"{os.environ.get('RK_SHARED')}/data/samples/golden/paddle-3.3.1/simplenet"]
+    paths = [os.path.join(d, f) for d in folders if os.path.isdir(d) for f in sorted(os.listdir(d))
+             if ".pd" in f and "BAD_" not in f and f != "WARN_duplicate_key.pdparams"]
+    assert len(paths) > 15
+    for path in paths:
+        theirs = dict(arrays(paddle.load(path, return_numpy=True)))
+        tensors = {t["path"]: t for t in show(path)["tensors"]}
+        if list(theirs) == [""]:
+            theirs = {list(tensors)[0]: theirs[""]}
+        assert set(tensors) == set(theirs), path
+        for name, a in theirs.items():
+            a = np.ascontiguousarray(a.astype(a.dtype.newbyteorder("<")))
+            assert tensors[name]["shape"] == list(theirs[name].shape), (path, name)
+            assert tensors[name]["sha256"] == hashlib.sha256(a.tobytes()).hexdigest(), (path, name)
 
 
 @case
