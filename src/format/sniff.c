@@ -214,7 +214,7 @@ format_sniff(const unsigned char *p, size_t n)
 /* The text behind `key` up to `end`, at most SHOWN bytes; "" if there is none. */
 static void
 cut_out(const unsigned char *p, size_t n, const char *key, const char *ends,
-    char out[SHOWN + 1])
+    char out[SHOWN + 2])
 {
 	const size_t look = RK_MIN(n, (size_t)TEXT_LOOK * 8);
 	const unsigned char *at = memmem(p, look, key, strlen(key));
@@ -222,19 +222,20 @@ cut_out(const unsigned char *p, size_t n, const char *key, const char *ends,
 
 	if (at != NULL) {
 		at += strlen(key);
-		while (k < SHOWN && at + k < p + look && at[k] != '\0' &&
+		while (k <= SHOWN && at + k < p + look && at[k] != '\0' &&
 		    strchr(ends, at[k]) == NULL)
 			k++;
 		memcpy(out, at, k);
 	}
-	out[rk_text_fit(out, k)] = '\0';
+	out[k] = '\0';
+	out[rk_text_fit(out, SHOWN)] = '\0';
 	rk_text_clean(out);
 }
 
 static enum rk_err
 refuse_lfs(const unsigned char *p, size_t n, struct rk_why *why)
 {
-	char oid[SHOWN + 1], size[SHOWN + 1];
+	char oid[SHOWN + 2], size[SHOWN + 2];
 
 	cut_out(p, n, "oid sha256:", "\r\n", oid);
 	cut_out(p, n, "\nsize ", "\r\n", size);
@@ -248,7 +249,7 @@ refuse_lfs(const unsigned char *p, size_t n, struct rk_why *why)
 static enum rk_err
 refuse_xml(const unsigned char *p, size_t n, struct rk_why *why)
 {
-	char code[SHOWN + 1], message[SHOWN + 1];
+	char code[SHOWN + 2], message[SHOWN + 2];
 
 	cut_out(p, n, "<Code>", "<\r\n", code);
 	cut_out(p, n, "<Message>", "<\r\n", message);
@@ -262,7 +263,7 @@ refuse_xml(const unsigned char *p, size_t n, struct rk_why *why)
 static enum rk_err
 refuse_page(const unsigned char *p, size_t n, struct rk_why *why)
 {
-	char title[SHOWN + 1];
+	char title[SHOWN + 2];
 
 	cut_out(p, n, "<title>", "<\r\n", title);
 	return rk_refuse(why, "is a web page, not weights%s%s%s: take the "
@@ -276,12 +277,13 @@ refuse_plain(const unsigned char *p, size_t n, const char *what,
     struct rk_why *why)
 {
 	const size_t i = skip_blanks(p, n);
-	char text[SHOWN + 1];
-	const size_t k = RK_MIN(n - i, (size_t)SHOWN);
+	char text[SHOWN + 2];
+	const size_t k = RK_MIN(n - i, (size_t)SHOWN + 1);
 
 	memcpy(text, p + i, k);
 	text[k] = '\0';
-	text[rk_text_fit(text, k)] = '\0';
+	text[k] = '\0';
+	text[rk_text_fit(text, SHOWN)] = '\0';
 	return rk_refuse(why, "is %s, not weights: it begins with \"%s\"", what,
 	    rk_text_clean(text));
 }
