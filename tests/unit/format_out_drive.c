@@ -194,8 +194,8 @@ T_CASE(what_is_written_is_read_again)
 	tensor_set_free(s);
 	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++) {
 		float got[6];
-		t_eq_int(drive((const char *[]){ "", "write", kinds[i], "a", "b" }),
-		    0);
+		const char *const args[] = { "", "write", kinds[i], "a", "b" };
+		t_eq_int(drive(args), 0);
 		t_eq_int(weights_open("b", NULL, &w, NULL), RK_OK);
 		t_eq_int((int64_t)w->n, 1);
 		t_eq_int(weights_read_f32(&w->v[0], 0, 6, got, NULL), RK_OK);
