@@ -189,8 +189,7 @@ const char *
 format_sniff(const unsigned char *p, size_t n)
 {
 	static const char *const texts[] = {
-		[TEXT_LFS] = "a Git LFS pointer, not the file that it stands "
-		    "for",
+		[TEXT_LFS] = "a Git LFS pointer, not the file it stands for",
 		[TEXT_JSON] = "JSON text (the index of a sharded checkpoint?)",
 		[TEXT_XML] = "XML text (the error of an object store?)",
 		[TEXT_PAGE] = "a web page",
