@@ -105,8 +105,8 @@ T_CASE(a_header_is_read_as_python_writes_it)
 	static const char *const same[] = {
 		"{'descr': '<i2', 'fortran_order': False, 'shape': (2, 3), }  \n",
 		"{'shape':(2,3),'fortran_order':False,'descr':'<i2'}",
-		" {\"descr\" : \"<i2\" ,\n\t\"fortran_order\": False, \"shape\": "
-		    "( 2L , 3L , ) } ",
+		(" {\"descr\" : \"<i2\" ,\n\t\"fortran_order\": False, \"shape\": "
+		    "( 2L , 3L , ) } "),
 	};
 	for (size_t i = 0; i < RK_ARRAY_LEN(same); i++)
 		for (int version = 1; version <= 3; version++) {

@@ -306,8 +306,8 @@ T_CASE(names_come_from_a_program_of_paddle_3_beside)
 	weights_free(w);
 	/* What is no such program names nothing. */
 	static const char *const odd[] = { "{\"program\":7}", "{", "[]",
-	    "{\"program\":{\"regions\":[{\"blocks\":[{\"ops\":[{\"#\":"
-	    "\"p\",\"A\":7},[],{\"#\":\"p\",\"A\":[0,1,1,2]}]}]}]}}" };
+	    ("{\"program\":{\"regions\":[{\"blocks\":[{\"ops\":[{\"#\":"
+	    "\"p\",\"A\":7},[],{\"#\":\"p\",\"A\":[0,1,1,2]}]}]}]}}") };
 	for (size_t i = 0; i < RK_ARRAY_LEN(odd); i++) {
 		sb_reset(&other);
 		sb_adds(&other, odd[i]);
