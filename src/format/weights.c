@@ -264,6 +264,21 @@ compare_names(const struct weights_tensor *t, enum weights_role role,
 	return strcmp(t->name, name);
 }
 
+/* The numbers of the tensors, sorted; NULL: the budget is spent. */
+static uint32_t *
+in_order(struct weights *w, int (*by)(const void *, const void *, void *))
+{
+	uint32_t *x = arena_array(&w->inside->arena, w->n, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < w->n; i++)
+		x[i] = i;
+	if (w->n > 0)
+		qsort_r(x, w->n, sizeof(*x), by, w->v);
+	return x;
+}
+
 static int
 by_name(const void *a, const void *b, void *ctx)
 {
@@ -275,14 +290,10 @@ by_name(const void *a, const void *b, void *ctx)
 static enum rk_err
 make_index(struct weights *w, struct rk_why *why)
 {
-	uint32_t *x = arena_array(&w->inside->arena, w->n, sizeof(*x));
+	uint32_t *x = in_order(w, by_name);
 
 	if (x == NULL)
 		return arena_full(why);
-	for (uint32_t i = 0; i < w->n; i++)
-		x[i] = i;
-	if (w->n > 0)
-		qsort_r(x, w->n, sizeof(*x), by_name, w->v);
 	for (size_t i = 1; i < w->n; i++)
 		if (by_name(&x[i - 1], &x[i], w->v) == 0)
 			return rk_refuse_at(why, w->v[x[i]].path, "has the "
@@ -327,14 +338,10 @@ by_place(const void *a, const void *b, void *ctx)
 static enum rk_err
 find_same(struct weights *w, struct rk_why *why)
 {
-	uint32_t *x = arena_array(&w->inside->arena, w->n, sizeof(*x));
+	uint32_t *x = in_order(w, by_place);
 
 	if (x == NULL)
 		return arena_full(why);
-	for (uint32_t i = 0; i < w->n; i++)
-		x[i] = i;
-	if (w->n > 0)
-		qsort_r(x, w->n, sizeof(*x), by_place, w->v);
 	for (size_t i = 1; i < w->n; i++) {
 		const struct weights_tensor *before = &w->v[x[i - 1]];
 		struct weights_tensor *t = &w->v[x[i]];
