@@ -260,6 +260,11 @@ char *rk_why_unwritable(const char *path, int err);     /* of a folder */
  * not there: as above, or NULL where no reason is seen. */
 char *rk_folder_fault(const char *path);
 
+/* The program of ours with that name: beside the one that runs, in ../libexec/
+ * rekindle from there, or in PATH; NULL: there is none.  The caller frees. */
+char *rk_program_find(const char *name);
+bool rk_program_ok(const char *path);           /* a file that we may run */
+
 void rk_close(int *fd);                         /* closes if >= 0, sets -1 */
 int rk_set_cloexec(int fd, bool on);
 int rk_set_nonblock(int fd, bool on);

@@ -1,11 +1,9 @@
 /* What depends on the machine: its cores, its memory, where the trainer is. */
 #include "impl.h"
 
-#include <libgen.h>
 #include <limits.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rekindle/cgroup.h"
@@ -48,61 +46,6 @@ measure(struct config *c)
 	cgroup_close(&g);
 }
 
-static bool
-is_program(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-	    access(path, X_OK) == 0;
-}
-
-/* Takes path; returns it if it is a program, else frees it. */
-static char *
-if_program(char *path)
-{
-	if (is_program(path))
-		return path;
-	free(path);
-	return NULL;
-}
-
-static char *
-search_path(void)
-{
-	const char *p = getenv("PATH");
-
-	while (p != NULL && *p != '\0') {
-		size_t n = strcspn(p, ":");
-		char *found = n == 0 ? NULL : if_program(
-		    xasprintf("%.*s/" TRAINER, (int)n, p));
-		if (found != NULL)
-			return found;
-		p += n + (p[n] == ':');
-	}
-	return NULL;
-}
-
-/* Beside ourselves, then in libexec, then where the shell would look. */
-static char *
-find_trainer(void)
-{
-	char self[PATH_MAX], *dir, *found;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n > 0) {
-		self[n] = '\0';
-		dir = dirname(self);
-		found = if_program(xasprintf("%s/" TRAINER, dir));
-		if (found == NULL)
-			found = if_program(xasprintf(
-			    "%s/../libexec/rekindle/" TRAINER, dir));
-		if (found != NULL)
-			return found;
-	}
-	return search_path();
-}
-
 static char *
 absolute(char *path)
 {
@@ -125,14 +68,14 @@ config_settle(struct config *c, struct rk_why *why)
 		c->socket = absolute(c->socket);
 	measure(c);
 	if (c->trainer == NULL)
-		c->trainer = find_trainer();
+		c->trainer = rk_program_find(TRAINER);
 	else
 		c->trainer = absolute(c->trainer);
 	if (c->trainer == NULL)
 		return rk_refuse_at(why, "trainer", "there is no "
 		    TRAINER " beside rekindled, in ../libexec/rekindle or in "
 		    "PATH; name it with --trainer");
-	if (!is_program(c->trainer))
+	if (!rk_program_ok(c->trainer))
 		return rk_refuse_at(why, "trainer", "%s is no program that we "
 		    "may run", c->trainer);
 	return RK_OK;
