@@ -34,6 +34,7 @@
 #define WEIGHTS_MEMORY    ((size_t)48 << 20)    /* bytes beside the mapping */
 #define WEIGHTS_TENSORS   1000000u
 #define WEIGHTS_VALUES    65536u        /* numbers and texts; more: a note */
+#define WEIGHTS_META_MOST ((size_t)1 << 20)
 
 /* --- words ---------------------------------------------------------------- */
 
@@ -111,8 +112,9 @@ struct weights_tensor {
 	                                   elements in the file (tied weights,
 	                                   two names of one); -1: none */
 	enum weights_lie lie;
-	const void *data;               /* of mapped ones, at any address; else
-	                                   NULL.  Copy out, don't cast. */
+	const void *data;               /* of mapped ones, at any address; else,
+	                                   and where another process has it
+	                                   mapped, NULL.  Copy out, don't cast. */
 	const struct weights_view *view;
 };
 
@@ -158,6 +160,9 @@ struct weights {
 	const char *optimizer;          /* of the optimiser's; NULL */
 	char **notes;                   /* sentences for people */
 	size_t nnotes;
+	/* Of a safetensors file its metadata as they are, key, value, ... NULL,
+	 * without pairs of more than WEIGHTS_META_MOST bytes; else NULL. */
+	char **meta;
 
 	struct weights_inside *inside;  /* format's */
 };
@@ -192,6 +197,11 @@ struct weights_how {
 	                                   -1: open path.  Stays the caller's. */
 	int folder;                     /* open the files that an index names
 	                                   here; -1: in the folder of path */
+	/* Who opens instead of us, where we may not: the file of that plain name
+	 * beside path, or, of NULL, an empty one to unpack into.  A descriptor,
+	 * which becomes ours, or an errno below zero.  NULL: we do. */
+	int (*open)(void *ctx, const char *name);
+	void *ctx;
 };
 #define WEIGHTS_HOW { .scratch = -1, .fd = -1, .folder = -1 }
 
@@ -233,5 +243,46 @@ enum rk_err weights_read(const struct weights_tensor *t, uint64_t from,
  * RK_EINVAL of complex numbers. */
 enum rk_err weights_read_f32(const struct weights_tensor *t, uint64_t from,
     size_t n, float *dst, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- out of another process ------------------------------------------------ */
+
+/*
+ * What a struct weights says, in the words of one process to another of the same
+ * program (inspect.h), as one item behind the other: first the head, then tensors,
+ * values, parts, notes and metadata.
+ *
+ * weights_tell() writes items from number *next on, as many as fit in `room`
+ * bytes, and moves *next on; *n: the bytes; 0: there are no more.  RK_ELIMIT: an item is
+ * longer than that.
+ */
+enum rk_err weights_tell(const struct weights *w, uint64_t *next, void *buf,
+    size_t room, size_t *n, struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * And back, by a process that does not trust the other one: what is said is
+ * checked as a file would be (names, shapes, sums that go over), and its elements
+ * are asked for.  Such weights are read by one thread at a time.  `tensor` is the
+ * tensor's number, `size` the bytes of an element; of read_f32() elements are floats.
+ */
+struct weights_teller {
+	enum rk_err (*read)(void *ctx, uint64_t tensor, uint64_t from,
+	    size_t n, size_t size, void *dst, struct rk_why *why);
+	enum rk_err (*read_f32)(void *ctx, uint64_t tensor, uint64_t from,
+	    size_t n, float *dst, struct rk_why *why);
+	void (*free)(void *ctx);        /* by weights_free() */
+};
+struct weights_told;
+struct weights_told *weights_told_new(const struct weights_teller *ops,
+    void *ctx);
+/* Whole items.  RK_EINVAL: what nobody of ours says. */
+enum rk_err weights_told_add(struct weights_told *t, const void *p, size_t n,
+    struct rk_why *why) RK_MUSTCHECK;
+/* The end of it: all that the head promised must be there.  Frees t; ctx is the
+ * weights' from then on (RK_OK), or still the caller's. */
+enum rk_err weights_told_end(struct weights_told *t, struct weights **out,
+    struct rk_why *why) RK_MUSTCHECK;
+void weights_told_free(struct weights_told *t); /* NULL is fine */
+/* The weights that are told, by which the teller knows them. */
+void *weights_teller_ctx(const struct weights *w);      /* NULL: of no teller */
 
 #endif

@@ -82,6 +82,17 @@ map_fd(struct weights *w, int fd, const uint8_t **p, size_t *n,
 }
 
 static enum rk_err
+map_opened(struct weights *w, int fd, int e, const uint8_t **p, size_t *n,
+    struct rk_why *why)
+{
+	if (fd < 0)
+		return file_failed(why, "cannot open the file", e);
+	enum rk_err rc = map_fd(w, fd, p, n, why);
+	rk_close(&fd);
+	return rc;
+}
+
+static enum rk_err
 map_path(struct weights *w, int folder, const char *path, const uint8_t **p,
     size_t *n, struct rk_why *why)
 {
@@ -89,10 +100,29 @@ map_path(struct weights *w, int folder, const char *path, const uint8_t **p,
 	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK |
 	    O_NOCTTY);
 
-	if (fd < 0)
-		return file_failed(why, "cannot open the file", errno);
-	enum rk_err rc = map_fd(w, fd, p, n, why);
-	rk_close(&fd);
+	return map_opened(w, fd, errno, p, n, why);
+}
+
+/* The same of a plain name beside the file. */
+static enum rk_err
+map_name(struct weights *w, const char *name, const uint8_t **p, size_t *n,
+    struct rk_why *why)
+{
+	const struct weights_inside *in = w->inside;
+	const struct weights_how *how = in->how;
+	const char *slash = strrchr(in->path, '/');
+
+	if (how->open != NULL) {
+		const int fd = how->open(how->ctx, name);
+		return map_opened(w, fd, -fd, p, n, why);
+	}
+	if (how->folder >= 0 || slash == NULL)
+		return map_path(w, how->folder >= 0 ? how->folder : AT_FDCWD,
+		    name, p, n, why);
+	char *path = xasprintf("%.*s/%s", (int)(slash - in->path), in->path,
+	    name);
+	enum rk_err rc = map_path(w, AT_FDCWD, path, p, n, why);
+	free(path);
 	return rc;
 }
 
@@ -149,9 +179,7 @@ weights_map_beside(struct weights *w, const char *name, const uint8_t **p,
     size_t *n, struct rk_why *why)
 {
 	const struct weights_inside *in = w->inside;
-	const char *slash = in->path != NULL ? strrchr(in->path, '/') : NULL;
 	struct rk_why own = {0};
-	char *path;
 
 	must(strchr(name, '/') == NULL);
 	if (in->archive != NULL)
@@ -159,17 +187,10 @@ weights_map_beside(struct weights *w, const char *name, const uint8_t **p,
 	if (in->path == NULL)
 		return rk_refuse(why, "names the file %.80s beside it, and is "
 		    "no file itself", name);
-	if (in->how->folder >= 0 || slash == NULL)
-		path = xstrdup(name);
-	else
-		path = xasprintf("%.*s/%s", (int)(slash - in->path), in->path,
-		    name);
-	enum rk_err rc = map_path(w, in->how->folder >= 0 ? in->how->folder :
-	    AT_FDCWD, path, p, n, &own);
+	enum rk_err rc = map_name(w, name, p, n, &own);
 	if (rc != RK_OK)
 		rk_refuse_at(why, name, "%s", rk_why_first(&own));
 	rk_why_fini(&own);
-	free(path);
 	return rc;
 }
 
@@ -180,6 +201,11 @@ scratch_file(const struct weights_how *how, int *fd, struct rk_why *why)
 {
 	const char *dir = getenv("TMPDIR");
 
+	if (how->open != NULL) {
+		*fd = how->open(how->ctx, NULL);
+		return *fd >= 0 ? RK_OK : file_failed(why, "cannot be "
+		    "unpacked: no file can be made in $TMPDIR", -*fd);
+	}
 	if (dir == NULL || dir[0] == '\0')
 		dir = "/tmp";
 	*fd = how->scratch >= 0 ? dup(how->scratch) : open(dir, O_TMPFILE |
@@ -287,8 +313,8 @@ by_name(const void *a, const void *b, void *ctx)
 	return compare_names(&v[*(const uint32_t *)a], y->role, y->name);
 }
 
-static enum rk_err
-make_index(struct weights *w, struct rk_why *why)
+enum rk_err
+weights_make_index(struct weights *w, struct rk_why *why)
 {
 	uint32_t *x = in_order(w, by_name);
 
@@ -357,7 +383,7 @@ static enum rk_err
 seal(struct weights *w, struct rk_why *why)
 {
 	const uint64_t more = w->inside->values_left_out;
-	enum rk_err rc = make_index(w, why);
+	enum rk_err rc = weights_make_index(w, why);
 
 	if (more > 0)
 		weights_note(w, "%llu number%s and texts of the file are left "
@@ -404,8 +430,8 @@ read_any(struct weights *w, struct rk_why *why)
 	return refuse_format(in, why);
 }
 
-static struct weights *
-new_weights(const char *path, const struct weights_how *how)
+struct weights *
+weights_new(const char *path, const struct weights_how *how)
 {
 	struct weights *w = xcalloc(1, sizeof(*w));
 	struct weights_inside *in = xcalloc(1, sizeof(*in));
@@ -440,7 +466,7 @@ enum rk_err
 weights_open(const char *path, const struct weights_how *how,
     struct weights **out, struct rk_why *why)
 {
-	struct weights *w = new_weights(path, how != NULL ? how : &plain);
+	struct weights *w = weights_new(path, how != NULL ? how : &plain);
 	struct weights_inside *in = w->inside;
 	enum rk_err rc = in->how->fd >= 0 ? map_fd(w, in->how->fd, &in->p,
 	    &in->n, why) : map_path(w, AT_FDCWD, path, &in->p, &in->n, why);
@@ -452,7 +478,7 @@ enum rk_err
 weights_open_mem(const void *p, size_t n, const struct weights_how *how,
     struct weights **out, struct rk_why *why)
 {
-	struct weights *w = new_weights(NULL, how != NULL ? how : &plain);
+	struct weights *w = weights_new(NULL, how != NULL ? how : &plain);
 
 	w->inside->p = n > 0 ? p : "";
 	w->inside->n = n;
@@ -472,6 +498,8 @@ weights_free(struct weights *w)
 		munmap(m->p, m->n);
 		free(m);
 	}
+	if (in->teller != NULL)
+		in->teller->free(in->teller_ctx);
 	arena_free(&in->arena);
 	free(in);
 	free(w);

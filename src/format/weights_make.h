@@ -35,7 +35,13 @@ struct weights_inside {
 	uint64_t values_left_out;
 	/* The store that is read from front to back, and how far. */
 	struct weights_stream *stream;
+	const struct weights_teller *teller;    /* of told ones; else NULL */
+	void *teller_ctx;
 };
+/* Of nothing yet; and its end: names occur once, and are in the index. */
+struct weights *weights_new(const char *path, const struct weights_how *how);
+enum rk_err weights_make_index(struct weights *w, struct rk_why *why)
+    RK_MUSTCHECK;
 
 struct weights_reader {
 	enum weights_format format;
@@ -69,12 +75,14 @@ enum store_kind {
 	STORE_LATIN,                    /* as the UTF-8 of a text, a byte a
 	                                   character below U+0100 */
 	STORE_DEFLATED,                 /* bare deflate (RFC 1951) */
-	STORE_PIECES                    /* other stores, one behind the other */
+	STORE_PIECES,                   /* other stores, one behind the other */
+	STORE_TOLD                      /* another process has them */
 };
 struct weights_store {
 	enum store_kind kind;
 	const uint8_t *p;               /* mapped, until weights_free() */
-	uint64_t packed;                /* bytes at p */
+	uint64_t packed;                /* bytes at p; of told ones the tensor's
+	                                   number */
 	uint64_t size;                  /* bytes that come out */
 	uint32_t crc;                   /* of deflated ones */
 	const struct weights_store *const *pieces;      /* none of pieces */

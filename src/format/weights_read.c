@@ -304,9 +304,14 @@ weights_read(const struct weights_tensor *t, uint64_t from, size_t n,
 {
 	struct rk_why own = {0};
 
+	const struct weights_view *v = t->view;
+
 	must(n <= t->count && from <= t->count - n);
 	if (n == 0)
 		return RK_OK;
+	if (v->store->kind == STORE_TOLD)
+		return v->in->teller->read(v->in->teller_ctx,
+		    v->store->packed, from, n, v->size, dst, why);
 	enum rk_err rc = view_read(t, from, n, dst, &own);
 	if (rc != RK_OK)
 		rk_refuse_at(why, t->name, "%s", rk_why_first(&own));
@@ -320,8 +325,13 @@ enum rk_err
 weights_read_f32(const struct weights_tensor *t, uint64_t from, size_t n,
     float *dst, struct rk_why *why)
 {
+	const struct weights_view *v = t->view;
 	unsigned char buf[PIECE * 8];
 
+	must(n <= t->count && from <= t->count - n);
+	if (v->store->kind == STORE_TOLD)
+		return v->in->teller->read_f32(v->in->teller_ctx,
+		    v->store->packed, from, n, dst, why);
 	/* They are longer than the buffer, too. */
 	if (t->dtype == DT_C64 || t->dtype == DT_C128)
 		return rk_refuse_at(why, t->name, "is of %s, which cannot "
@@ -330,7 +340,7 @@ weights_read_f32(const struct weights_tensor *t, uint64_t from, size_t n,
 		const size_t some = RK_MIN(PIECE, n - at);
 		const struct tensor piece = {
 			.dtype = t->dtype, .ndim = 1, .d = { (int64_t)some },
-			.nbytes = some * t->view->size, .data = buf,
+			.nbytes = some * v->size, .data = buf,
 		};
 		enum rk_err rc = weights_read(t, from + at, some, buf, why);
 		if (rc != RK_OK)

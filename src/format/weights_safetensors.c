@@ -72,6 +72,31 @@ add_meta(struct weights *w, const struct tensor_set *s, size_t first,
 	return rc;
 }
 
+/* The metadata as they are, but for what is too long to be of use. */
+static enum rk_err
+keep_meta(struct weights *w, const struct tensor_set *s, struct rk_why *why)
+{
+	size_t n = 0, kept = 0;
+
+	while (s->meta != NULL && s->meta[n] != NULL)
+		n++;
+	char **meta = arena_array(&w->inside->arena, n + 1, sizeof(*meta));
+	if (meta == NULL)
+		return arena_full(why);
+	for (size_t i = 0; i < n; i += 2) {
+		const char *key = s->meta[i], *value = s->meta[i + 1];
+		if (strlen(key) + strlen(value) > WEIGHTS_META_MOST)
+			continue;
+		meta[kept] = weights_text(w, key, strlen(key));
+		meta[kept + 1] = weights_text(w, value, strlen(value));
+		if (meta[kept] == NULL || meta[kept + 1] == NULL)
+			return arena_full(why);
+		kept += 2;
+	}
+	w->meta = meta;
+	return RK_OK;
+}
+
 enum rk_err
 weights_add_safetensors(struct weights *w, const uint8_t *p, size_t n,
     struct rk_why *why)
@@ -94,6 +119,8 @@ weights_add_safetensors(struct weights *w, const uint8_t *p, size_t n,
 	}
 	if (rc == RK_OK)
 		rc = add_meta(w, s, first, why);
+	if (rc == RK_OK && w->format == WEIGHTS_SAFETENSORS)
+		rc = keep_meta(w, s, why);
 	if (rc == RK_OK && w->framework == WEIGHTS_FROM_UNKNOWN)
 		w->framework = framework_of(meta_of(s, "format"));
 	tensor_set_free(s);

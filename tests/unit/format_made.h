@@ -33,7 +33,7 @@ refused_as(const void *p, size_t n, const struct weights_how *how,
 	rk_why_fini(&why);
 }
 
-static void
+static inline void
 refused(const void *p, size_t n, const char *part)
 {
 	refused_as(p, n, NULL, RK_EINVAL, part);
@@ -157,7 +157,7 @@ archive(const struct torch_tensor *t, const void *data, size_t bytes, size_t *n)
 }
 
 #define MANY ((size_t)100000)
-static float *
+static inline float *
 many(void)
 {
 	float *p = malloc(MANY * sizeof(*p));
