@@ -192,6 +192,9 @@
  * the lines are in their order.  An INPUT that cannot be
  * read is {input, error}; the others are predicted, and the exit code is 1.
  *
+ * --inspect: inspect.h.  Weights that a run begins from and that no checkpoint of ours
+ * has are read that way, too: in a process of its own.
+ *
  * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is
  * made; without --evaluate those of the newest one in RUN-DIR/evaluations.jsonl (src/
  * train/judging.h) and curves.svg out of RUN-DIR/metrics.jsonl.
@@ -272,6 +275,8 @@ struct train_options {
 	int64_t size;                   /* tokens; 0: not said */
 	int64_t profile;                /* steps; 0: not said; -1: as many as
 	                                   there are without a number */
+	const char *member, *part;      /* of --inspect; or NULL */
+	bool inspect, diff, statistics, table;
 	bool accept_data, json, sha256;
 	bool wire, summary, yaml, plan, check, vocabulary, help, version;
 };

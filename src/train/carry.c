@@ -171,6 +171,23 @@ most_updates(const struct carry *c)
 	return most;
 }
 
+/* What is missed of a state whose reader has ended half way is no reason to begin
+ * without it. */
+static bool
+was_read(const struct carry *c, const char *path)
+{
+	struct rk_why why = {0};
+	const bool ok = c->f->state == NULL ||
+	    inspect_ended(c->f->state, &why) == RK_OK;
+
+	if (!ok)
+		run_fail(c->r, "warm_start", true, "training.warm_start."
+		    "optimizer: cannot read the state of %s: %s", path,
+		    rk_why_first(&why));
+	rk_why_fini(&why);
+	return ok;
+}
+
 static void
 take_moments(struct carry *c, const char *path)
 {
@@ -229,7 +246,8 @@ carry_over(struct run *r, const struct plan *p, const char *path,
 	    sizeof(*c.slots));
 	if (moments)
 		take_moments(&c, path);
-	if (w->schedule == SPEC_FROM_CONTINUE)
+	ok = was_read(&c, path);
+	if (ok && w->schedule == SPEC_FROM_CONTINUE)
 		ok = go_on_with_schedule(&c, path);
 	*told = json_pack("{s:I, s:I, s:o}", "tensors",
 	    (json_int_t)c.tensors, "updates", (json_int_t)most_updates(&c),

@@ -135,12 +135,11 @@ held_out_of_info(struct held_out *h, const struct ckpt_info *i,
 /* --- out of a model file -------------------------------------------------- */
 
 static const char *
-metadata(const struct tensor_set *file, const char *key)
+metadata(char *const *meta, const char *key)
 {
-	for (size_t i = 0; file != NULL && file->meta != NULL &&
-	    file->meta[i] != NULL; i += 2)
-		if (strcmp(file->meta[i], key) == 0)
-			return file->meta[i + 1];
+	for (size_t i = 0; meta != NULL && meta[i] != NULL; i += 2)
+		if (strcmp(meta[i], key) == 0)
+			return meta[i + 1];
 	return NULL;
 }
 
@@ -200,11 +199,22 @@ read_beside(const char *path, struct ckpt_info *out)
 	return is_of;
 }
 
+bool
+held_out_is_ours(const char *path)
+{
+	struct ckpt_info info;
+	const bool is = read_beside(path, &info);
+
+	if (is)
+		ckpt_info_fini(&info);
+	return is;
+}
+
 void
-held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
+held_out_of_model(struct held_out_model *m, char *const *meta,
     const char *path)
 {
-	const char *text = metadata(file, HELD_OUT_META);
+	const char *text = metadata(meta, HELD_OUT_META);
 	struct ckpt_info info;
 
 	json_decref(m->classes);
@@ -213,7 +223,7 @@ held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
 	};
 	if (text != NULL)
 		m->known = read_metadata(&m->of, text) == RK_OK;
-	m->classes = read_classes(metadata(file, CLASSES_META));
+	m->classes = read_classes(metadata(meta, CLASSES_META));
 	m->beside = read_beside(path, &info);
 	if (m->beside) {
 		m->step = info.step;

@@ -78,10 +78,13 @@ enum rk_err held_out_read(struct held_out *h, const json_t *v,
 enum rk_err held_out_of_info(struct held_out *h, const struct ckpt_info *i,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* The record out of a model file (NULL: one that has no metadata), or of
+/* The record out of a model file's metadata (key, value, ... NULL; or NULL), or of
  * checkpoint.json beside it. */
-void held_out_of_model(struct held_out_model *m, const struct tensor_set *file,
+void held_out_of_model(struct held_out_model *m, char *const *meta,
     const char *path);
+/* Is it a file of a checkpoint of ours: does the checkpoint.json that lies beside it
+ * speak of it? */
+bool held_out_is_ours(const char *path);
 
 /* Add that these weights were trained on the samples of a set. */
 void held_out_saw(struct held_out *h, const struct data_set *train);

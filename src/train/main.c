@@ -1,6 +1,7 @@
 /* rekindle-train: see rekindle/train.h. */
 #include <stdlib.h>
 
+#include "rekindle/inspect.h"
 #include "rekindle/train.h"
 
 /*
@@ -18,6 +19,19 @@ first_of_all(int argc, char **argv, char **envp)
 }
 static void (*const before_constructors)(int, char **, char **)
     __attribute__((section(".preinit_array"), used)) = first_of_all;
+
+static int
+inspect(const struct train_options *o)
+{
+	const struct inspect_show show = {
+		.how = { .member = o->member, .part = o->part },
+		.table = o->table, .statistics = o->statistics,
+	};
+
+	if (o->wire)
+		return inspect_serve(o->ninput, o->input);
+	return o->diff ? inspect_diff(&show, o->input) : inspect_show(&show, o->ninput, o->input);
+}
 
 int
 main(int argc, char **argv)
@@ -37,6 +51,8 @@ main(int argc, char **argv)
 	} else if (o.version) {
 		puts("rekindle-train " REKINDLE_VERSION);
 		code = 0;
+	} else if (o.inspect) {
+		code = inspect(&o);
 	} else {
 		code = train_main(&o);
 	}

@@ -14,6 +14,7 @@
 const char train_usage[] =
     "usage: rekindle-train [options] JOB.yaml [INPUT...]\n"
     "       rekindle-train --data JOB.yaml --samples N OUT.png\n"
+    "       rekindle-train --inspect [--statistics] [--table] FILE...\n"
     "\n"
     "Trains the job to its end, with checkpoints on the way; run again, it\n"
     "goes on from the newest one.  A job that was edited meanwhile is refused\n"
@@ -76,6 +77,19 @@ const char train_usage[] =
     "  --data JOB.yaml --samples N OUT.png\n"
     "                    write a picture of the first N samples as the network\n"
     "                    will see them, with their labels, and end\n"
+    "  --inspect FILE... print as JSON what files of weights have in them, whoever\n"
+    "                    wrote them (safetensors, PyTorch's, Paddle's, npz): their\n"
+    "                    tensors, numbers, parts and notes, and end; they are read\n"
+    "                    in a process of its own that may open and reach nothing\n"
+    "  --table           with --inspect: print it for people\n"
+    "  --diff            with --inspect: compare two files, tensor by tensor; the\n"
+    "                    exit code is 1 where they are not equal, 2 where one\n"
+    "                    cannot be read\n"
+    "  --statistics      with --inspect: also least, largest, mean, deviation,\n"
+    "                    count of NaN and of infinities, and SHA-256 of each tensor\n"
+    "  --member NAME     with --inspect: the file of that name in a tar\n"
+    "  --part PATH       with --inspect: what to take for the model in a file of\n"
+    "                    several objects (\"ema\"; \"\" takes all)\n"
     "  --wire            speak the daemon's protocol at file descriptor 3\n"
     "  --job ID --attempt N\n"
     "                    what checkpoints and metrics say they belong to\n"
@@ -96,6 +110,7 @@ enum {
 	OPT_SUMMARY, OPT_YAML, OPT_PLAN, OPT_CHECK, OPT_EVALUATE, OPT_LOGITS, OPT_PROFILE,
 	OPT_JSON, OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
 	OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
+	OPT_INSPECT, OPT_DIFF, OPT_STATISTICS, OPT_TABLE, OPT_MEMBER, OPT_PART,
 	OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
@@ -129,6 +144,12 @@ static const struct option options[] = {
 	{ "kind", required_argument, NULL, OPT_KIND },
 	{ "data", required_argument, NULL, OPT_DATA },
 	{ "samples", required_argument, NULL, OPT_SAMPLES },
+	{ "inspect", no_argument, NULL, OPT_INSPECT },
+	{ "diff", no_argument, NULL, OPT_DIFF },
+	{ "statistics", no_argument, NULL, OPT_STATISTICS },
+	{ "table", no_argument, NULL, OPT_TABLE },
+	{ "member", required_argument, NULL, OPT_MEMBER },
+	{ "part", required_argument, NULL, OPT_PART },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -266,6 +287,24 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_SAMPLES:
 		return number(&o->samples, "samples", arg, 1, SAMPLES_MAX,
 		    why);
+	case OPT_INSPECT:
+		o->inspect = true;
+		break;
+	case OPT_DIFF:
+		o->diff = true;
+		break;
+	case OPT_STATISTICS:
+		o->statistics = true;
+		break;
+	case OPT_TABLE:
+		o->table = true;
+		break;
+	case OPT_MEMBER:
+		o->member = arg;
+		break;
+	case OPT_PART:
+		o->part = arg;
+		break;
 	case OPT_HELP:
 		o->help = true;
 		break;
@@ -336,6 +375,24 @@ take_samples(struct train_options *o, int rest, const char *sheet,
 	return RK_OK;
 }
 
+/* Files of weights, and no job. */
+static enum rk_err
+take_files(struct train_options *o, int n, char **files, struct rk_why *why)
+{
+	if (o->summary || o->plan || o->check || o->evaluate != NULL ||
+	    o->profile != 0 || o->predict != NULL || o->plot != NULL ||
+	    o->vocabulary || o->samples > 0 || o->job != NULL)
+		return rk_refuse(why, "--inspect with something else to do");
+	if (n == 0)
+		return rk_refuse(why, "no file to inspect given");
+	if (o->diff && (n != 2 || o->statistics))
+		return rk_refuse(why, "--diff wants two files, and no "
+		    "--statistics");
+	o->input = files;
+	o->ninput = n;
+	return RK_OK;
+}
+
 enum rk_err
 train_options_parse(struct train_options *o, int argc, char **argv,
     struct rk_why *why)
@@ -358,6 +415,12 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	}
 	if (o->help || o->version)
 		return RK_OK;
+	if (o->inspect)
+		return take_files(o, argc - optind, argv + optind, why);
+	if (o->diff || o->statistics || o->table || o->member != NULL ||
+	    o->part != NULL)
+		return rk_refuse(why, "--diff, --statistics, --table, --member "
+		    "or --part without --inspect");
 	if (o->job != NULL || o->samples > 0)
 		return take_samples(o, argc - optind, argv[optind], why);
 	if (argc == optind)

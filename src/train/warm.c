@@ -54,31 +54,42 @@ model_path(struct run *r)
 	return path;
 }
 
+/* Why a file is not read; always false. */
+static bool
+cannot_open(struct run *r, const char *path, const char *deed, enum rk_err rc,
+    const struct rk_why *why)
+{
+	const bool world = rc == RK_ENOMEM || rc == RK_EIO || rc == RK_ENOSPC;
+	char *reason = access(path, R_OK) != 0 ? rk_why_unreadable(path,
+	    errno) : NULL;
+	char *text = xasprintf("%s: %s", path, reason != NULL ? reason :
+	    why->n > 0 ? rk_why_first(why) : rk_strerror(rc));
+	char *named = place_named(r, text);
+
+	run_fail(r, !world ? "warm_start" : rc == RK_ENOMEM ? "no_memory" :
+	    rc == RK_ENOSPC ? "disk_full" : "io", !world, "%s %s", deed, named);
+	free(reason);
+	free(text);
+	free(named);
+	return false;
+}
+
 bool
 warm_open_path(struct run *r, const char *path, const char *deed)
 {
 	struct rk_why why = {0};
 	const bool average = r->o->evaluate == NULL &&
 	    r->spec->training.warm_start.ema;
-	enum rk_err rc = warm_file_open(path, average, &r->warm, &why);
+	enum rk_err rc = warm_file_open(path, held_out_is_ours(path), average,
+	    &r->warm, &why);
 
 	if (rc == RK_OK) {
-		held_out_of_model(&r->warm_model, r->warm->set, path);
+		held_out_of_model(&r->warm_model, r->warm->set != NULL ?
+		    r->warm->set->meta : r->warm->weights->meta, path);
 		free(r->warm_path);
 		r->warm_path = xstrdup(path);
-	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT ||
-	    rc == RK_EROFS) {
-		char *reason = access(path, R_OK) != 0 ?
-		    rk_why_unreadable(path, errno) : NULL;
-		char *text = xasprintf("%s: %s", path, reason != NULL ? reason :
-		    why.n > 0 ? rk_why_first(&why) : rk_strerror(rc));
-		char *named = place_named(r, text);
-		free(reason);
-		run_fail(r, "warm_start", true, "%s %s", deed, named);
-		free(text);
-		free(named);
 	} else {
-		run_fail_rc(r, rc, "cannot read the model");
+		cannot_open(r, path, deed, rc, &why);
 	}
 	rk_why_fini(&why);
 	return rc == RK_OK;

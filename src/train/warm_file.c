@@ -22,7 +22,7 @@ of_tensor(const char *name, enum dtype dtype, int ndim, const int64_t *d)
 const char *
 warm_file_meta(const struct warm_file *f, const char *key)
 {
-	char *const *meta = f->set != NULL ? f->set->meta : NULL;
+	char *const *meta = f->set != NULL ? f->set->meta : f->weights->meta;
 
 	for (size_t i = 0; meta != NULL && meta[i] != NULL; i += 2)
 		if (strcmp(meta[i], key) == 0)
@@ -110,41 +110,16 @@ has_role(const struct weights *w, enum weights_role role)
 	return false;
 }
 
-/* Is a file that could not be opened one that calls itself safetensors? */
-static bool
-is_called_safetensors(const char *path)
-{
-	static const char end[] = ".safetensors";
-	const size_t n = strlen(path), m = sizeof(end) - 1;
-
-	return n > m && strcmp(path + n - m, end) == 0;
-}
-
-/* Ours first, in place; what is none of these by the other reader, whose sentence
- * counts then. */
-static enum rk_err
-open_either(struct warm_file *f, const char *path, struct rk_why *why)
-{
-	struct rk_why own = {0};
-	enum rk_err rc = format_load(path, &f->set, &own);
-
-	f->own_set = rc == RK_OK;
-	if (rc == RK_EINVAL && !is_called_safetensors(path))
-		rc = weights_open(path, NULL, &f->weights, why);
-	else if (rc != RK_OK)
-		rk_refuse(why, "%s", rk_why_first(&own));
-	rk_why_fini(&own);
-	return rc;
-}
-
 enum rk_err
-warm_file_open(const char *path, bool average, struct warm_file **out,
-    struct rk_why *why)
+warm_file_open(const char *path, bool ours, bool average,
+    struct warm_file **out, struct rk_why *why)
 {
 	struct warm_file *f = xcalloc(1, sizeof(*f));
-	enum rk_err rc = open_either(f, path, why);
+	enum rk_err rc = ours ? format_load(path, &f->set, why) :
+	    inspect_open(path, NULL, &f->weights, why);
 
 	*out = NULL;
+	f->own_set = f->set != NULL;
 	if (rc == RK_OK && average && (f->weights == NULL ||
 	    !has_role(f->weights, WEIGHTS_AVERAGE)))
 		rc = rk_refuse(why, "has no moving average beside its model, "
@@ -210,13 +185,17 @@ stem_with(const char *path, const char *end)
 	return xasprintf("%.*s%s", (int)n, path, end);
 }
 
+/* As a checkpoint of ours has it, which the model of a stranger's safetensors file
+ * may come from, too. */
 static bool
-open_state_set(struct warm_file *f, const char *path, char **reason)
+open_state_beside(struct warm_file *f, const char *path, char **reason)
 {
 	char *at = beside(path, CKPT_OPTIM_FILE);
 	struct rk_why why = {0};
 
-	const bool ok = format_load(at, &f->state_set, &why) == RK_OK;
+	const bool ok = (f->set != NULL ? format_load(at, &f->state_set,
+	    &why) : inspect_open(at, NULL, &f->state, &why)) == RK_OK;
+	f->state_by_name = ok;
 	if (!ok)
 		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
 	rk_why_fini(&why);
@@ -230,8 +209,8 @@ warm_file_state(struct warm_file *f, const char *path, char **reason)
 	struct rk_why why = {0};
 
 	*reason = NULL;
-	if (f->set != NULL)
-		return open_state_set(f, path, reason);
+	if (f->set != NULL || f->weights->format == WEIGHTS_SAFETENSORS)
+		return open_state_beside(f, path, reason);
 	if (has_role(f->weights, WEIGHTS_OPTIMIZER)) {
 		f->state = f->weights;
 		return true;
@@ -239,7 +218,7 @@ warm_file_state(struct warm_file *f, const char *path, char **reason)
 	char *at = stem_with(path, ".pdopt");
 	if (f->framework != WARM_PADDLE)
 		*reason = xstrdup("the file has no state of an optimizer");
-	else if (weights_open(at, NULL, &f->state, &why) != RK_OK)
+	else if (inspect_open(at, NULL, &f->state, &why) != RK_OK)
 		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
 	rk_why_fini(&why);
 	free(at);
@@ -312,20 +291,35 @@ is_of_shape(int ndim, const int64_t *d, const struct warm_tensor *w)
 	    0;
 }
 
+/* As a checkpoint of ours calls it. */
+static bool
+slot_by_name(const struct warm_file *f, size_t i, const char *slot, float *dst,
+    size_t count)
+{
+	char *name = xasprintf("%s.%s", f->v[i].name, slot);
+	const struct tensor *s = f->state_set != NULL ?
+	    tensor_find(f->state_set, name) : NULL;
+	const struct weights_tensor *t = f->state != NULL ?
+	    weights_find(f->state, WEIGHTS_MODEL, name) : NULL;
+
+	free(name);
+	if (s != NULL)
+		return tensor_count(s) == count &&
+		    is_of_shape(s->ndim, s->d, &f->v[i]) &&
+		    tensor_to_f32(s, dst) == RK_OK;
+	return t != NULL && t->count == count &&
+	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
+	    weights_read_f32(t, 0, count, dst, NULL) == RK_OK;
+}
+
 bool
 warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
     float *dst, size_t count)
 {
 	const char *theirs = slot;
 
-	if (f->state_set != NULL) {
-		char *name = xasprintf("%s.%s", f->v[i].name, slot);
-		const struct tensor *t = tensor_find(f->state_set, name);
-		free(name);
-		return t != NULL && tensor_count(t) == count &&
-		    is_of_shape(t->ndim, t->d, &f->v[i]) &&
-		    tensor_to_f32(t, dst) == RK_OK;
-	}
+	if (f->state_by_name)
+		return slot_by_name(f, i, slot, dst, count);
 	for (size_t k = 0; f->framework == WARM_PADDLE; k++) {
 		if (k == RK_ARRAY_LEN(slots))
 			return false;
@@ -361,7 +355,7 @@ warm_file_updates(const struct warm_file *f, size_t i, double beta2,
 	float power;
 
 	*reason = "its count of steps is not told";
-	if (f->state_set != NULL)
+	if (f->state_by_name)
 		return false;           /* checkpoint.json has it */
 	if (f->framework == WARM_PADDLE) {
 		t = find_state(f, i, "beta2_pow_acc");

@@ -3,8 +3,9 @@
  * words of warm.h, their numbers, and the state of an optimizer that is in it or
  * beside it.
  *
- * A safetensors file is mapped and read in place (format.h), any other kind by
- * format_weights.h.  The optimizer's state is in the file itself (PyTorch's and
+ * What a checkpoint of ours has is mapped and read in place (format.h); any other
+ * file is a stranger's, and a process of its own reads it (inspect.h).  The
+ * optimizer's state is in the file itself (PyTorch's and
  * Paddle's checkpoints), in STEM.pdopt beside a .pdparams, or in optimizer.
  * safetensors beside the model of a checkpoint of ours.
  */
@@ -12,12 +13,12 @@
 #define TRAIN_WARM_FILE_H
 
 #include "rekindle/format.h"
-#include "rekindle/format_weights.h"
+#include "rekindle/inspect.h"
 #include "rekindle/warm.h"
 
 struct warm_file {
-	struct tensor_set *set;         /* of safetensors; else NULL */
-	struct weights *weights;        /* of others; else NULL */
+	struct tensor_set *set;         /* of ours; else NULL */
+	struct weights *weights;        /* of strangers; else NULL */
 	bool own_set;
 	struct warm_tensor *v;          /* what may go into a model */
 	size_t *at;                     /* [n]: its number in set or weights */
@@ -27,11 +28,12 @@ struct warm_file {
 	/* of the optimizer, once asked for */
 	struct tensor_set *state_set;   /* of ours */
 	struct weights *state;          /* its own file, or `weights` */
+	bool state_by_name;             /* as ours calls them: NAME.exp_avg */
 };
 
-/* average: the moving average in place of the model, where the file has one
- * (RK_EINVAL: it has none).  Errors as of weights_open(). */
-enum rk_err warm_file_open(const char *path, bool average,
+/* ours: a checkpoint has it.  average: the moving average in place of the model,
+ * where the file has one (RK_EINVAL: it has none).  Errors as of inspect_open(). */
+enum rk_err warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why) RK_MUSTCHECK;
 /* Of a set that stays the caller's, for tests. */
 struct warm_file *warm_file_of(struct tensor_set *set);
