@@ -7,7 +7,7 @@ _rekindle_ask() {
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit plan list show watch start pause resume cancel retry
-		checkpoint checkpoints metrics evaluations plot log events attempts delete drain status help"
+		checkpoint checkpoints metrics evaluations plot log events attempts delete drain status weights help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -43,7 +43,7 @@ _rekindle() {
 		    -- "$cur")
 		return
 		;;
-	--server | --name | --label | --limit | --tail | --in | --patience | --set)
+	--server | --name | --label | --limit | --tail | --in | --patience | --set | --member | --part)
 		return
 		;;
 	esac
@@ -58,6 +58,14 @@ _rekindle() {
 	fi
 	case $cmd in
 	submit | plan)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	weights)
+		if ((COMP_CWORD == i + 1)); then
+			mapfile -t COMPREPLY < <(compgen -W "show diff" -- "$cur")
+			return
+		fi
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;

@@ -22,11 +22,13 @@ enum cli_exit {
 };
 
 /* A command's words, taken apart by cli_args(). */
+#define CLI_WORDS 1000
 struct cli_args {
-	const char *pos[8];     /* what is not an option */
+	const char *pos[CLI_WORDS];     /* what is not an option */
 	int npos;
 	bool json, follow, watch, hold, rehearse, plan, all, dry_run;
-	const char *name, *from, *state, *label, *split;
+	bool statistics;
+	const char *name, *from, *state, *label, *split, *member, *part;
 	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */
 	int nset;
@@ -226,7 +228,7 @@ cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start, c
     cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
     cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot, cmd_log,
     cmd_events, cmd_attempts,
-    cmd_status;
+    cmd_status, cmd_weights;
 
 /* Watch a job until it has ended, or will not go on by itself.  met: the daemon
  * has answered before, so it is waited for. */

@@ -59,6 +59,10 @@ static const struct command {
 	    cmd_delete },
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
 	    "save every job, and take no work until started anew", cmd_drain },
+	{ "weights", 2, CLI_WORDS, "show FILE... [--statistics] "
+	    "[--member NAME] [--part PATH] | diff A B",
+	    "what is in files of weights, whoever wrote them; asks no daemon",
+	    cmd_weights },
 	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
 	    cmd_status },
 };
@@ -100,6 +104,16 @@ command_help(FILE *f, const struct command *c)
 		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
 		    "that comes before the first step,\nreading the data "
 		    "included, and says what it would refuse.\n");
+	if (strstr(c->usage, "--statistics") != NULL)
+		fprintf(f, "\n--statistics adds least, largest, mean, "
+		    "deviation, counts of NaN and of\ninfinities, and the "
+		    "SHA-256 of each tensor.  --member NAME is the file in a "
+		    "tar,\n--part PATH what is taken for the model in a file "
+		    "of several objects.\nrekindle-train reads the files, in "
+		    "a process that may open and reach nothing else.\n"
+		    "Exit status of show: 1 where a file could not be read, "
+		    "the others are shown;\nof diff: 1 where the files "
+		    "differ, 2 where one could not be read.\n");
 	if (strstr(c->usage, "--patience") != NULL)
 		fprintf(f, "\n--patience SECONDS is how long to wait for a "
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
@@ -125,7 +139,8 @@ find_command(const char *name)
 enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
-	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN
+	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
+	O_PART
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -149,6 +164,9 @@ static const struct option options[] = {
 	{ "in", required_argument, NULL, O_IN },
 	{ "rehearse", no_argument, NULL, O_REHEARSE },
 	{ "patience", required_argument, NULL, O_PATIENCE },
+	{ "statistics", no_argument, NULL, O_STATISTICS },
+	{ "member", required_argument, NULL, O_MEMBER },
+	{ "part", required_argument, NULL, O_PART },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -218,6 +236,9 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_STATE: a->state = arg; return true;
 	case O_LABEL: a->label = arg; return true;
 	case O_ALL: return a->all = true;
+	case O_STATISTICS: return a->statistics = true;
+	case O_MEMBER: a->member = arg; return true;
+	case O_PART: a->part = arg; return true;
 	case O_FROM: a->from = arg; return true;
 	case O_ACCEPT:
 		a->accept = xrealloc(a->accept,
