@@ -234,6 +234,19 @@ enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
 enum rk_err rk_replace_path(const char *path, const void *p, size_t n,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* And of bytes that come in pieces: begin makes fd, which the caller writes to; end
+ * with `keep` puts the file in its place as above, without it nothing is left.  After
+ * a begin that failed there is nothing to end. */
+struct rk_replacing {
+	int fd, dirfd;
+	const char *path;               /* the caller's, until the end */
+	char tmp[32];
+};
+enum rk_err rk_replacing_begin(struct rk_replacing *r, const char *path,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err rk_replacing_end(struct rk_replacing *r, bool keep,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* Write all n bytes; 0, or -1 and errno. Goes on after EINTR, short writes. */
 int rk_write_all(int fd, const void *p, size_t n);
 int rk_fsync_dir(int dirfd);                    /* 0, or -1 and errno */

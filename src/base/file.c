@@ -134,65 +134,136 @@ temp_name(char *out, size_t n)
 	snprintf(out, n, RK_TMP_PREFIX "%016llx", (unsigned long long)r);
 }
 
+/* The temporary file, made; -1 and errno. */
+static int
+temp_open(int dirfd, char *tmp, size_t n)
+{
+	temp_name(tmp, n);
+	return openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
+	    O_NOFOLLOW, 0644);
+}
+
+/* fd to the disk and in its place; takes fd.  0, or -1 and errno, and then there is
+ * no temporary file. */
+static int
+temp_keep(int dirfd, int fd, const char *tmp, const char *name)
+{
+	int e = fsync(fd) != 0 ? errno : 0;
+
+	/* Over a network, close is where a full quota may first show. */
+	if (close(fd) != 0 && errno != EINTR && e == 0)
+		e = errno;
+	if (e == 0 && renameat(dirfd, tmp, dirfd, name) != 0)
+		e = errno;
+	if (e == 0)
+		return rk_fsync_dir(dirfd);
+	unlinkat(dirfd, tmp, 0);
+	errno = e;
+	return -1;
+}
+
+static void
+temp_drop(int dirfd, int *fd, const char *tmp)
+{
+	const int saved = errno;
+
+	rk_close(fd);
+	unlinkat(dirfd, tmp, 0);
+	errno = saved;
+}
+
 enum rk_err
 rk_replace_file(int dirfd, const char *name, const void *p, size_t n)
 {
 	char tmp[sizeof(RK_TMP_PREFIX) + 16];
-	int fd;
 
 	must(name[0] != '\0' && strchr(name, '/') == NULL);
-	temp_name(tmp, sizeof(tmp));
-	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC |
-	    O_NOFOLLOW, 0644);
+	int fd = temp_open(dirfd, tmp, sizeof(tmp));
 	if (fd < 0)
 		goto fail;
-	if (rk_write_all(fd, p, n) != 0 || fsync(fd) != 0)
-		goto fail_made;
-	/* Over a network, close is where a full quota may first show. */
-	int rc = close(fd);
-	fd = -1;
-	if (rc != 0 && errno != EINTR)
-		goto fail_made;
-	if (renameat(dirfd, tmp, dirfd, name) != 0)
-		goto fail_made;
-	if (rk_fsync_dir(dirfd) != 0)
+	if (rk_write_all(fd, p, n) != 0) {
+		temp_drop(dirfd, &fd, tmp);
 		goto fail;
-	return RK_OK;
-
-fail_made:
-	rc = errno;
-	rk_close(&fd);
-	unlinkat(dirfd, tmp, 0);
-	errno = rc;
+	}
+	if (temp_keep(dirfd, fd, tmp, name) == 0)
+		return RK_OK;
 fail:
 	log_errno("cannot write %s", name);
 	return rk_from_errno(errno);
 }
 
-enum rk_err
-rk_replace_path(const char *path, const void *p, size_t n, struct rk_why *why)
+static const char *
+name_in(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	const char *name = slash == NULL ? path : slash + 1;
+
+	return slash == NULL ? path : slash + 1;
+}
+
+static enum rk_err
+cannot_write(const char *path, const char *reason, struct rk_why *why)
+{
+	const enum rk_err rc = rk_from_errno(errno);
+
+	rk_refuse(why, "cannot write %s: %s", path, reason != NULL ? reason :
+	    rk_strerror(rc));
+	return rc;
+}
+
+enum rk_err
+rk_replacing_begin(struct rk_replacing *r, const char *path,
+    struct rk_why *why)
+{
+	const char *name = name_in(path);
+	enum rk_err rc = RK_OK;
 	struct stat st;
 
+	*r = (struct rk_replacing){ .fd = -1, .dirfd = -1, .path = path };
 	if (name[0] == '\0' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
 		return rk_refuse(why, "cannot write %s: it is a folder, want "
 		    "the name of a file", path);
-	char *folder = slash == NULL ? xstrdup(".") :
-	    xstrndup(path, (size_t)RK_MAX(slash - path, 1));
-	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	enum rk_err rc = fd < 0 ? rk_from_errno(errno) : RK_OK;
-	char *said = fd < 0 ? rk_why_unwritable(folder, errno) : NULL;
-
-	if (fd >= 0)
-		rc = rk_replace_file(fd, name, p, n);
-	if (rc != RK_OK)
-		rk_refuse(why, "cannot write %s: %s", path, said != NULL ?
-		    said : rk_strerror(rc));
-	rk_close(&fd);
-	free(said);
+	char *folder = name == path ? xstrdup(".") :
+	    xstrndup(path, (size_t)RK_MAX(name - path - 1, 1));
+	r->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->dirfd >= 0)
+		r->fd = temp_open(r->dirfd, r->tmp, sizeof(r->tmp));
+	if (r->fd < 0) {
+		const int e = errno;
+		char *said = rk_why_unwritable(folder, e);
+		errno = e;
+		rc = cannot_write(path, said, why);
+		free(said);
+		rk_close(&r->dirfd);
+	}
 	free(folder);
+	return rc;
+}
+
+enum rk_err
+rk_replacing_end(struct rk_replacing *r, bool keep, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+
+	if (!keep)
+		temp_drop(r->dirfd, &r->fd, r->tmp);
+	else if (temp_keep(r->dirfd, r->fd, r->tmp, name_in(r->path)) != 0)
+		rc = cannot_write(r->path, NULL, why);
+	rk_close(&r->dirfd);
+	return rc;
+}
+
+enum rk_err
+rk_replace_path(const char *path, const void *p, size_t n, struct rk_why *why)
+{
+	struct rk_replacing r;
+	enum rk_err rc = rk_replacing_begin(&r, path, why);
+
+	if (rc != RK_OK)
+		return rc;
+	if (rk_write_all(r.fd, p, n) == 0)
+		return rk_replacing_end(&r, true, why);
+	rc = cannot_write(path, NULL, why);
+	(void)!rk_replacing_end(&r, false, NULL);
 	return rc;
 }
 

@@ -63,6 +63,31 @@ T_CASE(a_failed_replacement_leaves_the_old_file_and_no_temporary)
 	t_aborts((void)!rk_replace_file(AT_FDCWD, "a/b", "x", 1));
 }
 
+T_CASE(a_file_in_pieces_is_there_at_its_end_or_not_at_all)
+{
+	struct rk_replacing r;
+	struct rk_why why = { 0 };
+
+	t_eq_int(rk_replace_file(AT_FDCWD, "f", "old", 3), RK_OK);
+	t_eq_int(rk_replacing_begin(&r, "f", &why), RK_OK);
+	t_eq_int(rk_write_all(r.fd, "ne", 2), 0);
+	file_is("f", "old");
+	t_eq_int(rk_write_all(r.fd, "w", 1), 0);
+	t_eq_int(rk_replacing_end(&r, true, &why), RK_OK);
+	file_is("f", "new");
+	t_eq_int(rk_replacing_begin(&r, "./f", &why), RK_OK);
+	t_eq_int(rk_write_all(r.fd, "other", 5), 0);
+	t_eq_int(rk_replacing_end(&r, false, &why), RK_OK);
+	file_is("f", "new");
+	t_eq_int(entries("."), 1);
+	t_eq_int(rk_replacing_begin(&r, "no/f", &why), RK_ENOENT);
+	t_has(rk_why_first(&why), "cannot write no/f: ");
+	rk_why_fini(&why);
+	t_eq_int(mkdir("dir", 0755), 0);
+	t_eq_int(rk_replacing_begin(&r, "dir", &why), RK_EINVAL);
+	rk_why_fini(&why);
+}
+
 /* A file system of our own, so small that it can be filled. */
 static void
 small_tmpfs(const char *options)
