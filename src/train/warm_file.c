@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "rekindle/ckpt.h"
+#include "rekindle/warm_export.h"
 #include "warm_file.h"
 
 /* --- opening -------------------------------------------------------------- */
@@ -227,14 +228,6 @@ warm_file_state(struct warm_file *f, const char *path, char **reason)
 
 /* --- the optimizer: its parts --------------------------------------------- */
 
-/* What slots are called; only what means the same here. */
-static const struct {
-	const char *ours, *paddle;
-} slots[] = {
-	{ "exp_avg", "moment1" }, { "exp_avg_sq", "moment2" },
-	{ "momentum_buffer", "velocity" }, { "sum", "moment" },
-};
-
 static bool
 is_statistic(const char *name)
 {
@@ -320,13 +313,10 @@ warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
 
 	if (f->state_by_name)
 		return slot_by_name(f, i, slot, dst, count);
-	for (size_t k = 0; f->framework == WARM_PADDLE; k++) {
-		if (k == RK_ARRAY_LEN(slots))
-			return false;
-		theirs = slots[k].paddle;
-		if (strcmp(slots[k].ours, slot) == 0)
-			break;
-	}
+	if (f->framework == WARM_PADDLE)
+		theirs = warm_paddle_slot(slot);
+	if (theirs == NULL)
+		return false;
 	const struct weights_tensor *t = find_state(f, i, theirs);
 	return t != NULL && t->count == count &&
 	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
