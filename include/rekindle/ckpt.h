@@ -321,6 +321,20 @@ void ckpt_info_keep(const struct ckpt_info *v, size_t n, int64_t last,
 enum rk_err ckpt_set_aside(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*
+ * Other forms that a checkpoint can be written in, each by the name of its file: what
+ * `rekindle-train --export` makes (train.h), and a daemon serves beside the files that
+ * there are.
+ */
+enum ckpt_form {
+	CKPT_PDPARAMS, CKPT_PDOPT, CKPT_PT, CKPT_OPTIMIZER_PT,
+	CKPT_SAFETENSORS, CKPT_FORMS
+};
+extern const char *const ckpt_form_files[CKPT_FORMS + 1];       /* "model.pt" */
+/* The form of a file: by its name where that is one of those, else by what stands
+ * behind the last dot; folders before the name do not count.  CKPT_FORMS: none. */
+enum ckpt_form ckpt_form_of(const char *path);
+
+/*
  * Give (durably) or take a person's name; `name` was checked by
  * spec_checkpoint_name_ok(); "branch.json" is RK_EINVAL as well.  RK_ENOENT: no
  * such checkpoint or name; RK_EEXIST: a file of that name is in the way.

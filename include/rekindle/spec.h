@@ -463,7 +463,8 @@ enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
 enum rk_err spec_load(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 /* The same of a job that is in its normal form, as in the job.json of a daemon:
- * with each `repeat` written out it may be longer than what a person wrote. */
+ * with each `repeat` written out it may be longer than what a person wrote, and what
+ * begins with a brace is JSON, whatever the file is called. */
 enum rk_err spec_load_normal(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 /* The text of a job's file, for who judges it himself: the caller's.  Errors as

@@ -47,6 +47,8 @@
  *	                      below
  *	    --predict FILE    say what it predicts for each INPUT, or for what
  *	                      --evaluate would score; see below
+ *	    --export CHECKPOINT  a checkpoint's folder as a file of another
+ *	                      framework, JOB.yaml OUT; see below
  *	    --data-set KEY=VALUE  score or predict other data; see below
  *	    --plot FOLDER     pictures; see below
  *	    --make-vocabulary --size N [--kind words|wordpiece]: JOB.yaml [OUT]
@@ -195,6 +197,21 @@
  * --inspect: inspect.h.  Weights that a run begins from and that no checkpoint of ours
  * has are read that way, too: in a process of its own.
  *
+ * --export: OUT is written whole or not at all, in the form that its name says
+ * (ckpt_form_of()): the model as .pdparams, .pt or .safetensors, the state of its
+ * optimiser as .pdopt or optimizer.pt.  warm_export.h says what tensors are called and
+ * how they lie; a network that the framework's own library has under other names
+ * (torchvision's, Hugging Face's, PaddleNLP's) has those, any other its own.  The
+ * files of the checkpoint are checked against their digests first.  Its data are not
+ * looked at.  .pdopt has each parameter's accumulators, and as LR_Scheduler the step
+ * and the next step's rate; optimizer.pt one group of all parameters, in the order of
+ * the model's, with the job's settings.  What Paddle has no state for (RMSProp's means
+ * something else there) is refused.  Where the checkpoint holds the average of the
+ * model (training.ema), so does the file, and the state is that of what is trained.
+ * --to NAME in place of OUT: for the daemon.  Prints {bytes} as a line of JSON, then
+ * the file without its first --skip bytes; or {refused, reason}, where reason is
+ * no_form (there is no such form of it), gone, bad_checkpoint or io.
+ *
  * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is
  * made; without --evaluate those of the newest one in RUN-DIR/evaluations.jsonl (src/
  * train/judging.h) and curves.svg out of RUN-DIR/metrics.jsonl.
@@ -259,7 +276,10 @@ struct train_options {
 	const char *evaluate, *logits, *trace;
 	const char *sheet;              /* of --samples: where it is written */
 	int64_t samples;                /* 0: not said */
-	const char *out, *kind;         /* of --make-vocabulary; or NULL */
+	const char *out, *kind;         /* of --make-vocabulary and, out, of
+	                                   --export; or NULL */
+	const char *export, *to;        /* a checkpoint's folder; a file's name */
+	int64_t skip;                   /* bytes of that */
 	const char *predict;            /* then evaluate is the same */
 	const char *plot;               /* a folder */
 	const char **set;               /* "PATH=VALUE" */

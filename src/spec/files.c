@@ -80,17 +80,19 @@ spec_read_text(const char *path, char **text, size_t *len, struct rk_why *why)
 }
 
 static enum rk_err
-load(const char *path, size_t max, struct spec **sp, struct rk_why *why)
+load(const char *path, bool normal, struct spec **sp, struct rk_why *why)
 {
 	const char *dot = strrchr(path, '.');
-	bool yaml = dot == NULL || strcasecmp(dot, ".json") != 0;
 	char *text = NULL;
 	size_t len = 0;
 
-	enum rk_err rc = read_text(path, max, &text, &len, why);
+	enum rk_err rc = read_text(path, normal ? SPEC_MAX_NORMAL :
+	    SPEC_MAX_BYTES, &text, &len, why);
 	if (rc != RK_OK)
 		return rc;
-	rc = sp_parse_text(text, len, yaml, sp, why);
+	const bool json = (dot != NULL && strcasecmp(dot, ".json") == 0) ||
+	    (normal && text[0] == '{');
+	rc = sp_parse_text(text, len, !json, sp, why);
 	free(text);
 	if (rc == RK_OK) {
 		char *dir = folder_of(path);
@@ -103,13 +105,13 @@ load(const char *path, size_t max, struct spec **sp, struct rk_why *why)
 enum rk_err
 spec_load(const char *path, struct spec **sp, struct rk_why *why)
 {
-	return load(path, SPEC_MAX_BYTES, sp, why);
+	return load(path, false, sp, why);
 }
 
 enum rk_err
 spec_load_normal(const char *path, struct spec **sp, struct rk_why *why)
 {
-	return load(path, SPEC_MAX_NORMAL, sp, why);
+	return load(path, true, sp, why);
 }
 
 /* folder: it may be one. */

@@ -63,6 +63,10 @@ const char train_usage[] =
     "  --predict FILE    print what a model file or a checkpoint's folder predicts, a\n"
     "                    line of JSON each: for the files behind JOB.yaml, or\n"
     "                    without any for what --evaluate would score\n"
+    "  --export CHECKPOINT\n"
+    "                    write a checkpoint's folder as a file of another framework,\n"
+    "                    by the name of the file behind JOB.yaml: .pdparams (its\n"
+    "                    optimizer: .pdopt), .pt (optimizer.pt), .safetensors\n"
     "  --data-set KEY=VALUE\n"
     "                    with --evaluate and --predict: a field of the source that is\n"
     "                    taken in place of the validation data (path=FILE, ...);\n"
@@ -111,6 +115,7 @@ enum {
 	OPT_JSON, OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
 	OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
 	OPT_INSPECT, OPT_DIFF, OPT_STATISTICS, OPT_TABLE, OPT_MEMBER, OPT_PART,
+	OPT_EXPORT, OPT_TO, OPT_SKIP,
 	OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
@@ -142,6 +147,9 @@ static const struct option options[] = {
 	{ "make-vocabulary", no_argument, NULL, OPT_VOCABULARY },
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "kind", required_argument, NULL, OPT_KIND },
+	{ "export", required_argument, NULL, OPT_EXPORT },
+	{ "to", required_argument, NULL, OPT_TO },
+	{ "skip", required_argument, NULL, OPT_SKIP },
 	{ "data", required_argument, NULL, OPT_DATA },
 	{ "samples", required_argument, NULL, OPT_SAMPLES },
 	{ "inspect", no_argument, NULL, OPT_INSPECT },
@@ -281,6 +289,14 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 			    "wordpiece", arg);
 		o->kind = arg;
 		break;
+	case OPT_EXPORT:
+		o->export = arg;
+		break;
+	case OPT_TO:
+		o->to = arg;
+		break;
+	case OPT_SKIP:
+		return number(&o->skip, "skip", arg, 0, INT64_MAX, why);
 	case OPT_DATA:
 		o->job = arg;
 		break;
@@ -323,9 +339,19 @@ check_together(const struct train_options *o, struct rk_why *why)
 	const bool alone = o->plot != NULL && o->evaluate == NULL;
 
 	if (o->summary + o->plan + o->check + (o->evaluate != NULL) +
-	    (o->profile != 0) + (o->predict != NULL) + alone > 1)
+	    (o->profile != 0) + (o->predict != NULL) + alone +
+	    (o->export != NULL) > 1)
 		return rk_refuse(why, "two of --summary, --plan, --check, "
-		    "--evaluate, --predict, --profile and --plot together");
+		    "--evaluate, --predict, --export, --profile and --plot "
+		    "together");
+	if ((o->to != NULL && o->export == NULL) ||
+	    (o->skip > 0 && o->to == NULL))
+		return rk_refuse(why, o->to == NULL ? "--skip without --to" :
+		    "--to without --export");
+	if (o->export != NULL && (o->to != NULL) == (o->out != NULL))
+		return rk_refuse(why, o->to != NULL ? "--to goes to standard "
+		    "output, and a file is named as well" : "--export wants "
+		    "the name of a file behind the job's");
 	if (o->trace != NULL && o->profile == 0)
 		return rk_refuse(why, "--trace without --profile");
 	if (o->json && o->profile == 0 && o->evaluate == NULL && !o->plan)
@@ -349,7 +375,7 @@ check_together(const struct train_options *o, struct rk_why *why)
 		    "--make-vocabulary without --size" :
 		    "--size or --kind without --make-vocabulary");
 	if (o->vocabulary && (o->summary || o->plan || o->check || o->wire || scores ||
-	    o->profile != 0 || o->plot != NULL))
+	    o->profile != 0 || o->plot != NULL || o->export != NULL))
 		return rk_refuse(why, "--make-vocabulary with something else "
 		    "to do");
 	return RK_OK;
@@ -365,7 +391,7 @@ take_samples(struct train_options *o, int rest, const char *sheet,
 	if (o->samples == 0)
 		return rk_refuse(why, "--data without --samples N");
 	if (o->summary || o->plan || o->check || o->evaluate != NULL ||
-	    o->profile != 0 ||
+	    o->profile != 0 || o->export != NULL ||
 	    o->predict != NULL || o->plot != NULL || o->vocabulary)
 		return rk_refuse(why, "--samples with something else to do");
 	if (rest != 1)
@@ -425,8 +451,8 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 		return take_samples(o, argc - optind, argv[optind], why);
 	if (argc == optind)
 		return rk_refuse(why, "no job file given");
-	/* A vocabulary may have a place behind the job's file. */
-	if (o->vocabulary && argc - optind == 2)
+	/* What is written may have a place behind the job's file. */
+	if ((o->vocabulary || o->export != NULL) && argc - optind == 2)
 		o->out = argv[--argc];
 	if (argc - optind > 1 && o->predict == NULL)
 		return rk_refuse(why, "more than one job file given");

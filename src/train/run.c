@@ -11,6 +11,7 @@
 #include "rekindle/cgroup.h"
 #include "draw.h"
 #include "early.h"
+#include "export.h"
 #include "feed.h"
 #include "profile.h"
 #include "seen.h"
@@ -363,6 +364,8 @@ answer(struct run *r)
 		return samples_print(r);
 	if (r->o->evaluate != NULL)
 		return evaluate_print(r);
+	if (r->o->export != NULL)
+		return export_print(r);
 	if (r->o->plot != NULL)
 		return draw_print(r);
 	if (r->o->check)
@@ -380,7 +383,7 @@ train_main(const struct train_options *o)
 	};
 	const bool asks = o->vocabulary || o->summary || o->plan || o->check ||
 	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL ||
-	    o->samples > 0;
+	    o->samples > 0 || o->export != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "
