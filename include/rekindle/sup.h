@@ -281,6 +281,28 @@ typedef void sup_checkpoint_fn(void *ctx, enum rk_err rc, const char *dir,
     const char *why);
 enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
     sup_checkpoint_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+/*
+ * A checkpoint (its folder's name) as `file`, one of ckpt_form_files, whose bytes are
+ * read from number `from` on.  On RK_OK *out is the caller's, and begun() is called once, from the loop, later: RK_OK with how many
+ * bytes the file has, or why there is none: RK_ECONFLICT (there is no such form of it),
+ * RK_ENOENT, RK_ECORRUPT, RK_ETIMEDOUT, RK_EIO ...; it may call sup_export_end().
+ * RK_ELIMIT: as many as may be are exported already.
+ *
+ * sup_export_read(): after begun() had RK_OK.  The next bytes, at most n; 0: there are
+ * none yet, and ready() is called once when it is worth asking again; -1: there will be
+ * no more, which is too early where they were not all.  sup_export_end(): nothing more
+ * is called.  NULL inside is fine.
+ */
+struct sup_export;
+typedef void sup_export_fn(void *ctx, enum rk_err rc, uint64_t bytes,
+    const struct rk_why *why);
+typedef void sup_export_ready_fn(void *ctx);
+enum rk_err sup_export(struct sup *s, const char *id, const char *dir,
+    const char *file, uint64_t from, sup_export_fn *begun, void *ctx,
+    struct sup_export **out, struct rk_why *why) RK_MUSTCHECK;
+ssize_t sup_export_read(struct sup_export *e, char *buf, size_t n,
+    sup_export_ready_fn *ready, void *ctx);
+void sup_export_end(struct sup_export **e);
 /* Give one that is there a name: ckpt_name(), by a worker, as it may read all
  * files.  fn is called from the loop, later: RK_OK, or ckpt_name()'s errors. */
 void sup_give_name(struct sup *s, const char *id, const char *dir,

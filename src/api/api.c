@@ -216,9 +216,11 @@ api_close(struct api **ap)
 		if (q->checked)
 			sup_check_forget(a->sup, q);
 		q->checked = false;
+		sup_export_end(&q->exporting);
 		req_wake(q);
 	}
 	stream_close_all(a);
+	download_close_all(a);
 	for (int i = 0; i < DOORS; i++)
 		door_close(&a->door[i]);
 	linger_close_all(a);
@@ -227,7 +229,7 @@ api_close(struct api **ap)
 	cache_clear(&a->cache);
 	if (a->openapi != NULL)
 		MHD_destroy_response(a->openapi);
-	must(a->reqs == NULL && a->streams == NULL);
+	must(a->reqs == NULL && a->streams == NULL && a->downloads == NULL);
 	stats_fini(&a->stats);
 	free(a->tcp_host);
 	a->tag = 0;

@@ -40,45 +40,86 @@ range_of(const char *s, uint64_t size, uint64_t *from, uint64_t *len)
 	return 1;
 }
 
+bool
+file_part(struct req *q, uint64_t size, struct file_part *p)
+{
+	const char *range = req_header(q, "Range");
+
+	*p = (struct file_part){ .size = size, .len = size };
+	const int is = range != NULL ? range_of(range, size, &p->from,
+	    &p->len) : 0;
+	p->is = is > 0;
+	if (is < 0)
+		reply_problem(q, P_RANGE, "the file has %llu bytes",
+		    (unsigned long long)size);
+	return is >= 0;
+}
+
+uint64_t
+file_from(struct req *q)
+{
+	const char *range = req_header(q, "Range");
+	uint64_t from = 0, len;
+
+	if (range == NULL || strncmp(range, "bytes=-", 7) == 0 ||
+	    range_of(range, UINT64_MAX, &from, &len) <= 0)
+		return 0;
+	return from;
+}
+
+void
+file_reply(struct req *q, struct MHD_Response *r, const struct file_part *p)
+{
+	char text[96];
+
+	MHD_add_response_header(r, "Content-Type", "application/octet-stream");
+	MHD_add_response_header(r, "Accept-Ranges", "bytes");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	if (q->etag[0] != '\0')
+		MHD_add_response_header(r, "ETag", q->etag);
+	if (p->is) {
+		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu",
+		    (unsigned long long)p->from,
+		    (unsigned long long)(p->from + p->len - 1),
+		    (unsigned long long)p->size);
+		MHD_add_response_header(r, "Content-Range", text);
+	}
+	reply_with(q, p->is ? 206 : 200, r);
+}
+
 static void
 send_file(struct req *q, int fd, uint64_t size, const char *digest)
 {
-	const char *range = req_header(q, "Range");
-	uint64_t from = 0, len = size;
 	struct MHD_Response *r;
-	char text[96];
-	int part = range != NULL ? range_of(range, size, &from, &len) : 0;
+	struct file_part p;
 
-	if (part < 0) {
+	if (!file_part(q, size, &p)) {
 		close(fd);
-		reply_problem(q, P_RANGE, "the file has %llu bytes",
-		    (unsigned long long)size);
 		return;
 	}
-	r = MHD_create_response_from_fd_at_offset64(len, fd, from);
+	if (digest != NULL)
+		snprintf(q->etag, sizeof(q->etag), "\"%.*s\"",
+		    (int)sizeof(q->etag) - 3, digest);
+	r = MHD_create_response_from_fd_at_offset64(p.len, fd, p.from);
 	if (r == NULL) {
 		close(fd);
 		reply_err(q, RK_ENOMEM, NULL, "file");
 		return;
 	}
-	MHD_add_response_header(r, "Content-Type", "application/octet-stream");
-	MHD_add_response_header(r, "Accept-Ranges", "bytes");
-	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-	if (digest != NULL) {
-		snprintf(text, sizeof(text), "\"%s\"", digest);
-		MHD_add_response_header(r, "ETag", text);
-	}
-	if (part > 0) {
-		snprintf(text, sizeof(text), "bytes %llu-%llu/%llu",
-		    (unsigned long long)from,
-		    (unsigned long long)(from + len - 1),
-		    (unsigned long long)size);
-		MHD_add_response_header(r, "Content-Range", text);
-	}
-	reply_with(q, part > 0 ? 206 : 200, r);
+	file_reply(q, r, &p);
 }
 
-/* Only files that checkpoint.json lists, and itself: no path leaves here. */
+static bool
+is_form(const char *name)
+{
+	for (int k = 0; ckpt_form_files[k] != NULL; k++)
+		if (strcmp(ckpt_form_files[k], name) == 0)
+			return true;
+	return false;
+}
+
+/* Only files that checkpoint.json lists, and itself, and what it can be exported as:
+ * no path leaves here. */
 void
 h_checkpoint_file(struct req *q)
 {
@@ -108,6 +149,8 @@ h_checkpoint_file(struct req *q)
 	}
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		send_file(q, fd, (uint64_t)st.st_size, digest);
+	} else if (!known && is_form(name)) {
+		download(q, &i, name);
 	} else {
 		rk_close(&fd);
 		reply_problem(q, P_NOT_FOUND, "%s has no file of that name",

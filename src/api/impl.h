@@ -22,6 +22,7 @@
 #define API_TAG  0xa9100001u
 #define REQ_TAG  0xa9100002u
 #define STREAM_TAG 0xa9100003u
+#define DOWNLOAD_TAG 0xa9100004u
 
 struct req;
 typedef void route_fn(struct req *q);
@@ -184,6 +185,7 @@ struct stats {
 };
 
 struct stream;
+struct download;
 struct lingering;
 
 struct api {
@@ -205,6 +207,7 @@ struct api {
 	struct req *reqs;
 	struct stream *streams;
 	int nstreams;
+	struct download *downloads;
 	struct lingering *lingers;
 	int nlingers;
 	struct loop_timer *linger_timer;
@@ -238,6 +241,7 @@ struct req {
 	bool waiting;           /* suspended until somebody answers */
 	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool checked;           /* sup checks a job for us */
+	struct sup_export *exporting;   /* a download, until its size is known */
 	bool counted;
 	enum body_kind kind;
 	char *body;
@@ -316,6 +320,26 @@ enum MHD_Result reply_send(struct req *q);
 bool idem_begin(struct req *q);
 /* After it: keep the answer, if it is one to keep. */
 void idem_end(struct req *q);
+
+/* --- checkpoint_file.c, download.c ------------------------------------------ */
+
+/* What of a file is asked for. */
+struct file_part {
+	uint64_t size;                  /* of the whole file */
+	uint64_t from, len;
+	bool is;                        /* by a Range */
+};
+/* By the request's Range; false: there is no such part, which is the answer. */
+bool file_part(struct req *q, uint64_t size, struct file_part *p);
+/* From which byte on, while the size is not known; what counts from the end is sent
+ * whole. */
+uint64_t file_from(struct req *q);
+/* The answer with the headers of a file, q->etag among them; takes the reference. */
+void file_reply(struct req *q, struct MHD_Response *r,
+    const struct file_part *p);
+/* A checkpoint as a file of another framework, while it is made. */
+void download(struct req *q, const struct ckpt_info *i, const char *file);
+void download_close_all(struct api *a);
 
 /* --- accept.c ------------------------------------------------------------ */
 

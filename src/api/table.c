@@ -68,8 +68,10 @@ const struct route routes[] = {
 	    "Delete it and its names; the latest stays", "", NULL,
 	    "204 404 409 507", 0 },
 	{ "GET", CKPT "/files/{file}", "getCheckpointFile", h_checkpoint_file,
-	    "One of its files, whole or a Range", "", NULL,
-	    "200:binary 206:binary 404 416", 0 },
+	    "One of its files, whole or a Range; also model.pdparams, "
+	    "model.pdopt, model.pt and optimizer.pt, as Paddle and PyTorch "
+	    "load them", "", NULL,
+	    "200:binary 206:binary 304 404 409 416 504", 0 },
 
 	{ "GET", JOB "/metrics", "listMetrics", h_metrics_page,
 	    "What the trainer measured, oldest first; or followed",
@@ -152,6 +154,8 @@ const struct param path_params[] = {
 	{ "evaluation", "{type: string}",
 	    "Its number, step:N (the newest of that step) or latest" },
 	{ "file", "{type: string}",
-	    "checkpoint.json or a file that it lists" },
+	    "checkpoint.json or a file that it lists; or one that is made of "
+	    "it: the model as model.pdparams or model.pt, its optimizer's "
+	    "state as model.pdopt or optimizer.pt" },
 	{ NULL, NULL, NULL }
 };

@@ -14,6 +14,7 @@
  *	oom.c      was it killed for memory?
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	check.c    what a job would be refused for
+ *	exporter.c checkpoints for other frameworks
  *	rate.c     may a resume change the learning rate so?
  *	disk.c     jobs that wait for room on the disk
  *	known.c    what a job has known; those that wait for their checkpoints
@@ -160,6 +161,7 @@ struct sup {
 	struct run *runs;
 	struct asked *asked;
 	struct check *checks;
+	struct sup_export *exports;
 	struct orphan *orphans;
 	struct trash *trash;
 	struct sup_supplier up;
@@ -337,6 +339,9 @@ void spawn_humble(const struct sup *s, pid_t pid);
 /* check.c */
 void checks_sweep(struct sup *s);       /* what a dead daemon left */
 void checks_fini(struct sup *s);
+
+/* exporter.c */
+void exports_fini(struct sup *s);
 
 /* run.c */
 struct run *run_new(struct sup *s, const struct job_row *r);

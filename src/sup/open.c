@@ -352,6 +352,7 @@ sup_close(struct sup **sp)
 	must_be(s, SUP_TAG);
 	end_all(s);
 	checks_fini(s);
+	exports_fini(s);
 	ask_fini(s);
 	give_name_fini(s);
 	drain_fini(s);
