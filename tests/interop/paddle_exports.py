@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Checkpoints of ours as files of Paddle, loaded and trained on by real Paddle.
+
+    BUILD=... PADDLE_PYTHON=.../bin/python tests/interop/paddle_exports.py [part of a case]
+
+See paddle_files.py for the form.
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+
+if os.environ.get("PADDLE_PYTHON") and sys.executable != os.environ["PADDLE_PYTHON"] \
+        and "PADDLE_FILES" not in os.environ:
+    os.environ["PADDLE_FILES"] = "1"
+    os.execv(os.environ["PADDLE_PYTHON"], [os.environ["PADDLE_PYTHON"]] + sys.argv)
+
+import numpy as np
+import paddle
+
+BUILD = os.environ["BUILD"]
+CASES = []
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+def trainer(job, *args, want=0):
+    with open("job.json", "w") as f:
+        json.dump(job, f)
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--threads", "1", *args], capture_output=True, text=True)
+    assert r.returncode == want, (args, r.stderr[-1000:])
+    return r.stdout
+
+
+def trained(job, *args):
+    """The folder of its newest checkpoint."""
+    trainer(job, "--run-dir", "run", *args, "job.json")
+    return sorted(glob.glob("run/checkpoints/step-*"))[-1]
+
+
+def logits(job, path):
+    trainer(job, "--evaluate", path, "--logits", "out.npy", "job.json")
+    return np.load("out.npy")
+
+
+def losses(since):
+    with open("run/metrics.jsonl") as f:
+        return [m["loss"] for m in map(json.loads, f) if m["over"] == "steps" and m["step"] > since]
+
+
+def samples(shape, n=24, classes=5):
+    rng = np.random.RandomState(3)
+    np.save("x.npy", rng.randn(n, *shape).astype("float32"))
+    np.save("y.npy", rng.randint(0, classes, n))
+    return np.load("x.npy"), np.load("y.npy")
+
+
+def job(model, shape, steps=3, optimizer=None, **training):
+    samples(shape)
+    return {"name": "j", "resources": {"threads": 1}, "model": model,
+            "training": {"steps": steps, "batch_size": 8, "shuffle": False, "log_every": 1,
+                         "optimizer": optimizer or {"type": "adam", "learning_rate": 0.002}, **training},
+            "data": {"train": {"type": "npy", "path": "x.npy", "labels": "y.npy"}, "normalize": "none"},
+            "checkpoint": {"every": {"steps": steps}, "keep": {"last": 5}}}
+
+
+def load(model, path):
+    """As a strict user does; the names of the parameters are those of the file's table."""
+    state = paddle.load(path)
+    missing, unexpected = model.set_state_dict(state) or ([], [])
+    assert (missing, unexpected) == ([], []), (missing, unexpected)
+    table = paddle.load(path, keep_name_table=True)["StructuredToParameterName@@"]
+    return {k: (t.name, table[k]) for k, t in model.state_dict().items()}
+
+
+def same_logits(model, j, ckpt):
+    model.eval()
+    x, _ = np.load("x.npy"), None
+    with paddle.no_grad():
+        theirs = model(paddle.to_tensor(x)).numpy()
+    ours = logits(j, ckpt)
+    worst = np.abs(theirs - ours).max() / max(1, np.abs(ours).max())
+    assert worst < 1e-4, worst
+
+
+def fresh(make):
+    """As in a new process: names of parameters begin at 0."""
+    with paddle.utils.unique_name.guard():
+        return make()
+
+
+LAYERS = {"layers": [
+    {"type": "conv2d", "out": 4, "kernel": 3, "name": "0"}, {"type": "batch_norm", "name": "1", "convention": "paddle",
+                                                           "momentum": 0.9},
+    {"type": "relu", "name": "2"}, {"type": "flatten", "name": "3"},
+    {"type": "linear", "out": 8, "name": "4"}, {"type": "layer_norm", "name": "5"},
+    {"type": "linear", "out": 8, "name": "6"}, {"type": "linear", "out": 5, "name": "7"}]}
+
+
+def net():
+    return paddle.nn.Sequential(
+        paddle.nn.Conv2D(1, 4, 3), paddle.nn.BatchNorm2D(4), paddle.nn.ReLU(), paddle.nn.Flatten(),
+        paddle.nn.Linear(144, 8), paddle.nn.LayerNorm(8), paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 5))
+
+
+@case
+def a_network_of_layers_loads_with_every_name_of_its_parameters():
+    j = job(LAYERS, (1, 8, 8))
+    ckpt = trained(j)
+    trainer(j, "--export", ckpt, "job.json", "best.pdparams")
+    n = fresh(net)
+    names = load(n, "best.pdparams")
+    assert all(a == b for a, b in names.values()), names
+    same_logits(n, j, ckpt)
+
+
+@case
+def networks_of_paddle_vision_load_with_every_name_of_their_parameters():
+    import paddle.vision.models as V
+    for arch, make in (("resnet18", V.resnet18), ("resnet50", V.resnet50), ("mobilenet_v2", V.mobilenet_v2)):
+        j = job({"arch": arch, "classes": 5}, (3, 64, 64))
+        ckpt = trained(j)
+        trainer(j, "--export", ckpt, "job.json", "best.pdparams")
+        n = fresh(lambda: make(num_classes=5))
+        names = load(n, "best.pdparams")
+        wrong = {k: v for k, v in names.items() if v[0] != v[1]}
+        assert not wrong, (arch, list(wrong.items())[:5])
+        same_logits(n, j, ckpt)
+        subprocess.run(["rm", "-rf", "run"], check=True)
+
+
+OPTIMIZERS = [
+    ({"type": "adam", "learning_rate": 0.002}, lambda lr, p: paddle.optimizer.Adam(lr, parameters=p)),
+    ({"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.1},
+     lambda lr, p: paddle.optimizer.AdamW(lr, parameters=p, weight_decay=0.1)),
+    ({"type": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+     lambda lr, p: paddle.optimizer.Momentum(lr, parameters=p, momentum=0.9)),
+    ({"type": "adagrad", "learning_rate": 0.01, "eps": 1e-6},
+     lambda lr, p: paddle.optimizer.Adagrad(lr, parameters=p, epsilon=1e-6)),
+]
+
+
+def train_on(ours, theirs):
+    """Losses of the steps behind the sixth."""
+    n, got = net(), []
+    load(n, "m.pdparams")
+    lr = paddle.optimizer.lr.StepDecay(ours["learning_rate"], 4, 0.5)
+    o = theirs(lr, n.parameters())
+    o.set_state_dict(paddle.load("m.pdopt"))
+    assert abs(o.get_lr() - ours["learning_rate"] * 0.5) < 1e-9, o.get_lr()
+    n.train()
+    x, y = np.load("x.npy"), np.load("y.npy")
+    for i in range(6, 18):
+        rows = slice(8 * (i % 3), 8 * (i % 3) + 8)
+        loss = paddle.nn.functional.cross_entropy(n(paddle.to_tensor(x[rows])), paddle.to_tensor(y[rows]))
+        loss.backward()
+        o.step()
+        o.clear_grad()
+        lr.step()
+        got.append(float(loss))
+    return got
+
+
+@case
+def paddle_trains_on_from_our_model_and_optimiser_as_we_do():
+    for ours, theirs in OPTIMIZERS:
+        j = job(LAYERS, (1, 8, 8), 6, ours, schedule={"type": "step", "step_size": 4, "gamma": 0.5})
+        ckpt = trained(j)
+        trainer(j, "--export", ckpt, "job.json", "m.pdparams")
+        trainer(j, "--export", ckpt, "job.json", "m.pdopt")
+        got = fresh(lambda: train_on(ours, theirs))
+        j["training"]["steps"] = 18
+        trained(j)
+        want = losses(6)
+        worst = max(abs(a - b) / b for a, b in zip(got, want))
+        assert len(want) == 12 and worst < 1e-4, (ours["type"], worst, got, want)
+        subprocess.run(["rm", "-rf", "run"], check=True)
+
+
+def main():
+    failed = 0
+    for f in CASES:
+        if len(sys.argv) > 1 and sys.argv[1] not in f.__name__:
+            continue
+        with tempfile.TemporaryDirectory() as d:
+            os.chdir(d)
+            try:
+                f()
+                print("ok", f.__name__, flush=True)
+            except Exception:
+                traceback.print_exc()
+                print("FAILED", f.__name__, flush=True)
+                failed += 1
+            os.chdir("/")
+    return failed > 0
+
+
+sys.exit(main())

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""Checkpoints of ours as files of PyTorch, loaded and trained on by real PyTorch.
+
+    BUILD=... TORCH_PYTHON=.../bin/python tests/interop/torch_exports.py [part of a case]
+
+See paddle_files.py for the form.
+"""
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+
+if os.environ.get("TORCH_PYTHON") and sys.executable != os.environ["TORCH_PYTHON"] \
+        and "TORCH_FILES" not in os.environ:
+    os.environ["TORCH_FILES"] = "1"
+    os.execv(os.environ["TORCH_PYTHON"], [os.environ["TORCH_PYTHON"]] + sys.argv)
+
+import numpy as np
+import torch
+
+BUILD = os.environ["BUILD"]
+CASES = []
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+def trainer(job, *args, want=0):
+    with open("job.json", "w") as f:
+        json.dump(job, f)
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--threads", "1", *args], capture_output=True, text=True)
+    assert r.returncode == want, (args, r.stderr[-1000:])
+    return r.stdout
+
+
+def trained(job, *args):
+    """The folder of its newest checkpoint."""
+    trainer(job, "--run-dir", "run", *args, "job.json")
+    return sorted(glob.glob("run/checkpoints/step-*"))[-1]
+
+
+def logits(job, path):
+    trainer(job, "--evaluate", path, "--logits", "out.npy", "job.json")
+    return np.load("out.npy")
+
+
+def losses(since):
+    with open("run/metrics.jsonl") as f:
+        return [m["loss"] for m in map(json.loads, f) if m["over"] == "steps" and m["step"] > since]
+
+
+def samples(shape, n=24, classes=5):
+    rng = np.random.RandomState(3)
+    np.save("x.npy", rng.randn(n, *shape).astype("float32"))
+    np.save("y.npy", rng.randint(0, classes, n))
+    return np.load("x.npy"), np.load("y.npy")
+
+
+def job(model, shape, steps=3, optimizer=None, **training):
+    samples(shape)
+    return {"name": "j", "resources": {"threads": 1}, "model": model,
+            "training": {"steps": steps, "batch_size": 8, "shuffle": False, "log_every": 1,
+                         "optimizer": optimizer or {"type": "adam", "learning_rate": 0.002}, **training},
+            "data": {"train": {"type": "npy", "path": "x.npy", "labels": "y.npy"}, "normalize": "none"},
+            "checkpoint": {"every": {"steps": steps}, "keep": {"last": 5}}}
+
+
+def load(path):
+    # Before 2.0 weights_only=True takes no number with a fraction, of whomever.
+    return torch.load(path, map_location="cpu", weights_only=int(torch.__version__.split(".")[0]) >= 2)
+
+
+def same_logits(model, j, ckpt):
+    model.eval()
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(np.load("x.npy"))).numpy()
+    ours = logits(j, ckpt)
+    worst = np.abs(theirs - ours).max() / max(1, np.abs(ours).max())
+    assert worst < 1e-4, worst
+
+
+LAYERS = {"layers": [
+    {"type": "conv2d", "out": 4, "kernel": 3}, "batch_norm", "relu", "flatten", {"type": "linear", "out": 8},
+    {"type": "layer_norm"}, {"type": "linear", "out": 8}, {"type": "linear", "out": 5}]}
+
+
+def net():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(144, 8), torch.nn.LayerNorm(8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 5))
+
+
+@case
+def a_network_of_layers_is_taken_by_a_strict_load_state_dict():
+    j = job(LAYERS, (1, 8, 8))
+    ckpt = trained(j)
+    trainer(j, "--export", ckpt, "job.json", "best.pt")
+    n = net()
+    n.load_state_dict(load("best.pt"), strict=True)
+    assert int(n[1].num_batches_tracked) == 3
+    same_logits(n, j, ckpt)
+
+
+@case
+def networks_of_torchvision_are_taken_by_a_strict_load_state_dict():
+    import torchvision.models as V
+    for model, make in (({"arch": "resnet18"}, V.resnet18), ({"arch": "resnet50"}, V.resnet50),
+                        ({"arch": "resnet50", "variant": "paddleclas"}, V.resnet50),
+                        ({"arch": "mobilenet_v2"}, V.mobilenet_v2),
+                        ({"arch": "mobilenet_v3_small"}, V.mobilenet_v3_small)):
+        j = job({"classes": 5, **model}, (3, 64, 64))
+        ckpt = trained(j)
+        trainer(j, "--export", ckpt, "job.json", "best.pt")
+        n = make(num_classes=5)
+        n.load_state_dict(load("best.pt"), strict=True)
+        same_logits(n, j, ckpt)
+        subprocess.run(["rm", "-rf", "run"], check=True)
+
+
+@case
+def a_model_as_safetensors_has_the_metadata_and_the_names_that_readers_want():
+    j = job(LAYERS, (1, 8, 8))
+    ckpt = trained(j)
+    trainer(j, "--export", ckpt, "job.json", "best.safetensors")
+    try:
+        from safetensors import safe_open
+    except ImportError:
+        print("    not with this interpreter: it has no safetensors")
+        return
+    with safe_open("best.safetensors", "pt") as f:
+        assert f.metadata() == {"format": "pt"}, f.metadata()
+        n = net()
+        n.load_state_dict({k: f.get_tensor(k) for k in f.keys()}, strict=True)
+    same_logits(n, j, ckpt)
+
+
+OPTIMIZERS = [
+    ({"type": "adam", "learning_rate": 0.002}, lambda p: torch.optim.Adam(p)),
+    ({"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.1}, lambda p: torch.optim.AdamW(p)),
+    ({"type": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": True}, lambda p: torch.optim.SGD(p, 1)),
+    ({"type": "rmsprop", "learning_rate": 0.001, "centered": True, "momentum": 0.5}, lambda p: torch.optim.RMSprop(p)),
+    ({"type": "adagrad", "learning_rate": 0.01}, lambda p: torch.optim.Adagrad(p)),
+]
+
+
+@case
+def pytorch_trains_on_from_our_model_and_optimiser_as_we_do():
+    for ours, theirs in OPTIMIZERS:
+        j = job(LAYERS, (1, 8, 8), 6, ours)
+        ckpt = trained(j)
+        trainer(j, "--export", ckpt, "job.json", "m.pt")
+        trainer(j, "--export", ckpt, "job.json", "optimizer.pt")
+        n = net()
+        n.load_state_dict(load("m.pt"), strict=True)
+        o = theirs(n.parameters())
+        o.load_state_dict(load("optimizer.pt"))
+        assert o.param_groups[0]["lr"] == ours["learning_rate"]
+        n.train()
+        x, y = torch.from_numpy(np.load("x.npy")), torch.from_numpy(np.load("y.npy"))
+        got = []
+        for i in range(6, 18):
+            rows = slice(8 * (i % 3), 8 * (i % 3) + 8)
+            o.zero_grad()
+            loss = torch.nn.functional.cross_entropy(n(x[rows]), y[rows])
+            loss.backward()
+            o.step()
+            got.append(float(loss.detach()))
+        j["training"]["steps"] = 18
+        trained(j)
+        want = losses(6)
+        worst = max(abs(a - b) / b for a, b in zip(got, want))
+        assert len(want) == 12 and worst < 1e-4, (ours["type"], worst, got, want)
+        subprocess.run(["rm", "-rf", "run"], check=True)
+
+
+def main():
+    failed = 0
+    for f in CASES:
+        if len(sys.argv) > 1 and sys.argv[1] not in f.__name__:
+            continue
+        with tempfile.TemporaryDirectory() as d:
+            os.chdir(d)
+            try:
+                f()
+                print("ok", f.__name__, flush=True)
+            except Exception:
+                traceback.print_exc()
+                print("FAILED", f.__name__, flush=True)
+                failed += 1
+            os.chdir("/")
+    return failed > 0
+
+
+sys.exit(main())
