@@ -6,16 +6,19 @@
  *	from  the name: '#' stands for digits, '*' at the end for all that follows
  *	to    what it becomes: {1} the first number, {2+1} the second and
  *	      one, {1:2} of a stage {1} and a block {2} of it the block's number
- *	      in all stages; '*' what followed
+ *	      in all stages, {1#2} how many of the parts 0 and 1 the block {1}
+ *	      has, this being its part 2, {n+1} how many blocks there are with
+ *	      such parts, and one; '*' what followed
  *
  * The first rule that fits counts.  What none fits keeps its name.  Then, in
  * all dialects, a last word _mean, _variance, gamma or beta becomes running_mean,
  * running_var, weight or bias.
  *
  * Sources, for names and nothing else: torchvision/models/resnet.py, timm/models/
- * resnet.py, paddle/vision/models/resnet.py (torchvision's names), PaddleClas
- * ppcls/arch/backbone/legendary_models/resnet.py, transformers modeling_resnet.py and
- * modeling_bert.py, PaddleNLP paddlenlp/transformers/{bert,ernie}/modeling.py.
+ * resnet.py, paddle/vision/models/resnet.py (torchvision's names) and
+ * mobilenetv3.py, PaddleClas ppcls/arch/backbone/legendary_models/resnet.py,
+ * transformers modeling_resnet.py and modeling_bert.py, PaddleNLP
+ * paddlenlp/transformers/{bert,ernie}/modeling.py.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +93,17 @@ static const struct warm_rule paddlenlp[] = {
 	{ "encoder.layers.#.norm2.*", "text.{1}.norm2.*" },
 };
 
+/* mobilenet_v3 of paddle.vision, by torchvision's names, which count those parts that
+ * a block has. */
+static const struct warm_rule paddles_v3[] = {
+	{ "conv.#.*", "features.0.{1}.*" },
+	{ "blocks.#.expand_conv.#.*", "features.{1+1}.block.{1#0}.{2}.*" },
+	{ "blocks.#.bottleneck_conv.#.*", "features.{1+1}.block.{1#1}.{2}.*" },
+	{ "blocks.#.mid_se.fc#.*", "features.{1+1}.block.{1#2}.fc{2}.*" },
+	{ "blocks.#.linear_conv.#.*", "features.{1+1}.block.{1#3}.{2}.*" },
+	{ "lastconv.#.*", "features.{n+1}.{1}.*" },
+};
+
 static const char *const none[] = { NULL };
 static const char *const hugging[] = { "resnet.", "bert.", "ernie.", NULL };
 static const char *const texts[] = { "bert.", "ernie.", NULL };
@@ -105,6 +119,7 @@ const struct warm_table warm_tables[] = {
 	{ SPEC_DIALECT_PADDLECLAS, WARM_PADDLE, ROWS(paddleclas), none },
 	{ SPEC_DIALECT_PADDLENLP, WARM_PADDLE, ROWS(paddlenlp), texts },
 	{ SPEC_DIALECT_PADDLE, WARM_PADDLE, ROWS(torchvision), none },
+	{ SPEC_DIALECT_PADDLE, WARM_PADDLE, ROWS(paddles_v3), none },
 	{ SPEC_DIALECT_PADDLE, WARM_PADDLE, NULL, 0, none },
 	{ SPEC_DIALECT_REKINDLE, WARM_UNKNOWN, NULL, 0, none },
 	{ SPEC_DIALECT_PYTORCH, WARM_PYTORCH, NULL, 0, none },
@@ -156,11 +171,13 @@ matches(const char *from, const char *name, struct caught *c)
 /*
  * The blocks of each stage that a list of names has.  Stages are numbered from 0
  * or from 1; the blocks of all stages before one are counted by the highest number
- * that each has.
+ * that each has.  Of a block with parts that it may lack, those that it has.
  */
 #define MOST_STAGES 64
 struct stages {
 	int64_t blocks[MOST_STAGES];
+	unsigned parts[MOST_STAGES];    /* 1u << of each */
+	int64_t n;                      /* blocks with parts */
 };
 
 static int64_t
@@ -169,6 +186,14 @@ flat(const struct stages *s, int64_t stage, int64_t block)
 	for (int64_t i = 0; i < RK_MIN(stage, MOST_STAGES); i++)
 		block += s->blocks[i];
 	return block;
+}
+
+/* The parts of a block before this one. */
+static int64_t
+rank(const struct stages *s, int64_t block, int part)
+{
+	return block < MOST_STAGES ? __builtin_popcount(s->parts[block] &
+	    ((1u << part) - 1)) : part;
 }
 
 static void
@@ -184,11 +209,13 @@ write_name(struct strbuf *b, const char *to, const struct caught *c,
 			sb_addc(b, *to);
 			continue;
 		}
-		int64_t n = c->number[to[1] - '1'];
+		int64_t n = to[1] == 'n' ? s->n : c->number[to[1] - '1'];
 		if (to[2] == '+')
 			n += to[3] - '0';
 		else if (to[2] == ':')
 			n = flat(s, n, c->number[to[3] - '1']);
+		else if (to[2] == '#')
+			n = rank(s, n, to[3] - '0');
 		sb_addf(b, "%lld", (long long)n);
 		to = strchr(to, '}');
 	}
@@ -237,11 +264,16 @@ count_blocks(const struct warm_table *t, const char *const *names, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		const struct warm_rule *r = rule_for(t, bare(t, names[i], off),
 		    &c);
-		if (r == NULL || strstr(r->to, "{1:2}") == NULL ||
-		    c.number[0] >= MOST_STAGES)
+		if (r == NULL || c.number[0] >= MOST_STAGES)
 			continue;
-		int64_t *most = &s->blocks[c.number[0]];
-		*most = RK_MAX(*most, c.number[1] + 1);
+		const char *part = strstr(r->to, "{1#");
+		if (strstr(r->to, "{1:2}") != NULL) {
+			int64_t *most = &s->blocks[c.number[0]];
+			*most = RK_MAX(*most, c.number[1] + 1);
+		} else if (part != NULL) {
+			s->parts[c.number[0]] |= 1u << (part[3] - '0');
+			s->n = RK_MAX(s->n, c.number[0] + 1);
+		}
 	}
 }
 

@@ -98,6 +98,62 @@ T_CASE(a_deep_stem_is_read_from_timm_and_from_paddleclas)
 	list_fini(&ours);
 }
 
+/* Two blocks as a mobilenet_v3 has them: one without a first convolution, one
+ * without an excitation. */
+static void
+mobilenet(struct list *l, enum naming k)
+{
+	static const char *const names[2][8] = {
+		{ "features.0", "features.1.block.0", "features.1.block.1",
+		  "features.1.block.2", "features.2.block.0",
+		  "features.2.block.1", "features.2.block.2", "features.3" },
+		{ "conv", "blocks.0.bottleneck_conv", "blocks.0.mid_se",
+		  "blocks.0.linear_conv", "blocks.1.expand_conv",
+		  "blocks.1.bottleneck_conv", "blocks.1.linear_conv",
+		  "lastconv" },
+	};
+	char conv[64], bn[64];
+
+	for (int i = 0; i < 8; i++) {
+		const char *name = names[is_paddle(k)][i];
+		if (i == 2) {
+			put(l, WARM_CONV, DIMS(4, 8, 1, 1), "%s.fc1.weight",
+			    name);
+			put(l, WARM_CONV, DIMS(8, 4, 1, 1), "%s.fc2.weight",
+			    name);
+			continue;
+		}
+		snprintf(conv, sizeof(conv), "%s.0", name);
+		snprintf(bn, sizeof(bn), "%s.1", name);
+		conv_norm(l, k, 8, 8, 3, conv, bn);
+	}
+	linear(l, k, 10, 8, "classifier.3");
+}
+
+T_CASE(a_mobilenet_v3_of_paddle_is_known_by_the_parts_of_its_blocks)
+{
+	struct list ours = { .n = 0 }, file = { .n = 0 };
+	struct made m;
+
+	mobilenet(&ours, OURS);
+	mobilenet(&file, PADDLE);
+	loads_all(&ours, &file, WARM_PADDLE, "paddle");
+	loads_all(&ours, &file, WARM_UNKNOWN, "paddle");
+	make_plan(&m, &ours, &file, WARM_PADDLE, NULL, true);
+	t_eq_str(from_of(&m, "features.1.block.2.0.weight"),
+	    "blocks.0.linear_conv.0.weight");
+	t_eq_str(from_of(&m, "features.2.block.2.1.running_var"),
+	    "blocks.1.linear_conv.1._variance");
+	t_eq_str(from_of(&m, "features.3.1.bias"), "lastconv.1.bias");
+	t_action(&m, "classifier.3.weight", "transpose");
+	made_fini(&m);
+	list_fini(&file);
+	mobilenet(&file, TORCHVISION);
+	loads_all(&ours, &file, WARM_PYTORCH, "pytorch");
+	list_fini(&file);
+	list_fini(&ours);
+}
+
 T_CASE(an_encoder_is_known_by_hugging_face_and_by_paddlenlp)
 {
 	struct list bert = { .n = 0 }, ernie = { .n = 0 }, file = { .n = 0 };
