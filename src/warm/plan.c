@@ -246,12 +246,14 @@ ends_with(const char *s, const char *word)
 	    (n == k || s[n - k - 1] == '.');
 }
 
-/* Nothing that is trained depends on it: PyTorch's count of the batches that a
- * batch norm has seen, and the numbers 0, 1, 2 ... of places in a text. */
+/* Nothing that is trained depends on it: PyTorch's counts of the batches that a
+ * batch norm has seen and of the models that are in an average (swa_utils.
+ * AveragedModel), and the numbers 0, 1, 2 ... of places in a text. */
 static bool
 is_needless(const struct warm_tensor *f)
 {
 	return ends_with(f->name, "num_batches_tracked") ||
+	    (strcmp(f->name, "n_averaged") == 0 && f->ndim == 0) ||
 	    (ends_with(f->name, "position_ids") && !type_is_taken(f->dtype));
 }
 

@@ -243,6 +243,34 @@ T_CASE(a_second_name_of_a_tensor_that_is_loaded_is_no_fault)
 	list_fini(&ours);
 }
 
+T_CASE(counts_that_training_does_not_need_are_no_fault)
+{
+	static const char *const counts[] = { "bn.num_batches_tracked",
+		"n_averaged" };
+	struct list ours = { .n = 0 }, file = { .n = 0 };
+	struct made m;
+
+	body(&ours);
+	body(&file);
+	for (size_t k = 0; k < RK_ARRAY_LEN(counts); k++) {
+		put(&file, WARM_OTHER, 0, NULL, counts[k]);
+		file.v[file.n - 1].dtype = DT_I64;
+	}
+	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, true);
+	t_eq_str(m.faults, "");
+	for (size_t k = 0; k < RK_ARRAY_LEN(counts); k++)
+		t_eq_str(row_of(&m, counts[k])->why,
+		    "training does not need it");
+	made_fini(&m);
+	/* One that is none. */
+	put(&file, WARM_OTHER, DIMS(2), "n_averaged");
+	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, true);
+	t_has(m.faults, "n_averaged: is unexpected");
+	made_fini(&m);
+	list_fini(&file);
+	list_fini(&ours);
+}
+
 T_CASE(a_digest_says_which_side_has_changed)
 {
 	struct list ours = { .n = 0 }, file = { .n = 0 };
