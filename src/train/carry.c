@@ -82,8 +82,11 @@ take_slot(struct carry *c, const struct warm_row *row, int k)
 	return ok;
 }
 
-/* Adam's power of beta2 that is 0 has underflowed: so many updates that the bias
- * corrections are 1. */
+/*
+ * Adam's power of beta2 that is 0 has underflowed: so many updates that the bias
+ * corrections are 1.  A momentum of which no updates are counted has had one, so
+ * that the next is not dampened as a first one is, which is not at all.
+ */
 static int64_t
 updates_of(struct carry *c, const struct warm_row *row)
 {
@@ -96,7 +99,7 @@ updates_of(struct carry *c, const struct warm_row *row)
 	if (warm_file_updates(c->f, (size_t)row->file, o->beta2, &n, &reason))
 		return n;
 	if (strstr(reason, "underflowed") == NULL)
-		return 0;
+		return o->type == SPEC_SGD ? 1 : 0;
 	if (!c->assumed)
 		note(c, "%s; it is taken to have had so many that the bias "
 		    "corrections are 1", reason);

@@ -61,40 +61,57 @@ paddles_name(const char *name)
 	    xstrdup(name);
 }
 
-/* Trains a, and writes its last checkpoint as m.pdparams and m.pdopt. */
+/* The parts of the state, by our names and by Paddle's. */
+struct slots {
+	const char *v[2][2];
+	int n;
+};
+static const struct slots adams = { { { "exp_avg", "moment1" },
+	{ "exp_avg_sq", "moment2" } }, 2 };
+static const struct slots momentums = { { { "momentum_buffer", "velocity" } },
+	1 };
+
+/* Trains a, and writes its last checkpoint as m.pdparams and m.pdopt; beta2_pow
+ * NULL: updates are not counted. */
 static void
-write_as_paddle(float beta2_pow)
+write_as_paddle(const struct slots *slots, float *beta2_pow,
+    const char *optimizer)
 {
-	static const char *const slots[2][2] = { { "exp_avg", "moment1" },
-		{ "exp_avg_sq", "moment2" } };
 	struct format_out_tensor v[16], s[32];
 	size_t n = 0, m = 0;
 
 	write_tiny("job.yaml", TINY_ADAM);
-	train_ok("--run-dir", "a", "job.yaml");
+	train_ok("--run-dir", "a", "--set", optimizer, "job.yaml");
 	struct tensor_set *model = load(MODEL);
 	struct tensor_set *state = load("a/" LAST "optimizer.safetensors");
 	for (size_t i = 0; i < model->n; i++) {
 		const char *name = model->v[i].name;
 		char *alias = xasprintf("parameter_%zu.w_0", i);
 		v[n++] = turned(&model->v[i], paddles_name(name), alias);
-		for (int k = 0; k < 2; k++) {
-			char *of = xasprintf("%s.%s", name, slots[k][0]);
+		for (int k = 0; k < slots->n; k++) {
+			char *of = xasprintf("%s.%s", name, slots->v[k][0]);
 			const struct tensor *t = tensor_find(state, of);
 			if (t != NULL)
 				s[m++] = turned(t, xasprintf("%s_%s_0", alias,
-				    slots[k][1]), NULL);
+				    slots->v[k][1]), NULL);
 			free(of);
 		}
-		s[m++] = (struct format_out_tensor){
-			.name = xasprintf("%s_beta2_pow_acc_0", alias),
-			.dtype = DT_F32, .ndim = 1, .d = { 1 },
-			.read = format_read_memory, .ctx = &beta2_pow };
+		if (beta2_pow != NULL)
+			s[m++] = (struct format_out_tensor){
+				.name = xasprintf("%s_beta2_pow_acc_0", alias),
+				.dtype = DT_F32, .ndim = 1, .d = { 1 },
+				.read = format_read_memory, .ctx = beta2_pow };
 	}
 	save("m.pdparams", v, n);
 	save("m.pdopt", s, m);
 	tensor_set_free(model);
 	tensor_set_free(state);
+}
+
+static void
+write_adam_as_paddle(float beta2_pow)
+{
+	write_as_paddle(&adams, &beta2_pow, "training.optimizer.type=adam");
 }
 
 static void
@@ -115,7 +132,7 @@ same_moments(const char *a, const char *b)
 
 T_CASE(moments_of_paddle_train_on_as_those_of_a_checkpoint_of_ours)
 {
-	write_as_paddle(powf(0.999f, 19));
+	write_adam_as_paddle(powf(0.999f, 19));
 	train_ok("--run-dir", "b", "--model", MODEL, "--set", CARRY, "--set",
 	    WHOLE, "job.yaml");
 	file_has("out", "the optimizer's state of 6 tensors is taken along, "
@@ -137,9 +154,23 @@ T_CASE(moments_of_paddle_train_on_as_those_of_a_checkpoint_of_ours)
 	tensor_set_free(y);
 }
 
+T_CASE(a_momentum_whose_updates_are_not_counted_is_not_dampened_as_a_first_one)
+{
+	static const char sgd[] = "training.optimizer={type: sgd, "
+	    "learning_rate: 0.1, momentum: 0.9, dampening: 0.5}";
+
+	write_as_paddle(&momentums, NULL, sgd);
+	train_ok("--run-dir", "b", "--model", MODEL, "--set", CARRY, "--set",
+	    WHOLE, "--set", sgd, "job.yaml");
+	train_ok("--run-dir", "c", "--model", "m.pdparams", "--set", CARRY,
+	    "--set", WHOLE, "--set", sgd, "job.yaml");
+	same_moments("b/" LAST "optimizer.safetensors",
+	    "c/" LAST "optimizer.safetensors");
+}
+
 T_CASE(the_convention_of_paddles_statistics_goes_on_over_a_resume)
 {
-	write_as_paddle(powf(0.999f, 19));
+	write_adam_as_paddle(powf(0.999f, 19));
 	train_ok("--run-dir", "whole", "--model", "m.pdparams", "job.yaml");
 	file_has("out", "batch norms go on by that convention");
 	train_ok("--run-dir", "b", "--model", "m.pdparams", "--set",
@@ -162,7 +193,7 @@ T_CASE(the_convention_of_paddles_statistics_goes_on_over_a_resume)
 
 T_CASE(a_power_that_is_0_is_an_assumption_that_is_said)
 {
-	write_as_paddle(0);
+	write_adam_as_paddle(0);
 	train_ok("--run-dir", "b", "--model", "m.pdparams", "--set", CARRY,
 	    "job.yaml");
 	file_has("out", "beta2_pow is 0: it has underflowed");
@@ -171,7 +202,7 @@ T_CASE(a_power_that_is_0_is_an_assumption_that_is_said)
 
 T_CASE(what_cannot_be_carried_is_skipped_with_the_reason)
 {
-	write_as_paddle(powf(0.999f, 19));
+	write_adam_as_paddle(powf(0.999f, 19));
 	train_ok("--run-dir", "b", "--model", "m.pdparams", "--set", CARRY,
 	    "--set", "training.optimizer={type: rmsprop}", "job.yaml");
 	file_has("out", "skip square_avg: RMSProp of Paddle has its epsilon "
