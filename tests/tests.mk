@@ -118,18 +118,27 @@ check-numerics:
 	    $(if $(CASES),,tests/numerics/optim.py "tests/outside/memory.py full")
 
 # make check-interop: files of weights against the real packages: they load what we
-# write and train on from it, and we read what they write.  paddlepaddle comes from
-# Python's package index into a virtual environment, unless PADDLE_PYTHON names an
-# interpreter that has it; PyTorch is Debian's, or TORCH_PYTHON's.
+# write and train on from it, we read what they write and train on from that.  They come
+# from Python's package index into virtual environments (tests/interop/environments.sh),
+# but for those that TORCH_PYTHON, PADDLE_PYTHON, PADDLECLAS_PYTHON and
+# PADDLENLP_PYTHON name, and for Debian's PyTorch.
+INTEROP = $(abspath $(B))/interop
+INTEROP_WITH = BUILD=$(abspath $(B)) T_LIMIT=14400 HF_HUB_OFFLINE=1 \
+    TORCH_PYTHON=$${TORCH_PYTHON:-$(INTEROP)/torch/bin/python} \
+    PADDLE_PYTHON=$${PADDLE_PYTHON:-$(INTEROP)/paddle/bin/python}
 .PHONY: check-interop
 check-interop:
 	@tests/deps.sh numerics || echo "check-interop: going on without"
 	@$(MAKE) --no-print-directory -j $(CORES) all $(DRIVE)
-	@tests/interop/environments.sh $(abspath $(B))/interop
-	@BUILD=$(abspath $(B)) T_LIMIT=14400 \
-	    PADDLE_PYTHON=$${PADDLE_PYTHON:-$(abspath $(B))/interop/paddle/bin/python} \
-	    TORCH_PYTHON=$${TORCH_PYTHON:-/usr/bin/python3} \
-	    tests/run.sh -j 1 $(wildcard tests/interop/*.py)
+	@tests/interop/environments.sh $(INTEROP) $(abspath $(B))/bench || \
+	    echo "check-interop: going on without"
+	@$(INTEROP_WITH) tests/run.sh -j 1 \
+	    "env TORCH_PYTHON=/usr/bin/python3 tests/interop/torch_files.py" \
+	    tests/interop/torch_files.py tests/interop/torch_nets.py \
+	    tests/interop/torch_goes_on.py tests/interop/paddle_files.py \
+	    tests/interop/paddle_nets.py tests/interop/paddle_goes_on.py \
+	    "env PADDLE_PYTHON=$${PADDLECLAS_PYTHON:-$(INTEROP)/paddleclas/bin/python} tests/interop/paddle_nets.py" \
+	    "env PADDLE_PYTHON=$${PADDLENLP_PYTHON:-$(INTEROP)/paddlenlp/bin/python} tests/interop/paddle_nets.py"
 
 # make deps-test: what the tests use, also a real object store (Ceph's RADOS
 # Gateway); make deps is all that building and running takes.

@@ -3,33 +3,23 @@
 
     BUILD=... PADDLE_PYTHON=.../bin/python tests/interop/paddle_files.py [part of a case]
 
-PADDLE_PYTHON is an interpreter with paddlepaddle 2 or 3.  Each case is a function;
-it prints `ok NAME` or `FAILED NAME`.
+PADDLE_PYTHON is an interpreter with paddlepaddle 2 or 3.
 """
+import ours
+from ours import BUILD, case, drive
+
+ours.under("PADDLE_PYTHON")
+
 import hashlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
-import traceback
-
-if os.environ.get("PADDLE_PYTHON") and sys.executable != os.environ["PADDLE_PYTHON"] \
-        and "PADDLE_FILES" not in os.environ:
-    os.environ["PADDLE_FILES"] = "1"
-    os.execv(os.environ["PADDLE_PYTHON"], [os.environ["PADDLE_PYTHON"]] + sys.argv)
 
 import numpy as np
 import paddle
 
-BUILD = os.environ["BUILD"]
 HERE = os.path.dirname(os.path.abspath(__file__))
-CASES = []
-
-
-def case(f):
-    CASES.append(f)
-    return f
 
 
 def show(path):
@@ -37,10 +27,6 @@ def show(path):
     r = json.loads(out.splitlines()[0])
     assert "refused" not in r, f"{path}: {r['refused']}"
     return r
-
-
-def ours(what, kind, path, to):
-    subprocess.run([f"{BUILD}/unit/format_out_drive", what, kind, path, to], check=True)
 
 
 TYPES = {"float32": "F32", "float64": "F64", "float16": "F16", "bfloat16": "BF16", "uint16": "BF16", "int64": "I64",
@@ -201,7 +187,7 @@ def both_names_of_a_recurrent_layer_are_one_tensor():
     r = show("m.pdparams")
     found = same_all(r, m.state_dict())
     assert sum(t["same_as"] >= 0 for t in found.values()) == len(found) // 2
-    ours("write", "pdparams", "m.pdparams", "ours.pdparams")
+    drive("write", "pdparams", "m.pdparams", "ours.pdparams")
     back = paddle.nn.LSTM(4, 8, num_layers=2, direction="bidirect")
     assert back.set_state_dict(paddle.load("ours.pdparams")) in (None, ([], []))
     for a, b in zip(m.parameters(), back.parameters()):
@@ -285,7 +271,7 @@ def samples_give_what_paddle_load_gives():
 def paddle_loads_what_we_write():
     n, _ = trained("adam")
     paddle.save(n.state_dict(), "theirs.pdparams")
-    ours("write", "pdparams", "theirs.pdparams", "ours.pdparams")
+    drive("write", "pdparams", "theirs.pdparams", "ours.pdparams")
     loaded = paddle.load("ours.pdparams")
     for name, t in n.state_dict().items():
         assert isinstance(loaded[name], paddle.Tensor), type(loaded[name])
@@ -308,7 +294,7 @@ def each_type_that_we_write_is_loaded():
              "complex64", "complex128"]
     state = {k: base.astype(k) for k in kinds}
     paddle.save(state, "theirs.pdparams")
-    ours("write", "pdparams", "theirs.pdparams", "ours.pdparams")
+    drive("write", "pdparams", "theirs.pdparams", "ours.pdparams")
     loaded, theirs = paddle.load("ours.pdparams"), paddle.load("theirs.pdparams")
     for k in kinds:
         assert loaded[k].dtype == theirs[k].dtype and (array(loaded[k]) == array(theirs[k])).all(), k
@@ -320,8 +306,8 @@ def training_goes_on_from_our_model_and_optimiser_bit_for_bit():
         n, o = trained(name)
         paddle.save(n.state_dict(), "n.pdparams")
         paddle.save(o.state_dict(), "o.pdopt")
-        ours("write", "pdparams", "n.pdparams", "ours.pdparams")
-        ours("state", "pdopt", "o.pdopt", "ours.pdopt")
+        drive("write", "pdparams", "n.pdparams", "ours.pdparams")
+        drive("state", "pdopt", "o.pdopt", "ours.pdopt")
         m, p = trained(name, 1)
         m.set_state_dict(paddle.load("ours.pdparams"))
         p.set_state_dict(paddle.load("ours.pdopt"))
@@ -331,22 +317,4 @@ def training_goes_on_from_our_model_and_optimiser_bit_for_bit():
             assert (a.numpy() == b.numpy()).all(), (name, a.name)
 
 
-def main():
-    failed = 0
-    for f in CASES:
-        if len(sys.argv) > 1 and sys.argv[1] not in f.__name__:
-            continue
-        with tempfile.TemporaryDirectory() as d:
-            os.chdir(d)
-            try:
-                f()
-                print("ok", f.__name__, flush=True)
-            except Exception:
-                traceback.print_exc()
-                print("FAILED", f.__name__, flush=True)
-                failed += 1
-            os.chdir("/")
-    return failed > 0
-
-
-sys.exit(main())
+ours.main()

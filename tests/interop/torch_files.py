@@ -3,32 +3,16 @@
 
     BUILD=... TORCH_PYTHON=.../bin/python tests/interop/torch_files.py [part of a case]
 
-That we read PyTorch's files is tests/outside's; see paddle_files.py for the form.
+That we read PyTorch's files is tests/outside's.
 """
-import os
-import subprocess
-import sys
-import tempfile
-import traceback
+import ours
+from ours import case, drive
+
+ours.under("TORCH_PYTHON")
+
 import zipfile
 
-if os.environ.get("TORCH_PYTHON") and sys.executable != os.environ["TORCH_PYTHON"] and "TORCH_FILES" not in os.environ:
-    os.environ["TORCH_FILES"] = "1"
-    os.execv(os.environ["TORCH_PYTHON"], [os.environ["TORCH_PYTHON"]] + sys.argv)
-
 import torch
-
-BUILD = os.environ["BUILD"]
-CASES = []
-
-
-def case(f):
-    CASES.append(f)
-    return f
-
-
-def ours(what, kind, path, to):
-    subprocess.run([f"{BUILD}/unit/format_out_drive", what, kind, path, to], check=True)
 
 
 def load(path):
@@ -73,7 +57,7 @@ def trained(name, steps=5):
 def a_state_dict_that_we_write_is_loaded():
     n, _ = trained("adam")
     torch.save(n.state_dict(), "theirs.pt")
-    ours("write", "pt", "theirs.pt", "ours.pt")
+    drive("write", "pt", "theirs.pt", "ours.pt")
     loaded = load("ours.pt")
     assert list(loaded) == list(n.state_dict())
     for k, t in n.state_dict().items():
@@ -91,7 +75,7 @@ def each_type_that_we_write_is_loaded():
     state = {str(k)[6:]: base.to(k) for k in kinds}
     state.update(scalar=torch.tensor(2.5), empty=torch.zeros(0, 3), one=torch.zeros(3, 1, 2))
     torch.save(state, "theirs.pt")
-    ours("write", "pt", "theirs.pt", "ours.pt")
+    drive("write", "pt", "theirs.pt", "ours.pt")
     loaded = load("ours.pt")
     assert list(loaded) == list(state)
     for k, t in state.items():
@@ -108,8 +92,8 @@ def training_goes_on_from_our_model_and_optimiser_bit_for_bit():
             continue
         torch.save(n.state_dict(), "n.pt")
         torch.save(o.state_dict(), "o.pt")
-        ours("write", "pt", "n.pt", "ours.pt")
-        ours("state", "pt", "o.pt", "ours_o.pt")
+        drive("write", "pt", "n.pt", "ours.pt")
+        drive("state", "pt", "o.pt", "ours_o.pt")
         m, p = trained(name, 1)
         m.load_state_dict(load("ours.pt"))
         p.load_state_dict(load("ours_o.pt"))
@@ -125,27 +109,9 @@ def training_goes_on_from_our_model_and_optimiser_bit_for_bit():
 def thousands_of_tensors_are_loaded():
     state = {f"t{i}": torch.full((i % 5,), float(i)) for i in range(5000)}
     torch.save(state, "theirs.pt")
-    ours("write", "pt", "theirs.pt", "ours.pt")
+    drive("write", "pt", "theirs.pt", "ours.pt")
     loaded = load("ours.pt")
     assert all(torch.equal(loaded[k], t) for k, t in state.items()) and len(loaded) == len(state)
 
 
-def main():
-    failed = 0
-    for f in CASES:
-        if len(sys.argv) > 1 and sys.argv[1] not in f.__name__:
-            continue
-        with tempfile.TemporaryDirectory() as d:
-            os.chdir(d)
-            try:
-                f()
-                print("ok", f.__name__, flush=True)
-            except Exception:
-                traceback.print_exc()
-                print("FAILED", f.__name__, flush=True)
-                failed += 1
-            os.chdir("/")
-    return failed > 0
-
-
-sys.exit(main())
+ours.main()
