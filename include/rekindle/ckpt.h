@@ -44,8 +44,9 @@
 
 /*
  * What is written is checkpoints of version 3, and all that were before can be
- * read.  In checkpoint.json `version` is what a reader has to know not to go
- * wrong, and stays 1: what version 2 adds decides no weight, and a rekindle that
+ * read; etc/checkpoint.schema.json is their JSON Schema.  In checkpoint.json
+ * `version` is what a reader has to know not to go wrong, and stays 1 (one above is
+ * refused): what version 2 adds decides no weight, and a rekindle that
  * does not know it can go on from there (where a fleet is half upgraded, or an
  * upgrade is taken back) instead of setting aside what is whole.  `format` says
  * what has been recorded.
@@ -230,7 +231,8 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
  * and stays.  `note` hears too that branch.json is no good.
  * On RK_OK *model and *optim (NULL if it has none) are the caller's.
  * RK_ENOENT: there is none (any more).  RK_EIO: there is none but those that
- * cannot be read.  note may be NULL.
+ * cannot be read; or, of latest and best, a newer rekindle has gone on with the
+ * branch, and nothing is set aside or loaded.  note may be NULL.
  */
 typedef void ckpt_note_fn(void *ctx, const char *sentence);
 enum rk_err ckpt_load(struct ckpt *c, const char *selector,
@@ -248,10 +250,12 @@ enum rk_err ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
  * Of what was set aside that counts which the current branch goes back to.
  */
 struct ckpt_left {
-	bool usable;            /* latest is one of those that can be seen */
+	bool usable;            /* latest is one of those that can be seen, and
+	                           no newer rekindle has gone on from it */
 	int others;             /* seen, but of other branches */
 	int damaged;            /* step-* whose checkpoint.json is no good */
-	int unreadable;         /* ... or that gave an error: it may pass */
+	int unreadable;         /* ... or that gave an error: it may pass; or
+	                           is of a newer version */
 	int aside;              /* bad-* and late-* */
 };
 /* why (may be NULL) has a sentence when nothing is usable. */
@@ -305,7 +309,8 @@ enum rk_err ckpt_branch_set(struct ckpt *c, int branch, const char *from)
  */
 bool ckpt_origin(struct ckpt *c, int *branch, char from[CKPT_DIR_MAX]);
 /* checkpoint.json's text to info; its own digest is checked, and that it is of
- * dir (NULL: any).  RK_ECORRUPT. */
+ * dir (NULL: any).  RK_ECORRUPT; RK_EINVAL: it is of a version above CKPT_VERSION,
+ * both are named. */
 enum rk_err ckpt_info_parse(const char *text, size_t len, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
 /* Select among infos, in any order, as ckpt_select() does among folders: the

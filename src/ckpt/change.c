@@ -288,7 +288,8 @@ ckpt_branch_from(struct ckpt *c, const char *dir, int *branch)
 		dir = "";
 	if (dir[0] != '\0' && view_find(&w, dir) < 0) {
 		rc = RK_ENOENT;
-	} else if (strcmp(dir, now) != 0 || (dir[0] == '\0' &&
+	} else if (strcmp(dir, now) != 0 || view_newer(&w) != NULL ||
+	    (dir[0] == '\0' &&
 	    (w.nbroken > 0 || asides_any(c, &w.br)))) {
 		if (w.br.current >= MAX_BRANCHES) {
 			rc = RK_ELIMIT;

@@ -62,6 +62,7 @@ struct broken {
 	char dir[CKPT_DIR_MAX];
 	char *reason;
 	bool unreadable;
+	bool newer;             /* of a later version: unreadable, too */
 };
 
 /* A moment's sight of a folder, or of infos from elsewhere (among.c). */
@@ -83,7 +84,7 @@ void view_take(struct view *w, size_t i, struct ckpt_info *out);
 
 /* checkpoint.json of a folder, without names.  RK_ENOENT when there is no such
  * folder, RK_ECORRUPT with a sentence; RK_EIO, RK_EROFS with one: it cannot be
- * read. */
+ * read; RK_EINVAL with one: a newer rekindle wrote it. */
 enum rk_err read_dir_info(struct ckpt *c, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
 bool is_unreadable(int e);
@@ -98,6 +99,9 @@ int by_place(const void *a, const void *b);
 /* Places in w->v, or -1. */
 long view_find(const struct view *w, const char *dir);
 long view_latest(const struct view *w);
+/* One of a later version that comes behind view_latest() on the current branch, so
+ * that who goes on from that would lose what it has; NULL: there is none. */
+const struct broken *view_newer(const struct view *w);
 long view_best(const struct view *w, const char *metric, bool mode_max);
 bool metric_of(const struct ckpt_info *i, const char *metric, double *out);
 

@@ -392,23 +392,51 @@ get_fields(struct ckpt_info *i, const json_t *tree, struct rk_why *why)
 	rkj_close_lenient(&o);
 }
 
-/* Version and own digest; takes "check" out of the tree. */
+/* Is a version that we do not know one of ours with a flipped bit? */
 static bool
-check_tree(json_t *tree, struct rk_why *why)
+is_flipped(const json_t *tree)
 {
-	json_t *version = json_object_get(tree, "version");
 	const char *said = json_string_value(json_object_get(tree, "check"));
 	char check[RK_SHA256_HEX];
+	json_t *ours = json_copy((json_t *)(uintptr_t)tree);
+
+	put_int(ours, "version", CKPT_VERSION);
+	json_object_del(ours, "check");
+	check_of(ours, check);
+	json_decref(ours);
+	return said != NULL && strcmp(check, said) == 0;
+}
+
+/* Is it one that this reader knows?  *newer: it is whole, perhaps, and of a rekindle
+ * that came later. */
+static bool
+check_version(const json_t *tree, bool *newer, struct rk_why *why)
+{
+	const json_t *version = json_object_get(tree, "version");
+	const json_int_t n = json_integer_value(version);
 
 	if (!json_is_integer(version)) {
 		rk_refuse(why, "has no version");
 		return false;
 	}
-	if (json_integer_value(version) != CKPT_VERSION) {
-		rk_refuse(why, "is of version %lld, we read %d",
-		    (long long)json_integer_value(version), CKPT_VERSION);
-		return false;
-	}
+	*newer = n > CKPT_VERSION && !is_flipped(tree);
+	if (*newer)
+		rk_refuse(why, "is of version %lld, and this rekindle ("
+		    REKINDLE_VERSION ") reads versions up to %d: a newer one "
+		    "wrote it and can read it", (long long)n, CKPT_VERSION);
+	else if (n != CKPT_VERSION)
+		rk_refuse(why, "is of version %lld, which there is not",
+		    (long long)n);
+	return n == CKPT_VERSION;
+}
+
+/* Its own digest; takes "check" out of the tree. */
+static bool
+check_tree(json_t *tree, struct rk_why *why)
+{
+	const char *said = json_string_value(json_object_get(tree, "check"));
+	char check[RK_SHA256_HEX];
+
 	if (said == NULL || !is_sha256(said)) {
 		rk_refuse(why, "has no digest of itself");
 		return false;
@@ -430,13 +458,15 @@ info_parse(struct ckpt_info *i, const char *s, size_t len, struct rk_why *why)
 {
 	struct rk_why own = {0};
 	json_t *tree = NULL;
+	bool newer = false;
 
 	*i = (struct ckpt_info){0};
 	rk_sha256_of(s, len, i->digest);
 	if (rkj_parse_json(s, len, &tree, &own) == RK_OK) {
 		if (!json_is_object(tree))
 			rk_refuse(&own, "is no object");
-		else if (check_tree(tree, &own))
+		else if (check_version(tree, &newer, &own) &&
+		    check_tree(tree, &own))
 			get_fields(i, tree, &own);
 	}
 	json_decref(tree);
@@ -445,7 +475,7 @@ info_parse(struct ckpt_info *i, const char *s, size_t len, struct rk_why *why)
 	rk_refuse(why, CKPT_JSON ": %s", rk_why_first(&own));
 	rk_why_fini(&own);
 	ckpt_info_fini(i);
-	return RK_ECORRUPT;
+	return newer ? RK_EINVAL : RK_ECORRUPT;
 }
 
 enum rk_err

@@ -144,7 +144,7 @@ ckpt_left(struct ckpt *c, struct ckpt_left *out, struct rk_why *why)
 	enum rk_err rc = view_open(c, &w);
 	if (rc != RK_OK)
 		return rc;
-	out->usable = view_latest(&w) >= 0;
+	out->usable = view_latest(&w) >= 0 && view_newer(&w) == NULL;
 	out->others = (int)w.n;
 	for (size_t k = 0; k < w.nbroken; k++) {
 		out->unreadable += w.broken[k].unreadable;

@@ -255,6 +255,18 @@ walk(struct walk *k, const char *selector, const char *metric, bool mode_max,
 	}
 }
 
+/* Never behind what a newer rekindle has done; a person may name another. */
+static enum rk_err
+refuse_newer(const struct walk *k, struct rk_why *why)
+{
+	const struct broken *b = k->one ? NULL : view_newer(&k->w);
+
+	if (b == NULL)
+		return RK_OK;
+	rk_refuse(why, "%s cannot be read: %s", b->dir, b->reason);
+	return RK_EIO;
+}
+
 enum rk_err
 ckpt_load(struct ckpt *c, const char *selector, const char *metric,
     bool mode_max, struct ckpt_info *out, struct tensor_set **model,
@@ -269,6 +281,10 @@ ckpt_load(struct ckpt *c, const char *selector, const char *metric,
 	enum rk_err rc = view_open(c, &k.w);
 	if (rc != RK_OK)
 		return rc;
+	if ((rc = refuse_newer(&k, why)) != RK_OK) {
+		view_fini(&k.w);
+		return rc;
+	}
 	if (k.w.br.lost && note != NULL)
 		note(ctx, CKPT_BRANCHES " cannot be read: which branch the job "
 		    "was on is told from the folders");

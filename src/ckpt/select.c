@@ -47,6 +47,23 @@ view_latest(const struct view *w)
 	}
 }
 
+const struct broken *
+view_newer(const struct view *w)
+{
+	const long i = view_latest(w);
+	int64_t step;
+	int branch;
+
+	for (size_t k = 0; k < w->nbroken; k++) {
+		const struct broken *b = &w->broken[k];
+		if (b->newer && dir_parse(b->dir, &step, &branch) &&
+		    branch == w->br.current && (i < 0 ||
+		    w->v[i].branch < branch || w->v[i].step < step))
+			return b;
+	}
+	return NULL;
+}
+
 bool
 metric_of(const struct ckpt_info *i, const char *metric, double *out)
 {
@@ -176,7 +193,8 @@ not_found(const struct view *w, const char *selector, int64_t step,
 		bool meant = strcmp(b->dir, selector) == 0 || (step >= 0 &&
 		    dir_parse(b->dir, &s, &branch) && s == step);
 		if (meant) {
-			rk_refuse(why, "%s is damaged: %s", b->dir, b->reason);
+			rk_refuse(why, "%s %s: %s", b->dir, b->unreadable ?
+			    "cannot be read" : "is damaged", b->reason);
 			return RK_ECORRUPT;
 		}
 	}

@@ -274,13 +274,14 @@ by_place(const void *a, const void *b)
 
 static void
 add_broken(struct view *w, const char *dir, const char *reason,
-    bool unreadable)
+    enum rk_err rc)
 {
 	w->broken = xrealloc(w->broken, (w->nbroken + 1) * sizeof(*w->broken));
 	struct broken *b = &w->broken[w->nbroken++];
 	snprintf(b->dir, sizeof(b->dir), "%s", dir);
 	b->reason = xstrdup(reason);
-	b->unreadable = unreadable;
+	b->unreadable = rc != RK_ECORRUPT;
+	b->newer = rc == RK_EINVAL;
 }
 
 static enum rk_err
@@ -295,7 +296,7 @@ add_info(struct ckpt *c, struct view *w, const struct entries *e,
 		set_names(i, e);
 		w->n++;
 	} else if (rc == RK_ECORRUPT || why.n > 0) {
-		add_broken(w, dir, rk_why_first(&why), rc != RK_ECORRUPT);
+		add_broken(w, dir, rk_why_first(&why), rc);
 		rc = RK_ECORRUPT;
 		log_warn("ckpt: %s/%s is left out: %s", c->path, dir,
 		    rk_why_first(&why));

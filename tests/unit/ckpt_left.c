@@ -1,5 +1,6 @@
 /* What is left to go on from, what was set aside, and what cannot be read. */
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "rekindle/ckpt.h"
 #include "t.h"
@@ -149,6 +150,66 @@ T_CASE(what_cannot_be_read_is_neither_set_aside_nor_taken_for_nothing)
 	t_eq_str(i.dir, "step-000000200");
 	free_info(i);
 	ckpt_close(&c);
+}
+
+/* checkpoint.json, as a rekindle that comes later may write it. */
+static void
+make_newer(const char *dir)
+{
+	char *path = xasprintf("%s/checkpoint.json", dir);
+	FILE *f = fopen(path, "w");
+
+	t_check(f != NULL);
+	fputs("{\"version\": 2, \"step\": {\"of\": 300}}\n", f);
+	fclose(f);
+	free(path);
+}
+
+T_CASE(what_a_newer_rekindle_wrote_is_neither_damaged_nor_gone_behind)
+{
+	struct ckpt *c = folder();
+	struct ckpt_info i = { 0 };
+	struct tensor_set *m, *o;
+	struct rk_why why = {0};
+	int branch;
+
+	saves(c, 3, 100, 200, 300);
+	make_newer("c/step-000000300");
+	t_eq_int(ckpt_load(c, "latest", NULL, true, &i, &m, &o, NULL, NULL,
+	    &why), RK_EIO);
+	t_has(rk_why_first(&why), "step-000000300 cannot be read: "
+	    "checkpoint.json: is of version 2, and this rekindle ("
+	    REKINDLE_VERSION ") reads versions up to 1");
+	rk_why_fini(&why);
+	t_eq_str(left_of(c), "0 2 0 1 0");
+	why = (struct rk_why){0};
+	t_eq_int(ckpt_load(c, "step:300", NULL, true, &i, &m, &o, NULL, NULL,
+	    &why), RK_ECORRUPT);
+	t_has(rk_why_first(&why), "is of version 2");
+	rk_why_fini(&why);
+	/* A person may name another, and goes on from that. */
+	t_eq_int(ckpt_load(c, "step:200", NULL, true, &i, &m, &o, NULL, NULL,
+	    NULL), RK_OK);
+	t_eq_int(ckpt_branch_from(c, i.dir, &branch), RK_OK);
+	t_eq_int(branch, 2);
+	ckpt_info_fini(&i);
+	tensor_set_free(m);
+	tensor_set_free(o);
+	t_eq_int(load_latest(c, &i), RK_OK);
+	t_eq_str(i.dir, "step-000000200");
+	ckpt_info_fini(&i);
+	t_eq_int(access("c/step-000000300", F_OK), 0);
+	ckpt_close(&c);
+}
+
+T_CASE(an_older_version_than_the_first_is_damage)
+{
+	struct ckpt_info i;
+	struct rk_why why = {0};
+
+	t_eq_int(ckpt_info_parse("{\"version\": 0}", 14, NULL, &i, &why),
+	    RK_ECORRUPT);
+	rk_why_fini(&why);
 }
 
 T_MAIN

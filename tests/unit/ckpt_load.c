@@ -405,7 +405,7 @@ T_CASE(a_checkpoint_json_that_lies_is_refused)
 	char long_class[1025];
 	memset(long_class, 'a', sizeof(long_class));
 	struct { const char *key; json_t *v; } lies[] = {
-		{ "version", json_integer(2) },
+		{ "version", json_integer(0) },
 		{ "version", json_string("1") },
 		{ "step", json_integer(11) },
 		{ "step", json_integer(-10) },
