@@ -150,10 +150,16 @@ refuse_producer(struct warm_plan *p, struct rk_why *why)
 	else if (v == SPEC_VERSION_OTHER)
 		warm_note(p, "the file says that it was written by %s, and "
 		    "model.producer asks for %s", w->writer, sb_str(&b));
+	else if (v == SPEC_VERSION_UNSAID && w->writer != NULL)
+		warm_note(p, "model.producer asks for %s, and the file is of "
+		    "%s and does not say of which version, so that this is "
+		    "not held against it; #sha256=... behind model.checkpoint "
+		    "pins its bytes", sb_str(&b), w->writer);
 	else if (v == SPEC_VERSION_UNSAID)
 		warm_note(p, "model.producer asks for %s, and the file does not "
-		    "say%s%s", sb_str(&b), w->writer != NULL ? " more than " :
-		    "", w->writer != NULL ? w->writer : "");
+		    "say who wrote it, so that this is not held against it; "
+		    "#sha256=... behind model.checkpoint pins its bytes",
+		    sb_str(&b));
 	sb_fini(&b);
 	return rc;
 }

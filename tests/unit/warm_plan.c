@@ -328,6 +328,11 @@ T_CASE(a_file_of_another_producer_is_refused_or_said)
 		    RK_OK);
 		t_eq_int(json_array_size(p->notes),
 		    rows[i].is == SPEC_VERSION_UNSAID);
+		if (rows[i].is == SPEC_VERSION_UNSAID)
+			t_has(json_string_value(json_array_get(p->notes, 0)),
+			    rows[i].writer != NULL ? "asks for paddle >=2.6, "
+			    "<3, and the file is of paddle and does not say of "
+			    "which version" : "does not say who wrote it");
 		warm_plan_free(p);
 		w.strict = false;
 		t_eq_int(warm_plan_new(&p, &w, NULL), RK_OK);
