@@ -374,6 +374,28 @@ enum rk_err rk_uri_parse(struct rk_uri *u, const char *s,
     struct rk_why *why) RK_MUSTCHECK;
 void rk_uri_fini(struct rk_uri *u);
 
+/*
+ * What may follow the address or the path of a file, and says which bytes are
+ * meant:
+ *	#sha256=HEX               those of the file; they have this SHA-256
+ *	#member=NAME              those of the file NAME in the archive that it is
+ *	#member=NAME&sha256=HEX   and these have this SHA-256
+ * NAME is as it is in the archive, nothing in it is encoded; it may have # and &
+ * in it.  HEX is of 64 digits.  Any other # belongs to the address.
+ */
+struct rk_part {
+	char *bare;                     /* the address alone */
+	char *member;                   /* or NULL */
+	char sha256[RK_SHA256_HEX];     /* in lower case, or "" */
+};
+/* RK_EINVAL with a sentence at "": then there are no strings.  Else they are the
+ * caller's, to be given back with rk_part_fini(). */
+enum rk_err rk_part_parse(struct rk_part *p, const char *address,
+    struct rk_why *why) RK_MUSTCHECK;
+void rk_part_fini(struct rk_part *p);
+/* From where in the address that is; its end where there is nothing of it. */
+const char *rk_part_of(const char *address);
+
 /* --- random numbers -------------------------------------------------------- */
 
 /*

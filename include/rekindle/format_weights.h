@@ -188,6 +188,8 @@ struct weights {
  */
 struct weights_how {
 	const char *member;             /* the file in a tar; NULL: it is none */
+	const char *sha256;             /* the bytes of the file, or of the
+	                                   member, must have it; NULL: any */
 	const char *part;               /* the model's path, "" for all; NULL */
 	uint64_t unpacked;              /* most bytes out of a .gz; 0: 64 MiB, or
 	                                   32 times its own where that is more */

@@ -32,11 +32,14 @@
 #define INSPECT_WAIT_MS (10 * 60 * 1000)        /* for one answer */
 
 struct inspect_how {
-	const char *member, *part;      /* as of weights_how; or NULL */
+	const char *member, *part, *sha256;     /* as of weights_how; or NULL */
 	int wait_ms;                    /* 0: INSPECT_WAIT_MS */
 };
 
 /*
+ * What of the file is meant may follow its path (base.h, struct rk_part), unless how
+ * says so: member, sha256.
+ *
  * As weights_open(), by way of that process, which lives until weights_free(): its
  * tensors are read by one thread at a time, and none of them lies mapped here.
  * Beside the errors of weights_open() and of starting a process: RK_EINVAL, the file

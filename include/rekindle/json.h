@@ -109,6 +109,9 @@ enum rk_err rkj_set_path(json_t *root, const char *path, json_t *v,
 /* The word of list[0..n-1] that somebody who wrote `word` may have meant, or
  * NULL. */
 const char *rkj_nearest(const char *word, const char *const *list, size_t n);
+/* How many letters are to be changed, put in or left out to make b of a; of long
+ * ones only the ends are looked at. */
+size_t rkj_distance(const char *a, const char *b);
 
 /* The relative paths of a job (the files of its data, a text or a list of them, and
  * of its warm start) as seen from a folder, which is absolute.  Addresses, and

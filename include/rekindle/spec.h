@@ -58,7 +58,10 @@
  *	                 (base_regex.h) done to the names of the file, at most
  *	                 SPEC_MAX_RENAMES
  *	model.producer   {NAME: VERSIONS}; none: {paddle: ">=2.6"}; who must have
- *	                 written the file, where it says so
+ *	                 written the file.  One that says otherwise is refused if
+ *	                 strict, and said if not; of one that does not say (files of
+ *	                 Paddle have no version in them) a note says that this was
+ *	                 not checked
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
  *	training.epochs  * or training.steps (both: the shorter of the two); 1
@@ -195,7 +198,10 @@
  * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
  * percent-encoded), https://HOST/PATH, http://HOST/PATH (no user or password in
  * it, which would be kept with the job).  `#sha256=` and 64 hexadecimal digits
- * at the end pin the bytes: any others are refused.  The daemon fetches them
+ * at the end pin the bytes: any others are refused.  `#member=NAME`, of
+ * model.checkpoint alone, is a file in an archive (a tar, gzipped or not), and
+ * `#member=NAME&sha256=HEX` pins the bytes of that file; it and `#sha256=` may
+ * follow a path, too (base.h, struct rk_part).  The daemon fetches them
  * and tells the trainer where they lie; nothing here does.  A file: address
  * (absolute) in data is its path in the normal form.  All else is a path.
  */
@@ -593,15 +599,22 @@ struct spec_file {
 size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
 /* Addresses of a job with the fields they are in; one that two fields have is
  * there twice.  Texts are the spec's.  How many there are. */
-#define SPEC_ADDRESSES (SPEC_FILES + 1)
+#define SPEC_ADDRESSES (SPEC_FILES + 2)
+enum spec_address_of {
+	SPEC_ADDRESS_DATA,
+	SPEC_ADDRESS_MODEL,             /* model.checkpoint */
+	SPEC_ADDRESS_STATE              /* struct spec_warm_start: beside; it
+	                                   need not be there */
+};
 struct spec_address {
 	char field[SPEC_FIELD_MAX];
+	enum spec_address_of of;
 	const char *uri;
 };
 size_t spec_addresses(const struct spec *s,
     struct spec_address v[SPEC_ADDRESSES]);
-/* An address without what pins it (the caller frees), and the digest in lower
- * case, "" for none. */
+/* The address of the object (the caller frees), and the digest that it is pinned
+ * by, in lower case, "" for none: what follows it is that of struct rk_part. */
 char *spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX]);
 
 /* A selector of a checkpoint: latest | best | step:N | NAME | none. */

@@ -109,6 +109,9 @@ struct spec_warm_start {
 	enum spec_from schedule;        /* `schedule` restart */
 	bool ema;                       /* `ema` false */
 	char *plan;                     /* `plan`: its digest; NULL */
+	/* Where the state of the optimizer is that is taken along: beside the
+	 * address of a .pdparams, .pdopt.  NULL: not by an address. */
+	char *beside;
 };
 
 #endif

@@ -126,19 +126,6 @@ map_name(struct weights *w, const char *name, const uint8_t **p, size_t *n,
 	return rc;
 }
 
-static void
-list_members(const struct format_tar *t, const char *path, struct rk_why *why)
-{
-	struct strbuf b = {0};
-
-	for (size_t i = 0; i < t->n && i < 8; i++)
-		sb_addf(&b, "%s\"%.60s\"", i > 0 ? ", " : "",
-		    t->files[i].path);
-	sb_adds(&b, t->n == 0 ? "no file" : t->n > 8 ? ", ..." : "");
-	rk_refuse(why, "has no file \"%.80s\"; there is %s", path, b.s);
-	sb_fini(&b);
-}
-
 /* The bytes of a file in the tar; RK_ENOENT. */
 static enum rk_err
 find_member(struct weights_inside *in, const char *path, const uint8_t **p,
@@ -150,12 +137,18 @@ find_member(struct weights_inside *in, const char *path, const uint8_t **p,
 
 	if (rc != RK_OK)
 		return rc;
+	while (strncmp(path, "./", 2) == 0)     /* as the index has paths */
+		path += 2;
 	const int64_t i = format_tar_find(t, path);
 	if (i >= 0) {
 		*p = in->archive + t->files[i].offset;
 		*n = (size_t)t->files[i].size;
 	} else {
-		list_members(t, path, why);
+		struct strbuf b = {0};
+		weights_list_members(t, path, &b);
+		rk_refuse(why, "has no file \"%.80s\"; there is %s", path,
+		    b.s);
+		sb_fini(&b);
 	}
 	format_tar_free(t);
 	return i >= 0 ? RK_OK : RK_ENOENT;
@@ -264,16 +257,36 @@ is_gzip(const struct weights_inside *in)
 	return in->n > 2 && in->p[0] == 0x1f && in->p[1] == 0x8b;
 }
 
+/* Is it what the caller means? */
+static enum rk_err
+check_digest(const struct weights_inside *in, struct rk_why *why)
+{
+	char hex[RK_SHA256_HEX];
+
+	if (in->how->sha256 == NULL)
+		return RK_OK;
+	rk_sha256_of(in->p, in->n, hex);
+	if (strcmp(hex, in->how->sha256) == 0)
+		return RK_OK;
+	return rk_refuse(why, "is another file than was meant: its SHA-256 is "
+	    "%s, want %s", hex, in->how->sha256);
+}
+
 /* Down to the bytes of the weights: gzip, a tar, gzip in the tar. */
 static enum rk_err
 unwrap(struct weights *w, struct rk_why *why)
 {
 	struct weights_inside *in = w->inside;
-	enum rk_err rc = is_gzip(in) ? unpack(w, why) : RK_OK;
+	enum rk_err rc = in->how->member == NULL ? check_digest(in, why) :
+	    RK_OK;
 
+	if (rc == RK_OK && is_gzip(in))
+		rc = unpack(w, why);
 	if (rc != RK_OK || in->how->member == NULL)
 		return rc;
 	rc = take_member(in, why);
+	if (rc == RK_OK)
+		rc = check_digest(in, why);
 	if (rc == RK_OK && is_gzip(in) && !w->packed)
 		rc = unpack(w, why);
 	return rc;
@@ -400,16 +413,31 @@ is_tar(const struct weights_inside *in)
 	return in->n > 262 && memcmp(in->p + 257, "ustar", 5) == 0;
 }
 
+static enum rk_err
+refuse_tar(const struct weights_inside *in, struct rk_why *why)
+{
+	struct format_tar *t = NULL;
+	struct strbuf b = {0};
+	enum rk_err rc = format_tar_parse(in->p, in->n, "the archive", &t,
+	    why);
+
+	if (rc != RK_OK)
+		return rc;
+	weights_list_members(t, "", &b);
+	rc = rk_refuse(why, "is a tar archive: say which file of it is meant, "
+	    "#member=NAME; there is %s (a torch.save of before 0.2 is one, "
+	    "too: load it with a PyTorch below 2 and save it again)", b.s);
+	format_tar_free(t);
+	sb_fini(&b);
+	return rc;
+}
+
 /* What no reader takes. */
 static enum rk_err
 refuse_format(const struct weights_inside *in, struct rk_why *why)
 {
-	if (is_tar(in))
-		return rk_refuse(why, "is a tar archive: say which file of it "
-		    "is meant, #member=NAME (a torch.save of before 0.2 is "
-		    "one, too: load it with a PyTorch below 2 and save it "
-		    "again)");
-	return format_refuse(in->p, in->n, why);
+	return is_tar(in) ? refuse_tar(in, why) :
+	    format_refuse(in->p, in->n, why);
 }
 
 static enum rk_err

@@ -185,4 +185,9 @@ enum weights_is weights_numpy(struct weights *w, const struct pickle_value *v,
     bool paddle, struct weights_laid *laid, struct weights_value *value,
     struct rk_why *why);
 
+/* weights_near.c: which files there are, the nearest to `want` first ("": the
+ * shortest). */
+void weights_list_members(const struct format_tar *t, const char *want,
+    struct strbuf *b);
+
 #endif

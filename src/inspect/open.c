@@ -381,16 +381,25 @@ enum rk_err
 inspect_open(const char *path, const struct inspect_how *how,
     struct weights **out, struct rk_why *why)
 {
-	static const struct inspect_how plain;
-	struct inspect *i = xcalloc(1, sizeof(*i));
+	struct inspect_how own = { .wait_ms = 0 };
+	struct rk_part part;
+	enum rk_err rc = rk_part_parse(&part, path, why);
 
 	*out = NULL;
-	if (how == NULL)
-		how = &plain;
-	*i = (struct inspect){ .socket = -1, .path = xstrdup(path),
-		.wait_ms = how->wait_ms > 0 ? how->wait_ms : INSPECT_WAIT_MS };
-	enum rk_err rc = open_it(i, how, out, why);
+	if (rc != RK_OK)
+		return rc;
+	if (how != NULL)
+		own = *how;
+	if (own.member == NULL)
+		own.member = part.member;
+	if (own.sha256 == NULL && part.sha256[0] != '\0')
+		own.sha256 = part.sha256;
+	struct inspect *i = xcalloc(1, sizeof(*i));
+	*i = (struct inspect){ .socket = -1, .path = xstrdup(part.bare),
+		.wait_ms = own.wait_ms > 0 ? own.wait_ms : INSPECT_WAIT_MS };
+	rc = open_it(i, &own, out, why);
 	if (rc != RK_OK)
 		inspect_end(i);
+	rk_part_fini(&part);
 	return rc;
 }

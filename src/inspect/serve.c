@@ -82,6 +82,7 @@ open_file(struct server *s, char **words, struct rk_why *why)
 	how.open = need;
 	how.member = words[1][0] != '\0' ? words[1] : NULL;
 	how.part = words[2][0] == '=' ? words[2] + 1 : NULL;
+	how.sha256 = words[3][0] != '\0' ? words[3] : NULL;
 	return weights_open(words[0], &how, &s->w, why);
 }
 
@@ -164,7 +165,7 @@ inspect_serve(int n, char **words)
 	struct server s = {0};
 	struct stat st;
 
-	if (n != 3 || fstat(INSPECT_FILE_FD, &st) != 0) {
+	if (n != 4 || fstat(INSPECT_FILE_FD, &st) != 0) {
 		fprintf(stderr, "rekindle-train: --inspect --wire is for this "
 		    "program itself\n");
 		return 2;

@@ -82,7 +82,8 @@ spawn_it(struct inspect *i, const char *name, const struct inspect_how *how,
 	char *part = how->part != NULL ? xasprintf("=%s", how->part) :
 	    xstrdup("");
 	const char *argv[] = { "rekindle-train", "--inspect", "--wire", "--",
-		name, how->member != NULL ? how->member : "", part, NULL };
+		name, how->member != NULL ? how->member : "", part,
+		how->sha256 != NULL ? how->sha256 : "", NULL };
 	posix_spawn_file_actions_t fa;
 	char *env[ENV_MOST];
 

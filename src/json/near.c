@@ -7,15 +7,12 @@
 #define WORD_MAX 63
 #define NEAR 2                  /* letters changed, put in or left out */
 
-/* Levenshtein's distance, row by row; NEAR + 1 for words that are too long. */
+/* Levenshtein's distance, row by row; of at most WORD_MAX bytes each. */
 static size_t
-distance(const char *a, const char *b)
+distance_of(const char *a, size_t n, const char *b, size_t m)
 {
 	size_t row[WORD_MAX + 1];
-	size_t n = strnlen(a, WORD_MAX + 1), m = strnlen(b, WORD_MAX + 1);
 
-	if (n > WORD_MAX || m > WORD_MAX)
-		return NEAR + 1;
 	for (size_t j = 0; j <= m; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= n; i++) {
@@ -29,6 +26,26 @@ distance(const char *a, const char *b)
 		}
 	}
 	return row[m];
+}
+
+/* NEAR + 1 for words that are too long. */
+static size_t
+distance(const char *a, const char *b)
+{
+	size_t n = strnlen(a, WORD_MAX + 1), m = strnlen(b, WORD_MAX + 1);
+
+	return n > WORD_MAX || m > WORD_MAX ? NEAR + 1 :
+	    distance_of(a, n, b, m);
+}
+
+size_t
+rkj_distance(const char *a, const char *b)
+{
+	const size_t n = strlen(a), m = strlen(b);
+	const size_t i = n > WORD_MAX ? n - WORD_MAX : 0;
+	const size_t j = m > WORD_MAX ? m - WORD_MAX : 0;
+
+	return distance_of(a + i, n - i, b + j, m - j);
 }
 
 static bool

@@ -6,29 +6,9 @@
 
 #include "impl.h"
 
-#define FRAGMENT "#sha256="
 #define KEY_MAX_BYTES 1024
 
 /* --- taking an address apart ---------------------------------------------- */
-
-/* "...#sha256=HEX": cut it off, and keep the digest in lower case. */
-static enum rk_err
-take_fragment(char *uri, char **sha256, struct rk_why *why)
-{
-	char *at = strstr(uri, FRAGMENT);
-
-	if (at == NULL)
-		return RK_OK;
-	char *hex = at + strlen(FRAGMENT);
-	for (char *p = hex; *p != '\0'; p++)
-		*p = (char)tolower((unsigned char)*p);
-	if (strlen(hex) != 64 || strspn(hex, "0123456789abcdef") != 64)
-		return rk_refuse(why, "ends in #sha256=, which 64 hexadecimal "
-		    "digits must follow");
-	*sha256 = xstrdup(hex);
-	*at = '\0';
-	return RK_OK;
-}
 
 /* A bucket's name becomes part of a host name or of a path. */
 static bool
@@ -140,19 +120,24 @@ place_apart(struct remote *r, const char *uri, struct place *p,
 enum rk_err
 place_of(struct remote *r, const char *uri, struct place *p, struct rk_why *why)
 {
-	char *plain = xstrdup(uri);
 	struct rk_uri u = {0};
+	struct rk_part part;
 
 	*p = (struct place){0};
-	enum rk_err rc = take_fragment(plain, &p->sha256, why);
+	enum rk_err rc = rk_part_parse(&part, uri, why);
+	if (rc != RK_OK)
+		return rc;
+	/* An archive comes as a whole: the digest of a file in it is for who
+	 * takes it out. */
+	if (part.member == NULL && part.sha256[0] != '\0')
+		p->sha256 = xstrdup(part.sha256);
+	rc = rk_uri_parse(&u, part.bare, why);
 	if (rc == RK_OK)
-		rc = rk_uri_parse(&u, plain, why);
-	if (rc == RK_OK)
-		rc = place_apart(r, plain, p, &u, why);
+		rc = place_apart(r, part.bare, p, &u, why);
 	if (rc != RK_OK)
 		place_fini(p);
 	rk_uri_fini(&u);
-	free(plain);
+	rk_part_fini(&part);
 	return rc;
 }
 

@@ -482,6 +482,8 @@ answer(struct fetch *f, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 	if (rc == RK_ENOSPC && f->room > 0 && cache_room(f->h, f->bare,
 	    f->room, NULL) != RK_OK)
 		f->at_ms = mono_ms();
+	else if (rc == RK_ENOENT && a->optional)
+		loop_timer_at(f->h->fetch_timer, mono_ms());
 	else
 		free_fetch(f);
 	return rc;

@@ -341,6 +341,8 @@ struct fetch_ask {
 	bool known;                     /* what we have of it will do */
 	bool model;                     /* a checkpoint's means its model */
 	bool patient;                   /* keys may come yet: a no is no end */
+	bool optional;                  /* that there is none is remembered for
+	                                   a minute */
 };
 /*
  * RK_OK: *hex is the digest under which the cache has it.  RK_EBUSY: on its

@@ -31,32 +31,31 @@ put_path(struct ship *h, json_t *files, const char *uri, const char *hex)
 	free(path);
 }
 
-static bool
-is_fetched(const struct ship *h, const char *uri)
-{
-	return spec_is_address(uri) || (h->fetch_files && uri != NULL &&
-	    starts_with(uri, "file://"));
-}
-
 static enum rk_err
-supply_address(struct ship *h, const struct job_row *r, const char *field,
-    const char *uri, json_t *files, struct rk_why *why)
+supply_address(struct ship *h, const struct job_row *r,
+    const struct spec_address *at, json_t *files, struct rk_why *why)
 {
 	char hex[RK_SHA256_HEX];
 	struct rk_why own = {0};
 	/* A job that has run goes on with the bytes it had. */
-	struct fetch_ask a = { .uri = uri, .job = r->id,
+	struct fetch_ask a = { .uri = at->uri, .job = r->id,
 		.known = r->attempt > 0, .patient = r->attempt > 0,
-		.model = strcmp(field, "model.checkpoint") == 0 };
+		.model = at->of == SPEC_ADDRESS_MODEL,
+		.optional = at->of == SPEC_ADDRESS_STATE };
 	enum rk_err rc = fetch_want(h, &a, hex, &own);
 
 	if (rc == RK_OK)
-		put_path(h, files, uri, hex);
+		put_path(h, files, at->uri, hex);
+	if (rc == RK_ENOENT && at->of == SPEC_ADDRESS_STATE) {
+		json_object_set_new(files, at->uri, json_null());
+		rk_why_fini(&own);
+		return RK_OK;
+	}
 	if (rc == RK_ECORRUPT || rc == RK_ENOENT)
 		rc = RK_EINVAL;
 	for (size_t i = 0; i < own.n; i++) {
 		if (rc == RK_EINVAL)
-			rk_refuse_at(why, field, "%s", own.v[i].message);
+			rk_refuse_at(why, at->field, "%s", own.v[i].message);
 		else
 			rk_refuse(why, "%s", own.v[i].message);
 	}
@@ -142,28 +141,37 @@ supply_job(struct ship *h, const struct job_row *r, const char *uri,
 
 /* --- supply -------------------------------------------------------------- */
 
-/* The model does not matter any more once there is a checkpoint to go on
- * from. */
-static enum rk_err
-supply_model(struct ship *h, const struct job_row *r, const struct spec *spec,
-    bool own, json_t *files, struct rk_why *why)
+/* The model does not matter any more once there is a checkpoint to go on from:
+ * where it is known, or null. */
+static void
+supply_known(struct ship *h, const struct job_row *r, const char *uri,
+    json_t *files)
 {
-	const char *uri = spec->model.checkpoint;
 	char hex[RK_SHA256_HEX];
 
-	if (uri == NULL)
+	if (fetch_known(h, uri, r->id, hex))
+		put_path(h, files, uri, hex);
+	else
+		json_object_set_new(files, uri, json_null());
+}
+
+/* A model of this machine that is fetched all the same, or of another job. */
+static enum rk_err
+supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
+    bool own, json_t *files, struct rk_why *why)
+{
+	struct spec_address at = { .field = "model.checkpoint",
+		.of = SPEC_ADDRESS_MODEL, .uri = spec->model.checkpoint };
+
+	if (at.uri == NULL || spec_is_address(at.uri))
 		return RK_OK;
-	if (own) {
-		if (is_fetched(h, uri) && fetch_known(h, uri, r->id, hex))
-			put_path(h, files, uri, hex);
-		else if (is_fetched(h, uri))
-			json_object_set_new(files, uri, json_null());
+	const bool fetched = h->fetch_files && starts_with(at.uri, "file://");
+	if (own && fetched)
+		supply_known(h, r, at.uri, files);
+	if (own)
 		return RK_OK;
-	}
-	if (is_fetched(h, uri))
-		return supply_address(h, r, "model.checkpoint", uri, files,
-		    why);
-	return supply_job(h, r, uri, files, why);
+	return fetched ? supply_address(h, r, &at, files, why) :
+	    supply_job(h, r, at.uri, files, why);
 }
 
 static enum rk_err
@@ -172,16 +180,24 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 {
 	struct ship *h = ctx;
 	struct spec_address v[SPEC_ADDRESSES];
+	enum rk_err model = RK_OK;
 	bool own;
 
 	must_be(h, SHIP_TAG);
 	enum rk_err rc = pull_step(h, r, spec, &own, why);
-	rc = worse(supply_model(h, r, spec, own, files, why), rc);
-	size_t n = spec_addresses(spec, v);
+	rc = worse(supply_other(h, r, spec, own, files, why), rc);
+	const size_t n = spec_addresses(spec, v);
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(v[i].field, "model.checkpoint") != 0)
-			rc = worse(supply_address(h, r, v[i].field, v[i].uri,
-			    files, why), rc);
+		enum rk_err got = RK_OK;
+		/* The state beside the model is asked for when the model is
+		 * here. */
+		if (v[i].of != SPEC_ADDRESS_DATA && own)
+			supply_known(h, r, v[i].uri, files);
+		else if (v[i].of != SPEC_ADDRESS_STATE || model == RK_OK)
+			got = supply_address(h, r, &v[i], files, why);
+		if (v[i].of == SPEC_ADDRESS_MODEL)
+			model = got;
+		rc = worse(got, rc);
 	}
 	return rc;
 }

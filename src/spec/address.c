@@ -6,7 +6,8 @@
 #include "read.h"
 
 #define PREFIX_MAX 800          /* of a store's key, of 1024 in all */
-#define PIN        "#sha256="
+#define PARAMETERS ".pdparams"
+#define STATE      ".pdopt"     /* beside it */
 
 static const char *const fetched[] = { "https", "http", "s3", "oss" };
 
@@ -22,47 +23,37 @@ spec_is_address(const char *where)
 	return false;
 }
 
-/* Where the pinned digest begins, or NULL. */
-static const char *
-pin_of(const char *uri)
-{
-	const char *at = strrchr(uri, '#');
-
-	return at != NULL && strncmp(at, PIN, strlen(PIN)) == 0 ? at : NULL;
-}
-
 char *
 spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX])
 {
-	const char *at = pin_of(uri);
+	struct rk_part p;
 
-	sha256[0] = '\0';
-	if (at == NULL)
-		return xstrdup(uri);
-	snprintf(sha256, RK_SHA256_HEX, "%s", at + strlen(PIN));
-	for (char *c = sha256; *c != '\0'; c++) {
-		if (*c >= 'A' && *c <= 'F')
-			*c = (char)(*c - 'A' + 'a');
-	}
-	return xstrndup(uri, (size_t)(at - uri));
+	must(rk_part_parse(&p, uri, NULL) == RK_OK);
+	memcpy(sha256, p.sha256, RK_SHA256_HEX);
+	if (p.member != NULL)           /* the digest is the member's */
+		sha256[0] = '\0';
+	char *bare = xstrdup(p.bare);
+	rk_part_fini(&p);
+	return bare;
 }
 
-static enum rk_err
-check_pin(const char *uri, bool web, struct rk_why *why)
+/* Paddle's optimizer has its state in a file beside the parameters. */
+void
+sp_find_beside(struct spec *s)
 {
-	const char *at = pin_of(uri);
+	const char *uri = s->model.checkpoint;
+	const size_t m = strlen(PARAMETERS);
+	struct rk_part p;
 
-	if (at == NULL && web && strchr(uri, '#') != NULL)
-		return rk_refuse(why, "has a # in it: the only thing that may "
-		    "follow one is sha256= and 64 hexadecimal digits");
-	if (at == NULL)
-		return RK_OK;
-	at += strlen(PIN);
-	if (strlen(at) != RK_SHA256_HEX - 1 ||
-	    strspn(at, "0123456789abcdefABCDEF") != RK_SHA256_HEX - 1)
-		return rk_refuse(why, "has \"" PIN "\" at its end and not 64 "
-		    "hexadecimal digits behind it");
-	return RK_OK;
+	if (!spec_is_address(uri) || s->training.warm_start.optimizer ==
+	    SPEC_CARRY_NONE || rk_part_parse(&p, uri, NULL) != RK_OK)
+		return;
+	const size_t n = strlen(p.bare);
+	if (p.member == NULL && n > m && strcmp(p.bare + n - m, PARAMETERS) ==
+	    0)
+		s->training.warm_start.beside = xasprintf("%.*s" STATE,
+		    (int)(n - m), p.bare);
+	rk_part_fini(&p);
 }
 
 static enum rk_err
@@ -91,15 +82,17 @@ check_web(const char *uri, const struct rk_uri *u, struct rk_why *why)
 	if (strchr(uri, ' ') != NULL)
 		return rk_refuse(why, "has a space in it, which is written "
 		    "%%20");
+	if (strchr(uri, '#') != NULL)
+		return rk_refuse(why, "has a # in it: the only things that may "
+		    "follow one are member= and the path of a file in the "
+		    "archive, and sha256= and 64 hexadecimal digits");
 	return RK_OK;
 }
 
-/* The key behind the bucket, without what pins it. */
 static enum rk_err
 check_key(const struct rk_uri *u, struct rk_why *why)
 {
-	const char *pin = pin_of(u->path);
-	size_t n = pin != NULL ? (size_t)(pin - u->path) : strlen(u->path);
+	const size_t n = strlen(u->path);
 
 	if (n == 0)
 		return rk_refuse(why, "names no object: want %s://BUCKET/KEY",
@@ -110,23 +103,34 @@ check_key(const struct rk_uri *u, struct rk_why *why)
 	return RK_OK;
 }
 
-enum rk_err
-sp_check_address(char *text, struct rk_why *why)
+static enum rk_err
+check_bare(const char *bare, char *text, struct rk_why *why)
 {
 	struct rk_uri u;
-	enum rk_err rc = rk_uri_parse(&u, text, why);
+	enum rk_err rc = rk_uri_parse(&u, bare, why);
 
 	if (rc != RK_OK)
 		return rc;
 	const bool web = u.scheme[0] == 'h';
-	rc = check_pin(text, web, why);
-	if (rc == RK_OK)
-		rc = web ? check_web(text, &u, why) : check_bucket(&u, why);
+	rc = web ? check_web(bare, &u, why) : check_bucket(&u, why);
 	if (rc == RK_OK && !web)
 		rc = check_key(&u, why);
 	if (rc == RK_OK)                /* one way to write it */
 		memcpy(text, u.scheme, strlen(u.scheme));
 	rk_uri_fini(&u);
+	return rc;
+}
+
+enum rk_err
+sp_check_address(char *text, struct rk_why *why)
+{
+	struct rk_part p;
+	enum rk_err rc = rk_part_parse(&p, text, why);
+
+	if (rc != RK_OK)
+		return rc;
+	rc = check_bare(p.bare, text, why);
+	rk_part_fini(&p);
 	return rc;
 }
 
@@ -195,10 +199,15 @@ spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])
 		if (!spec_is_address(*f[i].name))
 			continue;
 		memcpy(v[n].field, f[i].field, sizeof(v[n].field));
+		v[n].of = SPEC_ADDRESS_DATA;
 		v[n++].uri = *f[i].name;
 	}
 	if (spec_is_address(s->model.checkpoint))
 		v[n++] = (struct spec_address){ "model.checkpoint",
-		    s->model.checkpoint };
+		    SPEC_ADDRESS_MODEL, s->model.checkpoint };
+	if (s->training.warm_start.beside != NULL)
+		v[n++] = (struct spec_address){ "training.warm_start."
+		    "optimizer", SPEC_ADDRESS_STATE,
+		    s->training.warm_start.beside };
 	return n;
 }

@@ -24,6 +24,20 @@ resolve(char **path, const char *dir)
 	*path = full;
 }
 
+/* What model.checkpoint is the address of, if there is one. */
+static bool
+parse_checkpoint(const struct spec *s, struct rk_uri *u)
+{
+	struct rk_part p;
+
+	if (s->model.checkpoint == NULL || rk_part_parse(&p,
+	    s->model.checkpoint, NULL) != RK_OK)
+		return false;
+	const bool ok = rk_uri_parse(u, p.bare, NULL) == RK_OK;
+	rk_part_fini(&p);
+	return ok;
+}
+
 static void
 resolve_all(struct spec *s, const char *dir)
 {
@@ -33,8 +47,7 @@ resolve_all(struct spec *s, const char *dir)
 
 	for (size_t i = 0; i < n; i++)
 		resolve(f[i].name, dir);
-	if (s->model.checkpoint == NULL ||
-	    rk_uri_parse(&u, s->model.checkpoint, NULL) != RK_OK)
+	if (!parse_checkpoint(s, &u))
 		return;
 	/* A file: address is absolute already. */
 	if (u.kind == RK_URI_FILE && u.path[0] != '/')
@@ -154,8 +167,7 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	for (size_t i = 0; i < n; i++)
 		check_file(*f[i].name, f[i].field, f[i].folder, absolute,
 		    &own);
-	if (s->model.checkpoint != NULL &&
-	    rk_uri_parse(&u, s->model.checkpoint, NULL) == RK_OK) {
+	if (parse_checkpoint(s, &u)) {
 		if (u.kind == RK_URI_FILE)
 			check_file(u.path, "model.checkpoint", false, absolute,
 			    &own);

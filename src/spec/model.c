@@ -20,16 +20,15 @@ check_parameters(const struct spec_arch_mlp *m, struct rkj_obj *o)
 		    rk_group_digits(most, SPEC_MAX_PARAMS));
 }
 
+/* What the address without a part of struct rk_part may be. */
 static void
-check_warm_start(char *uri, struct rkj_obj *o)
+check_bare(const struct rk_part *p, const char *uri, struct rkj_obj *o)
 {
 	struct rk_why w = {0};
 	struct rk_uri u;
 
-	if (rk_uri_parse(&u, uri, &w) != RK_OK ||
-	    (spec_is_address(uri) && sp_check_address(uri, &w) != RK_OK)) {
+	if (rk_uri_parse(&u, p->bare, &w) != RK_OK) {
 		rkj_fault(o, "checkpoint", "%s", w.v[0].message);
-		rk_uri_fini(&u);
 		rk_why_fini(&w);
 		return;
 	}
@@ -40,7 +39,25 @@ check_warm_start(char *uri, struct rkj_obj *o)
 	else if (u.kind == RK_URI_JOB && strcmp(u.path, "none") == 0)
 		rkj_fault(o, "checkpoint", "asks for checkpoint none of a job, "
 		    "want latest, best, step:N or a name");
+	else if (u.kind == RK_URI_JOB && *rk_part_of(uri) != '\0')
+		rkj_fault(o, "checkpoint", "has \"%.16s...\" behind a "
+		    "checkpoint of a job, which is no archive, and whose "
+		    "digests are known", rk_part_of(uri));
 	rk_uri_fini(&u);
+}
+
+static void
+check_warm_start(char *uri, struct rkj_obj *o)
+{
+	struct rk_why w = {0};
+	struct rk_part p = {0};
+
+	if (rk_part_parse(&p, uri, &w) != RK_OK ||
+	    (spec_is_address(uri) && sp_check_address(uri, &w) != RK_OK))
+		rkj_fault(o, "checkpoint", "%s", w.v[0].message);
+	else
+		check_bare(&p, uri, o);
+	rk_part_fini(&p);
 	rk_why_fini(&w);
 }
 

@@ -89,10 +89,12 @@ spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
 	}
 	rkj_close(&o);
 	rc = sp_hand_over(&own, why);
-	if (rc == RK_OK)
+	if (rc == RK_OK) {
+		sp_find_beside(s);
 		*sp = s;
-	else
+	} else {
 		spec_free(s);
+	}
 	return rc;
 }
 
@@ -155,6 +157,7 @@ spec_free(struct spec *s)
 	free(s->training.resume_from);
 	free(s->training.early.metric);
 	free(s->training.warm_start.plan);
+	free(s->training.warm_start.beside);
 	sp_free_groups(&s->training);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);

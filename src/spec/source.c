@@ -93,6 +93,10 @@ check_path(char **out, struct rk_why *why)
 
 	if ((*out)[0] == '\0')
 		return rk_refuse(why, "is empty, want the path of a file");
+	if (spec_is_address(*out) && strstr(*out, "#member=") != NULL)
+		return rk_refuse(why, "is \"%.*s\": a file in an archive is "
+		    "only taken as model.checkpoint",
+		    (int)rk_text_fit(*out, 80), *out);
 	if (spec_is_address(*out))
 		return sp_check_address(*out, why);
 	if (!has_scheme(*out))

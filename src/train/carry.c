@@ -191,12 +191,41 @@ was_read(const struct carry *c, const char *path)
 	return ok;
 }
 
+/*
+ * The state in the file or beside it.  Beside an address means where the daemon has
+ * put what it found there: a file in its cache has no neighbours.
+ */
+static bool
+find_state(struct carry *c, const char *path, char **reason)
+{
+	const struct run *r = c->r;
+	const char *uri = r->spec->model.checkpoint;
+	const char *beside = r->spec->training.warm_start.beside;
+	const bool fetched = r->o->model == NULL && spec_is_address(uri) &&
+	    *rk_part_of(path) == '\0';
+	const char *state = fetched && beside != NULL ? place_of(r, beside) :
+	    NULL;
+
+	if (warm_file_state(c->p->of, path, state, reason))
+		return true;
+	char *said = place_named(r, *reason);
+	if (fetched && state == NULL && c->f->framework == WARM_PADDLE) {
+		free(said);
+		said = beside != NULL ? xasprintf("there is no %s", beside) :
+		    xasprintf("%s does not end in .pdparams, so what is beside "
+		    "it has no name", uri);
+	}
+	free(*reason);
+	*reason = said;
+	return false;
+}
+
 static void
 take_moments(struct carry *c, const char *path)
 {
 	char *reason;
 
-	if (!warm_file_state(c->p->of, path, &reason)) {
+	if (!find_state(c, path, &reason)) {
 		note(c, "skip the optimizer's state: %s", reason);
 		free(reason);
 		return;
@@ -215,7 +244,7 @@ go_on_with_schedule(struct carry *c, const char *path)
 	char *reason = NULL;
 
 	if (c->f->state == NULL && c->f->state_set == NULL &&
-	    !warm_file_state(c->p->of, path, &reason))
+	    !find_state(c, path, &reason))
 		free(reason);
 	if (step < 0)
 		step = warm_file_step(c->f);

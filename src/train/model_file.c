@@ -75,28 +75,40 @@ check_digest(struct run *r, const struct model_file *m, const char *xxh128)
 	return cannot(r, m, "its " CKPT_JSON " names no " CKPT_MODEL_FILE);
 }
 
-bool
-model_file_open(struct run *r, struct model_file *m)
+/* All of its bytes, also where a part of them is meant. */
+static bool
+take_digests(struct run *r, struct model_file *m, const char *path)
 {
 	char xxh128[RK_XXH128_HEX];
-	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (stat(m->file, &st) != 0)
-		return cannot_read(r, m, m->file);
-	if (!S_ISDIR(st.st_mode))
-		m->path = xstrdup(m->file);
-	else if (!read_folder(r, m))
-		return false;
-	if (!warm_open_path(r, m->path, m->deed))
-		return false;
-	int fd = open(m->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return cannot_read(r, m, m->path);
+		return cannot_read(r, m, path);
 	enum rk_err rc = rk_digests_of_fd(fd, m->sha256, xxh128, &m->bytes);
 	rk_close(&fd);
 	if (rc != RK_OK)
-		return run_fail_rc(r, rc, m->path);
+		return run_fail_rc(r, rc, path);
 	return !m->is_checkpoint || check_digest(r, m, xxh128);
+}
+
+bool
+model_file_open(struct run *r, struct model_file *m)
+{
+	char *bare = xstrndup(m->file, (size_t)(rk_part_of(m->file) -
+	    m->file));
+	struct stat st;
+	bool ok = true;
+
+	if (stat(bare, &st) != 0)
+		ok = cannot_read(r, m, bare);
+	else if (!S_ISDIR(st.st_mode))
+		m->path = xstrdup(m->file);
+	else
+		ok = read_folder(r, m);
+	ok = ok && warm_open_path(r, m->path, m->deed) &&
+	    take_digests(r, m, m->is_checkpoint ? m->path : bare);
+	free(bare);
+	return ok;
 }
 
 bool

@@ -21,7 +21,7 @@ collect(struct named *a, const struct spec *s)
 	if (s->model.checkpoint != NULL &&
 	    !spec_is_address(s->model.checkpoint))      /* job:// */
 		a->v[a->n++] = (struct spec_address){ "model.checkpoint",
-		    s->model.checkpoint };
+		    SPEC_ADDRESS_MODEL, s->model.checkpoint };
 }
 
 /*

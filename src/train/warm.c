@@ -26,32 +26,54 @@ warm_source(const struct run *r)
 	    r->o->model;
 }
 
-/* The file's path, the caller's to free; NULL after run_fail(). */
+/* The path of what an address names, with what of it is meant; NULL after
+ * run_fail(). */
 static char *
-model_path(struct run *r)
+local_path(struct run *r, const char *uri, const struct rk_part *p)
 {
-	const char *uri = r->spec->model.checkpoint;
-	const char *at = r->o->model;
 	struct rk_why why = {0};
 	struct rk_uri u;
 	char *path = NULL;
 
-	if (at == NULL)
-		at = place_of(r, uri);
-	if (at != NULL)
-		return xstrdup(at);
-	if (rk_uri_parse(&u, uri, &why) != RK_OK) {
+	if (rk_uri_parse(&u, p->bare, &why) != RK_OK) {
 		run_fail(r, "bad_spec", true, "model.checkpoint: %s",
 		    rk_why_first(&why));
 		rk_why_fini(&why);
 		return NULL;
 	}
 	if (u.kind == RK_URI_FILE)
-		path = xstrdup(u.path);
+		path = xasprintf("%s%s", u.path, rk_part_of(uri));
 	else
 		place_missing(r, "model.checkpoint", uri);
 	rk_uri_fini(&u);
 	return path;
+}
+
+/* The file's path and what of it is meant (struct rk_part), the caller's to free;
+ * NULL after run_fail(). */
+static char *
+model_path(struct run *r)
+{
+	const char *uri = r->spec->model.checkpoint, *at;
+	struct rk_part p;
+
+	if (r->o->model != NULL)
+		return xstrdup(r->o->model);
+	must(rk_part_parse(&p, uri, NULL) == RK_OK);    /* spec did */
+	at = place_of(r, uri);
+	/* Who fetched a file has held it against its digest, and has not looked
+	 * into an archive. */
+	char *path = at == NULL ? local_path(r, uri, &p) :
+	    xasprintf("%s%s", at, p.member != NULL ? rk_part_of(uri) : "");
+	rk_part_fini(&p);
+	return path;
+}
+
+/* The bytes of the file, without what of them is meant. */
+static char *
+bare_path(const char *path)
+{
+	return xstrndup(path, (size_t)(rk_part_of(path) - path));
 }
 
 /* Why a file is not read; always false. */
@@ -80,18 +102,20 @@ warm_open_path(struct run *r, const char *path, const char *deed)
 	struct rk_why why = {0};
 	const bool average = r->o->evaluate == NULL &&
 	    r->spec->training.warm_start.ema;
-	enum rk_err rc = warm_file_open(path, held_out_is_ours(path), average,
-	    &r->warm, &why);
+	char *bare = bare_path(path);
+	const bool ours = strcmp(bare, path) == 0 && held_out_is_ours(bare);
+	enum rk_err rc = warm_file_open(path, ours, average, &r->warm, &why);
 
 	if (rc == RK_OK) {
 		held_out_of_model(&r->warm_model, r->warm->set != NULL ?
-		    r->warm->set->meta : r->warm->weights->meta, path);
+		    r->warm->set->meta : r->warm->weights->meta, bare);
 		free(r->warm_path);
 		r->warm_path = xstrdup(path);
 	} else {
-		cannot_open(r, path, deed, rc, &why);
+		cannot_open(r, bare, deed, rc, &why);
 	}
 	rk_why_fini(&why);
+	free(bare);
 	return rc == RK_OK;
 }
 

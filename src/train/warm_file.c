@@ -204,10 +204,34 @@ open_state_beside(struct warm_file *f, const char *path, char **reason)
 	return ok;
 }
 
-bool
-warm_file_state(struct warm_file *f, const char *path, char **reason)
+/* Out of a file of its own, beside the parameters: on the disk, or in the same
+ * archive. */
+static bool
+open_pdopt(struct warm_file *f, const struct rk_part *part, const char *state,
+    char **reason)
 {
+	const bool member = part->member != NULL && state == NULL;
 	struct rk_why why = {0};
+	char *at = state != NULL ? xstrdup(state) : stem_with(member ?
+	    part->member : part->bare, ".pdopt");
+	char *path = member ? xasprintf("%s#member=%s", part->bare, at) :
+	    xstrdup(at);
+
+	const bool ok = inspect_open(path, NULL, &f->state, &why) == RK_OK;
+	if (!ok)
+		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
+	rk_why_fini(&why);
+	free(path);
+	free(at);
+	return ok;
+}
+
+bool
+warm_file_state(struct warm_file *f, const char *path, const char *state,
+    char **reason)
+{
+	struct rk_part part;
+	bool ok = false;
 
 	*reason = NULL;
 	if (f->set != NULL || f->weights->format == WEIGHTS_SAFETENSORS)
@@ -216,14 +240,13 @@ warm_file_state(struct warm_file *f, const char *path, char **reason)
 		f->state = f->weights;
 		return true;
 	}
-	char *at = stem_with(path, ".pdopt");
-	if (f->framework != WARM_PADDLE)
+	if (f->framework != WARM_PADDLE) {
 		*reason = xstrdup("the file has no state of an optimizer");
-	else if (inspect_open(at, NULL, &f->state, &why) != RK_OK)
-		*reason = xasprintf("%s: %s", at, rk_why_first(&why));
-	rk_why_fini(&why);
-	free(at);
-	return *reason == NULL;
+	} else if (rk_part_parse(&part, path, NULL) == RK_OK) {
+		ok = open_pdopt(f, &part, state, reason);
+		rk_part_fini(&part);
+	}
+	return ok;
 }
 
 /* --- the optimizer: its parts --------------------------------------------- */

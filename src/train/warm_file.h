@@ -31,8 +31,9 @@ struct warm_file {
 	bool state_by_name;             /* as ours calls them: NAME.exp_avg */
 };
 
-/* ours: a checkpoint has it.  average: the moving average in place of the model,
- * where the file has one (RK_EINVAL: it has none).  Errors as of inspect_open(). */
+/* path: what of the file is meant may follow it (struct rk_part).  ours: a checkpoint
+ * has it.  average: the moving average in place of the model, where the file has one
+ * (RK_EINVAL: it has none).  Errors as of inspect_open(). */
 enum rk_err warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why) RK_MUSTCHECK;
 /* Of a set that stays the caller's, for tests. */
@@ -49,9 +50,11 @@ enum rk_err warm_file_read(const struct warm_file *f, size_t i, float *dst,
 
 /* --- the optimizer -------------------------------------------------------- */
 
-/* Look for the state beside path, or in the file.  False: there is none, or it
- * cannot be read; *reason is a sentence, the caller's. */
-bool warm_file_state(struct warm_file *f, const char *path, char **reason);
+/* Look for the state in the file, or beside path; state: the path of a .pdopt that
+ * lies elsewhere, or NULL.  False: there is none, or it cannot be read; *reason is a
+ * sentence, the caller's. */
+bool warm_file_state(struct warm_file *f, const char *path, const char *state,
+    char **reason);
 
 /*
  * A part of the state that belongs to tensor i, by PyTorch's name of the slot

@@ -256,6 +256,68 @@ T_CASE(a_file_in_a_tar_is_taken_by_its_name)
 	free(p);
 }
 
+/* Of files that are empty but for the first. */
+static struct strbuf
+tarred_all(const char *const *names, const void *p, size_t n)
+{
+	struct strbuf all = {0};
+
+	for (size_t i = 0; names[i] != NULL; i++) {
+		struct strbuf one = tarred(names[i], p, i == 0 ? n : 0);
+		sb_add(&all, one.s, one.len - 1024);
+		sb_fini(&one);
+	}
+	for (int i = 0; i < 1024; i++)
+		sb_addc(&all, '\0');
+	return all;
+}
+
+T_CASE(of_the_files_of_an_archive_the_nearest_are_named_first)
+{
+	static const char *const names[] = { "z/best_accuracy.pdparams",
+	    "a/train.log", "b/latest.pdopt", "b/latest.pdparams", "c/1", "c/2",
+	    "c/3", "c/4", "c/5", "c/6", NULL };
+	struct strbuf b = tarred_all(names, "x", 1);
+	struct weights_how how = WEIGHTS_HOW;
+
+	how.member = "best_acuracy.pdparams";
+	refused_as(b.s, b.len, &how, RK_EINVAL, "has no file "
+	    "\"best_acuracy.pdparams\"; there is "
+	    "\"z/best_accuracy.pdparams\", \"b/latest.pdparams\", ");
+	refused_as(b.s, b.len, &how, RK_EINVAL, " and 2 more");
+	refused(b.s, b.len, "; there is \"c/1\", \"c/2\", ");
+	sb_fini(&b);
+}
+
+T_CASE(bytes_that_must_have_a_digest_are_held_against_it)
+{
+	size_t n;
+	uint8_t *p = archive(&plain, six, sizeof(six), &n);
+	struct strbuf b = tarred("in/best.pt", p, n), gz = gzipped(p, n);
+	struct weights_how how = WEIGHTS_HOW;
+	char hex[RK_SHA256_HEX];
+
+	/* Of the file in the archive, by a path as tar writes it ... */
+	rk_sha256_of(p, n, hex);
+	how.member = "./in/best.pt";
+	how.sha256 = hex;
+	weights_free(opened_as(b.s, b.len, &how));
+	p[n - 1] ^= 1;
+	sb_fini(&b);
+	b = tarred("in/best.pt", p, n);
+	refused_as(b.s, b.len, &how, RK_EINVAL, "is another file than was "
+	    "meant: its SHA-256 is ");
+	/* ... and of the file as it is, packed. */
+	how.member = NULL;
+	rk_sha256_of(gz.s, gz.len, hex);
+	weights_free(opened_as(gz.s, gz.len, &how));
+	hex[0] = hex[0] == '0' ? '1' : '0';
+	refused_as(gz.s, gz.len, &how, RK_EINVAL, hex);
+	sb_fini(&b);
+	sb_fini(&gz);
+	free(p);
+}
+
 T_CASE(what_is_no_file_of_weights_is_told_by_what_it_is)
 {
 	struct rk_why why = {0};

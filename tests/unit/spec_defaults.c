@@ -300,7 +300,9 @@ T_CASE(a_warm_start_is_a_file_an_address_or_a_jobs_checkpoint)
 		"/m/best.safetensors", "file:///m/best.safetensors",
 		"file:/m/a.safetensors", "models/a.safetensors",
 		"job://01jd0000000000000000000000/best", "job://tiny/step:1200",
-		"job://tiny/before-lr-drop",
+		"job://tiny/before-lr-drop", "/m/x.tar#member=a b/m.pdparams",
+		"s3://b/x.tar#member=./a/m.pdparams&sha256=" PIN,
+		"https://h/x.tar.gz?v=2#member=a%20b", "m/a.pt#sha256=" PIN,
 	};
 	for (size_t i = 0; i < RK_ARRAY_LEN(good); i++) {
 		char c[200];
@@ -410,6 +412,39 @@ T_CASE(data_may_lie_elsewhere)
 	t_eq_str(sha256, "");
 	free(bare);
 	spec_free(s);
+}
+
+T_CASE(the_state_of_an_optimizer_that_is_taken_along_is_beside_a_pdparams)
+{
+	static const char *const given[][3] = {
+		{ "s3://b/v/m.pdparams", "moments", "s3://b/v/m.pdopt" },
+		{ "https://h/m.pdparams#sha256=" PIN, "all",
+		    "https://h/m.pdopt" },
+		{ "s3://b/v/m.pdparams", "none", NULL },
+		{ "s3://b/m.tar#member=m.pdparams", "all", NULL },
+		{ "https://h/m.pdparams?v=1", "all", NULL },
+		{ "/m/m.pdparams", "all", NULL },
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(given); i++) {
+		struct spec_address v[SPEC_ADDRESSES];
+		char c[240];
+		snprintf(c, sizeof(c), "{model: {checkpoint: '%s'}, training: "
+		    "{warm_start: {optimizer: %s}}}", given[i][0],
+		    given[i][1]);
+		struct spec *s = job_with(c);
+		const size_t n = spec_addresses(s, v);
+		const char *beside = s->training.warm_start.beside;
+		t_check((beside == NULL) == (given[i][2] == NULL));
+		if (beside != NULL) {
+			t_eq_str(beside, given[i][2]);
+			t_eq_int(n, 2);
+			t_check(v[1].of == SPEC_ADDRESS_STATE &&
+			    v[0].of == SPEC_ADDRESS_MODEL);
+			t_eq_str(v[1].field, "training.warm_start.optimizer");
+		}
+		spec_free(s);
+	}
 }
 
 T_CASE(checkpoints_are_sent_to_a_prefix_or_nowhere)
