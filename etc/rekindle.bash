@@ -63,7 +63,7 @@ _rekindle() {
 		;;
 	weights)
 		if ((COMP_CWORD == i + 1)); then
-			mapfile -t COMPREPLY < <(compgen -W "show diff" -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W "show diff convert" -- "$cur")
 			return
 		fi
 		compopt -o filenames 2>/dev/null

@@ -49,6 +49,8 @@
  *	                      --evaluate would score; see below
  *	    --export CHECKPOINT  a checkpoint's folder as a file of another
  *	                      framework, JOB.yaml OUT; see below
+ *	    --convert FILE    a file of weights as another's, OUT [JOB.yaml]; see
+ *	                      below
  *	    --data-set KEY=VALUE  score or predict other data; see below
  *	    --plot FOLDER     pictures; see below
  *	    --make-vocabulary --size N [--kind words|wordpiece]: JOB.yaml [OUT]
@@ -212,6 +214,22 @@
  * the file without its first --skip bytes; or {refused, reason}, where reason is
  * no_form (there is no such form of it), gone, bad_checkpoint or io.
  *
+ * --convert: the tensors of FILE's model (--member NAME and --part PATH as of --inspect)
+ * to OUT, whole or not at all, in the form that --to or OUT says (ckpt_form_of(); not
+ * that of an optimiser).  A process of its own reads FILE (inspect.h).  Types stay; one
+ * that the form does not have is refused.  What else there is, as an optimiser's state,
+ * is left out, and printed.
+ *	without a model    names stay, Paddle's second ones, too.  A safetensors file
+ *	                   has the layout of FILE, and says so in `format`.  Between
+ *	                   PyTorch's layout and Paddle's, weights of linear layers are
+ *	                   turned where names tell which they are (warm_told()); where
+ *	                   they do not tell that of some matrix it is refused, unless
+ *	                   --as-is leaves such as they lie
+ *	JOB.yaml, --arch   the network of the job; or of an architecture's name, or
+ *	                   "{arch: resnet50, classes: 10}".  Each of its tensors must be
+ *	                   in the file, by any dialect (warm.h), and no other; OUT has
+ *	                   them as --export writes a checkpoint
+ *
  * --plot: confusion.svg and reliability.svg of the evaluation into FOLDER, which is
  * made; without --evaluate those of the newest one in RUN-DIR/evaluations.jsonl (src/
  * train/judging.h) and curves.svg out of RUN-DIR/metrics.jsonl.
@@ -280,6 +298,8 @@ struct train_options {
 	                                   --export; or NULL */
 	const char *export, *to;        /* a checkpoint's folder; a file's name */
 	int64_t skip;                   /* bytes of that */
+	const char *convert, *arch;     /* a file of weights; or NULL */
+	bool as_is;
 	const char *predict;            /* then evaluate is the same */
 	const char *plot;               /* a folder */
 	const char **set;               /* "PATH=VALUE" */

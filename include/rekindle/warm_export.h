@@ -83,6 +83,15 @@ struct warm_export *warm_export_new(enum warm_target to,
 void warm_export_free(struct warm_export *e);   /* NULL is fine */
 
 /*
+ * Is a tensor of a file the weight of a linear layer, as far as its names tell by
+ * themselves?  Paddle's second name says of which class the layer is; recurrent layers'
+ * weights are called so (weight_ih_l0), and lie alike in both frameworks.  What is no
+ * matrix is none.
+ */
+enum warm_told { WARM_TOLD_NOTHING, WARM_TOLD_LINEAR, WARM_TOLD_OTHER };
+enum warm_told warm_told(const char *name, const char *alias, int ndim);
+
+/*
  * Paddle's word for a part of an optimiser's state that PyTorch, and so we, call
  * `slot` ("exp_avg": "moment1"); NULL: it has none that means the same.  Its
  * accumulators are called PARAMETER_WORD_0.

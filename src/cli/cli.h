@@ -28,6 +28,8 @@ struct cli_args {
 	int npos;
 	bool json, follow, watch, hold, rehearse, plan, all, dry_run;
 	bool statistics;
+	const char *to, *out, *arch, *job;      /* of weights convert */
+	bool as_is;
 	const char *name, *from, *state, *label, *split, *member, *part;
 	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */

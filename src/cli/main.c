@@ -60,7 +60,8 @@ static const struct command {
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
 	    "save every job, and take no work until started anew", cmd_drain },
 	{ "weights", 2, CLI_WORDS, "show FILE... [--statistics] "
-	    "[--member NAME] [--part PATH] | diff A B",
+	    "[--member NAME] [--part PATH] | diff A B | convert FILE --to "
+	    "FORMAT [-o OUT] [--arch ARCH] [--job JOB.yaml] [--as-is]",
 	    "what is in files of weights, whoever wrote them; asks no daemon",
 	    cmd_weights },
 	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
@@ -104,6 +105,14 @@ command_help(FILE *f, const struct command *c)
 		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
 		    "that comes before the first step,\nreading the data "
 		    "included, and says what it would refuse.\n");
+	if (strstr(c->usage, "--as-is") != NULL)
+		fprintf(f, "\nconvert --to safetensors, pdparams or pt writes "
+		    "FILE's model as that, beside it\nor to OUT.  With --arch "
+		    "(a name, or \"{arch: resnet50, classes: 10}\") or the job "
+		    "of\n--job names and layout become those of the framework; "
+		    "without, names stay, and\nweights of linear layers are "
+		    "turned where the file tells which they are, or it is\n"
+		    "refused (--as-is: left as they lie).\n");
 	if (strstr(c->usage, "--statistics") != NULL)
 		fprintf(f, "\n--statistics adds least, largest, mean, "
 		    "deviation, counts of NaN and of\ninfinities, and the "
@@ -140,7 +149,7 @@ enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
 	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
-	O_PART
+	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -167,6 +176,11 @@ static const struct option options[] = {
 	{ "statistics", no_argument, NULL, O_STATISTICS },
 	{ "member", required_argument, NULL, O_MEMBER },
 	{ "part", required_argument, NULL, O_PART },
+	{ "to", required_argument, NULL, O_TO },
+	{ "output", required_argument, NULL, 'o' },
+	{ "arch", required_argument, NULL, O_ARCH },
+	{ "job", required_argument, NULL, O_JOB },
+	{ "as-is", no_argument, NULL, O_AS_IS },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -213,6 +227,8 @@ takes(const struct command *c, int o)
 		return true;
 	if (o == 'f')
 		return strstr(c->usage, "[-f]") != NULL;
+	if (o == 'o')
+		return strstr(c->usage, "[-o OUT]") != NULL;
 	for (const struct option *p = options; p->name != NULL; p++) {
 		if (p->val != o)
 			continue;
@@ -239,6 +255,11 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_STATISTICS: return a->statistics = true;
 	case O_MEMBER: a->member = arg; return true;
 	case O_PART: a->part = arg; return true;
+	case O_TO: a->to = arg; return true;
+	case 'o': a->out = arg; return true;
+	case O_ARCH: a->arch = arg; return true;
+	case O_JOB: a->job = arg; return true;
+	case O_AS_IS: return a->as_is = true;
 	case O_FROM: a->from = arg; return true;
 	case O_ACCEPT:
 		a->accept = xrealloc(a->accept,
@@ -287,7 +308,7 @@ read_options(int argc, char **argv, const struct command *c,
 {
 	int o;
 
-	while ((o = getopt_long(argc, argv, "hf", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "hfo:", options, NULL)) != -1) {
 		if (o == 'h') {
 			if (c != NULL)
 				command_help(stdout, c);

@@ -1,5 +1,5 @@
 /*
- * Files of weights, whoever wrote them: weights show, weights diff.
+ * Files of weights, whoever wrote them: weights show, diff and convert.
  *
  * This program reads none of them.  It becomes the trainer, which has a process of
  * its own for that (rekindle-train --inspect); no daemon is asked.
@@ -12,7 +12,7 @@
 #include "cli.h"
 
 #define TRAINER "rekindle-train"
-#define OPTIONS_MAX 10
+#define OPTIONS_MAX 12
 
 static const struct verb {
 	const char *name;
@@ -24,6 +24,9 @@ static const struct verb {
 	    "[--part PATH] [--json]" },
 	{ "diff", 2, 2, "--diff", "A B [--member NAME] [--part PATH] "
 	    "[--json]" },
+	{ "convert", 1, 1, "--convert", "FILE --to safetensors|pdparams|pt "
+	    "[-o OUT] [--arch ARCH | --job JOB.yaml | --as-is] "
+	    "[--member NAME] [--part PATH]" },
 };
 
 static const struct verb *
@@ -43,20 +46,89 @@ usage(void)
 		    "usage:" : "      ", verbs[i].name, verbs[i].usage);
 }
 
-/* Its words; those of the files are not options, whatever they begin with. */
+/* FILE.pdparams in place of FILE.pt; never the file itself. */
+static char *
+beside(const char *file, const char *to)
+{
+	const char *slash = strrchr(file, '/'), *dot = strrchr(file, '.');
+	const size_t n = dot != NULL && dot > file && (slash == NULL ||
+	    dot > slash + 1) ? (size_t)(dot - file) : strlen(file);
+
+	return xasprintf("%.*s.%s", (int)n, file, to);
+}
+
+/* False: said on standard error. */
+static bool
+where_to(const struct cli_args *a, char **to, char **out)
+{
+	static const char *const forms[] = { "safetensors", "pdparams", "pt" };
+	const char *form = NULL;
+
+	for (size_t i = 0; a->to != NULL && i < RK_ARRAY_LEN(forms); i++)
+		if (strcmp(forms[i], a->to) == 0)
+			form = forms[i];
+	if (form == NULL) {
+		fprintf(stderr, "rekindle: weights convert wants --to "
+		    "safetensors, pdparams or pt%s%s\n", a->to != NULL ?
+		    ", not " : "", a->to != NULL ? a->to : "");
+		return false;
+	}
+	*out = a->out != NULL ? xstrdup(a->out) : beside(a->pos[1], form);
+	if (strcmp(*out, a->pos[1]) == 0) {
+		fprintf(stderr, "rekindle: that would replace %s itself: say "
+		    "-o OUT\n", *out);
+		free(*out);
+		return false;
+	}
+	*to = xasprintf("model.%s", form);
+	return true;
+}
+
+/* What goes with convert, behind its option; the number of words, 0: refused. */
+static int
+words_to_convert(const struct cli_args *a, const char **argv, char **out)
+{
+	char *to;
+	int n = 0;
+
+	if (!where_to(a, &to, out))
+		return 0;
+	argv[n++] = a->pos[1];
+	argv[n++] = "--to";
+	argv[n++] = to;                 /* kept: this program is replaced */
+	if (a->arch != NULL) {
+		argv[n++] = "--arch";
+		argv[n++] = a->arch;
+	}
+	if (a->as_is)
+		argv[n++] = "--as-is";
+	return n;
+}
+
+/* Its words; those of the files are not options, whatever they begin with.  0:
+ * refused. */
 static int
 words_of(const struct cli_args *a, const struct verb *v, const char **argv)
 {
+	const bool converts = strcmp(v->name, "convert") == 0;
+	char *out = NULL;
 	int n = 0;
 
 	argv[n++] = TRAINER;
-	argv[n++] = "--inspect";
+	if (!converts)
+		argv[n++] = "--inspect";
 	if (v->option != NULL)
 		argv[n++] = v->option;
-	if (!a->json)
+	if (!a->json && !converts)
 		argv[n++] = "--table";
 	if (a->statistics)
 		argv[n++] = "--statistics";
+	if (converts) {
+		const int more = words_to_convert(a, argv + n, &out);
+		if (more == 0)
+			return 0;
+		n += more;
+	}
 	if (a->member != NULL) {
 		argv[n++] = "--member";
 		argv[n++] = a->member;
@@ -66,7 +138,12 @@ words_of(const struct cli_args *a, const struct verb *v, const char **argv)
 		argv[n++] = a->part;
 	}
 	argv[n++] = "--";
-	for (int i = 1; i < a->npos; i++)
+	if (converts) {
+		argv[n++] = out;
+		if (a->job != NULL)
+			argv[n++] = a->job;
+	}
+	for (int i = 1; i < a->npos && !converts; i++)
 		argv[n++] = a->pos[i];
 	argv[n] = NULL;
 	return n;
@@ -78,10 +155,15 @@ cmd_weights(const struct cli_args *a)
 	const struct verb *v = find_verb(a->pos[0]);
 	const char *argv[CLI_WORDS + OPTIONS_MAX];
 
-	if (v == NULL || a->npos - 1 < v->min || a->npos - 1 > v->max) {
+	if (v == NULL || a->npos - 1 < v->min || a->npos - 1 > v->max ||
+	    (strcmp(v->name, "convert") != 0 && (a->to != NULL ||
+	    a->out != NULL || a->arch != NULL || a->job != NULL ||
+	    a->as_is))) {
 		usage();
 		return CLI_USAGE;
 	}
+	if (words_of(a, v, argv) == 0)
+		return CLI_USAGE;
 	char *trainer = rk_program_find(TRAINER);
 	if (trainer == NULL) {
 		fprintf(stderr, "rekindle: there is no " TRAINER " beside "
@@ -89,7 +171,6 @@ cmd_weights(const struct cli_args *a)
 		    "the files\n");
 		return CLI_REFUSED;
 	}
-	(void)words_of(a, v, argv);
 	execv(trainer, (char *const *)(uintptr_t)argv);
 	fprintf(stderr, "rekindle: cannot start %s: %s\n", trainer,
 	    strerror(errno));

@@ -14,8 +14,8 @@
 static bool
 cannot(struct export *x, const char *reason, const char *because)
 {
-	return run_fail(x->r, reason, true, "cannot export %s: %s", x->folder,
-	    because);
+	return run_fail(x->r, reason, true, "cannot %s %s: %s", x->deed,
+	    x->folder, because);
 }
 
 static bool
@@ -225,8 +225,8 @@ name_tensors(struct export *x)
 	return true;
 }
 
-static bool
-list_tensors(struct export *x)
+bool
+export_list(struct export *x)
 {
 	if (!outline(x, &x->r->spec->model, &x->r->nn) || !name_tensors(x))
 		return false;
@@ -294,8 +294,10 @@ write_form(const struct export *x, const struct format_sink *to,
     uint64_t *size, struct rk_why *why)
 {
 	/* What readers of PyTorch's side look for. */
-	static char key[] = "format", value[] = "pt";
-	static char *const meta[] = { key, value, NULL };
+	char key[] = "format", value[4];
+	char *const meta[] = { key, value, NULL };
+
+	snprintf(value, sizeof(value), "%s", x->meta != NULL ? x->meta : "pt");
 
 	switch (x->form) {
 	case CKPT_PDPARAMS:
@@ -318,7 +320,7 @@ static bool
 write_failed(struct export *x, enum rk_err rc, struct rk_why *why)
 {
 	run_fail(x->r, rc == RK_EINVAL ? "no_form" : "io", rc == RK_EINVAL,
-	    "cannot export %s: %s", x->folder, why->n > 0 ?
+	    "cannot %s %s: %s", x->deed, x->folder, why->n > 0 ?
 	    rk_why_first(why) : rk_strerror(rc));
 	rk_why_fini(why);
 	return false;
@@ -373,15 +375,21 @@ put_file(struct export *x, const char *path)
 	}
 	if (rc != RK_OK)
 		return write_failed(x, rc, &why);
-	printf("%s: %zu tensors, %llu bytes, of step %lld\n", path, x->nout,
-	    (unsigned long long)size, (long long)x->info.step);
+	printf("%s: %zu tensors, %llu bytes\n", path, x->nout,
+	    (unsigned long long)size);
 	return true;
+}
+
+bool
+export_write(struct export *x)
+{
+	return x->r->o->out == NULL ? put_out(x) : put_file(x, x->r->o->out);
 }
 
 /* --- all ------------------------------------------------------------------ */
 
-static bool
-has_form(struct export *x)
+bool
+export_form(struct export *x)
 {
 	const char *as = x->r->o->to != NULL ? x->r->o->to : x->r->o->out;
 	struct strbuf b = {0};
@@ -395,10 +403,9 @@ has_form(struct export *x)
 	for (int k = 0; k < CKPT_FORMS; k++)
 		sb_addf(&b, "%s%s", k == 0 ? "" : k + 1 < CKPT_FORMS ? ", " :
 		    " or ", ckpt_form_files[k]);
-	run_fail(x->r, "bad_spec", true, "%s%s what a checkpoint can be "
-	    "exported as: want %s, or another name that ends so",
-	    as != NULL ? as : "a file's name", as != NULL ? " is not" :
-	    " behind the job's says", sb_str(&b));
+	run_fail(x->r, "bad_spec", true, "%s is not what weights can be "
+	    "written as: want %s, or another name that ends so",
+	    as != NULL ? as : "that", sb_str(&b));
 	sb_fini(&b);
 	return false;
 }
@@ -409,15 +416,15 @@ export_all(struct export *x)
 	const bool state = x->form == CKPT_PDOPT ||
 	    x->form == CKPT_OPTIMIZER_PT;
 
-	if (!read_info(x) || !list_tensors(x) || !load_file(x, state ?
+	if (!read_info(x) || !export_list(x) || !load_file(x, state ?
 	    CKPT_OPTIM_FILE : CKPT_MODEL_FILE, state ? &x->optim : &x->model))
 		return false;
 	if (!(state ? export_state(x) : model_tensors(x)))
 		return false;
-	return x->r->o->to != NULL ? put_out(x) : put_file(x, x->r->o->out);
+	return export_write(x);
 }
 
-static void
+void
 export_fini(struct export *x)
 {
 	for (size_t i = 0; x->names != NULL && i < x->nown; i++)
@@ -453,8 +460,9 @@ print_refusal(const struct run *r)
 bool
 export_print(struct run *r)
 {
-	struct export x = { .r = r, .folder = r->o->export };
-	const bool ok = has_form(&x) && export_all(&x);
+	struct export x = { .r = r, .folder = r->o->export,
+		.deed = "export" };
+	const bool ok = export_form(&x) && export_all(&x);
 
 	if (!ok && r->o->to != NULL)
 		print_refusal(r);

@@ -15,7 +15,9 @@
 
 struct export {
 	struct run *r;
-	const char *folder;             /* of the checkpoint, as it was given */
+	const char *folder;             /* of the checkpoint, or the file that is
+	                                   converted, as it was given */
+	const char *deed;               /* "export", for refusals */
 	enum ckpt_form form;
 	enum warm_target target;
 	struct ckpt_info info;
@@ -27,6 +29,7 @@ struct export {
 	char **names;                   /* ... where they are others; or NULL */
 	struct warm_export *as;
 	int64_t batches;                /* of num_batches_tracked */
+	const char *meta;               /* `format` of safetensors; NULL: pt */
 
 	struct format_out_tensor *out;
 	size_t nout;
@@ -40,6 +43,14 @@ struct export {
 };
 
 bool export_print(struct run *r);
+
+/* What --convert shares; each is false after run_fail(): the form by --to or OUT;
+ * the network (r->nn) of the job and info.input, with `own` and `as`; `out` to where
+ * it goes. */
+bool export_form(struct export *x);
+bool export_list(struct export *x);
+bool export_write(struct export *x);
+void export_fini(struct export *x);
 
 /* export_state.c: out and what goes with it, of CKPT_PDOPT and CKPT_OPTIMIZER_PT.
  * False after run_fail(): the other framework has no such state. */

@@ -67,6 +67,9 @@ const char train_usage[] =
     "                    write a checkpoint's folder as a file of another framework,\n"
     "                    by the name of the file behind JOB.yaml: .pdparams (its\n"
     "                    optimizer: .pdopt), .pt (optimizer.pt), .safetensors\n"
+    "  --convert FILE OUT [JOB.yaml]\n"
+    "                    write anyone's file of weights as another framework's;\n"
+    "                    rekindle weights convert --help says more\n"
     "  --data-set KEY=VALUE\n"
     "                    with --evaluate and --predict: a field of the source that is\n"
     "                    taken in place of the validation data (path=FILE, ...);\n"
@@ -115,7 +118,7 @@ enum {
 	OPT_JSON, OPT_TRACE, OPT_SHA256, OPT_VOCABULARY, OPT_SIZE, OPT_KIND,
 	OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
 	OPT_INSPECT, OPT_DIFF, OPT_STATISTICS, OPT_TABLE, OPT_MEMBER, OPT_PART,
-	OPT_EXPORT, OPT_TO, OPT_SKIP,
+	OPT_EXPORT, OPT_TO, OPT_SKIP, OPT_CONVERT, OPT_ARCH, OPT_AS_IS,
 	OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
@@ -150,6 +153,9 @@ static const struct option options[] = {
 	{ "export", required_argument, NULL, OPT_EXPORT },
 	{ "to", required_argument, NULL, OPT_TO },
 	{ "skip", required_argument, NULL, OPT_SKIP },
+	{ "convert", required_argument, NULL, OPT_CONVERT },
+	{ "arch", required_argument, NULL, OPT_ARCH },
+	{ "as-is", no_argument, NULL, OPT_AS_IS },
 	{ "data", required_argument, NULL, OPT_DATA },
 	{ "samples", required_argument, NULL, OPT_SAMPLES },
 	{ "inspect", no_argument, NULL, OPT_INSPECT },
@@ -295,6 +301,15 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_TO:
 		o->to = arg;
 		break;
+	case OPT_CONVERT:
+		o->convert = arg;
+		break;
+	case OPT_ARCH:
+		o->arch = arg;
+		break;
+	case OPT_AS_IS:
+		o->as_is = true;
+		break;
 	case OPT_SKIP:
 		return number(&o->skip, "skip", arg, 0, INT64_MAX, why);
 	case OPT_DATA:
@@ -407,7 +422,8 @@ take_files(struct train_options *o, int n, char **files, struct rk_why *why)
 {
 	if (o->summary || o->plan || o->check || o->evaluate != NULL ||
 	    o->profile != 0 || o->predict != NULL || o->plot != NULL ||
-	    o->vocabulary || o->samples > 0 || o->job != NULL)
+	    o->vocabulary || o->samples > 0 || o->job != NULL ||
+	    o->export != NULL || o->convert != NULL)
 		return rk_refuse(why, "--inspect with something else to do");
 	if (n == 0)
 		return rk_refuse(why, "no file to inspect given");
@@ -416,6 +432,26 @@ take_files(struct train_options *o, int n, char **files, struct rk_why *why)
 		    "--statistics");
 	o->input = files;
 	o->ninput = n;
+	return RK_OK;
+}
+
+/* A file of weights, where it goes, and perhaps the job whose network it is of. */
+static enum rk_err
+take_convert(struct train_options *o, int n, char **words, struct rk_why *why)
+{
+	if (o->summary || o->plan || o->check || o->evaluate != NULL ||
+	    o->profile != 0 || o->predict != NULL || o->plot != NULL ||
+	    o->vocabulary || o->samples > 0 || o->job != NULL ||
+	    o->export != NULL || o->diff || o->statistics || o->table)
+		return rk_refuse(why, "--convert with something else to do");
+	if (n < 1 || n > 2)
+		return rk_refuse(why, n < 1 ? "--convert FILE without OUT" :
+		    "--convert FILE OUT JOB.yaml: and what else?");
+	o->out = words[0];
+	o->job = n == 2 ? words[1] : NULL;
+	if ((o->job != NULL) + (o->arch != NULL) + o->as_is > 1)
+		return rk_refuse(why, "two of a job, --arch and --as-is "
+		    "together");
 	return RK_OK;
 }
 
@@ -443,6 +479,10 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 		return RK_OK;
 	if (o->inspect)
 		return take_files(o, argc - optind, argv + optind, why);
+	if (o->convert != NULL)
+		return take_convert(o, argc - optind, argv + optind, why);
+	if (o->arch != NULL || o->as_is)
+		return rk_refuse(why, "--arch or --as-is without --convert");
 	if (o->diff || o->statistics || o->table || o->member != NULL ||
 	    o->part != NULL)
 		return rk_refuse(why, "--diff, --statistics, --table, --member "

@@ -10,6 +10,7 @@
 
 #include "rekindle/cgroup.h"
 #include "draw.h"
+#include "convert.h"
 #include "early.h"
 #include "export.h"
 #include "feed.h"
@@ -366,6 +367,8 @@ answer(struct run *r)
 		return evaluate_print(r);
 	if (r->o->export != NULL)
 		return export_print(r);
+	if (r->o->convert != NULL)
+		return convert_print(r);
 	if (r->o->plot != NULL)
 		return draw_print(r);
 	if (r->o->check)
@@ -383,7 +386,7 @@ train_main(const struct train_options *o)
 	};
 	const bool asks = o->vocabulary || o->summary || o->plan || o->check ||
 	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL ||
-	    o->samples > 0 || o->export != NULL;
+	    o->samples > 0 || o->export != NULL || o->convert != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "
@@ -392,9 +395,11 @@ train_main(const struct train_options *o)
 	}
 	report_open(&r.rep, o->wire && !asks ? WIRE_FD : -1);
 	r.rep.quiet = asks;
-	bool ok = signals_start(&r) && run_load_spec(&r);
+	bool ok = signals_start(&r) && (o->convert != NULL ?
+	    convert_load_spec(&r) : run_load_spec(&r));
 	if (ok)
-		ok = !asks ? train(&r) : start_team(&r) && answer(&r);
+		ok = !asks ? train(&r) : (r.spec == NULL || start_team(&r)) &&
+		    answer(&r);
 	int code = TRAIN_FINISHED;
 	if (!ok) {
 		code = r.fail.waits ? TRAIN_WAITS :

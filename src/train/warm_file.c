@@ -112,6 +112,21 @@ has_role(const struct weights *w, enum weights_role role)
 }
 
 enum rk_err
+warm_file_open_how(const char *path, const struct inspect_how *how,
+    struct warm_file **out, struct rk_why *why)
+{
+	struct warm_file *f = xcalloc(1, sizeof(*f));
+	const enum rk_err rc = inspect_open(path, how, &f->weights, why);
+
+	*out = rc == RK_OK ? f : NULL;
+	if (rc == RK_OK)
+		list_weights(f, WEIGHTS_MODEL);
+	else
+		warm_file_free(f);
+	return rc;
+}
+
+enum rk_err
 warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why)
 {

@@ -36,6 +36,9 @@ struct warm_file {
  * (RK_EINVAL: it has none).  Errors as of inspect_open(). */
 enum rk_err warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why) RK_MUSTCHECK;
+/* A stranger's, and which part of it. */
+enum rk_err warm_file_open_how(const char *path, const struct inspect_how *how,
+    struct warm_file **out, struct rk_why *why) RK_MUSTCHECK;
 /* Of a set that stays the caller's, for tests. */
 struct warm_file *warm_file_of(struct tensor_set *set);
 void warm_file_free(struct warm_file *f);       /* NULL is fine */

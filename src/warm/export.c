@@ -254,3 +254,36 @@ warm_paddle_slot(const char *slot)
 			return slots[k][1];
 	return NULL;
 }
+
+/* --- of a file alone ------------------------------------------------------- */
+
+/* "linear_0.w_0": the class's length; 0: it is no such name. */
+static size_t
+class_len(const char *alias)
+{
+	const char *dot = strrchr(alias, '.');
+	size_t n = dot != NULL ? (size_t)(dot - alias) : 0;
+
+	if (n == 0 || (dot[1] != 'w' && dot[1] != 'b') || dot[2] != '_')
+		return 0;
+	const size_t end = n;
+	while (n > 0 && alias[n - 1] >= '0' && alias[n - 1] <= '9')
+		n--;
+	return n > 1 && n < end && alias[n - 1] == '_' ? n - 1 : 0;
+}
+
+enum warm_told
+warm_told(const char *name, const char *alias, int ndim)
+{
+	static const char linear[] = "linear";
+	const char *last = last_word(name);
+
+	if (ndim != 2 || strncmp(last, "weight_ih", 9) == 0 ||
+	    strncmp(last, "weight_hh", 9) == 0)
+		return WARM_TOLD_OTHER;
+	const size_t n = alias != NULL ? class_len(alias) : 0;
+	if (n == 0)
+		return WARM_TOLD_NOTHING;
+	return n == sizeof(linear) - 1 && strncmp(alias, linear, n) == 0 ?
+	    WARM_TOLD_LINEAR : WARM_TOLD_OTHER;
+}

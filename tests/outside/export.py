@@ -318,7 +318,7 @@ def _(d):
     eq(open(f"{d.root}/best.safetensors", "rb").read(4096).count(b'"format":"pt"'), 1)
 
     for name in ("best.npz", "best"):
-        has(trainer(d, job, "--export", ckpt, "JOB", name, want=3), f"{name} is not what a checkpoint can be exported as")
+        has(trainer(d, job, "--export", ckpt, "JOB", name, want=3), f"{name} is not what weights can be written as")
     has(trainer(d, job, "--export", f"{d.root}/run", "JOB", "x.pt", want=3), "no folder with a checkpoint.json")
     has(trainer(d, job, "--export", ckpt, "JOB", "no/where.pt", want=1), "cannot write no/where.pt")
     other = small("other", STACK)

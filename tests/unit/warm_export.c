@@ -152,6 +152,22 @@ T_CASE(what_is_of_no_known_layer_keeps_its_name_and_has_no_second)
 	says(WARM_TO_PYTORCH, odd, 0, "");
 }
 
+T_CASE(what_a_matrix_is_its_names_tell_or_nobody)
+{
+	t_eq_int(warm_told("fc.weight", "linear_0.w_0", 2), WARM_TOLD_LINEAR);
+	t_eq_int(warm_told("fc.weight", "linear_12.w_0", 2), WARM_TOLD_LINEAR);
+	t_eq_int(warm_told("x.weight", "embedding_3.w_0", 2), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("x.weight", "lstm_cell_0.w_1", 2), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("x.weight", "bilinear_0.w_0", 2), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("rnn.weight_ih_l0", NULL, 2), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("conv.weight", NULL, 4), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("fc.bias", NULL, 1), WARM_TOLD_OTHER);
+	t_eq_int(warm_told("fc.weight", NULL, 2), WARM_TOLD_NOTHING);
+	t_eq_int(warm_told("fc.weight", "fc.weight", 2), WARM_TOLD_NOTHING);
+	t_eq_int(warm_told("fc.weight", "linear.w_0", 2), WARM_TOLD_NOTHING);
+	t_eq_int(warm_told("fc.weight", "", 2), WARM_TOLD_NOTHING);
+}
+
 T_CASE(parts_of_an_optimiser_have_paddles_words_where_they_mean_the_same)
 {
 	t_eq_str(warm_paddle_slot("exp_avg"), "moment1");
