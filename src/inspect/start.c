@@ -18,6 +18,7 @@
 #include "start.h"
 
 #define SELF     "/proc/self/exe"
+#define INSIDE   "REKINDLE_INSPECT"     /* set for a process that reads */
 #define ENV_MOST 16
 
 extern char **environ;
@@ -31,10 +32,11 @@ static void
 make_env(char *env[ENV_MOST])
 {
 	/* It never has work for more than one. */
-	static char one_thread[] = "OMP_NUM_THREADS=1";
+	static char one_thread[] = "OMP_NUM_THREADS=1", inside[] = INSIDE "=1";
 	int n = 0;
 
 	env[n++] = one_thread;
+	env[n++] = inside;
 	for (char **e = environ; e != NULL && *e != NULL; e++)
 		for (size_t k = 0; k < RK_ARRAY_LEN(env_kept); k++) {
 			const size_t len = strlen(env_kept[k]);
@@ -126,7 +128,11 @@ inspect_start(struct inspect *i, const char *name,
 {
 	int pair[2] = { -1, -1 }, window = make_window(i), e = 0;
 
-	if (window < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+	/* A program that does not serve when it is told to would start itself again, and
+	 * so would that one. */
+	if (getenv(INSIDE) != NULL)
+		e = ELOOP;
+	else if (window < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 	    pair) != 0)
 		e = errno;
 	i->socket = out_of_the_way(pair[0]);

@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 
-from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, run, wait_for
+from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, run, tiny, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TORCH = f"{HERE}/samples/torch"
@@ -238,7 +238,7 @@ def _(d):
         with open(f"/proc/{r.pid}/environ") as f:
             env = {v.partition("=")[0] for v in f.read().split("\0") if v}
         eq({v for v in env if not v.startswith(("ASAN_", "UBSAN_", "LSAN_"))} - {"LD_LIBRARY_PATH"},
-           {"OMP_NUM_THREADS"}, "its environment")
+           {"OMP_NUM_THREADS", "REKINDLE_INSPECT"}, "its environment")
     finally:
         r.proc.kill()
         r.proc.communicate()
@@ -274,6 +274,60 @@ def _(d):
     os.truncate(r.path, 4096)
     has(r.ends(), "the process that reads it" if SANITIZED else
         "the file was cut short, or its disk failed, while it was read")
+
+
+def warm_start(d, *words):
+    """A run from a stranger's file of 64 MiB, which is stopped where its reader is seen: both processes."""
+    path, sizes = f"{d.root}/theirs.safetensors", [4, 4096, 4096, 3]
+    if not os.path.exists(path):
+        safetensors(path, {f"fc{i + 1}.{kind}": ("F32", shape, bytes(4 * shape[0] * (shape + [1])[1]))
+                           for i, (n, m) in enumerate(zip(sizes, sizes[1:]))
+                           for kind, shape in (("weight", [m, n]), ("bias", [m]))})
+    job = tiny(d, resources={"threads": 1, "memory": "1GiB"}, model={"arch": "mlp", "sizes": sizes, "checkpoint": path})
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(job, f)
+    for _ in range(20):
+        p = subprocess.Popen([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/run", *words, f"{d.root}/job.json"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while p.poll() is None:
+            with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
+                children = f.read().split()
+            if children:
+                try:
+                    os.kill(int(children[0]), signal.SIGSTOP)
+                    os.readlink(f"/proc/{children[0]}/fd/5")
+                    return p, int(children[0]), path
+                except OSError:
+                    pass
+        p.communicate()
+        subprocess.run(["rm", "-rf", f"{d.root}/run"], check=True)
+    raise AssertionError("the reader was never seen: is there one?")
+
+
+@case("a run has a stranger's file neither open nor mapped: its reader has", "stopped")
+def _(d):
+    p, reader, path = warm_start(d)
+    try:
+        eq(os.readlink(f"/proc/{reader}/fd/5"), path, "what the reader has open")
+        with open(f"/proc/{p.pid}/maps") as f:
+            assert path not in f.read(), "the run has it mapped"
+        eq([x for x in os.listdir(f"/proc/{p.pid}/fd") if os.readlink(f"/proc/{p.pid}/fd/{x}") == path], [],
+           "descriptors of the run that have it open")
+    finally:
+        os.kill(reader, signal.SIGKILL)
+        p.kill()
+        p.communicate()
+
+
+@case("a run whose reader is killed says so, and has not begun", "stopped")
+def _(d):
+    p, reader, path = warm_start(d)
+    os.kill(reader, signal.SIGKILL)
+    out, err = p.communicate()
+    eq(p.returncode in (1, 3), True, f"is {p.returncode} the exit code of a failure? ({err})")
+    has(err, "the process that reads it was killed by signal 9")
+    eq(glob.glob(f"{d.root}/run/checkpoints/*"), [],
+       "its checkpoints")
 
 
 @case("a pickle that asks for a program is refused with its name, and none is run", "stopped")

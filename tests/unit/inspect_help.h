@@ -1,5 +1,6 @@
-/* The process that reads is the program that runs, which is the test: with
- * --inspect it serves. */
+/* The process that reads a stranger's file is the program that runs, which is the
+ * test: with --inspect it serves.  A test that did not would run all its cases
+ * again, each of which may start it. */
 #ifndef INSPECT_HELP_H
 #define INSPECT_HELP_H
 

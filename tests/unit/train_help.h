@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "rekindle/train.h"
-#include "t.h"
+#include "inspect_help.h"
 
 #define MAX_ARGS 32
 
