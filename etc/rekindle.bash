@@ -7,7 +7,7 @@ _rekindle_ask() {
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit plan list show watch start pause resume cancel retry
-		checkpoint checkpoints metrics evaluations plot log events attempts delete drain status weights help"
+		checkpoint checkpoints export metrics evaluations plot log events attempts delete drain status weights help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in

@@ -230,7 +230,7 @@ cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start, c
     cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
     cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot, cmd_log,
     cmd_events, cmd_attempts,
-    cmd_status, cmd_weights;
+    cmd_status, cmd_weights, cmd_export;
 
 /* Watch a job until it has ended, or will not go on by itself.  met: the daemon
  * has answered before, so it is waited for. */

@@ -42,6 +42,9 @@ static const struct command {
 	    "save one now; a named one is kept for good", cmd_checkpoint },
 	{ "checkpoints", 1, 1, "JOB", "what there is to go on from",
 	    cmd_checkpoints },
+	{ "export", 2, 2, "JOB FILE [--from latest|best|step:N|NAME]",
+	    "a checkpoint as .safetensors, .pdparams, .pdopt or .pt",
+	    cmd_export },
 	{ "metrics", 1, 1, "JOB [--split train|validation] [-f] "
 	    "[--patience SECONDS]",
 	    "loss, accuracy, learning rate by step", cmd_metrics },

@@ -300,6 +300,31 @@ def _(d):
     wait_for(10, "no exporter is left", lambda: not exporters(d))
 
 
+@case("rekindle export brings a file whole or not at all")
+def _(d):
+    def rekindle(*args, want=0):
+        r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "export", *args], capture_output=True, text=True,
+                           cwd=d.root, timeout=limit(60))
+        eq(r.returncode, want, f"exit of {args} ({r.stderr})")
+        return r.stdout + r.stderr
+    job = tiny(d, epochs=2)
+    job["training"]["optimizer"] = {"type": "rmsprop", "learning_rate": 0.001}
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    for name, served in (("best.pdparams", "model.pdparams"), ("best.pt", "model.pt"), ("optimizer.pt", "optimizer.pt"),
+                         ("best.safetensors", "model.safetensors"), ("checkpoint.json", "checkpoint.json")):
+        has(rekindle("tiny", name, "--from", "best"), f"{name}: ")
+        with open(f"{d.root}/{name}", "rb") as f:
+            eq(f.read(), d.get(f"{files(i, 'best')}/{served}").body, name)
+    there = sorted(os.listdir(d.root))
+    has(rekindle("tiny", "best.pdopt", want=1), "RMSProp of Paddle")
+    has(rekindle("tiny", "x.pt", "--from", "step:7", want=4), "step:7")
+    has(rekindle("nobody", "x.pt", want=4), "nobody")
+    has(rekindle("tiny", "x.npz", want=2), "x.npz")
+    has(rekindle("tiny", "no/where.pt", want=1), "cannot write no/where.pt")
+    eq(sorted(os.listdir(d.root)), there)
+
+
 # --- the trainer alone -------------------------------------------------------------------------
 
 @case("rekindle-train --export writes a file whole or not at all, in the form that its name says", "stopped")
