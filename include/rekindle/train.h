@@ -219,7 +219,8 @@
  * that of an optimiser).  A process of its own reads FILE (inspect.h).  Types stay; one
  * that the form does not have is refused.  What else there is, as an optimiser's state,
  * is left out, and printed.
- *	without a model    names stay, Paddle's second ones, too.  A safetensors file
+ *	without a model    names stay, Paddle's second ones, too; a recurrent layer
+ *	                   gets the second keys that Paddle's state dicts have.  A safetensors file
  *	                   has the layout of FILE, and says so in `format`.  Between
  *	                   PyTorch's layout and Paddle's, weights of linear layers are
  *	                   turned where names tell which they are (warm_told()); where

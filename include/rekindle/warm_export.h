@@ -92,6 +92,14 @@ enum warm_told { WARM_TOLD_NOTHING, WARM_TOLD_LINEAR, WARM_TOLD_OTHER };
 enum warm_told warm_told(const char *name, const char *alias, int ndim);
 
 /*
+ * Paddle's state dicts have each tensor of a recurrent layer twice: as PyTorch's have it,
+ * "rnn.weight_ih_l1_reverse", and by its cell, "rnn.1.cell_bw.weight_ih".  The second of
+ * the first, the caller's; both: there is a backward direction, too.  NULL: it is no such
+ * name.
+ */
+char *warm_recurrent_twin(const char *name, bool both);
+
+/*
  * Paddle's word for a part of an optimiser's state that PyTorch, and so we, call
  * `slot` ("exp_avg": "moment1"); NULL: it has none that means the same.  Its
  * accumulators are called PARAMETER_WORD_0.

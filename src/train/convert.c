@@ -244,15 +244,37 @@ turn(struct convert *c)
 	return ok;
 }
 
+/* Paddle's second key of a recurrent layer's tensor, where the file has not got it. */
+static void
+put_twin(struct convert *c, const struct weights_tensor *t)
+{
+	const struct weights *w = c->f->weights;
+	char *back = xasprintf("%s_reverse", t->name);
+	char *name = warm_recurrent_twin(t->name, weights_find(w,
+	    WEIGHTS_MODEL, back) != NULL);
+
+	free(back);
+	if (name != NULL && weights_find(w, WEIGHTS_MODEL, name) == NULL) {
+		c->x.made[c->x.nout] = name;
+		put_piece(c, name, t->alias != NULL ? t->alias : t->name,
+		    &(struct piece){ .from = t });
+	} else {
+		free(name);
+	}
+}
+
 static bool
 as_named(struct convert *c)
 {
 	const struct weights *w = c->f->weights;
 
-	make_room(c, c->f->n);
+	make_room(c, 2 * c->f->n);
+	c->x.made = xcalloc(2 * c->f->n + 1, sizeof(*c->x.made));
 	for (size_t i = 0; i < c->f->n; i++) {
 		const struct weights_tensor *t = &w->v[c->f->at[i]];
 		put_piece(c, t->name, t->alias, &(struct piece){ .from = t });
+		if (c->x.target == WARM_TO_PADDLE)
+			put_twin(c, t);
 	}
 	if (c->f->n == 0)
 		return cannot(c, "it has no tensors of a model");

@@ -183,6 +183,29 @@ def paddle_trains_on_from_our_model_and_optimiser_as_we_do():
         subprocess.run(["rm", "-rf", "run"], check=True)
 
 
+@case
+def a_recurrent_layer_of_pytorchs_names_is_converted_with_both_names_that_paddle_has():
+    import struct
+
+    def make():
+        return paddle.nn.Sequential(("rnn", paddle.nn.LSTM(4, 8, num_layers=2, direction="bidirect")))
+    first = fresh(make)
+    flat = {k: t.numpy() for k, t in first.state_dict().items() if ".cell_" not in k}
+    assert len(flat) == 16, list(flat)
+    head, data = {}, b""
+    for k, a in flat.items():
+        head[k] = {"dtype": "F32", "shape": list(a.shape), "data_offsets": [len(data), len(data) + a.nbytes]}
+        data += a.tobytes()
+    text = json.dumps(head).encode()
+    with open("rnn.safetensors", "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+    subprocess.run([f"{BUILD}/rekindle", "weights", "convert", "rnn.safetensors", "--to", "pdparams"], check=True)
+    second = fresh(make)
+    load(second, "rnn.pdparams")
+    for k, t in first.state_dict().items():
+        assert (t.numpy() == second.state_dict()[k].numpy()).all(), k
+
+
 def main():
     failed = 0
     for f in CASES:

@@ -111,6 +111,28 @@ def _(d):
     has(rekindle(d, "convert", "pd.safetensors", "--to", "pt", want=3), "0.weight, 3.weight")
 
 
+@case("a recurrent layer gets the second key that Paddle has, once, and is not turned", "stopped")
+def _(d):
+    head, data = {}, b""
+    for k, (name, shape) in enumerate((("rnn.weight_ih_l0", [8, 2]), ("rnn.weight_hh_l0", [8, 2]),
+                                       ("rnn.bias_ih_l0", [8]), ("rnn.weight_ih_l0_reverse", [8, 2]))):
+        n = 4 * (shape[0] * (shape[1] if len(shape) > 1 else 1))
+        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + n]}
+        data += bytes([k]) * n
+    text = json.dumps(head).encode()
+    with open(f"{d.root}/rnn.safetensors", "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text + data)
+    rekindle(d, "convert", "rnn.safetensors", "--to", "pdparams")
+    got = digests(d, "rnn.pdparams")
+    eq(sorted(got), sorted([*head, "rnn.0.cell_fw.weight_ih", "rnn.0.cell.weight_hh", "rnn.0.cell.bias_ih",
+                            "rnn.0.cell_bw.weight_ih"]))
+    eq((got["rnn.0.cell_bw.weight_ih"], got["rnn.weight_ih_l0_reverse"][1]),
+       (got["rnn.weight_ih_l0_reverse"], [8, 2]))
+    rekindle(d, "convert", "rnn.pdparams", "--to", "pt")
+    rekindle(d, "convert", "rnn.pt", "--to", "pdparams", "-o", "again.pdparams")
+    eq(digests(d, "again.pdparams"), got)
+
+
 @case("matrices of which nobody tells what they are are refused, or left as they lie where that is asked for",
       "stopped")
 def _(d):

@@ -168,6 +168,28 @@ T_CASE(what_a_matrix_is_its_names_tell_or_nobody)
 	t_eq_int(warm_told("fc.weight", "", 2), WARM_TOLD_NOTHING);
 }
 
+static void
+twin(const char *name, bool both, const char *want)
+{
+	char *is = warm_recurrent_twin(name, both);
+
+	t_eq_str(is != NULL ? is : "none", want);
+	free(is);
+}
+
+T_CASE(a_recurrent_layers_tensors_have_a_second_key_in_paddle)
+{
+	twin("neck.lstm.weight_ih_l0", true, "neck.lstm.0.cell_fw.weight_ih");
+	twin("neck.lstm.bias_hh_l1_reverse", true,
+	    "neck.lstm.1.cell_bw.bias_hh");
+	twin("weight_hh_l10", false, "10.cell.weight_hh");
+	twin("rnn.weight_ih_l", true, "none");
+	twin("rnn.weight_ih_l0_back", true, "none");
+	twin("rnn.weight_hr_l0", true, "none");
+	twin("fc.weight", false, "none");
+	twin("", false, "none");
+}
+
 T_CASE(parts_of_an_optimiser_have_paddles_words_where_they_mean_the_same)
 {
 	t_eq_str(warm_paddle_slot("exp_avg"), "moment1");
