@@ -107,8 +107,9 @@ const char *kernel_refusal(void);
 
 /* "own kernels (avx2)" or "OpenBLAS 0.3.21 (Haswell)", for logs and
  * checkpoint.json.  The environment may choose: REKINDLE_GEMM=own, openblas or
- * onednn, and REKINDLE_SIMD=plain for the loops for any CPU (avx2: products
- * without AVX-512).  All but the last change the last bits of results. */
+ * onednn, and REKINDLE_SIMD=plain for the loops for any CPU (avx2: nothing that
+ * needs AVX-512).  All change the last bits of results; avx2 only those of
+ * networks with convolutions, which oneDNN then computes. */
 const char *kernel_backend(void);
 
 /*
@@ -129,12 +130,15 @@ const char *kernel_backend(void);
  *	          this CPU
  *	compiler  of the loops: "gcc 12"
  *
- * All KERNEL_FACTS are set; that many is returned.
+ * All KERNEL_FACTS are set; that many is returned.  They are of the process;
+ * `of` says which networks they count for.
  */
 #define KERNEL_FACTS    7
 #define KERNEL_FACT_MAX 64
+enum kernel_fact_of { KERNEL_OF_ALL, KERNEL_OF_CONVOLUTIONS };
 struct kernel_fact {
 	const char *key;                        /* static */
+	enum kernel_fact_of of;
 	char value[KERNEL_FACT_MAX];
 };
 size_t kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS]);

@@ -245,5 +245,7 @@ void nn_describe(const struct nn *n, struct strbuf *out);
 json_t *nn_layers(const struct nn *n);
 /* SHA-256 over what is computed: of TRAIN and INFER. */
 void nn_digest(const struct nn *n, char hex[RK_SHA256_HEX]);
+/* Does what computes a convolution (KERNEL_OF_CONVOLUTIONS) decide its bits? */
+bool nn_has_convolutions(const struct nn *n);
 
 #endif

@@ -112,8 +112,11 @@ kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS])
 	static const char *const keys[KERNEL_FACTS] = { "gemm", "gemm_isa",
 		"conv", "loops", "updates", "libm", "compiler" };
 
-	for (size_t i = 0; i < KERNEL_FACTS; i++)
+	for (size_t i = 0; i < KERNEL_FACTS; i++) {
 		v[i].key = keys[i];
+		v[i].of = KERNEL_OF_ALL;
+	}
+	v[2].of = KERNEL_OF_CONVOLUTIONS;
 	snprintf(v[0].value, KERNEL_FACT_MAX, "%s", kernel_gemm_version());
 	put_isa(v[1].value);
 	put_conv(v[2].value);

@@ -193,6 +193,15 @@ nn_digest(const struct nn *n, char hex[RK_SHA256_HEX])
 	json_decref(layers);
 }
 
+bool
+nn_has_convolutions(const struct nn *n)
+{
+	for (int i = 0; i < n->g.norder; i++)
+		if (n->g.nodes[n->g.order[i]].op == &nn_op_conv2d)
+			return true;
+	return false;
+}
+
 /* The layer that makes a value: the last that gives it, where one was folded
  * into another. */
 static const char *

@@ -136,6 +136,20 @@ compare_programs(const struct run *r, const struct ckpt_info *i,
 	    i->program, r->program);
 }
 
+/* A checkpoint records what its process would have computed with, also what this
+ * network has nothing of: that changes none of its bits. */
+static void
+drop_unused(const struct run *r, json_t *arithmetic)
+{
+	struct kernel_fact v[KERNEL_FACTS];
+	const size_t n = kernel_arithmetic(v);
+
+	for (size_t i = 0; i < n; i++)
+		if (v[i].of == KERNEL_OF_CONVOLUTIONS &&
+		    !nn_has_convolutions(r->nn))
+			json_object_del(arithmetic, v[i].key);
+}
+
 /*
  * Only what both have is compared: a version that records more or less than
  * another does not by that compute another way.  *text says what differs, "gemm
@@ -149,6 +163,7 @@ compare(const struct run *r, const struct ckpt_info *i, char **text)
 	const char *key;
 	bool any = false;
 
+	drop_unused(r, ours);
 	json_object_foreach(ours, key, v) {
 		const json_t *was = json_object_get(theirs, key);
 		/* The mode is what the job asks for, and no break. */

@@ -122,6 +122,38 @@ forge_identity(const char *path)
 	forge_all(path, v);
 }
 
+/* As a machine wrote it whose convolutions another code computes. */
+static void
+forge_conv(const char *path)
+{
+	json_t *v = read_json(path), *a = json_object_get(v, "arithmetic");
+
+	t_check(json_object_set_new(a, "conv", json_string("other 1")) == 0);
+	forge_all(path, v);
+}
+
+T_CASE(what_computes_convolutions_is_no_matter_for_a_network_without_any)
+{
+	write_tiny("job.yaml", TINY_ADAM);
+	run_with("own", "training.exact=require", "training.steps=4");
+	forge_conv("r/checkpoints/step-000000004/checkpoint.json");
+	run_with("own", "training.exact=require", "training.steps=6");
+	t_eq_int(count_in("out", "arithmetic"), 0);
+	json_t *v = info_of("step-000000006");
+	t_check(json_is_null(json_object_get(v, "inexact")));
+	json_decref(v);
+	/* It is one for a network that has some. */
+	const char *model = "model={layers: [{type: reshape, shape: [1, 1, 5]}, "
+	    "{type: conv2d, out: 4, kernel: 1}, flatten, "
+	    "{type: linear, out: 3}]}";
+	train_ok("--run-dir", "c", "--set", "training.steps=4", "--set", model,
+	    "job.yaml");
+	forge_conv("c/checkpoints/step-000000004/checkpoint.json");
+	t_eq_int(train("--run-dir", "c", "--set", model, "--set",
+	    "training.exact=require", "job.yaml"), TRAIN_WAITS);
+	file_has("err", "(conv was other 1, is o");
+}
+
 T_CASE(a_checkpoint_that_does_not_say_its_arithmetic_is_not_known_to_be_exact)
 {
 	write_tiny("job.yaml", TINY_ADAM);
