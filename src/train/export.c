@@ -101,7 +101,10 @@ outline(struct export *x, const struct spec_model *model, struct nn **out)
 	struct rk_why why = {0};
 
 	take_input(&w, x->info.input);
-	const enum rk_err rc = nn_outline(out, &w, &why);
+	enum rk_err rc = nn_outline(out, &w, &why);
+	if (rc == RK_EINVAL && w.ndim == 0 && x->info.format == 1 &&
+	    (*out = export_guess(x, &w)) != NULL)
+		rc = RK_OK;
 	if (rc != RK_OK)
 		run_fail(x->r, "bad_spec", true, "cannot tell the network of "
 		    "%s: %s", x->folder, rk_why_first(&why));

@@ -52,6 +52,10 @@ bool export_list(struct export *x);
 bool export_write(struct export *x);
 void export_fini(struct export *x);
 
+/* export_shape.c: the network that has the checkpoint's tensors, whose input neither
+ * the job nor the checkpoint says; w is what is wanted but for that.  NULL: none. */
+struct nn *export_guess(const struct export *x, struct nn_want *w);
+
 /* export_state.c: out and what goes with it, of CKPT_PDOPT and CKPT_OPTIMIZER_PT.
  * False after run_fail(): the other framework has no such state. */
 bool export_state(struct export *x);

@@ -354,4 +354,26 @@ def _(d):
     has(trainer(d, job, "--export", ckpt, "--plan", "JOB", "x.pt", want=2), "together")
 
 
+@case("checkpoints of each format are exported, those that do not say what their network takes, too", "stopped")
+def _(d):
+    samples = os.path.join(os.path.dirname(os.path.abspath(__file__)), "samples")
+    table = {"name": "old", "model": {"arch": "mlp", "sizes": [4, 6, 3]},
+             "training": {"epochs": 4, "batch_size": 8, "optimizer": {"type": "adam", "learning_rate": 0.01}},
+             "data": {"train": {"type": "csv", "path": "train.csv", "label": "class"}}}
+    with open(f"{samples}/before/v1/v1.json") as f:
+        layers = json.load(f)
+    for job, where in ((table, "old-split/old.run"), (table, "checkpoints/split"), (table, "checkpoints/2"),
+                       (table, "checkpoints/3"), (layers, "before/v1/v1.run")):
+        ckpt = newest(f"{samples}/{where}")
+        own = {t["name"]: t for t in show(f"{ckpt}/model.safetensors")["tensors"]}
+        trainer(d, job, "--export", ckpt, "JOB", "m.pdparams")
+        trainer(d, job, "--export", ckpt, "JOB", "m.pt")
+        trainer(d, job, "--export", ckpt, "JOB", "m.pdopt")
+        torch = {t["name"]: t for t in show(f"{d.root}/m.pt")["tensors"]}
+        eq({n: t["sha256"] for n, t in torch.items() if "num_batches" not in n},
+           {n: t["sha256"] for n, t in own.items()}, where)
+        paddle = show(f"{d.root}/m.pdparams")["tensors"]
+        eq((len(paddle), all(t["alias"] for t in paddle)), (len(own), True), where)
+
+
 run()
