@@ -389,6 +389,14 @@ def jpeg_parts():
     return [(name, functools.partial(from_files.bench, row=row, rounds=ROUNDS, name=name)) for name in from_files.ROWS]
 
 
+def weights_parts():
+    import peers
+    import weights
+    return [("weights:plan", lambda top: weights.plan(top, row, ROUNDS)),
+            ("weights:conversion", lambda top: weights.conversion(top, row, ROUNDS)),
+            ("weights:loading", lambda top: weights.loading(top, row, ROUNDS, peers.find()))]
+
+
 def speed_parts():
     """One for each network, so that ROWS= can name it; who is there is found out once."""
     import peers
@@ -410,7 +418,8 @@ def main():
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
                          ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
                          ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
-                         ("images", bench_images), ("first_batch", bench_first_batch), *jpeg_parts(), *speed_parts()):
+                         ("images", bench_images), ("first_batch", bench_first_batch), *jpeg_parts(),
+                         *weights_parts(), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
     finally:
