@@ -432,10 +432,28 @@ refuse_tar(const struct weights_inside *in, struct rk_why *why)
 	return rc;
 }
 
-/* What no reader takes. */
+static bool
+is_called_safetensors(const char *path)
+{
+	static const char end[] = ".safetensors";
+	const size_t n = path != NULL ? strlen(path) : 0, m = sizeof(end) - 1;
+
+	return n > m && strcmp(path + n - m, end) == 0;
+}
+
+/* What no reader takes.  Of a file that is called safetensors and looks like nothing
+ * else it is told what is wrong with it as such. */
 static enum rk_err
 refuse_format(const struct weights_inside *in, struct rk_why *why)
 {
+	if (is_called_safetensors(in->path) && !is_tar(in) &&
+	    format_sniff(in->p, in->n) == NULL) {
+		struct tensor_set *s = tensor_set_new();
+		enum rk_err rc = safetensors_parse(in->p, in->n, s, why);
+		tensor_set_free(s);
+		if (rc != RK_OK)
+			return rc;
+	}
 	return is_tar(in) ? refuse_tar(in, why) :
 	    format_refuse(in->p, in->n, why);
 }

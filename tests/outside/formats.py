@@ -99,6 +99,10 @@ def _(d):
     job["model"]["strict"] = True
     for path in samples("OK_*"):
         r = train(d, job, "--plan", "--json", "--model", path, bound=little_memory)
+        if "all_dtypes" in path:        # floats of eight bits among them
+            eq(r.returncode, 3, f"{path}: exit ({r.stderr})")
+            has(r.stderr, "F8_E5M2: is of F8_E5M2, which is not taken")
+            continue
         eq(r.returncode, 0, f"{path}: exit ({r.stderr})")
         plan = json.loads(r.stdout)
         eq(plan["accepted"], False, path)
