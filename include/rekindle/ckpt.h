@@ -143,8 +143,8 @@ struct ckpt_info {
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 /*
- * input: {dtype, shape, normalize, tokenizer}, all that is to be known to put a
- * sample to the network.
+ * input: {dtype, shape, normalize, columns, tokenizer}, all that is to be known to
+ * put a sample to the network.
  *
  *	dtype      f32 | i32
  *	shape      of one sample, without the batch: [1, 28, 28]
@@ -155,10 +155,16 @@ struct ckpt_info {
  *	           in 32-bit floats.  null for i32.  Of more than
  *	           CKPT_NORMALIZE_MAX numbers only the count is there: they are
  *	           to be measured again, on the training data
+ *	columns    of csv alone: what the columns of a sample are called, in the
+ *	           order of its numbers (control characters and what is no UTF-8
+ *	           as '?'); null: they have no names.  Absent in checkpoints from
+ *	           before there was this, and of more than CKPT_NORMALIZE_MAX
+ *	           names, or CKPT_COLUMNS_BYTES of them
  *	tokenizer  of texts alone: a hash, 16 digits, of the job's tokenizer and its
  *	           vocabulary, by which a text is to become these tokens
  */
 #define CKPT_NORMALIZE_MAX 4096
+#define CKPT_COLUMNS_BYTES ((size_t)64 << 10)
 #define CKPT_CLASSES_MAX   65536        /* names, each of at most 1024 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
 /* As the API shows it: all fields but state and input, "checkpoint" for dir, and

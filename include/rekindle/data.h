@@ -15,7 +15,11 @@
  *
  * In CSV a first row is a header, unless the job says, when one of its fields
  * is neither a number nor missing (empty, nan, inf), or when the label is given
- * by name.  Every number must be finite as a 32-bit float.
+ * by name.  One of which some fields are numbers is a remark, for it may be a sample
+ * that is mistyped; it is refused (header: true or false decides) where most are
+ * numbers, and one of those is a fraction or stands twice, as names hardly do.  Every
+ * number must be finite as a 32-bit float.  The columns of data.validation are found by
+ * the names that data.train has, where both have a header; others are left out.
  *
  * Texts are read as CSV (RFC 4180; a quote inside a field that has none around it is
  * itself), TSV (where the delimiter is a tab: quotes are characters) or a text a
@@ -213,6 +217,10 @@ enum rk_err data_match_classes(struct data_set *train, struct data_set *valid,
  * that are no images, empty classes.  The set's; n of them. */
 const char *const *data_remarks(const struct data_set *d, size_t *n);
 
+/* What feature i is called, of a csv whose header says it (control characters and
+ * what is no UTF-8 as '?'); the caller frees.  NULL: it has no name. */
+char *data_column(const struct data_set *d, int64_t i);
+
 /* Memory that a set takes, without what loaders have. */
 uint64_t data_bytes(const struct data_set *d);
 /* What a sample is called, "cats/a.jpg", "reviews.csv: line 18" or "sample 17"; the
@@ -362,6 +370,16 @@ enum rk_err data_parse_idx(const uint8_t *p, size_t n, const char *what,
 enum rk_err data_parse_csv(const char *p, size_t n, const char *what,
     const struct spec_source *src, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;
+/*
+ * A csv to be asked about: with the label's column or without.  Of `width` features;
+ * where names says what they are called (data_column(); or NULL) and the file has a
+ * header they are found by these, wherever they stand and whatever else is there;
+ * else the columns count from the left, but for the label.  Another number of
+ * columns stays as it is.  Labels are 0.
+ */
+enum rk_err data_parse_table(const char *p, size_t n, const char *what,
+    const struct spec_source *src, const char *const *names, int64_t width,
+    struct data_set **out, struct rk_why *why) RK_MUSTCHECK;
 enum rk_err data_parse_cifar(const uint8_t *p, size_t n, const char *what,
     const struct spec_source *src, struct data_set **out,
     struct rk_why *why) RK_MUSTCHECK;

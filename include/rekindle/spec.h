@@ -149,7 +149,10 @@
  *	data.broken      fail | skip; fail: an image that cannot be read ends the
  *	                 run.  skip: it is named and counted, and goes through
  *	                 the network as zeros that weigh nothing, so that the
- *	                 order of all others stays.  Both may change on a resume
+ *	                 order of all others stays; a step of nothing but such
+ *	                 images is counted and changes nothing.  Where none of the
+ *	                 first 1,000 images of the order can be read, or none of
+ *	                 all, the run ends.  Both may change on a resume
  *	data.transforms  {}; {train: [...], validation: [...]}: at most
  *	                 SPEC_MAX_TRANSFORMS each of the words of transforms.def,
  *	                 or {type: ..., and its fields}; see struct

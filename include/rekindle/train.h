@@ -169,11 +169,17 @@
  * data.validation... says counts likewise, as long as the job has data.validation.
  * Another job's data are scored with that job, whose network must be the same.  Of a
  * checkpoint's folder samples are normalised as it says, of a model file as data.train
- * has it, none of which is held out then.
+ * has it, none of which is held out then.  The columns of a csv are found by their names,
+ * as those of data.validation are (data.h); where a checkpoint says what its columns were
+ * called, data.train must have them so.
  *
  * --predict: a line of JSON for each sample.  INPUT is a file as data.train has them
  * (of idx one with images, of csv one with or without the label's column, of cifar one
- * of records), an array of NumPy (.npy) of samples, or a JPEG or PNG.  Pictures, also those of idx, cifar and arrays of
+ * of records, of npz an archive with the features' array), an array of NumPy (.npy) of
+ * samples, or a JPEG or PNG.  The columns of a csv with a header are found by the names
+ * that those of the training data had, wherever they stand and whatever else is there;
+ * one that lacks some is refused.  Where either has no header they count by their
+ * places.  Pictures, also those of idx, cifar and arrays of
  * bytes, go through data.transforms.validation as the job's own do (data_view.h);
  * without transforms a JPEG or PNG is brought to the size that the network takes.
  * Of a network of texts INPUT is a file .csv, .tsv or .tab with the columns of
@@ -185,9 +191,10 @@
  * What a checkpoint's folder says of its input, its numbers and its classes counts,
  * and then no data of the job are read (but a vocabulary), but where they alone say what
  * size pictures have before the transforms; of a model file they are those of the job.
- *	{input, row, class, name, probability, top: [{class, name, probability}]}
- * row: in a file of several, from 0, and of texts the line that each begins in, from 1
- * (empty ones are no rows); class: the largest output, the first of equals;
+ *	{input, row, line, class, name, probability, top: [{class, name, probability}]}
+ * input: the path as it was given, in which bytes that are no UTF-8 are '?'; row: the
+ * number of the sample in a file of several, from 0; line: of texts alone, the line that
+ * each begins in, from 1 (empty ones are no rows); class: the largest output, the first of equals;
  * probability: of softmax; top: the five largest.  Of binary_cross_entropy {input, row,
  * labels: [{class, name, probability}], top}, labels being those above 1/2, by
  * sigmoid; of a regression with one output {input, row, value}, with several {input,

@@ -6,10 +6,14 @@
  * Every field but the file's last takes two bytes, so the file's size bounds
  * what is allocated, before a row is read.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "columns.h"
 #include "field.h"
+
+#define ALIKE_MAX 64            /* fields that another is compared with */
 
 /* --- the first record --------------------------------------------------- */
 
@@ -79,6 +83,74 @@ take_names(struct csv *c, const struct record *r)
 	return RK_OK;
 }
 
+/* A label with a name says that there are names, but where there may be none. */
+static bool
+has_header(const struct csv *c, const struct spec_source *src,
+    const struct record *r)
+{
+	if (src->header != SPEC_HEADER_AUTO)
+		return src->header == SPEC_HEADER_YES;
+	return (src->label_name != NULL && !c->unlabelled) ||
+	    looks_like_header(r);
+}
+
+/* Columns are seldom called by fractions, nor two of them alike. */
+static bool
+are_no_names(const struct record *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		double v, w;
+		if (!field_number(&r->v[i], &v))
+			continue;
+		if (v != floor(v))
+			return true;
+		for (size_t k = 0; k < RK_MIN(i, ALIKE_MAX); k++)
+			if (field_number(&r->v[k], &w) && w == v)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * A first row of numbers and others, which is a header by what is no number in it:
+ * perhaps it is a sample with a slip of the pen.  That is said; and where most are
+ * numbers of a kind that names are not it is refused.
+ */
+static enum rk_err
+judge_header(struct csv *c, const struct spec_source *src,
+    const struct record *r)
+{
+	struct strbuf b = { 0 };
+	size_t numbers = 0, first = r->n;
+	enum rk_err rc = RK_OK;
+	double v;
+
+	for (size_t i = 0; i < r->n; i++) {
+		numbers += field_number(&r->v[i], &v);
+		if (first == r->n && field_is_name(&r->v[i]))
+			first = i;
+	}
+	/* That the label's name is in it is seen later. */
+	if (numbers == 0 || first == r->n ||
+	    (src->label_name != NULL && !c->unlabelled))
+		return RK_OK;
+	field_show(&b, r->v[first].s, r->v[first].n);
+	if (2 * numbers > r->n && are_no_names(r))
+		rc = rk_refuse(c->why, "%s: line 1, column %zu: \"%s\" is not a "
+		    "number, and %zu of the %zu fields of the line are: it "
+		    "looks like a sample, not like names; say header: true if "
+		    "they are names, and header: false if they are not",
+		    c->what, first + 1, sb_str(&b), numbers, r->n);
+	else
+		held_remark(c->h, "%s: the first line is taken for a header, "
+		    "because column %zu has \"%s\", though %zu of its %zu "
+		    "fields %s number%s: say header: true or false", c->what,
+		    first + 1, sb_str(&b), numbers, r->n,
+		    numbers == 1 ? "is a" : "are", rk_s((int64_t)numbers));
+	sb_fini(&b);
+	return rc;
+}
+
 static enum rk_err
 read_first(struct csv *c, const struct spec_source *src)
 {
@@ -87,15 +159,13 @@ read_first(struct csv *c, const struct spec_source *src)
 	enum rk_err rc = read_record(c, &r);
 
 	if (rc == RK_OK) {
-		/* A label with a name says that there are names. */
-		bool header = src->header == SPEC_HEADER_YES ||
-		    (src->header == SPEC_HEADER_AUTO &&
-		    (src->label_name != NULL || looks_like_header(&r)));
 		c->h->ncolumns = r.n;
-		if (header)
-			rc = take_names(c, &r);
-		else
+		if (!has_header(c, src, &r))
 			*c = start;
+		else if (src->header == SPEC_HEADER_AUTO)
+			rc = judge_header(c, src, &r);
+		if (rc == RK_OK && c->p != start.p)
+			rc = take_names(c, &r);
 	}
 	free(r.v);
 	return rc;
@@ -143,6 +213,10 @@ find_label(struct csv *c, const struct spec_source *src)
 {
 	const int64_t n = (int64_t)c->h->ncolumns, i = src->label_index;
 
+	if (c->unlabelled) {
+		c->h->label = SIZE_MAX;
+		return RK_OK;
+	}
 	if (src->label_name != NULL) {
 		enum rk_err rc = find_label_name(c, src->label_name);
 		if (rc != RK_OK)
@@ -210,7 +284,7 @@ static enum rk_err
 read_rows(struct csv *c)
 {
 	struct held *h = c->h;
-	const size_t width = h->ncolumns - 1;
+	const size_t width = columns_width(h);
 
 	h->first_line = c->line;
 	for (;;) {
@@ -241,7 +315,7 @@ reserve(struct csv *c)
 	    c->what, c->why);
 
 	if (rc == RK_OK)
-		rc = held_alloc(&h->floats, rows * (n - 1), sizeof(*h->floats),
+		rc = held_alloc(&h->floats, rows * columns_width(h), sizeof(*h->floats),
 		    c->what, c->why);
 	return rc;
 }
@@ -251,7 +325,7 @@ static void
 shrink(struct held *h)
 {
 	const size_t n = (size_t)h->pub.n;
-	float *x = realloc(h->floats, n * (h->ncolumns - 1) * sizeof(*x));
+	float *x = realloc(h->floats, n * columns_width(h) * sizeof(*x));
 	float *t = realloc(h->targets, n * sizeof(*t));
 
 	h->floats = x != NULL ? x : h->floats;
@@ -278,24 +352,27 @@ read_all(struct csv *c, const struct spec_source *src)
 	shrink(h);
 	h->pub.floats = h->floats;
 	h->pub.ndim = 1;
-	h->pub.width = h->pub.d[0] = (int64_t)h->ncolumns - 1;
+	h->pub.width = h->pub.d[0] = (int64_t)columns_width(h);
 	return held_find_classes(h, c->why);
 }
 
-enum rk_err
-csv_read(const char *p, size_t n, const char *what,
+static enum rk_err
+read_table(const char *p, size_t n, const char *what, bool unlabelled,
     const struct spec_source *src, struct held **out, struct rk_why *why)
 {
 	struct csv c = {
 		.p = p, .end = p + n, .what = what, .line = 1, .column = 1,
 		.delimiter = src->delimiter != '\0' ? src->delimiter : ',',
-		.why = why,
+		.why = why, .unlabelled = unlabelled,
 	};
 
 	if (n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
 		c.p += 3;
 	if (c.p == c.end)
 		return rk_refuse(why, "%s: is empty", what);
+	if (memchr(p, '\n', n) == NULL && memchr(p, '\r', n - 1) != NULL)
+		return rk_refuse(why, "%s: its lines end in CR alone, as those "
+		    "of old Macintoshes; want LF or CR LF", what);
 	c.h = held_new(what);
 	enum rk_err rc = read_all(&c, src);
 	if (rc != RK_OK) {
@@ -304,6 +381,56 @@ csv_read(const char *p, size_t n, const char *what,
 	}
 	*out = c.h;
 	return RK_OK;
+}
+
+enum rk_err
+csv_read(const char *p, size_t n, const char *what,
+    const struct spec_source *src, struct held **out, struct rk_why *why)
+{
+	return read_table(p, n, what, false, src, out, why);
+}
+
+/* All columns are in h.  Without names on both sides they count by their places. */
+static enum rk_err
+ask_columns(struct held *h, const struct spec_source *src,
+    const char *const *names, int64_t width, struct rk_why *why)
+{
+	const int64_t n = (int64_t)h->ncolumns, i = src->label_index;
+	struct csv c = { .what = h->what, .h = h, .why = why };
+
+	if (names != NULL && h->names != NULL)
+		return columns_pick(h, names, (size_t)width,
+		    "the network's own data have", why);
+	if (n != width + 1)
+		return RK_OK;
+	if (src->label_name != NULL) {
+		enum rk_err rc = find_label_name(&c, src->label_name);
+		if (rc != RK_OK)
+			return rc;
+	} else if (i < n && i >= -n) {
+		h->label = (size_t)(i < 0 ? n + i : i);
+	}
+	if (h->label < h->ncolumns)
+		columns_drop(h, h->label);
+	return RK_OK;
+}
+
+enum rk_err
+data_parse_table(const char *p, size_t n, const char *what,
+    const struct spec_source *src, const char *const *names, int64_t width,
+    struct data_set **out, struct rk_why *why)
+{
+	struct held *h;
+	enum rk_err rc = read_table(p, n, what, true, src, &h, why);
+
+	if (rc != RK_OK)
+		return rc;
+	rc = ask_columns(h, src, names, width, why);
+	if (rc == RK_OK)
+		*out = &h->pub;
+	else
+		held_free(h);
+	return rc;
 }
 
 enum rk_err

@@ -149,8 +149,7 @@ skip_spaces(const char *p, const char *end)
 	return p;
 }
 
-/* The field as a whole as one number. */
-static bool
+bool
 field_number(const struct field *f, double *v)
 {
 	const char *end = f->s + f->n;

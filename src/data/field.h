@@ -15,6 +15,7 @@ struct csv {
 	char delimiter;
 	unsigned long long line;        /* of p, from 1 */
 	size_t column;                  /* of p, from 1 */
+	bool unlabelled;                /* all columns are features */
 	struct held *h;
 	struct rk_why *why;
 };
@@ -33,6 +34,9 @@ enum rk_err field_read(struct csv *c, struct field *f) RK_MUSTCHECK;
 /* The same when it must be a finite number. */
 enum rk_err field_read_number(struct csv *c, float *out,
     bool *last) RK_MUSTCHECK;
+
+/* The field as a whole as one number. */
+bool field_number(const struct field *f, double *v);
 
 /* Neither a number, nor missing, nor one of the words for no number. */
 bool field_is_name(const struct field *f);

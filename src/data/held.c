@@ -2,6 +2,7 @@
  * Data sets in memory: made, freed, asked.
  */
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -303,6 +304,19 @@ file_of(const struct held *h, int64_t *at)
 	return h->labels_what;
 }
 
+/* Whole numbers that a float does not tell apart are none to be shown. */
+static void
+label_text(char out[32], float label)
+{
+	const float most = 1 << 24;
+
+	if (label >= most || label <= -most)
+		snprintf(out, 32, "%s", label > 0 ? "above 16777215" :
+		    "below -16777215");
+	else
+		snprintf(out, 32, "%.9g", (double)label);
+}
+
 enum rk_err
 data_check_classes(const struct data_set *d, int64_t outputs, int64_t but,
     struct rk_why *why)
@@ -329,14 +343,15 @@ data_check_classes(const struct data_set *d, int64_t outputs, int64_t but,
 		    (long long)d->nclasses, d->names[0],
 		    d->names[d->nclasses - 1], (long long)outputs);
 	int64_t at = h->origin != NULL ? (int64_t)h->origin[i] : i;
-	double label = (double)h->targets[i];
+	char label[32];
 	const char *what = file_of(h, &at);
+	label_text(label, h->targets[i]);
 	if (h->first_line > 0)
-		return rk_refuse(why, "%s: line %lld: the label is %.9g, want "
+		return rk_refuse(why, "%s: line %lld: the label is %s, want "
 		    "0 to %lld, for the network has %lld output%s",
 		    what, (long long)at + (long long)h->first_line, label,
 		    (long long)outputs - 1, (long long)outputs, rk_s(outputs));
-	return rk_refuse(why, "%s: the label of sample %lld (from 0) is %.9g, "
+	return rk_refuse(why, "%s: the label of sample %lld (from 0) is %s, "
 	    "want 0 to %lld, for the network has %lld output%s", what,
 	    (long long)at, label, (long long)outputs - 1, (long long)outputs,
 	    rk_s(outputs));

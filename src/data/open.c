@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "held.h"
+#include "columns.h"
 #include "text_source.h"
 #include "rekindle/format.h"
 
@@ -192,6 +192,16 @@ load_all(struct load *l, int n)
 			pthread_join(l[i].thread, NULL);
 }
 
+/* Two arrays of one archive have the same to say of it. */
+static bool
+is_said(const struct rk_why *why, const struct rk_fault *f)
+{
+	for (size_t i = 0; i < why->n; i++)
+		if (strcmp(why->v[i].message, f->message) == 0)
+			return true;
+	return false;
+}
+
 /* The first error, and every file's sentence. */
 static enum rk_err
 collect(struct load *l, int n, struct rk_why *why)
@@ -201,7 +211,8 @@ collect(struct load *l, int n, struct rk_why *why)
 	for (int i = 0; i < n; i++) {
 		rc = rc != RK_OK ? rc : l[i].rc;
 		for (size_t k = 0; k < l[i].why.n; k++)
-			rk_refuse_at(why, l[i].why.v[k].path, "%s",
+			if (!is_said(why, &l[i].why.v[k]))
+				rk_refuse_at(why, l[i].why.v[k].path, "%s",
 			    l[i].why.v[k].message);
 		rk_why_fini(&l[i].why);
 	}
@@ -210,14 +221,18 @@ collect(struct load *l, int n, struct rk_why *why)
 
 /* Labels to their samples; both files are of the same length or refused. */
 static enum rk_err
-join(struct load *l, struct rk_why *why)
+join(struct load *l, bool valid, struct rk_why *why)
 {
 	struct held *x = l[0].held, *y = l[1].held;
+	const enum spec_source_type type = l[0].s->type;
 
 	if (x->pub.n != y->pub.n)
-		return rk_refuse(why, "%s has %lld sample%s, but %s has %lld "
-		    "label%s", x->what, (long long)x->pub.n, rk_s(x->pub.n),
-		    y->what, (long long)y->pub.n, rk_s(y->pub.n));
+		return rk_refuse(why, "data.%s: %s (%s) has %lld sample%s, but "
+		    "%s (labels) has %lld label%s", valid ? "validation" :
+		    "train", x->what, type == SPEC_IDX ? "images" :
+		    type == SPEC_NPY ? "path" : "features",
+		    (long long)x->pub.n, rk_s(x->pub.n), y->what,
+		    (long long)y->pub.n, rk_s(y->pub.n));
 	x->targets = y->targets;
 	x->classes = y->classes;
 	y->targets = NULL;
@@ -230,20 +245,43 @@ join(struct load *l, struct rk_why *why)
 	return RK_OK;
 }
 
-/* Both sets are of the same features: their shape and, where the files say
- * them, their names. */
+/* Columns by their names, where both files say them. */
 static enum rk_err
-check_alike(const struct held *t, const struct held *v, struct rk_why *why)
+match_columns(const struct held *t, struct held *v, struct rk_why *why)
+{
+	if (t->names == NULL || v->names == NULL)
+		return RK_OK;
+	char **names = columns_names(t);
+	const size_t n = columns_width(t);
+	char *of = xasprintf("%s has", t->what);
+	const bool same = columns_are(v, (const char *const *)names, n);
+
+	enum rk_err rc = columns_pick(v, (const char *const *)names, n, of,
+	    why);
+	if (rc == RK_OK && !same)
+		held_remark(v, "%s: its columns are not those of %s in their "
+		    "order, and are taken by their names", v->what, t->what);
+	columns_free(names, n);
+	free(of);
+	return rc;
+}
+
+/* Both sets are of the same features: their names, where the files say them, and
+ * their shape. */
+static enum rk_err
+check_alike(const struct held *t, struct held *v, struct rk_why *why)
 {
 	struct strbuf a = { 0 }, b = { 0 };
-	bool same = t->pub.ndim == v->pub.ndim;
 
 	if (t->pub.vocabulary != v->pub.vocabulary)
 		return rk_refuse(why, "data.validation: has a vocabulary of "
 		    "%lld, data.train one of %lld (0: no tokens): want the "
 		    "same", (long long)v->pub.vocabulary,
 		    (long long)t->pub.vocabulary);
-
+	enum rk_err rc = match_columns(t, v, why);
+	if (rc != RK_OK)
+		return rc;
+	bool same = t->pub.ndim == v->pub.ndim;
 	for (int i = 0; i < t->pub.ndim; i++)
 		sb_addf(&a, "%s%lld", i > 0 ? "x" : "", (long long)t->pub.d[i]);
 	for (int i = 0; i < v->pub.ndim; i++)
@@ -254,21 +292,7 @@ check_alike(const struct held *t, const struct held *v, struct rk_why *why)
 		    v->what, sb_str(&b), t->what, sb_str(&a));
 	sb_fini(&a);
 	sb_fini(&b);
-	if (!same)
-		return RK_EINVAL;
-	if (t->names == NULL || v->names == NULL)
-		return RK_OK;
-	for (size_t i = 0, k = 0; i < t->ncolumns && k < v->ncolumns;
-	    i++, k++) {
-		i += i == t->label;
-		k += k == v->label;
-		if (i < t->ncolumns && k < v->ncolumns &&
-		    strcmp(t->names[i], v->names[k]) != 0)
-			return rk_refuse(why, "%s: column %zu is \"%s\", in %s "
-			    "column %zu is \"%s\"", v->what, k + 1,
-			    v->names[k], t->what, i + 1, t->names[i]);
-	}
-	return RK_OK;
+	return same ? RK_OK : RK_EINVAL;
 }
 
 static enum rk_err
@@ -296,7 +320,7 @@ assemble(struct load *l, int n, const struct spec_source *s, bool valid,
 	case SPEC_IDX:
 	case SPEC_NPY:
 	case SPEC_NPZ:
-		rc = join(l, why);
+		rc = join(l, valid, why);
 		break;
 	case SPEC_CIFAR:
 		rc = join_cifar(l, n, why);

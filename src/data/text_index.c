@@ -95,11 +95,12 @@ find_columns(struct indexing *x, const struct text_field *all, size_t n)
 		    x->s->label_index, all, n, &f->label);
 	if (rc != RK_OK)
 		return rc;
-	if ((f->labelled && (f->label == f->text || (f->paired &&
-	    f->pair == f->label))) || (f->paired && f->pair == f->text))
-		return rk_refuse(x->why, "%s: text, pair and label are one "
-		    "column, want different ones", x->r->files[x->file].name);
-	return RK_OK;
+	const char *both = f->labelled && f->label == f->text ?
+	    "text and label" : f->labelled && f->paired && f->pair ==
+	    f->label ? "pair and label" : f->paired && f->pair == f->text ?
+	    "text and pair" : NULL;
+	return both == NULL ? RK_OK : rk_refuse(x->why, "%s: %s are one "
+	    "column, want different ones", x->r->files[x->file].name, both);
 }
 
 static bool

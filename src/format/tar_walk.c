@@ -402,6 +402,31 @@ take_member(struct tar_walk *w, const unsigned char *h, uint64_t size,
 	return RK_OK;
 }
 
+/* What a file is that is no tar, by its first bytes; "": who knows. */
+static const char *
+other_kind(const unsigned char *h)
+{
+	static const struct {
+		const char *first, *is;
+		size_t n;
+	} kinds[] = {
+		{ "PK", ": it is a zip archive", 2 },
+		{ "BZh", ": it is compressed with bzip2, want a tar or one "
+		    "compressed with gzip (.tar.gz)", 3 },
+		{ "\xfd" "7zXZ\0", ": it is compressed with xz, want a tar or "
+		    "one compressed with gzip (.tar.gz)", 6 },
+		{ "\x28\xb5\x2f\xfd", ": it is compressed with zstd, want a "
+		    "tar or one compressed with gzip (.tar.gz)", 4 },
+		{ "7z\xbc\xaf\x27\x1c", ": it is a 7z archive", 6 },
+		{ "Rar!", ": it is a rar archive", 4 },
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++)
+		if (memcmp(h, kinds[i].first, kinds[i].n) == 0)
+			return kinds[i].is;
+	return "";
+}
+
 /* A header that is there, or the end. */
 static enum rk_err
 read_header(struct tar_walk *w, unsigned char h[BLOCK])
@@ -413,6 +438,10 @@ read_header(struct tar_walk *w, unsigned char h[BLOCK])
 		return rc;
 	w->at += got;
 	w->members++;
+	if (w->members == 1 && got >= 8 && got < BLOCK &&
+	    other_kind(h)[0] != '\0')
+		return rk_refuse(w->why, "%s: is no tar%s", w->in->what,
+		    other_kind(h));
 	if (got < BLOCK)
 		return rk_refuse(w->why, "%s: %s", w->in->what, w->at == 0 ?
 		    "is empty, want a tar" : w->at < BLOCK ?
@@ -423,7 +452,7 @@ read_header(struct tar_walk *w, unsigned char h[BLOCK])
 		return RK_OK;
 	if (!checksum_agrees(h) && w->members == 1)
 		return rk_refuse(w->why, "%s: is no tar%s", w->in->what,
-		    h[0] == 'P' && h[1] == 'K' ? ": it is a zip archive" : "");
+		    other_kind(h));
 	if (!checksum_agrees(h))
 		return refuse(w, "its header is damaged: the checksum is "
 		    "another");

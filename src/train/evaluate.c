@@ -177,9 +177,12 @@ evaluate_print(struct run *r)
 	bool ok = check_logits(r) && model_file_open(r, &e.model);
 	if (ok)
 		exact_settle(r, e.model.is_checkpoint ? &e.model.info : NULL);
-	ok = ok && run_open_data(r, NULL);
-	if (ok)
-		model_file_normalize(r, &e.model);
+	ok = ok && run_open_data(r, NULL) &&
+	    model_file_normalize(r, &e.model);
+	if (ok) {
+		remarks_print(r->train, "data.train: ");
+		remarks_print(r->valid, "data.validation: ");
+	}
 	ok = ok && run_measure(r, &m) && run_build(r, &m) &&
 	    model_file_load(r, &e.model);
 	json_t *names = ok ? model_file_names(r, &e.model) : NULL;

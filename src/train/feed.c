@@ -5,17 +5,10 @@
 #include "rekindle/data_loader.h"
 #include "feed.h"
 #include "mix.h"
+#include "readings.h"
 
 #define WAIT_MS 50              /* between looks at the wire */
-#define TOLD    8               /* broken samples with an event of their own */
 #define COPY_PIECE ((int64_t)1 << 16)   /* numbers that one thread copies */
-
-/* What is remembered of a set whose samples are read. */
-struct memory {
-	const struct data_set *d;
-	uint64_t *known;                /* feed_known() */
-	uint8_t *broken;                /* a bit a sample */
-};
 
 struct feed {
 	struct data_order *order;
@@ -28,8 +21,8 @@ struct feed {
 	struct mix mix;                 /* what is done with its rows */
 	int64_t epoch, from;            /* where train's next batch is */
 	int64_t next;                   /* the same of score; -1: nowhere */
-	struct memory memory[2];        /* of r->train, r->valid */
-	int64_t nbroken, told;
+	struct readings read[2];        /* of r->train, r->valid */
+	int64_t nbroken;
 };
 
 bool
@@ -59,15 +52,6 @@ loading_of(const struct run *r, bool train, int64_t rows)
 	};
 }
 
-static uint64_t
-memory_bytes(const struct data_set *d)
-{
-	if (!feed_loads(d))
-		return 0;
-	return ((uint64_t)d->n + 7) / 8 + (data_knows_content(d) ? 0 :
-	    (uint64_t)d->n * sizeof(uint64_t));
-}
-
 uint64_t
 feed_bytes(const struct run *r)
 {
@@ -81,7 +65,7 @@ feed_bytes(const struct run *r)
 		n += data_loader_bytes(r->train, &t);
 	if (feed_loads(r->valid))
 		n += data_loader_bytes(r->valid, &t);
-	return n + memory_bytes(r->train) + memory_bytes(r->valid);
+	return n + readings_bytes(r->train) + readings_bytes(r->valid);
 }
 
 /* --- opening -------------------------------------------------------------- */
@@ -93,17 +77,6 @@ refuse_why(struct run *r, enum rk_err rc, struct rk_why *why)
 	    rc != RK_ENOMEM, "%s", rk_why_first(why));
 	rk_why_fini(why);
 	return false;
-}
-
-static void
-open_memory(struct memory *m, const struct data_set *d)
-{
-	m->d = d;
-	if (!feed_loads(d))
-		return;
-	if (!data_knows_content(d))
-		m->known = xcalloc((size_t)d->n, sizeof(*m->known));
-	m->broken = xcalloc(((size_t)d->n + 7) / 8, 1);
 }
 
 static bool
@@ -135,8 +108,8 @@ feed_open(struct run *r)
 	if (rc != RK_OK)
 		return refuse_why(r, rc, &why);
 	mix_open(&f->mix, r);
-	open_memory(&f->memory[0], r->train);
-	open_memory(&f->memory[1], r->valid);
+	readings_open(&f->read[0], r->train);
+	readings_open(&f->read[1], r->valid);
 	return !feed_loads(r->train) || run_asks(r) ||
 	    open_loader(r, r->train, true, r->batch, &f->train);
 }
@@ -153,132 +126,25 @@ feed_close(struct run *r)
 	data_order_free(f->order);
 	data_order_free(f->score_order);
 	mix_close(&f->mix);
-	for (size_t i = 0; i < RK_ARRAY_LEN(f->memory); i++) {
-		free(f->memory[i].known);
-		free(f->memory[i].broken);
-	}
+	for (size_t i = 0; i < RK_ARRAY_LEN(f->read); i++)
+		readings_close(&f->read[i]);
 	free(f);
 	r->feed = NULL;
 }
 
 /* --- what was read -------------------------------------------------------- */
 
-static struct memory *
-memory_of(struct feed *f, const struct data_set *d)
+static struct readings *
+readings_of(struct feed *f, const struct data_set *d)
 {
-	return &f->memory[f->memory[0].d == d ? 0 : 1];
+	return &f->read[f->read[0].d == d ? 0 : 1];
 }
 
 uint64_t *
 feed_known(struct run *r, const struct data_set *d)
 {
 	return r->feed != NULL && feed_loads(d) ?
-	    memory_of(r->feed, d)->known : NULL;
-}
-
-static const char *
-side_of(const struct run *r, const struct data_set *d)
-{
-	return d == r->valid ? "validation" : "train";
-}
-
-/* Accepted: it is what it is from here on. */
-static bool
-refuse_changed(struct run *r, const struct data_set *d, int64_t sample)
-{
-	char *name = data_sample_name(d, sample);
-
-	if (r->o->accept_data) {
-		report_event(&r->rep, "data_changed", "data.%s: %s has changed "
-		    "since it was first read, which was accepted",
-		    side_of(r, d), name);
-		r->exact.other_data = true;
-	} else {
-		json_t *details = json_pack("{s:s, s:o}", "side",
-		    side_of(r, d), "sample", js_text(name));
-		must(details != NULL);
-		run_fail_waits(r, "data_changed", details, "the data have "
-		    "changed: data.%s: %s is not what it was when it was first "
-		    "read%s", side_of(r, d), name, r->rep.wire != NULL ? "" :
-		    "; --accept data goes on with what there is now, --from "
-		    "none begins anew");
-	}
-	free(name);
-	return r->fail.reason == NULL;
-}
-
-static bool
-check_content(struct run *r, const struct data_set *d)
-{
-	const struct data_batch *b = &r->feed->batch;
-	uint64_t *known = memory_of(r->feed, d)->known;
-
-	for (int64_t i = 0; known != NULL && i < b->rows; i++) {
-		uint64_t *was = &known[b->which[i]];
-		if (b->content[i] != 0 && *was != 0 && *was != b->content[i] &&
-		    !refuse_changed(r, d, b->which[i]))
-			return false;
-		if (b->content[i] != 0)
-			*was = b->content[i];
-	}
-	return true;
-}
-
-static void
-tell_broken(struct run *r, const struct data_set *d,
-    const struct data_broken *k)
-{
-	struct feed *f = r->feed;
-	uint8_t *bits = memory_of(f, d)->broken;
-	const uint8_t bit = (uint8_t)(1 << k->sample % 8);
-
-	if (bits[k->sample / 8] & bit)
-		return;
-	bits[k->sample / 8] |= bit;
-	f->nbroken++;
-	if (++f->told <= TOLD)
-		report_warning(&r->rep, "broken_sample", "data.%s: %s; it is "
-		    "skipped", side_of(r, d), k->sentence);
-	else if (f->told == TOLD + 1)
-		report_warning(&r->rep, "broken_sample", "more samples are "
-		    "broken: `broken` in the metrics counts them");
-}
-
-/* Those that are other samples than those that were opened. */
-static bool
-check_changed(struct run *r, const struct data_set *d)
-{
-	const struct data_batch *b = &r->feed->batch;
-
-	for (int64_t i = 0; i < b->nbroken; i++)
-		if (b->broken[i].changed &&
-		    !refuse_changed(r, d, b->broken[i].sample))
-			return false;
-	return true;
-}
-
-/* By data.broken. */
-static bool
-judge_broken(struct run *r, const struct data_set *d)
-{
-	const struct data_batch *b = &r->feed->batch;
-
-	if (b->nleft == 0)
-		return true;
-	if (!check_changed(r, d))
-		return false;
-	/* Other data may be why. */
-	if (r->spec->data.broken == SPEC_BROKEN_FAIL)
-		return same_wait(r) && run_fail(r, "bad_data", true,
-		    "data.%s: %s; data.broken: skip goes on without it",
-		    side_of(r, d), b->broken[0].sentence);
-	for (int64_t i = 0; i < b->nbroken; i++)
-		tell_broken(r, d, &b->broken[i]);
-	if (b->nleft < b->rows || b->rows < 2)
-		return true;
-	return same_wait(r) && run_fail(r, "bad_data", true,
-	    "data.%s: none of %lld samples in a row can be read, the first: "
-	    "%s", side_of(r, d), (long long)b->rows, b->broken[0].sentence);
+	    readings_of(r->feed, d)->known : NULL;
 }
 
 /* False: run_fail(), or the run is to leave. */
@@ -301,11 +167,12 @@ take(struct run *r, struct data_loader *l, const struct data_set *d,
 	if (rc != RK_OK) {
 		f->batch = (struct data_batch){ 0 };
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "io", false,
-		    "data.%s: %s", side_of(r, d), rk_why_first(&why));
+		    "data.%s: %s", d == r->valid ? "validation" : "train",
+		    rk_why_first(&why));
 		rk_why_fini(&why);
 		return false;
 	}
-	return judge_broken(r, d) && check_content(r, d);
+	return readings_take(r, readings_of(f, d), &f->batch, &f->nbroken);
 }
 
 /* --- steps ---------------------------------------------------------------- */
@@ -531,6 +398,14 @@ feed_left_out(const struct run *r, int64_t from)
 	const struct data_batch *b = &r->feed->batch;
 
 	return b->rows > 0 && b->left_out != NULL ? b->left_out + from : NULL;
+}
+
+bool
+feed_is_empty(const struct run *r)
+{
+	const struct data_batch *b = &r->feed->batch;
+
+	return b->rows > 0 && b->nleft == b->rows;
 }
 
 /* --- numbers -------------------------------------------------------------- */

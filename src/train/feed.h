@@ -8,13 +8,17 @@
  * Broken samples, by data.broken: the run fails with the first one's sentence, when
  * it comes to it; or it is named in an event, counted (`broken` in metrics and
  * progress) and left out of the loss, its place in the order staying.  A step of
- * which no sample can be read fails either way, and so does an evaluation.
+ * which no sample can be read is counted and changes nothing.  Where none of the
+ * first READINGS_NONE samples in the order of this attempt can be read, or none of
+ * all, the run fails either way.
  *
  * Changed samples.  The content of a sample is hashed when it is read first, and
  * held against that each time it is read again, in this attempt and in those that
  * follow: the hashes are in the checkpoints (feed_known).  One that has changed
- * ends the run as changed data do (same.h), by its name.  Of texts it is hashed when
- * the run begins, and a reader finds by itself that it has changed.
+ * ends the run as changed data do (same.h), by its name, also where it cannot be
+ * read any more: it is broken by data.broken only if it was so from the first, or
+ * if the change is accepted.  Of texts it is hashed when the run begins, and a
+ * reader finds by itself that it has changed.
  */
 #ifndef TRAIN_FEED_H
 #define TRAIN_FEED_H
@@ -52,6 +56,8 @@ void feed_load(struct run *r, const struct data_set *d, int64_t from,
 const float *feed_targets(const struct run *r);
 /* Rows that count for nothing, from `from` on; NULL: there is none in the step. */
 const uint8_t *feed_left_out(const struct run *r, int64_t from);
+/* No row of the step counts. */
+bool feed_is_empty(const struct run *r);
 
 /* The part of the time since the loop began that training waited for data, below 0
  * where no loader is; samples that could not be read, in this attempt; and both as

@@ -1,6 +1,8 @@
 /* What a checkpoint says of a sample: all that one needs to know to put another
  * to the network.  ckpt.h has the words. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "run.h"
 
@@ -31,6 +33,31 @@ normalize_json(const struct run *r)
 	return o;
 }
 
+/* What the columns of a table are called; null: they have no names.  NULL: too much
+ * to keep. */
+static json_t *
+columns_json(const struct data_set *d)
+{
+	json_t *a = json_array();
+	size_t all = 0;
+
+	for (int64_t i = 0; i < d->width; i++) {
+		char *name = data_column(d, i);
+		if (name == NULL) {
+			json_decref(a);
+			return json_null();
+		}
+		all += strlen(name);
+		must(json_array_append_new(a, json_string(name)) == 0);
+		free(name);
+		if (i == CKPT_NORMALIZE_MAX || all > CKPT_COLUMNS_BYTES) {
+			json_decref(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
 static json_t *
 hash_json(uint64_t hash)
 {
@@ -44,7 +71,7 @@ json_t *
 input_json(const struct run *r)
 {
 	const struct data_set *d = r->train;
-	json_t *o = json_object(), *shape = json_array();
+	json_t *o = json_object(), *shape = json_array(), *columns = NULL;
 
 	for (int i = 0; i < d->ndim; i++)
 		must(json_array_append_new(shape, json_integer(d->d[i])) == 0);
@@ -57,7 +84,11 @@ input_json(const struct run *r)
 	} else {
 		js_put(o, "dtype", json_string("f32"));
 		js_put(o, "normalize", normalize_json(r));
+		if (r->spec->data.train.type == SPEC_CSV)
+			columns = columns_json(d);
 	}
+	if (columns != NULL)
+		js_put(o, "columns", columns);
 	return o;
 }
 

@@ -44,6 +44,21 @@ read_normalize(struct recipe *c, const json_t *v)
 	    read_floats(shift, c->shift, c->nnorm);
 }
 
+/* Of each number what its column was called. */
+static void
+read_columns(struct recipe *c, const json_t *v)
+{
+	c->no_columns = json_is_null(v);
+	if ((int64_t)json_array_size(v) != c->width)
+		return;
+	c->columns = xcalloc((size_t)c->width, sizeof(*c->columns));
+	for (int64_t i = 0; i < c->width; i++) {
+		const char *s = json_string_value(json_array_get(v,
+		    (size_t)i));
+		c->columns[i] = xstrdup(s != NULL ? s : "");
+	}
+}
+
 static uint64_t
 read_hash(const json_t *v)
 {
@@ -75,6 +90,7 @@ recipe_of_checkpoint(struct recipe *c, const json_t *input)
 		c->tokenizer = read_hash(json_object_get(input, "tokenizer"));
 		return true;
 	}
+	read_columns(c, json_object_get(input, "columns"));
 	return strcmp(dtype, "f32") == 0 &&
 	    read_normalize(c, json_object_get(input, "normalize"));
 }
@@ -98,6 +114,32 @@ recipe_of_data(struct recipe *c, const struct data_set *d, enum nn_dtype dtype)
 		.shift = copy_of(d->shift, d->nnorm),
 		.tokenizer = data_reading(d) };
 	memcpy(c->d, d->d, sizeof(c->d));
+	char *first = data_column(d, 0);
+	if (first == NULL)
+		return;
+	free(first);
+	c->columns = xcalloc((size_t)c->width, sizeof(*c->columns));
+	for (int64_t i = 0; i < c->width; i++)
+		c->columns[i] = data_column(d, i);
+}
+
+enum rk_err
+recipe_check_columns(const struct recipe *c, const struct data_set *d,
+    const char *of, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+
+	if (d == NULL || c->columns == NULL || d->width != c->width)
+		return RK_OK;
+	for (int64_t i = 0; rc == RK_OK && i < c->width; i++) {
+		char *name = data_column(d, i);
+		if (name != NULL && strcmp(name, c->columns[i]) != 0)
+			rc = rk_refuse(why, "feature %lld is \"%s\", in %s it "
+			    "is \"%s\"", (long long)i + 1, name, of,
+			    c->columns[i]);
+		free(name);
+	}
+	return rc;
 }
 
 void
@@ -117,6 +159,9 @@ void
 recipe_fini(struct recipe *c)
 {
 	data_view_free(c->view);
+	for (int64_t i = 0; c->columns != NULL && i < c->width; i++)
+		free(c->columns[i]);
+	free(c->columns);
 	free(c->scale);
 	free(c->shift);
 	*c = (struct recipe){0};
@@ -342,61 +387,34 @@ open_array(struct inputs *in, const struct recipe *c, const char *path,
 	return rc;
 }
 
-/* --- a file of samples ---------------------------------------------------- */
-
-/* How many fields the first line has. */
-static int64_t
-fields_of(const char *p, size_t n, char delimiter)
-{
-	int64_t fields = 1;
-
-	for (size_t i = 0; i < n && p[i] != '\n'; i++)
-		fields += p[i] == delimiter;
-	return fields;
-}
-
-/* The same text with a column of zeros behind: the label that it does not have. */
-static char *
-with_labels(const char *p, size_t n, char delimiter, size_t *len)
-{
-	struct strbuf b = {0};
-
-	for (size_t at = 0; at < n;) {
-		const char *nl = memchr(p + at, '\n', n - at);
-		size_t line = nl != NULL ? (size_t)(nl - p) - at : n - at;
-		const size_t step = line + (nl != NULL);
-		while (line > 0 && p[at + line - 1] == '\r')
-			line--;
-		sb_add(&b, p + at, line);
-		if (line > 0) {
-			sb_addc(&b, delimiter);
-			sb_addc(&b, '0');
-		}
-		sb_addc(&b, '\n');
-		at += step;
-	}
-	*len = b.len;
-	return b.s != NULL ? sb_detach(&b) : xstrdup("");
-}
-
+/* An archive of arrays: the one that the job's features are called. */
 static enum rk_err
-open_csv(struct inputs *in, const struct spec_source *src,
-    const struct recipe *c, const char *path, const char *p, size_t n,
-    struct rk_why *why)
+open_archive(struct inputs *in, const struct run *r, const struct recipe *c,
+    const char *path, const char *p, size_t n, struct rk_why *why)
 {
-	const char delimiter = src->delimiter != '\0' ? src->delimiter : ',';
-	struct spec_source last = *src;
-	size_t len;
+	const struct spec_source *src = &r->spec->data.train;
+	struct format_source s;
+	struct strbuf b = {0};
+	char some[4096];
+	size_t got = sizeof(some);
 
-	if (fields_of(p, n, delimiter) != c->width)
-		return data_parse_csv(p, n, path, src, &in->set, why);
-	last.label_name = NULL;
-	last.label_index = -1;
-	char *text = with_labels(p, n, delimiter, &len);
-	enum rk_err rc = data_parse_csv(text, len, path, &last, &in->set, why);
-	free(text);
+	enum rk_err rc = format_npz_open_mem(&s, p, n, path,
+	    src->type == SPEC_NPZ ? src->features : "x", why);
+	while (rc == RK_OK && got == sizeof(some) && b.len <= FILE_MAX) {
+		rc = format_source_read(&s, some, sizeof(some), &got, why);
+		if (rc == RK_OK)
+			sb_add(&b, some, got);
+	}
+	if (rc == RK_OK && b.len > FILE_MAX)
+		rc = rk_refuse(why, "%s: is too large", s.what);
+	if (rc == RK_OK)
+		rc = open_array(in, c, path, sb_str(&b), b.len, why);
+	format_source_close(&s);
+	sb_fini(&b);
 	return rc;
 }
+
+/* --- a file of samples ---------------------------------------------------- */
 
 static enum rk_err
 parse(struct inputs *in, const struct run *r, const struct recipe *c,
@@ -409,7 +427,9 @@ parse(struct inputs *in, const struct run *r, const struct recipe *c,
 		return data_parse_idx((const uint8_t *)p, n, path, &in->set,
 		    why);
 	case SPEC_CSV:
-		return open_csv(in, src, c, path, p, n, why);
+		return data_parse_table(p, n, path, src,
+		    (const char *const *)c->columns, c->width, &in->set,
+		    why);
 	case SPEC_CIFAR:
 		return data_parse_cifar((const uint8_t *)p, n, path, src,
 		    &in->set, why);
@@ -494,6 +514,9 @@ inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
 		rc = open_picture(in, c, path, p, n, why);
 	else if (n >= 6 && memcmp(p, "\x93NUMPY", 6) == 0)
 		rc = open_array(in, c, path, p, n, why);
+	else if (r->spec->data.train.type == SPEC_NPZ || (n >= 4 &&
+	    memcmp(p, "PK\3\4", 4) == 0))
+		rc = open_archive(in, r, c, path, p, n, why);
 	else
 		rc = open_samples(in, r, c, path, p, n, why);
 	free(p);

@@ -70,9 +70,15 @@ other_data(json_t *tree, const struct train_options *o, struct rk_why *why)
 		rc = rkj_set_path(said, key, rkj_value(eq + 1), why);
 		free(key);
 	}
+	/* The type says which fields are paths. */
+	const bool copy = json_object_get(said, "type") == NULL &&
+	    json_is_object(train);
+	if (copy && json_object_get(train, "type") != NULL)
+		js_put(said, "type", json_incref(json_object_get(train,
+		    "type")));
 	rkj_job_paths(here, cwd != NULL ? cwd : ".");
 	free(cwd);
-	if (json_object_get(said, "type") == NULL && json_is_object(train))
+	if (copy)
 		must(json_object_update_missing(said, (json_t *)(uintptr_t)
 		    train) == 0);
 	for (size_t i = 0; i < RK_ARRAY_LEN(gone); i++)

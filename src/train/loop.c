@@ -339,6 +339,26 @@ may_train(struct run *r, int64_t rows)
 	return may;
 }
 
+/* Forward, backward and the update of what there is; false where the loss is not
+ * finite.  A step of nothing but rows that do not count moves no weight, neither by
+ * momentum or decay nor by a mean of a batch norm. */
+static bool
+train(struct run *r, int64_t rows, struct nn_result *res)
+{
+	if (feed_is_empty(r)) {
+		*res = (struct nn_result){ 0 };
+		r->at.rate = run_rate(r, r->at.step);
+		return true;
+	}
+	if (!run_parts(r, rows, res))
+		return false;
+	enter(r, PROFILE_OPTIMIZER);
+	clip(r);
+	update(r);
+	leave(r, PROFILE_OPTIMIZER);
+	return true;
+}
+
 /* To leave before the step is no failure. */
 static bool
 no_batch(struct run *r)
@@ -366,12 +386,8 @@ loop_step(struct run *r)
 
 	if (!may_train(r, rows))
 		return false;
-	if (!run_parts(r, rows, &res))
+	if (!train(r, rows, &res))
 		return refuse_not_finite(r);
-	enter(r, PROFILE_OPTIMIZER);
-	clip(r);
-	update(r);
-	leave(r, PROFILE_OPTIMIZER);
 	if (rows == r->batch && r->due.captured != r->at.step + 1)
 		count_time(r, writing, (double)(mono_ns() - t0) * 1e-9);
 	r->at.step++;
@@ -379,7 +395,7 @@ loop_step(struct run *r)
 	r->samples_done += rows;
 	r->window_samples += rows;
 	r->epoch_samples += rows;
-	if (res.weight > 0)     /* else all rows are ignored: no loss */
+	if (res.weight > 0)     /* else no row counts: no loss */
 		r->last_loss = res.loss_sum / res.weight;
 	count(&r->at.in_epoch, &res, rows);
 	count(&r->at.in_window, &res, rows);

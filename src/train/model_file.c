@@ -138,16 +138,39 @@ model_file_load(struct run *r, const struct model_file *m)
 	return ok;
 }
 
-void
+/* The columns of the job's data are those of the checkpoint, which no arithmetic
+ * would notice. */
+static bool
+check_columns(struct run *r, const struct model_file *m,
+    const struct recipe *c)
+{
+	const struct data_set *const sets[] = { r->train, r->valid };
+	struct rk_why why = {0};
+	bool ok = true;
+
+	for (int i = 0; ok && i < 2; i++)
+		if (recipe_check_columns(c, sets[i], "the data of the "
+		    "checkpoint", &why) != RK_OK)
+			ok = run_fail(r, "bad_data", true, "%s %s: data.%s: %s",
+			    m->deed, m->file, i == 0 ? "train" : "validation",
+			    rk_why_first(&why));
+	rk_why_fini(&why);
+	return ok;
+}
+
+bool
 model_file_normalize(struct run *r, const struct model_file *m)
 {
 	struct recipe c = {0};
+	bool ok = true;
 
 	if (m->is_checkpoint && recipe_of_checkpoint(&c, m->info.input)) {
+		ok = check_columns(r, m, &c);
 		recipe_impose(&c, r->train);
 		recipe_impose(&c, r->valid);
 	}
 	recipe_fini(&c);
+	return ok;
 }
 
 void

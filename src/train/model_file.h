@@ -19,8 +19,9 @@ struct model_file {
 bool model_file_open(struct run *r, struct model_file *m);
 /* All of it into the network, and nothing else. */
 bool model_file_load(struct run *r, const struct model_file *m);
-/* The data, once open, are normalised as the checkpoint says that its own were. */
-void model_file_normalize(struct run *r, const struct model_file *m);
+/* The data, once open, are normalised as the checkpoint says that its own were.
+ * False after run_fail(): their columns are others. */
+bool model_file_normalize(struct run *r, const struct model_file *m);
 void model_file_fini(struct model_file *m);
 /* {file, sha256, bytes, tensors, checkpoint: {dir, step, epoch}}; a new
  * reference. */

@@ -94,7 +94,8 @@ unpack_side(struct run *r, struct spec_source *s, int side)
 
 	if (s->type != SPEC_IMAGE_FOLDER)
 		return true;
-	if (*own == NULL && !unpack_tar(r, s->path, own))
+	if (*own == NULL && !unpack_tar(r, s->path, side == 0 ? "train" :
+	    "validation", own))
 		return false;
 	if (*own != NULL)
 		s->path = *own;

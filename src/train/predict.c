@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rekindle/data_loader.h"
 #include "epoch.h"
@@ -151,6 +152,15 @@ told_to_end(struct run *r)
 	    "before all inputs were predicted");
 }
 
+/* A path, so that who gave it knows it again: cleaned only where it is no UTF-8. */
+static json_t *
+path_json(const char *path)
+{
+	json_t *v = json_string(path);
+
+	return v != NULL ? v : js_text(path);
+}
+
 static void
 add_line(struct prediction *p, json_t *o, int64_t place)
 {
@@ -165,7 +175,7 @@ refuse_input(struct prediction *p, const char *path, const struct rk_why *why)
 {
 	json_t *o = json_object();
 
-	js_put(o, "input", js_text(path));
+	js_put(o, "input", path_json(path));
 	js_put(o, "error", js_text(rk_why_first(why)));
 	add_line(p, o, -1);
 	p->failed++;
@@ -205,7 +215,7 @@ put_text(struct run *r, struct prediction *p, const char *path,
 	nn_set_length(r->nn, length);
 	memcpy(nn_input_ids(r->nn) + p->rows * length, b->ids + i * d->width,
 	    (size_t)length * sizeof(*b->ids));
-	js_put(o, "input", js_text(path));
+	js_put(o, "input", path_json(path));
 	js_put(o, "row", json_integer(b->from + i));
 	js_put(o, "line", json_integer(data_sample_line(d, b->from + i)));
 	add_line(p, o, p->rows++);
@@ -265,12 +275,14 @@ predict_file(struct run *r, struct prediction *p, const char *path)
 
 	if (inputs_open(&in, r, &p->recipe, path, &why) != RK_OK)
 		refuse_input(p, path, &why);
-	else if (p->recipe.dtype == NN_I32)
+	else
+		remarks_print(in.set, "");
+	if (in.set != NULL && p->recipe.dtype == NN_I32)
 		predict_texts(r, p, path, in.set);
 	for (int64_t at = 0; p->recipe.dtype == NN_F32 && at < in.n &&
 	    !told_to_end(r); at++) {
 		json_t *o = json_object();
-		js_put(o, "input", js_text(path));
+		js_put(o, "input", path_json(path));
 		if (in.several)
 			js_put(o, "row", json_integer(at));
 		inputs_put(&in, &p->recipe, at, nn_input(r->nn) + p->rows *
@@ -378,6 +390,14 @@ open_view(struct run *r, struct prediction *p)
 	return ok;
 }
 
+/* Of a checkpoint from before there were names of columns: has the job's file? */
+static bool
+may_have_columns(const struct spec_source *s, const struct recipe *c)
+{
+	return s->type == SPEC_CSV && c->columns == NULL && !c->no_columns &&
+	    access(s->path, R_OK) == 0;
+}
+
 /* Does the checkpoint say what a sample is?  Of tokens the job has to say how they
  * are made, of texts. */
 static bool
@@ -389,7 +409,8 @@ knows_samples(const struct run *r, struct prediction *p)
 	if (!p->model.is_checkpoint ||
 	    !recipe_of_checkpoint(&p->recipe, p->model.info.input))
 		return false;
-	return c->dtype == NN_F32 ? data_view_is_said(&r->spec->data) :
+	return c->dtype == NN_F32 ? data_view_is_said(&r->spec->data) &&
+	    !may_have_columns(s, c) :
 	    s->type == SPEC_TEXT && c->ndim == 1 && c->d[0] == s->text.length;
 }
 
@@ -427,8 +448,8 @@ prepare(struct run *r, struct prediction *p)
 	}
 	if (!alone && !run_open_data(r, NULL))
 		return false;
-	if (!alone)
-		model_file_normalize(r, &p->model);
+	if (!alone && !model_file_normalize(r, &p->model))
+		return false;
 	if (!run_measure(r, &m) || !run_build(r, &m) ||
 	    !model_file_load(r, &p->model))
 		return false;

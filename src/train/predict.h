@@ -19,6 +19,8 @@ struct recipe {
 	enum nn_dtype dtype;
 	int64_t nnorm;
 	float *scale, *shift;           /* nnorm of each; owned */
+	char **columns;                 /* width names, owned; or NULL */
+	bool no_columns;                /* ... there are none; else perhaps */
 	uint64_t tokenizer;             /* data_reading(); 0: not known */
 	struct data_view *view;         /* of pictures; NULL: it takes none, or
 	                                   recipe_view() was not called */
@@ -32,6 +34,10 @@ void recipe_of_data(struct recipe *c, const struct data_set *d,
 enum rk_err recipe_view(struct recipe *c, const struct spec_data *s,
     const struct data_set *of, struct rk_why *why) RK_MUSTCHECK;
 void recipe_fini(struct recipe *c);
+/* A set's columns are called so, in this order, as far as both say; else RK_EINVAL
+ * with what differs.  of: what c is of. */
+enum rk_err recipe_check_columns(const struct recipe *c,
+    const struct data_set *d, const char *of, struct rk_why *why) RK_MUSTCHECK;
 /* The samples of a set are normalised so, if they are of this shape. */
 void recipe_impose(const struct recipe *c, struct data_set *d);
 

@@ -4,6 +4,7 @@
  * which each is a number of an image, a batch norm that will come upon one
  * value.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -256,6 +257,16 @@ remarks(const struct run *r, remark_fn *fn, void *ctx)
 	remark_outputs(&m);
 	if (r->train != NULL)
 		remark_parts(&m);
+}
+
+void
+remarks_print(const struct data_set *d, const char *of)
+{
+	size_t n = 0;
+	const char *const *v = d != NULL ? data_remarks(d, &n) : NULL;
+
+	for (size_t i = 0; i < n; i++)
+		fprintf(stderr, "remark: %s%s\n", of, v[i]);
 }
 
 static void

@@ -254,7 +254,8 @@ bool place_missing(struct run *r, const char *field, const char *uri);
 bool place_data(struct run *r, struct spec_data *local);
 /* unpack.c: where the tar in a gzipped one is, once it is unpacked: *out is the
  * caller's, NULL where the file is not gzipped. */
-bool unpack_tar(struct run *r, const char *path, char **out);
+bool unpack_tar(struct run *r, const char *path, const char *side,
+    char **out);
 /* A sentence with the addresses in place of the paths; the caller frees. */
 char *place_named(const struct run *r, const char *text);
 
@@ -305,6 +306,9 @@ bool run_classifies(const struct run *r);
 typedef void remark_fn(void *ctx, const char *sentence);
 void remarks(const struct run *r, remark_fn *fn, void *ctx);
 void remarks_tell(struct run *r);
+/* What a set's source has to say, on standard error: of what prints JSON.  of:
+ * "data.train: ". */
+void remarks_print(const struct data_set *d, const char *of);
 bool remarks_may_train(const struct run *r, int64_t rows, struct strbuf *b);
 
 /* restore.c: a checkpoint into the run, and the run into a checkpoint's

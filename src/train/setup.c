@@ -324,8 +324,14 @@ check_tokens(struct run *r)
 			    &why);
 		if (rc == RK_OK)
 			continue;
-		run_fail(r, "bad_data", true, "data.%s: %s",
-		    i == 0 ? "train" : "validation", rk_why_first(&why));
+		const bool text = r->spec->data.train.type == SPEC_TEXT;
+		char *its = xasprintf("its vocabulary is %lld, and not all of "
+		    "that is in the network's: ",
+		    (long long)sets[i]->vocabulary);
+		run_fail(r, "bad_data", true, "data.%s: %s%s",
+		    i == 0 ? "train" : "validation", text ? "" : its,
+		    rk_why_first(&why));
+		free(its);
 		rk_why_fini(&why);
 		return false;
 	}

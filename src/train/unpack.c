@@ -37,6 +37,7 @@
 struct unpack {
 	struct run *r;
 	const char *path;               /* the packed file */
+	const char *side;               /* "train" or "validation" */
 	int fd;                         /* of it; locked */
 	struct stat st;
 	char *done, *making;            /* the folders */
@@ -97,7 +98,8 @@ fail(struct unpack *u, enum rk_err rc, struct rk_why *why)
 	char *text = place_named(r, rk_why_first(why));
 
 	if (rc == RK_EINVAL)
-		run_fail(r, "bad_data", true, "%s", text);
+		run_fail(r, "bad_data", true, "data.%s.path: %s", u->side,
+		    text);
 	else
 		run_fail(r, rc == RK_ENOSPC ? "disk_full" : rc == RK_ENOMEM ?
 		    "no_memory" : rc == RK_EROFS ? "read_only" : "io", false,
@@ -303,15 +305,17 @@ lock(struct unpack *u)
 	if (u->fd >= 0 && fstat(u->fd, &u->st) == 0)
 		return true;
 	char *reason = rk_why_unreadable(u->path, errno);
-	run_fail(u->r, "bad_data", true, "%s: %s", u->path, reason);
+	run_fail(u->r, "bad_data", true, "data.%s.path: %s: %s", u->side,
+	    u->path, reason);
 	free(reason);
 	return false;
 }
 
 bool
-unpack_tar(struct run *r, const char *path, char **out)
+unpack_tar(struct run *r, const char *path, const char *side,
+    char **out)
 {
-	struct unpack u = { .r = r, .path = path, .fd = -1 };
+	struct unpack u = { .r = r, .path = path, .side = side, .fd = -1 };
 
 	*out = NULL;
 	if (!is_packed(path))

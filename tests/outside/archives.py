@@ -160,7 +160,9 @@ def _(d):
                         (whole[:200] + b"\xff" * 50 + whole[250:], "gzip stream is corrupt"),
                         (links.getvalue(), "has .. in it")):
         write(packed, data)
-        has(train(d, job_of(packed), want=3), words)
+        said = train(d, job_of(packed), want=3)
+        has(said, words)
+        has(said, "data.train.path: ")
         eq(glob.glob(f"{packed}.*"), [], "what is left")
 
 

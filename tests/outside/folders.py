@@ -124,6 +124,70 @@ def _(d):
     eq(len(ends), 1, "different weights")
 
 
+def weights(d):
+    last = sorted(glob.glob(f"{d.rundir}/checkpoints/step-*"))[-1]
+    with open(f"{last}/model.safetensors", "rb") as f:
+        raw = f.read()
+    return raw[8 + int.from_bytes(raw[:8], "little"):]
+
+
+@case("a step of nothing but broken images moves no weight, whatever parts it is made in", "stopped")
+def _(d):
+    path = good(d)
+    for name in ("im 0002.png", "sub/im 0001.png"):
+        pictures.write(f"{path}/a cat/{name}", pictures.GIF)
+    adam = {"type": "adamw", "learning_rate": 0.1, "weight_decay": 0.5}
+    for batch, micro in ((1, 1), (2, 2), (2, 1)):
+        ends = []
+        for steps in range(1, 6 if batch == 1 else 3):
+            train(d, job_of(path, data={"broken": "skip"}, training={
+                "batch_size": batch, "micro_batch_size": micro, "steps": steps, "shuffle": False,
+                "optimizer": adam, "ema": {"decay": 0.9}}))
+            ends.append(weights(d))
+        for i in range(1, len(ends)):       # the second and the fourth image are broken
+            eq(ends[i] == ends[i - 1], batch == 1 and i in (1, 3), f"batch {batch} of {micro}: step {i + 1} moves nothing")
+
+
+@case("an image that was read and goes bad has changed, and one that was never read is broken", "stopped")
+def _(d):
+    path = good(d)
+    job = job_of(path)
+    train(d, job)
+    rundir = d.rundir
+    victim = f"{path}/dogs/im 0002.png"
+    with open(victim, "rb") as f:
+        kept = f.read()
+    job["training"]["epochs"] = 4
+    for broken in ("fail", "skip"):
+        job["data"]["broken"] = broken
+        for bad, because in ((kept[:-9] + bytes(9), ""),
+                             (kept[:40] + bytes(len(kept) - 40), " (dogs/im 0002.png: is a broken PNG: ")):
+            with open(victim, "r+b") as f:  # in place: its size and its times stay
+                f.write(bad)
+            said = train(d, job, "--run-dir", rundir, want=4)
+            has(said, "the data have changed: data.train: dogs/im 0002.png is not what it was when it was first read" +
+                (because or "; "))
+    has(train(d, dict(job, name="new"), want=0), "dogs/im 0002.png: is a broken PNG")
+    job["data"]["broken"] = "fail"
+    has(train(d, dict(job, name="new"), want=3), "dogs/im 0002.png: is a broken PNG")
+
+
+@case("where all pictures end too early none can be read, however many make a batch", "stopped")
+def _(d):
+    cut = pictures.png(8, 8, [bytes(range(24)) for _ in range(8)])[:-20]
+    for i in range(4):
+        pictures.write(f"{d.root}/in/a/{i}.png", cut)
+        pictures.write(f"{d.root}/in/b/{i}.png", cut)
+    job = job_of(f"{d.root}/in", data={"broken": "skip"}, training={"shuffle": False})
+    for batch in (1, 3, 8):
+        job["training"]["batch_size"] = batch
+        has(train(d, job, want=3), "data.train: none of 8 samples can be read, the first: a/0.png: is a broken PNG")
+    pictures.folder(f"{d.root}/in", ["b"], 1, w=8, h=8)
+    for batch in (1, 3, 8):
+        job["training"]["batch_size"] = batch
+        train(d, job)
+
+
 @case("where nothing can be read it says so whatever the policy is", "stopped")
 def _(d):
     for i in range(8):

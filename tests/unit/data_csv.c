@@ -155,6 +155,42 @@ T_CASE(a_label_by_name_makes_the_first_row_a_header)
 	check_ages(parse_as(text, strlen(text), &s));
 }
 
+static size_t
+remarks_of(const char *text, char out[400])
+{
+	struct data_set *d = parse(text);
+	size_t n;
+	const char *const *v = data_remarks(d, &n);
+
+	snprintf(out, 400, "%s", n > 0 ? v[0] : "");
+	data_close(d);
+	return n;
+}
+
+T_CASE(a_first_row_of_numbers_and_a_word_is_said_or_refused)
+{
+	char text[400];
+
+	/* A slip of the pen in a sample: fractions, or a number twice. */
+	refuses("1.5,x1.2,3,0\n1,2,3,1\n", "train.csv: line 1, column 2: "
+	    "\"x1.2\" is not a number, and 3 of the 4 fields of the line are: "
+	    "it looks like a sample, not like names; say header: true if they "
+	    "are names, and header: false if they are not");
+	refuses("1,o,1,0\n1,2,3,1\n", "train.csv: line 1, column 2: \"o\" is "
+	    "not a number, and 3 of the 4 fields of the line are: it looks "
+	    "like a sample, not like names; say header: true if they are "
+	    "names, and header: false if they are not");
+	/* Names may be numbers, as of years or of pixels. */
+	t_eq_int(remarks_of("0,1,2,y\n1,2,3,1\n", text), 1);
+	t_eq_str(text, "train.csv: the first line is taken for a header, "
+	    "because column 4 has \"y\", though 3 of its 4 fields are "
+	    "numbers: say header: true or false");
+	t_eq_int(remarks_of("a,b,2.5\n1,2,0\n", text), 1);
+	t_has(text, "because column 1 has \"a\", though 1 of its 3 fields is a "
+	    "number: say");
+	t_eq_int(remarks_of("a,b,y\n1,2,0\n", text), 0);
+}
+
 T_CASE(header_true_and_false_are_obeyed)
 {
 	const char *text = "7,8,9\n1,2.5,0\n3,-4,2\n";
@@ -260,6 +296,66 @@ T_CASE(files_without_samples_are_refused)
 	refuses("a,b\n\n\n", "train.csv: has a header and no samples");
 	refuses("1\n2\n",
 	    "train.csv: has one column, the label, and no features");
+}
+
+T_CASE(lines_that_end_in_cr_alone_are_refused_as_that)
+{
+	refuses("a,y\r1,0\r2,1\r", "train.csv: its lines end in CR alone, as "
+	    "those of old Macintoshes; want LF or CR LF");
+}
+
+/* What a table to be asked about comes to: "1 2 | 3 4", or why it is refused. */
+static char *
+asked(const char *text, const char *const *names, int64_t width,
+    const struct spec_source *s)
+{
+	struct rk_why why = { 0 };
+	struct strbuf b = { 0 };
+	struct data_set *d = NULL;
+
+	if (data_parse_table(text, strlen(text), "q.csv", s, names, width, &d,
+	    &why) != RK_OK)
+		sb_adds(&b, rk_why_first(&why));
+	for (int64_t i = 0; d != NULL && i < d->n * d->width; i++)
+		sb_addf(&b, "%s%g", i == 0 ? "" : i % d->width == 0 ? " | " :
+		    " ", (double)d->floats[i]);
+	data_close(d);
+	rk_why_fini(&why);
+	return sb_detach(&b);
+}
+
+static void
+asks(const char *text, const char *const *names, int64_t width,
+    const char *want)
+{
+	const struct spec_source named = { .type = SPEC_CSV, .label_name =
+	    (char *)(uintptr_t)"y", .delimiter = ',' };
+	char *got = asked(text, names, width, names != NULL ? &named : &last);
+
+	t_eq_str(got, want);
+	free(got);
+}
+
+T_CASE(columns_of_a_table_to_be_asked_about_are_found_by_their_names)
+{
+	static const char *const ab[] = { "a", "b" }, *const aab[] = { "a",
+		"a", "b" };
+
+	asks("a,b,y\n1,2,0\n3,4,1\n", ab, 2, "1 2 | 3 4");
+	asks("b,a\n1,2\n3,4\n", ab, 2, "2 1 | 4 3");
+	asks("y,b,id,a\n0,1,7,2\n1,3,8,4\n", ab, 2, "2 1 | 4 3");
+	asks("c,d\n1,2\n", ab, 2, "q.csv: has no columns \"a\", \"b\", which "
+	    "the network's own data have; it has \"c\", \"d\"");
+	asks("a,b,a\n1,2,3\n", ab, 2, "q.csv: has no column \"a\" as often, "
+	    "which the network's own data have; it has \"a\", \"b\", \"a\"");
+	asks("b,a,a\n1,2,3\n", aab, 3, "2 3 1");
+	/* By place: without a header here, or there. */
+	asks("1,2\n3,4\n", ab, 2, "1 2 | 3 4");
+	asks("c,d\n1,2\n3,4\n", NULL, 2, "1 2 | 3 4");
+	asks("1,2,0\n3,4,1\n", NULL, 2, "1 2 | 3 4");
+	asks("c,d,y\n1,2,0\n", NULL, 2, "1 2");
+	asks("1,2,0\n", ab, 2, "q.csv: the label is column \"y\", but the file "
+	    "has no header with names");
 }
 
 T_CASE(a_label_that_is_not_there_is_refused)

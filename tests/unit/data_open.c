@@ -166,7 +166,8 @@ T_CASE(images_and_labels_of_different_numbers_are_refused)
 
 	write_images("x", 20);
 	write_labels("y", 19, 3);
-	refuses(&s, RK_EINVAL, "x has 20 samples, but y has 19 labels");
+	refuses(&s, RK_EINVAL, "data.train: x (images) has "
+	    "20 samples, but y (labels) has 19 labels");
 }
 
 T_CASE(images_and_labels_that_are_swapped_are_refused)
@@ -195,21 +196,32 @@ T_CASE(training_and_validation_of_different_shapes_are_refused)
 	    "vx: its samples are 1x1x2, those of x are 1x2x2");
 }
 
-T_CASE(columns_of_other_names_are_refused)
+T_CASE(columns_of_validation_are_found_by_their_names)
 {
 	struct spec_data s = csv_spec();
+	struct data_set *train, *valid;
+	struct rk_why why = { 0 };
+	char y[] = "y";
+	size_t n;
 
 	s.has_validation = true;
+	s.train.label_name = s.validation.label_name = y;
 	write_file("t.csv", "a,b,y\n1,2,0\n", 12);
-	write_file("v.csv", "b,a,y\n1,2,0\n", 12);
-	refuses(&s, RK_EINVAL,
-	    "v.csv: column 1 is \"b\", in t.csv column 1 is \"a\"");
+	write_file("v.csv", "b,y,a\n5,1,6\n", 12);
+	t_eq_int(data_open(&s, &train, &valid, &why), RK_OK);
+	t_eq_int(valid->width, 2);
+	t_near((double)valid->floats[0], 6, 0);
+	t_near((double)valid->floats[1], 5, 0);
+	t_eq_int(valid->classes[0], 1);
+	t_has(data_remarks(valid, &n)[0], "are taken by their names");
+	data_close(train);
+	data_close(valid);
 	write_file("v.csv", "a,c,y\n1,2,0\n", 12);
-	refuses(&s, RK_EINVAL,
-	    "v.csv: column 2 is \"c\", in t.csv column 2 is \"b\"");
+	refuses(&s, RK_EINVAL, "v.csv: has no column \"b\", which t.csv has; "
+	    "it has \"a\", \"c\"");
 	write_file("v.csv", "a,y\n1,2\n", 8);
-	refuses(&s, RK_EINVAL,
-	    "v.csv: its samples are 1, those of t.csv are 2");
+	refuses(&s, RK_EINVAL, "v.csv: has no column \"b\", which t.csv has; "
+	    "it has \"a\"");
 }
 
 T_CASE(a_file_that_memory_cannot_hold_is_refused)

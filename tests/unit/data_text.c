@@ -580,7 +580,7 @@ T_CASE(what_is_wrong_is_said_with_its_line)
 	REFUSES(&s, "a\n", "t.csv: the label is column 1, but there are 1 "
 	    "columns (0 to 0, or -1 to -1 from the end)");
 	s.label_index = 0;
-	REFUSES(&s, "a,1\n", "t.csv: text, pair and label are one column, want "
+	REFUSES(&s, "a,1\n", "t.csv: text and label are one column, want "
 	    "different ones");
 	s = source();
 	s.text.column = text;

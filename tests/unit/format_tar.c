@@ -393,6 +393,13 @@ T_CASE(an_archive_that_is_cut_damaged_or_no_tar_is_refused)
 	bad(&f, "is empty, want a tar");
 	put(&f, "\x1f\x8b\x08\0\0\0\0\0\0\3", 10);
 	bad(&f, "is packed by gzip");
+	f.n = 0;
+	put(&f, "BZh91AY&SY\0\0\0\0", 14);
+	bad(&f, "is no tar: it is compressed with bzip2, want a tar or one "
+	    "compressed with gzip (.tar.gz)");
+	f.n = 0;
+	put(&f, "\xfd" "7zXZ\0\0\4", 8);
+	bad(&f, "is no tar: it is compressed with xz, want");
 	free(f.p);
 }
 
