@@ -586,6 +586,10 @@ void spec_check_vocabulary(const struct spec *s, struct rk_why *why);
 #define SPEC_UNPACKED_TAR  "data.tar"
 /* Is this one of https: http: s3: oss:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
+/* Is it one, and a good one, of a model?  Its scheme is then in lower case.
+ * RK_EINVAL at "address". */
+enum rk_err spec_check_address(char *address, struct rk_why *why)
+    RK_MUSTCHECK;
 /* What the samples of a synthetic source take when they are drawn; of others
  * 0.  At most 2^57. */
 uint64_t spec_drawn_bytes(const struct spec_source *of);

@@ -133,6 +133,11 @@ struct sup_supplier {
 	 */
 	enum rk_err (*supply)(void *ctx, const struct job_row *r,
 	    const struct spec *spec, json_t *files, struct rk_why *why);
+	/* The bytes behind an address that no job has, for `who` (an id) until
+	 * gone() of that: RK_OK with their path, the caller's; RK_EBUSY,
+	 * RK_EINVAL at "address", RK_ENOSPC as above. */
+	enum rk_err (*fetch)(void *ctx, const char *who, const char *address,
+	    char **path, struct rk_why *why);
 	/* May it be submitted, or changed so: its addresses, and where its
 	 * checkpoints are to go?  Faults by path. */
 	enum rk_err (*check)(void *ctx, const struct spec *spec,
@@ -216,7 +221,16 @@ typedef void sup_check_fn(void *ctx, enum rk_err rc, const json_t *said,
     const struct rk_why *why);
 enum rk_err sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn,
     void *ctx, struct rk_why *why) RK_MUSTCHECK;
-void sup_check_forget(struct sup *s, const void *ctx);
+/*
+ * What is in the file of weights that an address leads to (s3:, oss:, https:, http:,
+ * what of it is meant behind it: struct rk_part)?  It is fetched as a job's would be,
+ * and fn is called as of sup_check(): RK_OK with what `rekindle-train --inspect`
+ * printed, `path` being the address; statistics: with those.  RK_EINVAL at "address":
+ * it is no such address, or no file that can be read.
+ */
+enum rk_err sup_inspect(struct sup *s, const char *address, bool statistics,
+    sup_check_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+void sup_check_forget(struct sup *s, const void *ctx);  /* of both */
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,

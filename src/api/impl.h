@@ -468,7 +468,7 @@ void stats_write(struct strbuf *b, struct api *a);
 /* --- handlers, by table.c ------------------------------------------------ */
 
 route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
-route_fn h_plan, h_warm_plan;
+route_fn h_plan, h_warm_plan, h_weights_inspect;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;

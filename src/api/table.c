@@ -37,6 +37,9 @@ const struct route routes[] = {
 	{ "POST", "/v1/warm-starts/plan", "planWarmStart", h_warm_plan,
 	    "What the warm start of a job would do, without training", "",
 	    "JobSpec", "200:Plan 409 413 415 422 504 507", 0 },
+	{ "POST", "/v1/weights/inspect", "inspectWeights", h_weights_inspect,
+	    "What is in a file of weights that an address leads to", "",
+	    "WeightsAddress", "200:Weights 409 413 415 422 504 507", 0 },
 
 	{ "POST", JOB "/start", "startJob", h_start,
 	    "Put a held job in the queue", "", "Empty", VERBS, ROUTE_ETAG },

@@ -223,6 +223,13 @@ void cli_plan_table(const json_t *plan, const char *indent);
 /* Ask what would become of the job, and print it. */
 enum cli_exit cli_dry_run(const struct cli_args *a, const json_t *job);
 
+/* --- weights_address.c -------------------------------------------------------- */
+
+bool cli_is_address(const char *s);
+/* What the daemon says of the file that it leads to, printed. */
+enum cli_exit cli_weights_address(const struct cli_args *a,
+    const char *address);
+
 /* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);

@@ -2,7 +2,8 @@
  * Files of weights, whoever wrote them: weights show, diff and convert.
  *
  * This program reads none of them.  It becomes the trainer, which has a process of
- * its own for that (rekindle-train --inspect); no daemon is asked.
+ * its own for that (rekindle-train --inspect); no daemon is asked, but for addresses
+ * (weights_address.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static const struct verb {
 	const char *option;             /* of the trainer, or NULL */
 	const char *usage;
 } verbs[] = {
-	{ "show", 1, CLI_WORDS, NULL, "FILE... [--statistics] [--member NAME] "
+	{ "show", 1, CLI_WORDS, NULL, "FILE|ADDRESS... [--statistics] [--member NAME] "
 	    "[--part PATH] [--json]" },
 	{ "diff", 2, 2, "--diff", "A B [--member NAME] [--part PATH] "
 	    "[--json]" },
@@ -149,6 +150,36 @@ words_of(const struct cli_args *a, const struct verb *v, const char **argv)
 	return n;
 }
 
+/* How many of the files are addresses. */
+static int
+addresses(const struct cli_args *a)
+{
+	int n = 0;
+
+	for (int i = 1; i < a->npos; i++)
+		n += cli_is_address(a->pos[i]);
+	return n;
+}
+
+/* Each by itself; the exit code is that of the last that was refused. */
+static enum cli_exit
+show_addresses(const struct cli_args *a, const struct verb *v, int n)
+{
+	enum cli_exit rc = CLI_OK;
+
+	if (v->option != NULL || n < a->npos - 1 || a->part != NULL) {
+		fprintf(stderr, "rekindle: addresses are for `weights show` "
+		    "alone, without --part and without files among them\n");
+		return CLI_USAGE;
+	}
+	for (int i = 1; i < a->npos; i++) {
+		const enum cli_exit one = cli_weights_address(a, a->pos[i]);
+		if (one != CLI_OK)
+			rc = one;
+	}
+	return rc;
+}
+
 enum cli_exit
 cmd_weights(const struct cli_args *a)
 {
@@ -164,6 +195,9 @@ cmd_weights(const struct cli_args *a)
 	}
 	if (words_of(a, v, argv) == 0)
 		return CLI_USAGE;
+	const int n = addresses(a);
+	if (n > 0)
+		return show_addresses(a, v, n);
 	char *trainer = rk_program_find(TRAINER);
 	if (trainer == NULL) {
 		fprintf(stderr, "rekindle: there is no " TRAINER " beside "

@@ -202,6 +202,32 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 	return rc;
 }
 
+/* For nobody's job. */
+static enum rk_err
+fetch(void *ctx, const char *who, const char *address, char **path,
+    struct rk_why *why)
+{
+	struct ship *h = ctx;
+	const struct fetch_ask a = { .uri = address, .job = who,
+		.model = true };
+	char hex[RK_SHA256_HEX];
+	struct rk_why own = {0};
+
+	must_be(h, SHIP_TAG);
+	enum rk_err rc = remote_check(h->remote, address, &own);
+	if (rc == RK_OK)
+		rc = fetch_want(h, &a, hex, &own);
+	if (rc == RK_OK)
+		*path = cache_path(h, hex);
+	if (rc == RK_ECORRUPT || rc == RK_ENOENT)
+		rc = RK_EINVAL;
+	if (own.n > 0)
+		rk_refuse_at(why, rc == RK_EINVAL ? "address" : "", "%s",
+		    rk_why_first(&own));
+	rk_why_fini(&own);
+	return rc;
+}
+
 static void
 check_one(struct ship *h, const char *field, const char *uri,
     struct rk_why *why)
@@ -357,7 +383,8 @@ where(void *ctx, const struct spec *spec)
 void
 supply_set(struct ship *h)
 {
-	struct sup_supplier p = { .ctx = h, .supply = supply, .check = check,
+	struct sup_supplier p = { .ctx = h, .supply = supply, .fetch = fetch,
+		.check = check,
 		.has = has, .info = select_there,
 		.shipped = shipped, .gone = gone, .where = where };
 

@@ -134,6 +134,24 @@ sp_check_address(char *text, struct rk_why *why)
 	return rc;
 }
 
+enum rk_err
+spec_check_address(char *address, struct rk_why *why)
+{
+	struct rk_why own = {0};
+	enum rk_err rc;
+
+	if (spec_is_address(address))
+		rc = sp_check_address(address, &own);
+	else
+		rc = rk_refuse(&own, "is \"%.*s\", want an address of s3:, "
+		    "oss:, https: or http:", (int)rk_text_fit(address, 80),
+		    address);
+	if (rc != RK_OK)
+		rk_refuse_at(why, "address", "%s", rk_why_first(&own));
+	rk_why_fini(&own);
+	return rc;
+}
+
 /* --- prefixes ------------------------------------------------------------- */
 
 static enum rk_err

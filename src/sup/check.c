@@ -1,5 +1,6 @@
 /*
- * What a job would be refused for, before it is submitted.
+ * What a job would be refused for, before it is submitted; and what a file of weights
+ * says that an address leads to (inspect.c).
  *
  * What can be told from the job alone is told at once.  The rest a trainer finds
  * out (rekindle-train --check): it reads the data, builds the network, plans the
@@ -23,28 +24,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "impl.h"
+#include "check.h"
 
 #define CHECKS_MAX  4
 #define CHECK_MS    120000
 #define CHECK_CPU_S 300
 #define FETCH_MS    200         /* until it is asked again */
 #define ERR_MAX     (64u << 10)
-
-struct check {
-	struct check *next;
-	struct sup *s;
-	struct job_row row;             /* of no job: id and specification */
-	struct spec *spec;
-	json_t *files;                  /* {address: path} */
-	char *dir;
-	pid_t pid;                      /* 0: not yet, or no more */
-	bool late;                      /* killed: its time was up */
-	struct loop_timer *timer;
-	int64_t until_ms;               /* mono */
-	sup_check_fn *fn;               /* NULL: nobody waits any more */
-	void *ctx;
-};
 
 static char *
 checks_dir(const struct sup *s)
@@ -73,12 +59,13 @@ check_free(struct check *c)
 	store_job_fini(&c->row);
 	spec_free(c->spec);
 	json_decref(c->files);
+	free(c->address);
 	free(c->dir);
 	free(c);
 }
 
-static void
-answer(struct check *c, enum rk_err rc, const json_t *said,
+void
+check_answer(struct check *c, enum rk_err rc, const json_t *said,
     const struct rk_why *why)
 {
 	sup_check_fn *fn = c->fn;
@@ -89,20 +76,20 @@ answer(struct check *c, enum rk_err rc, const json_t *said,
 		fn(ctx, rc, said, why);
 }
 
-static void
-answer_text(struct check *c, enum rk_err rc, const char *text)
+void
+check_answer_text(struct check *c, enum rk_err rc, const char *text)
 {
 	struct rk_why why = { 0 };
 
 	rk_refuse(&why, "%s", text);
-	answer(c, rc, NULL, &why);
+	check_answer(c, rc, NULL, &why);
 	rk_why_fini(&why);
 }
 
 /* --- the process ---------------------------------------------------------- */
 
-static char *
-read_out(const struct check *c, const char *name, size_t max)
+char *
+check_read(const struct check *c, const char *name, size_t max)
 {
 	char *path = xasprintf("%s/%s", c->dir, name), *text = NULL;
 	size_t len;
@@ -114,16 +101,17 @@ read_out(const struct check *c, const char *name, size_t max)
 }
 
 /* The last line that it wrote to standard error. */
-static char *
-last_words(const struct check *c, int status)
+char *
+check_last_words(const struct check *c, int status)
 {
-	char *text = read_out(c, "err", ERR_MAX);
+	char *text = check_read(c, "err", ERR_MAX);
 	size_t len = text != NULL ? strlen(text) : 0;
 
 	while (len > 0 && text[len - 1] == '\n')
 		text[--len] = '\0';
 	const char *line = len > 0 ? strrchr(text, '\n') : NULL;
-	char *s = len > 0 ? xasprintf("the trainer could not check it: %s",
+	char *s = len > 0 ? xasprintf("%s%s", c->address != NULL ? "" :
+	    "the trainer could not check it: ",
 	    line != NULL ? line + 1 : text) : WIFSIGNALED(status) ?
 	    xasprintf("the trainer that checked it was killed by signal %d",
 	    WTERMSIG(status)) : xstrdup("the trainer could not check it");
@@ -140,19 +128,25 @@ on_exit_of(void *ctx, pid_t pid, int status)
 	(void)pid;
 	c->pid = 0;
 	if (c->late) {
-		answer_text(c, RK_ETIMEDOUT, "the job was not checked within "
-		    "two minutes: its data are slow to read, or too many");
+		check_answer_text(c, RK_ETIMEDOUT, c->address != NULL ?
+		    "the file was not read within two minutes" : "the job was "
+		    "not checked within two minutes: its data are slow to "
+		    "read, or too many");
 		return;
 	}
-	char *text = read_out(c, "out", RKJ_MAX_BYTES);
+	if (c->address != NULL) {
+		inspect_ended(c, status);
+		return;
+	}
+	char *text = check_read(c, "out", RKJ_MAX_BYTES);
 	if (text != NULL && rkj_parse_json(text, strlen(text), &said, NULL) ==
 	    RK_OK && json_is_boolean(json_object_get(said, "accepted"))) {
 		json_incref(said);
-		answer(c, RK_OK, said, NULL);
+		check_answer(c, RK_OK, said, NULL);
 		json_decref(said);
 	} else {
-		char *words = last_words(c, status);
-		answer_text(c, RK_EIO, words);
+		char *words = check_last_words(c, status);
+		check_answer_text(c, RK_EIO, words);
 		free(words);
 	}
 	json_decref(said);
@@ -184,20 +178,39 @@ bound(const struct check *c)
 	const struct rlimit size = { 2 * RKJ_MAX_BYTES, 2 * RKJ_MAX_BYTES };
 
 	(void)prlimit(c->pid, RLIMIT_CPU, &cpu, NULL);
-	/* But a tar that it unpacks is larger. */
-	if (c->spec->data.train.type != SPEC_IMAGE_FOLDER)
+	/* But a tar or a .gz that it unpacks is larger. */
+	if (c->spec != NULL && c->spec->data.train.type != SPEC_IMAGE_FOLDER)
 		(void)prlimit(c->pid, RLIMIT_FSIZE, &size, NULL);
 	spawn_humble(c->s, c->pid);
 }
 
-static int
-launch(struct check *c, char *file)
+int
+check_spawn(struct check *c, const char *const *argv)
 {
-	char memory[24], *files[SPEC_ADDRESSES + 1], *env[SPAWN_ENV_MAX];
-	const char *argv[16 + 2 * (SPEC_ADDRESSES + 1)];
+	char *env[SPAWN_ENV_MAX];
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t at;
-	int n = 0, e, nfiles = spawn_files(c->files, files);
+	int e;
+
+	spawn_env(env);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	if ((e = open_outputs(c, &fa)) == 0 && (e = spawn_attr(&at)) == 0)
+		e = posix_spawn(&c->pid, c->s->c.trainer, &fa, &at,
+		    (char *const *)(uintptr_t)argv, env);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&at);
+	if (e != 0)
+		c->pid = 0;
+	return e;
+}
+
+static int
+launch(struct check *c, const char *file)
+{
+	char memory[24], *files[SPEC_ADDRESSES + 1];
+	const char *argv[16 + 2 * (SPEC_ADDRESSES + 1)];
+	int n = 0, nfiles = spawn_files(c->files, files);
 
 	snprintf(memory, sizeof(memory), "%llu",
 	    (unsigned long long)RK_MIN(c->s->c.memory, INT64_MAX));
@@ -215,51 +228,54 @@ launch(struct check *c, char *file)
 	}
 	argv[n++] = file;
 	argv[n] = NULL;
-	spawn_env(env);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	if ((e = open_outputs(c, &fa)) == 0 && (e = spawn_attr(&at)) == 0)
-		e = posix_spawn(&c->pid, c->s->c.trainer, &fa, &at,
-		    (char *const *)(uintptr_t)argv, env);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
+	const int e = check_spawn(c, argv);
 	for (int i = 0; i < nfiles; i++)
 		free(files[i]);
-	if (e != 0)
-		c->pid = 0;
 	return e;
 }
 
-/* Its folder and its job; then the process. */
+/* The job, as a file in its folder, and who reads it. */
 static enum rk_err
-begin(struct check *c, struct rk_why *why)
+launch_job(struct check *c, int *e, struct rk_why *why)
 {
-	char *dir = checks_dir(c->s), *file;
 	json_t *tree = NULL;
+	enum rk_err rc = rkj_parse_json(c->row.spec, strlen(c->row.spec),
+	    &tree, why);
 
-	c->dir = xasprintf("%s/%s", dir, c->row.id);
-	file = xasprintf("%s/job.json", c->dir);
-	free(dir);
-	enum rk_err rc = rk_mkdirs(c->dir, 0750);
-	if (rc == RK_OK)
-		rc = rkj_parse_json(c->row.spec, strlen(c->row.spec), &tree,
-		    why);
 	if (rc == RK_OK)
 		rc = write_job_file(c->dir, tree);
 	if (rc == RK_OK) {
-		const int e = launch(c, file);
-		if (e != 0) {
-			rk_refuse(why, "cannot start %s: %s",
-			    c->s->c.trainer, strerror(e));
-			rc = rk_from_errno(e);
-		}
+		char *file = xasprintf("%s/job.json", c->dir);
+		*e = launch(c, file);
+		free(file);
+	}
+	json_decref(tree);
+	return rc;
+}
+
+/* Its folder; then the process. */
+static enum rk_err
+begin(struct check *c, struct rk_why *why)
+{
+	char *dir = checks_dir(c->s);
+	int e = 0;
+
+	c->dir = xasprintf("%s/%s", dir, c->row.id);
+	free(dir);
+	enum rk_err rc = rk_mkdirs(c->dir, 0750);
+	if (rc == RK_OK && c->address != NULL)
+		e = inspect_launch(c);
+	else if (rc == RK_OK)
+		rc = launch_job(c, &e, why);
+	if (rc == RK_OK && e != 0) {
+		rk_refuse(why, "cannot start %s: %s", c->s->c.trainer,
+		    strerror(e));
+		rc = rk_from_errno(e);
 	}
 	if (rc == RK_OK) {
 		bound(c);
 		rc = loop_child(c->s->loop, c->pid, on_exit_of, c);
 	}
-	json_decref(tree);
-	free(file);
 	return rc;
 }
 
@@ -302,8 +318,9 @@ check_step(void *ctx)
 		check_free(c);
 		return;
 	}
-	enum rk_err rc = supply_ask(c->s, &c->row, c->spec, c->files, &why);
-	if (rc == RK_OK)
+	enum rk_err rc = c->address != NULL ? inspect_fetch(c, &why) :
+	    supply_ask(c->s, &c->row, c->spec, c->files, &why);
+	if (rc == RK_OK && c->address == NULL)
 		rc = find_model(c, &why);
 	if (rc == RK_OK)
 		rc = begin(c, &why);
@@ -312,8 +329,33 @@ check_step(void *ctx)
 	else if (rc == RK_EBUSY && !late)
 		loop_timer_at(c->timer, mono_ms() + FETCH_MS);
 	else
-		answer(c, rc == RK_EBUSY ? RK_ETIMEDOUT : rc, NULL, &why);
+		check_answer(c, rc == RK_EBUSY ? RK_ETIMEDOUT : rc, NULL, &why);
 	rk_why_fini(&why);
+}
+
+/* One more, if there may be. */
+enum rk_err
+check_new(struct sup *s, sup_check_fn *fn, void *ctx, struct check **out,
+    struct rk_why *why)
+{
+	size_t n = 0;
+
+	for (const struct check *c = s->checks; c != NULL; c = c->next)
+		n++;
+	if (n >= CHECKS_MAX) {
+		rk_refuse(why, "%zu jobs and files are being checked, which is "
+		    "as many as may be at a time: ask again", n);
+		return RK_ELIMIT;
+	}
+	struct check *c = xcalloc(1, sizeof(*c));
+	*c = (struct check){ .s = s, .next = s->checks, .fn = fn, .ctx = ctx,
+		.until_ms = mono_ms() + CHECK_MS, .files = json_object() };
+	s->checks = c;
+	rk_id_new(c->row.id);
+	c->timer = loop_timer_add(s->loop, check_step, c);
+	loop_timer_at(c->timer, mono_ms());
+	*out = c;
+	return RK_OK;
 }
 
 enum rk_err
@@ -321,33 +363,22 @@ sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
     struct rk_why *why)
 {
 	json_t *tree = spec_json(spec);
-	size_t n = 0;
+	struct check *c;
+	char id[RK_ID];
 
 	must_be(s, SUP_TAG);
 	enum rk_err rc = check_job(s, spec, tree, why);
-	for (const struct check *c = s->checks; c != NULL; c = c->next)
-		n++;
-	if (rc == RK_OK && n >= CHECKS_MAX) {
-		rk_refuse(why, "%zu jobs are being checked, which is as many "
-		    "as may be at a time: ask again", n);
-		rc = RK_ELIMIT;
+	if (rc == RK_OK)
+		rc = check_new(s, fn, ctx, &c, why);
+	if (rc == RK_OK) {
+		memcpy(id, c->row.id, RK_ID);
+		submit_row(&c->row, spec, tree);
+		memcpy(c->row.id, id, RK_ID);
+		/* As it will be stored: job:// with the job's id. */
+		must(spec_parse(tree, &c->spec, NULL) == RK_OK);
 	}
-	if (rc != RK_OK) {
-		json_decref(tree);
-		return rc;
-	}
-	struct check *c = xcalloc(1, sizeof(*c));
-	*c = (struct check){ .s = s, .next = s->checks, .fn = fn, .ctx = ctx,
-		.until_ms = mono_ms() + CHECK_MS, .files = json_object() };
-	s->checks = c;
-	submit_row(&c->row, spec, tree);
-	rk_id_new(c->row.id);
-	/* As it will be stored: job:// with the job's id. */
-	must(spec_parse(tree, &c->spec, NULL) == RK_OK);
 	json_decref(tree);
-	c->timer = loop_timer_add(s->loop, check_step, c);
-	loop_timer_at(c->timer, mono_ms());
-	return RK_OK;
+	return rc;
 }
 
 void

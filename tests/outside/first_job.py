@@ -2,18 +2,14 @@
 """The job that users write first: somebody's weights in a bucket, the number of classes, `resume_from: latest`, and
 nothing that has a default; and what may be meant of a file that is an archive."""
 import gzip
-import hashlib
-import io
 import os
 import shutil
 import signal
-import tarfile
 
 import bucket
 from buckets import first_job, object_store
 from t import Daemon, case, eq, has, run, wait_for
-
-SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "samples")
+from warm_files import sample, sha, tar_of
 
 
 def stored(sentence):
@@ -30,11 +26,6 @@ def stored(sentence):
         case(sentence, "stopped")(one)
         return fn
     return add
-
-
-def sample(name):
-    with open(f"{SAMPLES}/{name}", "rb") as f:
-        return f.read()
 
 
 def loads(d, i):
@@ -103,20 +94,6 @@ def _(d):
 
 
 # --- archives -------------------------------------------------------------------------------
-
-def tar_of(members, packed=False):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz" if packed else "w") as t:
-        for name, body in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            t.addfile(info, io.BytesIO(body))
-    return out.getvalue()
-
-
-def sha(body):
-    return hashlib.sha256(body).hexdigest()
-
 
 NAME = "./rec_v4_train/best_accuracy.pdparams"
 

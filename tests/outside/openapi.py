@@ -3,10 +3,14 @@
 documented operation is called well and badly, every answer is held against its
 schema, and what the document does not know the server does not do."""
 import copy
+import functools
 import http.client
+import http.server
 import json
 import os
 import re
+import struct
+import threading
 
 from json_schema import faults, resolve
 from t import Reply, case, eq, has, limit, run, tiny, wait_for
@@ -140,6 +144,22 @@ def _(d):
     eq({(m, p) for m, p, _, _ in operations(doc)}, table)
 
 
+def files_of(d):
+    """A server of one file of weights, and its address."""
+    os.makedirs(f"{d.root}/web")
+    with open(f"{d.root}/web/m.safetensors", "wb") as f:
+        head = b'{"a.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}'
+        f.write(struct.pack("<Q", len(head)) + head + struct.pack("<2f", 1, -3))
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=f"{d.root}/web"))
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    return web, f"http://127.0.0.1:{web.server_port}"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
 @case("every documented operation answers as documented, asked well and asked badly")
 def _(d):
     c = Caller(d)
@@ -228,6 +248,13 @@ def _(d):
     no("getCheckpointFile", 404, **dict(f, file="passwd"))
     ok("deleteCheckpoint", 204, id=a, checkpoint=old)
     no("deleteCheckpoint", 409, id=a, checkpoint="latest")
+
+    # A file that an address leads to: nobody there, and where nobody is sent to.
+    web, at = files_of(d)
+    ok("inspectWeights", 200, body={"address": f"{at}/m.safetensors", "statistics": True})
+    no("inspectWeights", 422, body={"address": f"{at}/nothing"})
+    no("inspectWeights", 422, body={"address": "/etc/passwd"})
+    web.shutdown()
 
     # What happened.
     ok("listMetrics", 200, id=a, query="?split=validation&attempt=1&limit=2")

@@ -1,0 +1,46 @@
+/* check - a trainer that answers one question and ends: see check.c. */
+#ifndef SUP_CHECK_H
+#define SUP_CHECK_H
+
+#include <spawn.h>
+
+#include "impl.h"
+
+struct check {
+	struct check *next;
+	struct sup *s;
+	struct job_row row;             /* of no job: id and specification */
+	struct spec *spec;
+	char *address;                  /* of a file of weights: inspect.c; then
+	                                   there is no spec.  Else NULL */
+	bool statistics;
+	json_t *files;                  /* {address: path} */
+	char *dir;
+	pid_t pid;                      /* 0: not yet, or no more */
+	bool late;                      /* killed: its time was up */
+	struct loop_timer *timer;
+	int64_t until_ms;               /* mono */
+	sup_check_fn *fn;               /* NULL: nobody waits any more */
+	void *ctx;
+};
+
+/* RK_ELIMIT: there are as many as may be.  It begins from the loop. */
+enum rk_err check_new(struct sup *s, sup_check_fn *fn, void *ctx,
+    struct check **out, struct rk_why *why) RK_MUSTCHECK;
+/* The process; an errno. */
+int check_spawn(struct check *c, const char *const *argv);
+/* What it wrote, "out" or "err", the caller's; NULL. */
+char *check_read(const struct check *c, const char *name, size_t max);
+/* The last line of that to standard error, or how it ended; the caller's. */
+char *check_last_words(const struct check *c, int status);
+/* Tell who asked; c is gone afterwards. */
+void check_answer(struct check *c, enum rk_err rc, const json_t *said,
+    const struct rk_why *why);
+void check_answer_text(struct check *c, enum rk_err rc, const char *text);
+
+/* inspect.c: the bytes, then the process (an errno), then its answer. */
+enum rk_err inspect_fetch(struct check *c, struct rk_why *why) RK_MUSTCHECK;
+int inspect_launch(struct check *c);
+void inspect_ended(struct check *c, int status);
+
+#endif
