@@ -8,7 +8,9 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "impl.h"
@@ -290,17 +292,44 @@ http_is_metadata(const char *ip)
 	return false;
 }
 
+/* Of a stranger's URL, where it leads to by its name. */
+static bool
+is_forbidden(struct http_call *c, const char *ip)
+{
+	if (!c->r.strange || !http_is_metadata(ip))
+		return false;
+	call_fail(c, HTTP_BAD_REQUEST, RK_OK, "%s is the address of a "
+	    "metadata service, which nobody is sent to", ip);
+	return true;
+}
+
+/* Before each connection is made. */
+static curl_socket_t
+on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	char ip[INET6_ADDRSTRLEN] = "";
+	const void *at = to->family == AF_INET6 ? (const void *)
+	    &((const struct sockaddr_in6 *)(const void *)&to->addr)->sin6_addr :
+	    (const void *)
+	    &((const struct sockaddr_in *)(const void *)&to->addr)->sin_addr;
+
+	(void)purpose;
+	if ((to->family == AF_INET || to->family == AF_INET6) &&
+	    inet_ntop(to->family, at, ip, sizeof(ip)) != NULL &&
+	    is_forbidden(ctx, ip))
+		return CURL_SOCKET_BAD;
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* And before each request over one, which may have been made for another. */
 static int
 on_connected(void *ctx, char *ip, char *own_ip, int port, int own_port)
 {
 	struct http_call *c = ctx;
 
 	(void)own_ip, (void)port, (void)own_port;
-	if (c->r.strange && http_is_metadata(ip)) {
-		call_fail(c, HTTP_BAD_REQUEST, RK_OK, "%s is the address of a "
-		    "metadata service, which nobody is sent to", ip);
+	if (is_forbidden(c, ip))
 		return CURL_PREREQFUNC_ABORT;
-	}
 	/* Before each sending: libcurl repeats some of its own accord. */
 	c->answer.resent = c->connected;
 	c->connected = true;
@@ -386,6 +415,10 @@ set_callbacks(struct http_call *c)
 	OPT(c, CURLOPT_NOPROGRESS, 0L);
 	OPT(c, CURLOPT_PREREQFUNCTION, on_connected);
 	OPT(c, CURLOPT_PREREQDATA, c);
+	if (c->r.strange) {
+		OPT(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+		OPT(c, CURLOPT_OPENSOCKETDATA, c);
+	}
 	OPT(c, CURLOPT_ERRORBUFFER, c->curl_says);
 }
 
