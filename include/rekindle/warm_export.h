@@ -33,7 +33,9 @@
  *
  * That order is the model's, but for the shortcuts of paddle.vision's ResNets
  * (`downsample`), which are made before the block that they are of.  What is of no
- * such layer has no second name.
+ * such layer has no second name.  Programs that name their parameters themselves
+ * (PaddleClas' MobileNetV2) have others: they take the model all the same, which goes by
+ * first names, but not a .pdopt.
  */
 #ifndef REKINDLE_WARM_EXPORT_H
 #define REKINDLE_WARM_EXPORT_H

@@ -76,7 +76,8 @@ def load(path):
 
 
 def same_logits(model, j, ckpt):
-    model.eval()
+    if isinstance(model, torch.nn.Module):
+        model.eval()
     with torch.no_grad():
         theirs = model(torch.from_numpy(np.load("x.npy"))).numpy()
     ours = logits(j, ckpt)
@@ -137,6 +138,35 @@ def a_model_as_safetensors_has_the_metadata_and_the_names_that_readers_want():
         n = net()
         n.load_state_dict({k: f.get_tensor(k) for k in f.keys()}, strict=True)
     same_logits(n, j, ckpt)
+
+
+@case
+def transformers_takes_our_bert_by_a_strict_load_state_dict_and_as_a_folder():
+    try:
+        from transformers import BertConfig, BertForSequenceClassification
+    except ImportError:
+        print("    not with this interpreter: it has no transformers")
+        return
+    for variant in ("huggingface", "paddlenlp"):
+        j = job({"arch": "bert", "vocabulary": 60, "hidden": 32, "depth": 2, "heads": 4, "intermediate": 64,
+                 "positions": 24, "classes": 5, "variant": variant}, (20,))
+        # No token is the one that fills up.
+        np.save("x.npy", np.random.RandomState(3).randint(1, 60, (24, 20)))
+        j["data"]["train"]["vocabulary"] = 60
+        ckpt = trained(j)
+        os.makedirs("hf", exist_ok=True)
+        trainer(j, "--export", ckpt, "job.json", "best.pt")
+        trainer(j, "--export", ckpt, "job.json", "hf/model.safetensors")
+        config = BertConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                            intermediate_size=64, max_position_embeddings=24, num_labels=5)
+        config.save_pretrained("hf")
+        n = BertForSequenceClassification(config)
+        n.load_state_dict(load("best.pt"), strict=True)
+        m, info = BertForSequenceClassification.from_pretrained("hf", output_loading_info=True)
+        assert not info["missing_keys"] and not info["unexpected_keys"], info
+        assert all(torch.equal(a, b) for a, b in zip(n.state_dict().values(), m.state_dict().values()))
+        same_logits(lambda x: m.eval()(x).logits, j, ckpt)
+        subprocess.run(["rm", "-rf", "run", "hf"], check=True)
 
 
 OPTIMIZERS = [
