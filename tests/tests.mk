@@ -135,8 +135,12 @@ check-interop:
 	@$(INTEROP_WITH) tests/run.sh -j 1 \
 	    "env TORCH_PYTHON=/usr/bin/python3 tests/interop/torch_files.py" \
 	    tests/interop/torch_files.py tests/interop/torch_nets.py \
-	    tests/interop/torch_goes_on.py tests/interop/paddle_files.py \
-	    tests/interop/paddle_nets.py tests/interop/paddle_goes_on.py \
+	    tests/interop/torch_goes_on.py tests/interop/torch_exports.py \
+	    tests/interop/paddle_files.py tests/interop/paddle_nets.py \
+	    tests/interop/paddle_goes_on.py tests/interop/paddle_exports.py \
+	    "env TORCH_PYTHON=/usr/bin/python3 tests/interop/torch_exports.py" \
+	    "env PADDLE_PYTHON=$${PADDLECLAS_PYTHON:-$(INTEROP)/paddleclas/bin/python} tests/interop/paddle_exports.py" \
+	    "env PADDLE_PYTHON=$${PADDLENLP_PYTHON:-$(INTEROP)/paddlenlp/bin/python} tests/interop/paddle_exports.py" \
 	    "env PADDLE_PYTHON=$${PADDLECLAS_PYTHON:-$(INTEROP)/paddleclas/bin/python} tests/interop/paddle_nets.py" \
 	    "env PADDLE_PYTHON=$${PADDLENLP_PYTHON:-$(INTEROP)/paddlenlp/bin/python} tests/interop/paddle_nets.py"
 

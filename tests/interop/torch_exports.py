@@ -3,31 +3,19 @@
 
     BUILD=... TORCH_PYTHON=.../bin/python tests/interop/torch_exports.py [part of a case]
 
-See paddle_files.py for the form.
 """
+import ours
+from ours import BUILD, case
+
+ours.under("TORCH_PYTHON")
+
 import glob
 import json
 import os
 import subprocess
-import sys
-import tempfile
-import traceback
-
-if os.environ.get("TORCH_PYTHON") and sys.executable != os.environ["TORCH_PYTHON"] \
-        and "TORCH_FILES" not in os.environ:
-    os.environ["TORCH_FILES"] = "1"
-    os.execv(os.environ["TORCH_PYTHON"], [os.environ["TORCH_PYTHON"]] + sys.argv)
 
 import numpy as np
 import torch
-
-BUILD = os.environ["BUILD"]
-CASES = []
-
-
-def case(f):
-    CASES.append(f)
-    return f
 
 
 def trainer(job, *args, want=0):
@@ -208,22 +196,4 @@ def pytorch_trains_on_from_our_model_and_optimiser_as_we_do():
         subprocess.run(["rm", "-rf", "run"], check=True)
 
 
-def main():
-    failed = 0
-    for f in CASES:
-        if len(sys.argv) > 1 and sys.argv[1] not in f.__name__:
-            continue
-        with tempfile.TemporaryDirectory() as d:
-            os.chdir(d)
-            try:
-                f()
-                print("ok", f.__name__, flush=True)
-            except Exception:
-                traceback.print_exc()
-                print("FAILED", f.__name__, flush=True)
-                failed += 1
-            os.chdir("/")
-    return failed > 0
-
-
-sys.exit(main())
+ours.main()
