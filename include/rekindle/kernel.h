@@ -100,16 +100,19 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
     float *C, int64_t ldc);
 
-/* NULL, or why a product would end this process, in a sentence: the environment
- * made a library take the kernels of another CPU.  Before there are data to
- * lose; it may fork. */
+/* NULL, or what is wrong with the environment, in a sentence.  Of the words that
+ * it has for this module (below): one that is none of those wanted would be another
+ * arithmetic than was meant.  kernel_refusal(): also why a product would end this
+ * process, because a library was made to take the kernels of another CPU.  Before
+ * there are data to lose; it may fork. */
+const char *kernel_word_refusal(void);
 const char *kernel_refusal(void);
 
 /* "own kernels (avx2)" or "OpenBLAS 0.3.21 (Haswell)", for logs and
  * checkpoint.json.  The environment may choose: REKINDLE_GEMM=own, openblas or
  * onednn, and REKINDLE_SIMD=plain for the loops for any CPU (avx2: nothing that
- * needs AVX-512).  All change the last bits of results; avx2 only those of
- * networks with convolutions, which oneDNN then computes. */
+ * needs AVX-512; avx512: what the CPU has).  All change the last bits of results;
+ * avx2 only those of networks with convolutions, which oneDNN then computes. */
 const char *kernel_backend(void);
 
 /*

@@ -69,6 +69,10 @@
  *	                      files; a broken sample is an error or, by
  *	                      data.broken, named and an empty place.  Neither
  *	                      model nor run directory is looked at
+ *	environment: REKINDLE_SIMD, REKINDLE_GEMM (kernel.h); a word that is none
+ *	of theirs is wrong usage, behind --wire a failure that no retry helps.
+ *	With less than 512 MiB of address space (ulimit -v) or 256 KiB of stack
+ *	(ulimit -s) it ends before any library begins, with code 1 and a sentence
  *	exit: 0 finished, paused or stopped with a checkpoint; 1 failed, after a
  *	sentence; 2 wrong usage; 3 the job, its data or its model are wrong, and
  *	trying again cannot help; 4 nothing is wrong with the job, but going on
@@ -107,7 +111,8 @@
  * process; total of these; limit: resources.memory, or where the job does not
  * say it what it would be given, the total and a tenth; available: what total
  * is compared with in `fits`, resources.memory or else what --memory says or
- * the machine has.  remarks: sentences on what may not have been meant (below).
+ * the machine has; without --memory never more than the limits of the process's
+ * control group and of those above it.  remarks: sentences on what may not have been meant (below).
  *
  * --check: {accepted, refused: [{path, message}], plan, remarks, memory, steps_total,
  * data: {train, validation}}.  The data are read, the network is built, the warm

@@ -1,5 +1,6 @@
 /* When a checkpoint is due, and taking it: see due.h. */
 #include <string.h>
+#include <sys/resource.h>
 
 #include "due.h"
 #include "feed.h"
@@ -33,6 +34,7 @@ fail_write(struct run *r, const struct writer_result *res)
 {
 	char need[RK_HUMAN], have[RK_HUMAN];
 	uint64_t bytes = 0;
+	struct rlimit is;
 
 	if (res->not_finite)
 		return run_fail(r, "non_finite_loss", true, "a weight is not "
@@ -44,6 +46,13 @@ fail_write(struct run *r, const struct writer_result *res)
 		return run_fail_rc(r, res->rc, "cannot save a checkpoint");
 	if (rk_disk_free(r->dir_fd, &bytes) != RK_OK)
 		bytes = 0;
+	if (getrlimit(RLIMIT_FSIZE, &is) == 0 && is.rlim_cur <
+	    r->checkpoint_bytes && bytes > r->checkpoint_bytes)
+		return run_fail(r, "disk_full", false, "no checkpoint at step "
+		    "%lld: it has %s, and the limit of a file's size (ulimit "
+		    "-f) is %s", (long long)res->info.step,
+		    rk_human_bytes(need, r->checkpoint_bytes),
+		    rk_human_bytes(have, is.rlim_cur));
 	return run_fail(r, "disk_full", false, "no room for a checkpoint at "
 	    "step %lld: it needs %s, %s is free",
 	    (long long)res->info.step,

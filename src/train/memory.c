@@ -1,6 +1,9 @@
 /* How much memory a run takes, before it takes any. */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "rekindle/cgroup.h"
 
 #include "feed.h"
 #include "judging.h"
@@ -117,9 +120,45 @@ add_up(const struct run *r, struct run_memory *m)
 	    UINT64_MAX;
 }
 
+/* What the control group of this process may have; 0: as much as there is.  The
+ * daemon, which says --memory, has looked itself. */
+static uint64_t
+group_bytes(const struct run *r)
+{
+	const char *root = getenv("REKINDLE_TRAIN_MACHINE");    /* tests' */
+	struct cgroup *g;
+
+	if (r->o->memory > 0)
+		return 0;
+	g = cgroup_open(root != NULL ? root : "");
+	const uint64_t bytes = cgroup_memory(g, NULL);
+	cgroup_close(&g);
+	return bytes;
+}
+
+/* resources.memory, or what there is to give, or what the machine has. */
+static uint64_t
+told_bytes(const struct run *r)
+{
+	if (r->spec->memory > 0)
+		return r->spec->memory;
+	return r->o->memory > 0 ? (uint64_t)r->o->memory :
+	    (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
+}
+
+static uint64_t
+limit_of(const struct run *r)
+{
+	const uint64_t told = told_bytes(r), group = group_bytes(r);
+
+	return group > 0 ? RK_MIN(told, group) : told;
+}
+
 static const char *
 limit_words(const struct run *r)
 {
+	if (limit_of(r) < told_bytes(r))
+		return "the control group of this process may have";
 	return r->spec->memory > 0 ? "resources.memory is" :
 	    r->o->memory > 0 ? "there is for jobs" : "this machine has";
 }
@@ -139,16 +178,6 @@ memory_fits(struct run *r, const struct run_memory *m)
 	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
 	    rk_human_bytes(e, m->process), limit_words(r),
 	    rk_human_bytes(limit, m->limit));
-}
-
-/* resources.memory, or what there is to give, or what the machine has. */
-static uint64_t
-limit_of(const struct run *r)
-{
-	if (r->spec->memory > 0)
-		return r->spec->memory;
-	return r->o->memory > 0 ? (uint64_t)r->o->memory :
-	    (uint64_t)sysconf(_SC_PHYS_PAGES) * page_bytes();
 }
 
 bool
@@ -171,7 +200,7 @@ memory_estimate(struct run *r, struct run_memory *m)
 	struct nn *nn;
 
 	*m = (struct run_memory){ .process = r->process_bytes,
-		.said = r->spec->memory > 0, .limit = limit_of(r) };
+		.said = r->spec->memory, .limit = limit_of(r) };
 	const struct nn_want w = memory_want(r, m->limit);
 	enum rk_err rc = nn_outline(&nn, &w, &why);
 	if (rc != RK_OK)

@@ -264,8 +264,9 @@ struct run_memory {
 	struct nn_sizes sizes;          /* of the network */
 	uint64_t network, optimizer, copy, data, process, total;
 	uint64_t wanted;                /* the total and a tenth */
-	uint64_t limit;                 /* resources.memory, or the machine's */
-	bool said;                      /* the job has a resources.memory */
+	uint64_t limit;                 /* resources.memory, or the machine's, but
+	                                   no more than our control group's */
+	uint64_t said;                  /* resources.memory; 0: the job has none */
 	uint64_t checkpoint;            /* of one on disk */
 	int64_t parameters;
 };

@@ -77,7 +77,7 @@ layers_json(const struct nn *n)
 static json_t *
 memory_json(const struct run_memory *m)
 {
-	const uint64_t limit = m->said ? m->limit : m->wanted;
+	const uint64_t limit = m->said > 0 ? m->said : m->wanted;
 	const struct {
 		const char *key;
 		uint64_t bytes;

@@ -362,6 +362,42 @@ moved_away() {
 	has "$(cat out err)" "goes on from $saved"
 }
 
+t_case "a word for its arithmetic that nobody knows is refused with the words wanted"
+unknown_words() {
+	tiny_job
+	REKINDLE_SIMD=foo exits 2 train tiny.yaml
+	has "$(cat err)" 'REKINDLE_SIMD in the environment is "foo", want plain, avx2 or avx512'
+	REKINDLE_GEMM=foo exits 2 train --summary tiny.yaml
+	has "$(cat err)" 'REKINDLE_GEMM in the environment is "foo", want own, openblas or onednn'
+	REKINDLE_SIMD=foo exits 0 train --version
+	REKINDLE_GEMM='' exits 0 train --summary tiny.yaml
+}
+
+# limited OPTION VALUE train...: with that limit of ulimit.
+limited() {
+	(ulimit "$1" "$2" && shift 2 && timeout -s KILL 60 "$BUILD/rekindle-train" "$@") >out 2>err
+}
+
+t_case "limits that no library can live with are said, and nothing spins or crashes"
+limits_of_libraries() {
+	grep -q __asan_init "$BUILD/rekindle-train" && t_skip "the sanitizer needs address space itself"
+	for kib in 120000 200000 340000; do
+		exits 1 limited -v $kib --version
+		has "$(cat err)" "the limit of address space (ulimit -v) is $kib KiB, and the libraries need 524288 KiB"
+	done
+	exits 0 limited -v 524288 --version
+	exits 1 limited -s 100 --version
+	has "$(cat err)" "the limit of stack (ulimit -s) is 100 KiB"
+	exits 0 limited -s 256 --version
+}
+
+t_case "a checkpoint that is over the limit of a file's size is not called a full disk"
+limit_of_files() {
+	EPOCHS=1 tiny_job
+	exits 1 limited -f 1 --run-dir "$PWD/run" tiny.yaml
+	has "$(cat err)" "the limit of a file's size (ulimit -f) is 1 KiB"
+}
+
 t_case "every job in etc is understood"
 jobs_of_etc() {
 	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no $FASHION"

@@ -123,6 +123,61 @@ T_CASE(a_job_that_does_not_fit_its_memory_is_refused_with_both_numbers)
 	json_decref(s);
 }
 
+static void
+write_group(const char *own, const char *mounts, const char *file,
+    const char *limit)
+{
+	t_check(system("rm -rf m && mkdir -p m/proc/self m/sys/fs/cgroup/a/b") ==
+	    0);
+	write_file("m/proc/self/cgroup", own);
+	write_file("m/proc/self/mountinfo", mounts);
+	write_file(file, limit);
+}
+
+/* What a summary has of the job big.yaml. */
+static bool
+fits(int64_t *available)
+{
+	train_ok("--summary", "big.yaml");
+	json_t *s = read_json("out"), *m = json_object_get(s, "memory");
+	const bool is = json_is_true(json_object_get(m, "fits"));
+
+	*available = json_integer_value(json_object_get(m, "available"));
+	json_decref(s);
+	return is;
+}
+
+T_CASE(without_a_daemon_no_more_memory_is_promised_than_the_control_group_has)
+{
+	int64_t n;
+
+	write_tiny("job.yaml", TINY_ADAM);
+	write_file("big.yaml", "name: big\n"
+	    "model: {arch: mlp, sizes: [5, 500000, 3]}\n"
+	    "training: {epochs: 1, optimizer: {type: adam}}\n" TINY_DATA);
+	t_check(setenv("REKINDLE_TRAIN_MACHINE", "m", 1) == 0);
+	write_group("0::/a/b\n", "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 c "
+	    "rw\n", "m/sys/fs/cgroup/a/b/memory.max", "max\n");
+	t_check(fits(&n));
+	/* A limit of the group above counts as well. */
+	write_file("m/sys/fs/cgroup/a/memory.max", "67108864\n");
+	t_check(!fits(&n));
+	t_eq_int(n, 67108864);
+	t_eq_int(train("big.yaml"), TRAIN_REFUSED);
+	file_has("err", "the control group of this process may have 64 MiB");
+	t_eq_int(train("--set", "resources.memory=2GiB", "big.yaml"),
+	    TRAIN_REFUSED);
+	file_has("err", "the control group of this process may have 64 MiB");
+	/* The daemon has looked itself. */
+	train_ok("--summary", "--memory", "1073741824", "big.yaml");
+	write_group("4:memory:/a\n", "35 31 0:32 / /sys/fs/cgroup rw - cgroup "
+	    "cgroup rw,memory\n", "m/sys/fs/cgroup/a/memory.limit_in_bytes",
+	    "33554432\n");
+	t_check(!fits(&n));
+	t_eq_int(n, 33554432);
+	unsetenv("REKINDLE_TRAIN_MACHINE");
+}
+
 T_CASE(a_summary_without_data_and_shape_says_which_field_helps)
 {
 	write_file("none.yaml", "name: n\nmodel: {arch: resnet20}\n"
