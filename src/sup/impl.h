@@ -456,9 +456,11 @@ void orphan_fini(struct sup *s);
 enum rk_err attempt_read(struct sup *s, const char *id, int64_t n,
     struct attempt_row *out) RK_MUSTCHECK;
 /* What its trainer saved while no daemon heard it counts: an interrupted attempt
- * ended at the job's newest checkpoint or later, where that is its own.  Fine
- * for any attempt, and more than once. */
-void attempt_reached(struct sup *s, const char *id, int64_t n);
+ * ended at the job's newest checkpoint or later, where that is its own, and the
+ * job has that checkpoint: in r, which the caller writes, or in the job's row
+ * where r is NULL.  Fine for any attempt, and more than once. */
+void attempt_reached(struct sup *s, const char *id, int64_t n,
+    struct job_row *r);
 
 /* pin.c */
 void pin_load(struct sup *s);           /* what an earlier daemon wrote */

@@ -123,7 +123,7 @@ interrupted(struct sup *s, const char *id)
 	    "the daemon ended");
 	rc = sup_move(s, &r, to, a.n > 0 ? &a : NULL, &c);
 	if (rc == RK_OK && !elsewhere && !orphan_look(s, &r, a.pid))
-		attempt_reached(s, id, r.attempt);
+		attempt_reached(s, id, r.attempt, NULL);
 	store_attempt_fini(&a);
 	store_job_fini(&r);
 	return rc;

@@ -41,18 +41,66 @@ attempt_read(struct sup *s, const char *id, int64_t n, struct attempt_row *out)
 	return store_attempts(s->store, id, n - 1, 1, see_attempt, out);
 }
 
+static void
+put(json_t *o, const char *key, json_t *v)
+{
+	must(v != NULL && json_object_set_new(o, key, v) == 0);
+}
+
+/* What is said of a job is said of its newest checkpoint. */
+static void
+put_reached(struct job_row *r, const struct ckpt_info *i)
+{
+	json_t *p = NULL;
+
+	set_str(&r->known_dir, i->dir);
+	r->known_step = i->step;
+	r->known_ms = i->created_ms;
+	if (rkj_parse_json(r->progress, strlen(r->progress), &p, NULL) != RK_OK)
+		return;
+	if (i->step > json_integer_value(json_object_get(p, "step"))) {
+		put(p, "step", json_integer(i->step));
+		put(p, "epoch", json_integer(i->epoch));
+	}
+	put(p, "checkpoint", json_string(i->dir));
+	put(p, "checkpoint_step", json_integer(i->step));
+	free(r->progress);
+	r->progress = rkj_text(p);
+	json_decref(p);
+}
+
+static void
+row_reached(struct sup *s, const char *id, const struct ckpt_info *i)
+{
+	struct job_row r;
+
+	if (run_find(s, id) != NULL || store_job_get(s->store, id, &r) != RK_OK)
+		return;
+	if (r.attempt == i->attempt && i->step > r.known_step) {
+		put_reached(&r, i);
+		if (sup_put(s, &r, NULL, NULL) != RK_OK)
+			log_warn("job=%s that it has %s is not recorded", id,
+			    i->dir);
+	}
+	store_job_fini(&r);
+}
+
 void
-attempt_reached(struct sup *s, const char *id, int64_t n)
+attempt_reached(struct sup *s, const char *id, int64_t n, struct job_row *r)
 {
 	struct ckpt_info i = { 0 };
 	struct attempt_row a;
 
 	if (n < 1)
 		return;
-	if (attempt_read(s, id, n, &a) == RK_OK && a.n == n &&
+	bool own = attempt_read(s, id, n, &a) == RK_OK && a.n == n &&
 	    strcmp(a.outcome, "interrupted") == 0 &&
-	    own_latest(s, id, &i) == RK_OK && i.attempt == n &&
-	    i.step > a.end_step) {
+	    own_latest(s, id, &i) == RK_OK && i.attempt == n;
+	if (own && r == NULL)
+		row_reached(s, id, &i);
+	else if (own && i.step > r->known_step)
+		put_reached(r, &i);
+	if (own && i.step > a.end_step) {
 		a.end_step = i.step;
 		if (store_attempt_put(s->store, id, &a) != RK_OK)
 			log_warn("job=%s that attempt %lld came to step %lld "
@@ -201,7 +249,7 @@ orphan_timer_fn(void *ctx)
 	while ((o = *p) != NULL) {
 		if (!is_there(s, o)) {
 			*p = o->next;
-			attempt_reached(s, o->id, o->attempt);
+			attempt_reached(s, o->id, o->attempt, NULL);
 			free(o);
 			sched_kick(s);
 			continue;

@@ -277,7 +277,7 @@ start_job(struct sup *s, const char *id)
 		    rk_why_first(&why) : "");
 		goto out;
 	}
-	attempt_reached(s, id, r.attempt);
+	attempt_reached(s, id, r.attempt, &r);
 	r.attempt++;
 	r.not_before_ms = 0;
 	struct attempt_row a = { .n = r.attempt, .started_ms = now_ms(),

@@ -291,6 +291,34 @@ T_CASE(after_kill_9_of_the_daemon_its_trainer_saves_and_the_job_goes_on)
 	w_close();
 }
 
+/* A trainer that refuses it speaks of that checkpoint, and so does the job. */
+T_CASE(what_was_saved_behind_a_killed_daemon_is_what_a_waiting_job_is_at)
+{
+	char *id = killed_daemon("run changed");
+	struct attempt_row first = { 0 };
+
+	w_wait(id, JOB_PAUSED);
+	t_eq_str(w_reason(id), "data_changed");
+	t_eq_int(attempt_read(W.sup, id, 1, &first), RK_OK);
+	struct job_row r = w_row(id);
+	json_t *p = NULL;
+	t_eq_int(rkj_parse_json(r.progress, strlen(r.progress), &p, NULL),
+	    RK_OK);
+	t_check(first.end_step >= 5);
+	t_eq_int(r.known_step, first.end_step);
+	t_eq_int(json_integer_value(json_object_get(p, "checkpoint_step")),
+	    first.end_step);
+	t_eq_int(json_integer_value(json_object_get(p, "step")),
+	    first.end_step);
+	t_eq_str(json_string_value(json_object_get(p, "checkpoint")),
+	    r.known_dir);
+	json_decref(p);
+	store_job_fini(&r);
+	store_attempt_fini(&first);
+	free(id);
+	w_close();
+}
+
 T_CASE(a_trainer_that_outlives_its_daemon_is_waited_for_and_then_killed)
 {
 	w_prepare();
