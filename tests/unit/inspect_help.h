@@ -7,11 +7,15 @@
 #include "rekindle/inspect.h"
 #include "t.h"
 
+#ifndef INSPECT_SERVE
+#define INSPECT_SERVE inspect_serve
+#endif
+
 __attribute__((constructor)) static void
 serve_instead(int argc, char **argv)
 {
 	if (argc > 4 && strcmp(argv[1], "--inspect") == 0)
-		_exit(inspect_serve(argc - 4, argv + 4));
+		_exit(INSPECT_SERVE(argc - 4, argv + 4));
 }
 
 #endif

@@ -8,8 +8,68 @@
 #include <sys/stat.h>
 
 #include "impl.h"
+static int serve_or_lie(int n, char **words);
+#define INSPECT_SERVE serve_or_lie
 #include "inspect_help.h"
 #include "start.h"
+
+/* --- a process that a file has taken over --------------------------------- */
+
+static void
+lie(const struct inspect_packet *p, size_t n)
+{
+	if (write(INSPECT_SOCKET_FD, p, n) != (ssize_t)n)
+		_exit(0);
+}
+
+/* What it is given for a name: an errno, 0 for a descriptor. */
+static int
+beg(const char *name)
+{
+	struct inspect_packet p = { .kind = SAY_NEED };
+
+	snprintf(p.text, sizeof(p.text), "%s", name);
+	lie(&p, sizeof(p));
+	if (read(INSPECT_SOCKET_FD, &p, sizeof(p)) != (ssize_t)sizeof(p))
+		_exit(0);
+	return (int)p.rc;
+}
+
+/* By the name of the file. */
+static int
+serve_or_lie(int n, char **words)
+{
+	struct inspect_packet q, p = { .kind = SAY_DONE };
+
+	if (strncmp(words[0], "evil-", 5) != 0)
+		return inspect_serve(n, words);
+	while (read(INSPECT_SOCKET_FD, &q, sizeof(q)) == (ssize_t)sizeof(q)) {
+		if (strcmp(words[0], "evil-kind") == 0)
+			p.kind = 77;
+		if (strcmp(words[0], "evil-rc") == 0)
+			p.rc = 9999;
+		if (strcmp(words[0], "evil-text") == 0) {
+			p.rc = RK_EINVAL;
+			memset(p.text, '\n', sizeof(p.text));
+		}
+		if (strcmp(words[0], "evil-items") == 0)
+			p.n = q.kind == ASK_TELL ? UINT64_MAX : 0;
+		if (strcmp(words[0], "evil-beg") == 0) {
+			p.rc = RK_EINVAL;
+			snprintf(p.text, sizeof(p.text), "%d %d %d %d",
+			    beg("/etc/passwd"), beg("../secret"),
+			    beg("folder"), beg("beside"));
+		}
+		while (strcmp(words[0], "evil-more") == 0)
+			(void)beg("beside");
+		if (strcmp(words[0], "evil-mute") == 0) {
+			close(INSPECT_SOCKET_FD);
+			pause();
+		}
+		lie(&p, strcmp(words[0], "evil-short") == 0 ? 3 : sizeof(p));
+	}
+	return 0;
+}
 
 /* --- files ---------------------------------------------------------------- */
 
@@ -162,7 +222,7 @@ T_CASE(a_mean_far_from_zero_takes_nothing_from_the_deviation)
 	const uint64_t len = strlen(json);
 
 	for (size_t i = 0; i < n; i++)
-		x[i] = 1e9 + (double)(i % 2);
+		x[i] = 1e9 + (double)(i < n / 2);
 	sb_add(&b, &len, 8);
 	sb_adds(&b, json);
 	sb_add(&b, x, n * sizeof(*x));
@@ -249,6 +309,63 @@ T_CASE(a_member_of_a_tar_is_named)
 	t_eq_str(w->v[0].name, "a");
 	weights_free(w);
 	refused("a.tar", RK_EINVAL, "say which file of it is meant");
+}
+
+/* --- lies ----------------------------------------------------------------- */
+
+T_CASE(what_cannot_be_said_is_not_believed)
+{
+	static const char *const kinds[] = { "evil-kind", "evil-rc",
+		"evil-short", "evil-items" };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++) {
+		put_file(kinds[i], "x", 1);
+		refused(kinds[i], RK_EINVAL, "the process that reads it says "
+		    "what cannot be");
+	}
+}
+
+T_CASE(a_sentence_of_the_process_is_one_line_whatever_it_says)
+{
+	struct rk_why why = {0};
+	struct weights *w;
+
+	put_file("evil-text", "x", 1);
+	t_eq_int(inspect_open("evil-text", NULL, &w, &why), RK_EINVAL);
+	t_eq_int(strlen(rk_why_first(&why)), INSPECT_TEXT - 1);
+	t_check(strchr(rk_why_first(&why), '\n') == NULL);
+	rk_why_fini(&why);
+}
+
+T_CASE(the_process_is_given_no_file_but_those_beside)
+{
+	char want[64];
+
+	t_check(mkdir("m", 0700) == 0 && mkdir("m/folder", 0700) == 0);
+	put_file("secret", "x", 1);
+	put_file("m/beside", "x", 1);
+	put_file("m/evil-beg", "x", 1);
+	t_check(chdir("m") == 0);
+	snprintf(want, sizeof(want), "%d %d %d 0", EACCES, EACCES, EINVAL);
+	refused("evil-beg", RK_EINVAL, want);
+}
+
+T_CASE(asking_on_and_on_does_not_buy_time)
+{
+	const struct inspect_how how = { .wait_ms = 100 };
+	struct rk_why why = {0};
+	struct weights *w;
+
+	put_file("beside", "x", 1);
+	put_file("evil-more", "x", 1);
+	t_eq_int(inspect_open("evil-more", &how, &w, &why), RK_ETIMEDOUT);
+	rk_why_fini(&why);
+}
+
+T_CASE(a_process_that_hangs_up_and_stays_is_ended)
+{
+	put_file("evil-mute", "x", 1);
+	refused("evil-mute", RK_EIO, "was killed by signal 9");
 }
 
 /* --- ends ----------------------------------------------------------------- */
