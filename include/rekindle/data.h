@@ -234,7 +234,7 @@ bool data_knows_content(const struct data_set *d);
  * tokenizer with its vocabulary; 0: nothing does. */
 uint64_t data_reading(const struct data_set *d);
 /* Whose arithmetic made the numbers of a set, where that is not ours, for the
- * record of what a run was computed with: "libjpeg-turbo 2.1.5"; or NULL. */
+ * record of what a run was computed with: image_jpeg_version...(), or NULL. */
 const char *data_decoder(const struct data_set *d);
 
 /* Labels against a network of so many outputs: RK_EINVAL names the first

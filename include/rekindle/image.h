@@ -112,18 +112,23 @@ enum rk_err image_decode(struct image_room *r, const uint8_t *p, size_t n,
  *
  * shrink 2, 4 or 8 (1: not): a JPEG is decoded to so much of its size in each
  * direction by an inverse DCT of 4, 2 or 1 (ceil(w/shrink) x ceil(h/shrink) of the
- * whole), a fast low-pass filter that is the same on every machine; the part is
- * then the one whose edges are x/shrink and y/shrink rounded down and
- * (x+w)/shrink and (y+h)/shrink rounded up.  A PNG is never shrunk.
- * *shrunk says what was done.
+ * whole), a fast low-pass filter that is the same on every machine, and PIL's
+ * draft(): not the bytes of a plain decoding that is resized.  *out is then the
+ * part whose edges are x/shrink and y/shrink rounded down and (x+w)/shrink and
+ * (y+h)/shrink rounded up, and the part that was asked for lies in *box of it,
+ * whose edges are fractions of its pixels: for image_resize_box().  A PNG is never
+ * shrunk; of what is not shrunk the box is all.
  */
 struct image_part {
 	int64_t x, y, w, h;
 };
+struct image_box {
+	double x, y, w, h;
+};
 enum rk_err image_decode_part(struct image_room *r, const uint8_t *p, size_t n,
     const char *what, const struct image_limits *l, int channels,
-    const struct image_part *part, int shrink, struct image *out, int *shrunk,
-    struct rk_why *why) RK_MUSTCHECK;
+    const struct image_part *part, int shrink, struct image *out,
+    struct image_box *box, struct rk_why *why) RK_MUSTCHECK;
 /* The rule of who resizes: the largest shrink that leaves at least twice as many
  * pixels as are wanted, in both directions; 1 where even 2 would not. */
 int image_shrink_for(int64_t from_w, int64_t from_h, int64_t to_w,
@@ -131,6 +136,9 @@ int image_shrink_for(int64_t from_w, int64_t from_h, int64_t to_w,
 
 /* "libjpeg-turbo 2.1.5": whose arithmetic pixels of JPEGs have. */
 const char *image_jpeg_version(void);
+/* The same where large ones are shrunk and then resized by their box:
+ * "libjpeg-turbo 2.1.5, shrunk by exact boxes". */
+const char *image_jpeg_version_shrunk(void);
 
 /* Write it as a PNG of 8 bits, no file of the name before; bytes in *out, the
  * caller frees.  The same bytes for the same pixels and the same zlib. */
@@ -164,6 +172,11 @@ void image_to_channels(struct image_room *r, struct image *im, int channels);
  */
 void image_resize(struct image_room *r, struct image *im, int64_t w,
     int64_t h);
+/* The box alone to w x h, as PIL's resize(box=): above with from the box's width
+ * or height and c = box's x or y + (i + 1/2) scale; pixels that lie outside of it
+ * count as far as its filter reaches.  The box lies in the picture. */
+void image_resize_box(struct image_room *r, struct image *im,
+    const struct image_box *box, int64_t w, int64_t h);
 
 /* The part at x, y of w x h; what lies outside is `fill` in each channel. */
 void image_crop(struct image_room *r, struct image *im,

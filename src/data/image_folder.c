@@ -469,6 +469,10 @@ make_plans(struct folder *f, const struct spec_data *s, struct rk_why *why)
 	enum rk_err rc = transform_plans(s, f->lazy.from, f->plans, why);
 	if (rc == RK_OK && transform_mixes(f->plans[0]))
 		f->lazy.mixes = f->plans[0];
+	if (f->resize || (f->h == 0 && (transform_shrinks(
+	    &s->train_transforms) || transform_shrinks(
+	    &s->validation_transforms))))
+		f->lazy.decoder = image_jpeg_version_shrunk();
 	return rc;
 }
 

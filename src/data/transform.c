@@ -28,9 +28,27 @@ plan_areas(struct transform_plan *p, int i)
 		    u->random_erasing.ratio);
 }
 
-enum rk_err
-transform_plan_new(struct transform_plan **pp,
-    const struct spec_transforms *list, const char *path, const int64_t d[3],
+/* The list that leaves each picture its size; like (NULL: not known): the plan of
+ * training, whose pictures have one. */
+static enum rk_err
+refuse_sizes(const char *path, const struct transform_plan *like,
+    struct rk_why *why)
+{
+	static const char leaves[] = "leaves each picture the size that it "
+	    "has, and a network takes one";
+
+	if (like == NULL)
+		return rk_refuse_at(why, path, "%s: want resize to [height, "
+		    "width], center_crop, random_crop or random_resized_crop "
+		    "in it", leaves);
+	return rk_refuse_at(why, path, "%s: give it {type: resize, size: "
+	    "[%lld, %lld]}, or resize and a center_crop to that size", leaves,
+	    (long long)like->d[1], (long long)like->d[2]);
+}
+
+static enum rk_err
+make_plan(struct transform_plan **pp, const struct spec_transforms *list,
+    const char *path, const int64_t d[3], const struct transform_plan *like,
     struct rk_why *why)
 {
 	int64_t size[2];
@@ -41,10 +59,7 @@ transform_plan_new(struct transform_plan **pp,
 	if (rc != RK_OK)
 		return rc;
 	if (size[0] == 0)
-		return rk_refuse_at(why, path, "leaves each picture the size "
-		    "that it has, and a network takes one: want resize to "
-		    "[height, width], center_crop, random_crop or "
-		    "random_resized_crop in it");
+		return refuse_sizes(path, like, why);
 	struct transform_plan *p = xcalloc(1, sizeof(*p));
 	p->tag = PLAN_TAG;
 	p->list = *list;
@@ -57,6 +72,14 @@ transform_plan_new(struct transform_plan **pp,
 		plan_areas(p, i);
 	*pp = p;
 	return RK_OK;
+}
+
+enum rk_err
+transform_plan_new(struct transform_plan **pp,
+    const struct spec_transforms *list, const char *path, const int64_t d[3],
+    struct rk_why *why)
+{
+	return make_plan(pp, list, path, d, NULL, why);
 }
 
 void
@@ -80,14 +103,16 @@ transform_plans(const struct spec_data *s, const int64_t d[3],
 	enum rk_err rc = transform_plan_new(&plans[0], &s->train_transforms,
 	    paths[0], d, why);
 	if (rc == RK_OK)
-		rc = transform_plan_new(&plans[1], &s->validation_transforms,
-		    paths[1], d, why);
+		rc = make_plan(&plans[1], &s->validation_transforms, paths[1],
+		    d, plans[0], why);
 	if (rc == RK_OK && memcmp(plans[0]->d, plans[1]->d,
 	    sizeof(plans[0]->d)) != 0)
 		rc = rk_refuse_at(why, paths[1], "makes pictures of %lld x "
 		    "%lld, and those of training are %lld x %lld (height x "
-		    "width): want the same", (long long)plans[1]->d[1],
+		    "width): want the same, as by {type: resize, size: [%lld, "
+		    "%lld]}", (long long)plans[1]->d[1],
 		    (long long)plans[1]->d[2], (long long)plans[0]->d[1],
+		    (long long)plans[0]->d[2], (long long)plans[0]->d[1],
 		    (long long)plans[0]->d[2]);
 	if (rc != RK_OK) {
 		transform_plan_free(plans[0]);
@@ -104,6 +129,13 @@ transform_makes_size(const struct spec_transforms *list)
 
 	return spec_transforms_size(list, "", 0, 0, size, NULL) == RK_OK &&
 	    size[0] > 0;
+}
+
+bool
+transform_shrinks(const struct spec_transforms *list)
+{
+	return list->n > 0 && (list->v[0].type == SPEC_T_resize ||
+	    list->v[0].type == SPEC_T_random_resized_crop);
 }
 
 void
@@ -169,15 +201,19 @@ struct on_way {
 	struct rk_why *why;
 };
 
+/* box: of the picture what becomes that; NULL: all. */
 static enum rk_err
-resize_to(struct on_way *s, int64_t h, int64_t w)
+resize_to(struct on_way *s, const struct image_box *box, int64_t h, int64_t w)
 {
 	if (h < 1 || w < 1 || h * w > MAX_PIXELS)
 		return rk_refuse(s->why, "%s: would become %lld x %lld "
 		    "(height x width), want at most %lld pixels in all",
 		    s->what, (long long)h, (long long)w,
 		    (long long)MAX_PIXELS);
-	image_resize(s->room, &s->im, w, h);
+	if (box != NULL)
+		image_resize_box(s->room, &s->im, box, w, h);
+	else
+		image_resize(s->room, &s->im, w, h);
 	return RK_OK;
 }
 
@@ -215,7 +251,7 @@ random_resized_crop(struct on_way *s, const struct draws *d, int i)
 	    s->im.w);
 
 	image_crop(s->room, &s->im, &part, 0);
-	return resize_to(s, size[0], size[1]);
+	return resize_to(s, NULL, size[0], size[1]);
 }
 
 static void
@@ -261,7 +297,7 @@ pixels(struct on_way *s, int i)
 	switch (s->p->list.v[i].type) {
 	case SPEC_T_resize:
 		resized(&u->resize, s->im.h, s->im.w, to);
-		return resize_to(s, to[0], to[1]);
+		return resize_to(s, NULL, to[0], to[1]);
 	case SPEC_T_center_crop:
 		center_crop(s, u->center_crop.size);
 		break;
@@ -382,8 +418,9 @@ transform_file(const struct transform_plan *p, struct transform_room *r,
 		.why = why };
 	struct image_info info;
 	struct image_part part;
+	struct image_box box;
 	int64_t to[2];
-	int shrunk, through;
+	int through;
 
 	must_be(p, PLAN_TAG);
 	enum rk_err rc = image_look(r->room, bytes, n, what, NULL, &info, why);
@@ -392,9 +429,9 @@ transform_file(const struct transform_plan *p, struct transform_room *r,
 	const bool first = first_wants(&s, &info, &part, to, &through);
 	rc = image_decode_part(r->room, bytes, n, what, NULL, (int)p->d[0],
 	    &part, first ? image_shrink_for(part.w, part.h, to[1], to[0]) : 1,
-	    &s.im, &shrunk, why);
+	    &s.im, &box, why);
 	if (rc == RK_OK && first)
-		rc = resize_to(&s, to[0], to[1]);
+		rc = resize_to(&s, &box, to[0], to[1]);
 	return rc != RK_OK ? rc : go_through(&s, through, norm, x);
 }
 

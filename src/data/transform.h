@@ -32,9 +32,10 @@
  * Files are decoded as far as the first transform needs them: of a crop that
  * comes first that part alone, and what is to become much smaller (resize,
  * random_resized_crop) at a half, a quarter or an eighth, where at least twice the
- * pixels that are wanted are left in each direction (image_shrink_for): a rule
- * of sizes alone, which makes a photograph of 12 megapixels cheap and changes no
- * picture that is less than four times as large as wanted.
+ * pixels that are wanted are left in each direction (image_shrink_for) and then
+ * resized by the box of the part in them: a rule of sizes alone, which makes a
+ * photograph of 12 megapixels cheap and changes no picture that is less than
+ * four times as large as wanted.
  */
 #ifndef DATA_TRANSFORM_H
 #define DATA_TRANSFORM_H
@@ -77,6 +78,9 @@ enum rk_err transform_plans(const struct spec_data *s, const int64_t d[3],
     struct transform_plan *plans[2], struct rk_why *why) RK_MUSTCHECK;
 /* Does a list make one size of pictures that have a size each? */
 bool transform_makes_size(const struct spec_transforms *list);
+/* Is a file resized by what comes first, and so decoded smaller where it is
+ * large? */
+bool transform_shrinks(const struct spec_transforms *list);
 /* {channels, height, width} of what comes out. */
 void transform_shape(const struct transform_plan *p, int64_t d[3]);
 /* Has it mixup or cutmix? */

@@ -87,24 +87,38 @@ stored_part(const struct image_part *p, int orientation, int64_t w, int64_t h)
 	return s;
 }
 
+/* A box of what is stored, w x h, as people see it. */
+static struct image_box
+seen_box(struct image_box b, int orientation, int64_t w, int64_t h)
+{
+	const struct image_turn t = image_turn_of(orientation);
+
+	if (t.from_right)
+		b.x = (double)w - (b.x + b.w);
+	if (t.from_below)
+		b.y = (double)h - (b.y + b.h);
+	return !t.turned ? b : (struct image_box){ .x = b.y, .y = b.x,
+		.w = b.h, .h = b.w };
+}
+
 static enum rk_err
 decode(const struct decoding *d, const struct image_info *i,
     const struct stored *s, int channels, const struct image_part *part,
-    int *shrink, struct image *out)
+    int shrink, struct image *out, struct image_box *box)
 {
 	const struct image_part at = stored_part(part, i->orientation, s->w,
 	    s->h);
 	const bool colour = channels == 3;
 	enum rk_err rc;
 
-	if (i->kind == IMAGE_JPEG) {
-		rc = jpeg_read(d, &at, colour, shrink, out);
-	} else {
-		*shrink = 1;
+	*box = (struct image_box){ .w = (double)at.w, .h = (double)at.h };
+	if (i->kind == IMAGE_JPEG)
+		rc = jpeg_read(d, &at, colour, shrink, out, box);
+	else
 		rc = png_read(d, &at, colour, out);
-	}
 	if (rc != RK_OK)
 		return rc;
+	*box = seen_box(*box, i->orientation, out->w, out->h);
 	image_to_channels(d->room, out, channels);
 	image_orient(d->room, out, i->orientation);
 	return RK_OK;
@@ -113,8 +127,8 @@ decode(const struct decoding *d, const struct image_info *i,
 enum rk_err
 image_decode_part(struct image_room *r, const uint8_t *p, size_t n,
     const char *what, const struct image_limits *l, int channels,
-    const struct image_part *part, int shrink, struct image *out, int *shrunk,
-    struct rk_why *why)
+    const struct image_part *part, int shrink, struct image *out,
+    struct image_box *box, struct rk_why *why)
 {
 	const struct decoding d = { .room = r, .p = p, .n = n, .what = what,
 		.limits = l != NULL ? l : &image_limits_default, .why = why };
@@ -131,8 +145,7 @@ image_decode_part(struct image_room *r, const uint8_t *p, size_t n,
 		part = &all;
 	must(part->x >= 0 && part->y >= 0 && part->w > 0 && part->h > 0 &&
 	    part->x + part->w <= i.w && part->y + part->h <= i.h);
-	*shrunk = shrink;
-	return decode(&d, &i, &s, channels, part, shrunk, out);
+	return decode(&d, &i, &s, channels, part, shrink, out, box);
 }
 
 enum rk_err
@@ -140,10 +153,10 @@ image_decode(struct image_room *r, const uint8_t *p, size_t n,
     const char *what, const struct image_limits *l, int channels,
     struct image *out, struct rk_why *why)
 {
-	int shrunk;
+	struct image_box box;
 
 	return image_decode_part(r, p, n, what, l, channels, NULL, 1, out,
-	    &shrunk, why);
+	    &box, why);
 }
 
 int

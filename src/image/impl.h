@@ -72,10 +72,11 @@ struct stored {
 	bool progressive;
 };
 /* The part in stored order; *out has 1 or 3 channels: 3 where `colour`, else as
- * stored.  shrink: asked for, and what was done. */
+ * stored.  box: where the part lies in *out. */
 enum rk_err jpeg_head(const struct decoding *d, struct stored *s) RK_MUSTCHECK;
 enum rk_err jpeg_read(const struct decoding *d, const struct image_part *part,
-    bool colour, int *shrink, struct image *out) RK_MUSTCHECK;
+    bool colour, int shrink, struct image *out, struct image_box *box)
+    RK_MUSTCHECK;
 void jpeg_room_free(struct jpeg_room *j);
 enum rk_err png_head(const struct decoding *d, struct stored *s) RK_MUSTCHECK;
 enum rk_err png_read(const struct decoding *d, const struct image_part *part,

@@ -30,14 +30,20 @@ struct jpeg_room {
 	char text[JMSG_LENGTH_MAX];     /* what was wrong */
 };
 
+#define TEXT(x) TEXT_OF(x)
+#define TEXT_OF(x) #x
+#define VERSION "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION)
+
 const char *
 image_jpeg_version(void)
 {
-#define TEXT(x) TEXT_OF(x)
-#define TEXT_OF(x) #x
-	return "libjpeg-turbo " TEXT(LIBJPEG_TURBO_VERSION);
-#undef TEXT
-#undef TEXT_OF
+	return VERSION;
+}
+
+const char *
+image_jpeg_version_shrunk(void)
+{
+	return VERSION ", shrunk by exact boxes";
 }
 
 /* --- what the library calls ----------------------------------------------- */
@@ -397,7 +403,7 @@ choose_method(struct jpeg_decompress_struct *c, bool colour, int shrink)
 	c->scale_denom = (unsigned)shrink;
 }
 
-/* The part on the grid of the smaller picture. */
+/* The pixels of the smaller picture that have something of the part. */
 static struct image_part
 shrunk_part(const struct image_part *p, int shrink)
 {
@@ -408,17 +414,29 @@ shrunk_part(const struct image_part *p, int shrink)
 		.h = (p->y + p->h + shrink - 1) / shrink - y };
 }
 
+/* Where the part lies in them; eighths are exact. */
+static struct image_box
+shrunk_box(const struct image_part *p, const struct image_part *at, int shrink)
+{
+	const double s = shrink;
+
+	return (struct image_box){ .x = (double)p->x / s - (double)at->x,
+		.y = (double)p->y / s - (double)at->y,
+		.w = (double)p->w / s, .h = (double)p->h / s };
+}
+
 enum rk_err
 jpeg_read(const struct decoding *d, const struct image_part *part,
-    bool colour, int *shrink, struct image *out)
+    bool colour, int shrink, struct image *out, struct image_box *box)
 {
 	struct jpeg_room *j = jpeg_begin(d);
 	struct job job = { .j = j, .d = d, .out = out };
 	enum rk_err rc = read_head(d, j);
 
 	if (rc == RK_OK) {
-		choose_method(&j->c, colour, *shrink);
-		job.part = shrunk_part(part, *shrink);
+		choose_method(&j->c, colour, shrink);
+		job.part = shrunk_part(part, shrink);
+		*box = shrunk_box(part, &job.part, shrink);
 		out->w = job.part.w;
 		out->h = job.part.h;
 		out->channels = j->c.out_color_space == JCS_GRAYSCALE ? 1 : 3;

@@ -16,7 +16,14 @@
 #define BITS 22
 #define HALF (1 << (BITS - 1))
 
-/* Where the pixels of one direction come from. */
+/* Where the pixels of one direction come from: of `from` pixels what begins at
+ * `first` and is `length` long. */
+struct span {
+	int64_t from;
+	double first, length;
+	int64_t to;                     /* pixels that are made */
+};
+
 struct axis {
 	int64_t to;                     /* pixels that are made */
 	int64_t taps;                   /* weights that each has room for */
@@ -25,9 +32,9 @@ struct axis {
 };
 
 static int64_t
-taps_of(int64_t from, int64_t to)
+taps_of(const struct span *s)
 {
-	return 2 * (int64_t)ceil(fmax((double)from / (double)to, 1)) + 1;
+	return 2 * (int64_t)ceil(fmax(s->length / (double)s->to, 1)) + 1;
 }
 
 static double
@@ -38,13 +45,13 @@ triangle(double x)
 }
 
 static void
-weigh(const struct axis *a, int64_t i, int64_t from)
+weigh(const struct axis *a, int64_t i, const struct span *s)
 {
-	const double scale = (double)from / (double)a->to;
+	const double scale = s->length / (double)a->to;
 	const double support = fmax(scale, 1), each = 1 / support;
-	const double centre = ((double)i + 0.5) * scale;
+	const double centre = s->first + ((double)i + 0.5) * scale;
 	const int64_t first = RK_MAX((int64_t)(centre - support + 0.5), 0);
-	const int64_t end = RK_MIN((int64_t)(centre + support + 0.5), from);
+	const int64_t end = RK_MIN((int64_t)(centre + support + 0.5), s->from);
 	int32_t *w = a->weight + i * a->taps;
 	double sum = 0;
 
@@ -61,21 +68,29 @@ weigh(const struct axis *a, int64_t i, int64_t from)
 }
 
 static size_t
-axis_words(int64_t from, int64_t to)
+axis_words(const struct span *s)
 {
-	return (size_t)to * (size_t)(2 + taps_of(from, to));
+	return (size_t)s->to * (size_t)(2 + taps_of(s));
 }
 
 /* In memory of axis_words(); which it is, is said by where it ends. */
 static int32_t *
-axis_make(struct axis *a, int64_t from, int64_t to, int32_t *memory)
+axis_make(struct axis *a, const struct span *s, int32_t *memory)
 {
-	*a = (struct axis){ .to = to, .taps = taps_of(from, to),
-		.first = memory, .count = memory + to,
-		.weight = memory + 2 * to };
-	for (int64_t i = 0; i < to; i++)
-		weigh(a, i, from);
-	return memory + axis_words(from, to);
+	*a = (struct axis){ .to = s->to, .taps = taps_of(s),
+		.first = memory, .count = memory + s->to,
+		.weight = memory + 2 * s->to };
+	for (int64_t i = 0; i < s->to; i++)
+		weigh(a, i, s);
+	return memory + axis_words(s);
+}
+
+/* All the pixels as they are. */
+static bool
+stays(const struct span *s)
+{
+	return s->from == s->to && !(s->first > 0) &&
+	    !(s->length < (double)s->from);
 }
 
 static inline uint8_t
@@ -201,27 +216,41 @@ rows(const struct axis *a, const struct image *im, uint8_t *y)
 }
 
 void
-image_resize(struct image_room *r, struct image *im, int64_t w, int64_t h)
+image_resize_box(struct image_room *r, struct image *im,
+    const struct image_box *box, int64_t w, int64_t h)
 {
+	const struct span along = { im->w, box->x, box->w, w };
+	const struct span down = { im->h, box->y, box->h, h };
 	const size_t middle = image_bytes(w, im->h, im->channels);
-	const size_t words = axis_words(im->w, w) + axis_words(im->h, h);
-	struct axis across, down;
+	const size_t words = axis_words(&along) + axis_words(&down);
+	struct axis x_axis, y_axis;
 
-	if (w == im->w && h == im->h)
+	must(box->x >= 0 && box->w > 0 && box->x + box->w <= (double)im->w &&
+	    box->y >= 0 && box->h > 0 && box->y + box->h <= (double)im->h);
+	if (stays(&along) && stays(&down))
 		return;
 	int32_t *memory = (int32_t *)(void *)room_get(&r->weights,
 	    words * sizeof(*memory));
-	axis_make(&down, im->h, h, axis_make(&across, im->w, w, memory));
+	axis_make(&y_axis, &down, axis_make(&x_axis, &along, memory));
 	uint8_t *to = room_beside(r, im, w, h, im->channels);
 	const uint8_t *x = im->pixels;
-	if (w != im->w) {
-		uint8_t *y = h == im->h ? to : room_get(&r->rows, middle);
-		rows(&across, im, y);
+	if (!stays(&along)) {
+		uint8_t *y = stays(&down) ? to : room_get(&r->rows, middle);
+		rows(&x_axis, im, y);
 		x = y;
 	}
-	if (h != im->h)
-		columns(&down, x, (size_t)(w * im->channels), to);
+	if (!stays(&down))
+		columns(&y_axis, x, (size_t)(w * im->channels), to);
 	im->w = w;
 	im->h = h;
 	im->pixels = to;
+}
+
+void
+image_resize(struct image_room *r, struct image *im, int64_t w, int64_t h)
+{
+	const struct image_box all = { .w = (double)im->w,
+		.h = (double)im->h };
+
+	image_resize_box(r, im, &all, w, h);
 }

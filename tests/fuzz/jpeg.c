@@ -20,20 +20,21 @@ part(struct image_room *r, const uint8_t *p, size_t n,
 {
 	struct image_part at = { .x = whole->w / 3, .y = whole->h / 3 };
 	struct rk_why why = { 0 };
+	struct image_box box;
 	struct image im;
-	int shrunk;
 
 	at.w = RK_MAX(whole->w / 3, 1);
 	at.h = RK_MAX(whole->h / 3, 1);
 	must(image_decode_part(r, p, n, "fuzz", &limits, 0, &at, 1, &im,
-	    &shrunk, &why) == RK_OK);
+	    &box, &why) == RK_OK);
 	const size_t width = (size_t)(im.w * im.channels);
 	for (int64_t y = 0; y < im.h; y++)
 		must(memcmp(im.pixels + (size_t)y * width, whole->pixels +
 		    (size_t)(((y + at.y) * whole->w + at.x) * im.channels),
 		    width) == 0);
 	must(image_decode_part(r, p, n, "fuzz", &limits, 3, &at, 4, &im,
-	    &shrunk, &why) == RK_OK);
+	    &box, &why) == RK_OK);
+	image_resize_box(r, &im, &box, 5, 3);
 }
 
 int

@@ -189,6 +189,40 @@ def show_resized():
     print("};")
 
 
+def show_boxes():
+    """Parts whose edges are fractions of pixels."""
+    print("static const struct golden_box {\n\tint channels;\n\tdouble x, y, w, h;\n"
+          "\tint64_t to_w, to_h;\n\tconst char *sha256;\n} golden_boxes[] = {")
+    for channels in (1, 3):
+        im = pattern(W, H, channels)
+        for x, y, w, h, to_w, to_h in ((0, 0, 36.25, 28.5, 9, 7), (0.75, 0.5, 36.25, 28.5, 16, 14),
+                                       (0.5, 0, 36, 29, 18, 29), (5.875, 3.25, 12.5, 20, 40, 3),
+                                       (36.5, 28.5, 0.5, 0.5, 2, 2), (0, 0, 37, 28.125, 37, 10)):
+            made = im.resize((to_w, to_h), Image.BILINEAR, box=(x, y, x + w, y + h))
+            print('\t{ %d, %.9g, %.9g, %.9g, %.9g, %d, %d,\n\t    "%s" },' % (
+                channels, x, y, w, h, to_w, to_h, digest(made)))
+    print("};")
+
+
+def show_drafts():
+    """Parts of a large JPEG, decoded smaller as draft() does and resized by the exact box."""
+    b = saved(smooth(150, 110), "JPEG", quality=60)
+    print("/* jpeg_large */\nstatic const struct golden_draft {\n\tint64_t x, y, w, h;\n"
+          "\tint shrink;\n\tint64_t to_w, to_h;\n\tconst char *sha256;\n} golden_drafts[] = {")
+    for x, y, w, h, s, to_w, to_h in ((0, 0, 150, 110, 2, 32, 27), (0, 0, 150, 110, 4, 18, 13),
+                                      (0, 0, 150, 110, 8, 9, 6), (3, 5, 131, 93, 2, 30, 20),
+                                      (3, 5, 131, 93, 4, 16, 11), (17, 0, 133, 109, 8, 7, 5)):
+        im = Image.open(io.BytesIO(b))
+        im.draft("RGB", (150 // s, 110 // s))
+        assert im.size == (-(-150 // s), -(-110 // s))
+        left, top = x // s, y // s
+        im = im.convert("RGB").crop((left, top, -(-(x + w) // s), -(-(y + h) // s)))
+        box = (x / s - left, y / s - top, (x + w) / s - left, (y + h) / s - top)
+        print('\t{ %d, %d, %d, %d, %d, %d, %d,\n\t    "%s" },' % (
+            x, y, w, h, s, to_w, to_h, digest(im.resize((to_w, to_h), Image.BILINEAR, box=box))))
+    print("};")
+
+
 def hue(im, by):
     h, s, v = im.convert("HSV").split()
     h = h.point([(x + by) % 256 for x in range(256)])
@@ -238,5 +272,7 @@ else:
     print("/* Written by tests/golden/images.py; see there. */\n/* PIL %s */" % PIL.__version__)
     show_files()
     show_resized()
+    show_boxes()
+    show_drafts()
     show_colours()
     show_turned()

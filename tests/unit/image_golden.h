@@ -2505,6 +2505,57 @@ static const struct golden_size {
 	{ 3, 2, 200,
 	    "408b8a358cbee27fd3e38c8a2889723cfc69ca64400edbd594f021117b6eb2f2" },
 };
+static const struct golden_box {
+	int channels;
+	double x, y, w, h;
+	int64_t to_w, to_h;
+	const char *sha256;
+} golden_boxes[] = {
+	{ 1, 0, 0, 36.25, 28.5, 9, 7,
+	    "1d309ced363926d426ff7c4b2ccc00c444a0d297ac10867d6967e02030accbc5" },
+	{ 1, 0.75, 0.5, 36.25, 28.5, 16, 14,
+	    "00adba9c75897eee9866bf4aaa677a7b3971c69152d86223103e09b68fe3bf38" },
+	{ 1, 0.5, 0, 36, 29, 18, 29,
+	    "75d3cc1b6d49b1f43944e27a830a7edda5126a18e215121c36eaa935ad12951a" },
+	{ 1, 5.875, 3.25, 12.5, 20, 40, 3,
+	    "3cfb25e90eb4c0cd0b53e8fbeb7d2939060d7a499100256995a22006beb8c3b6" },
+	{ 1, 36.5, 28.5, 0.5, 0.5, 2, 2,
+	    "b23fcb8820e567d1143f4a15cfeaf04ba660bafd89eeb496e99ffd8bd1079f71" },
+	{ 1, 0, 0, 37, 28.125, 37, 10,
+	    "71d099d8b7b978bb491bddc5364b487f1e8d1101305f29fce2cfe4ff25728202" },
+	{ 3, 0, 0, 36.25, 28.5, 9, 7,
+	    "528126fface226c31035917b40701e050a46b2162e1cecdcf2d5c64d070d2307" },
+	{ 3, 0.75, 0.5, 36.25, 28.5, 16, 14,
+	    "b3054576c908d7d64484b971202b989a7fee9dbca0076f8a54169b1734272b62" },
+	{ 3, 0.5, 0, 36, 29, 18, 29,
+	    "54c13ad3142ca26e1831d48123fd93d1ffe25d708f2a51e1092155001c4316df" },
+	{ 3, 5.875, 3.25, 12.5, 20, 40, 3,
+	    "fec8006b693f7645a59794617d03286fdb6ac270af799381611b2702bd99ea00" },
+	{ 3, 36.5, 28.5, 0.5, 0.5, 2, 2,
+	    "c6baa9490c296eaa48a8871a6e491261cc35ad64472319ad788e0ddfc0fef5ca" },
+	{ 3, 0, 0, 37, 28.125, 37, 10,
+	    "0388210a10b82326335dac332f4ed78ea968bf56c6a62bb718d2427dc4517094" },
+};
+/* jpeg_large */
+static const struct golden_draft {
+	int64_t x, y, w, h;
+	int shrink;
+	int64_t to_w, to_h;
+	const char *sha256;
+} golden_drafts[] = {
+	{ 0, 0, 150, 110, 2, 32, 27,
+	    "36599fba545c6425ae38ca72ce996cd86e25d0bb2e924799da5be08583fec5d8" },
+	{ 0, 0, 150, 110, 4, 18, 13,
+	    "481348c30b88e0feb2c90b9036c635daceb6a022849cac79c904720f339a7cd2" },
+	{ 0, 0, 150, 110, 8, 9, 6,
+	    "b2f05cf4be471b575428b5bd9edf16f7f0f188e74a24b351fae0276b4a79468a" },
+	{ 3, 5, 131, 93, 2, 30, 20,
+	    "5892da1c7c6e4b5aaadb290d3a75d49d506e8a3d37152bf22b9872c76e43a657" },
+	{ 3, 5, 131, 93, 4, 16, 11,
+	    "570c41c21551e6ae6a7a98df0246997fd58dd244df4aa64150000477967ffaca" },
+	{ 17, 0, 133, 109, 8, 7, 5,
+	    "ad23e65f22fb4d28e60431eda2e550fc3c4e6fd7db926ddde791287d6c1519b0" },
+};
 static const struct golden_colour {
 	const char *what;
 	int channels;

@@ -23,6 +23,29 @@ T_CASE(resizing_gives_pils_bytes)
 	image_room_free(r);
 }
 
+T_CASE(a_part_whose_edges_are_fractions_is_resized_to_pils_bytes)
+{
+	struct image_room *r = image_room_new();
+	char hex[RK_SHA256_HEX];
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(golden_boxes); i++) {
+		const struct golden_box *g = &golden_boxes[i];
+		const struct image_box box = { g->x, g->y, g->w, g->h };
+		const struct image from = pattern(PATTERN_W, PATTERN_H,
+		    g->channels);
+		struct image im = from;
+
+		image_resize_box(r, &im, &box, g->to_w, g->to_h);
+		t_check(im.w == g->to_w && im.h == g->to_h);
+		digest_of(&im, hex);
+		if (strcmp(hex, g->sha256) != 0)
+			t_fail("%d channels, %g x %g at %g, %g: other bytes",
+			    g->channels, g->w, g->h, g->x, g->y);
+		free(from.pixels);
+	}
+	image_room_free(r);
+}
+
 T_CASE(an_even_picture_stays_even)
 {
 	struct image_room *r = image_room_new();
