@@ -272,7 +272,7 @@ void kernel_drop(const struct kernel_drop *d, const float *x, bool add,
  *	SMOOTH_L1       mean_j of e^2 / (2 beta) where |e| < beta, else
  *	                |e| - beta / 2, e = z - t (SmoothL1Loss); beta 0 is L1
  *	    Right in the last three: y is not NULL, and the largest z is at y.
- *
+ *	Never right: a row with a NaN in z or, but for BINARY, an infinite largest z.
  * left_out [rows] (NULL: none is): rows that give nothing by any of these, whatever
  * their class or target; norm 0 counts them all the same.
  */

@@ -203,7 +203,10 @@
  * probability: of softmax; top: the five largest.  Of binary_cross_entropy {input, row,
  * labels: [{class, name, probability}], top}, labels being those above 1/2, by
  * sigmoid; of a regression with one output {input, row, value}, with several {input,
- * row, class, name, score, top}.  Without INPUT, input is `validation` or `train`, and
+ * row, class, name, score, top}.  A row whose outputs have a NaN, or whose largest is
+ * infinite, is predicted as nothing: class and probability (labels, value, score) are
+ * null, top is empty, and a line on standard error says how many there are (so it does
+ * of --evaluate).  Without INPUT, input is `validation` or `train`, and
  * label (of several a list) and label_name are there, too; with buckets (spec_data.h)
  * the lines are in their order.  An INPUT that cannot be
  * read is {input, error}; the others are predicted, and the exit code is 1.

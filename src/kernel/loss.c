@@ -5,6 +5,7 @@
  * Cross entropy of plain classes and squares have vector loops (or nearly so);
  * the rest is in plain_rows.inc.
  */
+#include <math.h>
 #include <string.h>
 
 #include "rekindle/kernel.h"
@@ -103,6 +104,22 @@ plain_row(const struct losses *s, size_t r)
 	s->right[r] = right;
 }
 
+/* Of a row whose largest logit is infinite, or that has a NaN, nothing is
+ * predicted; each label of BINARY is for itself, and may be infinite. */
+static bool
+says_nothing(const struct losses *s, size_t r)
+{
+	const float *z = s->z + r * (size_t)s->l->n;
+	float top = z[0];
+
+	for (int64_t j = 0; j < s->l->n; j++) {
+		if (isnan(z[j]))
+			return true;
+		top = RK_MAX(top, z[j]);
+	}
+	return s->l->kind != KERNEL_BINARY && isinf(top);
+}
+
 static void
 rows_piece(void *ctx, size_t i)
 {
@@ -122,6 +139,8 @@ rows_piece(void *ctx, size_t i)
 			squares_row(s, r);
 		else
 			plain_row(s, r);
+		if (!isfinite(s->loss[r]) && says_nothing(s, r))
+			s->right[r] = 0;
 	}
 }
 

@@ -192,8 +192,11 @@ evaluate_print(struct run *r)
 		ok = score(r, &e) && (r->o->plot == NULL ||
 		    draw_evaluation(r, r->judge, names));
 	}
-	if (ok)
+	if (ok) {
+		const struct judge_rows n = judge_rows(r->judge);
 		say(r, &e, names);
+		model_file_warn(&e.model, n.not_finite, n.counted);
+	}
 	json_decref(names);
 	format_npy_drop(&e.npy);
 	model_file_fini(&e.model);

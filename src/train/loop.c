@@ -221,11 +221,37 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 	t->steps++;
 }
 
+/* The first step has no step before it to compare with, and its weights are those
+ * that it was given. */
+static bool
+refuse_at_once(struct run *r)
+{
+	int64_t n, bad = 0;
+	const float *v = nn_params(r->nn, &n);
+	char some[RK_HUMAN], all[RK_HUMAN];
+
+	for (int64_t i = 0; i < n; i++)
+		bad += !isfinite(v[i]);
+	char *because = bad == 0 ? xstrdup("its parameters are finite, and so "
+	    "the samples, or what they become in the network, are too large") :
+	    xasprintf("%s of the %s parameters that it began with are not "
+	    "finite", rk_group_digits(some, bad), rk_group_digits(all, n));
+	run_fail(r, "non_finite_loss", true, "the loss is not finite at step "
+	    "%lld (epoch %lld), the first of this run: %s",
+	    (long long)r->at.step, (long long)r->at.epoch, because);
+	free(because);
+	return false;
+}
+
 static bool
 refuse_not_finite(struct run *r)
 {
 	/* Other data may be why. */
-	return same_wait(r) && due_settle(r) && run_fail(r, "non_finite_loss",
+	if (!same_wait(r) || !due_settle(r))
+		return false;
+	if (r->at.step == r->begun_step && r->due.dir[0] == '\0')
+		return refuse_at_once(r);
+	return run_fail(r, "non_finite_loss",
 	    true, "the loss is not finite at step %lld (epoch %lld); the step "
 	    "before it was %g, at learning rate %g; the last good checkpoint "
 	    "is %s", (long long)r->at.step, (long long)r->at.epoch,

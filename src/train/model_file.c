@@ -201,3 +201,15 @@ model_file_names(const struct run *r, const struct model_file *m)
 		return json_incref(m->info.classes);
 	return r->train != NULL ? input_classes(r) : NULL;
 }
+
+void
+model_file_warn(const struct model_file *m, int64_t bad, int64_t n)
+{
+	char some[RK_HUMAN], all[RK_HUMAN];
+
+	if (bad > 0)
+		fprintf(stderr, "rekindle-train: warning: %s: outputs of %s of "
+		    "%s rows are not finite (NaN, or infinite), and nothing is "
+		    "predicted of them\n", m->file, rk_group_digits(some, bad),
+		    rk_group_digits(all, n));
+}

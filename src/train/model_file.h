@@ -23,6 +23,9 @@ bool model_file_load(struct run *r, const struct model_file *m);
  * False after run_fail(): their columns are others. */
 bool model_file_normalize(struct run *r, const struct model_file *m);
 void model_file_fini(struct model_file *m);
+/* Say on standard error that of `bad` of n rows nothing is predicted; 0: nothing is
+ * said. */
+void model_file_warn(const struct model_file *m, int64_t bad, int64_t n);
 /* {file, sha256, bytes, tensors, checkpoint: {dir, step, epoch}}; a new
  * reference. */
 json_t *model_file_json(const struct run *r, const struct model_file *m);

@@ -29,6 +29,8 @@ struct prediction {
 	json_t *names;
 	enum says says;
 	int64_t failed;                 /* inputs */
+	int64_t said, nothing;          /* rows, and those of which nothing is
+	                                   predicted */
 	/* Samples of any number of files make a batch together, so that the same
 	 * ones in the same order give the same bits wherever they come from. */
 	int64_t rows, length;           /* length: of texts, those in buckets */
@@ -76,6 +78,41 @@ next_largest(const float *z, int64_t n, const int64_t *taken, int ntaken)
 	return at;
 }
 
+/* As judge.h has it: a NaN, or the largest is infinite; of labels a NaN, and of a
+ * number what is none. */
+static bool
+says_nothing(const struct prediction *p, const float *z, int64_t n)
+{
+	float top = z[0];
+
+	for (int64_t k = 0; k < n; k++) {
+		if (isnan(z[k]))
+			return true;
+		top = RK_MAX(top, z[k]);
+	}
+	return p->says == SAYS_NUMBER ? isinf(z[0]) :
+	    p->says != SAYS_LABELS && isinf(top);
+}
+
+static void
+put_nothing(const struct prediction *p, json_t *o)
+{
+	static const struct {
+		const char *key, *worth;
+	} words[] = {
+		[SAYS_CLASS] = { "class", "probability" },
+		[SAYS_LABELS] = { "labels", NULL },
+		[SAYS_NUMBER] = { "value", NULL },
+		[SAYS_SCORE] = { "class", "score" },
+	};
+
+	js_put(o, words[p->says].key, json_null());
+	if (words[p->says].worth != NULL)
+		js_put(o, words[p->says].worth, json_null());
+	if (p->says != SAYS_NUMBER)
+		js_put(o, "top", json_array());
+}
+
 /* softmax, by the largest; or sigmoid; or the output itself. */
 static double
 worth_of(const struct prediction *p, const float *z, int64_t n, int64_t k)
@@ -109,16 +146,11 @@ put_labels(const struct prediction *p, json_t *o, const float *z, int64_t n)
 }
 
 static void
-put_outputs(const struct prediction *p, json_t *o, const float *z, int64_t n)
+put_top(const struct prediction *p, json_t *o, const float *z, int64_t n)
 {
 	int64_t taken[TOP];
 	json_t *top = json_array();
 
-	if (p->says == SAYS_NUMBER) {
-		js_put(o, "value", js_number(z[0]));
-		json_decref(top);
-		return;
-	}
 	for (int i = 0; i < TOP && i < n; i++) {
 		json_t *e = json_object();
 		taken[i] = next_largest(z, n, taken, i);
@@ -130,6 +162,21 @@ put_outputs(const struct prediction *p, json_t *o, const float *z, int64_t n)
 	else
 		put_class(p, o, taken[0], worth_of(p, z, n, taken[0]));
 	js_put(o, "top", top);
+}
+
+static void
+put_outputs(struct prediction *p, json_t *o, const float *z, int64_t n)
+{
+	const bool nothing = says_nothing(p, z, n);
+
+	p->said++;
+	p->nothing += nothing;
+	if (nothing)
+		put_nothing(p, o);
+	else if (p->says == SAYS_NUMBER)
+		js_put(o, "value", js_number(z[0]));
+	else
+		put_top(p, o, z, n);
 }
 
 /* Takes the object. */
@@ -473,6 +520,7 @@ predict_print(struct run *r)
 		exact_settle(r, p.model.is_checkpoint ? &p.model.info : NULL);
 	ok = ok && prepare(r, &p) && (r->o->ninput > 0 ?
 	    predict_files(r, &p) : predict_data(r, &p));
+	model_file_warn(&p.model, p.nothing, p.said);
 	json_decref(p.names);
 	recipe_fini(&p.recipe);
 	model_file_fini(&p.model);

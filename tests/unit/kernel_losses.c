@@ -130,6 +130,37 @@ T_CASE(losses_against_numbers)
 	end();
 }
 
+/* Rows of class 0, which is the first of equals and so what a comparison with a NaN
+ * leaves standing. */
+T_CASE(a_row_that_predicts_nothing_is_not_right)
+{
+	static const enum kernel_loss_kind kinds[] = { KERNEL_CROSS_ENTROPY,
+		KERNEL_BINARY, KERNEL_SQUARES, KERNEL_L1, KERNEL_SMOOTH_L1 };
+	enum { ROWS_ = 5, N_ = 3 };
+	const float nan = NAN, inf = INFINITY;
+	const float z[ROWS_ * N_] = { nan, nan, nan, 2, nan, 1, inf, 0, 0,
+		2, -inf, -3, 2, 0, -1 };
+	const float t[ROWS_ * N_] = { 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0,
+		1, 0, 0 };
+	const int32_t y[ROWS_] = { 0 };
+	double scratch[2 * ROWS_];
+	int64_t right;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(kinds); i++) {
+		const struct kernel_loss l = { .kind = kinds[i], .n = N_,
+			.beta = 1 };
+		const bool binary = kinds[i] == KERNEL_BINARY;
+		(void)kernel_loss(&l, ROWS_, z, t, y, false, NULL, scratch,
+		    &right);
+		/* Of single labels an infinite one is sure. */
+		t_eq_int(right, binary ? 3 : 2);
+	}
+	const struct kernel_loss hard = { .n = N_ };
+	(void)kernel_loss(&hard, ROWS_, z, NULL, y, false, NULL, scratch,
+	    &right);
+	t_eq_int(right, 2);
+}
+
 /* More rows than a piece has. */
 T_CASE(a_loss_over_several_pieces)
 {
