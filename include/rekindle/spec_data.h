@@ -180,9 +180,9 @@ struct spec_transforms {
 
 /*
  * What pictures of h x w have become behind those of a list: size[0] rows of
- * size[1].  0 and 0: each picture has its own, before or behind.  RK_EINVAL: a
- * crop is larger than the picture; the fault's path begins with `path`, which
- * names the list ("data.transforms.train").
+ * size[1].  0 and 0: each picture has its own, before or behind.  A crop may be
+ * larger than the picture: transforms.def has what is padded.  RK_EINVAL: more
+ * numbers than a sample may have; the fault's path is `path`, the list's.
  */
 enum rk_err spec_transforms_size(const struct spec_transforms *t,
     const char *path, int64_t h, int64_t w, int64_t size[2],

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/json_shown.h"
 #include "impl.h"
 
 /* A single letter means what it means to systemd: a power of 1024. */
@@ -84,7 +85,7 @@ rkj_bytes(struct rkj_obj *o, const char *key, uint64_t *out, uint64_t min,
 	if (v == NULL)
 		sb_adds(&b, "missing");
 	else
-		describe(&b, v);
+		rkj_show(&b, v);
 	rk_human_bytes(lo, min);
 	rk_human_bytes(hi, max);
 	if (max >= INT64_MAX)

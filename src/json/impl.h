@@ -21,7 +21,4 @@ enum scalar_kind scalar_value(const char *text, json_t **out);
  * with a ".0" where it would look like an integer if `point`. */
 char *real_text(char *out, double x, bool point);
 
-/* Append what v is, short, for a message: 3, "text", a list, an object. */
-void describe(struct strbuf *b, const json_t *v);
-
 #endif

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/json_shown.h"
 #include "impl.h"
 
 #define SHORT_TEXT 48           /* bytes of a string quoted in a message */
+#define SHORT_LIST 40           /* ... and of a list behind which none begins */
 
 char *
 real_text(char *out, double x, bool point)
@@ -166,15 +168,44 @@ rkj_pretty(const json_t *v)
 	return sb_detach(&b);
 }
 
+static void
+show_element(struct strbuf *b, const json_t *v)
+{
+	if (json_is_array(v))
+		sb_adds(b, json_array_size(v) > 0 ? "[...]" : "[]");
+	else if (json_is_object(v))
+		sb_adds(b, json_object_size(v) > 0 ? "{...}" : "{}");
+	else
+		rkj_show(b, v);
+}
+
+static void
+show_list(struct strbuf *b, const json_t *v)
+{
+	const size_t n = json_array_size(v), from = b->len;
+
+	sb_adds(b, "[");
+	for (size_t i = 0; i < n; i++) {
+		sb_adds(b, i > 0 ? ", " : "");
+		if (b->len - from > SHORT_LIST) {
+			sb_adds(b, "...");
+			break;
+		}
+		show_element(b, json_array_get(v, i));
+	}
+	sb_adds(b, "]");
+}
+
 void
-describe(struct strbuf *b, const json_t *v)
+rkj_show(struct strbuf *b, const json_t *v)
 {
 	if (json_is_object(v)) {
 		sb_adds(b, json_object_size(v) > 0 ? "an object" :
 		    "an empty object");
+	} else if (json_is_array(v) && json_array_size(v) > 0) {
+		show_list(b, v);
 	} else if (json_is_array(v)) {
-		sb_adds(b, json_array_size(v) > 0 ? "a list" :
-		    "an empty list");
+		sb_adds(b, "an empty list");
 	} else if (json_is_string(v)) {
 		const char *s = json_string_value(v);
 		size_t n = rk_text_fit(s, SHORT_TEXT);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/json_shown.h"
 #include "impl.h"
 
 #define KEY_SHOWN 80            /* bytes of a key that go into a path */
@@ -22,7 +23,7 @@ rkj_open(struct rkj_obj *o, const json_t *v, const char *path,
 		rk_refuse_at(why, path, "is missing, want an object");
 		return;
 	}
-	describe(&b, v);
+	rkj_show(&b, v);
 	rk_refuse_at(why, path, "is %s, want an object", sb_str(&b));
 	sb_fini(&b);
 }
@@ -115,7 +116,7 @@ want(struct rkj_obj *o, const char *key, const json_t *v, const char *what)
 		rkj_fault(o, key, "is missing, want %s", what);
 		return;
 	}
-	describe(&b, v);
+	rkj_show(&b, v);
 	rkj_fault(o, key, "is %s, want %s", sb_str(&b), what);
 	sb_fini(&b);
 }

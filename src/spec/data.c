@@ -1,4 +1,5 @@
 /* The block `data`: who validates, and how samples are normalised. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "read.h"
@@ -34,6 +35,28 @@ read_channels(struct rkj_obj *o, const char *key, double lo, int *n)
 	o->bad |= !ok;
 	*n = (int)count;
 	return out;
+}
+
+/* Samples become x * (1 / std) - mean / std, in floats. */
+static void
+check_scale(const struct spec_normalize *n, struct rkj_obj *o)
+{
+	const bool list = json_is_array(rkj_any(o, "std"));
+
+	for (int i = 0; i < n->n; i++) {
+		const double std = n->std[i], mean = n->mean[i];
+		char at[64];
+		snprintf(at, sizeof(at), list ? "%s.std[%d]" : "%s.std",
+		    o->path, i);
+		if (!isfinite((float)(1 / std)))
+			rk_refuse_at(o->why, at, "is %.15g, want a number whose "
+			    "reciprocal is finite as a 32-bit float: 3e-39 or "
+			    "more", std);
+		else if (!isfinite((float)(mean / std)))
+			rk_refuse_at(o->why, at, "is %.15g, and mean %.15g: "
+			    "want mean / std finite as a 32-bit float (below "
+			    "3.4e38)", std, mean);
+	}
 }
 
 static double *
@@ -109,6 +132,8 @@ read_normalize(struct spec_normalize *n, const json_t *v, const char *path,
 		n->mean = all_of(0, nstd);
 	if (nstd == 0 && nmean != 0 && n->std == NULL)
 		n->std = all_of(1, nmean);
+	if (!o->bad && n->std != NULL)
+		check_scale(n, o);
 	sp_close(&so);
 }
 
@@ -152,7 +177,8 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 	if (train != NULL)
 		sp_read_source(&d->train, train, "data.train", why);
 	else if (o->v != NULL)
-		rkj_fault(o, "train", "is missing");
+		rkj_fault(o, "train", "is missing, want {type: ..., ...}: what "
+		    "the network learns from");
 	if (valid != NULL) {
 		d->has_validation = true;
 		json_t *filled = sp_text_fill(train, valid);

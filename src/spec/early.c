@@ -34,6 +34,16 @@ kind_of(enum spec_loss_type t)
 	    JUDGE_OF_CLASSES;
 }
 
+/* Of classes, and without a softmax: the largest of several outputs is a class,
+ * whatever the loss. */
+static bool
+of_several(int m)
+{
+	return (judge_metrics[m].of & JUDGE_OF_CLASSES) != 0 &&
+	    (judge_metrics[m].of & JUDGE_OF_NUMBERS) == 0 &&
+	    m != JUDGE_ECE && m != JUDGE_PLAIN_LOSS;
+}
+
 void
 sp_check_metric(const struct spec *s, const char *path, const char *metric,
     struct rk_why *why)
@@ -49,6 +59,11 @@ sp_check_metric(const struct spec *s, const char *path, const char *metric,
 		rk_refuse_at(why, path, "is %s, and there are no validation "
 		    "data: give data.validation or data.validation_split, or "
 		    "use loss", metric);
+	else if (spec_loss_is_regression(loss) && of_several(m))
+		rk_refuse_at(why, path, "is %s, which a job with the loss %s "
+		    "has only where its outputs are several, so that it decides "
+		    "nothing: use val_loss or val_mae", metric,
+		    sp_loss_words[loss]);
 	else if ((judge_metrics[m].of & kind_of(loss)) == 0)
 		rk_refuse_at(why, path, "is %s, which the loss %s does not "
 		    "have: use val_loss", metric, sp_loss_words[loss]);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rekindle/spec_faults.h"
 #include "read.h"
 
 /* Take a relative path from the folder dir. */
@@ -80,6 +81,11 @@ read_text(const char *path, size_t max, char **text, size_t *len,
 		char *sentence = rk_too_long(path, max);
 		rc = rk_refuse(why, "%s", sentence);
 		free(sentence);
+	} else if (rc == RK_EINVAL) {
+		struct stat st;
+		rk_refuse(why, "cannot read %s: it is %s, want a job's file",
+		    path, stat(path, &st) == 0 && S_ISDIR(st.st_mode) ?
+		    "a folder" : "no regular file");
 	} else if (rc != RK_OK) {
 		rk_refuse(why, "cannot read %s: %s", path, rk_strerror(rc));
 	}
@@ -92,10 +98,28 @@ spec_read_text(const char *path, char **text, size_t *len, struct rk_why *why)
 	return read_text(path, SPEC_MAX_BYTES, text, len, why);
 }
 
+enum rk_err
+spec_faults_of(const char *path, struct rk_why *own, enum rk_err rc,
+    struct rk_why *why)
+{
+	for (size_t i = 0; i < own->n; i++) {
+		const struct rk_fault *f = &own->v[i];
+		if (f->path == NULL || f->path[0] == '\0')
+			rk_refuse(why, "%s: %s", path, f->message);
+		else
+			rk_refuse_at(why, f->path, "%s", f->message);
+	}
+	if (why != NULL)
+		why->more += own->more;
+	rk_why_fini(own);
+	return rc;
+}
+
 static enum rk_err
 load(const char *path, bool normal, struct spec **sp, struct rk_why *why)
 {
 	const char *dot = strrchr(path, '.');
+	struct rk_why own = {0};
 	char *text = NULL;
 	size_t len = 0;
 
@@ -105,7 +129,8 @@ load(const char *path, bool normal, struct spec **sp, struct rk_why *why)
 		return rc;
 	const bool json = (dot != NULL && strcasecmp(dot, ".json") == 0) ||
 	    (normal && text[0] == '{');
-	rc = sp_parse_text(text, len, !json, sp, why);
+	rc = spec_faults_of(path, &own, sp_parse_text(text, len, !json, sp,
+	    &own), why);
 	free(text);
 	if (rc == RK_OK) {
 		char *dir = folder_of(path);

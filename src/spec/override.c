@@ -82,6 +82,19 @@ copy_or_null(const json_t *v)
 	return v != NULL ? json_deep_copy(v) : json_null();
 }
 
+/* A list of lists or objects, of which too little is shown to see what differs. */
+static bool
+is_deep(const json_t *v)
+{
+	bool deep = false;
+
+	for (size_t i = 0; i < json_array_size(v); i++) {
+		const json_t *e = json_array_get(v, i);
+		deep = deep || json_is_array(e) || json_is_object(e);
+	}
+	return deep;
+}
+
 /* " to 128", where what was asked for is one value that is short enough. */
 static const char *
 asked_for(const json_t *b, char out[SP_SHOWN + 8])
@@ -89,8 +102,8 @@ asked_for(const json_t *b, char out[SP_SHOWN + 8])
 	char shown[SP_SHOWN];
 
 	out[0] = '\0';
-	if (b != NULL && !json_is_null(b) && !json_is_array(b) &&
-	    !json_is_object(b) && !sp_is_shortened(b))
+	if (b != NULL && !json_is_null(b) && !json_is_object(b) &&
+	    !is_deep(b) && !sp_is_shortened(b))
 		snprintf(out, SP_SHOWN + 8, " to %s", sp_shown(b, shown));
 	return out;
 }
@@ -104,7 +117,8 @@ differs(struct diff *d, const char *path, const json_t *a, const json_t *b)
 	if (because != NULL)
 		rk_refuse_at(d->why, path, "is %s and cannot be changed%s on a "
 		    "resume: %s", a == NULL || json_is_null(a) ? "not set" :
-		    sp_is_shortened(a) ? "another" : sp_shown(a, was),
+		    sp_is_shortened(a) ? "another" : is_deep(a) ? "a list" :
+		    sp_shown(a, was),
 		    asked_for(b, to), because);
 	if (d->changed == NULL)
 		return;

@@ -21,38 +21,11 @@ sp_hand_over(struct rk_why *own, struct rk_why *why)
 const char *
 sp_shown(const json_t *v, char out[SP_SHOWN])
 {
-	size_t n;
+	struct strbuf b = { 0 };
 
-	switch (json_typeof(v)) {
-	case JSON_STRING:
-		n = rk_text_fit(json_string_value(v), 40);
-		snprintf(out, SP_SHOWN, "\"%.*s%s\"", (int)n,
-		    json_string_value(v),
-		    json_string_value(v)[n] != '\0' ? "..." : "");
-		break;
-	case JSON_INTEGER:
-		snprintf(out, SP_SHOWN, "%lld",
-		    (long long)json_integer_value(v));
-		break;
-	case JSON_REAL:
-		snprintf(out, SP_SHOWN, "%.15g", json_real_value(v));
-		/* 1000.0 must not look like the integer that was wanted. */
-		if (strspn(out, "-0123456789") == strlen(out))
-			strcat(out, ".0");
-		break;
-	case JSON_ARRAY:
-		snprintf(out, SP_SHOWN, "a list");
-		break;
-	case JSON_OBJECT:
-		snprintf(out, SP_SHOWN, "an object");
-		break;
-	case JSON_TRUE:
-		return "true";
-	case JSON_FALSE:
-		return "false";
-	case JSON_NULL:
-		return "null";
-	}
+	rkj_show(&b, v);
+	snprintf(out, SP_SHOWN, "%s", sb_str(&b));
+	sb_fini(&b);
 	return out;
 }
 
@@ -221,7 +194,8 @@ sp_ints(struct rkj_obj *o, const char *key, int64_t *out, int *n, int min,
 
 	if (v == NULL) {
 		if (required)
-			rkj_fault(o, key, "is missing");
+			rkj_fault(o, key, "is missing, want a list of %d to "
+			    "%d integers", min, max);
 		return false;
 	}
 	if (!json_is_array(v)) {
@@ -259,7 +233,8 @@ sp_pair(struct rkj_obj *o, const char *key, int out[2], int lo, int hi,
 
 	if (v == NULL) {
 		if (required)
-			rkj_fault(o, key, "is missing");
+			rkj_fault(o, key, "is missing, want an integer %d to "
+			    "%d or [height, width]", lo, hi);
 		return false;
 	}
 	bool ok = json_is_array(v) ? json_array_size(v) == 2 :
@@ -292,7 +267,8 @@ sp_either(struct rkj_obj *o, const char *key, const char *key2, int64_t *out,
 	}
 	if (!a && !b) {
 		if (required)
-			rkj_fault(o, key, "is missing (or %s)", key2);
+			rkj_fault(o, key, "is missing (or %s), want an integer "
+			    "%lld to %lld", key2, (long long)lo, (long long)hi);
 		return false;
 	}
 	if (!rkj_int(o, b ? key2 : key, out, lo, hi, RKJ_OPTIONAL))

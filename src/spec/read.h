@@ -8,6 +8,7 @@
 #ifndef SPEC_READ_H
 #define SPEC_READ_H
 
+#include "rekindle/json_shown.h"
 #include "rekindle/spec.h"
 
 #define SP_MAX_PATH   4096              /* bytes of a file's path */
@@ -147,8 +148,8 @@ enum rk_err sp_hand_over(struct rk_why *own, struct rk_why *why);
 
 /* --- readers ------------------------------------------------------------- */
 
-/* A value as a person would write it, cut short: `"abc"`, `[...]`, `3`. */
-#define SP_SHOWN 64
+/* A value as a person would write it, cut short: json_shown.h. */
+#define SP_SHOWN RKJ_SHOWN_MAX
 const char *sp_shown(const json_t *v, char out[SP_SHOWN]);
 
 /*

@@ -65,7 +65,8 @@ read_milestones(struct spec_schedule *s, struct rkj_obj *o)
 		return;
 	}
 	if (!steps && !epochs) {
-		rkj_fault(o, key, "is missing (or milestones_epochs)");
+		rkj_fault(o, key, "is missing (or milestones_epochs), want a list "
+		    "of steps, each larger than the one before");
 		return;
 	}
 	s->unit_epochs = epochs;

@@ -248,40 +248,10 @@ take_normalize(struct reading *train, struct reading *valid,
 
 /* --- sizes ---------------------------------------------------------------- */
 
-/* A picture on its way; h and w 0: each has its own, of at least `least` pixels
- * on the shorter side. */
+/* A picture on its way; h and w 0: each has its own. */
 struct size {
-	int64_t h, w, least;
+	int64_t h, w;
 };
-
-static enum rk_err
-too_large(const char *path, int i, const int crop[2], const struct size *s,
-    struct rk_why *why)
-{
-	char *at = xasprintf("%s[%d].size", path, i);
-
-	if (s->h > 0)
-		rk_refuse_at(why, at, "is %d x %d, and a picture is %lld x "
-		    "%lld there (height x width): want at most that",
-		    crop[0], crop[1], (long long)s->h, (long long)s->w);
-	else
-		rk_refuse_at(why, at, "is %d x %d, and the shorter side of a "
-		    "picture is %lld there: want at most that", crop[0],
-		    crop[1], (long long)s->least);
-	free(at);
-	return RK_EINVAL;
-}
-
-/* Does a crop of pictures that are padded by so much never fit? */
-static bool
-never_fits(const struct size *s, const int crop[2], const int pad[2])
-{
-	if (s->h > 0)
-		return crop[0] > s->h + 2 * pad[0] ||
-		    crop[1] > s->w + 2 * pad[1];
-	return s->least > 0 && RK_MIN(crop[0], crop[1]) > s->least +
-	    2 * RK_MAX(pad[0], pad[1]);
-}
 
 static void
 resized(struct size *s, const struct spec_transform_resize *u)
@@ -290,33 +260,25 @@ resized(struct size *s, const struct spec_transform_resize *u)
 
 	if (u->size.n == 2)
 		*s = (struct size){ .h = a, .w = u->size.v[1] };
-	else if (s->h == 0)
-		s->least = a;
-	else if (s->h < s->w)
+	else if (s->h > 0 && s->h < s->w)
 		*s = (struct size){ .h = a, .w = a * s->w / s->h };
-	else
+	else if (s->h > 0)
 		*s = (struct size){ .h = a * s->h / s->w, .w = a };
 }
 
-static enum rk_err
-cropped(struct size *s, const char *path, int i, const int crop[2],
-    const int pad[2], struct rk_why *why)
+static struct size
+cropped(const int crop[2])
 {
-	if (never_fits(s, crop, pad))
-		return too_large(path, i, crop, s, why);
-	*s = (struct size){ .h = crop[0], .w = crop[1] };
-	return RK_OK;
+	return (struct size){ .h = crop[0], .w = crop[1] };
 }
 
 enum rk_err
 spec_transforms_size(const struct spec_transforms *t, const char *path,
     int64_t h, int64_t w, int64_t size[2], struct rk_why *why)
 {
-	static const int none[2];
 	struct size s = { .h = h, .w = w };
-	enum rk_err rc = RK_OK;
 
-	for (int i = 0; rc == RK_OK && i < t->n; i++) {
+	for (int i = 0; i < t->n; i++) {
 		const union spec_transform_fields *u = &t->v[i].u;
 
 		switch (t->v[i].type) {
@@ -324,16 +286,13 @@ spec_transforms_size(const struct spec_transforms *t, const char *path,
 			resized(&s, &u->resize);
 			break;
 		case SPEC_T_center_crop:
-			rc = cropped(&s, path, i, u->center_crop.size, none,
-			    why);
+			s = cropped(u->center_crop.size);
 			break;
 		case SPEC_T_random_crop:
-			rc = cropped(&s, path, i, u->random_crop.size,
-			    u->random_crop.padding, why);
+			s = cropped(u->random_crop.size);
 			break;
 		case SPEC_T_random_resized_crop:
-			s = (struct size){ .h = u->random_resized_crop.size[0],
-				.w = u->random_resized_crop.size[1] };
+			s = cropped(u->random_resized_crop.size);
 			break;
 		default:
 			break;
@@ -341,14 +300,14 @@ spec_transforms_size(const struct spec_transforms *t, const char *path,
 	}
 	size[0] = s.h;
 	size[1] = s.w;
-	if (rc == RK_OK && s.h * s.w * 3 > SPEC_MAX_WIDTH)
+	if (s.h * s.w * 3 > SPEC_MAX_WIDTH)
 		return rk_refuse_at(why, path, "makes pictures of %lld x %lld, "
 		    "more than the %d numbers that a sample may have",
 		    (long long)s.h, (long long)s.w, SPEC_MAX_WIDTH);
-	return rc;
+	return RK_OK;
 }
 
-/* What a job says by itself: crops, and that both lists make one size. */
+/* What a job says by itself: sizes, and that both lists make one size. */
 static void
 check_sizes(const struct spec_data *d, struct rk_why *why)
 {
@@ -368,8 +327,9 @@ check_sizes(const struct spec_data *d, struct rk_why *why)
 	if (a[0] > 0 && b[0] > 0 && (a[0] != b[0] || a[1] != b[1]))
 		rk_refuse_at(why, paths[1], "makes pictures of %lld x %lld, "
 		    "and those of training are %lld x %lld (height x width): "
-		    "want the same", (long long)b[0], (long long)b[1],
-		    (long long)a[0], (long long)a[1]);
+		    "want the same, as by {type: resize, size: [%lld, %lld]}",
+		    (long long)b[0], (long long)b[1], (long long)a[0],
+		    (long long)a[1], (long long)a[0], (long long)a[1]);
 }
 
 /* --- all ------------------------------------------------------------------ */

@@ -3,7 +3,9 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "rekindle/spec_faults.h"
 #include "run.h"
 
 static char *
@@ -97,6 +99,7 @@ load_with_sets(const struct train_options *o, struct spec **sp,
     struct rk_why *why)
 {
 	const char *dot = strrchr(o->job, '.');
+	struct rk_why own = {0};
 	json_t *tree = NULL;
 	char *text = NULL;
 	size_t len;
@@ -105,11 +108,11 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	if (rc != RK_OK)
 		return rc;
 	if (dot != NULL && strcmp(dot, ".json") == 0)
-		rc = rkj_parse_json(text, len, &tree, why);
+		rc = rkj_parse_json(text, len, &tree, &own);
 	else
-		rc = rkj_parse_yaml(text, len, &tree, why);
+		rc = rkj_parse_yaml(text, len, &tree, &own);
 	free(text);
-	if (rc != RK_OK)
+	if (spec_faults_of(o->job, &own, rc, why) != RK_OK)
 		return rc;
 	char *dir = folder_of(o->job);
 	rkj_job_paths(tree, dir);
@@ -119,9 +122,23 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	if (rc == RK_OK && o->ndata_set > 0)
 		rc = other_data(tree, o, why);
 	if (rc == RK_OK)
-		rc = spec_parse(tree, sp, why);
+		rc = spec_faults_of(o->job, &own, spec_parse(tree, sp, &own),
+		    why);
 	json_decref(tree);
 	return rc;
+}
+
+/* A shell makes several names of one with a *. */
+static bool
+check_job(struct run *r)
+{
+	char *name = xasprintf("%s/checkpoint.json", r->o->job);
+	const bool second = r->o->evaluate != NULL && access(name, F_OK) == 0;
+
+	free(name);
+	return !second || run_fail(r, "bad_spec", true, "%s is a second "
+	    "checkpoint, and %s takes one: want the job's file behind it",
+	    r->o->job, r->o->predict != NULL ? "--predict" : "--evaluate");
 }
 
 bool
@@ -129,6 +146,9 @@ run_load_spec(struct run *r)
 {
 	struct rk_why why = {0};
 	enum rk_err rc;
+
+	if (!check_job(r))
+		return false;
 
 	if (r->o->nset + r->o->ndata_set > 0)
 		rc = load_with_sets(r->o, &r->spec, &why);

@@ -499,7 +499,8 @@ train_options_parse(struct train_options *o, int argc, char **argv,
 	if ((o->vocabulary || o->export != NULL) && argc - optind == 2)
 		o->out = argv[--argc];
 	if (argc - optind > 1 && o->predict == NULL)
-		return rk_refuse(why, "more than one job file given");
+		return rk_refuse(why, "more than one job file given: %s and %s",
+		    argv[optind], argv[optind + 1]);
 	if (check_together(o, why) != RK_OK)
 		return RK_EINVAL;
 	o->job = argv[optind];

@@ -1,7 +1,7 @@
 /* Reading fields, printing, merging and setting by path. */
 #include <float.h>
 
-#include "rekindle/json.h"
+#include "rekindle/json_shown.h"
 #include "t.h"
 
 static json_t *
@@ -56,6 +56,36 @@ T_CASE(fields_are_read_and_absent_ones_left_alone)
 	json_decref(v);
 }
 
+T_CASE(a_value_is_shown_as_it_is_written_and_cut_where_it_is_long)
+{
+	static const struct {
+		const char *yaml, *want;
+	} cases[] = {
+		{ "[1, 0.5]", "[1, 0.5]" },
+		{ "[-1, x, null, true]", "[-1, \"x\", null, true]" },
+		{ "[[1, 2], {a: 1}, [], {}]", "[[...], {...}, [], {}]" },
+		{ "[]", "an empty list" },
+		{ "{a: 1}", "an object" },
+		{ "[100001, 100002, 100003, 100004, 100005, 100006, 100007]",
+		    "[100001, 100002, 100003, 100004, 100005, ...]" },
+		{ "[aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeee, 1]",
+		    "[\"aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeee...\", "
+		    "...]" },
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(cases); i++) {
+		char *text = xasprintf("{v: %s}", cases[i].yaml);
+		json_t *v = tree(text);
+		struct strbuf b = {0};
+		rkj_show(&b, json_object_get(v, "v"));
+		t_eq_str(sb_str(&b), cases[i].want);
+		t_check(b.len < RKJ_SHOWN_MAX);
+		sb_fini(&b);
+		json_decref(v);
+		free(text);
+	}
+}
+
 T_CASE(every_fault_is_collected_with_its_path)
 {
 	json_t *v = tree("{i: x, r: [1], b: 1, s: 3, e: adm, m: lots, i2: 0, "
@@ -87,7 +117,7 @@ T_CASE(every_fault_is_collected_with_its_path)
 	t_check(o.bad && i == 1 && r == 1 && b && s == NULL && m == 1);
 	static const char *const want[] = {
 		"training.i: is \"x\", want an integer 1 to 1048576",
-		"training.r: is a list, want a number 0 to 1",
+		"training.r: is [1], want a number 0 to 1",
 		"training.b: is 1, want true or false",
 		"training.s: is 3, want text",
 		"training.e: is \"adm\", want sgd, adam or adamw; did "

@@ -171,7 +171,8 @@ T_CASE(transforms_of_training_may_change_and_those_of_validation_not)
 	    "data: {transforms: null}", "{\"data.transforms.train\":[[{"
 	    "\"p\":0.5,\"type\":\"hflip\"}],[]]}");
 	override_refused(flips, "data: {transforms: {validation: []}}",
-	    "data.transforms.validation", "cannot be changed on a resume: the "
+	    "data.transforms.validation", "is a list and cannot be changed to "
+	    "an empty list on a resume: the "
 	    "scores so far, and which checkpoint is the best, are of samples "
 	    "made so; to change it start a new job with model.checkpoint: "
 	    "job://ID/CHECKPOINT");
@@ -213,7 +214,7 @@ T_CASE(wrong_overrides_are_refused_like_a_wrong_job)
 	override_refused("{}", "trainer: x", "trainer", "not a known field");
 	override_refused("{}", "training: 5", "training",
 	    "is 5, want an object");
-	override_refused("{}", "[1]", "", "is a list, want an object");
+	override_refused("{}", "[1]", "", "is [1], want an object");
 
 	/* All faults: those of the values, and those of what may not change. */
 	json_t *tree = tree_with("{}"), *o = yaml("{training: {epochs: 0, "
@@ -223,7 +224,7 @@ T_CASE(wrong_overrides_are_refused_like_a_wrong_job)
 	t_has(all, "training.epochs: is 0");
 	t_has(all, "training.seed: is 1 and cannot be changed");
 	t_has(all, "model.sizes: has 1 number");
-	t_has(all, "model.sizes: is a list and cannot be changed");
+	t_has(all, "model.sizes: is [4, 3, 2] and cannot be changed to [1]");
 	free(all);
 	rk_why_fini(&w);
 	t_eq_int(spec_override(tree, NULL, &s, NULL, &w), RK_EINVAL);

@@ -55,11 +55,11 @@ T_CASE(the_table_of_overrides_holds_for_an_edited_job)
 	faults("{}", "training: {seed: 7}", "training.seed: is 1 and cannot");
 	faults("{}", "model: {activation: gelu}", "model.activation: is "
 	    "\"relu\" and cannot be");
-	faults("{}", "model: {sizes: [4, 5, 2]}", "model.sizes: is a list and");
+	faults("{}", "model: {sizes: [4, 5, 2]}", "model.sizes: is [4, 3, 2] and");
 	faults("{}", "model: {checkpoint: /x}", "model.checkpoint: is not set "
 	    "and cannot");
 	faults("data: {normalize: {mean: 0.1}}", "data: {normalize: {mean: "
-	    "0.2}}", "data.normalize.mean: is a list and cannot");
+	    "0.2}}", "data.normalize.mean: is [0.1] and cannot");
 	faults("{}", "data: {normalize: {mean: 0.2}}", "data.normalize.mean: "
 	    "is not set and");
 	faults("training: {optimizer: {type: sgd, learning_rate: 0.1}}",

@@ -16,7 +16,7 @@ static const struct {
 	{ "resources: {memory: 3 potatoes}", "resources.memory",
 	    "want a size" },
 	{ "resources: {memory: 1}", "resources.memory", "1 MiB" },
-	{ "labels: [a]", "labels", "is a list, want an object" },
+	{ "labels: [a]", "labels", "is [\"a\"], want an object" },
 	{ "labels: {a b: c}", "labels", "has the name \"a b\"" },
 	{ "labels: {a: ''}", "labels.a", "is \"\", want 1 to 64 of" },
 	{ "labels: {a: x y}", "labels.a", "is \"x y\", want" },
@@ -338,6 +338,16 @@ static const struct {
 	{ "data: {normalize: {mean: [1, 2], std: 1}}", "data.normalize.std",
 	    "has 1 number and mean 2" },
 	{ "data: {normalize: {std: 0}}", "data.normalize.std", "above 0" },
+	{ "data: {normalize: {std: 2e-39}}", "data.normalize.std",
+	    "is 2e-39, want a number whose reciprocal is finite as a 32-bit "
+	    "float: 3e-39 or more" },
+	{ "data: {normalize: {mean: [0, 0.5], std: [1, 1e-300]}}",
+	    "data.normalize.std[1]", "is 1e-300, want" },
+	{ "data: {normalize: {mean: 500000, std: 1e-33}}",
+	    "data.normalize.std", "is 1e-33, and mean 500000: want mean / std "
+	    "finite" },
+	{ "training: {loss: {class_weights: [1]}}",
+	    "training.loss.class_weights", "is [1], want a list of 2 to" },
 	{ "data: {normalize: {mean: [0, x]}}", "data.normalize.mean[1]",
 	    "is \"x\"" },
 	{ "data: {normalize: {mean: []}}", "data.normalize.mean",
@@ -377,7 +387,7 @@ static const struct {
 	    "checkpoint.keep.metric", "there are no validation data" },
 	{ "{training: {loss: mse}, checkpoint: {keep: "
 	    "{metric: val_accuracy}}}", "checkpoint.keep.metric",
-	    "mse does not have" },
+	    "mse has only where its outputs are several" },
 	/* Metadata. */
 	{ "metadata: text", "metadata", "want an object" },
 	{ "metadata: {a: [b]}", "metadata.a", "want text" },

@@ -136,6 +136,9 @@ T_CASE(what_a_list_may_not_say_is_refused_by_its_path)
 		{ OF_IDX("train: [{type: random_resized_crop, size: 8, scale: "
 		    "[0.5, 0.2]}]"), "data.transforms.train[0].scale",
 		    "the first not above the second" },
+		{ OF_IDX("train: [resize]"), "data.transforms.train[0].size",
+		    "is missing, want an integer 1 to 8192 or [height, "
+		    "width]" },
 		{ OF_IDX("train: [{type: random_resized_crop, size: 8, ratio: "
 		    "1}]"), "data.transforms.train[0].ratio", "[from, to]" },
 		{ OF_IDX("train: [{type: mixup, alpha: 0}]"),
@@ -182,16 +185,6 @@ T_CASE(what_a_list_may_not_say_is_refused_by_its_path)
 		{ OF_IDX("train: [{type: normalize, p: 1}]"),
 		    "data.transforms.train[0].p", "not a known field" },
 		/* Sizes. */
-		{ OF_CIFAR("train: [{type: center_crop, size: 33}]"),
-		    "data.transforms.train[0].size", "is 33 x 33, and a "
-		    "picture is 32 x 32 there" },
-		{ OF_CIFAR("train: [{type: random_crop, size: [32, 41], "
-		    "padding: 4}]"), "data.transforms.train[0].size",
-		    "is 32 x 41" },
-		{ OF_IDX("train: [{type: resize, size: 224}, {type: "
-		    "center_crop, size: 256}]"),
-		    "data.transforms.train[1].size", "is 256 x 256, and the "
-		    "shorter side of a picture is 224 there" },
 		{ OF_CIFAR("train: [{type: random_crop, size: 24}]"),
 		    "data.transforms.validation", "makes pictures of 32 x 32, "
 		    "and those of training are 24 x 24" },
@@ -228,6 +221,14 @@ T_CASE(sizes_are_those_of_torchvision)
 		{ "[{type: random_resized_crop, size: 224}, hflip]", 10, 10,
 		    224, 224 },
 		{ "[hflip, color_jitter]", 28, 28, 28, 28 },
+		/* What is smaller is padded, whether its size is known or
+		 * not. */
+		{ "[{type: center_crop, size: 33}]", 32, 32, 33, 33 },
+		{ "[{type: center_crop, size: 33}]", 0, 0, 33, 33 },
+		{ "[{type: random_crop, size: [32, 41], padding: 4}]", 32, 32,
+		    32, 41 },
+		{ "[{type: resize, size: 224}, {type: center_crop, size: "
+		    "256}]", 0, 0, 256, 256 },
 	};
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(cases); i++) {
