@@ -223,6 +223,7 @@ h_evaluation(struct req *q)
 	struct line l, found = { .n = 0 };
 	struct job_row r;
 	size_t len, at = 0;
+	bool any = false;
 
 	if (!req_job(q, &r))
 		return;
@@ -231,6 +232,7 @@ h_evaluation(struct req *q)
 	if (text == NULL)
 		return;
 	while (next_line(text, len, &at, &l)) {
+		any = any || l.number > 0;
 		if (l.number > 0 && is_meant(name, &l))
 			found = l;
 	}
@@ -239,6 +241,9 @@ h_evaluation(struct req *q)
 		reply_tree(q, 200, whole);
 	else if (v != NULL)
 		reply_problem(q, P_CORRUPT, "evaluation %s is damaged", name);
+	else if (!any)
+		reply_problem(q, P_NOT_FOUND, "there is no evaluation yet: one "
+		    "is made at the end of each epoch, on validation data");
 	else
 		reply_problem(q, P_NOT_FOUND, "there is no evaluation \"%s\": "
 		    "want a number of GET .../evaluations, step:N or latest",

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "rekindle/base.h"
+#include "rekindle/base_folders.h"
 
 /* The entry of path in its parent is on disk after this. */
 static int
@@ -49,30 +49,46 @@ make_one(const char *path, unsigned mode)
 	return 0;
 }
 
-enum rk_err
-rk_mkdirs(const char *path, unsigned mode)
+int
+rk_make_folders(const char *path, unsigned mode, char **which)
 {
 	char *p = xstrdup(path);
 	size_t n = strlen(p);
-	enum rk_err rc = RK_OK;
+	int e = n > 0 ? 0 : ENOENT;
 
+	*which = NULL;
 	while (n > 1 && p[n - 1] == '/')
 		p[--n] = '\0';
-	for (size_t i = 1; i <= n && rc == RK_OK; i++) {
+	for (size_t i = 1; i <= n && e == 0; i++) {
 		if (i < n && p[i] != '/')
 			continue;
 		if (p[i - 1] == '/' && i < n)
 			continue;
 		p[i] = '\0';
 		if (make_one(p, mode) != 0) {
-			log_errno("cannot make directory %s", p);
-			rc = rk_from_errno(errno);
+			e = errno;
+			*which = xstrdup(p);
 		}
 		if (i < n)
 			p[i] = '/';
 	}
 	free(p);
-	return n > 0 ? rc : RK_ENOENT;
+	return e;
+}
+
+enum rk_err
+rk_mkdirs(const char *path, unsigned mode)
+{
+	char *which;
+	const int e = rk_make_folders(path, mode, &which);
+
+	if (which != NULL) {
+		errno = e;
+		log_errno("cannot make directory %s", which);
+	}
+	free(which);
+	errno = e;
+	return e == 0 ? RK_OK : rk_from_errno(e);
 }
 
 static bool

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rekindle/base_folders.h"
 #include "rekindle/judge.h"
 #include "cli.h"
 
@@ -276,6 +277,20 @@ plot_evaluation(struct pictures *f, const char *id)
 	return rc;
 }
 
+static enum cli_exit
+open_folder(struct pictures *f)
+{
+	char *which;
+	int e = rk_make_folders(f->path, 0777, &which);
+
+	free(which);
+	if (e == 0) {
+		f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		e = errno;
+	}
+	return f->fd >= 0 ? CLI_OK : cannot(f, JUDGE_CURVES_SVG, strerror(e));
+}
+
 enum cli_exit
 cmd_plot(const struct cli_args *a)
 {
@@ -285,10 +300,8 @@ cmd_plot(const struct cli_args *a)
 	size_t i;
 	enum cli_exit rc = cli_get(a, "", &job);
 
-	if (rc == CLI_OK && rk_mkdirs(f.path, 0777) == RK_OK)
-		f.fd = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (rc == CLI_OK && f.fd < 0)
-		rc = cannot(&f, JUDGE_CURVES_SVG, strerror(errno));
+	if (rc == CLI_OK)
+		rc = open_folder(&f);
 	f.files = json_array();
 	if (rc == CLI_OK)
 		rc = plot_curves(&f, cli_str(job.json, "id"),

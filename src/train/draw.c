@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rekindle/base_folders.h"
 #include "draw.h"
 #include "judging.h"
 
@@ -16,14 +17,19 @@
 static bool
 save(struct run *r, const char *name, const struct strbuf *b)
 {
-	enum rk_err rc = rk_mkdirs(r->o->plot, 0777);
-	int fd = rc == RK_OK ? open(r->o->plot, O_RDONLY | O_DIRECTORY |
-	    O_CLOEXEC) : -1;
+	char *which;
+	const int e = rk_make_folders(r->o->plot, 0777, &which);
 
-	if (rc == RK_OK && fd < 0)
-		rc = rk_from_errno(errno);
-	if (rc == RK_OK)
-		rc = rk_replace_file(fd, name, b->s, b->len);
+	if (e != 0) {
+		run_fail(r, "io", false, "cannot write %s/%s: cannot make the "
+		    "folder %s: %s", r->o->plot, name, which != NULL ? which :
+		    "\"\"", strerror(e));
+		free(which);
+		return false;
+	}
+	int fd = open(r->o->plot, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum rk_err rc = fd < 0 ? rk_from_errno(errno) :
+	    rk_replace_file(fd, name, b->s, b->len);
 	rk_close(&fd);
 	if (rc != RK_OK)
 		return run_fail(r, "io", false, "cannot write %s/%s: %s",

@@ -151,6 +151,41 @@ def _(d):
     has(err, "data.validation.pathh")
 
 
+@case("what stands where a job's file belongs is named", "stopped")
+def _(d):
+    os.makedirs(f"{d.root}/folder.yaml")
+    for name, data, words in (("picture.yaml", b"\xff\xd8\xff\xe0\0\x10JFIF\0", "picture.yaml: line 1, column 1: cannot be"),
+                              ("text.yaml", b"x\n", "text.yaml: is \"x\", want an object"),
+                              ("list.json", b"[1, 2]", "list.json: is [1, 2], want an object"),
+                              ("folder.yaml", None, "cannot read folder.yaml: it is a folder, want a job's file")):
+        if data is not None:
+            with open(f"{d.root}/{name}", "wb") as f:
+                f.write(data)
+        for more in ((), ("--set", "name=x")):
+            if (name, more) in (("text.yaml", ("--set", "name=x")), ("list.json", ("--set", "name=x"))):
+                continue                        # nothing can be set in either
+            p = subprocess.run([f"{BUILD}/rekindle-train", *more, name], capture_output=True, text=True, cwd=d.root,
+                               timeout=limit(30))
+            eq(p.returncode, 3, f"exit with {name}")
+            has(p.stderr, words)
+    job = tiny(d, epochs=2)
+    trainer(d, job)
+    two = sorted(glob.glob(f"{d.root}/run/checkpoints/step-*"))[-2:]
+    p = subprocess.run([f"{BUILD}/rekindle-train", "--predict", *two, "tiny.json"], capture_output=True, text=True,
+                       cwd=d.root, timeout=limit(30))
+    eq(p.returncode, 3, "exit with two checkpoints")
+    has(p.stderr, f"{two[1]} is a second checkpoint, and --predict takes one: want the job's file behind it")
+
+
+@case("a folder that cannot be made for pictures is one line", "stopped")
+def _(d):
+    job = tiny(d, epochs=1)
+    trainer(d, job)
+    err = trainer(d, job, "--plot", "/proc/x/y", want=1)[1]
+    eq(err.splitlines(), ["rekindle-train: cannot write /proc/x/y/curves.svg: cannot make the folder /proc/x: "
+                          "No such file or directory"], "what is said")
+
+
 # --- what the daemon keeps ----------------------------------------------------------------------
 
 def cli(d, *args):
@@ -183,7 +218,13 @@ def _(d):
     eq(d.get(f"/v1/jobs/{i}/evaluations/step:{one['step']}").json, one, "by its step")
     for name in ("5", "0", "-1", "step:3", "step:", "x", "1x"):
         d.get(f"/v1/jobs/{i}/evaluations/{name}", want=404)
+    has(d.get(f"/v1/jobs/{i}/evaluations/7", want=404).json["detail"], "there is no evaluation \"7\": want a number of")
     d.get(f"/v1/jobs/{i[:-1]}0/evaluations", want=404)
+    bare = tiny(d, "bare", epochs=1)
+    bare["data"].pop("validation_split"), bare["data"].pop("split")
+    j = d.submit(bare)
+    d.wait_state(j, "succeeded")
+    has(d.get(f"/v1/jobs/{j}/evaluations/latest", want=404).text, "there is no evaluation yet: one is made at the end of")
     has(cli(d, "evaluations", "tiny"), "MACRO F1")
     text = cli(d, "evaluations", "tiny", "latest")
     has(text, "evaluation 4: step ")
@@ -356,6 +397,42 @@ def _(d):
     has(got[0]["error"], "no.csv: there is no such file")
     eq(len(got), 73, "lines")
     has(err, "3 of 4 inputs could not be read")
+
+
+def weights(path, tensors):
+    """A safetensors file of {name: (shape, values)}."""
+    head, data = {}, b""
+    for name, (shape, v) in tensors.items():
+        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + 4 * len(v)]}
+        data += struct.pack(f"<{len(v)}f", *v)
+    text = json.dumps(head).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+@case("of outputs that are not finite nothing is predicted, by one accuracy, and a training from them says why", "stopped")
+def _(d):
+    job = tiny(d, model={"layers": [{"type": "linear", "name": "h", "out": 3}]})
+    job["data"]["normalize"] = "none"
+    nan = math.nan
+    for values in ([nan] * 12, [math.inf if i % 5 == 0 else 0 for i in range(12)], [nan] + [0] * 11):
+        path = weights(f"{d.root}/w.safetensors", {"h.weight": ([3, 4], values), "h.bias": ([3], [0, 0, 0])})
+        out, err = trainer(d, job, "--evaluate", path, "--json")
+        e = json.loads(out)
+        eq((e["accuracy"], e["metrics"]["accuracy"], e["not_finite"]), (0, 0, e["rows"]), "accuracies and rows")
+        has(err, f"w.safetensors: outputs of {e['rows']} of {e['rows']} rows are not finite")
+        out, err = trainer(d, job, "--predict", path)
+        for p in lines(out):
+            eq((p["class"], p["probability"], p["top"]), (None, None, []), "what is predicted of nothing")
+        has(err, "and nothing is predicted of them")
+        job["model"]["checkpoint"] = path
+        bad = sum(not math.isfinite(v) for v in values)
+        has(trainer(d, job, "--from", "none", want=3)[1], "the loss is not finite at step 0 (epoch 0), the first of this "
+            f"run: {bad} of the 15 parameters that it began with are not finite")
+        job["model"].pop("checkpoint")
+    path = weights(f"{d.root}/w.safetensors", {"h.weight": ([3, 4], [0] * 12), "h.bias": ([3], [0, 1, 0])})
+    assert "warning" not in trainer(d, job, "--predict", path)[1], "of finite outputs"
 
 
 def png(path, rows, kind=0, clip=None):

@@ -116,7 +116,8 @@ def _(d):
             eq(json.load(f)["epoch"], epochs, "epochs")
     j = job(d, epochs=6, transforms=["vflip"])
     j["data"]["transforms"]["validation"] = [{"type": "center_crop", "size": 32}]
-    has(train(d, j, want=3), "data.transforms.validation: is a list and cannot be changed on a resume: the scores so far, and "
+    has(train(d, j, want=3), "data.transforms.validation: is an empty list and cannot be changed "
+        "on a resume: the scores so far, and "
         "which checkpoint is the best, are of samples made so; to change it start a new job with model.checkpoint: job://")
     # Data that are others are still found, transforms or not.
     cifar(d, seed=2)
@@ -135,10 +136,11 @@ def _(d):
         f.write(struct.pack(">4BI", 0, 0, 8, 1, 20) + bytes(k % 2 for k in range(20)))
     j = job(d)
     j["data"] = {"train": {"type": "idx", "images": f"{d.root}/i", "labels": f"{d.root}/l"}, "validation_split": 0.2,
-                 "transforms": {"train": [{"type": "random_crop", "size": 7}]}}
-    has(train(d, j, want=3), "data.transforms.train[0].size: is 7 x 7, and a picture is 6 x 5 there")
+                 "transforms": {"train": ["resize"]}}
+    has(train(d, j, want=3), "data.transforms.train[0].size: is missing, want an integer 1 to 8192 or [height, width]")
     j["data"]["transforms"] = {"train": [{"type": "random_crop", "size": 4}]}
-    has(train(d, j, want=3), "data.transforms.validation: makes pictures of 6 x 5, and those of training are 4 x 4")
+    has(train(d, j, want=3), "data.transforms.validation: makes pictures of 6 x 5, and those of training are 4 x 4 "
+        "(height x width): want the same, as by {type: resize, size: [4, 4]}")
 
 
 def png(path, w, h, pixel):
@@ -189,7 +191,36 @@ def _(d):
     train(d, j, rundir="sized")
     j["data"]["train"].pop("size")
     j["data"]["transforms"] = {"train": lists["train"]}
-    has(train(d, j, want=3, rundir="half"), "data.transforms.validation: leaves each picture the size that it has")
+    has(train(d, j, want=3, rundir="half"), "data.transforms.validation: leaves each picture the size that it has, and a "
+        "network takes one: give it {type: resize, size: [16, 16]}, or")
+
+
+@case("a checkpoint says how its large pictures were shrunk, and a run that goes on shrinks otherwise says so", "stopped")
+def _(d):
+    j = folder_job(d, {"train": [{"type": "random_crop", "size": 16}], "validation": [{"type": "center_crop", "size": 16}]})
+    train(d, j, rundir="cut")
+    j["data"]["transforms"] = {"train": [{"type": "random_resized_crop", "size": 16}],
+                               "validation": [{"type": "resize", "size": [16, 16]}]}
+    train(d, j)
+    decoders = {}
+    for rundir in ("cut", "run"):
+        with open(f"{d.root}/{rundir}/checkpoints/{model(d, rundir)[0]}/checkpoint.json") as f:
+            decoders[rundir] = json.load(f)["arithmetic"]["decoder"]
+    eq(decoders["run"], decoders["cut"] + ", shrunk by exact boxes", "whose arithmetic resized pictures are")
+    # As it was before the boxes were exact.
+    for path in glob.glob(f"{d.root}/run/checkpoints/step-*/checkpoint.json"):
+        with open(path) as f:
+            info = json.load(f)
+        info["arithmetic"]["decoder"] = decoders["cut"]
+        info.pop("check")
+        text = json.dumps(info, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        info["check"] = hashlib.sha256(text.encode()).hexdigest()
+        with open(path, "w") as f:
+            json.dump(info, f)
+    j["training"]["epochs"] += 1
+    said = train(d, j)
+    has(said, f"decoder was {decoders['cut']}, is {decoders['run']})")
+    has(said, "what follows is not bit for bit what it would have computed")
 
 
 # --- the sheet ----------------------------------------------------------------------------
