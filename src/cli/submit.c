@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -39,6 +40,19 @@ read_stdin(char **text, size_t *len)
 }
 
 static enum cli_exit
+cannot_read(const char *file, enum rk_err e)
+{
+	struct stat st;
+	const char *because = e != RK_EINVAL ? rk_strerror(e) :
+	    stat(file, &st) == 0 && S_ISDIR(st.st_mode) ?
+	    "is a folder, want a job's file" :
+	    "is no regular file, want a job's file";
+
+	fprintf(stderr, "rekindle: %s: %s\n", file, because);
+	return CLI_USAGE;
+}
+
+static enum cli_exit
 read_job(const char *file, json_t **job)
 {
 	struct rk_why why = {0};
@@ -54,8 +68,7 @@ read_job(const char *file, json_t **job)
 	    &text, &len)) == RK_ELIMIT) {
 		return too_long(file);
 	} else if (e != RK_OK) {
-		fprintf(stderr, "rekindle: %s: %s\n", file, rk_strerror(e));
-		return CLI_USAGE;
+		return cannot_read(file, e);
 	}
 	/* JSON is tried where it looks like it; all else is YAML. */
 	size_t at = strspn(text, " \t\r\n");

@@ -168,6 +168,9 @@ def _(d):
                                timeout=limit(30))
             eq(p.returncode, 3, f"exit with {name}")
             has(p.stderr, words)
+    p = subprocess.run([f"{BUILD}/rekindle", "submit", "folder.yaml"], capture_output=True, text=True, cwd=d.root,
+                       timeout=limit(30))
+    eq((p.returncode, p.stderr), (2, "rekindle: folder.yaml: is a folder, want a job's file\n"), "a submission of a folder")
     job = tiny(d, epochs=2)
     trainer(d, job)
     two = sorted(glob.glob(f"{d.root}/run/checkpoints/step-*"))[-2:]
