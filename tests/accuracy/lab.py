@@ -147,4 +147,4 @@ class Lab:
     def checkpoint(self, i):
         """The folder of a job's last checkpoint."""
         newest = self.daemon.get(f"/v1/jobs/{i}/checkpoints?limit=1").json["checkpoints"][0]
-        return f"{self.daemon.state}/jobs/{i}/checkpoints/{newest['dir']}"
+        return f"{self.daemon.state}/jobs/{i}/checkpoints/{newest['checkpoint']}"
