@@ -45,12 +45,14 @@ percent() {             # of the steps done
 	    awk -F: '/"step"/{s=$2} /"steps_total"/{t=$2}
 	        END {print (t > 0) ? int(100 * s / t) : 0}'
 }
-trainers() {            # of this job, by their command lines
+trainers() {            # of this job, by their command lines; forks nothing, so that
+	local p words           # it takes no time however busy the machine is
 	for p in /proc/[0-9]*; do
-		{ tr '\0' ' ' <"$p/cmdline" | grep -q -- "--run-dir $DIR/state/jobs/$ID"; } \
-		    2>/dev/null && printf '%s ' "${p#/proc/}"
-	done
-	return 0
+		mapfile -d '' -t words 2>/dev/null <"$p/cmdline" || continue
+		case "${words[*]} " in
+		*"--run-dir $DIR/state/jobs/$ID"*) printf '%s ' "${p#/proc/}" ;;
+		esac
+	done 2>/dev/null
 }
 final() {               # final CHECKPOINTS-FOLDER: digest of the last weights
 	sha256sum "$(ls -d "$1"/step-* | sort | tail -n 1)/model.safetensors" |
