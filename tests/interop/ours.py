@@ -126,6 +126,18 @@ def train(job, path=None, run="run"):
     return f"{folder}/{newest}", losses
 
 
+def export(job, checkpoint, path):
+    """A checkpoint's folder as a file of another framework."""
+    if os.path.exists(path):
+        os.remove(path)
+    with open("job.json", "w") as f:
+        json.dump(job, f)
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--export", checkpoint, "job.json", path], capture_output=True,
+                       text=True)
+    assert r.returncode == 0, f"--export {path}: {r.returncode}: {r.stdout[-1500:]}{r.stderr[-1500:]}"
+    return path
+
+
 def forget(run="run"):
     shutil.rmtree(run, ignore_errors=True)
 

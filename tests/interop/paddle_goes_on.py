@@ -241,4 +241,36 @@ def the_next_losses_are_those_of_paddle(name, make, schedule, optimizer, our_sch
     print(f"    {name}: the next {STEPS} losses are {worst:.1e} apart")
 
 
+# --- and back -----------------------------------------------------------------------------------
+
+BACK = [
+    ("adam", lambda p: opt.Adam(0.01, parameters=p), {"type": "adam", "learning_rate": 0.01}),
+    ("adamw", lambda p: opt.AdamW(0.003, parameters=p, weight_decay=0.1),
+     {"type": "adamw", "learning_rate": 0.003, "weight_decay": 0.1}),
+    ("momentum", lambda p: opt.Momentum(0.05, parameters=p, use_nesterov=True, weight_decay=decayed(1e-3)),
+     {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}),
+    ("adagrad", lambda p: opt.Adagrad(0.02, epsilon=1e-10, parameters=p), {"type": "adagrad", "learning_rate": 0.02}),
+]
+
+
+@rows(BACK)
+def paddle_goes_on_from_our_model_and_optimiser(name, make, optimizer):
+    x, y = samples()
+    job = ours.a_job(SMOOTH, ROWS, steps=25, optimizer=optimizer)
+    checkpoint, _ = ours.train(job)
+    ours.export(job, checkpoint, "ours.pdparams")
+    ours.export(job, checkpoint, "ours.pdopt")
+    with paddle.utils.unique_name.guard():      # names as in a new process
+        net = Smooth()
+        assert net.set_state_dict(paddle.load("ours.pdparams")) == ([], [])
+        o = make(net.parameters())
+        o.set_state_dict(paddle.load("ours.pdopt"))
+        got = step_on(net, o, None, x, y, STEPS)
+    job["training"]["steps"] = 25 + STEPS
+    _, losses = ours.train(job)
+    worst = max(abs(a - b) / b for a, b in zip(got, losses[25:], strict=True))
+    assert worst < LOSSES, f"{worst:.3g}: {got}, want {losses[25:]}"
+    print(f"    {name}: Paddle's next {STEPS} losses are {worst:.1e} apart")
+
+
 ours.main()

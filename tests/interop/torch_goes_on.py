@@ -25,9 +25,9 @@ class Smooth(torch.nn.Module):
     """With batch norms and without kinks."""
     def __init__(self):
         super().__init__()
-        self.conv1 = torch.nn.Conv2d(3, 8, 3, 1, 1, bias=False)
-        self.conv2 = torch.nn.Conv2d(8, 12, 3, 2, 1, bias=False)
-        self.bn1, self.bn2 = torch.nn.BatchNorm2d(8), torch.nn.BatchNorm2d(12)
+        # In the order of our layers: an optimiser's state goes by the number of a parameter.
+        self.conv1, self.bn1 = torch.nn.Conv2d(3, 8, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = torch.nn.Conv2d(8, 12, 3, 2, 1, bias=False), torch.nn.BatchNorm2d(12)
         self.fc1, self.norm, self.head = torch.nn.Linear(12, 12), torch.nn.LayerNorm(12), torch.nn.Linear(12, CLASSES)
 
     def forward(self, x):
@@ -196,6 +196,38 @@ def the_next_losses_are_those_of_pytorch(name, make, schedule, optimizer, our_sc
     assert worst < LOSSES, f"{worst:.3g}: {losses}, want {want}"
     assert want[-1] < 0.999 * want[0], want
     print(f"    {name}: the next {STEPS} losses are {worst:.1e} apart")
+
+
+# --- and back ---------------------------------------------------------------------------------------
+
+BACK = [row for row in RUNS if row[2] is None] + [
+    ("momentum", lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True, weight_decay=1e-3), None,
+     {"type": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}, "constant"),
+    ("adamw", lambda p: torch.optim.AdamW(p, 0.003, weight_decay=0.1), None,
+     {"type": "adamw", "learning_rate": 0.003, "weight_decay": 0.1}, "constant"),
+]
+
+
+@rows(BACK)
+def pytorch_goes_on_from_our_model_and_optimiser(name, make, _, optimizer, schedule):
+    x, y = samples()
+    job = ours.a_job(SMOOTH, ROWS, steps=25, optimizer=optimizer)
+    checkpoint, _ = ours.train(job)
+    ours.export(job, checkpoint, "ours.pt")
+    ours.export(job, checkpoint, "optimizer.pt")
+    net = Smooth()
+    net.load_state_dict(torch.load("ours.pt", weights_only=True), strict=True)
+    o = make(net.parameters())
+    before = {k: v for k, v in o.state_dict()["param_groups"][0].items() if v is not None}
+    o.load_state_dict(torch.load("optimizer.pt", weights_only=True))
+    after = o.state_dict()["param_groups"][0]
+    assert {k: after[k] for k in before} == before, (after, before)
+    job["training"]["steps"] = 25 + STEPS
+    _, losses = ours.train(job)
+    got = step_on(net, o, None, x, y, STEPS)
+    worst = max(abs(a - b) / b for a, b in zip(got, losses[25:], strict=True))
+    assert worst < LOSSES, f"{worst:.3g}: {got}, want {losses[25:]}"
+    print(f"    {name}: PyTorch's next {STEPS} losses are {worst:.1e} apart")
 
 
 # --- the average ------------------------------------------------------------------------------------

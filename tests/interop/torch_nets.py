@@ -28,12 +28,12 @@ ROWS, CLASSES, VOCABULARY, WORDS = 4, 7, 120, 12
 torch.set_num_threads(1)
 
 
-def shaken(net, seed=3):
+def shaken(net, gain=1, seed=3):
     """Numbers that make samples look unalike, norms and running statistics as training leaves them."""
     torch.manual_seed(seed)
     for m in net.modules():
         if isinstance(m, (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm)):
-            torch.nn.init.uniform_(m.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(m.weight, 0.5 * gain, 1.5 * gain)
             torch.nn.init.normal_(m.bias, 0, 0.2)
         if isinstance(m, torch.nn.modules.batchnorm._BatchNorm):
             torch.nn.init.normal_(m.running_mean, 0, 0.2)
@@ -271,22 +271,30 @@ def the_same_logits_there_and_back(name, make, model, shape, save, dialect):
     assert theirs.std(0).max() > 1e-3 * np.abs(theirs).max(), "samples that look alike show nothing"
     there = ours.near(ours.logits(job, path), theirs, NEAR, "logits of their file")
     checkpoint, _ = ours.train(job, path)
-    loaded = safetensors.torch.load_file(f"{checkpoint}/model.safetensors")
-    back = renamed(p, loaded)
-    getattr(net, "net", net).load_state_dict(back, strict=True)
-    assert any(not torch.equal(back[k], before[k]) for k in back), "nothing was trained"
+    for back in back_again(job, checkpoint, p):
+        assert set(back) == set(state), sorted(set(back) ^ set(state))
+        assert any(not torch.equal(back[k], before[k]) for k in back), "nothing was trained"
+        getattr(net, "net", net).load_state_dict(back, strict=True)
     with torch.no_grad():
         theirs = net(x).numpy()
     here = ours.near(ours.logits(job, checkpoint), theirs, NEAR, "logits of our checkpoint")
     print(f"    {name}: {p['summary'].split(';')[0]}; logits {there:.1e} and {here:.1e} apart")
 
 
-def renamed(p, loaded):
-    """Our tensors under the names that their file has: none but for other dialects' names."""
-    names = {t["name"]: t["from"] for t in p["tensors"] if "model_shape" in t and "from" in t}
-    bare = [n for n in names.values() if n.startswith("module.")]
-    off = len("module.") if bare else 0
-    return {names[k][off:]: t for k, t in loaded.items()}
+def back_again(job, checkpoint, p):
+    """A checkpoint's tensors by the names that their file has, out of each kind of file."""
+    names = {t["name"]: t.get("from", t["name"]).removeprefix("module.") for t in p["tensors"] if "model_shape" in t}
+    stem = {k.rpartition(".")[0]: v.rpartition(".")[0] for k, v in names.items()}
+
+    def called(k):
+        at, _, last = k.rpartition(".")
+        return f"{stem[at]}.{last}" if last == "num_batches_tracked" else names[k]
+
+    for loaded in (torch.load(ours.export(job, checkpoint, "ours.pt"), weights_only=True),
+                   safetensors.torch.load_file(ours.export(job, checkpoint, "ours.safetensors"))):
+        names.update({k.replace("._mean", ".running_mean").replace("._variance", ".running_var"): v
+                      for k, v in names.items()})
+        yield {called(k): t for k, t in loaded.items()}
 
 
 @rows(HEADLESS)
@@ -309,7 +317,7 @@ def transformers_opens_our_bert():
     job = a_job(BERT, TOKENS)
     checkpoint, _ = ours.train(job, saved_pretrained(net, state))
     os.makedirs("folder")
-    os.link(f"{checkpoint}/model.safetensors", "folder/model.safetensors")
+    ours.export(job, checkpoint, "folder/model.safetensors")
     bert_config().save_pretrained("folder")
     for kind, of in ((transformers.BertForSequenceClassification, "logits"), (transformers.BertModel, None)):
         back, said = kind.from_pretrained("folder", output_loading_info=True)
