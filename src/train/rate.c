@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "early.h"
+#include "start.h"
 
 #define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
 
@@ -28,7 +29,10 @@ rate_begin(struct run *r)
 
 	schedule_begin(&r->schedule, &m);
 	r->scheduled = true;
-	schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
+	/* One that goes on with the schedule of its file is not known yet. */
+	if (!warm_wanted(r) || r->spec->training.warm_start.schedule !=
+	    SPEC_FROM_CONTINUE)
+		schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
 }
 
 void
@@ -39,6 +43,7 @@ rate_continue(struct run *r, int64_t step)
 	s->from = -step;
 	s->now.total = s->now.total > SCHEDULE_STEPS_MAX - step ?
 	    SCHEDULE_STEPS_MAX : s->now.total + step;
+	schedule_remarks(s, r->at.rate_scale, say, r);
 }
 
 /* The rate moves by schedule; a move beyond that is worth a line. */

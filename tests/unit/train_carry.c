@@ -168,6 +168,27 @@ T_CASE(a_momentum_whose_updates_are_not_counted_is_not_dampened_as_a_first_one)
 	    "c/" LAST "optimizer.safetensors");
 }
 
+T_CASE(what_is_said_of_a_schedule_that_goes_on_counts_the_steps_before)
+{
+	static const char goes_on[] = "training.warm_start.schedule=continue";
+
+	write_adam_as_paddle(powf(0.999f, 19));
+	train_ok("--run-dir", "b", "--model", "m.pdparams", "--set", CARRY,
+	    "--set", "training.schedule={type: cosine, length: 30}",
+	    "job.yaml");
+	file_has("out", "30 steps after the warm-up are longer than the run "
+	    "of 18");
+	train_ok("--run-dir", "c", "--model", "m.pdparams", "--set", CARRY,
+	    "--set", "training.schedule={type: cosine, length: 30}", "--set",
+	    goes_on, "job.yaml");
+	t_eq_int(count_in("out", "longer than the run"), 0);
+	train_ok("--run-dir", "d", "--model", "m.pdparams", "--set", CARRY,
+	    "--set", "training.schedule={type: cosine, length: 50}", "--set",
+	    goes_on, "job.yaml");
+	file_has("out", "50 steps after the warm-up are longer than the run "
+	    "of 36");
+}
+
 T_CASE(the_convention_of_paddles_statistics_goes_on_over_a_resume)
 {
 	write_adam_as_paddle(powf(0.999f, 19));
