@@ -24,6 +24,22 @@ source_of(uint8_t how)
 	};
 }
 
+/* The same to be asked about, by names that a header may have. */
+static void
+ask(const char *p, size_t n, const struct spec_source *s)
+{
+	static const char *const names[] = { "a", "b" };
+	struct rk_why why = { 0 };
+	struct data_set *d = NULL;
+	enum rk_err rc = data_parse_table(p, n, "fuzz", s, names, 2, &d, &why);
+
+	must((rc == RK_OK) == (d != NULL) && (rc == RK_OK) == (why.n == 0));
+	for (int64_t i = 0; d != NULL && i < d->n * d->width; i++)
+		must(isfinite(d->floats[i]));
+	data_close(d);
+	rk_why_fini(&why);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -33,6 +49,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	if (n == 0)
 		return 0;
 	struct spec_source s = source_of(p[0]);
+	ask((const char *)p + 1, n - 1, &s);
 	enum rk_err rc = data_parse_csv((const char *)p + 1, n - 1, "fuzz", &s,
 	    &d, &why);
 	if (rc != RK_OK) {
