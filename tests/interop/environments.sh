@@ -45,7 +45,8 @@ environment() {
 }
 
 mkdir -p "$folder"
-environment torch TORCH_PYTHON torch==2.15.0 torchvision transformers timm safetensors numpy
+environment torch TORCH_PYTHON torch==2.15.0 torchvision==0.29.2 \
+    transformers==5.24.0 timm==1.0.31 safetensors==0.8.0 numpy
 environment paddle PADDLE_PYTHON paddlepaddle==3.3.1 numpy
 # The versions are those of tests/numerics/make_keys.py.
 environment paddleclas PADDLECLAS_PYTHON paddlepaddle==2.6.2 numpy==1.26.4 \
