@@ -63,8 +63,8 @@ enum rk_err api_open(struct api **ap, struct loop *l,
 
 /*
  * All jobs are where this daemon leaves them.  Who looks at a job again and
- * again, and says so (the header Rekindle-Watch), should hear of that before the
- * daemon is gone: api_untold() is how many have not looked since this call.
+ * again, and says so (the header Rekindle-Watch), should hear of that before
+ * the daemon is gone: api_untold() is how many have not looked since this call.
  */
 void api_last_words(struct api *a);
 int api_untold(const struct api *a);

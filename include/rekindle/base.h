@@ -3,8 +3,9 @@
  * files that stay, digests, names and random numbers.
  *
  * Nothing here keeps state but the log's level and the newest id.  Everything
- * may be called from any thread.  Times are milliseconds: `now_ms` since the epoch
- * (wall clock, for people and records), `mono_ms` since boot (for deadlines).
+ * may be called from any thread.  Times are milliseconds: `now_ms` since the
+ * epoch (wall clock, for people and records), `mono_ms` since boot (for
+ * deadlines).
  */
 #ifndef REKINDLE_BASE_H
 #define REKINDLE_BASE_H
@@ -48,18 +49,19 @@
  */
 enum rk_err {
 	RK_OK = 0,
-	RK_EINVAL,              /* input refused; the why has the sentences     */
-	RK_EIO,                 /* the disk or the kernel said no               */
-	RK_ENOSPC,              /* no room on the disk, or over the quota       */
-	RK_EROFS,               /* read-only file system, or no permission      */
+	RK_EINVAL,              /* input refused; the why has the sentences */
+	RK_EIO,                 /* the disk or the kernel said no */
+	RK_ENOSPC,              /* no room on the disk, or over the quota */
+	RK_EROFS,               /* read-only file system, or no permission */
 	RK_ENOMEM,
-	RK_ENOENT,              /* what was asked for is not there              */
+	RK_ENOENT,              /* what was asked for is not there */
 	RK_EEXIST,
-	RK_EBUSY,               /* another process has it                       */
-	RK_ECONFLICT,           /* not in this state                            */
-	RK_ECORRUPT,            /* bytes do not agree with their digest or form */
+	RK_EBUSY,               /* another process has it */
+	RK_ECONFLICT,           /* not in this state */
+	RK_ECORRUPT,            /* bytes do not agree with their digest or
+				   form */
 	RK_ETIMEDOUT,
-	RK_ELIMIT,              /* over a limit that we set                     */
+	RK_ELIMIT,              /* over a limit that we set */
 };
 
 /* The error's name for logs and people: "no space left", "corrupt", ... */
@@ -135,7 +137,8 @@ void log_errno(const char *fmt, ...) RK_PRINTF(1, 2);
 /* --- strbuf: a growing string, always NUL-terminated -------------------- */
 
 struct strbuf {
-	char *s;                /* NULL in {0}, never after the first sb_ call */
+	char *s;                /* NULL in {0}, never after the first sb_
+				   call */
 	size_t len, cap;
 };
 void sb_init(struct strbuf *b);                 /* same as = {0} */
@@ -148,7 +151,8 @@ void sb_addf(struct strbuf *b, const char *fmt, ...) RK_PRINTF(2, 3);
 void sb_vaddf(struct strbuf *b, const char *fmt, va_list ap);
 void sb_cut(struct strbuf *b, size_t n);        /* drop the first n bytes */
 const char *sb_str(const struct strbuf *b);     /* "" for an empty one */
-char *sb_detach(struct strbuf *b);              /* caller frees; b is {0} again */
+char *sb_detach(struct strbuf *b);              /* caller frees; b is {0}
+						   again */
 
 /* Bytes of the UTF-8 character at s, of which n > 0 are there; 0: there is none
  * (RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF). */
@@ -203,8 +207,8 @@ void rk_signals_that_wait(sigset_t *set);
 /* Block them in the calling thread, and in those that it starts; *old is the
  * mask before (NULL: not wanted). */
 void rk_signals_block(sigset_t *old);
-/* pthread_create() of a thread that has them blocked; an errno, 0 for none.  All
- * our threads are started by this call. */
+/* pthread_create() of a thread that has them blocked; an errno, 0 for none.
+ * All our threads are started by this call. */
 int rk_thread_start(pthread_t *thread, void *(*fn)(void *), void *arg)
     RK_MUSTCHECK;
 
@@ -229,14 +233,14 @@ enum rk_err rk_read_file(int dirfd, const char *path, size_t max, char **out,
 enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
     size_t n) RK_MUSTCHECK;
 
-/* The same at a path that a person gave, whose folder is there.  A failure is also
- * a sentence in `why`, with the path; RK_EINVAL: the path is a folder. */
+/* The same at a path that a person gave, whose folder is there.  A failure is
+ * also a sentence in `why`, with the path; RK_EINVAL: the path is a folder. */
 enum rk_err rk_replace_path(const char *path, const void *p, size_t n,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* And of bytes that come in pieces: begin makes fd, which the caller writes to; end
- * with `keep` puts the file in its place as above, without it nothing is left.  After
- * a begin that failed there is nothing to end. */
+/* And of bytes that come in pieces: begin makes fd, which the caller writes to;
+ * end with `keep` puts the file in its place as above, without it nothing is
+ * left.  After a begin that failed there is nothing to end. */
 struct rk_replacing {
 	int fd, dirfd;
 	const char *path;               /* the caller's, until the end */
@@ -262,15 +266,15 @@ enum rk_err rk_remove_tree(int dirfd, const char *name) RK_MUSTCHECK;
 enum rk_err rk_disk_free(int fd, uint64_t *bytes) RK_MUSTCHECK;
 
 /*
- * For the person who gave a path: the reason of an errno that a call with it gave.
- * Names the first folder that our user may not enter, and what a service does not
- * see as its users do: a /tmp of its own, places that its unit does not let it write
- * to.  From any thread; the caller frees.
+ * For the person who gave a path: the reason of an errno that a call with it
+ * gave.  Names the first folder that our user may not enter, and what a service
+ * does not see as its users do: a /tmp of its own, places that its unit does
+ * not let it write to.  From any thread; the caller frees.
  */
 char *rk_why_unreadable(const char *path, int err);     /* of a file */
 char *rk_why_unwritable(const char *path, int err);     /* of a folder */
-/* Why nothing could be written below the folder `path`, which is made where it is
- * not there: as above, or NULL where no reason is seen. */
+/* Why nothing could be written below the folder `path`, which is made where it
+ * is not there: as above, or NULL where no reason is seen. */
 char *rk_folder_fault(const char *path);
 
 /* The program of ours with that name: beside the one that runs, in ../libexec/
@@ -294,8 +298,8 @@ void rk_sha256_of(const void *p, size_t n, char hex[RK_SHA256_HEX]);
 /*
  * XXH3 of 128 bits (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md; as
  * `xxhsum -H2` prints it): 10 GB/s and more, SHA-256 being 1.5.  It sees what
- * disks and memory do to bytes; who wants two files of one digest can make them,
- * so that bytes from elsewhere are known by SHA-256.
+ * disks and memory do to bytes; who wants two files of one digest can make
+ * them, so that bytes from elsewhere are known by SHA-256.
  */
 #define RK_XXH128_HEX 33                        /* 32 digits and a NUL */
 struct rk_xxh128;
@@ -378,18 +382,19 @@ void rk_uri_fini(struct rk_uri *u);
  * What may follow the address or the path of a file, and says which bytes are
  * meant:
  *	#sha256=HEX               those of the file; they have this SHA-256
- *	#member=NAME              those of the file NAME in the archive that it is
+ *	#member=NAME              those of the file NAME in the archive that it
+ *				  is
  *	#member=NAME&sha256=HEX   and these have this SHA-256
- * NAME is as it is in the archive, nothing in it is encoded; it may have # and &
- * in it.  HEX is of 64 digits.  Any other # belongs to the address.
+ * NAME is as it is in the archive, nothing in it is encoded; it may have # and
+ * & in it.  HEX is of 64 digits.  Any other # belongs to the address.
  */
 struct rk_part {
 	char *bare;                     /* the address alone */
 	char *member;                   /* or NULL */
 	char sha256[RK_SHA256_HEX];     /* in lower case, or "" */
 };
-/* RK_EINVAL with a sentence at "": then there are no strings.  Else they are the
- * caller's, to be given back with rk_part_fini(). */
+/* RK_EINVAL with a sentence at "": then there are no strings.  Else they are
+ * the caller's, to be given back with rk_part_fini(). */
 enum rk_err rk_part_parse(struct rk_part *p, const char *address,
     struct rk_why *why) RK_MUSTCHECK;
 void rk_part_fini(struct rk_part *p);
@@ -415,7 +420,8 @@ uint32_t rk_draw_u32(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
 float rk_draw_unit(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
 float rk_draw_normal(uint64_t seed, uint32_t a, uint32_t b, uint64_t index);
 
-/* out[i] = the draw at index first + i: as rk_draw_, at a quarter of the cost. */
+/* out[i] = the draw at index first + i: as rk_draw_, at a quarter of the
+ * cost. */
 void rk_fill_u32(uint32_t *out, size_t n, uint64_t seed, uint32_t a, uint32_t b,
     uint64_t first);
 void rk_fill_unit(float *out, size_t n, uint64_t seed, uint32_t a, uint32_t b,

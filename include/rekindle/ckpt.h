@@ -11,7 +11,8 @@
  *	        SHA256SUMS             of one that got its name later; see below
  *	    step-000001500-b2/         branch 2
  *	    before-lr-drop -> step-000001200    a name that a person gave
- *	    .pin-<id> -> step-000001200         job <id> is about to begin from it
+ *	    .pin-<id> -> step-000001200         job <id> is about to begin from
+ *						it
  *	    branch.json                {"branch": 2, "from": "step-000001200"}
  *	    bad-step-000001400/        set aside: failed its digests
  *	    late-step-000001600/       set aside: no longer the job's
@@ -45,8 +46,8 @@
 /*
  * What is written is checkpoints of version 3, and all that were before can be
  * read; etc/checkpoint.schema.json is their JSON Schema.  In checkpoint.json
- * `version` is what a reader has to know not to go wrong, and stays 1 (one above is
- * refused): what version 2 adds decides no weight, and a rekindle that
+ * `version` is what a reader has to know not to go wrong, and stays 1 (one
+ * above is refused): what version 2 adds decides no weight, and a rekindle that
  * does not know it can go on from there (where a fleet is half upgraded, or an
  * upgrade is taken back) instead of setting aside what is whole.  `format` says
  * what has been recorded.
@@ -54,8 +55,9 @@
  *	1   all but these (no field `format`)
  *	2   program, classes, input
  *	3   xxh128 of every file; sha256 only where it goes to others or has a
- *	    name from its beginning.  A rekindle of before takes one without sha256 for damaged, and
- *	    says that sha256 is missing; this one takes any
+ *	    name from its beginning.  A rekindle of before takes one without
+ *	    sha256 for damaged, and says that sha256 is missing; this one takes
+ *	    any
  */
 #define CKPT_VERSION     1
 #define CKPT_FORMAT      3
@@ -68,13 +70,13 @@
 
 /*
  * One of both digests is there at least.  xxh128 is quick to make and to check,
- * and is what a load checks.  sha256 is for who gets the file from elsewhere, and
- * is made with a checkpoint that is to leave this machine (`leaves`) or gets its
- * name as it is written.  One that gets its name later (ckpt_name()) has it in
- * SHA256SUMS beside checkpoint.json, which stays as it is, as its own digest is
- * known to others; reading takes it from there.  `sha256sum -c SHA256SUMS` checks
- * all files.  Where that is damaged or missing, nothing is lost: who needs SHA-256
- * makes it from the file (ckpt_file_sums()).
+ * and is what a load checks.  sha256 is for who gets the file from elsewhere,
+ * and is made with a checkpoint that is to leave this machine (`leaves`) or
+ * gets its name as it is written.  One that gets its name later (ckpt_name())
+ * has it in SHA256SUMS beside checkpoint.json, which stays as it is, as its own
+ * digest is known to others; reading takes it from there.  `sha256sum -c
+ * SHA256SUMS` checks all files.  Where that is damaged or missing, nothing is
+ * lost: who needs SHA-256 makes it from the file (ckpt_file_sums()).
  */
 struct ckpt_file {
 	char name[64];
@@ -138,13 +140,13 @@ struct ckpt_info {
  * went on from a checkpoint that does not say what it was computed with.  It is
  * that of the first such attempt on the way here, and goes from checkpoint to
  * checkpoint; a run that goes on from one that was taken before has nothing of
- * it.  What a person changed of the job (a resume's overrides) is no such break:
- * the same changes at the same steps give the same bytes.
+ * it.  What a person changed of the job (a resume's overrides) is no such
+ * break: the same changes at the same steps give the same bytes.
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 /*
- * input: {dtype, shape, normalize, columns, tokenizer}, all that is to be known to
- * put a sample to the network.
+ * input: {dtype, shape, normalize, columns, tokenizer}, all that is to be known
+ * to put a sample to the network.
  *
  *	dtype      f32 | i32
  *	shape      of one sample, without the batch: [1, 28, 28]
@@ -157,18 +159,18 @@ struct ckpt_info {
  *	           to be measured again, on the training data
  *	columns    of csv alone: what the columns of a sample are called, in the
  *	           order of its numbers (control characters and what is no UTF-8
- *	           as '?'); null: they have no names.  Absent in checkpoints from
- *	           before there was this, and of more than CKPT_NORMALIZE_MAX
- *	           names, or CKPT_COLUMNS_BYTES of them
- *	tokenizer  of texts alone: a hash, 16 digits, of the job's tokenizer and its
- *	           vocabulary, by which a text is to become these tokens
+ *	           as '?'); null: they have no names.  Absent in checkpoints
+ *	           from before there was this, and of more than
+ *	           CKPT_NORMALIZE_MAX names, or CKPT_COLUMNS_BYTES of them
+ *	tokenizer  of texts alone: a hash, 16 digits, of the job's tokenizer and
+ *	           its vocabulary, by which a text is to become these tokens
  */
 #define CKPT_NORMALIZE_MAX 4096
 #define CKPT_COLUMNS_BYTES ((size_t)64 << 10)
 #define CKPT_CLASSES_MAX   65536        /* names, each of at most 1024 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
-/* As the API shows it: all fields but state and input, "checkpoint" for dir, and
- * names; a new reference. */
+/* As the API shows it: all fields but state and input, "checkpoint" for dir,
+ * and names; a new reference. */
 json_t *ckpt_info_json(const struct ckpt_info *i);
 
 struct ckpt;
@@ -246,8 +248,8 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
     struct tensor_set **model, struct tensor_set **optim,
     ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
 
-/* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is the
- * caller's.  RK_ENOENT: it has none. */
+/* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is
+ * the caller's.  RK_ENOENT: it has none. */
 enum rk_err ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
     struct tensor_set **out, struct rk_why *why) RK_MUSTCHECK;
 
@@ -315,8 +317,8 @@ enum rk_err ckpt_branch_set(struct ckpt *c, int branch, const char *from)
  */
 bool ckpt_origin(struct ckpt *c, int *branch, char from[CKPT_DIR_MAX]);
 /* checkpoint.json's text to info; its own digest is checked, and that it is of
- * dir (NULL: any).  RK_ECORRUPT; RK_EINVAL: it is of a version above CKPT_VERSION,
- * both are named. */
+ * dir (NULL: any).  RK_ECORRUPT; RK_EINVAL: it is of a version above
+ * CKPT_VERSION, both are named. */
 enum rk_err ckpt_info_parse(const char *text, size_t len, const char *dir,
     struct ckpt_info *out, struct rk_why *why) RK_MUSTCHECK;
 /* Select among infos, in any order, as ckpt_select() does among folders: the
@@ -332,17 +334,18 @@ void ckpt_info_keep(const struct ckpt_info *v, size_t n, int64_t last,
 enum rk_err ckpt_set_aside(struct ckpt *c, const char *dir) RK_MUSTCHECK;
 
 /*
- * Other forms that a checkpoint can be written in, each by the name of its file: what
- * `rekindle-train --export` makes (train.h), and a daemon serves beside the files that
- * there are.
+ * Other forms that a checkpoint can be written in, each by the name of its
+ * file: what `rekindle-train --export` makes (train.h), and a daemon serves
+ * beside the files that there are.
  */
 enum ckpt_form {
 	CKPT_PDPARAMS, CKPT_PDOPT, CKPT_PT, CKPT_OPTIMIZER_PT,
 	CKPT_SAFETENSORS, CKPT_FORMS
 };
 extern const char *const ckpt_form_files[CKPT_FORMS + 1];       /* "model.pt" */
-/* The form of a file: by its name where that is one of those, else by what stands
- * behind the last dot; folders before the name do not count.  CKPT_FORMS: none. */
+/* The form of a file: by its name where that is one of those, else by what
+ * stands behind the last dot; folders before the name do not count.
+ * CKPT_FORMS: none. */
 enum ckpt_form ckpt_form_of(const char *path);
 
 /*
@@ -351,22 +354,23 @@ enum ckpt_form ckpt_form_of(const char *path);
  * such checkpoint or name; RK_EEXIST: a file of that name is in the way.
  *
  * What has a name has SHA-256 of every file.  Where one is missing, ckpt_name()
- * makes it first, which reads the file whole (1.5 GB/s); RK_ECORRUPT: the file is
- * not what was written, and there is no name.  Any thread, with a struct ckpt of
- * its own.
+ * makes it first, which reads the file whole (1.5 GB/s); RK_ECORRUPT: the file
+ * is not what was written, and there is no name.  Any thread, with a struct
+ * ckpt of its own.
  */
 enum rk_err ckpt_name(struct ckpt *c, const char *dir, const char *name)
     RK_MUSTCHECK;
 enum rk_err ckpt_unname(struct ckpt *c, const char *name) RK_MUSTCHECK;
 
 /*
- * Somebody is about to begin from this one: neither retention nor a deletion, of
- * whatever process, takes it until ckpt_unpin().  Durable; one pin for each
+ * Somebody is about to begin from this one: neither retention nor a deletion,
+ * of whatever process, takes it until ckpt_unpin().  Durable; one pin for each
  * `who` (an id), the last one counts.  RK_ENOENT: it is not there (any more).
  */
 enum rk_err ckpt_pin(struct ckpt *c, const char *dir, const char *who)
     RK_MUSTCHECK;
-void ckpt_unpin(struct ckpt *c, const char *who);       /* fine if it has none */
+void ckpt_unpin(struct ckpt *c, const char *who);       /* fine if it has
+							   none */
 
 /* Delete one (by its folder's name) and its names.  RK_ECONFLICT for the one
  * that `latest` is, or that is pinned; RK_EBUSY: it is about to get a name;

@@ -1,31 +1,32 @@
 /*
- * data_loader - batches of a set whose samples are read when they are needed, made
- * ahead of the one who trains.
+ * data_loader - batches of a set whose samples are read when they are needed,
+ * made ahead of the one who trains.
  *
- *	order (data_order_at) -> claim -> read, decode, transform -> ring -> next
+ *	order (data_order_at) -> claim -> read, decode, transform -> ring ->
+ *	next
  *
  * The ring has `depth` batches, numbered from data_loader_begin() on.  Threads
- * claim some rows at a time of the lowest batch that has unclaimed ones, so that
- * the batch that is waited for is the one that is worked on, and who waits for it
- * helps.  Which thread reads a row changes no bit of it; the rows of a batch are
- * where their places in the epoch are; so order, numbers and labels are the same
- * with any number of threads, and after any interruption.
+ * claim some rows at a time of the lowest batch that has unclaimed ones, so
+ * that the batch that is waited for is the one that is worked on, and who waits
+ * for it helps.  Which thread reads a row changes no bit of it; the rows of a
+ * batch are where their places in the epoch are; so order, numbers and labels
+ * are the same with any number of threads, and after any interruption.
  *
- * A batch goes over no end of an epoch, nor of what the order says belongs together
- * (data_order_rows): the last of one may be smaller (or is left out, by drop_last),
- * and the next begins the next epoch.
+ * A batch goes over no end of an epoch, nor of what the order says belongs
+ * together (data_order_rows): the last of one may be smaller (or is left out,
+ * by drop_last), and the next begins the next epoch.
  *
- * Broken samples.  A row whose sample cannot be read (lazy.h: RK_EINVAL) is zeros
- * and is marked in left_out; what becomes of it is the caller's affair.  Any other
- * error of a row is data_loader_next()'s, of the lowest such row, when that batch
- * is its turn, and stays.
+ * Broken samples.  A row whose sample cannot be read (lazy.h: RK_EINVAL) is
+ * zeros and is marked in left_out; what becomes of it is the caller's affair.
+ * Any other error of a row is data_loader_next()'s, of the lowest such row,
+ * when that batch is its turn, and stays.
  *
- * Memory: what data_loader_bytes() says, all of it taken by data_loader_new() but
- * for what decoders keep.
+ * Memory: what data_loader_bytes() says, all of it taken by data_loader_new()
+ * but for what decoders keep.
  *
- * One thread, that of the kernel's team, calls in here.  The loader's threads run
- * at a lower priority, for the training must not wait for a batch that is not yet
- * needed; when it waits, they have the cores.
+ * One thread, that of the kernel's team, calls in here.  The loader's threads
+ * run at a lower priority, for the training must not wait for a batch that is
+ * not yet needed; when it waits, they have the cores.
  */
 #ifndef REKINDLE_DATA_LOADER_H
 #define REKINDLE_DATA_LOADER_H
@@ -38,7 +39,8 @@ struct data_loading {
 	bool drop_last;
 	bool train;                     /* with the transforms of training */
 	uint64_t seed;                  /* of the transforms' draws */
-	const struct data_order *order; /* borrowed; NULL: as the set has them */
+	const struct data_order *order; /* borrowed; NULL: as the set has
+					   them */
 };
 
 /* A sample that could not be read. */
@@ -62,7 +64,8 @@ struct data_batch {
 
 struct data_loader;
 
-/* How many threads there are where nobody says: by the cores of this process. */
+/* How many threads there are where nobody says: by the cores of this
+ * process. */
 int data_loader_threads(void);
 /* Bytes that one takes, as far as is known before samples are read. */
 uint64_t data_loader_bytes(const struct data_set *d,
@@ -76,17 +79,17 @@ enum rk_err data_loader_new(const struct data_set *d,
 void data_loader_free(struct data_loader *l);
 
 /*
- * From a place on: O(1), and what was being made for elsewhere is dropped.  So many
- * batches are made ahead, and no more (INT64_MAX: no end); who asks for others
- * waits for each.
+ * From a place on: O(1), and what was being made for elsewhere is dropped.  So
+ * many batches are made ahead, and no more (INT64_MAX: no end); who asks for
+ * others waits for each.
  */
 void data_loader_begin(struct data_loader *l, int64_t epoch, int64_t from,
     int64_t batches);
 
 /*
  * The next batch, which stays as it is until the next call in here.  Waits for
- * ms at most (about): RK_ETIMEDOUT, and it can be asked for again.  Other errors:
- * above; the sentence names the sample.
+ * ms at most (about): RK_ETIMEDOUT, and it can be asked for again.  Other
+ * errors: above; the sentence names the sample.
  */
 enum rk_err data_loader_next(struct data_loader *l, int ms,
     struct data_batch *out, struct rk_why *why) RK_MUSTCHECK;

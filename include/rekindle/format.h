@@ -59,11 +59,12 @@ void format_header(const struct tensor_set *s, size_t align, char **header,
 /*
  * Write a set to fd from its start, with the digests and the size of what was
  * written (base.h; NULL: not this digest).  Does not fsync.  Each byte is read
- * once for the digests and once for the disk; where data lie contiguous and page-aligned in memory, they go to
- * the disk past the page cache (O_DIRECT, if the file system can), which costs
- * a training run next to it less.  The data begin at byte 4096 or a multiple.
- * RK_ENOSPC (also over the file size limit), RK_EROFS, RK_EIO: fd has something
- * or nothing, and the caller removes it.  fd must not be open for appending.
+ * once for the digests and once for the disk; where data lie contiguous and
+ * page-aligned in memory, they go to the disk past the page cache (O_DIRECT, if
+ * the file system can), which costs a training run next to it less.  The data
+ * begin at byte 4096 or a multiple.  RK_ENOSPC (also over the file size limit),
+ * RK_EROFS, RK_EIO: fd has something or nothing, and the caller removes it.  fd
+ * must not be open for appending.
  */
 enum rk_err format_write(int fd, const struct tensor_set *s,
     char *sha256, char *xxh128, uint64_t *size) RK_MUSTCHECK;
@@ -78,8 +79,8 @@ enum rk_err format_save(const char *path, const struct tensor_set *s)
  * The bytes of a file, of memory, or of a part of a file, from front to back,
  * unpacked where they are gzip (RFC 1952, told by its first two bytes; several
  * members in a row are one stream).  The owner sees `what`, `size` and
- * `packed`; the rest is source.c's.  format_source_close() is due after an open in
- * any case.
+ * `packed`; the rest is source.c's.  format_source_close() is due after an open
+ * in any case.
  */
 struct format_source {
 	const char *what;               /* names it in messages; borrowed */
@@ -143,8 +144,8 @@ enum rk_err format_gunzip(const char *path, int fd, uint64_t most,
  * name: complex numbers, text, dates, records, and objects, which are pickles.
  * The dict has these three keys, in any order, once each.
  *
- * npz: a zip archive (APPNOTE 6.3; with its central directory at the end, also in
- * its form of 64 bits) whose member NAME.npy is the array NAME, stored or
+ * npz: a zip archive (APPNOTE 6.3; with its central directory at the end, also
+ * in its form of 64 bits) whose member NAME.npy is the array NAME, stored or
  * deflated.  Refused: members that are encrypted, of another method, of several
  * disks, whose two headers differ or that lie outside the file, and two of the
  * same name.  At most FORMAT_NPZ_MEMBERS members.
@@ -173,10 +174,11 @@ enum rk_err format_npy_head(struct format_source *in, struct format_npy *out,
 char *format_npy_text(char *out, const struct format_npy *a);
 
 /*
- * n elements as they lie in the file (anywhere in memory) as floats, the nearest
- * where there is no such float.  The number of the first that is not finite as
- * one; n: all are.  Or as whole numbers from 0 to below `limit`, of which dtype
- * must be (format_npy_is_whole); the number of the first that is not; n.
+ * n elements as they lie in the file (anywhere in memory) as floats, the
+ * nearest where there is no such float.  The number of the first that is not
+ * finite as one; n: all are.  Or as whole numbers from 0 to below `limit`, of
+ * which dtype must be (format_npy_is_whole); the number of the first that is
+ * not; n.
  */
 size_t format_npy_floats(const struct format_npy *a, const void *raw, size_t n,
     float *out);
@@ -223,15 +225,15 @@ void format_npy_drop(struct format_npy_out *n);
 
 /*
  * The regular files of a tar, by an index of where their bytes lie: ustar, pax
- * (POSIX.1-2017, pax), the long names and large sizes of GNU tar, and the headers
- * of before both.  Opening reads each header and none of the files.
+ * (POSIX.1-2017, pax), the long names and large sizes of GNU tar, and the
+ * headers of before both.  Opening reads each header and none of the files.
  *
- *	paths       relative, without "." and empty parts.  One that is absolute,
- *	            has "..", a NUL or more than FORMAT_TAR_PATH bytes is refused,
- *	            and the archive with it
+ *	paths       relative, without "." and empty parts.  One that is
+ *	            absolute, has "..", a NUL or more than FORMAT_TAR_PATH bytes
+ *	            is refused, and the archive with it
  *	folders     are passed over: files have them in their paths
- *	twice       of two files of one path the later one is meant, as when it is
- *	            unpacked; `replaced` counts
+ *	twice       of two files of one path the later one is meant, as when it
+ *	            is unpacked; `replaced` counts
  *	links       a hard link to a file that came before is that file again;
  *	            other hard links and all symbolic ones are left out, and
  *	            counted in `links`
@@ -242,7 +244,8 @@ void format_npy_drop(struct format_npy_out *n);
  *	the end     a block of zeros; an archive without it is cut off, and
  *	            refused.  What is behind it is not looked at
  *	pax         path, linkpath and size count; other keys do not matter, but
- *	            those of sparse files.  A header of at most FORMAT_TAR_PAX bytes
+ *	            those of sparse files.  A header of at most FORMAT_TAR_PAX
+ *		    bytes
  *
  * A gzipped tar has no places and is refused here: format_gunzip() it first.
  */
@@ -281,9 +284,9 @@ enum rk_err format_tar_read(const struct format_tar *t, size_t i,
     uint64_t from, void *dst, size_t n, struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * "./a//b/./c" to "a/b/c", in place.  The path is inside the folder or the archive
- * that it is relative to unless it is absolute or has ".." in it; then it may have
- * been changed in part.
+ * "./a//b/./c" to "a/b/c", in place.  The path is inside the folder or the
+ * archive that it is relative to unless it is absolute or has ".." in it; then
+ * it may have been changed in part.
  */
 enum format_path { FORMAT_PATH_INSIDE, FORMAT_PATH_ABSOLUTE, FORMAT_PATH_LEAVES };
 enum format_path format_clean_path(char *path);

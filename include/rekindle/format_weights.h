@@ -1,30 +1,32 @@
 /*
  * format_weights - files of weights that others wrote, behind one face.
  *
- *	safetensors         https://github.com/huggingface/safetensors (format.h)
+ *	safetensors         https://github.com/huggingface/safetensors
+ *			    (format.h)
  *	safetensors-index   model.safetensors.index.json and the files it names
- *	pytorch-zip         torch.save since 1.6: a zip with data.pkl and storages
+ *	pytorch-zip         torch.save since 1.6: a zip with data.pkl and
+ *			    storages
  *	pytorch-legacy      torch.save before: five pickles, then storages
  *	paddle              paddle.save: .pdparams, .pdopt, one tensor alone
  *	paddle-static       .pdiparams: tensors one behind the other, no names
  *	npz                 NumPy's savez: an array a name
  *
- * Which one it is the bytes tell, never the name.  Any of them may be gzipped, or
- * be a file in a tar.  weights_open() reads what describes the tensors and none of
- * their data; what it gives is a list of tensors, what else the file says, and
- * notes for people.  Nothing that a file asks for is executed: a pickle is read as
- * data, by a list of the names that weights need, and a file that asks for
- * another is refused with that name.
+ * Which one it is the bytes tell, never the name.  Any of them may be gzipped,
+ * or be a file in a tar.  weights_open() reads what describes the tensors and
+ * none of their data; what it gives is a list of tensors, what else the file
+ * says, and notes for people.  Nothing that a file asks for is executed: a
+ * pickle is read as data, by a list of the names that weights need, and a file
+ * that asks for another is refused with that name.
  *
  * Memory: the file is mapped, and at most WEIGHTS_MEMORY is taken beside the
  * mapping, whatever it says.  Reading a tensor takes a chunk more, or what the
- * tensor's storage comes to where it is packed and the tensor takes its elements out
- * of order.
+ * tensor's storage comes to where it is packed and the tensor takes its
+ * elements out of order.
  *
- * A struct weights and its tensors do not change after they were opened.  Tensors
- * that lie mapped may be read by several threads at once, those that are
- * streamed by one thread at a time (one for the whole file).  Who cuts a file short
- * while it is mapped gets its reader a SIGBUS.
+ * A struct weights and its tensors do not change after they were opened.
+ * Tensors that lie mapped may be read by several threads at once, those that
+ * are streamed by one thread at a time (one for the whole file).  Who cuts a
+ * file short while it is mapped gets its reader a SIGBUS.
  */
 #ifndef REKINDLE_FORMAT_WEIGHTS_H
 #define REKINDLE_FORMAT_WEIGHTS_H
@@ -48,8 +50,8 @@ extern const char *const weights_format_words[];        /* ends with NULL */
 /*
  * Whose conventions the tensors follow, above all how a linear layer's weight
  * lies: [out,in] of PyTorch, [in,out] of Paddle.  The format decides, or in
- * safetensors "__metadata__": {"format": "pt" | "pd"}; `unknown` of a safetensors file
- * without it, as ours are (they lie as PyTorch's), and of npz.
+ * safetensors "__metadata__": {"format": "pt" | "pd"}; `unknown` of a
+ * safetensors file without it, as ours are (they lie as PyTorch's), and of npz.
  */
 enum weights_framework {
 	WEIGHTS_FROM_UNKNOWN, WEIGHTS_FROM_PYTORCH, WEIGHTS_FROM_PADDLE
@@ -58,7 +60,8 @@ extern const char *const weights_framework_words[];
 
 /*
  * What a tensor is to the file:
- *	model      a parameter or a buffer of the model (files do not tell which)
+ *	model      a parameter or a buffer of the model (files do not tell
+ *		   which)
  *	average    the same of the moving average that lies beside the model
  *	optimizer  the optimiser's state
  *	other      of another object, which was not taken for the model
@@ -73,9 +76,9 @@ extern const char *const weights_role_words[];
  *	mapped     one after the other in C order: `data` is where
  *	strided    mapped too, but in another order: a view, or most significant
  *	           byte first
- *	streamed   packed (a deflated member of a zip, bytes that protocol 2 writes as
- *	           text) or in several pieces: reading from front to back is fast,
- *	           going back begins anew
+ *	streamed   packed (a deflated member of a zip, bytes that protocol 2
+ *	           writes as text) or in several pieces: reading from front to
+ *	           back is fast, going back begins anew
  */
 enum weights_lie { WEIGHTS_MAPPED, WEIGHTS_STRIDED, WEIGHTS_STREAMED };
 extern const char *const weights_lie_words[];
@@ -93,7 +96,8 @@ struct weights_tensor {
 	 * optimiser its path inside that state.  Of others its path.
 	 */
 	const char *name;
-	const char *path;               /* in the file: "ema.module.fc.weight" */
+	const char *path;               /* in the file:
+					   "ema.module.fc.weight" */
 	const char *alias;              /* Paddle's name of the parameter,
 	                                   "linear_0.w_0"; or NULL */
 	enum weights_role role;
@@ -103,7 +107,8 @@ struct weights_tensor {
 	 * ("exp_avg", "moment1").  NULL: of others, and where it is of none. */
 	const char *of, *slot;
 
-	enum dtype dtype;               /* never one of 4, 6 or 8 bits of floats */
+	enum dtype dtype;               /* never one of 4, 6 or 8 bits of
+					   floats */
 	int ndim;                       /* 0: one element */
 	int64_t d[TENSOR_MAX_DIMS];
 	uint64_t count, bytes;          /* elements; they fit in a size_t */
@@ -114,7 +119,8 @@ struct weights_tensor {
 	enum weights_lie lie;
 	const void *data;               /* of mapped ones, at any address; else,
 	                                   and where another process has it
-	                                   mapped, NULL.  Copy out, don't cast. */
+	                                   mapped, NULL.  Copy out, don't
+					   cast. */
 	const struct weights_view *view;
 };
 
@@ -146,7 +152,8 @@ struct weights {
 	const char *writer;             /* who wrote it and which version, where
 	                                   the file says so, "paddle 2.6.1"; or
 	                                   NULL */
-	uint64_t size;                  /* of the file, as it lies on the disk */
+	uint64_t size;                  /* of the file, as it lies on the
+					   disk */
 	bool packed;                    /* it is gzipped */
 
 	struct weights_tensor *v;       /* in the file's order */
@@ -155,8 +162,8 @@ struct weights {
 	size_t nvalues;
 	struct weights_part *parts;     /* in the file's order */
 	size_t nparts;
-	const char *model;              /* the path of the part that is the model;
-	                                   NULL: there is none */
+	const char *model;              /* the path of the part that is the
+	                                   model; NULL: there is none */
 	const char *optimizer;          /* of the optimiser's; NULL */
 	char **notes;                   /* sentences for people */
 	size_t nnotes;
@@ -176,8 +183,8 @@ struct weights {
  *	1. `part` says so
  *	2. a part whose last key is one of state_dict, model_state_dict,
  *	   model_state, model, network, net, module, weights, params,
- *	   parameters; the first of these words that there is, the part nearest to
- *	   the root.  "model" that holds a "state_dict" is that
+ *	   parameters; the first of these words that there is, the part nearest
+ *	   to the root.  "model" that holds a "state_dict" is that
  *	3. the only part that is neither an average nor an optimiser's
  *	4. all of them together: their names begin with their paths, and a note
  *	   says which there are
@@ -187,21 +194,25 @@ struct weights {
  * ..._ema is an average, and the model where there is no other.
  */
 struct weights_how {
-	const char *member;             /* the file in a tar; NULL: it is none */
+	const char *member;             /* the file in a tar; NULL: it is
+					   none */
 	const char *sha256;             /* the bytes of the file, or of the
 	                                   member, must have it; NULL: any */
 	const char *part;               /* the model's path, "" for all; NULL */
-	uint64_t unpacked;              /* most bytes out of a .gz; 0: 64 MiB, or
-	                                   32 times its own where that is more */
-	int scratch;                    /* an empty file to unpack a .gz into; -1:
-	                                   one without a name in $TMPDIR */
+	uint64_t unpacked;              /* most bytes out of a .gz; 0: 64 MiB,
+	                                   or 32 times its own where that is
+	                                   more */
+	int scratch;                    /* an empty file to unpack a .gz into;
+	                                   -1: one without a name in $TMPDIR */
 	int fd;                         /* read this, and path is only its name;
-	                                   -1: open path.  Stays the caller's. */
+	                                   -1: open path.  Stays the
+					   caller's. */
 	int folder;                     /* open the files that an index names
 	                                   here; -1: in the folder of path */
-	/* Who opens instead of us, where we may not: the file of that plain name
-	 * beside path, or, of NULL, an empty one to unpack into.  A descriptor,
-	 * which becomes ours, or an errno below zero.  NULL: we do. */
+	/* Who opens instead of us, where we may not: the file of that plain
+	 * name beside path, or, of NULL, an empty one to unpack into.  A
+	 * descriptor, which becomes ours, or an errno below zero.  NULL: we
+	 * do. */
 	int (*open)(void *ctx, const char *name);
 	void *ctx;
 };
@@ -249,22 +260,23 @@ enum rk_err weights_read_f32(const struct weights_tensor *t, uint64_t from,
 /* --- out of another process ------------------------------------------------ */
 
 /*
- * What a struct weights says, in the words of one process to another of the same
- * program (inspect.h), as one item behind the other: first the head, then tensors,
- * values, parts, notes and metadata.
+ * What a struct weights says, in the words of one process to another of the
+ * same program (inspect.h), as one item behind the other: first the head, then
+ * tensors, values, parts, notes and metadata.
  *
  * weights_tell() writes items from number *next on, as many as fit in `room`
- * bytes, and moves *next on; *n: the bytes; 0: there are no more.  RK_ELIMIT: an item is
- * longer than that.
+ * bytes, and moves *next on; *n: the bytes; 0: there are no more.  RK_ELIMIT:
+ * an item is longer than that.
  */
 enum rk_err weights_tell(const struct weights *w, uint64_t *next, void *buf,
     size_t room, size_t *n, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * And back, by a process that does not trust the other one: what is said is
- * checked as a file would be (names, shapes, sums that go over), and its elements
- * are asked for.  Such weights are read by one thread at a time.  `tensor` is the
- * tensor's number, `size` the bytes of an element; of read_f32() elements are floats.
+ * checked as a file would be (names, shapes, sums that go over), and its
+ * elements are asked for.  Such weights are read by one thread at a time.
+ * `tensor` is the tensor's number, `size` the bytes of an element; of
+ * read_f32() elements are floats.
  */
 struct weights_teller {
 	enum rk_err (*read)(void *ctx, uint64_t tensor, uint64_t from,

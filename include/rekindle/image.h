@@ -3,8 +3,8 @@
  * network sees them, and pixels to PNG.
  *
  * Pure functions; any number of threads may call in here, each with a room of
- * its own.  What comes out depends on what goes in and on nothing else, on every
- * machine: no instruction set, no number of threads, no state.
+ * its own.  What comes out depends on what goes in and on nothing else, on
+ * every machine: no instruction set, no number of threads, no state.
  *
  * Memory.  A room is one thread's: it keeps what a decoder and two pictures
  * need and grows to the largest that came by (as xmalloc, it aborts where the
@@ -19,18 +19,19 @@
  *
  *	method      the inverse DCT is JDCT_ISLOW, chroma is upsampled by the
  *	            triangle filter (fancy upsampling), blocks are not smoothed:
- *	            all three are whole-number arithmetic of which libjpeg-turbo's
- *	            SIMD gives the same bytes as its C.  image_jpeg_version() is
- *	            part of the numeric identity of a run that reads JPEGs
+ *	            all three are whole-number arithmetic of which
+ *	            libjpeg-turbo's SIMD gives the same bytes as its C.
+ *	            image_jpeg_version() is part of the numeric identity of a
+ *	            run that reads JPEGs
  *	orientation of Exif (tag 0x0112; JPEG's first APP1 that begins so, PNG's
  *	            eXIf) is applied: what is called w and h is as people see
  *	            it.  A value that is none of 1 to 8, and Exif that cannot be
  *	            read, count as 1
  *	CMYK        and YCCK: stored inverted, as Adobe does, whether there is a
- *	            marker of Adobe's or not; R = K' - K' (255 - C') / 255, rounded,
- *	            where C' and K' are the bytes as they are stored
- *	grey        as it is where one channel is wanted, three alike where three
- *	            are
+ *	            marker of Adobe's or not; R = K' - K' (255 - C') / 255,
+ *	            rounded, where C' and K' are the bytes as they are stored
+ *	grey        as it is where one channel is wanted, three alike where
+ *	            three are
  *	colour      where one channel is wanted: (19595 R + 38470 G + 7471 B +
  *	            32768) / 65536, rounded down, which is Rec. 601's luma
  *	16 bits     v / 257, rounded
@@ -111,13 +112,14 @@ enum rk_err image_decode(struct image_room *r, const uint8_t *p, size_t n,
  * cut out, only sooner.  x, y, w and h must lie within what image_look() says.
  *
  * shrink 2, 4 or 8 (1: not): a JPEG is decoded to so much of its size in each
- * direction by an inverse DCT of 4, 2 or 1 (ceil(w/shrink) x ceil(h/shrink) of the
- * whole), a fast low-pass filter that is the same on every machine, and PIL's
- * draft(): not the bytes of a plain decoding that is resized.  *out is then the
- * part whose edges are x/shrink and y/shrink rounded down and (x+w)/shrink and
- * (y+h)/shrink rounded up, and the part that was asked for lies in *box of it,
- * whose edges are fractions of its pixels: for image_resize_box().  A PNG is never
- * shrunk; of what is not shrunk the box is all.
+ * direction by an inverse DCT of 4, 2 or 1 (ceil(w/shrink) x ceil(h/shrink) of
+ * the whole), a fast low-pass filter that is the same on every machine, and
+ * PIL's draft(): not the bytes of a plain decoding that is resized.  *out is
+ * then the part whose edges are x/shrink and y/shrink rounded down and
+ * (x+w)/shrink and (y+h)/shrink rounded up, and the part that was asked for
+ * lies in *box of it, whose edges are fractions of its pixels: for
+ * image_resize_box().  A PNG is never shrunk; of what is not shrunk the box is
+ * all.
  */
 struct image_part {
 	int64_t x, y, w, h;
@@ -129,8 +131,8 @@ enum rk_err image_decode_part(struct image_room *r, const uint8_t *p, size_t n,
     const char *what, const struct image_limits *l, int channels,
     const struct image_part *part, int shrink, struct image *out,
     struct image_box *box, struct rk_why *why) RK_MUSTCHECK;
-/* The rule of who resizes: the largest shrink that leaves at least twice as many
- * pixels as are wanted, in both directions; 1 where even 2 would not. */
+/* The rule of who resizes: the largest shrink that leaves at least twice as
+ * many pixels as are wanted, in both directions; 1 where even 2 would not. */
 int image_shrink_for(int64_t from_w, int64_t from_h, int64_t to_w,
     int64_t to_h);
 
@@ -162,19 +164,22 @@ void image_to_channels(struct image_room *r, struct image *im, int channels);
 
 /*
  * To w x h, bilinear and antialiased, by the arithmetic of PIL's resize (Pillow
- * 9.4, reducing_gap unset), byte for byte.  First the rows, then the columns, each
+ * 9.4, reducing_gap unset), byte for byte.  First the rows, then the columns,
+ * each
  *
  *	scale = from / to,  s = max(scale, 1),  c = (i + 1/2) scale
  *	y[i] = sum_j k[j] x[j],  k[j] = max(0, 1 - |(j - c + 1/2) / s|) / sum,
- *	j from trunc(c - s + 1/2) to below trunc(c + s + 1/2), inside the picture
+ *	j from trunc(c - s + 1/2) to below trunc(c + s + 1/2), inside the
+ *	picture
  *
  * with k as whole numbers of 2^-22, rounded, and y rounded to a byte.
  */
 void image_resize(struct image_room *r, struct image *im, int64_t w,
     int64_t h);
-/* The box alone to w x h, as PIL's resize(box=): above with from the box's width
- * or height and c = box's x or y + (i + 1/2) scale; pixels that lie outside of it
- * count as far as its filter reaches.  The box lies in the picture. */
+/* The box alone to w x h, as PIL's resize(box=): above with from the box's
+ * width or height and c = box's x or y + (i + 1/2) scale; pixels that lie
+ * outside of it count as far as its filter reaches.  The box lies in the
+ * picture. */
 void image_resize_box(struct image_room *r, struct image *im,
     const struct image_box *box, int64_t w, int64_t h);
 
@@ -203,8 +208,8 @@ void image_rotate(struct image_room *r, struct image *im, double degrees,
  *	brightness  y = f x
  *	contrast    y = m + f (x - m), m the mean of the greys, rounded
  *	saturation  y = g + f (x - g), g the grey of the pixel
- *	hue         the colour as hue, saturation and value of 8 bits each (PIL's
- *	            HSV), the first of which moves around its circle
+ *	hue         the colour as hue, saturation and value of 8 bits each
+ *	            (PIL's HSV), the first of which moves around its circle
  * A grey picture has neither saturation nor hue, and stays.
  */
 void image_brightness(struct image_room *r, struct image *im, float f);
@@ -222,8 +227,8 @@ void image_floats(const struct image *im, const float *scale,
 /* --- letters ---------------------------------------------------------------- */
 
 /* Text in letters of 5 x 7 (a cell of 6 x 8) of our own, into pixels that are
- * the caller's: ASCII as it is, each other character as ? .  What does not fit is
- * cut. */
+ * the caller's: ASCII as it is, each other character as ? .  What does not fit
+ * is cut. */
 #define IMAGE_LETTER_W 6
 #define IMAGE_LETTER_H 8
 void image_write_text(struct image *im, int64_t x, int64_t y, const char *text,

@@ -49,9 +49,11 @@ char *rkj_yaml(const json_t *v, int levels);
  * Reader: a struct's fields out of a tree, all faults collected.
  *
  *	struct rkj_obj o;
- *	rkj_open(&o, tree, "training", why);     // faults unless it is an object
+ *	rkj_open(&o, tree, "training", why);     // faults unless it is an
+ *						 object
  *	rkj_int(&o, "batch_size", &t->batch, 1, 1 << 20, RKJ_REQUIRED);
- *	rkj_close(&o);                           // faults for fields not asked for
+ *	rkj_close(&o);                           // faults for fields not asked
+ *						 for
  *
  * A getter leaves *out alone when the field is absent and optional, or wrong;
  * it returns true when it has set *out.  Messages are of the kind
@@ -109,13 +111,13 @@ enum rk_err rkj_set_path(json_t *root, const char *path, json_t *v,
 /* The word of list[0..n-1] that somebody who wrote `word` may have meant, or
  * NULL. */
 const char *rkj_nearest(const char *word, const char *const *list, size_t n);
-/* How many letters are to be changed, put in or left out to make b of a; of long
- * ones only the ends are looked at. */
+/* How many letters are to be changed, put in or left out to make b of a; of
+ * long ones only the ends are looked at. */
 size_t rkj_distance(const char *a, const char *b);
 
-/* The relative paths of a job (the files of its data, a text or a list of them, and
- * of its warm start) as seen from a folder, which is absolute.  Addresses, and
- * what is no text, stay as they are. */
+/* The relative paths of a job (the files of its data, a text or a list of them,
+ * and of its warm start) as seen from a folder, which is absolute.  Addresses,
+ * and what is no text, stay as they are. */
 void rkj_job_paths(json_t *job, const char *folder);
 
 #endif

@@ -11,9 +11,10 @@
  * while (to the checkpoint writer, to a neighbour) holds nobody up for long.
  *
  * Many cores.  Three things do not divide: what the owner does between two jobs
- * (0.9 ms of a step of 800 ms of ResNet-50, 0.7 of 670 of a BERT of six layers),
- * waiting and waking (make bench-team), and the end of a job, when there are
- * fewer pieces than threads.  How many pieces a job has at most or about:
+ * (0.9 ms of a step of 800 ms of ResNet-50, 0.7 of 670 of a BERT of six
+ * layers), waiting and waking (make bench-team), and the end of a job, when
+ * there are fewer pieces than threads.  How many pieces a job has at most or
+ * about:
  *
  *	products        64, more from 6.4 GFLOP on; 6 MFLOP each, or K in parts
  *	attention       a head of a sample each
@@ -25,11 +26,12 @@
  *
  * Taken by the times of all pieces on one core, handed out in order, 3 us a job
  * for waking, a step of these on 8, 16 and 32 cores is 7.4, 12.4 and 15.6 times
- * as fast as on one (ResNet-50, batch 8, 224 x 224: 520 jobs, 27,000 pieces) and
- * 7.6, 14.5 and 25.8 times (BERT, 6 x 384, batch 16: 397 jobs); memory counts
- * for nothing in that.  Of 26 ms that ResNet-50 loses of 51 on 32 cores, 9 are
- * in jobs of 8 to 15 pieces (batch norms of 64 channels, weight gradients), 13 in
- * those of 16 to 63.  A larger batch has more pieces in all but the gradients.
+ * as fast as on one (ResNet-50, batch 8, 224 x 224: 520 jobs, 27,000 pieces)
+ * and 7.6, 14.5 and 25.8 times (BERT, 6 x 384, batch 16: 397 jobs); memory
+ * counts for nothing in that.  Of 26 ms that ResNet-50 loses of 51 on 32 cores,
+ * 9 are in jobs of 8 to 15 pieces (batch norms of 64 channels, weight
+ * gradients), 13 in those of 16 to 63.  A larger batch has more pieces in all
+ * but the gradients.
  *
  * Matrices are row-major; [M,N] has M rows.  Buffers are 64-byte aligned when
  * they come from kernel_alloc().
@@ -52,7 +54,8 @@
  *    threads by ptrace(2), which needs none of the stack (calling a function
  *    from the debugger does); to interrupt from gdb send SIGSTOP, for SIGINT
  *    goes to the waiting thread.
- *  - Faults (SIGSEGV and its like) cannot be blocked.  A crash handler has to be
+ *  - Faults (SIGSEGV and its like) cannot be blocked.  A crash handler has to
+ *  be
  *    installed with SA_ONSTACK and needs an alternate stack in each thread, as
  *    the sanitizers do it; we install none.
  */
@@ -70,8 +73,8 @@ enum rk_err kernel_init(int threads) RK_MUSTCHECK;
 void kernel_fini(void);
 int kernel_threads(void);
 
-/* The calling thread, which is none of the team, treats denormals as these do from
- * here on: what it computes has the same bits. */
+/* The calling thread, which is none of the team, treats denormals as these do
+ * from here on: what it computes has the same bits. */
 void kernel_like_team(void);
 
 /* fn(ctx, i) for i in 0..n-1, each once, on any thread, in any order; returns
@@ -100,19 +103,20 @@ void kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,
     float *C, int64_t ldc);
 
-/* NULL, or what is wrong with the environment, in a sentence.  Of the words that
- * it has for this module (below): one that is none of those wanted would be another
- * arithmetic than was meant.  kernel_refusal(): also why a product would end this
- * process, because a library was made to take the kernels of another CPU.  Before
- * there are data to lose; it may fork. */
+/* NULL, or what is wrong with the environment, in a sentence.  Of the words
+ * that it has for this module (below): one that is none of those wanted would
+ * be another arithmetic than was meant.  kernel_refusal(): also why a product
+ * would end this process, because a library was made to take the kernels of
+ * another CPU.  Before there are data to lose; it may fork. */
 const char *kernel_word_refusal(void);
 const char *kernel_refusal(void);
 
 /* "own kernels (avx2)" or "OpenBLAS 0.3.21 (Haswell)", for logs and
  * checkpoint.json.  The environment may choose: REKINDLE_GEMM=own, openblas or
  * onednn, and REKINDLE_SIMD=plain for the loops for any CPU (avx2: nothing that
- * needs AVX-512; avx512: what the CPU has).  All change the last bits of results;
- * avx2 only those of networks with convolutions, which oneDNN then computes. */
+ * needs AVX-512; avx512: what the CPU has).  All change the last bits of
+ * results; avx2 only those of networks with convolutions, which oneDNN then
+ * computes. */
 const char *kernel_backend(void);
 
 /*
@@ -165,7 +169,8 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
  *	TANH         y = tanh x           dx = dy (1 - y^2)
  *	RELU6        y = min(max(x, 0), 6)     dx = dy [0 < y < 6]
  *	LEAKY_RELU   y = x [x > 0] + slope x [x <= 0]
- *	                                  dx = dy (y > 0 ? 1 : slope); slope >= 0
+ *	                                  dx = dy (y > 0 ? 1 : slope); slope >=
+ *					  0
  *	GELU_TANH    y = x (1 + t) / 2,   t = tanh(k (x + 0.044715 x^3)),
  *	                                  k = sqrt(2 / pi) (the same paper)
  *	    dx = dy ((1 + t) / 2 + x (1 - t^2) k (1 + 3 * 0.044715 x^2) / 2)
@@ -176,7 +181,8 @@ void kernel_linear(int64_t M, int64_t N, int64_t K, const float *x,
  *	    dx = 0 up to x = -3, dy (2 x + 3) / 6 from there, dy from x = 3 on
  *
  *	ELU          y = x [x > 0] + slope (e^x - 1) [x <= 0] (arXiv 1511.07289)
- *	                                  dx = dy (y > 0 ? 1 : y + slope); slope >= 0
+ *	                                  dx = dy (y > 0 ? 1 : y + slope); slope
+ *					  >= 0
  *
  * y may be x.  Backward reads `ref`: y, or x where kernel_act_reads_x(); dx may
  * be dy.  Here and below `add` says whether the result is added to what is
@@ -213,8 +219,8 @@ void kernel_scaled(const float *x, float by, bool add, float *y, size_t n);
 void kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
     float *s);
 
-/* a = a f'(ref), a[rows,n], in place, and the column sums of that: backward of an
- * activation (ref as kernel_activate_back() has it) and its bias gradient.
+/* a = a f'(ref), a[rows,n], in place, and the column sums of that: backward of
+ * an activation (ref as kernel_activate_back() has it) and its bias gradient.
  * scratch: kernel_act_col_sums_scratch() floats. */
 size_t kernel_act_col_sums_scratch(int64_t n);
 void kernel_act_col_sums(const struct kernel_activation *f, const float *ref,
@@ -234,8 +240,8 @@ void kernel_dropout(const float *x, float *y, bool add, size_t n, float p,
  * i of the call has the uniform number from + i, so with `from` the elements
  * before these in the whole batch, pieces of a batch draw as the whole does.
  *	upscale_in_train     m[i] = [u >= p] / (1 - p); inference: y = x
- *	downscale_in_infer   m[i] = [u >= p];           inference: y = (1 - p) x,
- *	                     which is kernel_scaled()
+ *	downscale_in_infer   m[i] = [u >= p];           inference: y = (1 - p)
+ *	                     x, which is kernel_scaled()
  */
 struct kernel_drop {
 	float p;
@@ -257,12 +263,12 @@ void kernel_drop(const struct kernel_drop *d, const float *x, bool add,
  *
  *	CROSS_ENTROPY   loss = -sum_j a[j] log softmax(z)[j]
  *	                dz   = softmax(z) sum_j a[j] - a
- *	    a[j] = weight[j] ((1 - smoothing) q[j] + smoothing / n), q = onehot(y)
- *	    or t where that is not NULL (soft labels); weight NULL: 1.  A row of
- *	    class `ignore` (with `ignoring`) gives nothing, soft labels know no
- *	    such row; other classes must be 0 to n-1.  PyTorch's weighted mean
- *	    (CrossEntropyLoss) is the sum / kernel_loss_weight(); of soft labels
- *	    it is the sum / rows.
+ *	    a[j] = weight[j] ((1 - smoothing) q[j] + smoothing / n), q =
+ *	    onehot(y) or t where that is not NULL (soft labels); weight NULL: 1.
+ *	    A row of class `ignore` (with `ignoring`) gives nothing, soft labels
+ *	    know no such row; other classes must be 0 to n-1.  PyTorch's
+ *	    weighted mean (CrossEntropyLoss) is the sum / kernel_loss_weight();
+ *	    of soft labels it is the sum / rows.
  *	    Right: the (first) largest logit is at y, or where t is largest.
  *	BINARY          mean_j max(z, 0) - z t + log(1 + e^-|z|)
  *	                dz = (sigmoid(z) - t) / n   (BCEWithLogitsLoss)
@@ -272,9 +278,10 @@ void kernel_drop(const struct kernel_drop *d, const float *x, bool add,
  *	SMOOTH_L1       mean_j of e^2 / (2 beta) where |e| < beta, else
  *	                |e| - beta / 2, e = z - t (SmoothL1Loss); beta 0 is L1
  *	    Right in the last three: y is not NULL, and the largest z is at y.
- *	Never right: a row with a NaN in z or, but for BINARY, an infinite largest z.
- * left_out [rows] (NULL: none is): rows that give nothing by any of these, whatever
- * their class or target; norm 0 counts them all the same.
+ *	Never right: a row with a NaN in z or, but for BINARY, an infinite
+ *	largest z.
+ * left_out [rows] (NULL: none is): rows that give nothing by any of these,
+ * whatever their class or target; norm 0 counts them all the same.
  */
 enum kernel_loss_kind {
 	KERNEL_CROSS_ENTROPY, KERNEL_BINARY, KERNEL_SQUARES, KERNEL_L1,
@@ -295,8 +302,8 @@ double kernel_loss(const struct kernel_loss *l, size_t rows, const float *z,
     const float *t, const int32_t *y, bool add, float *dz, double *scratch,
     int64_t *right);
 
-/* The sum of weight[y] over rows that are not ignored, nor left out; *counted (may
- * be NULL) is how many these are. */
+/* The sum of weight[y] over rows that are not ignored, nor left out; *counted
+ * (may be NULL) is how many these are. */
 double kernel_loss_weight(const struct kernel_loss *l, size_t rows,
     const int32_t *y, int64_t *counted);
 
@@ -414,14 +421,15 @@ struct kernel_bnorm {
 	bool paddle;
 	bool blocked;                   /* x and y, and their gradients */
 	struct kernel_activation act;
-	const float *r, *y;             /* y: of the last forward, for backward */
+	const float *r, *y;             /* y: of the last forward, for
+					   backward */
 	float *dr;
 	bool add_dr;
 };
 void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y);
-/* dx, dweight or dbias NULL: not wanted.  The batch's statistics are those of the
- * last forward. */
+/* dx, dweight or dbias NULL: not wanted.  The batch's statistics are those of
+ * the last forward. */
 void kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
     bool add_db, float *dbias);
@@ -551,10 +559,10 @@ void kernel_gather_back(int64_t rows, int64_t width, size_t n,
     float *dtable);
 
 /*
- * Rows of a table by segment: ids[n][length], and y[i][t] is the row whose number
- * is how many of ids[i][0..t-1] are `separator`, at most rows - 1.  Backward each
- * number of the table is a sum in the order of i and t; row `padding` gets nothing
- * (-1: none).
+ * Rows of a table by segment: ids[n][length], and y[i][t] is the row whose
+ * number is how many of ids[i][0..t-1] are `separator`, at most rows - 1.
+ * Backward each number of the table is a sum in the order of i and t; row
+ * `padding` gets nothing (-1: none).
  */
 struct kernel_segments {
 	size_t n, length;
@@ -592,8 +600,8 @@ void kernel_token_mask(size_t n, const int32_t *ids, int32_t padding, float *y);
  *	          a = sqrt(v - c^2) + eps                 c is 0 when not
  *	          b = mu * b + g' / a,  p -= lr * b       with momentum
  *	          p -= lr * g' / a                        without
- *	LAMB      p -= lr * r, r = m * unbias / (sqrt(v) * root + eps) + decay * p
- *	          where kernel_lamb() has made m and v those of this step
+ *	LAMB      p -= lr * r, r = m * unbias / (sqrt(v) * root + eps) + decay *
+ *	          p where kernel_lamb() has made m and v those of this step
  *
  * shadow, when not NULL, gets copies of the results: shadow[0] of p, the rest
  * of the slots; `stream` writes them past the caches, for arrays that are
@@ -614,8 +622,8 @@ void kernel_update(const struct kernel_update *u, size_t n, float *p,
     const float *g, float *const *slot, float *const *shadow);
 
 /* Lamb's moments, m = mu * m + take * g and v = alpha * v + alpha1 * g^2, and
- * the sums of p^2 and of r^2 (as above) in double, in an order that depends on n
- * alone. */
+ * the sums of p^2 and of r^2 (as above) in double, in an order that depends on
+ * n alone. */
 void kernel_lamb(const struct kernel_update *u, size_t n, const float *p,
     const float *g, float *m, float *v, double sums[2]);
 

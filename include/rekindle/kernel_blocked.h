@@ -13,9 +13,10 @@
 #include "rekindle/kernel_conv.h"
 
 /*
- * As kernel_max_pool() and its like, for blocked x, y, dy and dx; at[] is blocked
- * as y is, and has the place in the plane.  A mean is taken over the window of
- * kernel_avg_pool(), or with `adaptive` over that of kernel_adaptive_avg_pool().
+ * As kernel_max_pool() and its like, for blocked x, y, dy and dx; at[] is
+ * blocked as y is, and has the place in the plane.  A mean is taken over the
+ * window of kernel_avg_pool(), or with `adaptive` over that of
+ * kernel_adaptive_avg_pool().
  */
 void kernel_blocked_max(const struct kernel_window *v, int64_t B,
     const float *x, float *y, int32_t *at);

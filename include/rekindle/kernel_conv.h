@@ -1,5 +1,6 @@
 /*
- * kernel_conv - layouts of images, and convolutions that are prepared for a shape.
+ * kernel_conv - layouts of images, and convolutions that are prepared for a
+ * shape.
  *
  * Layouts.  An image of c channels and h x w places is, for each sample,
  *
@@ -8,9 +9,10 @@
  *	           a block lie side by side, so that a vector holds one place of
  *	           all of them
  *
- * Lanes behind the last channel are zero, in values and in gradients: who writes
- * a blocked image writes zeros there, who reads one may add them up.  Where
- * KERNEL_BLOCK divides c and an image has one place, both are the same bytes.
+ * Lanes behind the last channel are zero, in values and in gradients: who
+ * writes a blocked image writes zeros there, who reads one may add them up.
+ * Where KERNEL_BLOCK divides c and an image has one place, both are the same
+ * bytes.
  */
 #ifndef REKINDLE_KERNEL_CONV_H
 #define REKINDLE_KERNEL_CONV_H
@@ -56,8 +58,8 @@ void kernel_to_plain(int64_t B, int64_t c, int64_t plane, const float *x,
  *	            brought over and back: right for every shape, fast for none
  *	DIRECT      as the formula says, by blocks: by oneDNN, a piece on one
  *	            thread, or by loops of our own
- *	WINOGRAD    F(4x4,3x3), only where `fast` allows it: other last bits, and
- *	            errors some ten times larger
+ *	WINOGRAD    F(4x4,3x3), only where `fast` allows it: other last bits,
+ *	            and errors some ten times larger
  *	PRODUCT     1x1 as a matrix product
  *	DEPTHWISE   one channel a group
  */

@@ -52,8 +52,8 @@ void loop_timer_at(struct loop_timer *t, int64_t at_ms);
  * The clock to judge others by: milliseconds of mono_ms() without those in
  * which this loop saw nothing - the process was stopped, its container paused,
  * its machine frozen, or a callback took long.  What a trainer or a server said
- * in a gap still lies in a buffer, and in most freezes it stood still itself; so
- * "silent for so long" is counted on this clock.  Gaps of less than half a
+ * in a gap still lies in a buffer, and in most freezes it stood still itself;
+ * so "silent for so long" is counted on this clock.  Gaps of less than half a
  * second are not noticed.
  *
  * A timer set by loop_timer_seen() is on this clock, and does not run before

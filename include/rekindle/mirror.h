@@ -9,9 +9,9 @@
  * then each change of a job as a new object under its own epoch.  Nothing of a
  * lower epoch that a base does not name counts for anybody after it.
  *
- * A record says no more than the bucket has the bytes of: as long as a job's last
- * checkpoint is not there, the job is, for whoever takes it over, running at its
- * newest one there (src/mirror/behind.c).
+ * A record says no more than the bucket has the bytes of: as long as a job's
+ * last checkpoint is not there, the job is, for whoever takes it over, running
+ * at its newest one there (src/mirror/behind.c).
  *
  * A daemon whose state directory made the highest epoch goes on with what it
  * has; any other takes the jobs over from the bucket.
@@ -61,8 +61,8 @@ extern const char *const mirror_state_words[];
 /* ALONE: going on without the bucket, which cannot be reached. */
 enum mirror_state mirror_state(const struct mirror *m);
 /* {state, prefix, instance, epoch, since, unwritten: changes of records not yet
- * in the bucket, but for what waits for a checkpoint's bytes, error: a sentence or null: what holds it up, or who has the jobs}; a
- * new reference. */
+ * in the bucket, but for what waits for a checkpoint's bytes, error: a sentence
+ * or null: what holds it up, or who has the jobs}; a new reference. */
 json_t *mirror_json(const struct mirror *m);
 
 #endif

@@ -51,8 +51,9 @@ struct nn_want {
 	const struct spec_model *model;
 	const struct spec_loss *loss;
 	enum nn_dtype dtype;            /* of the data */
-	int ndim;                       /* shape of one sample; 0: the model's */
-	int64_t d[SPEC_MAX_DIMS];       /* own (`input`)                       */
+	int ndim;                       /* shape of one sample; 0: the
+					   model's */
+	int64_t d[SPEC_MAX_DIMS];       /* own (`input`) */
 	int64_t batch, micro;
 	/* Shorter lengths of a sample, of which d[0] is the longest, ascending:
 	 * there is a network for each, of the same tensors. */
@@ -83,13 +84,14 @@ void nn_free(struct nn *n);                     /* NULL is fine */
 enum rk_err nn_outline(struct nn **np, const struct nn_want *w,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* Bytes by kind, in whole pages.  A convolution needs some of the arena for each
- * thread of the team there is when the network is made. */
+/* Bytes by kind, in whole pages.  A convolution needs some of the arena for
+ * each thread of the team there is when the network is made. */
 struct nn_sizes {
 	int64_t parameters;             /* how many */
 	int64_t trained;                /* ... of them get gradients */
 	uint64_t parameter_bytes, gradient_bytes, buffer_bytes;
-	uint64_t arena_bytes;           /* values, gradients of values, scratch */
+	uint64_t arena_bytes;           /* values, gradients of values,
+					   scratch */
 	uint64_t total_bytes;           /* UINT64_MAX: cannot be counted */
 	double multiply_adds;           /* of a sample, forward */
 };
@@ -123,10 +125,11 @@ float *nn_grads(struct nn *n);
 float *nn_buffers(struct nn *n, int64_t *count);
 
 /*
- * How batch norms go on with their running statistics: as each layer's convention
- * says (ops.def), or all with the other one, where they came out of a file of that:
- * biased (Paddle) or unbiased (PyTorch) variances of batches, and a momentum of
- * 1 - the layer's.  Names stay.  Of a network that begins it is the layer's.
+ * How batch norms go on with their running statistics: as each layer's
+ * convention says (ops.def), or all with the other one, where they came out of
+ * a file of that: biased (Paddle) or unbiased (PyTorch) variances of batches,
+ * and a momentum of 1 - the layer's.  Names stay.  Of a network that begins it
+ * is the layer's.
  */
 enum nn_running { NN_RUNNING_OWN, NN_RUNNING_BIASED, NN_RUNNING_UNBIASED };
 void nn_set_running(struct nn *n, enum nn_running how);
@@ -172,9 +175,9 @@ enum rk_err nn_may_train(const struct nn *n, int64_t rows,
     struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * Samples are of this length from here on: one of those that were wanted, or d[0],
- * as which a network begins.  Inputs have so many places a row, and forward, loss,
- * backward and outputs are of the program that is made for them.
+ * Samples are of this length from here on: one of those that were wanted, or
+ * d[0], as which a network begins.  Inputs have so many places a row, and
+ * forward, loss, backward and outputs are of the program that is made for them.
  */
 void nn_set_length(struct nn *n, int64_t length);
 

@@ -7,8 +7,8 @@
  * not at all.  Nothing is allocated in a step, and no bit depends on the number
  * of threads.
  *
- * The formulas, with t the updates that a parameter has had with this one, lr the
- * rate times its span's, wd its span's weight decay, g' = g + wd * p:
+ * The formulas, with t the updates that a parameter has had with this one, lr
+ * the rate times its span's, wd its span's weight decay, g' = g + wd * p:
  *
  *	sgd       p -= lr * g'
  *	  with momentum   b = mu * b + (1 - dampening) * g' (the first b is g'),
@@ -17,7 +17,8 @@
  *	          p -= lr / (1 - b1^t) * m / (sqrt(v / (1 - b2^t)) + eps)
  *	adamw     p *= 1 - lr * wd, then adam with g for g'
  *	rmsprop   v = a * v + (1 - a) * g'^2,  p -= lr * g' / (sqrt(v) + eps)
- *	  centered        c = a * c + (1 - a) * g',  v - c^2 for v under the root
+ *	  centered        c = a * c + (1 - a) * g',  v - c^2 for v under the
+ *			  root
  *	  with momentum   b = mu * b + g' / (...),  p -= lr * b
  *	adagrad   s = s + g'^2 (s begins as initial_accumulator_value)
  *	          p -= lr / (1 + (t - 1) * lr_decay) * g' / (sqrt(s) + eps)
@@ -26,10 +27,11 @@
  *	          p -= lr * trust * r,  trust = |p| / |r|, 1 where either is 0
  *
  * Those of PyTorch (torch.optim, whose manual has them), which are Paddle's
- * except for RMSProp; adagrad: Duchi, Hazan, Singer 2011.  lamb is that of You et
- * al. 2020 (arXiv:1904.00962, algorithm 2 with the identity for phi) with the
- * bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so a span of
- * lamb's is one tensor.  No trust is cut off, as some other versions do.
+ * except for RMSProp; adagrad: Duchi, Hazan, Singer 2011.  lamb is that of You
+ * et al. 2020 (arXiv:1904.00962, algorithm 2 with the identity for phi) with
+ * the bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so a
+ * span of lamb's is one tensor.  No trust is cut off, as some other versions
+ * do.
  *
  * The learning rate is no business of an optimiser: optim_step() is given it.
  * schedule.h has the formulas of all schedules, and what a resume does to them.
@@ -48,10 +50,10 @@ enum rk_err optim_new(struct optim **op, const struct spec_optim *s, int64_t n)
 void optim_free(struct optim *o);               /* NULL is fine */
 
 /*
- * The parameters offset to offset + count - 1.  begin: the step, as optim_step()
- * has it, behind which their updates are counted, t = step - begin; 0 for what
- * has been trained from the first step on, and for what was trained in some steps
- * only as many as those that it was left out of.
+ * The parameters offset to offset + count - 1.  begin: the step, as
+ * optim_step() has it, behind which their updates are counted, t = step -
+ * begin; 0 for what has been trained from the first step on, and for what was
+ * trained in some steps only as many as those that it was left out of.
  */
 struct optim_span {
 	int64_t offset, count;
@@ -76,11 +78,11 @@ const char *optim_slot_name(const struct optim *o, int i);
 float *optim_slot(struct optim *o, int i);
 
 /*
- * One update, step counting from 1 for the first; lr as schedule_rate() gives it.
- * When shadow is not NULL, the updated parameters and slots are also written
- * there: shadow[0] parameters, shadow[1..] slots (a checkpoint taken on the
- * way, while the values are in registers); those of spans that are not trained,
- * too.
+ * One update, step counting from 1 for the first; lr as schedule_rate() gives
+ * it.  When shadow is not NULL, the updated parameters and slots are also
+ * written there: shadow[0] parameters, shadow[1..] slots (a checkpoint taken on
+ * the way, while the values are in registers); those of spans that are not
+ * trained, too.
  */
 void optim_step(struct optim *o, float *params, const float *grads,
     int64_t step, double lr, float *const *shadow);
@@ -90,9 +92,9 @@ void optim_step(struct optim *o, float *params, const float *grads,
  * others have no gradient.
  *
  * optim_clip: scale gradients so that their 2-norm is at most max: PyTorch's
- * clip_grad_norm_, g *= min(1, max / (norm + 1e-6)).  Returns the norm.  Paddle's
- * ClipGradByGlobalNorm has no epsilon, g *= max / max(norm, max): the two differ
- * by a part of 1e-6 / norm.
+ * clip_grad_norm_, g *= min(1, max / (norm + 1e-6)).  Returns the norm.
+ * Paddle's ClipGradByGlobalNorm has no epsilon, g *= max / max(norm, max): the
+ * two differ by a part of 1e-6 / norm.
  *
  * optim_clip_value: each number to -max..max: PyTorch's clip_grad_value_ and
  * Paddle's ClipGradByValue.  NaN stays NaN.
@@ -117,7 +119,8 @@ float *optim_ema_buffers(struct optim_ema *e);
 void optim_ema_begin(struct optim_ema *e, const float *params,
     const float *buffers);
 /* After an update; step counting from 1, as optim_step() has it.  shadow: where
- * the averages are copied to as well, parameters, then buffers; NULL: nowhere. */
+ * the averages are copied to as well, parameters, then buffers; NULL:
+ * nowhere. */
 void optim_ema_step(struct optim_ema *e, const float *params,
     const float *buffers, int64_t step, float *shadow);
 /* Exchange the averages and the model's own; a second call puts both back. */

@@ -27,8 +27,8 @@ extern const char *const preempt_cloud_words[CLOUD_COUNT + 1];
 
 struct preempt_config {
 	enum preempt_cloud cloud;       /* CLOUD_AUTO: found out at the start */
-	const char *url[CLOUD_COUNT];   /* base URLs in place of the clouds' own;
-	                                   NULL: those */
+	const char *url[CLOUD_COUNT];   /* base URLs in place of the clouds'
+	                                   own; NULL: those */
 	int64_t poll_ms;                /* 0: the cloud's own advice */
 	double gcp_notice_seconds;      /* 30 or 120: GCP does not say */
 	double margin_seconds;          /* be gone so long before; 2 */
@@ -51,13 +51,13 @@ void preempt_close(struct preempt **pp);
 void preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
     const char *text, bool end);
 
-/* What would make it in so many seconds, asked of sup and ship: {deadline_seconds,
- * jobs: [{id, name, step, commit_seconds, bytes, upload_seconds, local: bool,
- * remote: bool, have}]}; a new reference. */
+/* What would make it in so many seconds, asked of sup and ship:
+ * {deadline_seconds, jobs: [{id, name, step, commit_seconds, bytes,
+ * upload_seconds, local: bool, remote: bool, have}]}; a new reference. */
 json_t *preempt_rehearse(struct preempt *p, double seconds);
 
-/* {cloud, watching, notice: {kind, text, deadline} or null, asked, failed}; a new
- * reference. */
+/* {cloud, watching, notice: {kind, text, deadline} or null, asked, failed}; a
+ * new reference. */
 json_t *preempt_json(const struct preempt *p);
 
 #endif

@@ -63,8 +63,8 @@ void remote_close(struct remote **rp);  /* operations end without an answer */
 
 /*
  * Is this an address that we could use?  RK_EINVAL, with why at "".  An address
- * may end in "#sha256=HEX": what remote_download() gets must have it.  Of one that
- * ends in "#member=..." (struct rk_part) the archive is meant.
+ * may end in "#sha256=HEX": what remote_download() gets must have it.  Of one
+ * that ends in "#member=..." (struct rk_part) the archive is meant.
  */
 enum rk_err remote_check(struct remote *r, const char *uri,
     struct rk_why *why) RK_MUSTCHECK;

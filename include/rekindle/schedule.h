@@ -29,34 +29,34 @@
  *   reduce_on_plateau   max(base * scale, min); scale below
  *
  * L follows from the training's length where the job does not say it: total -
- * W.  Step and multistep count from the end of the warm-up, and so does all else
- * that comes behind one: it begins with its own 0.
+ * W.  Step and multistep count from the end of the warm-up, and so does all
+ * else that comes behind one: it begins with its own 0.
  *
  * Whose they are.  PyTorch's (torch.optim.lr_scheduler) closed forms: StepLR,
  * MultiStepLR, CosineAnnealingLR (which rises again behind L; ours stays),
  * LinearLR, PolynomialLR, OneCycleLR in two phases, without its momentum.
  * `warmup: torch` is LinearLR(start_factor=f, total_iters=W) with the other
  * schedule behind it by SequentialLR(milestones=[W]); `paddle` is Paddle's
- * LinearWarmup(other, W, start_lr=f * base, end_lr=base), the same line in another
- * order of rounding.  In both the other schedule is at its own 0 at step W, as
- * here; both are one step lower than ours, which is at base in the last step of
- * the warm-up and never at 0.  PyTorch's default for f is 1/3, ours 0.  Paddle's
- * OneCycleLR has an absolute end of 1e-4 where PyTorch has first / 1e4: for that
- * say final_div_factor: base / (div_factor * 1e-4).  Both refuse a step behind
- * the end; ours goes on with the last rate.
+ * LinearWarmup(other, W, start_lr=f * base, end_lr=base), the same line in
+ * another order of rounding.  In both the other schedule is at its own 0 at
+ * step W, as here; both are one step lower than ours, which is at base in the
+ * last step of the warm-up and never at 0.  PyTorch's default for f is 1/3,
+ * ours 0.  Paddle's OneCycleLR has an absolute end of 1e-4 where PyTorch has
+ * first / 1e4: for that say final_div_factor: base / (div_factor * 1e-4).  Both
+ * refuse a step behind the end; ours goes on with the last rate.
  *
  * reduce_on_plateau, as PyTorch's ReduceLROnPlateau with a relative threshold:
  * scale begins as 1; the evaluation at the end of each epoch gives a
- * value of checkpoint.keep.metric.  One that is less than best * (1 - threshold)
- * (mode max: more than best * (1 + threshold)) is the new best, any other is bad.
- * During a cooldown, whose first epochs follow a reduction, nothing is bad.  When
- * more than `patience` in a row are bad, scale is multiplied by factor (base *
- * scale not below min_learning_rate), the count begins again, and a cooldown
- * begins.  A reduction that would take no more than 1e-8 (PyTorch's eps) off the
- * rate leaves it as it is, so that it does not go on to 0.  An evaluation inside
- * the warm-up, one that was cut short and one that is not at an epoch's end do
- * not count.  With another metric or mode than before, the best begins anew, and
- * scale stays.
+ * value of checkpoint.keep.metric.  One that is less than best * (1 -
+ * threshold) (mode max: more than best * (1 + threshold)) is the new best, any
+ * other is bad.  During a cooldown, whose first epochs follow a reduction,
+ * nothing is bad.  When more than `patience` in a row are bad, scale is
+ * multiplied by factor (base * scale not below min_learning_rate), the count
+ * begins again, and a cooldown begins.  A reduction that would take no more
+ * than 1e-8 (PyTorch's eps) off the rate leaves it as it is, so that it does
+ * not go on to 0.  An evaluation inside the warm-up, one that was cut short and
+ * one that is not at an epoch's end do not count.  With another metric or mode
+ * than before, the best begins anew, and scale stays.
  *
  * A run's schedule.  A run follows the terms of its job from step `from` on:
  *
@@ -67,13 +67,13 @@
  * schedule has the last rate that was trained with, and not the formula's value
  * behind it, which is 0 as a rule.
  *
- * A run that begins has from = 0, or, where a warm start goes on with the schedule of
- * its file, minus the steps that were made of that.  A checkpoint carries the schedule
- * (state.schedule), and a run that goes on from it goes on with that: rates
- * never depend on what happened between.  Only where the job says something
- * else than the job that the schedule was decided for - another schedule,
- * another number of steps in all or in an epoch, another on_resume - it is
- * decided anew, for the resume at step n (the checkpoint's), by
+ * A run that begins has from = 0, or, where a warm start goes on with the
+ * schedule of its file, minus the steps that were made of that.  A checkpoint
+ * carries the schedule (state.schedule), and a run that goes on from it goes on
+ * with that: rates never depend on what happened between.  Only where the job
+ * says something else than the job that the schedule was decided for - another
+ * schedule, another number of steps in all or in an epoch, another on_resume -
+ * it is decided anew, for the resume at step n (the checkpoint's), by
  * training.schedule.on_resume:
  *
  *   keep      the old schedule as it is: its terms, its total, its from
@@ -86,9 +86,9 @@
  * A learning_rate that is changed becomes the peak of whichever it is; where
  * that is all that has changed, the old schedule goes on with the new peak
  * (and min_learning_rate is cut to it).  Resumes in a row compose, since each
- * begins with the schedule in the checkpoint.  What reduce_on_plateau has come to
- * (its scale, best and counts) goes on with keep and stretch, and begins anew
- * with restart.
+ * begins with the schedule in the checkpoint.  What reduce_on_plateau has come
+ * to (its scale, best and counts) goes on with keep and stretch, and begins
+ * anew with restart.
  *
  * A checkpoint from before schedules were recorded has none: `stretch` and
  * `restart` need none, and `keep` cannot be had.
@@ -109,7 +109,8 @@ struct schedule_terms {
 /* What reduce_on_plateau has come to; {.scale = 1} in the beginning. */
 #define SCHEDULE_METRIC_MAX 32
 struct schedule_plateau {
-	char metric[SCHEDULE_METRIC_MAX];       /* that `best` is of; "": none */
+	char metric[SCHEDULE_METRIC_MAX];       /* that `best` is of; "":
+						   none */
 	bool mode_max;
 	double best;
 	int64_t bad;                    /* in a row */
@@ -127,7 +128,8 @@ struct schedule {
 	 * had the run had its length from the beginning, in this too. */
 	int64_t since;
 	enum spec_on_resume by;
-	struct schedule_plateau plateau;        /* if now is reduce_on_plateau */
+	struct schedule_plateau plateau;        /* if now is
+						   reduce_on_plateau */
 };
 
 /* Steps of a training in all; at most 2^53, what JSON can say. */
@@ -156,9 +158,9 @@ void schedule_decide(struct schedule *s, const struct schedule *old,
  * first. */
 double schedule_rate(const struct schedule *s, int64_t step);
 
-/* The evaluation at the end of an epoch, behind `step` steps, gave this value, of
- * which more (mode_max) or less is better.  True: the rate is lower from here on.
- * Does nothing for a schedule of another type. */
+/* The evaluation at the end of an epoch, behind `step` steps, gave this value,
+ * of which more (mode_max) or less is better.  True: the rate is lower from
+ * here on.  Does nothing for a schedule of another type. */
 bool schedule_judge(struct schedule *s, int64_t step, const char *metric,
     bool mode_max, double value);
 
@@ -173,8 +175,8 @@ enum rk_err schedule_parse(const json_t *v, struct schedule *out,
 
 /* For people and the API: {type, learning_rate, from, steps, since, by, and of
  * reduce_on_plateau scale: what the peak is multiplied by now}.  scale: what a
- * warm start multiplies every rate with (1 without one); learning_rate is the peak
- * that the run has, scaled by that alone. */
+ * warm start multiplies every rate with (1 without one); learning_rate is the
+ * peak that the run has, scaled by that alone. */
 json_t *schedule_look(const struct schedule *s, double scale);
 /* "cosine over 1,200 steps from step 0, peak 0.001", scaled, too; the caller
  * frees. */
@@ -201,7 +203,8 @@ struct schedule_request {
 	const struct schedule *old;
 	struct schedule_terms terms;    /* with the request */
 	int64_t step;                   /* of the checkpoint */
-	double scale;                   /* of a warm start; all rates times it */
+	double scale;                   /* of a warm start; all rates times
+					   it */
 	const json_t *changed;          /* {path: [old, new]} of the job */
 	bool says_rate, says_on_resume;
 };

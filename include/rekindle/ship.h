@@ -6,9 +6,9 @@
  *
  *	PREFIX/jobs/<id>/checkpoints/<dir>[-e<epoch>]/
  *	    <files>                as in the local folder
- *	    remote.json            where each file is (its own folder, or that of
- *	                           an earlier checkpoint: same digest, sent once),
- *	                           epoch, instance
+ *	    remote.json            where each file is (its own folder, or that
+ *	                           of an earlier checkpoint: same digest, sent
+ *	                           once), epoch, instance
  *	    checkpoint.json        the local one's bytes, last, put if absent:
  *	                           what makes the remote checkpoint exist
  *

@@ -57,11 +57,11 @@
  *	model.rename     [{EXPRESSION: text}]; none: regular expressions
  *	                 (base_regex.h) done to the names of the file, at most
  *	                 SPEC_MAX_RENAMES
- *	model.producer   {NAME: VERSIONS}; none: {paddle: ">=2.6"}; who must have
- *	                 written the file.  One that says otherwise is refused if
- *	                 strict, and said if not; of one that does not say (files of
- *	                 Paddle have no version in them) a note says that this was
- *	                 not checked
+ *	model.producer   {NAME: VERSIONS}; none: {paddle: ">=2.6"}; who must
+ *	                 have written the file.  One that says otherwise is
+ *	                 refused if strict, and said if not; of one that does
+ *	                 not say (files of Paddle have no version in them) a
+ *	                 note says that this was not checked
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
  *	training.epochs  * or training.steps (both: the shorter of the two); 1
@@ -104,23 +104,23 @@
  *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
  *	                 0, restore: none}: see struct spec_early
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
- *	training.warm_start.optimizer  none | moments | all; none: what is taken of
- *	                 the optimizer's state: nothing, its moments and the count
- *	                 of their steps, or also momentum and sums of other
- *	                 kinds that mean the same here and there
+ *	training.warm_start.optimizer  none | moments | all; none: what is taken
+ *	                 of the optimizer's state: nothing, its moments and the
+ *	                 count of their steps, or also momentum and sums of
+ *	                 other kinds that mean the same here and there
  *	training.warm_start.schedule  restart | continue; restart: the schedule
  *	                 begins at its step 0, or at the step of the file
- *	training.warm_start.ema  false; true: the moving average that the file has
- *	                 beside the model, in place of it
- *	training.warm_start.plan  none; the digest of a plan that was shown: the job
- *	                 does that one, or ends with what has changed
+ *	training.warm_start.ema  false; true: the moving average that the file
+ *	                 has beside the model, in place of it
+ *	training.warm_start.plan  none; the digest of a plan that was shown: the
+ *	                 job does that one, or ends with what has changed
  *	training.log_every   50 steps between metric lines of the training loss
- *	training.exact   prefer | require; prefer: an attempt that cannot compute
- *	                 the same bytes (another instruction set, library or
- *	                 kernel than the checkpoint's) says so and goes on;
- *	                 require: it does not begin, and the job waits, paused
- *	                 (arithmetic_changed), also where an older checkpoint does
- *	                 not say what it was computed with
+ *	training.exact   prefer | require; prefer: an attempt that cannot
+ *	                 compute the same bytes (another instruction set,
+ *	                 library or kernel than the checkpoint's) says so and
+ *	                 goes on; require: it does not begin, and the job waits,
+ *	                 paused (arithmetic_changed), also where an older
+ *	                 checkpoint does not say what it was computed with
  *	training.arithmetic  exact | fast.  exact: sums of products as they are
  *	                 written; fast: Winograd's transforms, too, whose errors
  *	                 are some ten times larger.  Either gives the same
@@ -144,22 +144,23 @@
  *	                 the job says and nothing else
  *	data.normalize   see spec_data.h
  *	data.threads     that read and decode samples which are not held in
- *	                 memory; 1, or 2 where there are 4 cores and more; to 64.
- *	                 The bytes of a run do not depend on it
- *	data.broken      fail | skip; fail: an image that cannot be read ends the
- *	                 run.  skip: it is named and counted, and goes through
- *	                 the network as zeros that weigh nothing, so that the
- *	                 order of all others stays; a step of nothing but such
- *	                 images is counted and changes nothing.  Where none of the
- *	                 first 1,000 images of the order can be read, or none of
- *	                 all, the run ends.  Both may change on a resume
+ *	                 memory; 1, or 2 where there are 4 cores and more; to
+ *	                 64.  The bytes of a run do not depend on it
+ *	data.broken      fail | skip; fail: an image that cannot be read ends
+ *	                 the run.  skip: it is named and counted, and goes
+ *	                 through the network as zeros that weigh nothing, so
+ *	                 that the order of all others stays; a step of nothing
+ *	                 but such images is counted and changes nothing.  Where
+ *	                 none of the first 1,000 images of the order can be
+ *	                 read, or none of all, the run ends.  Both may change on
+ *	                 a resume
  *	data.transforms  {}; {train: [...], validation: [...]}: at most
- *	                 SPEC_MAX_TRANSFORMS each of the words of transforms.def,
- *	                 or {type: ..., and its fields}; see struct
- *	                 spec_transforms.  Pictures (idx, cifar) take those of
- *	                 pixels, tokens random_mask.  Those of training may
- *	                 change on a resume, those of validation not, by which
- *	                 the scores so far are
+ *	                 SPEC_MAX_TRANSFORMS each of the words of
+ *	                 transforms.def, or {type: ..., and its fields}; see
+ *	                 struct spec_transforms.  Pictures (idx, cifar) take
+ *	                 those of pixels, tokens random_mask.  Those of training
+ *	                 may change on a resume, those of validation not, by
+ *	                 which the scores so far are
  *	checkpoint.every {steps, seconds, epochs}, 0: not by this, one above 0;
  *	                 {epochs: 1} when none is said.  One that is due while
  *	                 another is being written is taken as soon as that one
@@ -176,8 +177,8 @@
  *	checkpoint.push  where they are sent too: s3://BUCKET/PREFIX/,
  *	                 oss://BUCKET/PREFIX/ or file:///FOLDER/, without ? and
  *	                 #; the normal form ends in '/'; none
- *	checkpoint.require_remote  false, and true where the daemon has a mirror,
- *	                 which fills it in at submit; true: the job has
+ *	checkpoint.require_remote  false, and true where the daemon has a
+ *	                 mirror, which fills it in at submit; true: the job has
  *	                 succeeded only when its last checkpoint is verified
  *	                 where it is sent
  *	metadata         {}; free text by key, at most 64, keys 1 to 64 bytes,
@@ -185,17 +186,18 @@
  *
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
- * Young fields, which jobs of before do not have: optimizer.no_decay, parameters,
- * gradient_clip_value, ema, early_stopping, micro_batch_size, sampler, model.dialect to
- * model.producer but strict, warm_start but its learning_rate_scale,
- * schedule.warmup, data.threads, data.broken, data.transforms and buckets of texts.  At
- * their default they are not in the normal form, so that it and its digest are what
- * they were.
- * training.arithmetic is in each normal form; exact is not in digests and records.
+ * Young fields, which jobs of before do not have: optimizer.no_decay,
+ * parameters, gradient_clip_value, ema, early_stopping, micro_batch_size,
+ * sampler, model.dialect to model.producer but strict, warm_start but its
+ * learning_rate_scale, schedule.warmup, data.threads, data.broken,
+ * data.transforms and buckets of texts.  At their default they are not in the
+ * normal form, so that it and its digest are what they were.
+ * training.arithmetic is in each normal form; exact is not in digests and
+ * records.
  *
- * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what they
- * mean at submit, latest and best what they are at the job's first start; what is
- * meant stays until the job has begun (sup.h).
+ * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what
+ * they mean at submit, latest and best what they are at the job's first start;
+ * what is meant stays until the job has begun (sup.h).
  *
  * Addresses.  model.checkpoint and the files of data.train and data.validation
  * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
@@ -247,13 +249,15 @@ enum spec_optim_type {
  * Field       used by              default (range)                          */
 struct spec_optim {
 	enum spec_optim_type type;
-	double learning_rate;   /* all       sgd none (*), adam(w) and lamb 1e-3,
-	                                     rmsprop and adagrad 1e-2
+	double learning_rate;   /* all       sgd none (*), adam(w) and lamb
+	                                     1e-3, rmsprop and adagrad 1e-2
 	                                     (>0 to 1e6)                      */
-	double weight_decay;    /* all       0, adamw and lamb 1e-2 (0 to 1000) */
+	double weight_decay;    /* all       0, adamw and lamb 1e-2 (0 to
+					     1000) */
 	double momentum;        /* sgd, rmsprop  0 (0 to <1)                  */
 	double dampening;       /* sgd       0 (0 to 1)                       */
-	bool nesterov;          /* sgd       false; needs momentum, no dampening */
+	bool nesterov;          /* sgd       false; needs momentum, no
+					     dampening */
 	double beta1, beta2;    /* adam(w), lamb  `betas: [0.9, 0.999]`
 	                                     (0 to <1)                        */
 	double eps;             /* all but sgd  1e-8, adagrad 1e-10, lamb 1e-6
@@ -268,9 +272,10 @@ struct spec_optim {
 /*
  * What is other for the parameters whose names fit a pattern; of several that
  * fit a name the first counts.  A pattern stands for whole names: '*' for any
- * text, with dots or empty, '?' for one character.  One that fits no parameter of
- * the network, or only such as are of earlier groups, is refused by the trainer,
- * which knows the names, and so is a network of which nothing is trained.
+ * text, with dots or empty, '?' for one character.  One that fits no parameter
+ * of the network, or only such as are of earlier groups, is refused by the
+ * trainer, which knows the names, and so is a network of which nothing is
+ * trained.
  *
  * weight_decay here goes before no_decay, of which each pattern must leave some
  * parameter without decay.  A parameter that is not trained gets
@@ -296,13 +301,14 @@ struct spec_group {
  *	ema = d * ema + (1 - d) * model
  *
  * for parameters and buffers (running statistics) alike; it begins as the model
- * does.  d is decay, or with warmup min(decay, (1 + t) / (10 + t)) where t updates
- * have been before.  No bias correction, as in PaddleClas and in timm's
+ * does.  d is decay, or with warmup min(decay, (1 + t) / (10 + t)) where t
+ * updates have been before.  No bias correction, as in PaddleClas and in timm's
  * ModelEmaV2; the warm-up is PaddleDetection's.
  *
  * With it the average is what the job makes: validation measures it, the best
  * checkpoint and reduce_on_plateau go by that, and model.safetensors holds it.
- * optimizer.safetensors then has what is trained, NAME.raw for each tensor NAME.
+ * optimizer.safetensors then has what is trained, NAME.raw for each tensor
+ * NAME.
  */
 struct spec_ema {
 	double decay;           /* 0: none is kept */
@@ -326,8 +332,8 @@ struct spec_ema {
  *	                 final_div_factor 1e4 (1 to 1e12), anneal cos | linear,
  *	                 length | length_epochs; no warm-up, it has its own
  *	reduce_on_plateau  factor 0.1 (>0 to <1), patience 10 and cooldown 0, in
- *	                 epochs, threshold 1e-4 (0 to 1), min_learning_rate 0; by
- *	                 checkpoint.keep.metric and mode
+ *	                 epochs, threshold 1e-4 (0 to 1), min_learning_rate 0;
+ *	                 by checkpoint.keep.metric and mode
  *	all              warmup_steps | warmup_epochs 0, warmup_start_factor 0,
  *	                 warmup torch | paddle (unsaid: ours),
  *	                 on_resume keep | stretch | restart
@@ -376,17 +382,17 @@ struct spec_schedule {
 /*
  * Early stopping.  The evaluation at the end of each epoch gives a value of
  * `metric`.  One that is more than min_delta better than the best so far is the
- * new best, any other is bad; when `patience` in a row are bad, the training ends,
- * succeeded, with the reason early_stopped.  So do Keras and Paddle.  An
+ * new best, any other is bad; when `patience` in a row are bad, the training
+ * ends, succeeded, with the reason early_stopped.  So do Keras and Paddle.  An
  * evaluation that was cut short, and one that is not at an epoch's end, do not
- * count.  The count is in the checkpoint; a resume with more patience, or without
- * early_stopping, goes on; with another metric or mode it begins anew.
+ * count.  The count is in the checkpoint; a resume with more patience, or
+ * without early_stopping, goes on; with another metric or mode it begins anew.
  *
  * restore best: the job's last checkpoint, on a branch of its own, then has the
- * weights, the average and the optimiser of the best epoch, and the one before those
- * of the last.  The best checkpoint
- * must be on the machine; if it is not, an event (`not_restored`) says so and the
- * job ends with what it has.
+ * weights, the average and the optimiser of the best epoch, and the one before
+ * those of the last.  The best checkpoint
+ * must be on the machine; if it is not, an event (`not_restored`) says so and
+ * the job ends with what it has.
  */
 enum spec_restore { SPEC_RESTORE_NONE, SPEC_RESTORE_BEST };
 struct spec_early {
@@ -472,8 +478,8 @@ enum rk_err spec_parse_text(const char *s, size_t len, bool yaml,
 enum rk_err spec_load(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 /* The same of a job that is in its normal form, as in the job.json of a daemon:
- * with each `repeat` written out it may be longer than what a person wrote, and what
- * begins with a brace is JSON, whatever the file is called. */
+ * with each `repeat` written out it may be longer than what a person wrote, and
+ * what begins with a brace is JSON, whatever the file is called. */
 enum rk_err spec_load_normal(const char *path, struct spec **sp,
     struct rk_why *why) RK_MUSTCHECK;
 /* The text of a job's file, for who judges it himself: the caller's.  Errors as
@@ -520,8 +526,8 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
  * batch_size, drop_last, shuffle, seed, loss.type, optimizer.type and its
  * initial_accumulator_value, and momentum from or to 0, `centered`, and ema
  * from or to none (its decay and warmup may change): those decide what the
- * stored state means.  Which parameters are trained, their rates and their decay
- * (parameters, no_decay) may change.  RK_EINVAL
+ * stored state means.  Which parameters are trained, their rates and their
+ * decay (parameters, no_decay) may change.  RK_EINVAL
  * names each that is not and would change.  *changed (may be NULL; a new
  * reference) is {path: [old, new], ...} of what differs, null where the field
  * was not or is no more.
@@ -554,8 +560,8 @@ enum rk_err spec_compare(const json_t *record, const struct spec *s,
 
 /*
  * How a parameter of this name is trained: the group that it is of (NULL: of
- * none), whether it is trained at all, times which rate, with which weight decay.
- * Pure functions of the job.
+ * none), whether it is trained at all, times which rate, with which weight
+ * decay.  Pure functions of the job.
  */
 bool spec_pattern_fits(const char *pattern, const char *name);
 const struct spec_group *spec_group_of(const struct spec_training *t,
@@ -571,15 +577,15 @@ double spec_decay_of(const struct spec_training *t, const char *name);
 enum rk_err spec_check_files(const struct spec *s, bool absolute,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* A fault for a network of tokens whose vocabulary is smaller than the one that a
- * synthetic source draws from.  For jobs that are new: one that was taken before
- * this was asked may have drawn none that its network does not have. */
+/* A fault for a network of tokens whose vocabulary is smaller than the one that
+ * a synthetic source draws from.  For jobs that are new: one that was taken
+ * before this was asked may have drawn none that its network does not have. */
 void spec_check_vocabulary(const struct spec *s, struct rk_why *why);
 
 /*
  * A gzipped tar among the data is unpacked once, by the trainer, into a folder
- * beside it, FILE SPEC_UNPACKED, with the tar in it, SPEC_UNPACKED_TAR; while that
- * is made it has the other name.  Who removes FILE removes both.
+ * beside it, FILE SPEC_UNPACKED, with the tar in it, SPEC_UNPACKED_TAR; while
+ * that is made it has the other name.  Who removes FILE removes both.
  */
 #define SPEC_UNPACKED      ".unpacked"
 #define SPEC_UNPACKING     ".unpacking"
@@ -595,13 +601,15 @@ enum rk_err spec_check_address(char *address, struct rk_why *why)
 uint64_t spec_drawn_bytes(const struct spec_source *of);
 /* The files of a job's data, paths and addresses: the fields that name them, in
  * the order of the manual ("data.train.path", or "data.train.path[1]" of a
- * list), and the spec's own texts, which may be replaced.  How many there are. */
+ * list), and the spec's own texts, which may be replaced.  How many there
+ * are. */
 #define SPEC_FILES (2 * (SPEC_MAX_FILES + 1))
 #define SPEC_FIELD_MAX 128
 struct spec_file {
 	char field[SPEC_FIELD_MAX];
 	char **name;
-	bool folder;                    /* may name a folder; else only a file */
+	bool folder;                    /* may name a folder; else only a
+					   file */
 };
 size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
 /* Addresses of a job with the fields they are in; one that two fields have is
@@ -620,8 +628,9 @@ struct spec_address {
 };
 size_t spec_addresses(const struct spec *s,
     struct spec_address v[SPEC_ADDRESSES]);
-/* The address of the object (the caller frees), and the digest that it is pinned
- * by, in lower case, "" for none: what follows it is that of struct rk_part. */
+/* The address of the object (the caller frees), and the digest that it is
+ * pinned by, in lower case, "" for none: what follows it is that of struct
+ * rk_part. */
 char *spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX]);
 
 /* A selector of a checkpoint: latest | best | step:N | NAME | none. */

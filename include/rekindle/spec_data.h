@@ -1,7 +1,7 @@
 /*
- * spec_data - the data of a job: where samples come from, how numbers are made of
- * them, and what is done with them before a network sees them.  spec.h has the
- * fields around them.
+ * spec_data - the data of a job: where samples come from, how numbers are made
+ * of them, and what is done with them before a network sees them.  spec.h has
+ * the fields around them.
  */
 #ifndef REKINDLE_SPEC_DATA_H
 #define REKINDLE_SPEC_DATA_H
@@ -14,51 +14,53 @@
 
 /*
  *	type: idx   images *, labels * (paths or addresses; IDX, plain or gzip)
- *	type: csv   path * (or address), label * (a column's name, or its index from 0;
- *	            negative from the end), header auto | true | false,
+ *	type: csv   path * (or address), label * (a column's name, or its index
+ *	            from 0; negative from the end), header auto | true | false,
  *	            delimiter "," (or ; | : tab space); all other columns are
  *	            features
  *	type: cifar path * (or address, or a list of 1 to 16, one behind the
- *	            other; binary records, plain or gzip), classes 10 | 100 (10):
- *	            the form of the records, label fine | coarse (fine; of classes
- *	            100, where coarse makes 20 classes).  A sample is [3, 32, 32]
+ *	            other; binary records, plain or gzip), classes 10 | 100
+ *	            (10): the form of the records, label fine | coarse (fine; of
+ *	            classes 100, where coarse makes 20 classes).  A sample is
+ *	            [3, 32, 32]
  *	type: synthetic  no files: samples * (1 to 2^31; what resources.memory
  *	            holds) that are drawn, seed 1 (0 to 2^53; validation another
  *	            than train), classes 10 (2 to 2^20), and one of
  *	            shape *    floats: 1 to 4 of 1 to 2^24, at most 2^24 in all
  *	            tokens *   1 to 2^24 whole numbers from 0 (which fills up
- *	                       what is shorter) to below vocabulary * (2 to 2^24)
- *	type: npy   path *, labels * (arrays of NumPy; paths or addresses; plain or
- *	            gzip).  One that would take 256 MiB or more in memory is
+ *	                       what is shorter) to below vocabulary * (2 to
+ *			       2^24)
+ *	type: npy   path *, labels * (arrays of NumPy; paths or addresses; plain
+ *	            or gzip).  One that would take 256 MiB or more in memory is
  *	            read as batches need it, if it is plain and in C order
- *	type: npz   path * (an archive of arrays), features x and labels y: their
- *	            names in it
- *	            of both: shape (1 to 4 of 1 to 2^24), where a sample is to be
- *	            seen in another shape of as many numbers than the array has;
- *	            vocabulary (2 to 2^24): the features are whole numbers from 0
- *	            to below it, tokens that stay as they are
+ *	type: npz   path * (an archive of arrays), features x and labels y:
+ *	            their names in it
+ *	            of both: shape (1 to 4 of 1 to 2^24), where a sample is to
+ *	            be seen in another shape of as many numbers than the array
+ *	            has; vocabulary (2 to 2^24): the features are whole numbers
+ *	            from 0 to below it, tokens that stay as they are
  *	type: text  path * (CSV; TSV where the name ends in .tsv or .tab, or
  *	            address), text * and label *: columns, as label of csv, and
- *	            perhaps pair: the column of a second text; header auto (there
- *	            is one where a column is given by its name) | true | false,
- *	            delimiter ("," or, of TSV, a tab); or classes *: {NAME: FILE,
- *	            ...}, 1 to 16 files with a text a line.
+ *	            perhaps pair: the column of a second text; header auto
+ *	            (there is one where a column is given by its name) | true |
+ *	            false, delimiter ("," or, of TSV, a tab); or classes *:
+ *	            {NAME: FILE, ...}, 1 to 16 files with a text a line.
  *	            encoding utf-8 | latin-1 | gb18030 (utf-8), length 128 (1 to
- *	            65536) tokens of a sample, buckets: 1 to 15 lengths below it,
- *	            ascending, to which shorter samples are padded, in batches of
- *	            their own (data.h has the order); and
- *	            tokenizer * {type: wordpiece | words | bytes, vocabulary *: a
- *	            file (or address; not of bytes), lower_case true,
+ *	            65536) tokens of a sample, buckets: 1 to 15 lengths below
+ *	            it, ascending, to which shorter samples are padded, in
+ *	            batches of their own (data.h has the order); and
+ *	            tokenizer * {type: wordpiece | words | bytes, vocabulary *:
+ *	            a file (or address; not of bytes), lower_case true,
  *	            strip_accents: of wordpiece as lower_case, of words false}.
- *	            data.validation takes over what it does not say of these from
- *	            data.train (columns where both have a path)
- *	type: image_folder  path *: a folder of class folders, whose names in the
- *	            order of their bytes are the classes, each with its images
- *	            at any depth; or with list, a text of lines "path label", a
- *	            folder that those paths are relative to; or a tar of such a
- *	            folder, plain or gzip (or its address).  size: a number, or
- *	            [height, width] of 1 to 16384, that each image is resized to;
- *	            without it all have one size.
+ *	            data.validation takes over what it does not say of these
+ *	            from data.train (columns where both have a path)
+ *	type: image_folder  path *: a folder of class folders, whose names in
+ *	            the order of their bytes are the classes, each with its
+ *	            images at any depth; or with list, a text of lines "path
+ *	            label", a folder that those paths are relative to; or a tar
+ *	            of such a folder, plain or gzip (or its address).  size: a
+ *	            number, or [height, width] of 1 to 16384, that each image is
+ *	            resized to; without it all have one size.
  *	            channels 3 (or 1: grey).  data.validation has size and
  *	            channels of data.train where it does not say them
  * data.h has the formats, and what is drawn.
@@ -114,13 +116,13 @@ struct spec_source {
  *	none        the numbers as they are; the default for synthetic, and all
  *	            that tokens and text take
  *	scale       pixels / 255, then (x - mean) / std where these are given;
- *	            the default for idx, cifar, npy, npz and image_folder.  mean,
- *	            std: a number, or one a channel (0 and 1 where only the other
- *	            is given); not for csv
+ *	            the default for idx, cifar, npy, npz and image_folder.
+ *	            mean, std: a number, or one a channel (0 and 1 where only
+ *	            the other is given); not for csv
  *	standard    mean 0, standard deviation 1 over the training samples: per
  *	            feature (csv; npy and npz of one dimension), per channel
- *	            (cifar; npy and npz of three) or over all numbers (else); the
- *	            default for csv, and not for image_folder
+ *	            (cifar; npy and npz of three) or over all numbers (else);
+ *	            the default for csv, and not for image_folder
  */
 enum spec_norm_type { SPEC_NORM_NONE, SPEC_NORM_SCALE, SPEC_NORM_STANDARD };
 struct spec_normalize {
@@ -165,8 +167,8 @@ enum spec_stage spec_stage_of(enum spec_transform_type t);
 
 /*
  * A list, in the order in which it is applied; draws are keyed by the place in
- * here.  A `normalize` in a job's list is data.normalize in another place, and so
- * is not in here, nor in the normal form; where one list has it, both are
+ * here.  A `normalize` in a job's list is data.normalize in another place, and
+ * so is not in here, nor in the normal form; where one list has it, both are
  * normalised.  A job without transforms is computed as jobs of before them are.
  */
 struct spec_transform {

@@ -1,8 +1,8 @@
 /*
- * spec_form - the rows that tables of ops, architectures and transforms are made of
- * (ops.def, archs.def, transforms.def): what fields a thing of a job has, with their
- * ranges and defaults.  The reader, the normal form, the job schema and the manual
- * go by them.
+ * spec_form - the rows that tables of ops, architectures and transforms are
+ * made of (ops.def, archs.def, transforms.def): what fields a thing of a job
+ * has, with their ranges and defaults.  The reader, the normal form, the job
+ * schema and the manual go by them.
  */
 #ifndef REKINDLE_SPEC_FORM_H
 #define REKINDLE_SPEC_FORM_H

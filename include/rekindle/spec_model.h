@@ -1,6 +1,6 @@
 /*
- * spec_model - the network of a job: its architecture, or its layers one by one.
- * ops.def and archs.def have the fields, spec.h those around them.
+ * spec_model - the network of a job: its architecture, or its layers one by
+ * one.  ops.def and archs.def have the fields, spec.h those around them.
  */
 #ifndef REKINDLE_SPEC_MODEL_H
 #define REKINDLE_SPEC_MODEL_H
@@ -79,15 +79,15 @@ void spec_op_defaults(enum spec_op op, union spec_op_fields *u);
 
 /*
  * A layer: an op, its settings and where its inputs come from.  In a job its
- * name is its place in the list, from 0, unless said; layer L of copy i of a group P
- * is called P.i.L, and an input that is asked for there is looked for in the
- * copy first, then in the lists around it.  In a list that has only the ops of
- * version 1 (linear to tanh in ops.def) and no inputs, a flatten NAME.flatten is
- * put before a linear layer NAME where more than rows may come: version 1 had
- * none.  In any other list a linear layer works on the last dimension, and a
- * flatten must be written where that is not meant.  name is 1 to
- * SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and so
- * on.  inputs are names of layers before it, or "input", what the data give
+ * name is its place in the list, from 0, unless said; layer L of copy i of a
+ * group P is called P.i.L, and an input that is asked for there is looked for
+ * in the copy first, then in the lists around it.  In a list that has only the
+ * ops of version 1 (linear to tanh in ops.def) and no inputs, a flatten
+ * NAME.flatten is put before a linear layer NAME where more than rows may come:
+ * version 1 had none.  In any other list a linear layer works on the last
+ * dimension, and a flatten must be written where that is not meant.  name is 1
+ * to SPEC_NAME_MAX characters, no two alike; tensors are called NAME.weight and
+ * so on.  inputs are names of layers before it, or "input", what the data give
  * (where no layer is called so); none: the layer before, or the input.
  */
 #define SPEC_NAME_MAX 200
@@ -101,9 +101,9 @@ struct spec_layer {
 	char *path;                     /* in the job, for messages; or NULL */
 };
 void spec_layer_free(struct spec_layer *l);     /* what it holds, not itself */
-/* A list that a program made: where it would be read as one of version 1 and get
- * a flatten that it has not, one of its layers says its input from here on, which
- * is that of before. */
+/* A list that a program made: where it would be read as one of version 1 and
+ * get a flatten that it has not, one of its layers says its input from here on,
+ * which is that of before. */
 void spec_layers_pin(struct spec_layer *v, int n);
 
 /* `outputs: {NAME: LAYER}`: values that have a name outside.  The loss reads
@@ -130,8 +130,8 @@ struct spec_model {
 	bool strict;
 	struct spec_warm warm;
 };
-/* A list of layers as it stands in a job's normal form; brief: as a job's digest
- * has it, which fields that a later version adds do not change.  A new
+/* A list of layers as it stands in a job's normal form; brief: as a job's
+ * digest has it, which fields that a later version adds do not change.  A new
  * reference. */
 json_t *spec_layers_json(const struct spec_layer *layers, int n, bool brief);
 

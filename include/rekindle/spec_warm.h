@@ -1,8 +1,8 @@
 /*
- * spec_warm - what a job says of its warm start beside where it is from: how names
- * are read (model.dialect, model.rename), what may not fit (model.strict, missing,
- * unexpected, mismatch, minimum), whose file it may be (model.producer), and what
- * else is taken along (training.warm_start).
+ * spec_warm - what a job says of its warm start beside where it is from: how
+ * names are read (model.dialect, model.rename), what may not fit (model.strict,
+ * missing, unexpected, mismatch, minimum), whose file it may be
+ * (model.producer), and what else is taken along (training.warm_start).
  */
 #ifndef REKINDLE_SPEC_WARM_H
 #define REKINDLE_SPEC_WARM_H
@@ -10,11 +10,11 @@
 #include "rekindle/base.h"
 
 /*
- * Whose names a file has.  `unsaid`: the one that fits best.  rekindle: names as
- * the model has them, layout of PyTorch; pytorch and paddle: names of the
+ * Whose names a file has.  `unsaid`: the one that fits best.  rekindle: names
+ * as the model has them, layout of PyTorch; pytorch and paddle: names of the
  * model, layout of the framework, running statistics called as it calls them.
- * paddle also has the names of paddle.vision, and the others what they are called
- * after.  warm.h has the tables.
+ * paddle also has the names of paddle.vision, and the others what they are
+ * called after.  warm.h has the tables.
  */
 enum spec_dialect {
 	SPEC_DIALECT_UNSAID, SPEC_DIALECT_REKINDLE, SPEC_DIALECT_TORCHVISION,

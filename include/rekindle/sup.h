@@ -25,8 +25,8 @@
  * {...}, exact (true: its bytes are those
  * of a run that nothing interrupted; false; null: not known), inexact (where it
  * is not true, why: ckpt.h)}, and while it runs samples_per_second and
- * eta_seconds; of one that was stopped early, early_stopped: why, and its reason
- * is early_stopped.  The row's is as old as the last checkpoint.
+ * eta_seconds; of one that was stopped early, early_stopped: why, and its
+ * reason is early_stopped.  The row's is as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
@@ -42,23 +42,23 @@
  * stands between, `checkpoints_unreadable`.  It goes on by itself when one can
  * be seen again, and begins anew only when a person resumes it from none.  If
  * an older one is left the job goes on from that; the event `steps_lost`
- * {lost_steps, newest, from, attempt}, the row's lost_steps and sup_totals() say
- * how many steps were lost.
+ * {lost_steps, newest, from, attempt}, the row's lost_steps and sup_totals()
+ * say how many steps were lost.
  *
  * A job whose data have changed since its checkpoint was taken (content, count
- * or shape) is PAUSED with the reason `data_changed`; the event's data have both
- * digests.  A person goes on with sup_resume_accept(), or puts the data back and
- * resumes.  A path may change freely: what counts is the digest.
+ * or shape) is PAUSED with the reason `data_changed`; the event's data have
+ * both digests.  A person goes on with sup_resume_accept(), or puts the data
+ * back and resumes.  A path may change freely: what counts is the digest.
  *
  * A trainer that the kernel killed for memory (the control group counts that)
  * has the outcome, and its job the reason, `out_of_memory`, with what there was
- * and what to set; it is a crash, and tried again by the same rules.  Of several
- * such ends in a row the first and the last one say all of it.
+ * and what to set; it is a crash, and tried again by the same rules.  Of
+ * several such ends in a row the first and the last one say all of it.
  *
  * A job with training.exact require, whose trainer cannot compute what its
  * checkpoint was computed with, is PAUSED with the reason `arithmetic_changed`;
- * the event's data have {checkpoint, was, is}, facts of kernel.h by name.  It is
- * resumed where they are the same again, or with another training.exact.
+ * the event's data have {checkpoint, was, is}, facts of kernel.h by name.  It
+ * is resumed where they are the same again, or with another training.exact.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
@@ -125,11 +125,12 @@ struct sup_supplier {
 	 * A queued job could start: is all that it needs on this machine - the
 	 * bytes behind its addresses, and a checkpoint to go on from?  RK_OK:
 	 * `files` (an object, {address: path}, to be filled) has every address
-	 * that is not a path; null stands for one that this start does not need,
-	 * as the model behind a checkpoint of the job's own.  RK_EBUSY: on its
-	 * way; why has a sentence ("fetches s3://b/k, 43 %"), and jobs behind it
-	 * may start.  RK_EINVAL: never, why
-	 * says what; the job fails (reason `fetch`).  RK_ENOSPC: as a full disk.
+	 * that is not a path; null stands for one that this start does not
+	 * need, as the model behind a checkpoint of the job's own.  RK_EBUSY:
+	 * on its way; why has a sentence ("fetches s3://b/k, 43 %"), and jobs
+	 * behind it may start.  RK_EINVAL: never, why
+	 * says what; the job fails (reason `fetch`).  RK_ENOSPC: as a full
+	 * disk.
 	 */
 	enum rk_err (*supply)(void *ctx, const struct job_row *r,
 	    const struct spec *spec, json_t *files, struct rk_why *why);
@@ -189,8 +190,8 @@ typedef void sup_listen_fn(void *ctx, const char *job, char what);
 void sup_listen(struct sup *s, sup_listen_fn *fn, void *ctx);
 void sup_unlisten(struct sup *s, sup_listen_fn *fn, const void *ctx);
 
-/* Write an event of a job ("" for the daemon) and tell the listeners.  A failure
- * is logged, no more. */
+/* Write an event of a job ("" for the daemon) and tell the listeners.  A
+ * failure is logged, no more. */
 void sup_event(struct sup *s, const char *job, const char *kind,
     const char *message, const json_t *data);
 
@@ -205,28 +206,29 @@ enum rk_err sup_renew(struct sup *s, const char *id) RK_MUSTCHECK;
 
 /* Queue (or hold) a job; id is set.  `spec` stays the caller's.  Refuses what
  * asks for more threads or memory than the machine has, an unknown job://, a
- * missing file.  RK_EBUSY: draining, no new work.  What the job does not say and
- * the daemon knows better is filled in (sup_config.require_remote). */
+ * missing file.  RK_EBUSY: draining, no new work.  What the job does not say
+ * and the daemon knows better is filled in (sup_config.require_remote). */
 enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
     struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
 /*
- * What would it be refused for?  Nothing is kept.  What sup_submit() would refuse is
- * refused at once, RK_EINVAL; the rest a trainer finds out, and fn is called once,
- * from the loop: RK_OK with what `rekindle-train --check` printed (train.h), accepted
- * or not; else a sentence: RK_ETIMEDOUT (bytes were not fetched, or data not read,
- * in two minutes), RK_EINVAL, RK_EIO and the like.  RK_ELIMIT: four are checked
- * already.  sup_check_forget(): the asker has gone.
+ * What would it be refused for?  Nothing is kept.  What sup_submit() would
+ * refuse is refused at once, RK_EINVAL; the rest a trainer finds out, and fn is
+ * called once, from the loop: RK_OK with what `rekindle-train --check` printed
+ * (train.h), accepted or not; else a sentence: RK_ETIMEDOUT (bytes were not
+ * fetched, or data not read, in two minutes), RK_EINVAL, RK_EIO and the like.
+ * RK_ELIMIT: four are checked already.  sup_check_forget(): the asker has gone.
  */
 typedef void sup_check_fn(void *ctx, enum rk_err rc, const json_t *said,
     const struct rk_why *why);
 enum rk_err sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn,
     void *ctx, struct rk_why *why) RK_MUSTCHECK;
 /*
- * What is in the file of weights that an address leads to (s3:, oss:, https:, http:,
- * what of it is meant behind it: struct rk_part)?  It is fetched as a job's would be,
- * and fn is called as of sup_check(): RK_OK with what `rekindle-train --inspect`
- * printed, `path` being the address; statistics: with those.  RK_EINVAL at "address":
- * it is no such address, or no file that can be read.
+ * What is in the file of weights that an address leads to (s3:, oss:, https:,
+ * http:, what of it is meant behind it: struct rk_part)?  It is fetched as a
+ * job's would be, and fn is called as of sup_check(): RK_OK with what
+ * `rekindle-train --inspect` printed, `path` being the address; statistics:
+ * with those.  RK_EINVAL at "address": it is no such address, or no file that
+ * can be read.
  */
 enum rk_err sup_inspect(struct sup *s, const char *address, bool statistics,
     sup_check_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
@@ -283,29 +285,30 @@ char *sup_named_moved(const struct sup_named *was, const char *name,
     const char *to);
 
 /*
- * Save now.  A running job's trainer is asked, and fn is called once: RK_OK with
- * the checkpoint's folder, or dir NULL and a sentence (RK_ECONFLICT: the trainer
- * ended; RK_ETIMEDOUT).  A job that is not running has its latest checkpoint
- * named, as by sup_give_name(); with no name fn is called before the return.
- * RK_ECONFLICT: it is not running and has none.  fn is not called when an error
- * is returned.  sup_checkpoint_forget(): the asker has gone; what was asked for
- * is done.
+ * Save now.  A running job's trainer is asked, and fn is called once: RK_OK
+ * with the checkpoint's folder, or dir NULL and a sentence (RK_ECONFLICT: the
+ * trainer ended; RK_ETIMEDOUT).  A job that is not running has its latest
+ * checkpoint named, as by sup_give_name(); with no name fn is called before the
+ * return.  RK_ECONFLICT: it is not running and has none.  fn is not called when
+ * an error is returned.  sup_checkpoint_forget(): the asker has gone; what was
+ * asked for is done.
  */
 typedef void sup_checkpoint_fn(void *ctx, enum rk_err rc, const char *dir,
     const char *why);
 enum rk_err sup_checkpoint(struct sup *s, const char *id, const char *name,
     sup_checkpoint_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
 /*
- * A checkpoint (its folder's name) as `file`, one of ckpt_form_files, whose bytes are
- * read from number `from` on.  On RK_OK *out is the caller's, and begun() is called once, from the loop, later: RK_OK with how many
- * bytes the file has, or why there is none: RK_ECONFLICT (there is no such form of it),
- * RK_ENOENT, RK_ECORRUPT, RK_ETIMEDOUT, RK_EIO ...; it may call sup_export_end().
- * RK_ELIMIT: as many as may be are exported already.
+ * A checkpoint (its folder's name) as `file`, one of ckpt_form_files, whose
+ * bytes are read from number `from` on.  On RK_OK *out is the caller's, and
+ * begun() is called once, from the loop, later: RK_OK with how many bytes the
+ * file has, or why there is none: RK_ECONFLICT (there is no such form of it),
+ * RK_ENOENT, RK_ECORRUPT, RK_ETIMEDOUT, RK_EIO ...; it may call
+ * sup_export_end().  RK_ELIMIT: as many as may be are exported already.
  *
- * sup_export_read(): after begun() had RK_OK.  The next bytes, at most n; 0: there are
- * none yet, and ready() is called once when it is worth asking again; -1: there will be
- * no more, which is too early where they were not all.  sup_export_end(): nothing more
- * is called.  NULL inside is fine.
+ * sup_export_read(): after begun() had RK_OK.  The next bytes, at most n; 0:
+ * there are none yet, and ready() is called once when it is worth asking again;
+ * -1: there will be no more, which is too early where they were not all.
+ * sup_export_end(): nothing more is called.  NULL inside is fine.
  */
 struct sup_export;
 typedef void sup_export_fn(void *ctx, enum rk_err rc, uint64_t bytes,
@@ -328,11 +331,11 @@ void sup_checkpoint_forget(struct sup *s, void *ctx);
  * mono_ms()'s clock, and later by as long as nothing is seen until then:
  * loop_seen_ms()), and its job is queued again, with this reason (a word:
  * shutdown, drain, preempted, taken_over), for the next daemon.  What is still
- * there at the deadline is killed and goes on from its last checkpoint.  fn (may
- * be NULL) is called once from the loop when none runs any more.  Called again,
- * the nearer deadline counts, and both are told; the first reason stays, but for
- * taken_over (the jobs are another daemon's by now).  A drained supervisor stays
- * drained.
+ * there at the deadline is killed and goes on from its last checkpoint.  fn
+ * (may be NULL) is called once from the loop when none runs any more.  Called
+ * again, the nearer deadline counts, and both are told; the first reason stays,
+ * but for taken_over (the jobs are another daemon's by now).  A drained
+ * supervisor stays drained.
  */
 typedef void sup_drained_fn(void *ctx);
 void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
@@ -351,12 +354,12 @@ const char *sup_drain_reason(const struct sup *s);
  * the checkpoint that step:N, a name or a folder meant when the job was
  * submitted; latest and best are settled when it first starts, and the event of
  * that start says which one it was.  That checkpoint stays, here and in the
- * bucket, until the job has one of its own or has ended, and A cannot be deleted
- * before.  Pins are in <state>/pins; they survive the daemon.
+ * bucket, until the job has one of its own or has ended, and A cannot be
+ * deleted before.  Pins are in <state>/pins; they survive the daemon.
  */
 
-/* Those who are about to begin from a job; what: a folder, or the selector while
- * that is not settled.  fn returns false to stop. */
+/* Those who are about to begin from a job; what: a folder, or the selector
+ * while that is not settled.  fn returns false to stop. */
 typedef bool sup_pin_fn(void *ctx, const char *id, const char *what);
 void sup_pins(const struct sup *s, const char *of, sup_pin_fn *fn, void *ctx);
 /* The folder of `of` that job id begins from, once settled; NULL.  Borrowed. */
@@ -385,8 +388,8 @@ uint64_t sup_memory(const struct sup *s, const struct job_row *r);
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
 /*
- * A job's log, its files as one.  A byte's place in it stays what it is when the
- * files are rotated; the oldest bytes go, and extent says which there are.
+ * A job's log, its files as one.  A byte's place in it stays what it is when
+ * the files are rotated; the oldest bytes go, and extent says which there are.
  * Bytes that were lost or left out have a line in the log that says how many.
  *
  * Read up to n bytes from *pos on, which becomes the first place that there

@@ -10,8 +10,8 @@
 #define TENSOR_MAX_DIMS  8
 #define TENSOR_NAME_MAX  512
 
-/* In the order of the safetensors reference's enum (see format.h), and behind them
- * what only others' formats have. */
+/* In the order of the safetensors reference's enum (see format.h), and behind
+ * them what only others' formats have. */
 enum dtype {
 	DT_BOOL, DT_F4, DT_F6_E2M3, DT_F6_E3M2, DT_U8, DT_I8, DT_F8_E5M2,
 	DT_F8_E4M3, DT_F8_E8M0, DT_F8_E4M3FNUZ, DT_F8_E5M2FNUZ, DT_I16, DT_U16,
@@ -72,8 +72,8 @@ enum rk_err tensor_set_seal(struct tensor_set *s, struct rk_why *why)
 const struct tensor *tensor_find(const struct tensor_set *s, const char *name);
 
 /*
- * Elements as float32 into out (tensor_count floats); RK_EINVAL for types that are
- * not named here:
+ * Elements as float32 into out (tensor_count floats); RK_EINVAL for types that
+ * are not named here:
  *
  *	F32        the same bits
  *	F16, BF16  exact; subnormal numbers, infinities and NaN included

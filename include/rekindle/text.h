@@ -14,32 +14,33 @@
  *	2  tab, LF, CR, space separators (Zs), U+2028 and U+2029 part words
  *	3  a CJK ideograph is a word: U+4E00-9FFF, 3400-4DBF, 20000-2A6DF,
  *	   2A700-2CEAF, F900-FAFF, 2F800-2FA1F
- *	4  strip_accents: characters are decomposed (NFD) and what is then a mark
- *	   without width (Mn) is dropped; lower_case: each becomes its lower case
- *	   by itself (no rule of the end of words)
+ *	4  strip_accents: characters are decomposed (NFD) and what is then a
+ *	   mark without width (Mn) is dropped; lower_case: each becomes its
+ *	   lower case by itself (no rule of the end of words)
  *	5  then a punctuation character is a word: the categories P*, and ASCII
  *	   that is neither letter, digit nor space
  *
  * Tokenizers.
  *
- *	wordpiece  of each word the longest beginning that the vocabulary has, of
- *	           the rest the longest again, there written "##rest", and so on;
- *	           a word of which that leaves something, or of more than
- *	           TEXT_MAX_WORD characters, is [UNK] as a whole.  A text becomes
- *	           [CLS] a [SEP], a pair [CLS] a [SEP] b [SEP]
- *	words      a word that the vocabulary has, else [UNK]; a text is its words,
- *	           a pair is a [SEP] b
- *	bytes      byte b of the text as UTF-8 is b + 1; a pair is a, 257, b; 258
- *	           is the mask.  There is no vocabulary, and 259 ids
+ *	wordpiece  of each word the longest beginning that the vocabulary has,
+ *	           of the rest the longest again, there written "##rest", and so
+ *	           on; a word of which that leaves something, or of more than
+ *	           TEXT_MAX_WORD characters, is [UNK] as a whole.  A text
+ *	           becomes [CLS] a [SEP], a pair [CLS] a [SEP] b [SEP]
+ *	words      a word that the vocabulary has, else [UNK]; a text is its
+ *	           words, a pair is a [SEP] b
+ *	bytes      byte b of the text as UTF-8 is b + 1; a pair is a, 257, b;
+ *	           258 is the mask.  There is no vocabulary, and 259 ids
  *
  * What is too long is cut off behind; of a pair the longer one is cut first,
  * token by token, b where both are as long.  Behind the end [PAD] fills up to
  * the length ([PAD]'s id; of bytes 0).
  *
  * The words [CLS], [SEP] and their like in a text are text, not these tokens:
- * nobody ends a sentence by writing so.  Hugging Face's BertTokenizer takes them
- * for the tokens; all else is as its ids are (tests/golden/bert_tokens.py), but that
- * its version 4 composes characters (NFC) first, which is seen where accents stay.
+ * nobody ends a sentence by writing so.  Hugging Face's BertTokenizer takes
+ * them for the tokens; all else is as its ids are
+ * (tests/golden/bert_tokens.py), but that its version 4 composes characters
+ * (NFC) first, which is seen where accents stay.
  *
  * A vocabulary file: UTF-8, a token a line, the first is id 0; LF or CRLF.
  */
@@ -67,8 +68,8 @@ struct text_decoder;
 enum rk_err text_decoder_new(struct text_decoder **dp, enum text_encoding e,
     struct rk_why *why) RK_MUSTCHECK;
 void text_decoder_free(struct text_decoder *d);         /* NULL is fine */
-/* Append n bytes to `out` as UTF-8.  RK_EINVAL: they are not in the encoding from
- * byte *bad on; out has what is before. */
+/* Append n bytes to `out` as UTF-8.  RK_EINVAL: they are not in the encoding
+ * from byte *bad on; out has what is before. */
 enum rk_err text_decode(struct text_decoder *d, const void *p, size_t n,
     struct strbuf *out, size_t *bad) RK_MUSTCHECK;
 
@@ -96,9 +97,9 @@ struct text_special {
 
 /*
  * Out of a vocabulary of n bytes (of bytes: NULL, 0), which `what` names.
- * RK_EINVAL, with the line: a byte that is no UTF-8, NUL, an empty line, a token
- * twice or too long; a token that the kind needs is missing; too many.  On RK_OK
- * *tp is the caller's and keeps nothing of p.
+ * RK_EINVAL, with the line: a byte that is no UTF-8, NUL, an empty line, a
+ * token twice or too long; a token that the kind needs is missing; too many.
+ * On RK_OK *tp is the caller's and keeps nothing of p.
  */
 struct text_tokens;
 enum rk_err text_tokens_new(struct text_tokens **tp,
@@ -147,24 +148,24 @@ void text_mask(const struct text_special *s, int32_t *x, int64_t n, double p,
 /* --- making a vocabulary -------------------------------------------------- */
 
 /*
- * Words are counted as a tokenizer with these options sees them, in the order in
- * which texts are added; those of more than TEXT_MAX_WORD characters are not.
- * At most TEXT_MAX_COUNTED different ones (of TEXT_MAX_COUNTED_BYTES) are kept:
- * when there is no room for one more, those that were seen once go, then those
- * seen twice, and so on, until half of the room is free.
+ * Words are counted as a tokenizer with these options sees them, in the order
+ * in which texts are added; those of more than TEXT_MAX_WORD characters are
+ * not.  At most TEXT_MAX_COUNTED different ones (of TEXT_MAX_COUNTED_BYTES) are
+ * kept: when there is no room for one more, those that were seen once go, then
+ * those seen twice, and so on, until half of the room is free.
  *
  * The file begins with [PAD] [UNK] [CLS] [SEP] [MASK].  Ties are decided by the
  * bytes of the tokens, the smaller first.
  *
  *	words      then the words, the most frequent first
- *	wordpiece  then the characters that words begin with and those that go on
- *	           ("##x"), in the order of their bytes; where that is too many, the
- *	           most frequent of them.  Then, again and again, of all pairs of
- *	           neighbours in the TEXT_MAX_MERGED most frequent words that have
- *	           these characters alone the most frequent pair becomes a token
- *	           (merging by frequency: Sennrich et al. 2016, arXiv 1508.07909,
- *	           with BERT's "##"); until the file has `size` tokens, or no pair
- *	           is there twice
+ *	wordpiece  then the characters that words begin with and those that go
+ *	           on ("##x"), in the order of their bytes; where that is too
+ *	           many, the most frequent of them.  Then, again and again, of
+ *	           all pairs of neighbours in the TEXT_MAX_MERGED most frequent
+ *	           words that have these characters alone the most frequent pair
+ *	           becomes a token (merging by frequency: Sennrich et al. 2016,
+ *	           arXiv 1508.07909, with BERT's "##"); until the file has
+ *	           `size` tokens, or no pair is there twice
  *
  * The same texts give the same bytes.  Of bytes there is none to make.
  */

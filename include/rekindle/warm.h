@@ -1,45 +1,48 @@
 /*
- * warm - the plan of a warm start: which tensor of a file goes where in a new model,
- * how, and why.
+ * warm - the plan of a warm start: which tensor of a file goes where in a new
+ * model, how, and why.
  *
  * Pure functions of two lists (of the model's tensors and of the file's: names,
- * shapes, types, who wrote it) and of what the job says (spec_warm.h); no data are
- * read here.  Who trains does what the rows say.
+ * shapes, types, who wrote it) and of what the job says (spec_warm.h); no data
+ * are read here.  Who trains does what the rows say.
  *
- * A row for each tensor of the model, in its order, then one for each tensor of the
- * file that none of them takes:
+ * A row for each tensor of the model, in its order, then one for each tensor of
+ * the file that none of them takes:
  *
  *	copy       same name, shape and type
  *	rename     it has another name in the file
- *	transpose  the weight of a linear layer out of a file of Paddle, which has it
- *	           as [in,out]; ours are [out,in].  By who wrote the file and what
- *	           the layer is, never by the shape: square ones are turned too
- *	convert    from F16, BF16 or F64, each number to the nearest of F32 (what is
- *	           too large is an infinity, as C converts it)
+ *	transpose  the weight of a linear layer out of a file of Paddle, which
+ *	           has it as [in,out]; ours are [out,in].  By who wrote the file
+ *	           and what the layer is, never by the shape: square ones are
+ *	           turned too
+ *	convert    from F16, BF16 or F64, each number to the nearest of F32
+ *	           (what is too large is an infinity, as C converts it)
  *	slice      shapes differ; what both have is taken, the rest begins anew
  *	init       it begins as in a cold start
  *	skip       of the file, not used
  *
- * A tensor may want several of these: `steps` has all, `action` the last of them in
- * this order: copy, rename, convert, transpose, slice.
+ * A tensor may want several of these: `steps` has all, `action` the last of
+ * them in this order: copy, rename, convert, transpose, slice.
  *
- * Names.  Running statistics may be called running_mean and running_var or _mean and
- * _variance, a norm's weight and bias gamma and beta.  Beyond that names are read by
- * a dialect (src/warm/dialect.c has the tables), with the prefixes `module.`,
- * `_orig_mod.`, `model.`, `backbone.`, `net.`, and those of a dialect, taken off
- * where the rest then fits.  Unless model.dialect says which, each is tried, and the
- * one is taken by which most of the model's tensors find one of a fitting shape.
- * If another fits as many and would load other tensors, or the same in another
- * layout, the file is refused: model.dialect must say.  A file that says who wrote it
- * is read only by dialects of that framework; one that does not is of PyTorch's
- * layout, unless its names or their fit tell.
+ * Names.  Running statistics may be called running_mean and running_var or
+ * _mean and _variance, a norm's weight and bias gamma and beta.  Beyond that
+ * names are read by a dialect (src/warm/dialect.c has the tables), with the
+ * prefixes `module.`, `_orig_mod.`, `model.`, `backbone.`, `net.`, and those of
+ * a dialect, taken off where the rest then fits.  Unless model.dialect says
+ * which, each is tried, and the one is taken by which most of the model's
+ * tensors find one of a fitting shape.  If another fits as many and would load
+ * other tensors, or the same in another layout, the file is refused:
+ * model.dialect must say.  A file that says who wrote it is read only by
+ * dialects of that framework; one that does not is of PyTorch's layout, unless
+ * its names or their fit tell.
  *
- * ERNIE of PaddleNLP adds row 0 of a table of tasks to each sample.  A model without
- * that table has it in its positions: the row is added to each of theirs (`added`).
+ * ERNIE of PaddleNLP adds row 0 of a table of tasks to each sample.  A model
+ * without that table has it in its positions: the row is added to each of
+ * theirs (`added`).
  *
- * Running variances stay the numbers they are, and the source's convention goes on:
- * PyTorch's (running_var) are of unbiased variances of batches, Paddle's (_variance)
- * of biased ones; a note says so where that is not the model's.
+ * Running variances stay the numbers they are, and the source's convention goes
+ * on: PyTorch's (running_var) are of unbiased variances of batches, Paddle's
+ * (_variance) of biased ones; a note says so where that is not the model's.
  */
 #ifndef REKINDLE_WARM_H
 #define REKINDLE_WARM_H
@@ -70,7 +73,8 @@ struct warm_tensor {
 	/* Of the model: */
 	enum warm_kind kind;
 	bool buffer;                    /* no parameter */
-	bool biased;                    /* WARM_RUNNING: it goes on as Paddle's */
+	bool biased;                    /* WARM_RUNNING: it goes on as
+					   Paddle's */
 	/* Of the file: */
 	int64_t same_as;                /* an earlier one with the same
 	                                   elements; -1: none */
@@ -81,7 +85,8 @@ struct warm_want {
 	const struct warm_tensor *model, *file;
 	size_t nmodel, nfile;
 	enum warm_framework framework;  /* that wrote the file */
-	const char *writer;             /* "paddle 2.6.1"; NULL: it does not say */
+	const char *writer;             /* "paddle 2.6.1"; NULL: it does not
+					   say */
 	const struct spec_warm *spec;
 	bool strict;
 };
@@ -116,11 +121,12 @@ struct warm_plan {
 	size_t next_fits;
 	enum warm_framework layout;     /* by which it is read */
 
-	size_t tensors;                 /* of the model, loaded whole or in part */
+	size_t tensors;                 /* of the model, loaded whole or in
+					   part */
 	int64_t loaded, parameters;     /* elements of parameters, and of all */
 	int64_t outside;                /* of all outside mismatched ones */
-	/* Running statistics of the other convention than the model's are taken;
-	 * who trains goes on with theirs. */
+	/* Running statistics of the other convention than the model's are
+	 * taken; who trains goes on with theirs. */
 	bool others_running, biased;
 	json_t *notes;                  /* texts */
 	char *summary;
@@ -128,33 +134,37 @@ struct warm_plan {
 };
 
 /*
- * RK_EINVAL: the job does not take the file; why has every fault by its tensor's
- * name (as the model calls it).  *pp is the caller's in both cases, and shows what
- * would be done.  RK_EINVAL with *pp NULL: model.rename cannot be done.
+ * RK_EINVAL: the job does not take the file; why has every fault by its
+ * tensor's name (as the model calls it).  *pp is the caller's in both cases,
+ * and shows what would be done.  RK_EINVAL with *pp NULL: model.rename cannot
+ * be done.
  */
 enum rk_err warm_plan_new(struct warm_plan **pp, const struct warm_want *w,
     struct rk_why *why) RK_MUSTCHECK;
 void warm_plan_free(struct warm_plan *p);       /* NULL is fine */
 
 /*
- * p->summary: "loaded 318 of 320 tensors (25.50 M of 25.56 M parameters); 2 new:
- * fc.weight, fc.bias (file [1000,2048], model [13,2048]); 0 missing; 1 ignored".
- * new: of which the file has one of another shape or type; missing: of which it
- * has none; ignored: of the file, not used.  Below a million parameters all digits.
+ * p->summary: "loaded 318 of 320 tensors (25.50 M of 25.56 M parameters); 2
+ * new: fc.weight, fc.bias (file [1000,2048], model [13,2048]); 0 missing; 1
+ * ignored".  new: of which the file has one of another shape or type; missing:
+ * of which it has none; ignored: of the file, not used.  Below a million
+ * parameters all digits.
  *
- * p->digest: of the names, types and shapes of both sides and what the rows do with
- * them: two plans of one digest do the same.  Its first 20 digits are of the file's
- * list, the next 20 of the model's, the rest of the mapping, so that one can tell
- * what has changed: warm_plan_changed() makes a sentence of it, the caller's; NULL
- * where the digests are the same.
+ * p->digest: of the names, types and shapes of both sides and what the rows do
+ * with them: two plans of one digest do the same.  Its first 20 digits are of
+ * the file's list, the next 20 of the model's, the rest of the mapping, so that
+ * one can tell what has changed: warm_plan_changed() makes a sentence of it,
+ * the caller's; NULL where the digests are the same.
  */
 char *warm_plan_changed(const struct warm_plan *p, const char *digest);
 
 /*
- * {summary, digest, strict, source, dialect, runner_up: {dialect, tensors} or null,
+ * {summary, digest, strict, source, dialect, runner_up: {dialect, tensors} or
+ * null,
  *  prefix, framework, writer, tensors_loaded, tensors_total, parameters_loaded,
- *  parameters_total, share, minimum, notes: [...], tensors: [{name, action, steps,
- *  from, file_shape, file_dtype, model_shape, kind, elements, loaded, added, why}]}
+ *  parameters_total, share, minimum, notes: [...], tensors: [{name, action,
+ *  steps, from, file_shape, file_dtype, model_shape, kind, elements, loaded,
+ *  added, why}]}
  * from: its name in the file.  A new reference.
  */
 json_t *warm_plan_json(const struct warm_plan *p, const char *source);
@@ -162,9 +172,9 @@ json_t *warm_plan_json(const struct warm_plan *p, const char *source);
 void warm_plan_table(const struct warm_plan *p, struct strbuf *out);
 
 /*
- * Adam's count of steps out of the power of its second beta, which Paddle keeps:
- * beta2_pow = beta2^(t+1) after t steps.  False, with the reason: it cannot be
- * told, as the power is 0 (it has underflowed) or no such power.
+ * Adam's count of steps out of the power of its second beta, which Paddle
+ * keeps: beta2_pow = beta2^(t+1) after t steps.  False, with the reason: it
+ * cannot be told, as the power is 0 (it has underflowed) or no such power.
  */
 bool warm_adam_step(double beta2, double beta2_pow, int64_t *step,
     const char **reason);

@@ -18,9 +18,9 @@
  *	            goes on from, "" when fresh), step, epoch, steps_total,
  *	            epochs_total, parameters, branch, schedule (object: what
  *	            schedule_look() gives), arithmetic (object of
- *	            texts, kernel.h, train.h), inexact (see ckpt.h; left out: exact),
- *	            data ({train, validation}: a sentence each: samples, classes,
- *	            balance),
+ *	            texts, kernel.h, train.h), inexact (see ckpt.h; left out:
+ *	            exact), data ({train, validation}: a sentence each: samples,
+ *	            classes, balance),
  *	            memory (bytes that the job is counted with, where it does
  *	            not say resources.memory itself),
  *	            refused (true: nothing is begun, `failed` follows, and of
@@ -28,10 +28,10 @@
  *	plan        summary (one sentence), plan (object: see train.h)
  *	event       kind (a word), message: for the job's event list
  *	progress    step, epoch, loss, accuracy, learning_rate,
- *	            samples_per_second, eta_seconds, stall_ratio, data_wait_ratio
- *	            (where a loader reads samples), broken (samples that could not
- *	            be read), schedule (as in hello, of one that evaluations
- *	            change); at most a few a second
+ *	            samples_per_second, eta_seconds, stall_ratio,
+ *	            data_wait_ratio (where a loader reads samples), broken
+ *	            (samples that could not be read), schedule (as in hello, of
+ *	            one that evaluations change); at most a few a second
  *	metric      metric (the object that was appended to metrics.jsonl)
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes, metrics, stall_seconds, write_seconds,

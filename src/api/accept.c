@@ -1,8 +1,8 @@
 /*
  * The door-keeper: takes connections in, as many as there is room for.
  *
- * Both doors share the descriptors that the API may use; each has a bound of its
- * own below that, so that a flood at one leaves places at the other.  Where
+ * Both doors share the descriptors that the API may use; each has a bound of
+ * its own below that, so that a flood at one leaves places at the other.  Where
  * there is no room, the listening socket is not watched and callers wait in the
  * kernel's queue; the hook looks again after each round, in which somebody may
  * have left.  If a descriptor cannot be had all the same, we try again soon,

@@ -109,8 +109,9 @@ door_open(struct api *a, int which, int fd, struct rk_why *why)
 	d->listen_fd = fd;
 	if (fd < 0)
 		return RK_OK;
-	/* We accept ourselves: the library stops listening where descriptors are
-	 * short, and would not listen again before something else wakes it. */
+	/* We accept ourselves: the library stops listening where descriptors
+	 * are short, and would not listen again before something else wakes
+	 * it. */
 	d->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
 	    MHD_USE_NO_LISTEN_SOCKET |
 	    MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL, NULL, req_handle, d,

@@ -118,8 +118,8 @@ is_form(const char *name)
 	return false;
 }
 
-/* Only files that checkpoint.json lists, and itself, and what it can be exported as:
- * no path leaves here. */
+/* Only files that checkpoint.json lists, and itself, and what it can be
+ * exported as: no path leaves here. */
 void
 h_checkpoint_file(struct req *q)
 {

@@ -4,10 +4,10 @@
  *	download() ──▶ sup_export() ··· its size ──▶ an answer whose bytes are read
  *	               (the request waits)            out of the process as they go
  *
- * The connection is suspended while the process has nothing yet, and the process
- * waits while the client takes nothing.  A client that goes away ends the process.
- * One whose process ends too early gets a connection that is closed before the last
- * byte: the length was said before.
+ * The connection is suspended while the process has nothing yet, and the
+ * process waits while the client takes nothing.  A client that goes away ends
+ * the process.  One whose process ends too early gets a connection that is
+ * closed before the last byte: the length was said before.
  */
 #include "impl.h"
 
@@ -128,8 +128,8 @@ begun(void *ctx, enum rk_err rc, uint64_t bytes, const struct rk_why *why)
 }
 
 /*
- * The same checkpoint gives the same bytes, with this version of rekindle; but for
- * the optimiser's, which also have what the job says of it now.
+ * The same checkpoint gives the same bytes, with this version of rekindle; but
+ * for the optimiser's, which also have what the job says of it now.
  */
 static bool
 client_has_it(struct req *q, const struct ckpt_info *i, const char *file)

@@ -163,8 +163,8 @@ h_evaluations(struct req *q)
 
 /* --- one ------------------------------------------------------------------ */
 
-/* Is it of this step?  Only a line with its digits is parsed: all of a long file
- * would hold up the loop. */
+/* Is it of this step?  Only a line with its digits is parsed: all of a long
+ * file would hold up the loop. */
 static bool
 is_of_step(const struct line *l, int64_t step)
 {
@@ -198,7 +198,8 @@ is_meant(const char *name, const struct line *l)
 	return by_step ? is_of_step(l, n) : l->number == n;
 }
 
-/* All of it: the head, and the report of the counts; NULL: they are of nothing. */
+/* All of it: the head, and the report of the counts; NULL: they are of
+ * nothing. */
 static json_t *
 whole_of(const json_t *v)
 {

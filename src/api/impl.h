@@ -241,7 +241,8 @@ struct req {
 	bool waiting;           /* suspended until somebody answers */
 	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool checked;           /* sup checks a job for us */
-	struct sup_export *exporting;   /* a download, until its size is known */
+	struct sup_export *exporting;   /* a download, until its size is
+					   known */
 	bool counted;
 	enum body_kind kind;
 	char *body;
@@ -331,10 +332,11 @@ struct file_part {
 };
 /* By the request's Range; false: there is no such part, which is the answer. */
 bool file_part(struct req *q, uint64_t size, struct file_part *p);
-/* From which byte on, while the size is not known; what counts from the end is sent
- * whole. */
+/* From which byte on, while the size is not known; what counts from the end is
+ * sent whole. */
 uint64_t file_from(struct req *q);
-/* The answer with the headers of a file, q->etag among them; takes the reference. */
+/* The answer with the headers of a file, q->etag among them; takes the
+ * reference. */
 void file_reply(struct req *q, struct MHD_Response *r,
     const struct file_part *p);
 /* A checkpoint as a file of another framework, while it is made. */

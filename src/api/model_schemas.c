@@ -1,7 +1,7 @@
 /*
- * `model` and `data.transforms` of a job as JSON Schema, made from spec's tables of
- * ops, of architectures and of transforms: LayerType, LayerFields (all fields that
- * any op has) and Model; TransformType and TransformFields.
+ * `model` and `data.transforms` of a job as JSON Schema, made from spec's
+ * tables of ops, of architectures and of transforms: LayerType, LayerFields
+ * (all fields that any op has) and Model; TransformType and TransformFields.
  */
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Plans of warm starts, and jobs that are only checked: answers of a trainer, which
- * the request waits for. */
+/* Plans of warm starts, and jobs that are only checked: answers of a trainer,
+ * which the request waits for. */
 #include "impl.h"
 
 #include <fcntl.h>

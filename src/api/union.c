@@ -1,4 +1,5 @@
-/* Checkpoints of a job: those in its folder, and those that only a bucket has. */
+/* Checkpoints of a job: those in its folder, and those that only a bucket
+ * has. */
 #include "impl.h"
 
 #include <stdlib.h>

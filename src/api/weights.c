@@ -1,5 +1,5 @@
-/* What is in a file of weights that an address leads to: a trainer's answer, which
- * the request waits for. */
+/* What is in a file of weights that an address leads to: a trainer's answer,
+ * which the request waits for. */
 #include "impl.h"
 
 #include <stdlib.h>

@@ -143,8 +143,8 @@ temp_open(int dirfd, char *tmp, size_t n)
 	    O_NOFOLLOW, 0644);
 }
 
-/* fd to the disk and in its place; takes fd.  0, or -1 and errno, and then there is
- * no temporary file. */
+/* fd to the disk and in its place; takes fd.  0, or -1 and errno, and then
+ * there is no temporary file. */
 static int
 temp_keep(int dirfd, int fd, const char *tmp, const char *name)
 {

@@ -81,8 +81,8 @@ enter(struct runner *r, struct ways *w, int pc, size_t pos, int *slots)
 	}
 }
 
-/* All ways of `now` over the byte at pos; those that matched end the ones behind
- * them. */
+/* All ways of `now` over the byte at pos; those that matched end the ones
+ * behind them. */
 static bool
 step(struct runner *r, const struct ways *now, struct ways *next, size_t pos)
 {

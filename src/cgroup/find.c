@@ -6,8 +6,8 @@
  *	/proc/self/mountinfo   31 23 0:28 ROOT MOUNT rw ... - cgroup2 src rw
  *
  * A mount shows the groups below ROOT at MOUNT; a group's folder is what is
- * left of its path without ROOT.  In a namespace of control groups both are as seen
- * from there, and what lies outside begins with "/..".
+ * left of its path without ROOT.  In a namespace of control groups both are as
+ * seen from there, and what lies outside begins with "/..".
  */
 #include <stdlib.h>
 #include <string.h>

@@ -99,8 +99,8 @@ int by_place(const void *a, const void *b);
 /* Places in w->v, or -1. */
 long view_find(const struct view *w, const char *dir);
 long view_latest(const struct view *w);
-/* One of a later version that comes behind view_latest() on the current branch, so
- * that who goes on from that would lose what it has; NULL: there is none. */
+/* One of a later version that comes behind view_latest() on the current branch,
+ * so that who goes on from that would lose what it has; NULL: there is none. */
 const struct broken *view_newer(const struct view *w);
 long view_best(const struct view *w, const char *metric, bool mode_max);
 bool metric_of(const struct ckpt_info *i, const char *metric, double *out);
@@ -133,7 +133,8 @@ void read_sums(int fd, struct ckpt_info *i);
 enum rk_err make_sums(struct ckpt *c, const char *dir, int dirfd)
     RK_MUSTCHECK;
 /* The folder, open.  Until fd is closed, by whatever end of the process, no
- * process deletes it (flock on the folder, where there are locks); RK_ENOENT. */
+ * process deletes it (flock on the folder, where there are locks);
+ * RK_ENOENT. */
 enum rk_err hold_dir(struct ckpt *c, const char *dir, int *fd) RK_MUSTCHECK;
 bool is_held(struct ckpt *c, const char *dir);  /* by whomever */
 

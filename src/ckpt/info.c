@@ -1,9 +1,9 @@
 /*
  * checkpoint.json.
  *
- * It has a digest or two of each other file, and its own in "check": SHA-256 of its
- * compact text, keys sorted, without "check".  So a flipped bit in a step or a
- * running sum is seen as surely as one in a weight.
+ * It has a digest or two of each other file, and its own in "check": SHA-256 of
+ * its compact text, keys sorted, without "check".  So a flipped bit in a step
+ * or a running sum is seen as surely as one in a weight.
  */
 #include <float.h>
 #include <math.h>
@@ -407,8 +407,8 @@ is_flipped(const json_t *tree)
 	return said != NULL && strcmp(check, said) == 0;
 }
 
-/* Is it one that this reader knows?  *newer: it is whole, perhaps, and of a rekindle
- * that came later. */
+/* Is it one that this reader knows?  *newer: it is whole, perhaps, and of a
+ * rekindle that came later. */
 static bool
 check_version(const json_t *tree, bool *newer, struct rk_why *why)
 {

@@ -9,8 +9,8 @@
  *	# <SHA-256 of the lines above>
  *
  * It is made when the checkpoint gets a name.  The line of checkpoint.json ties
- * it to what it stands beside, the last one (which sha256sum takes for a remark)
- * shows a flipped bit: where either is wrong, it counts as not there.
+ * it to what it stands beside, the last one (which sha256sum takes for a
+ * remark) shows a flipped bit: where either is wrong, it counts as not there.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -45,7 +45,8 @@ struct cli_reply {
 	char *text;             /* body, NUL-terminated; never NULL */
 	size_t len;
 	json_t *json;           /* when the body is JSON; else NULL */
-	char draining[24];      /* why the daemon takes no work, "" if it does */
+	char draining[24];      /* why the daemon takes no work, "" if it
+				   does */
 };
 void cli_reply_fini(struct cli_reply *r);
 
@@ -191,7 +192,8 @@ struct cli_seen {
 };
 
 enum cli_verdict {
-	CLI_GOES_ON,            /* it runs, or waits for what passes by itself */
+	CLI_GOES_ON,            /* it runs, or waits for what passes by
+				   itself */
 	CLI_UNTIL_LIMIT,        /* the daemon is about to go: as if it had */
 	CLI_SUCCEEDED,
 	CLI_ENDED_BADLY,        /* failed, cancelled */
@@ -207,16 +209,16 @@ enum cli_verdict cli_judge_job(const struct cli_seen *s);
 
 /* --- submit.c ---------------------------------------------------------------- */
 
-/* The job of the first word, with what --set and --name say, and absolute paths;
- * the caller's, on CLI_OK. */
+/* The job of the first word, with what --set and --name say, and absolute
+ * paths; the caller's, on CLI_OK. */
 enum cli_exit cli_read_job(const struct cli_args *a, json_t **job);
 /* What each --set says, into a job or into overrides. */
 enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
 
 /* --- plan.c ------------------------------------------------------------------ */
 
-/* "0.0006, which is 0.2 times the job's 0.003"; "" where it is not cut; the caller
- * frees. */
+/* "0.0006, which is 0.2 times the job's 0.003"; "" where it is not cut; the
+ * caller frees. */
 char *cli_plan_rate(const json_t *plan);
 /* A line a tensor. */
 void cli_plan_table(const json_t *plan, const char *indent);

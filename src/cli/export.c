@@ -1,4 +1,5 @@
-/* export: a checkpoint's file off the daemon, in the form that the file's name says. */
+/* export: a checkpoint's file off the daemon, in the form that the file's name
+ * says. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -70,7 +70,8 @@ cli_find_job(const char *ref, char id[RK_ID])
 	enum cli_exit rc;
 	size_t n;
 
-	/* It begins every id: `delete "$NOT_SET"` must not find the only job. */
+	/* It begins every id: `delete "$NOT_SET"` must not find the only
+	 * job. */
 	if (*ref == '\0') {
 		fprintf(stderr, "rekindle: JOB is empty, want an id, the "
 		    "beginning of one, or a name\n");

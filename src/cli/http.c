@@ -271,7 +271,8 @@ cli_judge(struct cli_reply *r, const struct cli_ended *e, bool plain)
 
 /* Says why it is worth waiting for another answer than this, or NULL: it is
  * final.  A daemon that was never there may be a wrong address: only who gives
- * --patience waits for one.  A daemon that drains, or has too many followers, has said no. */
+ * --patience waits for one.  A daemon that drains, or has too many followers,
+ * has said no. */
 static const char *
 not_yet(const struct cli_ended *e)
 {

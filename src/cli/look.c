@@ -182,7 +182,8 @@ show_schedule(const json_t *p)
 		printf("; since step %s (%s)\n", since, by);
 }
 
-/* "no, since attempt 3 from step 1,200: the arithmetic has changed since ..." */
+/* "no, since attempt 3 from step 1,200: the arithmetic has changed since
+ * ..." */
 static void
 show_exact(const json_t *job)
 {
@@ -199,8 +200,8 @@ show_exact(const json_t *job)
 	line("arithmetic", cli_str(job, "arithmetic"));
 }
 
-/* What the newest evaluation gave beside loss and accuracy, as far as a checkpoint
- * has it: "val_top5 0.998, val_macro_f1 0.91". */
+/* What the newest evaluation gave beside loss and accuracy, as far as a
+ * checkpoint has it: "val_top5 0.998, val_macro_f1 0.91". */
 static void
 show_figures(const json_t *p)
 {

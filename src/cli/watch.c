@@ -20,7 +20,8 @@ struct watch {
 	bool tty, met;
 	struct cli_away away;
 	char head[400];         /* "NAME STATE (REASON)", as it was last */
-	char said[32];          /* the state of the last line that was printed */
+	char said[32];          /* the state of the last line that was
+				   printed */
 	bool planned;           /* the warm start was told of */
 	char draining[24];
 	int64_t next_ms;

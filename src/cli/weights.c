@@ -1,9 +1,9 @@
 /*
  * Files of weights, whoever wrote them: weights show, diff and convert.
  *
- * This program reads none of them.  It becomes the trainer, which has a process of
- * its own for that (rekindle-train --inspect); no daemon is asked, but for addresses
- * (weights_address.c).
+ * This program reads none of them.  It becomes the trainer, which has a process
+ * of its own for that (rekindle-train --inspect); no daemon is asked, but for
+ * addresses (weights_address.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -85,7 +85,8 @@ where_to(const struct cli_args *a, char **to, char **out)
 	return true;
 }
 
-/* What goes with convert, behind its option; the number of words, 0: refused. */
+/* What goes with convert, behind its option; the number of words, 0:
+ * refused. */
 static int
 words_to_convert(const struct cli_args *a, const char **argv, char **out)
 {

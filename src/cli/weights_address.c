@@ -1,8 +1,8 @@
 /*
  * A file of weights that an address leads to: weights show s3://....
  *
- * The daemon fetches it, by its rules and with its credentials, and says what is in
- * it; here that is only printed.
+ * The daemon fetches it, by its rules and with its credentials, and says what
+ * is in it; here that is only printed.
  */
 #include <math.h>
 #include <stdlib.h>

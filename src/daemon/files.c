@@ -2,8 +2,9 @@
  * How many files may be open at a time, and how the API is fitted to that.
  *
  * Each connection is a descriptor, a stream of a file one more.  The database,
- * trainers (their lines, logs and pidfds), transfers and their files need theirs
- * too, and clients must not take them: what they may have is what is left.
+ * trainers (their lines, logs and pidfds), transfers and their files need
+ * theirs too, and clients must not take them: what they may have is what is
+ * left.
  */
 #include "impl.h"
 

@@ -41,7 +41,8 @@ enum daemon_exit {
 
 /* etc/rekindled.yaml explains each field; strings are owned. */
 struct config {
-	char *file;             /* that was read, as a person calls it; or NULL */
+	char *file;             /* that was read, as a person calls it; or
+				   NULL */
 	char *state_dir;
 	char *listen;           /* ADDR:PORT, or "none" */
 	char *socket;           /* a path, or "none"; NULL: in state_dir */
@@ -155,8 +156,8 @@ struct unix_place {
  * listens on, or a file that is no socket, is not. */
 enum rk_err listen_unix(const char *path, unsigned mode,
     struct unix_place *place, int *fd, struct rk_why *why) RK_MUSTCHECK;
-/* Remove the file, if it is still ours.  Before the socket is closed: as long as
- * that is open, no other file can have its inode's number. */
+/* Remove the file, if it is still ours.  Before the socket is closed: as long
+ * as that is open, no other file can have its inode's number. */
 void listen_unix_remove(const char *path, struct unix_place *place);
 
 /* --- notify.c ------------------------------------------------------------ */
@@ -167,8 +168,8 @@ struct notify *notify_new(struct loop *l, struct sup *s);
 void notify_free(struct notify **n);
 void notify_ready(void);
 /* The start cannot go on for want of room on a disk, since since_ms.  Under
- * systemd: say so, wait a little, and true: try again, or false: it has taken too
- * long.  Without systemd false at once.  A signal ends the program. */
+ * systemd: say so, wait a little, and true: try again, or false: it has taken
+ * too long.  Without systemd false at once.  A signal ends the program. */
 bool notify_no_room(int64_t since_ms);
 void notify_stopping(void);
 

@@ -10,7 +10,8 @@
 
 #define TRAINER "rekindle-train"
 
-/* What we may use, which taskset, a cpuset or a CPUQuota= may have made less. */
+/* What we may use, which taskset, a cpuset or a CPUQuota= may have made
+ * less. */
 static int64_t
 threads(const struct cgroup *c)
 {

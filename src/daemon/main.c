@@ -222,7 +222,8 @@ open_sup(struct daemon *d)
 	return sup_open(&d->sup, d->loop, d->store, &s, &d->why);
 }
 
-/* Said at the start, and no reason to end: a file system may be mounted late. */
+/* Said at the start, and no reason to end: a file system may be mounted
+ * late. */
 static void
 look_at_folder(const char *prefix)
 {

@@ -8,8 +8,9 @@
 
 #define STATUS_MS 1000          /* at most one status line in so long */
 #define ROOM_LOOK_S 10          /* a full disk at the start: look again */
-/* ... and for so long, then systemd starts another daemon: StartLimitBurst= starts
- * take longer than StartLimitIntervalSec= of the unit, so that it never gives up. */
+/* ... and for so long, then systemd starts another daemon: StartLimitBurst=
+ * starts take longer than StartLimitIntervalSec= of the unit, so that it never
+ * gives up. */
 #define ROOM_WAIT_MS 30000
 
 struct notify {

@@ -7,9 +7,9 @@
  *	          numbers become tokens
  *	labels    [n] or [n, 1], of any of these types
  *
- * Elements in Fortran's order are put into C's.  A job's `shape` may name another
- * shape of as many numbers for a sample.  Large arrays stay in their files:
- * array_rows.c.
+ * Elements in Fortran's order are put into C's.  A job's `shape` may name
+ * another shape of as many numbers for a sample.  Large arrays stay in their
+ * files: array_rows.c.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +18,9 @@
 #include "rekindle/format.h"
 
 #define CHUNK ((size_t)64 << 10)        /* bytes turned at a time */
-/* Features that would take so much memory are read when a batch needs them, where
- * their bytes lie in the file in the order of the samples.  A pure function of the
- * array, since the digest of such data is another. */
+/* Features that would take so much memory are read when a batch needs them,
+ * where their bytes lie in the file in the order of the samples.  A pure
+ * function of the array, since the digest of such data is another. */
 #define ROWS_FROM ((uint64_t)256 << 20)
 #define ROWS_ENV  "REKINDLE_TRAIN_ROWS_FROM"
 
@@ -67,7 +67,8 @@ read_head(struct array *r, const char *of)
 	return check_count(r, of);
 }
 
-/* The shape of a sample: the array's behind its first dimension, or the job's. */
+/* The shape of a sample: the array's behind its first dimension, or the
+ * job's. */
 static enum rk_err
 find_shape(const struct array *r, struct data_set *d)
 {

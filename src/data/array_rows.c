@@ -3,8 +3,8 @@
  * its file, read when a batch needs it.
  *
  * The numbers are those that array.c would hold, to the bit, and so is the hash
- * by which a sample is parted; an array that grows past the size from which it is
- * read like this keeps its validation samples.
+ * by which a sample is parted; an array that grows past the size from which it
+ * is read like this keeps its validation samples.
  */
 #include <errno.h>
 #include <fcntl.h>

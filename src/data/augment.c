@@ -2,8 +2,8 @@
  * Samples that are held in memory and go through data.transforms: what is held
  * stays, and a reader (lazy.h) gives it, transformed, when a batch needs it.
  *
- * A set has a reader of its own, made after it was split and measured.  Its samples
- * are keyed by the numbers that they have in the source.
+ * A set has a reader of its own, made after it was split and measured.  Its
+ * samples are keyed by the numbers that they have in the source.
  */
 #include <stdlib.h>
 #include <string.h>

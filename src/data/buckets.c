@@ -5,7 +5,8 @@
 #include "lazy.h"
 #include "rekindle/kernel.h"
 
-#define PIECE ((int64_t)256)            /* samples that a thread counts at a time */
+#define PIECE ((int64_t)256)            /* samples that a thread counts at a
+					   time */
 
 struct counting {
 	const struct held *h;

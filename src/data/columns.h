@@ -17,10 +17,10 @@ columns_width(const struct held *h)
 bool columns_are(const struct held *h, const char *const *names, size_t n);
 
 /*
- * Its features become those of these names, in this order, and others go.  Of names
- * that stand several times each is taken as often, in its order.  It has a header,
- * and is not normalised yet.  RK_EINVAL: some are not there, or not as often; why
- * names them.  of: "t.csv has".
+ * Its features become those of these names, in this order, and others go.  Of
+ * names that stand several times each is taken as often, in its order.  It has
+ * a header, and is not normalised yet.  RK_EINVAL: some are not there, or not
+ * as often; why names them.  of: "t.csv has".
  */
 enum rk_err columns_pick(struct held *h, const char *const *names, size_t n,
     const char *of, struct rk_why *why) RK_MUSTCHECK;

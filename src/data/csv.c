@@ -83,7 +83,8 @@ take_names(struct csv *c, const struct record *r)
 	return RK_OK;
 }
 
-/* A label with a name says that there are names, but where there may be none. */
+/* A label with a name says that there are names, but where there may be
+ * none. */
 static bool
 has_header(const struct csv *c, const struct spec_source *src,
     const struct record *r)
@@ -112,9 +113,9 @@ are_no_names(const struct record *r)
 }
 
 /*
- * A first row of numbers and others, which is a header by what is no number in it:
- * perhaps it is a sample with a slip of the pen.  That is said; and where most are
- * numbers of a kind that names are not it is refused.
+ * A first row of numbers and others, which is a header by what is no number in
+ * it: perhaps it is a sample with a slip of the pen.  That is said; and where
+ * most are numbers of a kind that names are not it is refused.
  */
 static enum rk_err
 judge_header(struct csv *c, const struct spec_source *src,
@@ -390,7 +391,8 @@ csv_read(const char *p, size_t n, const char *what,
 	return read_table(p, n, what, false, src, out, why);
 }
 
-/* All columns are in h.  Without names on both sides they count by their places. */
+/* All columns are in h.  Without names on both sides they count by their
+ * places. */
 static enum rk_err
 ask_columns(struct held *h, const struct spec_source *src,
     const char *const *names, int64_t width, struct rk_why *why)

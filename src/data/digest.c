@@ -61,8 +61,8 @@ add_file(struct strbuf *b, const struct data_set *d, int64_t i,
 	sb_addc(b, '\n');
 }
 
-/* Of samples with files of their own the path, the size and the label; of others
- * the hash of what is in them, and the label. */
+/* Of samples with files of their own the path, the size and the label; of
+ * others the hash of what is in them, and the label. */
 static bool
 add_lazy(struct rk_sha256 *sha, const struct data_set *d, uint64_t *each,
     const atomic_bool *stop)

@@ -27,8 +27,8 @@ struct held {
 	uint64_t first_line;            /* csv: of sample 0; 0 for idx */
 	char **names;                   /* csv with a header: of all columns */
 	size_t ncolumns, label;         /* csv: of them the label */
-	int32_t mask, special[5];       /* tokens: what a masked one becomes, -1:
-	                                   nothing says; and those that are
+	int32_t mask, special[5];       /* tokens: what a masked one becomes,
+	                                   -1: nothing says; and those that are
 	                                   never masked, -1: no more */
 	bool by_channel;                /* `standard` is of channels ... */
 	bool by_feature;                /* ... or of features; csv always is */
@@ -53,8 +53,8 @@ struct held *held_new(const char *what);
 void held_free(struct held *h);                 /* NULL is fine */
 struct held *held_of(const struct data_set *d);
 
-/* Its file was read with rc: *out is h if that was well and nothing follows; else
- * h is freed. */
+/* Its file was read with rc: *out is h if that was well and nothing follows;
+ * else h is freed. */
 enum rk_err held_end(struct held *h, struct format_source *in, enum rk_err rc,
     struct held **out, struct rk_why *why) RK_MUSTCHECK;
 
@@ -69,8 +69,8 @@ enum rk_err held_grow(void *pp, uint64_t count, size_t size,
 
 /* The memory of the samples, data_sample_bytes() each. */
 uint8_t *held_samples(const struct held *h);
-/* Make room for n samples of the kind, shape and origin that `all` has, in a new
- * set without labels; *out is set in any case. */
+/* Make room for n samples of the kind, shape and origin that `all` has, in a
+ * new set without labels; *out is set in any case. */
 enum rk_err held_like(const struct held *all, int64_t n, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
 /* Give back what more than n samples take. */
@@ -84,18 +84,18 @@ void held_remark(struct held *h, const char *fmt, ...) RK_PRINTF(2, 3);
 enum rk_err held_find_classes(struct held *h, struct rk_why *why) RK_MUSTCHECK;
 
 /*
- * labels.c.  The labels of a set that was split off are those that its origin has
- * in `of`, whose lists were these.  Give it copies of the names.  Classes of
- * another set by their names get the numbers that these have in `names`, n of
- * them: RK_EINVAL names those that are not there.
+ * labels.c.  The labels of a set that was split off are those that its origin
+ * has in `of`, whose lists were these.  Give it copies of the names.  Classes
+ * of another set by their names get the numbers that these have in `names`, n
+ * of them: RK_EINVAL names those that are not there.
  */
 enum rk_err labels_pick(struct held *h, const int64_t *many_from,
     const int32_t *many, struct rk_why *why) RK_MUSTCHECK;
 void labels_copy_names(struct held *to, const struct held *from);
 enum rk_err labels_as(struct held *h, const struct held *train,
     struct rk_why *why) RK_MUSTCHECK;
-/* Names of training that a person may not have meant: one alone, or two that look
- * alike. */
+/* Names of training that a person may not have meant: one alone, or two that
+ * look alike. */
 void labels_remark(struct held *h);
 
 /* The readers; what they refuse names the file. */
@@ -111,13 +111,13 @@ enum rk_err cifar_read(struct format_source *in, const struct spec_source *src,
 /* Those of v[1] to v[n-1] behind those of v[0]; they are freed. */
 enum rk_err cifar_join(struct held **v, int n, struct rk_why *why) RK_MUSTCHECK;
 
-/* One sample, of bytes or of floats: x * scale + shift, by the whole, by channel or
- * by feature. */
+/* One sample, of bytes or of floats: x * scale + shift, by the whole, by
+ * channel or by feature. */
 void held_normalize(const struct data_set *d, const uint8_t *b, const float *f,
     float *x);
 
-/* array_rows.c: h reads its samples, whose shape it has, from a plain array in a
- * file, fd, at a place; what names it. */
+/* array_rows.c: h reads its samples, whose shape it has, from a plain array in
+ * a file, fd, at a place; what names it. */
 struct format_npy;
 enum rk_err array_rows(const char *what, int fd, uint64_t offset,
     const struct format_npy *a, int64_t vocabulary, struct held *h,
@@ -132,13 +132,13 @@ enum rk_err image_folder_open(const struct spec_source *src,
     const struct spec_data *data, struct held **out,
     struct rk_why *why) RK_MUSTCHECK;
 /* What is held goes through data.transforms from here on (augment.c); nothing
- * where there are none, or where the reader does it itself.  The set is normalised
- * and not split any more. */
+ * where there are none, or where the reader does it itself.  The set is
+ * normalised and not split any more. */
 enum rk_err augment(struct held *h, const struct spec_data *s,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* buckets.c: how long the samples of texts are, where the source has buckets.  By the
- * main thread, of a set that is not split any more. */
+/* buckets.c: how long the samples of texts are, where the source has buckets.
+ * By the main thread, of a set that is not split any more. */
 enum rk_err buckets_find(struct held *h, const struct spec_source *s,
     struct rk_why *why) RK_MUSTCHECK;
 

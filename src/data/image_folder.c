@@ -1,9 +1,10 @@
 /*
- * The source image_folder: images in a folder or a tar, decoded when a batch needs
- * them.  image_names.h has how they are found; image.h what is decoded and how.
+ * The source image_folder: images in a folder or a tar, decoded when a batch
+ * needs them.  image_names.h has how they are found; image.h what is decoded
+ * and how.
  *
- * Of an image in a folder the file is opened, read whole, closed; who changes it
- * meanwhile is noticed where its length is another than it was.
+ * Of an image in a folder the file is opened, read whole, closed; who changes
+ * it meanwhile is noticed where its length is another than it was.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +34,9 @@ struct folder {
 	struct image_names names;
 	int channels, h, w;             /* of a sample */
 	bool resize;                    /* ... which each is brought to */
-	/* Of training and of validation; NULL: there are no transforms, and h and
-	 * w are of a sample.  Else those are of each image before them, or 0. */
+	/* Of training and of validation; NULL: there are no transforms, and h
+	 * and w are of a sample.  Else those are of each image before them, or
+	 * 0. */
 	struct transform_plan *plans[2];
 };
 
@@ -70,8 +72,8 @@ refuse_unread(const char *path, int e, struct rk_why *why)
 	return rk_from_errno(e) == RK_EINVAL ? RK_EIO : rk_from_errno(e);
 }
 
-/* All that there is of an open file of `size` bytes, and one more if it has grown.
- * RK_EIO: errno. */
+/* All that there is of an open file of `size` bytes, and one more if it has
+ * grown.  RK_EIO: errno. */
 static enum rk_err
 read_whole(int fd, uint8_t *to, size_t size, size_t *got)
 {

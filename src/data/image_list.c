@@ -6,10 +6,10 @@
  *	"odd name" "Maine Coon"
  *
  * The path is what is in double quotes (two of them are one), or what is before
- * the first tab, or before the last ending of an image that a blank, a comma or the
- * line's end follows, or else before the last blank.  Labels are what is behind,
- * with blanks, tabs or commas between them; one in double quotes may have these in
- * it.  Lines may end in CR LF; empty ones count for nothing.
+ * the first tab, or before the last ending of an image that a blank, a comma or
+ * the line's end follows, or else before the last blank.  Labels are what is
+ * behind, with blanks, tabs or commas between them; one in double quotes may
+ * have these in it.  Lines may end in CR LF; empty ones count for nothing.
  *
  * Where all labels of a list are numbers, they are what they say; else they are
  * names, and their order by bytes gives the classes.  Several labels a line, or

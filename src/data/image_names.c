@@ -6,7 +6,8 @@
 #include "image_names.h"
 
 #define TEXT_MAX    ((size_t)1 << 30)   /* bytes of all paths */
-#define CLASS_MAX   1024                /* bytes of a class's name, see ckpt.h */
+#define CLASS_MAX   1024                /* bytes of a class's name, see
+					   ckpt.h */
 #define EMPTY_NAMED 8
 
 static const char *const endings[] = {

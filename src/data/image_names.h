@@ -14,21 +14,24 @@
 struct image_names {
 	struct strbuf text;             /* the paths, each with its NUL */
 	uint64_t *at;                   /* where path i is */
-	float *targets;                 /* labels as they are; of a list that has
-	                                   several a line the first, or -1 */
+	float *targets;                 /* labels as they are; of a list that
+	                                   has several a line the first, or
+	                                   -1 */
 	size_t n, room;
 	char **classes;                 /* names, or NULL: labels are numbers */
 	int64_t nclasses;               /* 0: as the labels say */
 	int64_t *many_from;             /* several a line, or NULL */
 	int32_t *many;
-	uint32_t *line;                 /* of a list: where path i is; or NULL */
+	uint32_t *line;                 /* of a list: where path i is; or
+					   NULL */
 
 	/* What was passed over, and the first of it. */
 	uint64_t hidden, others, loose, odd;
 	uint64_t links, replaced;       /* of a tar: format.h */
 	char *first_other, *first_odd;
-	/* Of a list: lines of an image that an earlier line has, how many of them
-	 * say another label, and the first of them with that earlier one. */
+	/* Of a list: lines of an image that an earlier line has, how many of
+	 * them say another label, and the first of them with that earlier
+	 * one. */
 	uint64_t again, at_odds;
 	uint32_t again_line[2];
 	int64_t *empty;                 /* classes that have no image */
@@ -49,8 +52,8 @@ enum rk_err image_names_add(struct image_names *v, const char *what,
 /* Order those from `first` on by the bytes of their paths. */
 void image_names_sort(struct image_names *v, size_t first);
 
-/* .jpg, .jpeg, .jpe, .jfif or .png, in capitals or not.  And is it at the end of
- * these n bytes? */
+/* .jpg, .jpeg, .jpe, .jfif or .png, in capitals or not.  And is it at the end
+ * of these n bytes? */
 bool image_is_named(const char *s, size_t n);
 /* What others leave behind: names that begin with a point, Thumbs.db, ... */
 bool image_is_hidden(const char *name);

@@ -3,9 +3,9 @@
  * bytes, are the classes, and all images in one of them, at any depth, are of
  * that class, in the order of their paths' bytes.
  *
- * Folders are read and nothing else is asked about: 100,000 names take some tens
- * of milliseconds.  Only where a file system does not say what an entry is, and
- * of symbolic links, which are followed, is there a stat(2) each.
+ * Folders are read and nothing else is asked about: 100,000 names take some
+ * tens of milliseconds.  Only where a file system does not say what an entry
+ * is, and of symbolic links, which are followed, is there a stat(2) each.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -169,8 +169,8 @@ take_entry(struct scan *s, DIR *dir, const struct dirent *e, const char *path,
 	return RK_OK;
 }
 
-/* The entries of a folder; the folders among them are for later, when this one is
- * no longer open. */
+/* The entries of a folder; the folders among them are for later, when this one
+ * is no longer open. */
 static enum rk_err
 read_folder(struct scan *s, int at, const char *name, const char *path,
     const struct chain *up, struct chain *own, struct names *folders, int *fd)

@@ -1,7 +1,7 @@
 /*
  * A tar of a folder of class folders, or of the folder that holds it: where all
- * of its files lie in one folder that has nothing but folders in it, that one is
- * not the class.
+ * of its files lie in one folder that has nothing but folders in it, that one
+ * is not the class.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +32,8 @@ counts(const struct format_tar_file *f)
 	    image_is_named(f->path, strlen(f->path));
 }
 
-/* Bytes of the folder that all images are in, its '/' with them, where each is in
- * a folder of that; 0: there is none. */
+/* Bytes of the folder that all images are in, its '/' with them, where each is
+ * in a folder of that; 0: there is none. */
 static size_t
 common(const struct format_tar *t)
 {

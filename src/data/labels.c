@@ -244,9 +244,9 @@ labels_as(struct held *h, const struct held *train, struct rk_why *why)
 /* --- the table of a model ------------------------------------------------- */
 
 /*
- * Where the classes of a set go in a table: those that are in it to their places,
- * the others to those that are left over, and behind.  The table that comes of it
- * has *nall names, which borrow.
+ * Where the classes of a set go in a table: those that are in it to their
+ * places, the others to those that are left over, and behind.  The table that
+ * comes of it has *nall names, which borrow.
  */
 static const char **
 merge(const struct data_set *d, const char *const *table, int64_t n,

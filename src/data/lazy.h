@@ -2,24 +2,24 @@
  * lazy - samples that are read when a batch needs them, instead of being held
  * in memory: a folder of images, a text file, an array on disk.
  *
- * A reader (image_folder.c, text.c, npy.c) opens its source, which is quick, and
- * makes a `struct held` whose n, d, width, labels and names are filled in as
- * ever, with lazy in place of bytes, floats and tokens.  Its own struct begins
- * with a struct data_lazy:
+ * A reader (image_folder.c, text.c, npy.c) opens its source, which is quick,
+ * and makes a `struct held` whose n, d, width, labels and names are filled in
+ * as ever, with lazy in place of bytes, floats and tokens.  Its own struct
+ * begins with a struct data_lazy:
  *
  *	struct folder {
  *		struct data_lazy lazy;
  *		...
  *	};
  *
- * What is read is a pure function of the source and the key: who reads, when and
- * how often changes no bit.  A set of tokens has vocabulary > 0 and no other has
- * (data_is_tokens()).
+ * What is read is a pure function of the source and the key: who reads, when
+ * and how often changes no bit.  A set of tokens has vocabulary > 0 and no
+ * other has (data_is_tokens()).
  *
- * Numbers.  A reader counts samples as its source has them, `at`; a set that was
- * split off another has some of them in another order.  lazy_get() and
- * lazy_identify() take the number in the set and translate.  Sets that were split
- * share the reader, which is freed with the last of them.
+ * Numbers.  A reader counts samples as its source has them, `at`; a set that
+ * was split off another has some of them in another order.  lazy_get() and
+ * lazy_identify() take the number in the set and translate.  Sets that were
+ * split share the reader, which is freed with the last of them.
  */
 #ifndef DATA_LAZY_H
 #define DATA_LAZY_H
@@ -46,20 +46,22 @@ struct lazy_id {
 	const char *path;       /* relative to the source, of its file; NULL: it
 	                           has none by itself.  The reader's, as long as
 	                           that lives */
-	const char *file;       /* where path is NULL: the file that it is in, and
-	                           where it begins; or NULL.  The reader's */
+	const char *file;       /* where path is NULL: the file that it is in,
+	                           and where it begins; or NULL.  The
+	                           reader's */
 	uint64_t line;
 	uint64_t size;          /* of that file in bytes; UINT64_MAX: it is not
 	                           there any more.  0 where path is NULL */
-	uint64_t hash;          /* by which it is parted (data.h): rk_hash64(0,) of
-	                           path, or where there is none of the content */
+	uint64_t hash;          /* by which it is parted (data.h): rk_hash64(0,)
+	                           of path, or where there is none of the
+	                           content */
 };
 
 /* What a reading tells beside the numbers. */
 struct lazy_got {
 	uint64_t content;       /* rk_hash64(0,) of the bytes as the source has
-	                           them, also of a broken one whose bytes could be
-	                           read; 0: not known */
+	                           them, also of a broken one whose bytes could
+	                           be read; 0: not known */
 	bool changed;           /* with RK_EINVAL: it is another than when the
 	                           source was opened */
 	int64_t tokens;         /* of tokens those that are no padding */
@@ -72,13 +74,14 @@ struct lazy_ops {
 	void (*scratch_free)(void *scratch);
 
 	/*
-	 * Sample `at`, decoded, transformed and normalised by d->scale and shift
-	 * as the network takes it: d->width floats, or int32_t of tokens, into x.
-	 * Any thread, several at once.  RK_EINVAL: the sample is broken (also: is
-	 * gone, has changed its size), and why has one sentence that begins with
-	 * what it is called: "cats/a.jpg: ...".  x may then have anything in it.
-	 * RK_EIO, RK_ENOMEM and others: the world says no, with a sentence, too;
-	 * that is no fault of the sample, and always ends the run.
+	 * Sample `at`, decoded, transformed and normalised by d->scale and
+	 * shift as the network takes it: d->width floats, or int32_t of tokens,
+	 * into x.  Any thread, several at once.  RK_EINVAL: the sample is
+	 * broken (also: is gone, has changed its size), and why has one
+	 * sentence that begins with what it is called: "cats/a.jpg: ...".  x
+	 * may then have anything in it.  RK_EIO, RK_ENOMEM and others: the
+	 * world says no, with a sentence, too; that is no fault of the sample,
+	 * and always ends the run.
 	 */
 	enum rk_err (*get)(const struct data_lazy *z, const struct data_set *d,
 	    void *scratch, int64_t at, const struct data_key *k, void *x,
@@ -98,12 +101,13 @@ struct data_lazy {
 	uint64_t scratch_bytes; /* ... and a thread's scratch, nearly */
 	bool pixels;            /* the numbers that are normalised are 0 to 255,
 	                           as those of bytes are */
-	/* Pictures before the transforms: channels, height, width, the last two 0
-	 * where each has its own; channels 0: there are no transforms. */
+	/* Pictures before the transforms: channels, height, width, the last two
+	 * 0 where each has its own; channels 0: there are no transforms. */
 	int64_t from[3];
 	bool knows;             /* data_knows_content() */
-	uint64_t reading;       /* a hash of what decides the numbers beside what
-	                           the samples are (a tokenizer); 0: nothing */
+	uint64_t reading;       /* a hash of what decides the numbers beside
+	                           what the samples are (a tokenizer); 0:
+	                           nothing */
 	const char *decoder;    /* data_decoder() */
 	const struct transform_plan *mixes;     /* mixup or cutmix, in training;
 	                           NULL: neither.  The reader's */

@@ -6,9 +6,9 @@
  *	                     are done
  *
  * Everything but the rows themselves is under one lock, which is held for some
- * hundred instructions a claim.  A generation is what data_loader_begin() began:
- * who has claimed rows of an older one finishes them, and they are not counted.
- * So begin() waits for those rows before a slot is planned anew.
+ * hundred instructions a claim.  A generation is what data_loader_begin()
+ * began: who has claimed rows of an older one finishes them, and they are not
+ * counted.  So begin() waits for those rows before a slot is planned anew.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -29,7 +29,8 @@
 #define CLAIM_MAX   16                  /* rows that one takes at a time */
 #define DEPTH_MIN   2
 #define DEPTH_MAX   4
-#define AHEAD_BYTES ((uint64_t)64 << 20)        /* more than DEPTH_MIN by that */
+#define AHEAD_BYTES ((uint64_t)64 << 20)        /* more than DEPTH_MIN by
+						   that */
 #define NICER_BY    5
 #define BROKEN_KEPT 64                  /* sentences of a batch; all count */
 
@@ -65,7 +66,8 @@ struct data_loader {
 	pthread_cond_t work, ready;
 	bool stop;                      /* all below: under the lock */
 	struct slot *slots;
-	int64_t next;                   /* number of the batch that is asked for */
+	int64_t next;                   /* number of the batch that is asked
+					   for */
 	int64_t planned;                /* of the first that is not planned */
 	int64_t most;                   /* of the first that nobody will want */
 	int64_t epoch, from;            /* where batch `planned` begins */
@@ -132,7 +134,8 @@ struct claim {
 	int64_t from, to;
 };
 
-/* Where the sentence goes that a row's failure has, in the order of the rows. */
+/* Where the sentence goes that a row's failure has, in the order of the
+ * rows. */
 static void
 note_broken(struct slot *s, int64_t row, bool changed, const char *sentence)
 {

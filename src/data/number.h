@@ -15,8 +15,8 @@
  */
 const char *number_parse(const char *p, const char *end, double *v);
 
-/* Are these n bytes nan, inf or infinity, in capitals or not, with a sign or not?
- * Some programs write them for missing values. */
+/* Are these n bytes nan, inf or infinity, in capitals or not, with a sign or
+ * not?  Some programs write them for missing values. */
 bool number_is_nonfinite(const char *s, size_t n);
 
 #endif

@@ -266,8 +266,8 @@ match_columns(const struct held *t, struct held *v, struct rk_why *why)
 	return rc;
 }
 
-/* Both sets are of the same features: their names, where the files say them, and
- * their shape. */
+/* Both sets are of the same features: their names, where the files say them,
+ * and their shape. */
 static enum rk_err
 check_alike(const struct held *t, struct held *v, struct rk_why *why)
 {

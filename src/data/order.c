@@ -17,13 +17,14 @@ struct data_order {
 	unsigned tag;
 	const struct data_set *d;
 	struct data_order_how how;
-	/* By class or by bucket: the samples of each that has some, one behind the
-	 * other; else NULL. */
+	/* By class or by bucket: the samples of each that has some, one behind
+	 * the other; else NULL. */
 	uint32_t *members;
 	int64_t *from;                  /* [nkinds + 1] */
 	int64_t nkinds;                 /* that have some */
 	/* balanced */
-	int64_t rounds;                 /* of an epoch, the last maybe not whole */
+	int64_t rounds;                 /* of an epoch, the last maybe not
+					   whole */
 	uint64_t key_round;
 	/* buckets: full batches of those before, and of all; which ones have
 	 * something left over */
@@ -194,8 +195,8 @@ shuffled(const struct data_order *o, uint64_t what, uint64_t kind,
 	    what, kind), (uint64_t)epoch, (uint64_t)n, (uint64_t)i);
 }
 
-/* What buckets have left over, in the order in which it comes: of which, and the
- * number of its batch in the epoch. */
+/* What buckets have left over, in the order in which it comes: of which, and
+ * the number of its batch in the epoch. */
 struct rest {
 	int64_t bucket, batch;
 };

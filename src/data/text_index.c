@@ -1,7 +1,7 @@
 /*
  * The first reading of a text source: all its rows from front to back, once.
- * Each is checked (columns, encoding, label), and where it lies is kept; its text
- * is not.
+ * Each is checked (columns, encoding, label), and where it lies is kept; its
+ * text is not.
  */
 #include <stdlib.h>
 #include <string.h>

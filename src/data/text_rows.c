@@ -3,8 +3,8 @@
  * quoted and then have delimiters and line ends in it; or, with tabs, TSV, in
  * which a quote is a character.  LF or CRLF.
  *
- * Delimiters, quotes and line ends are found in the bytes as they are: in none of
- * the encodings are they part of another character.  (In gb18030 `|` may be;
+ * Delimiters, quotes and line ends are found in the bytes as they are: in none
+ * of the encodings are they part of another character.  (In gb18030 `|` may be;
  * spec refuses it there.)
  */
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Texts as a data set: files and a vocabulary opened, and what is known of them. */
+/* Texts as a data set: files and a vocabulary opened, and what is known of
+ * them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

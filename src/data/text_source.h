@@ -5,7 +5,8 @@
  *
  *	text_rows.c    bytes to rows and fields
  *	text_labels.c  labels to classes or numbers
- *	text_index.c   the first reading: where each sample is, its label, its hash
+ *	text_index.c   the first reading: where each sample is, its label, its
+ *		       hash
  *	text_read.c    a sample by its number
  *	text_source.c  the set
  *	text_make.c    a vocabulary
@@ -32,7 +33,8 @@ struct text_form {
 };
 
 struct text_field {
-	const char *s;                  /* without the quotes around it; doubled */
+	const char *s;                  /* without the quotes around it;
+					   doubled */
 	size_t n;                       /* ones are still doubled */
 	bool quoted;
 };
@@ -45,17 +47,19 @@ bool text_field_next(const struct text_form *f, const char **p, const char *end,
  * has, not counting empty ones behind the last column. */
 size_t text_row_fields(const struct text_form *f, const char *s, size_t n,
     struct text_field *text, struct text_field *pair, struct text_field *label);
-/* The field in UTF-8, into `out` from its beginning.  tmp: where it is unquoted.
- * RK_EINVAL: it is not in the encoding. */
+/* The field in UTF-8, into `out` from its beginning.  tmp: where it is
+ * unquoted.  RK_EINVAL: it is not in the encoding. */
 enum rk_err text_field_read(const struct text_field *f, struct text_decoder *d,
     struct strbuf *tmp, struct strbuf *out) RK_MUSTCHECK;
 
 struct text_rows {
 	const struct text_form *form;
 	const char *what;
-	int fd;                         /* -1: all is in buf already; borrowed */
+	int fd;                         /* -1: all is in buf already;
+					   borrowed */
 	char *buf;
-	size_t at, have, cap;           /* [at, have) is read and not yet used */
+	size_t at, have, cap;           /* [at, have) is read and not yet
+					   used */
 	uint64_t base;                  /* where buf[0] is in the file */
 	bool ended;                     /* of the file */
 	unsigned long long line;        /* of buf[at], from 1 */
@@ -66,13 +70,14 @@ struct text_row {
 	uint64_t offset;
 	unsigned long long line;
 };
-/* From fd, or p[n] where fd is -1.  Refused: a mark of another encoding, gzip. */
+/* From fd, or p[n] where fd is -1.  Refused: a mark of another encoding,
+ * gzip. */
 enum rk_err text_rows_open(struct text_rows *r, const struct text_form *f,
     const char *what, int fd, const void *p, size_t n,
     struct rk_why *why) RK_MUSTCHECK;
 void text_rows_close(struct text_rows *r);
-/* The next row; row->s is NULL behind the last.  Refused: NUL, a quote that is not
- * closed or has text behind it, more than ROW_MAX bytes. */
+/* The next row; row->s is NULL behind the last.  Refused: NUL, a quote that is
+ * not closed or has text behind it, more than ROW_MAX bytes. */
 enum rk_err text_row_next(struct text_rows *r, struct text_row *row,
     struct rk_why *why) RK_MUSTCHECK;
 
@@ -87,13 +92,14 @@ struct text_labels {
 	int32_t *slots;
 	size_t nslots;
 	bool overflowed;                /* there are more than LABELS_MAX */
-	size_t words, nonfinite;        /* labels that are no numbers; nan, inf */
+	size_t words, nonfinite;        /* labels that are no numbers; nan,
+					   inf */
 	unsigned long long word_line, nonfinite_line;   /* of the first */
 	char *word_what, *nonfinite_what;
 	int64_t numbers;
 };
-/* A label of n bytes of UTF-8: its number among the names (-1: too many), and the
- * number that it is (NaN: none). */
+/* A label of n bytes of UTF-8: its number among the names (-1: too many), and
+ * the number that it is (NaN: none). */
 enum rk_err text_label_add(struct text_labels *l, const char *s, size_t n,
     const char *what, unsigned long long line, int32_t *name, float *value,
     struct rk_why *why) RK_MUSTCHECK;
@@ -160,8 +166,8 @@ struct text_scratch *text_scratch_new(const struct text_reader *r,
     struct rk_why *why);                /* NULL: why says it */
 void text_scratch_free(void *scratch);
 
-/* Sample `at` in UTF-8, into k->text and k->pair.  RK_EINVAL: it is another than
- * when the file was opened. */
+/* Sample `at` in UTF-8, into k->text and k->pair.  RK_EINVAL: it is another
+ * than when the file was opened. */
 enum rk_err text_read(const struct text_reader *r, int64_t at,
     struct text_scratch *k, struct rk_why *why) RK_MUSTCHECK;
 /* The file of a sample. */
@@ -179,8 +185,9 @@ uint64_t text_content_hash(const struct text_form *f, const struct strbuf *text,
 struct text_want {
 	const struct spec_transforms *masks;    /* of those that train */
 	bool unlabelled;                /* there is no label, or any */
-	const struct text_memory {      /* in place of the one file, and of the */
-		const void *p;          /* vocabulary                           */
+	const struct text_memory {      /* in place of the one file, and of
+					   the */
+		const void *p;          /* vocabulary */
 		size_t n;
 		const void *vocabulary;
 		size_t vocabulary_n;

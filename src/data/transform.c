@@ -28,8 +28,8 @@ plan_areas(struct transform_plan *p, int i)
 		    u->random_erasing.ratio);
 }
 
-/* The list that leaves each picture its size; like (NULL: not known): the plan of
- * training, whose pictures have one. */
+/* The list that leaves each picture its size; like (NULL: not known): the plan
+ * of training, whose pictures have one. */
 static enum rk_err
 refuse_sizes(const char *path, const struct transform_plan *like,
     struct rk_why *why)
@@ -378,8 +378,8 @@ go_through(struct on_way *s, int from, const struct transform_norm *norm,
 
 /* --- files ---------------------------------------------------------------- */
 
-/* The part that is wanted first and what is made of it; false: all is decoded and
- * stays as it is.  *through: the transform that is next. */
+/* The part that is wanted first and what is made of it; false: all is decoded
+ * and stays as it is.  *through: the transform that is next. */
 static bool
 first_wants(const struct on_way *s, const struct image_info *info,
     struct image_part *part, int64_t to[2], int *through)

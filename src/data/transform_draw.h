@@ -20,7 +20,8 @@ double draw_unit(const struct draws *d, uint64_t k);            /* [0, 1) */
 double draw_between(const struct draws *d, uint64_t k, double a, double b);
 int64_t draw_below(const struct draws *d, uint64_t k, int64_t n);
 
-/* Parts of a random area and aspect, and the logarithms of the aspects' ends. */
+/* Parts of a random area and aspect, and the logarithms of the aspects'
+ * ends. */
 struct areas {
 	double scale[2], ratio[2], log_ratio[2];
 };

@@ -2,8 +2,8 @@
  * arena - memory that is taken piece by piece and given back at once.
  *
  * What is read of a stranger's file lives in arenas of one budget, so that no
- * file takes more than the budget whatever it says: arena_get() then gives NULL,
- * and the reader refuses with arena_full().
+ * file takes more than the budget whatever it says: arena_get() then gives
+ * NULL, and the reader refuses with arena_full().
  */
 #ifndef REKINDLE_FORMAT_ARENA_H
 #define REKINDLE_FORMAT_ARENA_H
@@ -22,8 +22,9 @@ void *arena_get(struct arena *a, size_t n);
 void *arena_array(struct arena *a, size_t n, size_t size);
 /* A copy of n bytes with a NUL behind. */
 char *arena_text(struct arena *a, const void *p, size_t n);
-/* Room for one more in an array of n items that doubles whenever n is a power of
- * two; false: there is none.  Where it was before is not for use any more. */
+/* Room for one more in an array of n items that doubles whenever n is a power
+ * of two; false: there is none.  Where it was before is not for use any
+ * more. */
 bool arena_grow(struct arena *a, void *arrayp, size_t n, size_t size);
 void arena_free(struct arena *a);
 

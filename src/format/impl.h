@@ -60,7 +60,8 @@ struct source_part {
 };
 enum rk_err source_narrow(struct format_source *s,
     const struct source_part *part, struct rk_why *why) RK_MUSTCHECK;
-/* All that comes out of it into fd, at most `most` bytes: as format_gunzip(). */
+/* All that comes out of it into fd, at most `most` bytes: as
+ * format_gunzip(). */
 enum rk_err source_copy(struct format_source *s, int fd, uint64_t most,
     uint64_t *size, struct rk_why *why) RK_MUSTCHECK;
 

@@ -4,9 +4,9 @@
  *	{'descr': '<f4', 'fortran_order': False, 'shape': (60000, 28, 28), }
  *
  * numpy reads it with Python's own parser; read here is what numpy and its
- * likenesses write: three keys once each in any order, texts in single or double
- * quotes without escapes, a comma behind the last or not, white space anywhere,
- * and sizes with the L of Python 2.
+ * likenesses write: three keys once each in any order, texts in single or
+ * double quotes without escapes, a comma behind the last or not, white space
+ * anywhere, and sizes with the L of Python 2.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -148,8 +148,8 @@ read_descr(struct dict *d)
 	const char *code = s + order;
 	const size_t len = n - order;
 	const struct npy_kind *k = npy_kind_find(code, len);
-	/* Of one byte there is no order; '=' is the writer's own, which a file does
-	 * not tell. */
+	/* Of one byte there is no order; '=' is the writer's own, which a file
+	 * does not tell. */
 	if (k != NULL && (k->size == 1 || s[0] == '<' || s[0] == '>')) {
 		d->a->dtype = k->dtype;
 		d->a->size = k->size;
@@ -385,8 +385,8 @@ format_npy_text(char *out, const struct format_npy *a)
 
 #define PIECE ((size_t)1024)    /* elements that are turned at a time */
 
-/* Elements with their bytes in this machine's order: where they lie, or a copy of
- * them in buf. */
+/* Elements with their bytes in this machine's order: where they lie, or a copy
+ * of them in buf. */
 static const void *
 in_order(const struct format_npy *a, const unsigned char *raw, size_t n,
     unsigned char *buf)

@@ -12,7 +12,8 @@
 struct out_file {
 	const struct format_sink *to;
 	uint64_t at;                    /* bytes put */
-	void *chunk;                    /* OUT_CHUNK bytes; NULL: only counting */
+	void *chunk;                    /* OUT_CHUNK bytes; NULL: only
+					   counting */
 	struct rk_why *why;
 	uint32_t crc;                   /* of what out_tensor() put last */
 };
@@ -43,8 +44,8 @@ void out_le64(struct strbuf *b, uint64_t v);
 
 /* --- a pickle --------------------------------------------------------------- */
 
-/* "module\nname\n", pushed; the second time out of the memo at `slot`, 0 to 255,
- * of which *seen is a bit set (32 bits are enough for ours). */
+/* "module\nname\n", pushed; the second time out of the memo at `slot`, 0 to
+ * 255, of which *seen is a bit set (32 bits are enough for ours). */
 void pickle_put_global(struct strbuf *b, const char *global, unsigned slot,
     uint32_t *seen);
 void pickle_put_text(struct strbuf *b, const char *s);

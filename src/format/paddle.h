@@ -21,8 +21,8 @@ const char *paddle_other_type(uint64_t number);
 /*
  * Is this an optimiser's variable, PARAMETER_SLOT_NUMBER?  Of
  * "linear_0.w_0_moment1_0" *of is the length of "linear_0.w_0" and *slot
- * "moment1"; what an optimiser of a name or one of higher precision puts between
- * them is left out: "linear_0.w_0_fp32_master_0_moment1_0",
+ * "moment1"; what an optimiser of a name or one of higher precision puts
+ * between them is left out: "linear_0.w_0_fp32_master_0_moment1_0",
  * "linear_0.w_0_adam_moment1_0".
  */
 bool paddle_accumulator(const char *name, size_t *of, const char **slot);

@@ -2,14 +2,16 @@
  * What paddle.save wrote: a pickle, of one of three forms (python/paddle/
  * framework/io.py):
  *
- *	a state dict     {'fc.weight': array, ..., 'StructuredToParameterName@@':
- *	                 {'fc.weight': 'linear_0.w_0', ...}}
+ *	a state dict     {'fc.weight': array, ...,
+ *	                 'StructuredToParameterName@@': {'fc.weight':
+ *	                 'linear_0.w_0', ...}}
  *	of a program     {'linear_0.w_0': array, ...}
- *	anything else    dicts and lists, a tensor in it is ('linear_0.w_0', array)
+ *	anything else    dicts and lists, a tensor in it is ('linear_0.w_0',
+ *			 array)
  *
- * Protocols 2 and 3 have no room for an array of 2^30 bytes and more: it is cut into
- * 'fc.weight@@.0', 'fc.weight@@.1', ..., and 'UnpackBigParamInfor@@' has its shape
- * and its pieces.  An array of numpy's uint16 is bfloat16.
+ * Protocols 2 and 3 have no room for an array of 2^30 bytes and more: it is cut
+ * into 'fc.weight@@.0', 'fc.weight@@.1', ..., and 'UnpackBigParamInfor@@' has
+ * its shape and its pieces.  An array of numpy's uint16 is bfloat16.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +36,8 @@ struct paddle {
 	const struct pickle_seq *table; /* that table; NULL: there is none */
 };
 
-/* What a tensor in pieces becomes: its arguments are the shape and the pieces. */
+/* What a tensor in pieces becomes: its arguments are the shape and the
+ * pieces. */
 static const struct pickle_row in_pieces = { "paddle", "pieces", PN_OBJECT,
     PICKLE_PADDLE };
 
@@ -350,8 +353,8 @@ by_alias(const void *a, const void *b, void *ctx)
 	return c != 0 ? c : (x > y) - (x < y);
 }
 
-/* The digest of all elements, read from front to back: what is streamed begins anew
- * when it is read in turn with another. */
+/* The digest of all elements, read from front to back: what is streamed begins
+ * anew when it is read in turn with another. */
 static bool
 digest_of(const struct weights_tensor *t, char hex[RK_SHA256_HEX])
 {

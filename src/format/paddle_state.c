@@ -1,7 +1,7 @@
 /*
- * The names of an optimiser's variables: python/paddle/optimizer/ of Paddle names
- * an accumulator unique_name.generate(parameter + "_" + accumulator), which ends in
- * a number of its own.
+ * The names of an optimiser's variables: python/paddle/optimizer/ of Paddle
+ * names an accumulator unique_name.generate(parameter + "_" + accumulator),
+ * which ends in a number of its own.
  */
 #include <string.h>
 

@@ -1,9 +1,10 @@
 /*
  * The machine that reads pickles: see pickle.h.
  *
- * One loop over the instructions, a stack of values, a stack of marks in it, and
- * the memo.  An instruction is a row of the table at the end.  Those that are known
- * and not taken have a row without a function, so that a refusal has their name.
+ * One loop over the instructions, a stack of values, a stack of marks in it,
+ * and the memo.  An instruction is a row of the table at the end.  Those that
+ * are known and not taken have a row without a function, so that a refusal has
+ * their name.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,8 @@ full(struct vm *m)
 	return false;
 }
 
-/* Room for `want` items in an array of the machine, out of the arena's budget. */
+/* Room for `want` items in an array of the machine, out of the arena's
+ * budget. */
 static bool
 make_room(struct vm *m, struct pickle_value **v, size_t want, size_t *room)
 {
@@ -141,8 +143,8 @@ floor_of(const struct vm *m)
 	return m->nmarks > 0 ? m->marks[m->nmarks - 1] : 0;
 }
 
-/* The n topmost values, taken off: they stay where they are until the next push;
- * NULL after a refusal. */
+/* The n topmost values, taken off: they stay where they are until the next
+ * push; NULL after a refusal. */
 static struct pickle_value *
 pop(struct vm *m, size_t n)
 {

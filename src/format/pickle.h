@@ -3,15 +3,16 @@
  *
  * A pickle is a program for a small stack machine
  * (https://docs.python.org/3/library/pickletools.html has its instructions).
- * Read here are the instructions that files of weights have, of protocols 2 to 5;
- * none of them does anything but make values.  GLOBAL names something of Python:
- * the names that weights need are a list (pickle_names.c), and a file that
- * asks for another is refused with that name.  REDUCE "calls" such a name: what
- * comes of it is a value by rules, never a call.
+ * Read here are the instructions that files of weights have, of protocols 2 to
+ * 5; none of them does anything but make values.  GLOBAL names something of
+ * Python: the names that weights need are a list (pickle_names.c), and a file
+ * that asks for another is refused with that name.  REDUCE "calls" such a name:
+ * what comes of it is a value by rules, never a call.
  *
- * Limits: PICKLE_DEPTH, PICKLE_MEMO, PICKLE_STEPS, and the arena's budget.  What is
- * fetched from the memo is the same value, not a copy; so values may share
- * parts, and lists and dicts may hold themselves: who walks them looks out.
+ * Limits: PICKLE_DEPTH, PICKLE_MEMO, PICKLE_STEPS, and the arena's budget.
+ * What is fetched from the memo is the same value, not a copy; so values may
+ * share parts, and lists and dicts may hold themselves: who walks them looks
+ * out.
  */
 #ifndef REKINDLE_FORMAT_PICKLE_H
 #define REKINDLE_FORMAT_PICKLE_H
@@ -111,7 +112,8 @@ struct pickle {
 	unsigned who;
 	const uint8_t *p;               /* the bytes: the file's, or a part */
 	size_t n;
-	size_t at;                      /* begin here; afterwards: behind the STOP */
+	size_t at;                      /* begin here; afterwards: behind the
+					   STOP */
 
 	struct pickle_value value;      /* what the pickle is */
 	/* Each persistent id once, in order: of PyTorch's storages. */
@@ -120,8 +122,8 @@ struct pickle {
 	uint64_t steps;                 /* counts over all pickles read so */
 };
 
-/* RK_EINVAL, RK_ELIMIT with a sentence.  What the machine itself takes is of the
- * arena's budget and given back. */
+/* RK_EINVAL, RK_ELIMIT with a sentence.  What the machine itself takes is of
+ * the arena's budget and given back. */
 enum rk_err pickle_read(struct pickle *k, struct rk_why *why) RK_MUSTCHECK;
 /* Do the bytes begin as a pickle of protocol 2 to 5? */
 bool pickle_looks_like(const uint8_t *p, size_t n);
@@ -144,8 +146,10 @@ uint32_t pickle_depth(const struct pickle_value *v);
 
 /* Text, or Python 2's str: is it this word? */
 bool pickle_is(const struct pickle_value *v, const char *word);
-bool pickle_is_text(const struct pickle_value *v);      /* also a str, if UTF-8 */
-bool pickle_is_bytes(const struct pickle_value *v);     /* also a str, PK_LATIN */
+bool pickle_is_text(const struct pickle_value *v);      /* also a str, if
+							   UTF-8 */
+bool pickle_is_bytes(const struct pickle_value *v);     /* also a str,
+							   PK_LATIN */
 /* An object of this name. */
 bool pickle_is_object(const struct pickle_value *v, enum pickle_name id);
 /* A tuple of n items: the items, or NULL. */

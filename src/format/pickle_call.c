@@ -117,7 +117,8 @@ call_seq(const struct call *c, enum pickle_kind kind,
 	    from->n, c->why);
 }
 
-/* dict(), OrderedDict([(key, value), ...]), Counter({...}), defaultdict(type). */
+/* dict(), OrderedDict([(key, value), ...]), Counter({...}),
+ * defaultdict(type). */
 static enum rk_err
 call_dict(const struct call *c, struct pickle_value *out)
 {

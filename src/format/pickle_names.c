@@ -1,6 +1,7 @@
 /*
- * The names of Python that a pickle of weights may ask for, and the sentence for
- * all others.  A name does nothing: what a call of one becomes is pickle_call.c's.
+ * The names of Python that a pickle of weights may ask for, and the sentence
+ * for all others.  A name does nothing: what a call of one becomes is
+ * pickle_call.c's.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /*
  * proto - a message of protocol buffers, field by field
- * (https://protobuf.dev/programming-guides/encoding/).  Nothing is allocated and
- * nothing recurses: a field of bytes is a run that may be a message again.
+ * (https://protobuf.dev/programming-guides/encoding/).  Nothing is allocated
+ * and nothing recurses: a field of bytes is a run that may be a message again.
  *
  *	struct proto m = { p, end };
  *	while (proto_next(&m, &f))

@@ -1,4 +1,5 @@
-/* Tensors to a safetensors file, from front to back, in the reference's order. */
+/* Tensors to a safetensors file, from front to back, in the reference's
+ * order. */
 #include <stdlib.h>
 #include <string.h>
 

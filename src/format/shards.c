@@ -1,6 +1,6 @@
 /*
- * The index of a model in several safetensors files, as Hugging Face's libraries
- * write it (model.safetensors.index.json):
+ * The index of a model in several safetensors files, as Hugging Face's
+ * libraries write it (model.safetensors.index.json):
  *
  *	{"metadata": {"total_size": 16},
  *	 "weight_map": {"a": "model-00001-of-00002.safetensors", ...}}
@@ -179,7 +179,8 @@ read_map(struct shards *s)
 	return scan_take(&s->scan, '}');
 }
 
-/* Of metadata, total_size where it is a whole number; others are passed over. */
+/* Of metadata, total_size where it is a whole number; others are passed
+ * over. */
 static bool
 read_metadata(struct shards *s)
 {
@@ -284,7 +285,8 @@ by_tensor(const void *a, const void *b)
 	return c != 0 ? c : (x->shard > y->shard) - (x->shard < y->shard);
 }
 
-/* What the files have, as the map has it, sorted; at: the tensor's place in w. */
+/* What the files have, as the map has it, sorted; at: the tensor's place in
+ * w. */
 static struct place *
 sort_files(const struct shards *s)
 {

@@ -115,7 +115,8 @@ is_lod_tensor(const unsigned char *p, size_t n)
  *
  *	ONNX       ModelProto: ir_version 1 (3 to 20), then producer_name 2, a
  *	           text, or another field
- *	TensorFlow SavedModel: schema version 1, always 1, then a MetaGraphDef 2,
+ *	TensorFlow SavedModel: schema version 1, always 1, then a MetaGraphDef
+ *	2,
  *	           which begins with its own field 1
  *	Paddle     ProgramDesc: blocks 1, which begin with idx 0 and parent_idx
  */
@@ -210,7 +211,8 @@ format_sniff(const unsigned char *p, size_t n)
 
 /* --- sentences -------------------------------------------------------------- */
 
-/* The text behind `key` up to `end`, at most SHOWN bytes; "" if there is none. */
+/* The text behind `key` up to `end`, at most SHOWN bytes; "" if there is
+ * none. */
 static void
 cut_out(const unsigned char *p, size_t n, const char *key, const char *ends,
     char out[SHOWN + 2])

@@ -1,9 +1,10 @@
 /*
- * static - tensors as Paddle's C++ side writes them: .pdiparams, and one tensor of
- * paddle.save(..., use_binary_format=True).
+ * static - tensors as Paddle's C++ side writes them: .pdiparams, and one tensor
+ * of paddle.save(..., use_binary_format=True).
  *
- * A file is records one behind the other, in the order of their variables' names,
- * which are not in it (paddle/fluid/framework/lod_tensor.cc, tensor_util.cc):
+ * A file is records one behind the other, in the order of their variables'
+ * names, which are not in it (paddle/fluid/framework/lod_tensor.cc,
+ * tensor_util.cc):
  *
  *	u32 0 | u64 levels, each: u64 n, n bytes | u32 0
  *	i32 n, n bytes of TensorDesc | the elements, in C order
@@ -33,9 +34,9 @@ struct static_name {
 	const char *structured;         /* "fc.weight", or NULL */
 };
 /*
- * The names of n records, out of the files beside: NAME.pdmodel or NAME.json (the
- * program) and NAME.pdiparams.info; they live in the arena of w.  NULL in *out:
- * there are none that fit, and a note says why.
+ * The names of n records, out of the files beside: NAME.pdmodel or NAME.json
+ * (the program) and NAME.pdiparams.info; they live in the arena of w.  NULL in
+ * *out: there are none that fit, and a note says why.
  */
 enum rk_err static_names(struct weights *w, const struct static_record *r,
     size_t n, const struct static_name **out, struct rk_why *why)

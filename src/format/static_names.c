@@ -9,8 +9,8 @@
  *	NAME.pdiparams.info   a pickle, {'linear_0.w_0': {'structured_name':
  *	                      'fc.weight', ...}, ...}
  *
- * Names fit where there are as many as records, and of a program where types and
- * shapes are the same too.
+ * Names fit where there are as many as records, and of a program where types
+ * and shapes are the same too.
  */
 #include <stdlib.h>
 #include <string.h>

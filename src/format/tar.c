@@ -142,7 +142,8 @@ by_path(const void *a, const void *b, void *names)
 	return c != 0 ? c : x->path < y->path ? -1 : x->path > y->path;
 }
 
-/* The newest item of a path that comes before `before` in the archive, or NULL. */
+/* The newest item of a path that comes before `before` in the archive, or
+ * NULL. */
 static const struct item *
 find_before(const struct gather *g, const char *path, size_t before)
 {

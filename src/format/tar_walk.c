@@ -3,12 +3,13 @@
  *
  *	0 name 100       124 size 12      257 magic and version 8
  *	100 mode 8       136 time 12      265 owner, group, devices
- *	108, 116 ids     148 checksum 8   345 prefix 155 (of POSIX's magic alone)
+ *	108, 116 ids     148 checksum 8   345 prefix 155 (of POSIX's magic
+ *					  alone)
  *	                 156 type         157 link 100
  *
- * A size may be 63 bits in base 256 (GNU: the first bit is set).  Before a header
- * may be headers on it: of pax (types x, and g for all that follow) with lines
- * "LENGTH KEY=VALUE\n", and of GNU (L: its name, K: its link).
+ * A size may be 63 bits in base 256 (GNU: the first bit is set).  Before a
+ * header may be headers on it: of pax (types x, and g for all that follow) with
+ * lines "LENGTH KEY=VALUE\n", and of GNU (L: its name, K: its link).
  */
 #include <string.h>
 
@@ -357,8 +358,8 @@ kind_of(unsigned char type, const struct strbuf *path)
 	}
 }
 
-/* Links, folders, devices and pipes have none, whatever their size says, as GNU's
- * and Python's tar have it; GNU's D has names. */
+/* Links, folders, devices and pipes have none, whatever their size says, as
+ * GNU's and Python's tar have it; GNU's D has names. */
 static bool
 has_bytes(unsigned char type)
 {

@@ -4,8 +4,8 @@
  *	storage  persistent id of ('storage', torch.FloatStorage, key, place,
  *	         elements[, view])
  *	tensor   torch._utils._rebuild_tensor_v2(storage, offset, size, stride,
- *	         requires_grad, hooks[, metadata]); _rebuild_tensor has the first
- *	         four, _v3 a dtype behind the hooks
+ *	         requires_grad, hooks[, metadata]); _rebuild_tensor has the
+ *	         first four, _v3 a dtype behind the hooks
  *
  * element i of a tensor is element offset + sum(i_k * stride_k) of its storage.
  */

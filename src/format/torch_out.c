@@ -1,8 +1,9 @@
 /*
- * PyTorch's files: a zip of data.pkl, which says what there is, and the elements of
- * each tensor as a member of its own.
+ * PyTorch's files: a zip of data.pkl, which says what there is, and the
+ * elements of each tensor as a member of its own.
  *
- *	archive/data.pkl, archive/byteorder, archive/data/0, ..., archive/version
+ *	archive/data.pkl, archive/byteorder, archive/data/0, ...,
+ *	archive/version
  *
  * data.pkl is a pickle of protocol 2, as torch.save makes it; a tensor in it is
  * torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,

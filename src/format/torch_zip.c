@@ -5,12 +5,12 @@
  *	ROOT/data/KEY     the bytes of a storage
  *	ROOT/byteorder    "little" or "big"; little where there is none
  *
- * ROOT is the name that the file once had, or "archive".  Members are stored, so
- * that they are mapped; what another program packed again may be deflated.  A
- * key is only ever compared with names in the archive.
+ * ROOT is the name that the file once had, or "archive".  Members are stored,
+ * so that they are mapped; what another program packed again may be deflated.
+ * A key is only ever compared with names in the archive.
  *
- * An archive with code/ or constants.pkl is TorchScript's: it has a program beside
- * its tensors and is refused by that name, whatever its tensors are.
+ * An archive with code/ or constants.pkl is TorchScript's: it has a program
+ * beside its tensors and is refused by that name, whatever its tensors are.
  */
 #include <stdlib.h>
 #include <string.h>

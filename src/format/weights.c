@@ -441,8 +441,8 @@ is_called_safetensors(const char *path)
 	return n > m && strcmp(path + n - m, end) == 0;
 }
 
-/* What no reader takes.  Of a file that is called safetensors and looks like nothing
- * else it is told what is wrong with it as such. */
+/* What no reader takes.  Of a file that is called safetensors and looks like
+ * nothing else it is told what is wrong with it as such. */
 static enum rk_err
 refuse_format(const struct weights_inside *in, struct rk_why *why)
 {

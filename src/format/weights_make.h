@@ -4,11 +4,12 @@
  * A reader is a row in the table of weights.c: `looks` tells its format by the
  * bytes, `read` adds what the file has with the functions here, and weights.c
  * checks that names occur once, makes the index, and frees all if `read`
- * refuses.  All that is added lives in the arena of the weights; what points into
- * the file stays there.
+ * refuses.  All that is added lives in the arena of the weights; what points
+ * into the file stays there.
  *
  *	store   a run of bytes: where they are and how they are packed
- *	laid    elements in a store: type, shape, where they begin, their strides
+ *	laid    elements in a store: type, shape, where they begin, their
+ *		strides
  *	entry   a tensor with its path, as found in the object of a pickle
  */
 #ifndef REKINDLE_FORMAT_WEIGHTS_MAKE_H
@@ -62,9 +63,9 @@ enum rk_err weights_read_index(struct weights *w, struct rk_why *why);
 enum rk_err weights_read_paddle(struct weights *w, struct rk_why *why);
 enum rk_err weights_read_static(struct weights *w, struct rk_why *why);
 
-/* Map a file beside this one (name is a plain file name) until weights_free(), in
- * the tar where this one is in a tar; RK_ENOENT: there is none; RK_EINVAL where the
- * weights are of memory. */
+/* Map a file beside this one (name is a plain file name) until weights_free(),
+ * in the tar where this one is in a tar; RK_ENOENT: there is none; RK_EINVAL
+ * where the weights are of memory. */
 enum rk_err weights_map_beside(struct weights *w, const char *name,
     const uint8_t **p, size_t *n, struct rk_why *why) RK_MUSTCHECK;
 
@@ -123,16 +124,16 @@ struct weights_laid {
 
 /*
  * Add a tensor: checks its name, type and shape, that no number overflows and
- * that each element lies in the store; a view whose strides are those of C order
- * becomes one without.  path: NULL if it is the name.  What comes back may be
- * changed until `read` returns (role, alias, of, slot), as long as names stay.
- * A refusal is at the path.
+ * that each element lies in the store; a view whose strides are those of C
+ * order becomes one without.  path: NULL if it is the name.  What comes back
+ * may be changed until `read` returns (role, alias, of, slot), as long as names
+ * stay.  A refusal is at the path.
  */
 enum rk_err weights_add(struct weights *w, enum weights_role role,
     const char *name, const char *path, const struct weights_laid *laid,
     struct weights_tensor **out, struct rk_why *why) RK_MUSTCHECK;
-/* value->path and text are copied and cleaned.  Over WEIGHTS_VALUES: counted, and a
- * note says how many are left out. */
+/* value->path and text are copied and cleaned.  Over WEIGHTS_VALUES: counted,
+ * and a note says how many are left out. */
 enum rk_err weights_add_value(struct weights *w,
     const struct weights_value *value, struct rk_why *why) RK_MUSTCHECK;
 void weights_note(struct weights *w, const char *fmt, ...) RK_PRINTF(2, 3);
@@ -150,9 +151,9 @@ enum rk_err weights_add_safetensors(struct weights *w, const uint8_t *p,
 
 /*
  * What a value is: a tensor (laid is set), a number or a text for the list of
- * values (value is set, but for its path), or nothing of interest; a tuple that is
- * nothing is walked.  IS_BAD: refused, with a sentence, which gets the path in
- * front.
+ * values (value is set, but for its path), or nothing of interest; a tuple that
+ * is nothing is walked.  IS_BAD: refused, with a sentence, which gets the path
+ * in front.
  */
 enum weights_is { IS_TENSOR, IS_VALUE, IS_NOTHING, IS_BAD };
 
@@ -167,19 +168,20 @@ struct weights_gather {
 };
 
 /*
- * Walk what a pickle has and add its tensors and values: parts, roles, names and
- * notes by the rule of format_weights.h.  Refused: a key twice in a dict, what
- * holds itself, more than a million of anything.  Keys that are neither text nor
- * whole numbers are passed over with what they have, and a note says so.
+ * Walk what a pickle has and add its tensors and values: parts, roles, names
+ * and notes by the rule of format_weights.h.  Refused: a key twice in a dict,
+ * what holds itself, more than a million of anything.  Keys that are neither
+ * text nor whole numbers are passed over with what they have, and a note says
+ * so.
  */
 enum rk_err weights_gather(struct weights_gather *g,
     const struct pickle_value *root, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * numpy's: an array (_reconstruct with its state, _frombuffer; C or Fortran
- * order, either byte order) or a scalar, which is a value.  IS_NOTHING: it is none of
- * numbers; IS_BAD: lengths or forms that numpy does not write, and of Paddle also
- * objects, texts, dates and records.  Paddle saves bfloat16 as u2.
+ * order, either byte order) or a scalar, which is a value.  IS_NOTHING: it is
+ * none of numbers; IS_BAD: lengths or forms that numpy does not write, and of
+ * Paddle also objects, texts, dates and records.  Paddle saves bfloat16 as u2.
  */
 enum weights_is weights_numpy(struct weights *w, const struct pickle_value *v,
     bool paddle, struct weights_laid *laid, struct weights_value *value,

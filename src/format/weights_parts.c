@@ -19,7 +19,8 @@ struct parts {
 	struct weights *w;
 	struct weights_tree *tree;
 	struct weights_node *model, *average, *optimizer;
-	bool all;                       /* the model is all that is nothing else */
+	bool all;                       /* the model is all that is nothing
+					   else */
 	struct rk_why *why;
 };
 

@@ -2,17 +2,18 @@
  * The elements of tensors, out of where they lie.
  *
  * A store that is packed is read by a cursor, of which a file has one: going on
- * where it is costs nothing, going back begins the store anew.  A view that takes
- * elements out of a packed store in another order needs all of the store in
- * memory; it is kept until another store is wanted.
+ * where it is costs nothing, going back begins the store anew.  A view that
+ * takes elements out of a packed store in another order needs all of the store
+ * in memory; it is kept until another store is wanted.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "weights_make.h"
 
-/* A packed store may come to so much more than it takes in the file where it must
- * be in memory: weights hardly pack, so that what packs better is made to. */
+/* A packed store may come to so much more than it takes in the file where it
+ * must be in memory: weights hardly pack, so that what packs better is made
+ * to. */
 #define HELD_MORE ((uint64_t)8 << 20)
 
 struct weights_stream {

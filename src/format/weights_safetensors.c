@@ -36,8 +36,8 @@ add_one(struct weights *w, const char *name, const struct tensor *t,
 	return weights_add(w, WEIGHTS_MODEL, name, NULL, &laid, NULL, why);
 }
 
-/* PyTorch's save_model() keeps one of two names of a tensor, and says here which
- * one it left out: {"left out": "kept"}. */
+/* PyTorch's save_model() keeps one of two names of a tensor, and says here
+ * which one it left out: {"left out": "kept"}. */
 static enum rk_err
 add_left_out(struct weights *w, const struct tensor_set *s, const char *key,
     const char *value, size_t first, struct rk_why *why)

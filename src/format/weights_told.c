@@ -2,10 +2,10 @@
  * What weights say, for another process, and back.
  *
  * Writing and reading go through the same functions, so that they agree on what
- * follows what: walk_...() put their fields in, or fill them.  Numbers are 8 bytes
- * of this machine, texts a length and their bytes, NONE for a NULL.  Who reads
- * believes nothing: what is too short, too long, or no text makes `bad`, and
- * tensors are added as those of a file are (weights_add).
+ * follows what: walk_...() put their fields in, or fill them.  Numbers are 8
+ * bytes of this machine, texts a length and their bytes, NONE for a NULL.  Who
+ * reads believes nothing: what is too short, too long, or no text makes `bad`,
+ * and tensors are added as those of a file are (weights_add).
  */
 #include <stdlib.h>
 #include <string.h>

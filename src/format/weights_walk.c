@@ -185,7 +185,8 @@ found_value(struct walk *k, struct weights_value *v)
 	return rc;
 }
 
-/* A whole number of any length, about: above the topmost byte the sign goes on. */
+/* A whole number of any length, about: above the topmost byte the sign goes
+ * on. */
 static double
 long_number(const struct pickle_value *v)
 {

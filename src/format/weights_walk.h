@@ -1,7 +1,7 @@
 /*
  * weights_walk - the values of a pickle, gone through without recursion: the
- * tensors and values become those of the weights, and what holds tensors becomes a
- * tree of nodes, from which weights_parts.c tells what is what.
+ * tensors and values become those of the weights, and what holds tensors
+ * becomes a tree of nodes, from which weights_parts.c tells what is what.
  */
 #ifndef REKINDLE_FORMAT_WEIGHTS_WALK_H
 #define REKINDLE_FORMAT_WEIGHTS_WALK_H
@@ -21,7 +21,8 @@ struct weights_node {
 	/* weights_parts.c's: */
 	enum weights_role role;         /* of what is in it */
 	size_t open;                    /* of `all`, those of WEIGHTS_MODEL */
-	bool has_state;                 /* it or what is in it is an optimiser's */
+	bool has_state;                 /* it or what is in it is an
+					   optimiser's */
 };
 
 struct weights_tree {

@@ -1,5 +1,6 @@
 /*
- * zip - the members of a zip archive and where their bytes lie: APPNOTE.TXT 6.3.
+ * zip - the members of a zip archive and where their bytes lie: APPNOTE.TXT
+ * 6.3.
  *
  *	local header 50 4b 03 04, name, extra, the member's bytes
  *	...
@@ -7,8 +8,8 @@
  *	[zip64 end 50 4b 06 06, its locator 50 4b 06 07]
  *	end 50 4b 05 06, comment
  *
- * What counts is the central directory; the local header must have the same name
- * and method, and says where the bytes begin.
+ * What counts is the central directory; the local header must have the same
+ * name and method, and says where the bytes begin.
  */
 #ifndef REKINDLE_FORMAT_ZIP_H
 #define REKINDLE_FORMAT_ZIP_H
@@ -46,9 +47,9 @@ void zip_close(struct zip *z);
 /* The entry at *at of the directory (0 at first), and over it. */
 enum rk_err zip_next(struct zip *z, uint64_t *at, struct zip_member *m)
     RK_MUSTCHECK;
-/* Where its bytes are; refused are members that are encrypted, packed by another
- * method than deflate, whose headers differ, or that reach out of the file.  Names
- * in refusals are the n bytes at `shown`. */
+/* Where its bytes are; refused are members that are encrypted, packed by
+ * another method than deflate, whose headers differ, or that reach out of the
+ * file.  Names in refusals are the n bytes at `shown`. */
 enum rk_err zip_place(struct zip *z, const struct zip_member *m,
     const char *shown, size_t n, struct source_part *part) RK_MUSTCHECK;
 

@@ -3,10 +3,10 @@
  *
  *	local header, name, extra: [zip64 sizes], padding | bytes | descriptor
  *
- * with bit 3 of the flags: its checksum and sizes are in the descriptor and in the
- * directory.  Sizes and places that do not fit in 32 bits are in the extra field 1.
- * Padding is an extra field of PyTorch's id, so that its own archives and ours look
- * alike.
+ * with bit 3 of the flags: its checksum and sizes are in the descriptor and in
+ * the directory.  Sizes and places that do not fit in 32 bits are in the extra
+ * field 1.  Padding is an extra field of PyTorch's id, so that its own archives
+ * and ours look alike.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +63,8 @@ put_common(struct strbuf *b, const struct zip_out_member *m, bool local)
 	out_le16(b, 0);                         /* midnight */
 	out_le16(b, DATE);
 	out_le32(b, local ? 0 : m->crc);
-	/* The local sizes are 0 but where the extra field is to be looked at. */
+	/* The local sizes are 0 but where the extra field is to be looked
+	 * at. */
 	const uint32_t size = local && !wide(m->size) ? 0 : narrow(m->size);
 	out_le32(b, size);
 	out_le32(b, size);

@@ -151,7 +151,8 @@ call_free(struct http_call *c)
 	rk_wipe(c->body.s, c->body.len);
 	sb_fini(&c->body);
 	sb_fini(&c->got_headers);
-	/* Whoever cancelled it has let go of the lock before it is destroyed. */
+	/* Whoever cancelled it has let go of the lock before it is
+	 * destroyed. */
 	must(pthread_mutex_lock(&c->io) == 0);
 	must(pthread_mutex_unlock(&c->io) == 0);
 	pthread_mutex_destroy(&c->io);

@@ -22,9 +22,9 @@
 /* --- in the engine's thread -------------------------------------------- */
 
 /*
- * Sleep until the first call, or the end, before libcurl is set up: with the TLS
- * library that it brings it takes megabytes, which a daemon that has nothing to
- * fetch or to send shall not have.
+ * Sleep until the first call, or the end, before libcurl is set up: with the
+ * TLS library that it brings it takes megabytes, which a daemon that has
+ * nothing to fetch or to send shall not have.
  */
 static void
 sleep_first(struct http *h)

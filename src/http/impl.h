@@ -124,7 +124,8 @@ struct http {
 	int connections, per_host;
 
 	pthread_mutex_t lock;
-	pthread_cond_t first;           /* a call, or the end, while multi is NULL */
+	pthread_cond_t first;           /* a call, or the end, while multi is
+					   NULL */
 	CURLM *multi;                   /* NULL until the first call; then the
 	                                   engine's, and others wake it */
 	struct calls incoming, finished;

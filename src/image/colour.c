@@ -78,7 +78,8 @@ to_hsv(const uint8_t *p)
 	const float rc = (float)(most - r) / range;
 	const float gc = (float)(most - g) / range;
 	const float bc = (float)(most - b) / range;
-	/* In sixths of the circle, red at 0; rounded to a float where PIL is. */
+	/* In sixths of the circle, red at 0; rounded to a float where PIL
+	 * is. */
 	const float sixths = (float)(r == most ? (double)bc - (double)gc :
 	    g == most ? 2.0 + (double)rc - (double)bc :
 	    4.0 + (double)gc - (double)rc);

@@ -33,8 +33,8 @@ image_crop(struct image_room *r, struct image *im,
 /* --- turned --------------------------------------------------------------- */
 
 /*
- * Where the pixel at x, y of the turned picture comes from: at `first` + x * dx +
- * y * dy, in pixels of the picture as it is stored.
+ * Where the pixel at x, y of the turned picture comes from: at `first` + x * dx
+ * + y * dy, in pixels of the picture as it is stored.
  */
 struct walk {
 	int64_t first, dx, dy;

@@ -72,7 +72,8 @@ image_look(struct image_room *r, const uint8_t *p, size_t n, const char *what,
 
 /* --- part of a picture ---------------------------------------------------- */
 
-/* Where a part that people see is stored; w and h are of all as it is stored. */
+/* Where a part that people see is stored; w and h are of all as it is
+ * stored. */
 static struct image_part
 stored_part(const struct image_part *p, int orientation, int64_t w, int64_t h)
 {

@@ -18,7 +18,8 @@ struct image_room {
 		uint8_t *p;
 		size_t cap;
 	} picture[2];                   /* one of them has the picture */
-	struct room_block rows;         /* rows on their way: resize, JPEG, PNG */
+	struct room_block rows;         /* rows on their way: resize, JPEG,
+					   PNG */
 	struct room_block weights;      /* resize */
 	struct jpeg_room *jpeg;         /* NULL before the first JPEG */
 };

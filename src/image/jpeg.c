@@ -113,8 +113,8 @@ source_nothing(j_decompress_ptr c)
 	(void)c;
 }
 
-/* An end marker where there is nothing: whether something is missing by that, the
- * decoder finds out, and what it cannot, is_whole(). */
+/* An end marker where there is nothing: whether something is missing by that,
+ * the decoder finds out, and what it cannot, is_whole(). */
 static boolean
 source_fill(j_decompress_ptr c)
 {
@@ -329,7 +329,8 @@ crop_columns(struct job *job)
 	return x;
 }
 
-/* Rows above the part: of those that are near by, it may need what is between. */
+/* Rows above the part: of those that are near by, it may need what is
+ * between. */
 static void
 pass_rows_above(struct job *job)
 {

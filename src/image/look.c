@@ -1,10 +1,10 @@
 /*
  * What a file is, by its first bytes, and how it is turned, by its Exif.
  *
- * Exif (JEITA CP-3451) is a TIFF file inside: a byte order, 42, the place of the
- * first directory; there a count and entries of 12 bytes: tag, type, count,
- * value.  All that is read of it is one number, so whatever is wrong with it
- * is no reason to refuse a picture.
+ * Exif (JEITA CP-3451) is a TIFF file inside: a byte order, 42, the place of
+ * the first directory; there a count and entries of 12 bytes: tag, type, count,
+ * value.  All that is read of it is one number, so whatever is wrong with it is
+ * no reason to refuse a picture.
  */
 #include <string.h>
 
@@ -112,7 +112,8 @@ tiff_orientation(const uint8_t *p, size_t n)
 
 /* --- where it is in a file ------------------------------------------------ */
 
-/* Segments up to the first scan: a marker, two bytes of length with themselves. */
+/* Segments up to the first scan: a marker, two bytes of length with
+ * themselves. */
 static int
 jpeg_orientation(const uint8_t *p, size_t n)
 {

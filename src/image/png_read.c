@@ -2,9 +2,9 @@
  * PNG by libpng: with png_write.c the only file that knows it.
  *
  * As in jpeg.c, the library jumps back to guarded() where it gives up, over
- * functions that own nothing.  Of the chunks it sees those that pixels come from
- * alone: IHDR, PLTE, tRNS and IDAT; texts and profiles, which may be bombs, are
- * passed over.
+ * functions that own nothing.  Of the chunks it sees those that pixels come
+ * from alone: IHDR, PLTE, tRNS and IDAT; texts and profiles, which may be
+ * bombs, are passed over.
  */
 #include <setjmp.h>
 #include <stdlib.h>
@@ -27,7 +27,8 @@ struct job {
 	struct image_part part;
 	bool colour;
 	struct image *out;
-	uint8_t *row;                   /* ... or all rows, of an interlaced one */
+	uint8_t *row;                   /* ... or all rows, of an interlaced
+					   one */
 	png_structp png;
 	png_infop info;
 	struct source source;

@@ -1,4 +1,5 @@
-/* Pixels to a PNG of 8 bits: with png_read.c the only file that knows libpng. */
+/* Pixels to a PNG of 8 bits: with png_read.c the only file that knows
+ * libpng. */
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,12 @@
 /*
- * Bilinear and antialiased resizing, in whole numbers: image.h has the equation.
+ * Bilinear and antialiased resizing, in whole numbers: image.h has the
+ * equation.
  *
  * First each row becomes shorter, then the rows become fewer, with a byte
  * between.  Sums are of whole numbers and stay below 2^31 (255 * 2^22, and the
- * weights of a pixel add up to 2^22 within one each), so that the order of terms
- * and the instructions do not matter: the inner loops are compiled twice, and
- * the CPU chooses.
+ * weights of a pixel add up to 2^22 within one each), so that the order of
+ * terms and the instructions do not matter: the inner loops are compiled twice,
+ * and the CPU chooses.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,10 +1,11 @@
 /*
  * What the process that reads a stranger's file may do.
  *
- * Limits (setrlimit(2)) bound what it takes, and a filter (seccomp(2), BPF over the
- * number and the arguments of each call) what it asks of the kernel.  Calls that are
- * not in the table fail with EPERM, so that what a library tries without need does not
- * end the process; an open, a socket or an execve does not happen either way.
+ * Limits (setrlimit(2)) bound what it takes, and a filter (seccomp(2), BPF over
+ * the number and the arguments of each call) what it asks of the kernel.  Calls
+ * that are not in the table fail with EPERM, so that what a library tries
+ * without need does not end the process; an open, a socket or an execve does
+ * not happen either way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +36,8 @@ limit(__rlimit_resource_t what, uint64_t most)
 		log_errno("inspect: cannot set a limit");
 }
 
-/* Bytes of memory that are ours alone, as RLIMIT_DATA counts them: the sixth number
- * of proc(5)'s statm, in pages, with the stack. */
+/* Bytes of memory that are ours alone, as RLIMIT_DATA counts them: the sixth
+ * number of proc(5)'s statm, in pages, with the stack. */
 static uint64_t
 private_bytes(void)
 {
@@ -129,8 +130,8 @@ static const struct allowed {
 #endif
 };
 
-/* The place of a call's number or, of one argument, its lower half: both machines
- * have that first. */
+/* The place of a call's number or, of one argument, its lower half: both
+ * machines have that first. */
 #define NUMBER   ((uint32_t)offsetof(struct seccomp_data, nr))
 #define MACHINE  ((uint32_t)offsetof(struct seccomp_data, arch))
 #define ARG(i)   ((uint32_t)(offsetof(struct seccomp_data, args) + 8 * (i)))

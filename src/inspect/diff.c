@@ -1,8 +1,8 @@
 /*
  * Two files of weights against each other, tensor by tensor: see inspect.h.
  *
- * Tensors are the same by role and name.  Each file has a process of its own that
- * reads it; elements are compared here, by pieces.
+ * Tensors are the same by role and name.  Each file has a process of its own
+ * that reads it; elements are compared here, by pieces.
  */
 #include <inttypes.h>
 #include <math.h>

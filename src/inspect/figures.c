@@ -8,8 +8,8 @@
  *	M2    = M2_a + M2_b + d² n_a n_b / (n_a + n_b)
  *
  * (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
- * computing sample variances", 1979), so that a mean far from zero takes nothing from
- * the deviation.
+ * computing sample variances", 1979), so that a mean far from zero takes
+ * nothing from the deviation.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,17 +1,18 @@
 /*
  * inspect - inside: what we and the process that reads say to each other.
  *
- * Packets over a socketpair, one struct each.  We ask, it answers with a SAY_DONE;
- * before that, while it opens the file, it may ask us for other files (SAY_NEED),
- * which we send as descriptors.  What is longer than a sentence goes through the
- * window, memory that both have mapped, and is copied out of it before it is
- * looked at.
+ * Packets over a socketpair, one struct each.  We ask, it answers with a
+ * SAY_DONE; before that, while it opens the file, it may ask us for other files
+ * (SAY_NEED), which we send as descriptors.  What is longer than a sentence
+ * goes through the window, memory that both have mapped, and is copied out of
+ * it before it is looked at.
  *
  *	ASK_OPEN      .                       n: 1, it could not confine itself
- *	SAY_NEED      text: a plain name,     our answer: rc is an errno, or 0 and
+ *	SAY_NEED      text: a plain name,     our answer: rc is an errno, or 0
+ *					      and
  *	              or "": an empty file    the descriptor goes with it
- *	ASK_TELL      from: the first item    from: the next one, n: bytes in the
- *	                                      window (weights_tell)
+ *	ASK_TELL      from: the first item    from: the next one, n: bytes in
+ *	                                      the window (weights_tell)
  *	ASK_READ      tensor, from, n         elements in the window
  *	ASK_READ_F32  the same                as floats
  *	ASK_FIGURES   tensor                  a struct inspect_figures there
@@ -40,7 +41,8 @@ struct inspect_packet {
 };
 
 /* confine.c: limits for a process that reads a file of so many bytes, then the
- * calls that it may make from then on.  False: this kernel cannot forbid calls. */
+ * calls that it may make from then on.  False: this kernel cannot forbid
+ * calls. */
 void inspect_limit(uint64_t size);
 bool inspect_confine(void);
 

@@ -1,4 +1,5 @@
-/* The process that reads: it answers at its socket, confined, until that closes. */
+/* The process that reads: it answers at its socket, confined, until that
+ * closes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -170,8 +171,8 @@ inspect_serve(int n, char **words)
 		    "program itself\n");
 		return 2;
 	}
-	/* A signal for our group is not meant for this process, which ends with the one
-	 * that started it. */
+	/* A signal for our group is not meant for this process, which ends with
+	 * the one that started it. */
 	rk_signals_block(NULL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	s.window = mmap(NULL, INSPECT_WINDOW, PROT_READ | PROT_WRITE,

@@ -8,7 +8,8 @@
 
 /* --- JSON ----------------------------------------------------------------- */
 
-/* Texts are UTF-8 by now, but for those of metadata, which are what the file has. */
+/* Texts are UTF-8 by now, but for those of metadata, which are what the file
+ * has. */
 void
 inspect_put_text(struct strbuf *b, const char *s)
 {

@@ -1,9 +1,10 @@
 /*
  * Starting the process that reads.
  *
- * posix_spawn() of the program that we are, so that it has nothing of our memory and
- * none of our descriptors but those that it is given; of our environment it gets what
- * its libraries need to be found, and sanitizers their options.
+ * posix_spawn() of the program that we are, so that it has nothing of our
+ * memory and none of our descriptors but those that it is given; of our
+ * environment it gets what its libraries need to be found, and sanitizers their
+ * options.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,8 +103,8 @@ spawn_it(struct inspect *i, const char *name, const struct inspect_how *how,
 	return e;
 }
 
-/* Memory whose size nobody can change, mapped: the process may not take it away under
- * us (a SIGBUS). */
+/* Memory whose size nobody can change, mapped: the process may not take it away
+ * under us (a SIGBUS). */
 static int
 make_window(struct inspect *i)
 {
@@ -128,8 +129,8 @@ inspect_start(struct inspect *i, const char *name,
 {
 	int pair[2] = { -1, -1 }, window = make_window(i), e = 0;
 
-	/* A program that does not serve when it is told to would start itself again, and
-	 * so would that one. */
+	/* A program that does not serve when it is told to would start itself
+	 * again, and so would that one. */
 	if (getenv(INSIDE) != NULL)
 		e = ELOOP;
 	else if (window < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,

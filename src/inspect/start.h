@@ -13,11 +13,13 @@ struct inspect {
 	char *path;
 	int wait_ms;
 	unsigned opened;                /* files beside it */
-	enum rk_err end;                /* once it has ended: what became of it */
+	enum rk_err end;                /* once it has ended: what became of
+					   it */
 	char *sentence;
 };
 
-/* file becomes the process's.  What i has is freed by inspect_end() in any case. */
+/* file becomes the process's.  What i has is freed by inspect_end() in any
+ * case. */
 enum rk_err inspect_start(struct inspect *i, const char *name,
     const struct inspect_how *how, int file, struct rk_why *why) RK_MUSTCHECK;
 

@@ -14,7 +14,8 @@ static const char *const fields[][3] = {
 	{ "model", "checkpoint", NULL },
 };
 
-/* All else is an address; that of a warm start needs no slashes (job:A/best). */
+/* All else is an address; that of a warm start needs no slashes
+ * (job:A/best). */
 static bool
 is_relative(const char *s, bool checkpoint)
 {

@@ -137,7 +137,8 @@ read_counts(struct rkj_obj *o, const char *key, int64_t *out, int64_t n)
 	return true;
 }
 
-/* One of them; left[label] is how many rows of the label are not accounted for. */
+/* One of them; left[label] is how many rows of the label are not accounted
+ * for. */
 static bool
 read_cell(struct judge *j, const json_t *a, size_t at, int64_t *left)
 {

@@ -1,8 +1,8 @@
 /*
  * The confusion matrix: a row a label, a column a prediction, the darker the
- * larger the share of the row.  Of more than JUDGE_DRAWN classes those that have
- * the most errors, in the order of the classes.  Of labels, which exclude nobody:
- * a row a label with what was found, missed and wrongly said.
+ * larger the share of the row.  Of more than JUDGE_DRAWN classes those that
+ * have the most errors, in the order of the classes.  Of labels, which exclude
+ * nobody: a row a label with what was found, missed and wrongly said.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
- * The reliability diagram (Guo et al., 2017): of each bin of confidence the share
- * that is right, beside what it would be if the network were calibrated; below,
- * how many rows each bin has.
+ * The reliability diagram (Guo et al., 2017): of each bin of confidence the
+ * share that is right, beside what it would be if the network were calibrated;
+ * below, how many rows each bin has.
  */
 #include <math.h>
 #include <stdlib.h>

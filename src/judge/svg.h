@@ -1,8 +1,9 @@
 /*
  * svg - boxes, lines and texts of a picture, and axes with round numbers.
  *
- * Coordinates are in pixels from the upper left corner, written with at most one
- * decimal; nothing depends on a locale, so the same numbers give the same bytes.
+ * Coordinates are in pixels from the upper left corner, written with at most
+ * one decimal; nothing depends on a locale, so the same numbers give the same
+ * bytes.
  */
 #ifndef JUDGE_SVG_H
 #define JUDGE_SVG_H
@@ -33,8 +34,9 @@ void svg_number(struct strbuf *b, double v);
 void svg_escape(struct strbuf *b, const char *text);
 
 /*
- * An axis over lo to hi, widened to whole steps of 1, 2 or 5 times a power of ten,
- * of which there are about `want`; a logarithmic one to whole powers of ten.
+ * An axis over lo to hi, widened to whole steps of 1, 2 or 5 times a power of
+ * ten, of which there are about `want`; a logarithmic one to whole powers of
+ * ten.
  */
 struct svg_axis {
 	double lo, hi, step;
@@ -45,7 +47,8 @@ struct svg_axis svg_axis_of(double lo, double hi, int want, double from,
     double to);
 struct svg_axis svg_axis_log(double lo, double hi, double from, double to);
 double svg_at(const struct svg_axis *a, double v);
-/* Mark i of them, from 0; false: there are no more.  text: as people write it. */
+/* Mark i of them, from 0; false: there are no more.  text: as people write
+ * it. */
 bool svg_mark(const struct svg_axis *a, int i, double *v,
     char text[RK_HUMAN]);
 

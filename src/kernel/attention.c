@@ -5,13 +5,15 @@
  *
  *	S = q k^T,  P = softmax(S / sqrt(W)),  y = (P * m) v
  *
- * and backward, with G = (dy v^T) * m, then its part s of the softmax's gradient,
+ * and backward, with G = (dy v^T) * m, then its part s of the softmax's
+ * gradient,
  *
  *	s = P * (G - rowsum(P * G)) / sqrt(W)
  *	dq = s k,  dk += s^T q,  dv += (P * m)^T dy     of the block's rows
  *
- * rowsum(P * G) is rowsum(dy * y), too, but a row of s sums up to 0 only by what
- * is rounded in P and G themselves: the gradient of a bias of k hangs on that.
+ * rowsum(P * G) is rowsum(dy * y), too, but a row of s sums up to 0 only by
+ * what is rounded in P and G themselves: the gradient of a bias of k hangs on
+ * that.
  *
  * Rows of q, k, v and y are D apart.  The left side of each product is read
  * where it lies, the right side from panels that the piece packs once.

@@ -196,8 +196,8 @@ kernel_blocked_dots(int64_t B, int64_t c, int64_t plane, const float *x,
 
 /* --- option A's shortcut -------------------------------------------------- */
 
-/* Block i of x, of which every stride-th place goes to or comes from y, or NULL:
- * y's block i has channels that x has not. */
+/* Block i of x, of which every stride-th place goes to or comes from y, or
+ * NULL: y's block i has channels that x has not. */
 static size_t
 shortcut_block(const struct blocks *p, size_t i, bool *is)
 {

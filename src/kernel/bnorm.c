@@ -1,16 +1,17 @@
 /*
  * Batch norm, with what comes right behind it.  A piece is a channel, or a
- * block of them, and sees the whole batch, sample by sample, so a channel's sums
- * have one order.  Sums are in double: a channel may have millions of values, and
- * in double the variance can be had from the sum of squares, in one pass.  Where
- * such pieces are few, those of the second pass are some samples of a block.
+ * block of them, and sees the whole batch, sample by sample, so a channel's
+ * sums have one order.  Sums are in double: a channel may have millions of
+ * values, and in double the variance can be had from the sum of squares, in one
+ * pass.  Where such pieces are few, those of the second pass are some samples
+ * of a block.
  *
  * Images are read a run at a time: a channel's plane, or that of a block, where
  * lane l of each place is channel l of it.  Vectors [B,c] are read a row of the
  * piece's columns at a time.
  *
- * With g = weight * inv, N values a channel and d = dy where the activation lets
- * it through,
+ * With g = weight * inv, N values a channel and d = dy where the activation
+ * lets it through,
  *	dbias   += sum d
  *	dweight += inv sum d (x - mean)
  *	dx      += g (d - sum d / N - (x - mean) inv^2 sum d (x - mean) / N)
@@ -216,8 +217,8 @@ forward_piece(void *ctx, size_t i)
 	forward_runs(p, i, 0, p->B);
 }
 
-/* Piece k of the second pass: the samples `from` to `to` of block *i, the last of
- * the batch first. */
+/* Piece k of the second pass: the samples `from` to `to` of block *i, the last
+ * of the batch first. */
 static void
 part_of(const struct bnorm *p, size_t k, size_t *i, size_t *from, size_t *to)
 {
@@ -345,8 +346,8 @@ struct back {
 	float c1[KERNEL_BLOCK], c0[KERNEL_BLOCK];
 };
 
-/* The sums of one run, or with them its dx: from dr, where the sums left dy as it
- * counts. */
+/* The sums of one run, or with them its dx: from dr, where the sums left dy as
+ * it counts. */
 static void
 back_run(const struct bnorm *p, struct back *k, size_t at, bool sums)
 {

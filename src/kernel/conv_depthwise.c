@@ -1,7 +1,7 @@
 /*
- * Depthwise convolutions of blocked images, one channel out for each one in: the
- * channels of a block side by side in a vector, chunk by chunk (conv_phases.h,
- * whose groups are the blocks).
+ * Depthwise convolutions of blocked images, one channel out for each one in:
+ * the channels of a block side by side in a vector, chunk by chunk
+ * (conv_phases.h, whose groups are the blocks).
  *
  *	y  = b + sum over taps of w[tap] x,   dx likewise of dy
  *	dw[tap] += sum over places of x dy, over chunks, then over parts of them

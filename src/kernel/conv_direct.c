@@ -6,7 +6,8 @@
  * the first-level cache while the chunk goes by, some k at a time: k is [blocks
  * that go in, taps, 8], and of a plain x [rows of the window, columns, c].  A
  * piece is a chunk and some panels.  An element is one sum in the order of k
- * (or two, by its number of channels), so how it is cut has no part in its bits.
+ * (or two, by its number of channels), so how it is cut has no part in its
+ * bits.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -49,8 +49,8 @@ struct conv_sums {
 	int64_t dy_block;
 	float *sum;
 	int64_t sum_block;
-	/* Of several runs of numbers l: run r begins at x + runs[r], and its sums
-	 * `run` floats behind those of the one before. */
+	/* Of several runs of numbers l: run r begins at x + runs[r], and its
+	 * sums `run` floats behind those of the one before. */
 	int64_t runs[5];
 	int64_t run;
 };

@@ -32,7 +32,8 @@ struct narrow {
 	int64_t channels;               /* that come out */
 	int64_t row, plane;             /* floats, of a copy */
 	int64_t blocks, nruns;          /* runs of a block */
-	int64_t len, last;              /* numbers of a run; in the last block */
+	int64_t len, last;              /* numbers of a run; in the last
+					   block */
 	int32_t *runs, *numbers;
 	int64_t *from, *to;             /* runs inside the image, by row */
 	int threads;

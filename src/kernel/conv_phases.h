@@ -2,16 +2,17 @@
  * conv_phases - where a direct convolution reads and writes, forward or towards
  * the data: worked out once, for a shape.
  *
- * Both are the same work.  Forward, a place q of y is a sum over the taps of the
- * window of x at q * stride + i * dilation - pad.  Towards the data, the places
- * of dx that have the same remainder by the stride, a phase, are a sum over the
- * taps that meet dy there: at q + (remainder + pad - i * dilation) / stride, for
- * the i for which that is whole.  So there are phases (forward: one), each with
- * places, a step between them, in and out, and taps with an offset each.
+ * Both are the same work.  Forward, a place q of y is a sum over the taps of
+ * the window of x at q * stride + i * dilation - pad.  Towards the data, the
+ * places of dx that have the same remainder by the stride, a phase, are a sum
+ * over the taps that meet dy there: at q + (remainder + pad - i * dilation) /
+ * stride, for the i for which that is whole.  So there are phases (forward:
+ * one), each with places, a step between them, in and out, and taps with an
+ * offset each.
  *
  * A chunk is some rows of a sample, or several samples where these are small.
- * Where it reads over the edges, or the image is plain, its part of the image is
- * copied with zeros around it.
+ * Where it reads over the edges, or the image is plain, its part of the image
+ * is copied with zeros around it.
  */
 #ifndef KERNEL_CONV_PHASES_H
 #define KERNEL_CONV_PHASES_H

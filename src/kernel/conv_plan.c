@@ -32,10 +32,10 @@ struct kernel_conv_plan {
 };
 
 /*
- * Towards the data the direct ways go over each place of x with the whole window,
- * and where that reaches beyond y they multiply zeros.  Of a window that is nearly
- * as large as x that is almost all: of a sentence, whose windows are as wide as
- * its words' vectors, 127 products in 128.
+ * Towards the data the direct ways go over each place of x with the whole
+ * window, and where that reaches beyond y they multiply zeros.  Of a window
+ * that is nearly as large as x that is almost all: of a sentence, whose windows
+ * are as wide as its words' vectors, 127 products in 128.
  */
 static bool
 is_mostly_zeros(const struct kernel_window *v)
@@ -102,8 +102,8 @@ brought(const struct kernel_conv_plan *p, int pass)
 	    v->ow) : 0);
 }
 
-/* Multiply-adds of a direct convolution a nanosecond.  A plane of the plain way's
- * depthwise convolution is no product. */
+/* Multiply-adds of a direct convolution a nanosecond.  A plane of the plain
+ * way's depthwise convolution is no product. */
 static double
 rate(const struct kernel_conv_plan *p, int pass)
 {
@@ -115,7 +115,8 @@ rate(const struct kernel_conv_plan *p, int pass)
 	    2 : c->rate;
 }
 
-/* What is brought from one layout to the other moves at 8 bytes a nanosecond. */
+/* What is brought from one layout to the other moves at 8 bytes a
+ * nanosecond. */
 double
 kernel_conv_plan_cost(const struct kernel_conv_plan *p, bool data)
 {

@@ -4,9 +4,9 @@
  * Written once, in loops.inc and what it includes, with the compiler's vector
  * types, and compiled twice: for any CPU with four lanes, for AVX2 and FMA with
  * eight.  Which table is used is decided by the CPU alone (REKINDLE_SIMD=plain
- * asks for the first), so machines of one class get the same bits.  Where there is
- * AVX-512, some are taken from a third table, with sixteen lanes and the bits of
- * the second (REKINDLE_SIMD=avx2: they are not).
+ * asks for the first), so machines of one class get the same bits.  Where there
+ * is AVX-512, some are taken from a third table, with sixteen lanes and the
+ * bits of the second (REKINDLE_SIMD=avx2: they are not).
  */
 #ifndef KERNEL_LOOPS_H
 #define KERNEL_LOOPS_H
@@ -24,8 +24,8 @@ struct kernel_lanes {           /* of each lane of a place */
 };
 
 /* The gradient dy of y, and the activation between, one of kernel_in_lanes().
- * A relu's is masked by y; y NULL: that of each by what it can make again, where
- * there was no r.  dr (may be NULL) is (+)= the gradient behind it. */
+ * A relu's is masked by y; y NULL: that of each by what it can make again,
+ * where there was no r.  dr (may be NULL) is (+)= the gradient behind it. */
 struct kernel_lane_back {
 	const float *x, *y, *dy;
 	enum kernel_act act;

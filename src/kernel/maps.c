@@ -266,7 +266,8 @@ kernel_col_sums(size_t rows, size_t n, float *a, const float *y, bool add,
 	kernel_for((n + width - 1) / width, cols_piece, &c);
 }
 
-/* A piece is a block of rows, whose sums are made while each is in the cache. */
+/* A piece is a block of rows, whose sums are made while each is in the
+ * cache. */
 static void
 act_rows_piece(void *ctx, size_t i)
 {

@@ -24,8 +24,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
  * With fused multiply-adds our own is ahead of OpenBLAS (make bench-mm) but for
  * widths that fill panels badly, 49 columns say, where the one arithmetic of
  * AVX2 and AVX-512 is worth more than 15 %; oneDNN's, as good on large shapes,
- * takes memory in each call.  Without, OpenBLAS's hand-written kernels are ahead of
- * what a compiler makes of plain C.
+ * takes memory in each call.  Without, OpenBLAS's hand-written kernels are
+ * ahead of what a compiler makes of plain C.
  */
 static void
 choose_way(void)

@@ -7,7 +7,8 @@
 
 #include "rekindle/kernel.h"
 
-/* Parts at most, for jobs of any length: memory for them is known by the width. */
+/* Parts at most, for jobs of any length: memory for them is known by the
+ * width. */
 #define PARTS_MOST ((size_t)64)
 
 /* Rows of n numbers in a piece of some `numbers`. */

@@ -85,7 +85,8 @@ at_a_time(void)
 }
 
 /* All threads at once, so that what they share is shared; of each its fastest
- * piece, which nobody else had a part of.  Who got none is as fast as the others. */
+ * piece, which nobody else had a part of.  Who got none is as fast as the
+ * others. */
 double
 kernel_peak_gflops(const char **isa)
 {

@@ -1,9 +1,9 @@
 /*
  * Can this process compute here at all?  OPENBLAS_CORETYPE makes OpenBLAS take
- * the kernels of a CPU by its name, whatever this CPU is; a product then ends the
- * process by an instruction that there is not.  So where it is set, and OpenBLAS
- * is used, a child computes some products first.  And are the words that choose
- * among kernels words that there are?
+ * the kernels of a CPU by its name, whatever this CPU is; a product then ends
+ * the process by an instruction that there is not.  So where it is set, and
+ * OpenBLAS is used, a child computes some products first.  And are the words
+ * that choose among kernels words that there are?
  */
 #include <cblas.h>
 #include <errno.h>

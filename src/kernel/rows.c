@@ -1,7 +1,7 @@
 /*
  * Softmax and layer norm.  A piece is a block of rows.  The gradients of layer
- * norm's weights are sums over all rows: a piece has its own, which are added up
- * in the order of the pieces.
+ * norm's weights are sums over all rows: a piece has its own, which are added
+ * up in the order of the pieces.
  */
 #include <math.h>
 #include <string.h>

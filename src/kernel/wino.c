@@ -6,8 +6,9 @@
  *
  *	by tiles  all windows are transformed, U, in pieces; then a piece is
  *	          some tiles: their transform V, 36 products M, and back.  V and
- *	          M stay in the second-level cache where channels are few.  Where
- *	          U would be larger than wino_most, some outputs after the other
+ *	          M stay in the second-level cache where channels are few.
+ *	          Where U would be larger than wino_most, some outputs after the
+ *	          other
  *	by slabs  all tiles are transformed in pieces; then a piece is some
  *	          outputs, whose windows are transformed for it alone.  For few
  *	          tiles of many channels: to write and read U, 36 floats for 9,

@@ -26,7 +26,8 @@ struct loop_timer {
 	unsigned tag;
 	struct loop *l;
 	int64_t at_ms;
-	uint64_t order;         /* of two at the same time, the first set first */
+	uint64_t order;         /* of two at the same time, the first set
+				   first */
 	size_t place;           /* in the heap, from 1; 0 when off */
 	bool seen;              /* set on the clock of what was seen */
 	int64_t seen_ms;        /* ... for this time of it */

@@ -5,14 +5,15 @@
  * checkpoints that are there.  So it says nothing that stands for others:
  *
  *	progress      that of the newest checkpoint there
- *	succeeded     running, from there, until the last checkpoint is there, too;
- *	              resume being exact, whoever goes on ends with its bytes
- *	resume_from   a checkpoint that is there: also where the branch began that
- *	              the job is on, when nothing of the branch is there yet
- *	              (`latest` there would be another branch's)
+ *	succeeded     running, from there, until the last checkpoint is there,
+ *	              too; resume being exact, whoever goes on ends with its
+ *	              bytes
+ *	resume_from   a checkpoint that is there: also where the branch began
+ *	              that the job is on, when nothing of the branch is there
+ *	              yet (`latest` there would be another branch's)
  *
- * A job that a person resumed from a checkpoint that is not there cannot be gone
- * on with as he wanted: it is paused, and says so.
+ * A job that a person resumed from a checkpoint that is not there cannot be
+ * gone on with as he wanted: it is paused, and says so.
  *
  * What another machine trained is as its record said: its bytes will not come.
  *
@@ -35,7 +36,8 @@ struct facts {
 	struct ckpt_info *v;            /* in the bucket */
 	size_t n;
 	int newest;                     /* `latest` there; -1: none */
-	struct ckpt *c;                 /* the folder here; NULL: there is none */
+	struct ckpt *c;                 /* the folder here; NULL: there is
+					   none */
 };
 
 static const char *

@@ -250,8 +250,8 @@ bool step_good(struct mirror *m, const struct remote_result *r,
 void step_claim(struct mirror *m);
 bool mine_has(const struct mirror *m, int64_t epoch, const char *claim);
 bool mine_made(const struct mirror *m, int64_t epoch);  /* by whatever claim */
-/* *other: the name under which the directory has been the same prefix's, if that
- * is another one; the caller frees. */
+/* *other: the name under which the directory has been the same prefix's, if
+ * that is another one; the caller frees. */
 enum rk_err mine_load(struct mirror *m, char **other) RK_MUSTCHECK;
 enum rk_err mine_save(struct mirror *m, bool anew) RK_MUSTCHECK;
 int64_t mine_top(const struct mirror *m);

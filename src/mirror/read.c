@@ -166,8 +166,8 @@ judge(struct mirror *m, struct bjob *j)
 		j->gone = true;
 		j->gone_ms = now_ms();
 	}
-	/* Whose checkpoints must be known before it begins; the others had ended
-	 * when the base was made, and have not changed since. */
+	/* Whose checkpoints must be known before it begins; the others had
+	 * ended when the base was made, and have not changed since. */
 	j->search = j->take && !j->gone && (!j->ended || j->here ||
 	    j->epochs != NULL || j->listed > j->version);
 }

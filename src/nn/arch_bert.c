@@ -1,8 +1,8 @@
 /*
- * bert: Devlin et al. 2018 (arXiv 1810.04805), an encoder of tokens [T] with the
- * norm behind each sum, and a head on the first token.  Tokens equal to
- * padding_index are no keys of the attention.  Tokens are of segment 0, or, where
- * the separator is known, of as many as there are separators before.
+ * bert: Devlin et al. 2018 (arXiv 1810.04805), an encoder of tokens [T] with
+ * the norm behind each sum, and a head on the first token.  Tokens equal to
+ * padding_index are no keys of the attention.  Tokens are of segment 0, or,
+ * where the separator is known, of as many as there are separators before.
  *
  *	huggingface  names of Hugging Face's BertForSequenceClassification
  *	paddlenlp    those of PaddleNLP's; ERNIE's begin with ernie.

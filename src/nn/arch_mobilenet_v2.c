@@ -1,7 +1,7 @@
 /*
- * mobilenet_v2: Sandler et al. 2018 (arXiv 1801.04381), table 2.  A block widens
- * its input t times, convolves each channel by itself and narrows it again; its
- * input is added where it has the same shape.
+ * mobilenet_v2: Sandler et al. 2018 (arXiv 1801.04381), table 2.  A block
+ * widens its input t times, convolves each channel by itself and narrows it
+ * again; its input is added where it has the same shape.
  *
  *	torchvision  no widening where t is 1; dropout
  *	paddleclas   PaddleClas' names and batch norm; every block widens

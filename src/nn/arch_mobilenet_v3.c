@@ -1,7 +1,7 @@
 /*
- * mobilenet_v3_small, mobilenet_v3_large: Howard et al. 2019 (arXiv 1905.02244),
- * tables 1 and 2: the blocks of version 2, with gates (squeeze and excitation)
- * in some and hard swish in the later ones.
+ * mobilenet_v3_small, mobilenet_v3_large: Howard et al. 2019 (arXiv
+ * 1905.02244), tables 1 and 2: the blocks of version 2, with gates (squeeze and
+ * excitation) in some and hard swish in the later ones.
  *
  *	             torchvision            paddleclas
  *	names        torchvision's          PaddleClas'

@@ -1,7 +1,7 @@
 /*
  * pplcnet_x0_5, pplcnet_x1_0: Cui et al. 2021 (arXiv 2109.15099), PP-LCNet: a
- * convolution of each channel by itself and one of 1x1, without shortcuts; gates
- * in the last two.  Names, batch norm and dropout are PaddleClas'.
+ * convolution of each channel by itself and one of 1x1, without shortcuts;
+ * gates in the last two.  Names, batch norm and dropout are PaddleClas'.
  */
 #include "builder.h"
 

@@ -4,9 +4,9 @@
  *
  *	torchvision  torchvision's names; convolutions with bias; means of 7x7
  *	             windows before the head, whatever the image's size
- *	paddleclas   PaddleClas' names; convolutions without bias; dropout scales
- *	             afterwards.  PaddleClas has none with batch norm: its names
- *	             are then convN_bn
+ *	paddleclas   PaddleClas' names; convolutions without bias; dropout
+ *	             scales afterwards.  PaddleClas has none with batch norm:
+ *	             its names are then convN_bn
  */
 #include "builder.h"
 

@@ -94,8 +94,8 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	return RK_OK;
 }
 
-/* The programs of one length and how much memory they take; nothing is allocated
- * for values.  On failure *np is NULL. */
+/* The programs of one length and how much memory they take; nothing is
+ * allocated for values.  On failure *np is NULL. */
 static enum rk_err
 make_one(struct nn **np, const struct nn_want *w, struct rk_why *why)
 {

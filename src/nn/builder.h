@@ -8,8 +8,8 @@
  *	int y = nn_b_add(b, x, shortcut, "layer1.%d.add", i);
  *
  * To add an architecture: its row in archs.def, with the fields that a job may
- * give, and nn_arch_FAMILY() in arch_FAMILY.c.  Its tensors are called after its
- * layers, so these have the names that the weights have elsewhere.
+ * give, and nn_arch_FAMILY() in arch_FAMILY.c.  Its tensors are called after
+ * its layers, so these have the names that the weights have elsewhere.
  *
  * Names are printf formats.  nn_b_layer() adds any op at its defaults, whose
  * settings the caller then fills: it is what the others are made of.
@@ -38,7 +38,8 @@ struct nn_builder {
 int nn_b_layer(struct nn_builder *b, enum spec_op op, int nin, const int *in,
     const char *fmt, ...) RK_PRINTF(5, 6);
 struct spec_layer *nn_b_at(struct nn_builder *b, int i);
-/* A layer's faults are those of this field of the architecture: "model.heads". */
+/* A layer's faults are those of this field of the architecture:
+ * "model.heads". */
 void nn_b_blame(struct nn_builder *b, int i, const char *fmt, ...)
     RK_PRINTF(3, 4);
 

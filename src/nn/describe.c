@@ -53,7 +53,8 @@ nn_layer_at(const struct nn *n, size_t i, struct nn_layer *out)
 
 	must(i < nn_nlayers(n));
 	const struct nn_node *nd = &g->nodes[i];
-	/* A relu is told with its product, what is in a batch norm by itself. */
+	/* A relu is told with its product, what is in a batch norm by
+	 * itself. */
 	if (nd->dead && g->nodes[nd->into].fused)
 		return false;
 	layer_of(g, nd, out);

@@ -4,11 +4,11 @@
  *
  * A value has the shape of one sample; the batch is the dimension before.  A
  * node has an op, its settings, the values it reads and the one it makes, and
- * the parameters and buffers it owns or borrows.  The passes work on it before a
- * program is made of it.
+ * the parameters and buffers it owns or borrows.  The passes work on it before
+ * a program is made of it.
  *
- * There is a node for each layer, and behind these the ones that passes add; the
- * order in which those that are left are computed is a list of its own.
+ * There is a node for each layer, and behind these the ones that passes add;
+ * the order in which those that are left are computed is a list of its own.
  */
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H

@@ -33,8 +33,8 @@ shape(struct nn_graph *g, struct nn_node *nd, struct rk_why *why)
 	return nn_same_shape(g, nd, why);
 }
 
-/* With the batch as first dimension; how many these are.  A blocked image, whose
- * like the other is, is so many numbers. */
+/* With the batch as first dimension; how many these are.  A blocked image,
+ * whose like the other is, is so many numbers. */
 static int
 dims(const struct nn_value *v, int64_t rows, int64_t d[KERNEL_DIMS])
 {

@@ -1,8 +1,8 @@
 /*
  * y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel of
  * x[B,C,...], with the batch's statistics in training and the running ones
- * elsewhere; kernel.h has the whole formula, in both conventions.  Where that was
- * folded in, y = act(this + the second input)
+ * elsewhere; kernel.h has the whole formula, in both conventions.  Where that
+ * was folded in, y = act(this + the second input)
  *
  *   dweight, dbias, dx: src/kernel/bnorm.c
  */

@@ -55,8 +55,8 @@ struct nn_op {
 	bool passes_dy;
 	/*
 	 * May it work on blocked images: its inputs that are images, and y, all
-	 * of which have one layout?  NULL: never.  Lanes behind the last channel
-	 * must come out as 0 where they went in so.
+	 * of which have one layout?  NULL: never.  Lanes behind the last
+	 * channel must come out as 0 where they went in so.
 	 */
 	bool (*may_block)(const struct nn_graph *g, const struct nn_node *nd);
 	bool mixes_layouts;             /* x may have another than y */
@@ -80,7 +80,8 @@ struct nn_op {
 extern const struct nn_op *const nn_ops[SPEC_OP_COUNT];
 extern const struct nn_op nn_op_reorder;        /* of pass_layout.c */
 
-/* op_loss.c: the loss of a graph whose logits are known, and its instruction. */
+/* op_loss.c: the loss of a graph whose logits are known, and its
+ * instruction. */
 enum rk_err nn_loss_shape(struct nn_graph *g, const struct spec_loss *l,
     struct rk_why *why) RK_MUSTCHECK;
 nn_run nn_loss_run;
@@ -105,8 +106,8 @@ struct kernel_conv_plan *nn_conv_plan(const struct nn_graph *g,
 /* op_act.c: the function of an activation; false: nd is none. */
 bool nn_is_act(const struct nn_op *op);
 struct kernel_activation nn_act(const struct nn_node *nd);
-/* Is an activation folded into product nd; does its backward read what nd saves,
- * what the activation is taken of, or y? */
+/* Is an activation folded into product nd; does its backward read what nd
+ * saves, what the activation is taken of, or y? */
 bool nn_has_act(const struct nn_node *nd);
 bool nn_saves_before(const struct nn_node *nd);
 /* Does f keep the lanes of no channel at 0, in a blocked image like v? */

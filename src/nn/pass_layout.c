@@ -2,8 +2,8 @@
  * Which images are kept blocked, and where they change their layout.
  *
  * Each image has the layout in which its maker gives it; who reads it in the
- * other one reads a copy, that a node of its own makes and that all such readers
- * share.  An op reads its images in the layout of what it makes, but a
+ * other one reads a copy, that a node of its own makes and that all such
+ * readers share.  An op reads its images in the layout of what it makes, but a
  * convolution may have one of each.  The input, the logits and the outputs with
  * names are plain, as is all around an op that knows no other.
  *
@@ -11,8 +11,8 @@
  * passes of convolutions (kernel_conv_plan_cost()), the bytes that other ops
  * move, the copies.  All images between two places in the order of computation
  * are blocked, where that is the best of such stretches; then single images
- * change as long as that helps.  Networks are blocked from their first layers to
- * their last, or not at all, or leave out a few: more is not looked for.
+ * change as long as that helps.  Networks are blocked from their first layers
+ * to their last, or not at all, or leave out a few: more is not looked for.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
  *	        product, any activation behind linear, is done while the
  *	        product's tile is in the cache, and a batch norm of images does
  *	        the sum and the activation behind it
- *	wants   which tensors are trained and which values need a gradient for it
+ *	wants   which tensors are trained and which values need a gradient for
+ *		it
  */
 #include <stdlib.h>
 
@@ -20,8 +21,8 @@ is_plane(const struct nn_value *v)
 	return v->ndim == 3 && v->d[1] * v->d[2] > 1;
 }
 
-/* Node i is not computed by itself any more, but in node `into`, which is computed
- * in its place: all that both read is there by then. */
+/* Node i is not computed by itself any more, but in node `into`, which is
+ * computed in its place: all that both read is there by then. */
 static void
 leave(struct nn_graph *g, int i, int into)
 {

@@ -71,7 +71,8 @@ may_join(const struct nn_program *p, const struct nn_share *how)
 
 	if (how->how == NN_IN_PLACE && (st->outside || st->last > v->born))
 		return false;
-	/* A slot is changed in the instruction that makes it at the earliest. */
+	/* A slot is changed in the instruction that makes it at the
+	 * earliest. */
 	if (v->nwrites > 0 && st->last >= v->writes[0])
 		return false;
 	/* What is changed are gradients, and the caller's has none. */

@@ -22,7 +22,8 @@ struct nn_instr;
 struct nn_now {
 	struct nn_step s;
 	bool train;
-	bool accumulate;                /* gradients of parameters are added to */
+	bool accumulate;                /* gradients of parameters are added
+					   to */
 	const int32_t *y;               /* of nn_loss(): op_loss.c */
 	const float *t;
 	struct nn_result *result;
@@ -37,7 +38,8 @@ struct nn_instr {
 	bool back;
 	int nin;
 	int *xs, ys, saved_s, dys, *dxs;        /* slots */
-	unsigned first_dw;              /* bit k: the first that writes param k */
+	unsigned first_dw;              /* bit k: the first that writes param
+					   k */
 	/* Where they are. */
 	float **x, *y, *saved, *dy, **dx, *scratch;
 	bool *add;                      /* [nin]: dx[k] is added to */
@@ -49,7 +51,8 @@ struct nn_slot {
 	size_t floats;
 	int born, read;                 /* times: made, last read */
 	int *writes, nwrites;           /* later changes, in order */
-	bool fixed;                     /* the caller's: nobody writes over it */
+	bool fixed;                     /* the caller's: nobody writes over
+					   it */
 	int storage;
 	float *p;
 };
@@ -88,8 +91,8 @@ void nn_program_fini(struct nn_program *p);
 /* plan.c: storages, and places in an arena.  apart: none is shared. */
 bool nn_plan(struct nn_program *p, bool apart) RK_MUSTCHECK;
 
-/* Networks of the other lengths have graphs and programs of their own and borrow
- * all memory; the one that owns it has the gradients' state, too. */
+/* Networks of the other lengths have graphs and programs of their own and
+ * borrow all memory; the one that owns it has the gradients' state, too. */
 struct nn {
 	struct nn_graph g;
 	struct nn_program train, infer;

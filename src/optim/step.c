@@ -1,8 +1,9 @@
 /*
- * The update of all parameters: this step's numbers of each span in double, then
- * pieces of fixed bounds over the team.  Every element is a pure function of its
- * own gradient and slots, and for lamb of its tensor's norms, which are summed in
- * the order of the pieces; so the bits do not depend on the number of threads.
+ * The update of all parameters: this step's numbers of each span in double,
+ * then pieces of fixed bounds over the team.  Every element is a pure function
+ * of its own gradient and slots, and for lamb of its tensor's norms, which are
+ * summed in the order of the pieces; so the bits do not depend on the number of
+ * threads.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -34,7 +34,8 @@ struct cloud {
 
 extern const struct cloud cloud_aws, cloud_gcp, cloud_azure, cloud_alibaba,
     cloud_tencent, cloud_volcengine;
-const struct cloud *cloud_of(enum preempt_cloud c);     /* NULL for none, auto */
+const struct cloud *cloud_of(enum preempt_cloud c);     /* NULL for none,
+							   auto */
 
 /* detect.c: by what the firmware says of the machine; nobody is asked. */
 enum preempt_cloud detect_cloud(void);

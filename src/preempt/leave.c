@@ -1,8 +1,8 @@
 /*
  * The path out.
  *
- *	SAVING    sup_drain() and ship_drain() side by side: a checkpoint goes up
- *	          as soon as its trainer has committed it
+ *	SAVING    sup_drain() and ship_drain() side by side: a checkpoint goes
+ *	          up as soon as its trainer has committed it
  *	FLUSHING  what came of it into the events, then records and events into
  *	          the bucket
  *	LEFT      the cloud is told, and the caller

@@ -28,7 +28,8 @@ struct ask {
 	struct loop_timer *timer;
 	struct http_call *call;
 	bool answered;                  /* at least once */
-	char etag[128];                 /* of a hanging question's last answer */
+	char etag[128];                 /* of a hanging question's last
+					   answer */
 	int64_t begun_ms;               /* mono: when it was asked */
 	struct notice last;             /* what it said, and was passed on */
 };

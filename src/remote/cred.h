@@ -1,10 +1,11 @@
 /*
  * Credentials from inside.
  *
- *	cred.c           a source of keys: the newest set, who waits for it, when
- *	                 it is fetched anew
+ *	cred.c           a source of keys: the newest set, who waits for it,
+ *	                 when it is fetched anew
  *	cred_fetch.c     one fetch: goes along a chain, does the waiting
- *	cred_env.c       links of the chains: environment, web identity, container
+ *	cred_env.c       links of the chains: environment, web identity,
+ *			 container
  *	cred_profile.c   profiles in files
  *	cred_machine.c   the role of an EC2 or ECS instance
  *	cred_process.c   a program that prints keys

@@ -235,8 +235,8 @@ struct req_spec {
  * credentials.  Waits for none but transport, server, throttle and conflict
  * faults; wrong bytes (F_INTEGRITY) are sent again twice if they lie in memory,
  * and at once reported if they lie in a file: its owner reads it anew.
- * 412 is F_CHANGED for GET and HEAD, F_EXISTS for others.  A redirect of a plain
- * https store is F_PERMANENT.
+ * 412 is F_CHANGED for GET and HEAD, F_EXISTS for others.  A redirect of a
+ * plain https store is F_PERMANENT.
  */
 struct req *req_send(struct remote *r, const struct req_spec *s);
 void req_cancel(struct req **q);

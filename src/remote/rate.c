@@ -171,8 +171,8 @@ rate_end(struct rate_watch *w, uint64_t bytes)
 
 	if (r == NULL)
 		return;
-	/* The last bytes moved into buffers of the kernel: until the answer they
-	 * were on the line, and that is time, too. */
+	/* The last bytes moved into buffers of the kernel: until the answer
+	 * they were on the line, and that is time, too. */
 	if (bytes > 0)
 		note(r, w->up, more(w, bytes), mono_ms());
 	*w->prev = w->next;

@@ -162,7 +162,8 @@ store_free(struct rstore **sp)
 	free(s);
 }
 
-/* "s3://", "s3://bucket", "s3://bucket/prefix", and so for oss; https://HOST. */
+/* "s3://", "s3://bucket", "s3://bucket/prefix", and so for oss;
+ * https://HOST. */
 static bool
 match_kind(const char *match, enum store_kind *kind)
 {

@@ -1,7 +1,8 @@
 /*
  * Files by digest: <state>/cache/sha256/<hex>, and those on their way in
- * <state>/cache/partial/.  Beside one that is a gzipped tar a trainer may have put
- * what is in it (SPEC_UNPACKED): its bytes count, and it goes with the file.
+ * <state>/cache/partial/.  Beside one that is a gzipped tar a trainer may have
+ * put what is in it (SPEC_UNPACKED): its bytes count, and it goes with the
+ * file.
  *
  * What was used longest ago goes first when there are more bytes than
  * cache_limit, or less room on the disk than is to be kept; what a job needs

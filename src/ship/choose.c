@@ -42,8 +42,8 @@ find_remote(const struct choice *x, const char *dir)
 }
 
 /*
- * The newest one there is i, of an older branch than the one that this folder is
- * on: then that began with another, or with nothing, and so does this start.
+ * The newest one there is i, of an older branch than the one that this folder
+ * is on: then that began with another, or with nothing, and so does this start.
  */
 static int
 choose_origin(const struct choice *x, int i, const char *from, bool known)

@@ -147,8 +147,8 @@ void rnote_fini(struct rnote *n);
 /* Of a row under base; the caller frees. */
 char *rnote_text(const struct ship *h, const struct remote_row *r,
     const struct rfiles *f, const char *base);
-/* Is it of this checkpoint.json, with the same files in the same order?  Where i
- * has no SHA-256 of a file, the note's is the one. */
+/* Is it of this checkpoint.json, with the same files in the same order?  Where
+ * i has no SHA-256 of a file, the note's is the one. */
 bool rnote_is_of(const struct rnote *n, const struct ckpt_info *i,
     const char *job, const char *info);
 void rnote_files(const struct rnote *n, const char *base, struct rfiles *f);
@@ -228,8 +228,8 @@ struct push {
 	int64_t begun_ms;               /* mono */
 	uint64_t sent;                  /* by this push */
 };
-/* push.c: what a job's folder has that goes up beside each checkpoint, and comes
- * back with one where it is missing: lines, of which the newest count. */
+/* push.c: what a job's folder has that goes up beside each checkpoint, and
+ * comes back with one where it is missing: lines, of which the newest count. */
 #define SHIP_HISTORIES 2
 extern const char *const ship_histories[SHIP_HISTORIES];
 void push_start(struct ship *h, const struct remote_row *r);
@@ -252,7 +252,8 @@ bool push_own(const struct push *p, int i);     /* is file i in its folder? */
 char *push_uri(const struct push *p, const char *name);
 bool push_open(struct push *p);         /* open.c: the local files */
 bool push_plan(struct push *p);         /* open.c: where each is to be */
-/* open.c: has a file no SHA-256 yet?  Then a worker makes it and done follows. */
+/* open.c: has a file no SHA-256 yet?  Then a worker makes it and done
+ * follows. */
 bool push_sums(struct push *p, sums_done_fn *done);
 void push_check(struct push *p);        /* claim.c: is the folder free? */
 void push_elsewhere(struct push *p);    /* claim.c: no; the next */

@@ -3,9 +3,9 @@
  *
  * .../step-000001200/checkpoint.json (or the folder alone) means the model in
  * it: checkpoint.json says its digest and size, remote.json - where there is
- * one - in which folder beside it the file is, and its SHA-256, if checkpoint.json
- * does without.  A folder that somebody copied may have neither: then the file is
- * fetched and held against the digest that there is.
+ * one - in which folder beside it the file is, and its SHA-256, if
+ * checkpoint.json does without.  A folder that somebody copied may have
+ * neither: then the file is fetched and held against the digest that there is.
  */
 #include <inttypes.h>
 #include <stdlib.h>

@@ -363,8 +363,8 @@ find_field(const struct spec_field *f, const char *key)
 	return NULL;
 }
 
-/* "linear and conv2d": the forms of a table that have the field; of a family its
- * architectures, for no job has its name. */
+/* "linear and conv2d": the forms of a table that have the field; of a family
+ * its architectures, for no job has its name. */
 static char *
 takers(const struct spec_form *forms, size_t n, const char *key)
 {
@@ -397,7 +397,8 @@ sp_form_refuse_others(const struct spec_form *forms, size_t n,
 				continue;
 			if (rkj_any(o, f->key) == NULL || mine == NULL)
 				continue;
-			/* Another form may have the key, too: once is enough. */
+			/* Another form may have the key, too: once is
+			 * enough. */
 			bool said = false;
 			for (size_t k = 0; k < i; k++)
 				said |= find_field(forms[k].fields, f->key) !=

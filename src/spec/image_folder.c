@@ -1,5 +1,5 @@
-/* The source image_folder, and what is said of reading data ahead: data.threads,
- * data.broken. */
+/* The source image_folder, and what is said of reading data ahead:
+ * data.threads, data.broken. */
 #include <stdlib.h>
 
 #include "read.h"

@@ -454,8 +454,8 @@ is_put_in(const struct spec_layer *v, int i, int n)
 	return *rest == '\0';
 }
 
-/* Going through a list of version 1: does a flatten belong before a layer of this
- * type?  *row: only rows can come to it, and afterwards, to the next. */
+/* Going through a list of version 1: does a flatten belong before a layer of
+ * this type?  *row: only rows can come to it, and afterwards, to the next. */
 static bool
 wants_flatten(enum spec_op type, bool *row)
 {

@@ -82,7 +82,8 @@ copy_or_null(const json_t *v)
 	return v != NULL ? json_deep_copy(v) : json_null();
 }
 
-/* A list of lists or objects, of which too little is shown to see what differs. */
+/* A list of lists or objects, of which too little is shown to see what
+ * differs. */
 static bool
 is_deep(const json_t *v)
 {

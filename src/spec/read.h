@@ -50,8 +50,9 @@ void sp_put_array(json_t *o, const struct spec_source *s);
 /* source.c, of csv and text. */
 void sp_read_header(struct spec_source *s, struct rkj_obj *o);
 void sp_read_delimiter(struct spec_source *s, struct rkj_obj *o);
-/* text_data.c: a column by its name or number; the source text; validation as it
- * is read, with what training says (a new reference), and that it is the same. */
+/* text_data.c: a column by its name or number; the source text; validation as
+ * it is read, with what training says (a new reference), and that it is the
+ * same. */
 void sp_read_column(struct rkj_obj *o, const char *key, const char *what,
     char **name, int64_t *index, int required);
 void sp_read_text(struct spec_source *s, struct rkj_obj *o,
@@ -70,9 +71,9 @@ void sp_read_loading(struct spec_data *d, struct rkj_obj *o);
 void sp_put_loading(json_t *o, const struct spec_data *d);
 void sp_drop_loading(json_t *data);
 /*
- * data.transforms.  What is then data.normalize: the field itself (`said`, which may
- * be NULL) or the one that stands in a list, with its path; v (NULL: none) and
- * path are the caller's.
+ * data.transforms.  What is then data.normalize: the field itself (`said`,
+ * which may be NULL) or the one that stands in a list, with its path; v (NULL:
+ * none) and path are the caller's.
  */
 struct sp_normalize {
 	json_t *v;

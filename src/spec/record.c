@@ -128,7 +128,8 @@ may_be_left_out(const char *key)
 
 /*
  * Take out of v what the record does not know.  In a model a record leaves out
- * only what has its default, so there a field that it does not have is a change.
+ * only what has its default, so there a field that it does not have is a
+ * change.
  */
 static void
 prune(json_t *v, const json_t *record)

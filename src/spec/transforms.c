@@ -1,6 +1,6 @@
 /*
- * `data.transforms`: what happens to samples on their way to the network, read and
- * put into its normal form, and what sizes pictures have behind it.
+ * `data.transforms`: what happens to samples on their way to the network, read
+ * and put into its normal form, and what sizes pictures have behind it.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,18 +1,19 @@
 /*
- * What a job would be refused for, before it is submitted; and what a file of weights
- * says that an address leads to (inspect.c).
+ * What a job would be refused for, before it is submitted; and what a file of
+ * weights says that an address leads to (inspect.c).
  *
- * What can be told from the job alone is told at once.  The rest a trainer finds
- * out (rekindle-train --check): it reads the data, builds the network, plans the
- * warm start, and prints what it thinks, in a process of its own:
+ * What can be told from the job alone is told at once.  The rest a trainer
+ * finds out (rekindle-train --check): it reads the data, builds the network,
+ * plans the warm start, and prints what it thinks, in a process of its own:
  *
  *	FETCHING ──all is here──▶ RUNNING ──it ends──▶ answered
  *	    └───────────── time is up, or never ─────────▲
  *
- * At most CHECKS_MAX at a time, each for CHECK_MS and with CHECK_CPU_S seconds of a
- * processor, less of it than the daemon has, and the first to go when memory is
- * short.  What it prints goes to files under STATE/checks, which are gone with the
- * answer; a folder there that a dead daemon left is removed at the next start.
+ * At most CHECKS_MAX at a time, each for CHECK_MS and with CHECK_CPU_S seconds
+ * of a processor, less of it than the daemon has, and the first to go when
+ * memory is short.  What it prints goes to files under STATE/checks, which are
+ * gone with the answer; a folder there that a dead daemon left is removed at
+ * the next start.
  */
 #include <errno.h>
 #include <fcntl.h>

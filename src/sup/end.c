@@ -26,7 +26,8 @@ struct verdict {
 	bool crash;                     /* counts as a failure */
 	const char *what;               /* a crash: "crashed", as people say */
 	bool again;                     /* without a fault: but not at once */
-	bool uploading;                 /* trained, not verified in the bucket */
+	bool uploading;                 /* trained, not verified in the
+					   bucket */
 	bool later;                     /* not to be looked at again at once */
 };
 

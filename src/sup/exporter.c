@@ -1,19 +1,21 @@
 /*
  * A checkpoint in another form, as it is made.
  *
- * The daemon converts nothing: `rekindle-train --export` (train.h) does, in a process
- * of its own that writes to a pipe, first a line with the size, then the file.  So
- * what a model's names and shapes come to is nobody's memory but that process's, and
- * nothing is written to the disk: a full one is no reason not to get a model off it.
+ * The daemon converts nothing: `rekindle-train --export` (train.h) does, in a
+ * process of its own that writes to a pipe, first a line with the size, then
+ * the file.  So what a model's names and shapes come to is nobody's memory but
+ * that process's, and nothing is written to the disk: a full one is no reason
+ * not to get a model off it.
  *
  *	BEGUN ──the line──▶ SENDS ──the last byte──▶ (the reader ends it)
  *	  └──────── it ends too early, or time is up ────────▲
  *
- * The pipe is read when the reader wants more, and watched only while that waits; a
- * reader that is slow makes the process wait.  The process has the checkpoint's files
- * open by the time of its line: who deletes the checkpoint then takes nothing away.
- * At most EXPORTS_MAX at a time, each with EXPORT_CPU_S seconds of a processor, and
- * killed where it says nothing for EXPORT_MS while somebody waits for it.
+ * The pipe is read when the reader wants more, and watched only while that
+ * waits; a reader that is slow makes the process wait.  The process has the
+ * checkpoint's files open by the time of its line: who deletes the checkpoint
+ * then takes nothing away.  At most EXPORTS_MAX at a time, each with
+ * EXPORT_CPU_S seconds of a processor, and killed where it says nothing for
+ * EXPORT_MS while somebody waits for it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -248,7 +250,8 @@ sup_export_read(struct sup_export *e, char *buf, size_t n,
 
 /* --- the process ---------------------------------------------------------- */
 
-/* The job's normal form, in memory: the trainer reads it as its standard input. */
+/* The job's normal form, in memory: the trainer reads it as its standard
+ * input. */
 static int
 job_in_memory(const struct job_row *r)
 {

@@ -1,6 +1,6 @@
 /*
- * Names that people give, by a worker: what has a name has SHA-256 of every file
- * (ckpt.h), and a large one is read for seconds.
+ * Names that people give, by a worker: what has a name has SHA-256 of every
+ * file (ckpt.h), and a large one is read for seconds.
  */
 #include <stdlib.h>
 #include <string.h>

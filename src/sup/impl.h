@@ -77,7 +77,8 @@ struct run {
 	enum wire_outcome outcome;
 	char *fail_reason, *fail_message;
 	json_t *fail_details;           /* for the event, or NULL */
-	bool refused;                   /* it has begun nothing: hello said so */
+	bool refused;                   /* it has begun nothing: hello said
+					   so */
 	struct {                        /* the row's, as this run makes it */
 		char dir[CKPT_DIR_MAX], was[CKPT_DIR_MAX];
 		int64_t step, ms;
@@ -127,8 +128,8 @@ struct orphan {
 	char id[RK_ID];
 	int64_t attempt, threads, pid;
 	uint64_t memory;
-	int64_t kill_ms;                /* loop_seen_ms()'s clock: when it should
-	                                   have gone */
+	int64_t kill_ms;                /* loop_seen_ms()'s clock: when it
+	                                   should have gone */
 	bool told;
 };
 
@@ -136,7 +137,8 @@ struct orphan {
 struct fetching {
 	struct fetching *next;
 	char id[RK_ID];
-	int64_t until_ms, said_ms;      /* mono: ask again; its row was written */
+	int64_t until_ms, said_ms;      /* mono: ask again; its row was
+					   written */
 	bool ready;                     /* it waits no more */
 };
 
@@ -261,7 +263,8 @@ enum rk_err row_spec(const struct job_row *r, json_t **tree, struct spec **sp,
 
 /* Files and job:// of a job that are not there, sizes this machine has not,
  * addresses that it cannot fetch.  tree: that of a new job, whose vocabulary is
- * asked, too, and in which the address gets the job's id; NULL: the job is old. */
+ * asked, too, and in which the address gets the job's id; NULL: the job is
+ * old. */
 enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
     struct rk_why *why) RK_MUSTCHECK;
 /* Its addresses, and where its checkpoints are to go. */
@@ -327,9 +330,9 @@ struct spawn_args {
 	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
-/* What any process of a trainer gets: of our environment what it may need; a group
- * of its own and no signal blocked; "ADDRESS=PATH" of each file, strings that the
- * caller frees, and how many; less of the machine than the daemon. */
+/* What any process of a trainer gets: of our environment what it may need; a
+ * group of its own and no signal blocked; "ADDRESS=PATH" of each file, strings
+ * that the caller frees, and how many; less of the machine than the daemon. */
 #define SPAWN_ENV_MAX 64
 void spawn_env(char *env[SPAWN_ENV_MAX]);
 int spawn_attr(posix_spawnattr_t *at);
@@ -455,10 +458,10 @@ void orphan_fini(struct sup *s);
 /* Attempt n of a job; all zero when there is none. */
 enum rk_err attempt_read(struct sup *s, const char *id, int64_t n,
     struct attempt_row *out) RK_MUSTCHECK;
-/* What its trainer saved while no daemon heard it counts: an interrupted attempt
- * ended at the job's newest checkpoint or later, where that is its own, and the
- * job has that checkpoint: in r, which the caller writes, or in the job's row
- * where r is NULL.  Fine for any attempt, and more than once. */
+/* What its trainer saved while no daemon heard it counts: an interrupted
+ * attempt ended at the job's newest checkpoint or later, where that is its own,
+ * and the job has that checkpoint: in r, which the caller writes, or in the
+ * job's row where r is NULL.  Fine for any attempt, and more than once. */
 void attempt_reached(struct sup *s, const char *id, int64_t n,
     struct job_row *r);
 
@@ -466,7 +469,8 @@ void attempt_reached(struct sup *s, const char *id, int64_t n,
 void pin_load(struct sup *s);           /* what an earlier daemon wrote */
 void pin_settle(struct sup *s);         /* those that wait, and no others */
 void pin_fini(struct sup *s);
-/* It was queued, or held: keep what it begins from, if that is another job's. */
+/* It was queued, or held: keep what it begins from, if that is another
+ * job's. */
 void pin_wait(struct sup *s, const struct job_row *r);
 void pin_drop(struct sup *s, const char *id);   /* it has begun, or has ended */
 /* At its start: the file behind job://of/selector, pinned.  RK_EINVAL: there is

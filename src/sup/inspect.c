@@ -1,9 +1,9 @@
 /*
  * What a file of weights says that an address leads to.
  *
- * The bytes come as those of a job's address do, into the same cache; then a trainer
- * prints what is in them (rekindle-train --inspect), which no other process of ours
- * looks into.  check.c has the process.
+ * The bytes come as those of a job's address do, into the same cache; then a
+ * trainer prints what is in them (rekindle-train --inspect), which no other
+ * process of ours looks into.  check.c has the process.
  */
 #include <stdlib.h>
 #include <string.h>

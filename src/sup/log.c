@@ -10,9 +10,9 @@
  *
  * Each byte has a place in the whole log, which grows for ever; train.log.at
  * says which place train.log begins at, each older file ends where the next
- * begins.  While a rotation is on its way, train.log.at also says how many files
- * it makes, and how much of train.log is before the last of them; whoever finds
- * that can tell what is done:
+ * begins.  While a rotation is on its way, train.log.at also says how many
+ * files it makes, and how much of train.log is before the last of them; whoever
+ * finds that can tell what is done:
  *
  *	.1 to .2 ...            gaps: the next rotation fills them
  *	train.log.at            these are no part of the log: thrown away,
@@ -24,10 +24,10 @@
  *	train.log.at
  *
  * What the trainer writes between the end of the copy and the truncation is
- * lost.  The daemon shares the trainer's file description, whose offset is where
- * the last write ended; so the bytes are counted, and a line in the log says how
- * many.  Nothing is flushed: the trainer does not flush its lines either, and a
- * power cut may take the latest.
+ * lost.  The daemon shares the trainer's file description, whose offset is
+ * where the last write ended; so the bytes are counted, and a line in the log
+ * says how many.  Nothing is flushed: the trainer does not flush its lines
+ * either, and a power cut may take the latest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -258,7 +258,8 @@ has_room(const struct log_bound *b, const struct copying *c)
 	return false;
 }
 
-/* Copy what is there, and what came meanwhile, as long as it is not too much. */
+/* Copy what is there, and what came meanwhile, as long as it is not too
+ * much. */
 static bool
 catch_up(const struct log_bound *b, struct copying *c)
 {

@@ -1,5 +1,5 @@
-/* The files of a trainer's log: log.c bounds them, log_read.c reads them as one,
- * log_watch.c looks at those that grow. */
+/* The files of a trainer's log: log.c bounds them, log_read.c reads them as
+ * one, log_watch.c looks at those that grow. */
 #ifndef SUP_LOG_H
 #define SUP_LOG_H
 

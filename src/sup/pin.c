@@ -3,17 +3,18 @@
  * until they have begun.
  *
  *	<state>/pins/<B> -> <A>/<what>          job B, from job A's
- *	<state>/jobs/<A>/checkpoints/.pin-<B>   where a trainer's retention sees it
+ *	<state>/jobs/<A>/checkpoints/.pin-<B>   where a trainer's retention sees
+ *						it
  *
  * `what` is a selector, or the folder of a checkpoint once that is settled: at
- * submit, where the selector means one (step:N, a name, a folder); at the start,
- * where it moves (latest, best), and then the same at each start, as a crash may
- * come before B has a checkpoint of its own.  From then on, and when B has ended,
- * the pin is gone.
+ * submit, where the selector means one (step:N, a name, a folder); at the
+ * start, where it moves (latest, best), and then the same at each start, as a
+ * crash may come before B has a checkpoint of its own.  From then on, and when
+ * B has ended, the pin is gone.
  *
  * The list in <state>/pins is written first and taken away last, so that a next
- * daemon finds all that a dead one left.  Jobs that wait and have no pin get one
- * at the start: those that came from another machine.
+ * daemon finds all that a dead one left.  Jobs that wait and have no pin get
+ * one at the start: those that came from another machine.
  */
 #include <dirent.h>
 #include <errno.h>

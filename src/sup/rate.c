@@ -58,8 +58,8 @@ struct past {
 	const char *dir;
 };
 
-/* What the checkpoint's run follows; of one from before schedules were recorded,
- * what its job says. */
+/* What the checkpoint's run follows; of one from before schedules were
+ * recorded, what its job says. */
 static void
 past_of_checkpoint(const struct ckpt_info *i, const struct spec *before,
     struct past *p)

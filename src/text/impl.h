@@ -28,9 +28,11 @@ size_t uc_write(uint32_t c, char out[4]);
 
 struct word {
 	char s[4 * TEXT_MAX_WORD];
-	uint16_t at[TEXT_MAX_WORD + 1]; /* where its characters begin; the end */
+	uint16_t at[TEXT_MAX_WORD + 1]; /* where its characters begin; the
+					   end */
 	int n;                          /* of them */
-	bool too_long;                  /* there were more: s is its beginning */
+	bool too_long;                  /* there were more: s is its
+					   beginning */
 };
 /* Called for each word; false: no more are wanted. */
 typedef bool word_fn(void *ctx, const struct word *w);
@@ -39,7 +41,8 @@ void words_of(const struct text_options *o, const char *s, size_t n,
 
 /* --- vocabulary.c --------------------------------------------------------- */
 
-/* A set of texts by their bytes: a number each, from 0 in the order of adding. */
+/* A set of texts by their bytes: a number each, from 0 in the order of
+ * adding. */
 struct vocabulary {
 	char *blob;                     /* all of them, one behind the other */
 	uint32_t *at;                   /* [n + 1] where each begins */

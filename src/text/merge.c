@@ -4,8 +4,8 @@
  *
  * A word is a list of symbols.  Each pair has its count over all words, and the
  * words in which it has been (some may have lost it since).  A heap gives the
- * best pair: what it holds of a pair is at least the pair's count, as a rise puts
- * it in again and a fall is seen when it comes out on top.
+ * best pair: what it holds of a pair is at least the pair's count, as a rise
+ * puts it in again and a fall is seen when it comes out on top.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -192,8 +192,8 @@ push_raised(struct merging *m)
 	m->round++;
 }
 
-/* A word's pairs come (sign 1) or go; of those that come the ones with the symbol
- * `made`, or all (-1), are new there. */
+/* A word's pairs come (sign 1) or go; of those that come the ones with the
+ * symbol `made`, or all (-1), are new there. */
 static void
 count_pairs(struct merging *m, uint32_t word, int sign, int32_t made)
 {

@@ -234,8 +234,8 @@ text_least(const struct text_options *o)
 	return frame(o) + (o->pairs ? 2 : 1);
 }
 
-/* Cut two texts to `room` in all: the longer first, the second where both are as
- * long.  Neither is longer than room. */
+/* Cut two texts to `room` in all: the longer first, the second where both are
+ * as long.  Neither is longer than room. */
 static void
 cut_pair(int64_t room, int64_t *a, int64_t *b)
 {

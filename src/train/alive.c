@@ -2,11 +2,11 @@
  * alive - until a trainer is ready for hello it says that it is at work.
  *
  * Data are read or drawn, a network is laid out, a checkpoint is read: from a
- * slow disk, or of the largest data, that takes longer than a daemon waits for a
- * first word.  A thread sends `alive` a few times a second, but only when
+ * slow disk, or of the largest data, that takes longer than a daemon waits for
+ * a first word.  A thread sends `alive` a few times a second, but only when
  * another thread has had a processor since: one that waits for a disk that does
- * not answer, or for a lock that is not given back, stays silent and is found to
- * hang.
+ * not answer, or for a lock that is not given back, stays silent and is found
+ * to hang.
  *
  * The line belongs to this thread from alive_start() to alive_stop(), which
  * every word of the main thread is behind (report.c holds them until hello).

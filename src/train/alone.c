@@ -1,6 +1,6 @@
 /*
- * An edited job and an old checkpoint, without a daemon; and what such a run has
- * known.
+ * An edited job and an old checkpoint, without a daemon; and what such a run
+ * has known.
  *
  * A daemon holds a resume's overrides against the job as it was.  Here the job
  * as it was is what the checkpoint has recorded of it, and what is asked for is

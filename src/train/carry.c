@@ -12,7 +12,8 @@ struct carry {
 	const struct warm_file *f;
 	json_t *notes;
 	int64_t *updates;               /* [tensors of the network] */
-	int64_t steps;                  /* the most of them; of our checkpoint */
+	int64_t steps;                  /* the most of them; of our
+					   checkpoint */
 	int64_t tensors;                /* whose moments were taken */
 	int64_t left;                   /* and were not */
 	bool assumed;                   /* a power that is 0 was told of */
@@ -83,9 +84,9 @@ take_slot(struct carry *c, const struct warm_row *row, int k)
 }
 
 /*
- * Adam's power of beta2 that is 0 has underflowed: so many updates that the bias
- * corrections are 1.  A momentum of which no updates are counted has had one, so
- * that the next is not dampened as a first one is, which is not at all.
+ * Adam's power of beta2 that is 0 has underflowed: so many updates that the
+ * bias corrections are 1.  A momentum of which no updates are counted has had
+ * one, so that the next is not dampened as a first one is, which is not at all.
  */
 static int64_t
 updates_of(struct carry *c, const struct warm_row *row)
@@ -174,8 +175,8 @@ most_updates(const struct carry *c)
 	return most;
 }
 
-/* What is missed of a state whose reader has ended half way is no reason to begin
- * without it. */
+/* What is missed of a state whose reader has ended half way is no reason to
+ * begin without it. */
 static bool
 was_read(const struct carry *c, const char *path)
 {
@@ -192,8 +193,8 @@ was_read(const struct carry *c, const char *path)
 }
 
 /*
- * The state in the file or beside it.  Beside an address means where the daemon has
- * put what it found there: a file in its cache has no neighbours.
+ * The state in the file or beside it.  Beside an address means where the daemon
+ * has put what it found there: a file in its cache has no neighbours.
  */
 static bool
 find_state(struct carry *c, const char *path, char **reason)
@@ -236,7 +237,8 @@ take_moments(struct carry *c, const char *path)
 	spans_carry(c->r, c->updates);
 }
 
-/* Where the schedule goes on: by the file, or by the updates that there were. */
+/* Where the schedule goes on: by the file, or by the updates that there
+ * were. */
 static bool
 go_on_with_schedule(struct carry *c, const char *path)
 {

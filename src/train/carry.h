@@ -1,6 +1,7 @@
 /*
- * carry - what a warm start takes along beside weights (training.warm_start): the
- * optimizer's moments, the count of their updates, the place in the schedule.
+ * carry - what a warm start takes along beside weights (training.warm_start):
+ * the optimizer's moments, the count of their updates, the place in the
+ * schedule.
  */
 #ifndef TRAIN_CARRY_H
 #define TRAIN_CARRY_H
@@ -9,9 +10,10 @@
 #include "run.h"
 
 /*
- * After plan_apply().  {slots, tensors, steps, notes} is a new reference, or NULL
- * where nothing was asked for; what cannot be carried begins at zero, and a note has
- * the reason.  False after run_fail(): the job asks for what cannot be had.
+ * After plan_apply().  {slots, tensors, steps, notes} is a new reference, or
+ * NULL where nothing was asked for; what cannot be carried begins at zero, and
+ * a note has the reason.  False after run_fail(): the job asks for what cannot
+ * be had.
  */
 bool carry_over(struct run *r, const struct plan *p, const char *path,
     json_t **told);

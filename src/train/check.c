@@ -6,8 +6,8 @@
 #include "start.h"
 #include "summary.h"
 
-/* {path, message}: a sentence of run_fail() begins with a field of the job, or does
- * not. */
+/* {path, message}: a sentence of run_fail() begins with a field of the job, or
+ * does not. */
 static void
 add_refusal(json_t *list, const char *fallback, const char *sentence)
 {

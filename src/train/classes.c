@@ -1,5 +1,5 @@
-/* The classes of the data: by their names in the order of a model's, and how many
- * samples each has. */
+/* The classes of the data: by their names in the order of a model's, and how
+ * many samples each has. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +24,8 @@ count(const struct data_set *d)
 	return v;
 }
 
-/* The largest share over the smallest of those that have any; 0: there is none. */
+/* The largest share over the smallest of those that have any; 0: there is
+ * none. */
 static double
 balance(const int64_t *v, int64_t n)
 {

@@ -12,8 +12,9 @@
 struct piece {
 	struct convert *c;
 	const struct weights_tensor *from;
-	const struct weights_tensor *added;     /* its row 0 is added to each row
-	                                           of from, as floats; or NULL */
+	const struct weights_tensor *added;     /* its row 0 is added to each
+	                                           row of from, as floats; or
+	                                           NULL */
 	bool turned;
 };
 
@@ -23,8 +24,8 @@ struct convert {
 	struct warm_file *f;
 	struct plan *plan;              /* with a model; else NULL */
 	struct piece *pieces;
-	void *whole;                    /* the tensor that is written now, where it
-	                                   is not read from front to back */
+	void *whole;                    /* the tensor that is written now, where
+	                                   it is not read from front to back */
 	json_t *notes;
 };
 
@@ -209,8 +210,8 @@ refuse_untold(struct convert *c, const char *names, size_t n)
 	    c->path, names, n > NAMED_MAX ? ", ..." : "");
 }
 
-/* Which matrices are turned; those of which the file does not tell are left only
- * where that is asked for. */
+/* Which matrices are turned; those of which the file does not tell are left
+ * only where that is asked for. */
 static bool
 turn(struct convert *c)
 {
@@ -244,7 +245,8 @@ turn(struct convert *c)
 	return ok;
 }
 
-/* Paddle's second key of a recurrent layer's tensor, where the file has not got it. */
+/* Paddle's second key of a recurrent layer's tensor, where the file has not got
+ * it. */
 static void
 put_twin(struct convert *c, const struct weights_tensor *t)
 {
@@ -284,8 +286,8 @@ as_named(struct convert *c)
 
 /* --- the model that is said ------------------------------------------------ */
 
-/* A sample that the architecture takes, where the job does not say its own: only
- * the parameters' shapes count, and these do not depend on it. */
+/* A sample that the architecture takes, where the job does not say its own:
+ * only the parameters' shapes count, and these do not depend on it. */
 static json_t *
 usual_data(const json_t *model)
 {
@@ -362,7 +364,8 @@ convert_load_spec(struct run *r)
 	return rc == RK_OK;
 }
 
-/* {dtype, shape} as a checkpoint has it, of a sample of the data that are said. */
+/* {dtype, shape} as a checkpoint has it, of a sample of the data that are
+ * said. */
 static json_t *
 input_of(const struct spec *s)
 {

@@ -1,8 +1,8 @@
 /*
  * convert - --convert: a file of weights as a file of another framework.
  *
- * A process of its own reads the file (inspect.h); this one has its tensors' names
- * and shapes, and asks for elements as they are written.
+ * A process of its own reads the file (inspect.h); this one has its tensors'
+ * names and shapes, and asks for elements as they are written.
  */
 #ifndef TRAIN_CONVERT_H
 #define TRAIN_CONVERT_H

@@ -19,8 +19,8 @@
 bool due_capture(struct run *r);
 /* At a boundary. */
 bool due_take(struct run *r);
-/* A checkpoint of these weights is there when it returns true, or the run is to leave
- * without one (same.h). */
+/* A checkpoint of these weights is there when it returns true, or the run is to
+ * leave without one (same.h). */
 bool due_commit(struct run *r);
 /* Before a run ends badly: what is being written becomes the last good one.
  * True when due.dir is it. */

@@ -161,8 +161,8 @@ find_best(struct run *r, char dir[CKPT_DIR_MAX])
 	return found;
 }
 
-/* Weights, average, optimiser and what was measured are those of i; where the run
- * stands is not. */
+/* Weights, average, optimiser and what was measured are those of i; where the
+ * run stands is not. */
 static bool
 take(struct run *r, const struct ckpt_info *i, const struct tensor_set *model,
     const struct tensor_set *optim)

@@ -6,8 +6,8 @@
 
 /* An epoch has been scored: count it. */
 void early_judge(struct run *r);
-/* Has it been bad for as long as the job has patience?  A function of the job and
- * of the cursor alone. */
+/* Has it been bad for as long as the job has patience?  A function of the job
+ * and of the cursor alone. */
 bool early_stopped(const struct run *r);
 /* "val_accuracy has not been better than 0.91 (step 938) for 3 epochs"; the
  * caller frees. */

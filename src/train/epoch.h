@@ -13,8 +13,8 @@
 bool epoch_end(struct run *r);
 
 /* The next samples of a set from its place `at` on, as many as a batch takes,
- * in inference mode: added to the tally, and in nn_output().  How many; 0: there is
- * a failure, or the run is to leave. */
+ * in inference mode: added to the tally, and in nn_output().  How many; 0:
+ * there is a failure, or the run is to leave. */
 int64_t score_batch(struct run *r, const struct data_set *d, int64_t at,
     struct tally *t);
 

@@ -48,7 +48,8 @@ check_logits(struct run *r)
 	    "the name of a file", r->o->logits);
 }
 
-/* Of rows that were scored: to their places, which with buckets are anywhere. */
+/* Of rows that were scored: to their places, which with buckets are
+ * anywhere. */
 static void
 keep_logits(const struct run *r, float *all, int64_t rows)
 {

@@ -2,9 +2,9 @@
  * Exactness: are the bytes those of a run that nothing interrupted?
  *
  * Resume is exact by construction (train.h), as long as what computes a step is
- * the same: the arithmetic (kernel_arithmetic) and the program that the network is
- * compiled to (nn_digest).  A checkpoint says what it was computed with;
- * an attempt that goes on with something else says so, and its checkpoints carry
+ * the same: the arithmetic (kernel_arithmetic) and the program that the network
+ * is compiled to (nn_digest).  A checkpoint says what it was computed with; an
+ * attempt that goes on with something else says so, and its checkpoints carry
  * that on (ckpt.h, `inexact`), unless the job wants no such attempt.
  */
 #include <stdlib.h>
@@ -106,8 +106,8 @@ is_same_field(const json_t *was, const json_t *is, const char *key)
 	return a == b || json_equal(a, b);
 }
 
-/* What a person changed of the network, of the loss, of what is trained or of the
- * arithmetic makes another program, and no break. */
+/* What a person changed of the network, of the loss, of what is trained or of
+ * the arithmetic makes another program, and no break. */
 static bool
 is_same_network(const struct run *r, const struct ckpt_info *i)
 {
@@ -136,8 +136,8 @@ compare_programs(const struct run *r, const struct ckpt_info *i,
 	    i->program, r->program);
 }
 
-/* A checkpoint records what its process would have computed with, also what this
- * network has nothing of: that changes none of its bits. */
+/* A checkpoint records what its process would have computed with, also what
+ * this network has nothing of: that changes none of its bits. */
 static void
 drop_unused(const struct run *r, json_t *arithmetic)
 {

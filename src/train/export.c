@@ -74,8 +74,8 @@ load_file(struct export *x, const char *name, struct tensor_set **out)
 
 /* --- the network ---------------------------------------------------------- */
 
-/* The shape of a sample that the checkpoint tells; without it, of checkpoints of
- * format 1, the model's own. */
+/* The shape of a sample that the checkpoint tells; without it, of checkpoints
+ * of format 1, the model's own. */
 static void
 take_input(struct nn_want *w, const json_t *input)
 {
@@ -112,8 +112,8 @@ outline(struct export *x, const struct spec_model *model, struct nn **out)
 	return rc == RK_OK;
 }
 
-/* PaddleClas makes batch norms as BatchNorm, who builds of layers as BatchNorm1D
- * and BatchNorm2D, by what comes in. */
+/* PaddleClas makes batch norms as BatchNorm, who builds of layers as
+ * BatchNorm1D and BatchNorm2D, by what comes in. */
 static enum warm_layer
 batch_norm_of(const struct export *x, const struct nn_tensor *t)
 {
@@ -157,8 +157,8 @@ layer_of(const struct export *x, const struct nn_tensor *t)
 /* --- names ---------------------------------------------------------------- */
 
 /*
- * Networks that the target's own library has, too, under other names: those of this
- * variant.  Others keep the names that they have.
+ * Networks that the target's own library has, too, under other names: those of
+ * this variant.  Others keep the names that they have.
  */
 static const struct twin {
 	enum spec_family family;

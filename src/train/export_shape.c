@@ -1,7 +1,7 @@
 /*
- * What a network takes, where neither the job nor its checkpoint says it: those of
- * format 1 do not.  The checkpoint's tensors decide: the shape whose network has them
- * all, and no other, is it.
+ * What a network takes, where neither the job nor its checkpoint says it: those
+ * of format 1 do not.  The checkpoint's tensors decide: the shape whose network
+ * has them all, and no other, is it.
  */
 #include <stdlib.h>
 #include <string.h>

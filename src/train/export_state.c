@@ -11,7 +11,8 @@
 struct parts {
 	struct optim *o;
 	int n;
-	bool adam;                      /* Adam's kind, with powers of its betas */
+	bool adam;                      /* Adam's kind, with powers of its
+					   betas */
 };
 
 static bool

@@ -184,8 +184,9 @@ feed_rows(const struct run *r, int64_t epoch, int64_t place)
 	    r->spec->training.drop_last);
 }
 
-/* How long the samples are that the network sees next: of a bucket, whose rows are
- * the beginnings of those that were loaded.  Profiles are of the longest. */
+/* How long the samples are that the network sees next: of a bucket, whose rows
+ * are the beginnings of those that were loaded.  Profiles are of the
+ * longest. */
 static void
 set_length(struct run *r, const struct data_set *d)
 {

@@ -62,11 +62,13 @@ struct held_out {
 /* What the model of a warm start says of itself. */
 struct held_out_model {
 	bool known;                     /* `of` is filled in */
-	bool beside;                    /* a checkpoint.json lies beside it ... */
+	bool beside;                    /* a checkpoint.json lies beside it
+					   ... */
 	int64_t step;                   /* ... and so many steps were made */
 	struct held_out of;
 	char data_digest[RK_SHA256_HEX];        /* "": not known */
-	json_t *classes;                /* names of its outputs, owned; or NULL */
+	json_t *classes;                /* names of its outputs, owned; or
+					   NULL */
 	const char *because;            /* when not known: why */
 };
 
@@ -78,12 +80,12 @@ enum rk_err held_out_read(struct held_out *h, const json_t *v,
 enum rk_err held_out_of_info(struct held_out *h, const struct ckpt_info *i,
     struct rk_why *why) RK_MUSTCHECK;
 
-/* The record out of a model file's metadata (key, value, ... NULL; or NULL), or of
- * checkpoint.json beside it. */
+/* The record out of a model file's metadata (key, value, ... NULL; or NULL), or
+ * of checkpoint.json beside it. */
 void held_out_of_model(struct held_out_model *m, char *const *meta,
     const char *path);
-/* Is it a file of a checkpoint of ours: does the checkpoint.json that lies beside it
- * speak of it? */
+/* Is it a file of a checkpoint of ours: does the checkpoint.json that lies
+ * beside it speak of it? */
 bool held_out_is_ours(const char *path);
 
 /* Add that these weights were trained on the samples of a set. */

@@ -33,8 +33,8 @@ normalize_json(const struct run *r)
 	return o;
 }
 
-/* What the columns of a table are called; null: they have no names.  NULL: too much
- * to keep. */
+/* What the columns of a table are called; null: they have no names.  NULL: too
+ * much to keep. */
 static json_t *
 columns_json(const struct data_set *d)
 {
@@ -92,8 +92,8 @@ input_json(const struct run *r)
 	return o;
 }
 
-/* IDX and CSV files number their classes.  Outputs that no class has are called by
- * their number. */
+/* IDX and CSV files number their classes.  Outputs that no class has are called
+ * by their number. */
 json_t *
 input_classes(const struct run *r)
 {

@@ -251,8 +251,8 @@ open_picture(struct inputs *in, const struct recipe *c, const char *path,
 	    in->x, why);
 }
 
-/* Pixels as the source has them, before the transforms.  What fails with one sample
- * fails with all, because they are of one size. */
+/* Pixels as the source has them, before the transforms.  What fails with one
+ * sample fails with all, because they are of one size. */
 static enum rk_err
 view_pixels(struct inputs *in, const struct recipe *c, const char *path,
     struct rk_why *why)
@@ -270,8 +270,8 @@ view_pixels(struct inputs *in, const struct recipe *c, const char *path,
 
 /* --- an array of NumPy -------------------------------------------------------- */
 
-/* How many samples it has: dimensions behind the first, or all of them, are those of
- * a sample, but for such as are 1.  0: they are not. */
+/* How many samples it has: dimensions behind the first, or all of them, are
+ * those of a sample, but for such as are 1.  0: they are not. */
 static int64_t
 samples_of(const struct format_npy *a, const struct recipe *c)
 {

@@ -50,9 +50,9 @@ set_fields(json_t *tree, const struct train_options *o, struct rk_why *why)
 }
 
 /*
- * The source that --data-set says, in place of what validates: a copy of data.train
- * with these fields, or with a type of its own these alone.  Relative paths are
- * seen from here, as those of a command are.
+ * The source that --data-set says, in place of what validates: a copy of
+ * data.train with these fields, or with a type of its own these alone.
+ * Relative paths are seen from here, as those of a command are.
  */
 static enum rk_err
 other_data(json_t *tree, const struct train_options *o, struct rk_why *why)

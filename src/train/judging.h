@@ -7,9 +7,9 @@
  *	 accuracy, top5, ...}, names: [...], counts: {...}}
  * evaluation counts from 1 over all attempts of the run, and comes first in its
  * line; names of the classes are left out where there are none, and beyond
- * EVALUATIONS_NAMES bytes; counts are judge_counts().  Lines are appended; where
- * the file would grow beyond EVALUATIONS_MAX, the older half goes first.  What
- * cannot be written is said once and fails no run.
+ * EVALUATIONS_NAMES bytes; counts are judge_counts().  Lines are appended;
+ * where the file would grow beyond EVALUATIONS_MAX, the older half goes first.
+ * What cannot be written is said once and fails no run.
  */
 #ifndef TRAIN_JUDGING_H
 #define TRAIN_JUDGING_H
@@ -24,7 +24,8 @@
  * outputs. */
 void judging_new(struct run *r);
 uint64_t judging_bytes(const struct run *r, int64_t outputs);
-/* The rows of the last forward, in the order of the set; left_out as in judge.h. */
+/* The rows of the last forward, in the order of the set; left_out as in
+ * judge.h. */
 void judging_add(struct run *r, int64_t rows, const uint8_t *left_out);
 /* What it has come to. */
 void judging_take(const struct run *r, struct judged *f);

@@ -221,8 +221,8 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 	t->steps++;
 }
 
-/* The first step has no step before it to compare with, and its weights are those
- * that it was given. */
+/* The first step has no step before it to compare with, and its weights are
+ * those that it was given. */
 static bool
 refuse_at_once(struct run *r)
 {
@@ -365,9 +365,9 @@ may_train(struct run *r, int64_t rows)
 	return may;
 }
 
-/* Forward, backward and the update of what there is; false where the loss is not
- * finite.  A step of nothing but rows that do not count moves no weight, neither by
- * momentum or decay nor by a mean of a batch norm. */
+/* Forward, backward and the update of what there is; false where the loss is
+ * not finite.  A step of nothing but rows that do not count moves no weight,
+ * neither by momentum or decay nor by a mean of a batch norm. */
 static bool
 train(struct run *r, int64_t rows, struct nn_result *res)
 {

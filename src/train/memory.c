@@ -10,8 +10,8 @@
 #include "seen.h"
 #include "writer.h"
 
-/* What comes while it trains, beside the arrays: code that is read in when it is
- * first run, stacks, what products pack, lines of metrics. */
+/* What comes while it trains, beside the arrays: code that is read in when it
+ * is first run, stacks, what products pack, lines of metrics. */
 #define COMES ((uint64_t)4 << 20)
 
 static uint64_t

@@ -1,6 +1,6 @@
 /*
- * mix - mixup and cutmix: rows of a step's batch and their labels mixed on their way
- * into the network (data.h, struct data_mixture).
+ * mix - mixup and cutmix: rows of a step's batch and their labels mixed on
+ * their way into the network (data.h, struct data_mixture).
  *
  * Only the training set's steps are mixed.  A row is not mixed when it or its
  * partner could not be read.
@@ -25,8 +25,8 @@ void mix_begin(struct mix *m, const struct run *r,
     const struct data_batch *b);
 void mix_none(struct mix *m);
 bool mix_is_on(const struct mix *m);
-/* Rows from .. from+rows-1 of it into the network's input, and their labels into
- * m->soft. */
+/* Rows from .. from+rows-1 of it into the network's input, and their labels
+ * into m->soft. */
 void mix_rows(struct mix *m, const struct run *r, const struct data_batch *b,
     int64_t from, int64_t rows);
 

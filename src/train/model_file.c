@@ -138,8 +138,8 @@ model_file_load(struct run *r, const struct model_file *m)
 	return ok;
 }
 
-/* The columns of the job's data are those of the checkpoint, which no arithmetic
- * would notice. */
+/* The columns of the job's data are those of the checkpoint, which no
+ * arithmetic would notice. */
 static bool
 check_columns(struct run *r, const struct model_file *m,
     const struct recipe *c)

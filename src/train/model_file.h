@@ -15,7 +15,8 @@ struct model_file {
 	bool is_checkpoint;             /* ... which it is */
 };
 
-/* Open it: r->warm, and of a checkpoint what it says, whose digest is checked. */
+/* Open it: r->warm, and of a checkpoint what it says, whose digest is
+ * checked. */
 bool model_file_open(struct run *r, struct model_file *m);
 /* All of it into the network, and nothing else. */
 bool model_file_load(struct run *r, const struct model_file *m);
@@ -23,8 +24,8 @@ bool model_file_load(struct run *r, const struct model_file *m);
  * False after run_fail(): their columns are others. */
 bool model_file_normalize(struct run *r, const struct model_file *m);
 void model_file_fini(struct model_file *m);
-/* Say on standard error that of `bad` of n rows nothing is predicted; 0: nothing is
- * said. */
+/* Say on standard error that of `bad` of n rows nothing is predicted; 0:
+ * nothing is said. */
 void model_file_warn(const struct model_file *m, int64_t bad, int64_t n);
 /* {file, sha256, bytes, tensors, checkpoint: {dir, step, epoch}}; a new
  * reference. */

@@ -439,7 +439,8 @@ take_files(struct train_options *o, int n, char **files, struct rk_why *why)
 	return RK_OK;
 }
 
-/* A file of weights, where it goes, and perhaps the job whose network it is of. */
+/* A file of weights, where it goes, and perhaps the job whose network it is
+ * of. */
 static enum rk_err
 take_convert(struct train_options *o, int n, char **words, struct rk_why *why)
 {

@@ -122,7 +122,8 @@ place_data(struct run *r, struct spec_data *local)
 	    (!local->has_validation || unpack_side(r, &local->validation, 1));
 }
 
-/* The job's name of what a text begins with, where that was unpacked to *path. */
+/* The job's name of what a text begins with, where that was unpacked to
+ * *path. */
 static const char *
 unpacked_of(const struct run *r, const char *text, const char **path)
 {

@@ -1,9 +1,9 @@
 /*
  * plan - the plan of a warm start (warm.h), between a network and a file.
  *
- * plan_new() makes the lists that warm.h wants of both, plan_apply() does what the
- * rows say: numbers out of the file into the network, each tensor read once from
- * front to back, turned by way of one copy where it is to be transposed.
+ * plan_new() makes the lists that warm.h wants of both, plan_apply() does what
+ * the rows say: numbers out of the file into the network, each tensor read once
+ * from front to back, turned by way of one copy where it is to be transposed.
  */
 #ifndef TRAIN_PLAN_H
 #define TRAIN_PLAN_H
@@ -26,15 +26,15 @@ struct plan_how {
 	bool whole;                     /* all must fit */
 };
 
-/* As warm_plan_new(): RK_EINVAL may leave a plan to be shown.  The network and the
- * file must live as long. */
+/* As warm_plan_new(): RK_EINVAL may leave a plan to be shown.  The network and
+ * the file must live as long. */
 enum rk_err plan_new(struct plan **pp, const struct nn *n,
     struct warm_file *file, const struct plan_how *how,
     struct rk_why *why) RK_MUSTCHECK;
 void plan_free(struct plan *p);                 /* NULL is fine */
 
-/* Do it; what the file does not give is initialised from the seed.  RK_EINVAL, and
- * errors of reading: why has a sentence. */
+/* Do it; what the file does not give is initialised from the seed.  RK_EINVAL,
+ * and errors of reading: why has a sentence. */
 enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed,
     struct rk_why *why) RK_MUSTCHECK;
 /* dst[m][n] = src[n][m]. */

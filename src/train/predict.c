@@ -31,8 +31,9 @@ struct prediction {
 	int64_t failed;                 /* inputs */
 	int64_t said, nothing;          /* rows, and those of which nothing is
 	                                   predicted */
-	/* Samples of any number of files make a batch together, so that the same
-	 * ones in the same order give the same bits wherever they come from. */
+	/* Samples of any number of files make a batch together, so that the
+	 * same ones in the same order give the same bits wherever they come
+	 * from. */
 	int64_t rows, length;           /* length: of texts, those in buckets */
 	struct line *lines;
 	size_t nlines;
@@ -78,8 +79,8 @@ next_largest(const float *z, int64_t n, const int64_t *taken, int ntaken)
 	return at;
 }
 
-/* As judge.h has it: a NaN, or the largest is infinite; of labels a NaN, and of a
- * number what is none. */
+/* As judge.h has it: a NaN, or the largest is infinite; of labels a NaN, and of
+ * a number what is none. */
 static bool
 says_nothing(const struct prediction *p, const float *z, int64_t n)
 {
@@ -199,7 +200,8 @@ told_to_end(struct run *r)
 	    "before all inputs were predicted");
 }
 
-/* A path, so that who gave it knows it again: cleaned only where it is no UTF-8. */
+/* A path, so that who gave it knows it again: cleaned only where it is no
+ * UTF-8. */
 static json_t *
 path_json(const char *path)
 {
@@ -437,7 +439,8 @@ open_view(struct run *r, struct prediction *p)
 	return ok;
 }
 
-/* Of a checkpoint from before there were names of columns: has the job's file? */
+/* Of a checkpoint from before there were names of columns: has the job's
+ * file? */
 static bool
 may_have_columns(const struct spec_source *s, const struct recipe *c)
 {
@@ -445,8 +448,8 @@ may_have_columns(const struct spec_source *s, const struct recipe *c)
 	    access(s->path, R_OK) == 0;
 }
 
-/* Does the checkpoint say what a sample is?  Of tokens the job has to say how they
- * are made, of texts. */
+/* Does the checkpoint say what a sample is?  Of tokens the job has to say how
+ * they are made, of texts. */
 static bool
 knows_samples(const struct run *r, struct prediction *p)
 {

@@ -34,8 +34,8 @@ void recipe_of_data(struct recipe *c, const struct data_set *d,
 enum rk_err recipe_view(struct recipe *c, const struct spec_data *s,
     const struct data_set *of, struct rk_why *why) RK_MUSTCHECK;
 void recipe_fini(struct recipe *c);
-/* A set's columns are called so, in this order, as far as both say; else RK_EINVAL
- * with what differs.  of: what c is of. */
+/* A set's columns are called so, in this order, as far as both say; else
+ * RK_EINVAL with what differs.  of: what c is of. */
 enum rk_err recipe_check_columns(const struct recipe *c,
     const struct data_set *d, const char *of, struct rk_why *why) RK_MUSTCHECK;
 /* The samples of a set are normalised so, if they are of this shape. */

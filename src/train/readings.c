@@ -84,9 +84,9 @@ broken_at(const struct data_batch *b, int64_t row)
 }
 
 /*
- * Other bytes than those that were read first, or none that can be read where there
- * were some: whatever a decoder makes of them.  Where a reader knows by itself it
- * says so.
+ * Other bytes than those that were read first, or none that can be read where
+ * there were some: whatever a decoder makes of them.  Where a reader knows by
+ * itself it says so.
  */
 static bool
 has_changed(const struct readings *m, const struct data_batch *b, int64_t row,

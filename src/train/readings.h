@@ -1,9 +1,9 @@
 /*
- * readings - what has come of reading the samples of a set: what each was when it
- * was read first, which are broken, and whether any can be read at all.
+ * readings - what has come of reading the samples of a set: what each was when
+ * it was read first, which are broken, and whether any can be read at all.
  *
- * feed.h says what follows from it.  The order of the samples decides, never how
- * many of them make a batch.
+ * feed.h says what follows from it.  The order of the samples decides, never
+ * how many of them make a batch.
  */
 #ifndef TRAIN_READINGS_H
 #define TRAIN_READINGS_H
@@ -11,8 +11,8 @@
 #include "rekindle/data_loader.h"
 #include "run.h"
 
-/* So many samples, or all of a set that has fewer, and none can be read: the run
- * fails whatever data.broken says. */
+/* So many samples, or all of a set that has fewer, and none can be read: the
+ * run fails whatever data.broken says. */
 #define READINGS_NONE 1000
 
 struct readings {
@@ -30,8 +30,8 @@ void readings_open(struct readings *m, const struct data_set *d);
 void readings_close(struct readings *m);
 uint64_t readings_bytes(const struct data_set *d);
 
-/* A batch of m's set has come; *count has the samples of all sets that are broken.
- * False: run_fail(), or the run is to leave. */
+/* A batch of m's set has come; *count has the samples of all sets that are
+ * broken.  False: run_fail(), or the run is to leave. */
 bool readings_take(struct run *r, struct readings *m,
     const struct data_batch *b, int64_t *count);
 

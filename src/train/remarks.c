@@ -142,8 +142,8 @@ fits(const struct run *r, int64_t rows, int64_t micro)
 	    NULL) == RK_OK;
 }
 
-/* Rows of the smaller step at the end of an epoch; 0: there is none, or several, of
- * buckets. */
+/* Rows of the smaller step at the end of an epoch; 0: there is none, or
+ * several, of buckets. */
 static int64_t
 rest_of(const struct run *r, int64_t batch)
 {

@@ -381,7 +381,8 @@ report_failed(struct report *p, const char *reason, const char *message,
 		return;
 	}
 	alive_stop(&p->alive);
-	/* Behind hello the daemon listens, also when that is all there is to say. */
+	/* Behind hello the daemon listens, also when that is all there is to
+	 * say. */
 	if (!p->greeted && !p->gone) {
 		json_t *hello = json_pack("{s:i, s:i, s:b}", "version",
 		    WIRE_VERSION, "pid", (int)getpid(), "refused", 1);

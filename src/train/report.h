@@ -36,7 +36,8 @@ struct progress {
 	double data_wait_ratio; /* below 0: there is no loader */
 	int64_t broken;         /* samples; 0: none */
 	bool has_accuracy, evaluating;
-	json_t *schedule;       /* report_progress() takes it; NULL: as at hello */
+	json_t *schedule;       /* report_progress() takes it; NULL: as at
+				   hello */
 };
 
 /* fd -1: no wire.  Over a wire it says from now on that the trainer is alive,
@@ -59,7 +60,8 @@ void report_progress(struct report *p, const struct progress *g);
 /* These take the tree. */
 void report_metric(struct report *p, json_t *m);
 void report_checkpoint(struct report *p, json_t *message);
-/* How a run ended well; early: why it stopped before the job's length, or NULL. */
+/* How a run ended well; early: why it stopped before the job's length, or
+ * NULL. */
 struct report_end {
 	enum wire_outcome outcome;
 	int64_t step;

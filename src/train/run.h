@@ -19,7 +19,8 @@
  *	           on it before
  *	restore.c  a checkpoint into the run, the run into a checkpoint's words
  *	input.c    what a checkpoint says of a sample, for those who predict
- *	exact.c    is it bit for bit what a run without an interruption computes?
+ *	exact.c    is it bit for bit what a run without an interruption
+ *		   computes?
  *	same.c     are the data those that the checkpoint was made with
  *	loop.c     steps and epochs
  *	feed.c     the samples of a step into the network; mix.c mixes them
@@ -162,7 +163,8 @@ struct run {
 	struct ckpt *ckpt;
 	struct writer *writer;          /* NULL: --profile keeps nothing */
 	struct profile *profile;        /* NULL, but while steps are measured */
-	/* What a sample is, where there are no data to say it; ndim 0: they do. */
+	/* What a sample is, where there are no data to say it; ndim 0: they
+	 * do. */
 	struct {
 		int ndim;
 		int64_t d[SPEC_MAX_DIMS];
@@ -181,7 +183,8 @@ struct run {
 	bool scheduled;         /* it came with a checkpoint, or was begun */
 	struct feed *feed;              /* where batches come from */
 	struct seen *seen;              /* NULL: all data lie in memory */
-	char *unpacked[2];              /* of data.train, .validation; or NULL */
+	char *unpacked[2];              /* of data.train, .validation; or
+					   NULL */
 	int64_t *which;
 	int32_t *classes;       /* labels of a batch, or NULL */
 	float *targets;         /* the same for mse, or NULL */
@@ -197,7 +200,8 @@ struct run {
 	char known[CKPT_DIR_MAX];       /* ... this, or words for one */
 	/* Is it exact: exact.c. */
 	struct {
-		json_t *why_not;        /* `inexact` of ckpt.h; owned, or NULL */
+		json_t *why_not;        /* `inexact` of ckpt.h; owned, or
+					   NULL */
 		bool other_data;        /* than the checkpoint's, accepted */
 		int64_t from;           /* the step that it went on from */
 	} exact;
@@ -208,13 +212,15 @@ struct run {
 		bool best;              /* one of this very step is */
 		int64_t last_ms;        /* when the newest was taken */
 		int64_t captured;       /* step whose weights the shadow has */
-		int64_t taken;          /* step of the newest handed on, or -1 */
+		int64_t taken;          /* step of the newest handed on, or
+					   -1 */
 		double stall_s;         /* that training waited for it */
 		char dir[CKPT_DIR_MAX]; /* the newest committed, or "" */
 	} due;
 	uint64_t checkpoint_bytes;
 	uint64_t process_bytes;         /* memory of the process by itself */
-	uint64_t memory_wanted;         /* where the job does not say it; or 0 */
+	uint64_t memory_wanted;         /* where the job does not say it; or
+					   0 */
 
 	/* Clocks and counts of this attempt, for progress and metrics. */
 	int64_t begun_ms, begun_step;
@@ -226,8 +232,10 @@ struct run {
 	double samples_per_second;
 	double update_ns;               /* of an update without capture */
 	double stall_total_s, write_s;
-	double calm_step_s;             /* a full step while nothing is written */
-	double excess_s;                /* what steps took longer beside a write */
+	double calm_step_s;             /* a full step while nothing is
+					   written */
+	double excess_s;                /* what steps took longer beside a
+					   write */
 	double last_loss;
 };
 
@@ -264,16 +272,18 @@ struct run_memory {
 	struct nn_sizes sizes;          /* of the network */
 	uint64_t network, optimizer, copy, data, process, total;
 	uint64_t wanted;                /* the total and a tenth */
-	uint64_t limit;                 /* resources.memory, or the machine's, but
-	                                   no more than our control group's */
-	uint64_t said;                  /* resources.memory; 0: the job has none */
+	uint64_t limit;                 /* resources.memory, or the machine's,
+	                                   but no more than our control
+	                                   group's */
+	uint64_t said;                  /* resources.memory; 0: the job has
+					   none */
 	uint64_t checkpoint;            /* of one on disk */
 	int64_t parameters;
 };
 
 /* memory.c: how much is it?  Without data, of one full batch.  Refused where it
- * does not fit; what is wanted of the network, which may have so much; what this
- * process takes without any of it, asked for before there are data. */
+ * does not fit; what is wanted of the network, which may have so much; what
+ * this process takes without any of it, asked for before there are data. */
 bool memory_estimate(struct run *r, struct run_memory *m);
 bool memory_fits(struct run *r, const struct run_memory *m);
 /* Synthetic samples, before they are drawn: no file bounds them. */
@@ -288,13 +298,13 @@ struct start;
 bool run_open_data(struct run *r, struct start *start);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
-/* The labels and tokens that there are, against r->nn; and all the tokens that there
- * can be. */
+/* The labels and tokens that there are, against r->nn; and all the tokens that
+ * there can be. */
 bool run_check_samples(struct run *r);
 enum rk_err run_check_vocabulary(const struct run *r,
     const struct data_set *d, struct rk_why *why) RK_MUSTCHECK;
-/* It answers a question about a model (--plan, --evaluate, --predict), and trains
- * nothing. */
+/* It answers a question about a model (--plan, --evaluate, --predict), and
+ * trains nothing. */
 bool run_asks(const struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
@@ -318,16 +328,16 @@ bool run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim);
 void run_describe(const struct run *r, struct ckpt_info *i);
 
-/* classes.c: the classes of the data in the order of a model's (names: a list of
- * texts, or NULL), which calls itself `what`. */
+/* classes.c: the classes of the data in the order of a model's (names: a list
+ * of texts, or NULL), which calls itself `what`. */
 bool classes_match(struct run *r, const json_t *names, const char *what);
-/* "512 samples of 6 classes: ...", the caller's; and the same as {samples, shape,
- * classes, names, counts, balance}, a new reference. */
+/* "512 samples of 6 classes: ...", the caller's; and the same as {samples,
+ * shape, classes, names, counts, balance}, a new reference. */
 char *classes_sentence(const struct data_set *d);
 json_t *classes_json(const struct data_set *d);
 
-/* input.c: `input` and `classes` of ckpt.h; new references, the latter NULL where
- * the data have no names for them. */
+/* input.c: `input` and `classes` of ckpt.h; new references, the latter NULL
+ * where the data have no names for them. */
 json_t *input_json(const struct run *r);
 json_t *input_classes(const struct run *r);
 
@@ -337,7 +347,8 @@ double run_rate(const struct run *r, int64_t step);
  * restored; and what is to be said of the latter. */
 struct rate_change {
 	double was;                     /* the old rate ... */
-	int64_t at;                     /* ... of this step; -1: there is none */
+	int64_t at;                     /* ... of this step; -1: there is
+					   none */
 	bool anew;                      /* the schedule was decided anew */
 };
 void rate_begin(struct run *r);
@@ -354,9 +365,9 @@ void rate_judge(struct run *r);
 /*
  * spans.c.  The network's parameters into spans of the optimiser, by the job's
  * patterns; a pattern that fits none is refused, and a job that trains none.
- * spans_begin: of a run that begins, and of one that goes on (state: that of its
- * checkpoint, which has been restored; faults in why); the optimiser counts from
- * there.  spans_json: what the state of a checkpoint has of it, or NULL.
+ * spans_begin: of a run that begins, and of one that goes on (state: that of
+ * its checkpoint, which has been restored; faults in why); the optimiser counts
+ * from there.  spans_json: what the state of a checkpoint has of it, or NULL.
  */
 bool spans_check(struct run *r);
 void spans_begin(struct run *r, const json_t *state, struct rk_why *why);
@@ -373,8 +384,8 @@ bool alone_may_go_on(struct run *r, const struct ckpt_info *i);
 void alone_known_read(struct run *r);
 void alone_known_write(struct run *r, const char *dir);
 void alone_known_forget(struct run *r);
-/* False: it has had one, and the folder of them is gone.  Nothing is made in its
- * place, so that it can be moved back. */
+/* False: it has had one, and the folder of them is gone.  Nothing is made in
+ * its place, so that it can be moved back. */
 bool alone_may_open(struct run *r, const char *path);
 struct score run_score(const struct run *r, const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
@@ -383,10 +394,10 @@ json_t *run_metrics(const struct run *r, bool for_checkpoint);
 
 /*
  * exact.c.  What a step is computed with: kernel_arithmetic(), `identity`
- * (TRAIN_IDENTITY) and `mode` (training.arithmetic); a new reference.  A job that
- * does not say the mode has that of the checkpoint i from which it goes on, or of
- * one that begins (i is NULL); behind --wire that of stored jobs: to be called
- * before there is a network.  May the run go on
+ * (TRAIN_IDENTITY) and `mode` (training.arithmetic); a new reference.  A job
+ * that does not say the mode has that of the checkpoint i from which it goes
+ * on, or of one that begins (i is NULL); behind --wire that of stored jobs: to
+ * be called before there is a network.  May the run go on
  * from this checkpoint?  And when it does: say so if it was computed with
  * something else, and remember that.  `inexact` as ckpt.h has it, NULL when the
  * run is exact; a new reference.

@@ -110,8 +110,8 @@ add_change(struct strbuf *b, const char *what, const char *was_hex,
 	free(name);
 }
 
-/* want "": whatever they were.  A job that begins or ceases to have transforms has
- * the same data. */
+/* want "": whatever they were.  A job that begins or ceases to have transforms
+ * has the same data. */
 static bool
 is_other(const struct data_set *d, const char *want, const char *is)
 {

@@ -1,20 +1,20 @@
 /*
  * same - are the data those that the checkpoint was made with?
  *
- * Content, count and shape are in a digest (data_digest), of the training and of
- * the validation set, in every checkpoint; of samples that are files, paths, sizes
- * and labels, and seen.h has what is in them.  A run that goes on with others ends
- * with data_changed, unless --accept data was given.  Paths do not matter, nor
- * how a file is packed.
+ * Content, count and shape are in a digest (data_digest), of the training and
+ * of the validation set, in every checkpoint; of samples that are files, paths,
+ * sizes and labels, and seen.h has what is in them.  A run that goes on with
+ * others ends with data_changed, unless --accept data was given.  Paths do not
+ * matter, nor how a file is packed.
  *
  * Small sets are digested before anything else is done.  Those of AT_ONCE_BYTES
- * and more (REKINDLE_TRAIN_DIGEST_AT_ONCE=BYTES sets another limit) are digested
- * by a thread behind the first steps; until it is through no checkpoint is
- * committed, so that nothing that was trained on changed data is ever taken for
- * good.  Finding a change then ends the run as finding it before does, and the
- * next attempt begins where this one began.  A run that has to leave before that
- * waits for it as long as its deadline lets it, and else leaves without a new
- * checkpoint.
+ * and more (REKINDLE_TRAIN_DIGEST_AT_ONCE=BYTES sets another limit) are
+ * digested by a thread behind the first steps; until it is through no
+ * checkpoint is committed, so that nothing that was trained on changed data is
+ * ever taken for good.  Finding a change then ends the run as finding it before
+ * does, and the next attempt begins where this one began.  A run that has to
+ * leave before that waits for it as long as its deadline lets it, and else
+ * leaves without a new checkpoint.
  *
  * RUN-DIR/data.json keeps the digests by what fstat(2) says of the files
  * (device, inode, size, both times) and how they are read.  When it agrees, a

@@ -2,9 +2,9 @@
  * --samples: a contact sheet of what the network will see.
  *
  * The first samples of the first epoch in their order, behind the transforms of
- * training, with the mixture that their batch gets; numbers are made pixels again
- * by the normalisation backwards.  Below each stands its label: a class's name or
- * number, and behind a mixture both, with their shares.
+ * training, with the mixture that their batch gets; numbers are made pixels
+ * again by the normalisation backwards.  Below each stands its label: a class's
+ * name or number, and behind a mixture both, with their shares.
  */
 #include <math.h>
 #include <stdlib.h>

@@ -106,7 +106,8 @@ seen_load(struct run *r, const struct ckpt_info *i)
 	tensor_set_free(r->seen->was);
 	r->seen->was = NULL;
 	enum rk_err rc = ckpt_load_data(r->ckpt, i, &r->seen->was, &why);
-	/* Without it changes are found by size alone until all was read again. */
+	/* Without it changes are found by size alone until all was read
+	 * again. */
 	if (rc != RK_OK && rc != RK_ENOENT)
 		report_warning(&r->rep, "data_unknown", "what the data were at "
 		    "%s cannot be read: %s", i->dir, rk_why_first(&why));

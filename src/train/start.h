@@ -20,7 +20,8 @@ struct start {
 	bool running;
 
 	enum rk_err rc;                 /* of ckpt_load */
-	bool had;                       /* after RK_ENOENT: there has been one */
+	bool had;                       /* after RK_ENOENT: there has been
+					   one */
 	struct rk_why why;
 	struct ckpt_info info;
 	struct tensor_set *model, *optim;
@@ -31,8 +32,8 @@ struct start {
 const char *start_selector(const struct run *r);
 /* Nothing is to be started when the selector is none. */
 void start_begin(struct start *s, const struct run *r);
-/* Waits for the thread.  True: rc is RK_OK, and info says from where the run can
- * go on, or RK_ENOENT, and it may begin anew; else the run is refused. */
+/* Waits for the thread.  True: rc is RK_OK, and info says from where the run
+ * can go on, or RK_ENOENT, and it may begin anew; else the run is refused. */
 bool start_may(struct start *s, struct run *r);
 /* The same, and the data are those of the checkpoint, if there is one. */
 bool start_judge_data(struct start *s, struct run *r);
@@ -48,8 +49,8 @@ bool warm_open_path(struct run *r, const char *path, const char *deed);
 const char *warm_source(const struct run *r);
 /* The warm start's file, its plan and its application. */
 bool warm_start(struct run *r);
-/* The plan as JSON without doing it, with what stands against it in `refused`; and
- * as *text for people, the caller's. */
+/* The plan as JSON without doing it, with what stands against it in `refused`;
+ * and as *text for people, the caller's. */
 json_t *warm_plan(struct run *r, char **text);
 bool warm_wanted(const struct run *r);
 

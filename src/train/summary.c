@@ -119,7 +119,8 @@ model_json(const struct run *r, const struct run_memory *m)
 	return o;
 }
 
-/* The network without memory for its values, and whether the samples suit it. */
+/* The network without memory for its values, and whether the samples suit
+ * it. */
 static bool
 outline(struct run *r, const struct run_memory *m)
 {

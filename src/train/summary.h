@@ -1,5 +1,5 @@
-/* summary - --summary, --plan, --evaluate and --predict print their answer on standard
- * output; nothing is written to the run directory. */
+/* summary - --summary, --plan, --evaluate and --predict print their answer on
+ * standard output; nothing is written to the run directory. */
 #ifndef TRAIN_SUMMARY_H
 #define TRAIN_SUMMARY_H
 

@@ -1,4 +1,5 @@
-/* What --profile prints; profile.h says of what, train.h what the figures are. */
+/* What --profile prints; profile.h says of what, train.h what the figures
+ * are. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,8 +173,8 @@ put_rate(struct strbuf *b, const struct figures *f)
 		sb_addf(b, " %8s", "");
 }
 
-/* "winograd", or "winograd/direct/winograd": forward, and backward the gradients
- * of the weights and of x. */
+/* "winograd", or "winograd/direct/winograd": forward, and backward the
+ * gradients of the weights and of x. */
 static void
 put_way(struct strbuf *b, const struct row *r)
 {

@@ -1,10 +1,10 @@
 /*
  * The file of --trace: Google's Trace Event Format, which Chrome's
- * (chrome://tracing) and Perfetto's viewers open.  A row a thread.  The first is
- * the main thread's, where a step holds the instructions one after the other, and
- * each of these the pieces that this thread took; the other rows have the pieces
- * of their threads.  Times are microseconds since the first event.  Of each row
- * the first events are kept, `left_out` counts the others.
+ * (chrome://tracing) and Perfetto's viewers open.  A row a thread.  The first
+ * is the main thread's, where a step holds the instructions one after the
+ * other, and each of these the pieces that this thread took; the other rows
+ * have the pieces of their threads.  Times are microseconds since the first
+ * event.  Of each row the first events are kept, `left_out` counts the others.
  */
 #include <stdlib.h>
 #include <string.h>

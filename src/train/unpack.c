@@ -8,14 +8,15 @@
  *	    from.json                        of which file, by fstat(2)
  *
  * The folder is renamed into place when both files are on the disk, and a file
- * that has changed since is unpacked anew, so what is there is whole.  Where its
- * own folder cannot be written to (read-only, no permission), the run's folder has
- * it.  Whoever unpacks holds a lock (flock) on the packed file; who comes second
- * waits, and finds it done.
+ * that has changed since is unpacked anew, so what is there is whole.  Where
+ * its own folder cannot be written to (read-only, no permission), the run's
+ * folder has it.  Whoever unpacks holds a lock (flock) on the packed file; who
+ * comes second waits, and finds it done.
  *
- * Bounds: at most MOST_BYTES come out of a file, and LEAVE_BYTES of the disk stay
- * free; what needs more is the job's fault in the first case, and waits for room
- * in the second.  It takes 600 KiB of memory.  What came out must be a tar.
+ * Bounds: at most MOST_BYTES come out of a file, and LEAVE_BYTES of the disk
+ * stay free; what needs more is the job's fault in the first case, and waits
+ * for room in the second.  It takes 600 KiB of memory.  What came out must be a
+ * tar.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -27,8 +27,8 @@ place_for(struct run *r)
 	return job;
 }
 
-/* A vocabulary decides what the tokens of a checkpoint mean, so the job's own is
- * not replaced by another without a word. */
+/* A vocabulary decides what the tokens of a checkpoint mean, so the job's own
+ * is not replaced by another without a word. */
 static bool
 may_replace(struct run *r, const char *path, const struct strbuf *made)
 {

@@ -49,8 +49,8 @@ local_path(struct run *r, const char *uri, const struct rk_part *p)
 	return path;
 }
 
-/* The file's path and what of it is meant (struct rk_part), the caller's to free;
- * NULL after run_fail(). */
+/* The file's path and what of it is meant (struct rk_part), the caller's to
+ * free; NULL after run_fail(). */
 static char *
 model_path(struct run *r)
 {

@@ -201,8 +201,8 @@ stem_with(const char *path, const char *end)
 	return xasprintf("%.*s%s", (int)n, path, end);
 }
 
-/* As a checkpoint of ours has it, which the model of a stranger's safetensors file
- * may come from, too. */
+/* As a checkpoint of ours has it, which the model of a stranger's safetensors
+ * file may come from, too. */
 static bool
 open_state_beside(struct warm_file *f, const char *path, char **reason)
 {

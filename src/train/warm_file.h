@@ -1,11 +1,11 @@
 /*
  * warm_file - the file of a warm start, whoever wrote it: its tensors in the
- * words of warm.h, their numbers, and the state of an optimizer that is in it or
- * beside it.
+ * words of warm.h, their numbers, and the state of an optimizer that is in it
+ * or beside it.
  *
- * What a checkpoint of ours has is mapped and read in place (format.h); any other
- * file is a stranger's, and a process of its own reads it (inspect.h).  The
- * optimizer's state is in the file itself (PyTorch's and
+ * What a checkpoint of ours has is mapped and read in place (format.h); any
+ * other file is a stranger's, and a process of its own reads it (inspect.h).
+ * The optimizer's state is in the file itself (PyTorch's and
  * Paddle's checkpoints), in STEM.pdopt beside a .pdparams, or in optimizer.
  * safetensors beside the model of a checkpoint of ours.
  */
@@ -31,9 +31,9 @@ struct warm_file {
 	bool state_by_name;             /* as ours calls them: NAME.exp_avg */
 };
 
-/* path: what of the file is meant may follow it (struct rk_part).  ours: a checkpoint
- * has it.  average: the moving average in place of the model, where the file has one
- * (RK_EINVAL: it has none).  Errors as of inspect_open(). */
+/* path: what of the file is meant may follow it (struct rk_part).  ours: a
+ * checkpoint has it.  average: the moving average in place of the model, where
+ * the file has one (RK_EINVAL: it has none).  Errors as of inspect_open(). */
 enum rk_err warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why) RK_MUSTCHECK;
 /* A stranger's, and which part of it. */
@@ -53,21 +53,21 @@ enum rk_err warm_file_read(const struct warm_file *f, size_t i, float *dst,
 
 /* --- the optimizer -------------------------------------------------------- */
 
-/* Look for the state in the file, or beside path; state: the path of a .pdopt that
- * lies elsewhere, or NULL.  False: there is none, or it cannot be read; *reason is a
- * sentence, the caller's. */
+/* Look for the state in the file, or beside path; state: the path of a .pdopt
+ * that lies elsewhere, or NULL.  False: there is none, or it cannot be read;
+ * *reason is a sentence, the caller's. */
 bool warm_file_state(struct warm_file *f, const char *path, const char *state,
     char **reason);
 
 /*
  * A part of the state that belongs to tensor i, by PyTorch's name of the slot
- * ("exp_avg"), in the shape of the tensor as the file has it: false where there is
- * none of that shape.  The caller reads `count` numbers.
+ * ("exp_avg"), in the shape of the tensor as the file has it: false where there
+ * is none of that shape.  The caller reads `count` numbers.
  */
 bool warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
     float *dst, size_t count);
-/* The updates that tensor i has had, by a count or by the power of beta2.  False:
- * *reason, a text of ours. */
+/* The updates that tensor i has had, by a count or by the power of beta2.
+ * False: *reason, a text of ours. */
 bool warm_file_updates(const struct warm_file *f, size_t i, double beta2,
     int64_t *updates, const char **reason);
 /* The steps of the learning rate's schedule that were done; -1: not told. */

@@ -69,9 +69,9 @@ writer_shadow_bytes(int64_t nparams, int64_t nbuffers, int nslots, bool ema)
 /* --- the shadow ----------------------------------------------------------- */
 
 /*
- * What the model's file has, parameters and buffers, back to back from one page's
- * start, slots from another's and behind them what is trained, if the model's file
- * has its average: each file's data lie as one piece in memory.
+ * What the model's file has, parameters and buffers, back to back from one
+ * page's start, slots from another's and behind them what is trained, if the
+ * model's file has its average: each file's data lie as one piece in memory.
  */
 static enum rk_err
 map_shadow(struct writer *w)

@@ -30,17 +30,17 @@ struct writer_result {
 };
 
 /*
- * What the files have: model.safetensors the network's tensors, NAME, or with an
- * average their averages, as validation measured them; optimizer.safetensors
+ * What the files have: model.safetensors the network's tensors, NAME, or with
+ * an average their averages, as validation measured them; optimizer.safetensors
  * NAME.SLOT for every parameter, and with an average NAME.raw for every tensor,
  * what is trained.
  */
 #define WRITER_RAW "raw"
 
 /* Starts the thread.  ema: the average, or NULL.  metrics_fd (-1: none) is
- * synced before each commit, so that metrics are at least as durable as what they
- * describe.  split and classes (NULL: none) go into the model's metadata: see held_out.h.
- * RK_ENOMEM. */
+ * synced before each commit, so that metrics are at least as durable as what
+ * they describe.  split and classes (NULL: none) go into the model's metadata:
+ * see held_out.h.  RK_ENOMEM. */
 enum rk_err writer_new(struct writer **wp, struct ckpt *c, struct nn *n,
     struct optim *o, struct optim_ema *ema,
     const struct spec_checkpoint *keep, int metrics_fd, const char *split,

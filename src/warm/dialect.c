@@ -3,7 +3,8 @@
  *
  * A rule turns a name of a dialect into one that all dialects have in common:
  *
- *	from  the name: '#' stands for digits, '*' at the end for all that follows
+ *	from  the name: '#' stands for digits, '*' at the end for all that
+ *	      follows
  *	to    what it becomes: {1} the first number, {2+1} the second and
  *	      one, {1:2} of a stage {1} and a block {2} of it the block's number
  *	      in all stages, {1#2} how many of the parts 0 and 1 the block {1}
@@ -11,13 +12,14 @@
  *	      such parts, and one; '*' what followed
  *
  * The first rule that fits counts.  What none fits keeps its name.  Then, in
- * all dialects, a last word _mean, _variance, gamma or beta becomes running_mean,
- * running_var, weight or bias.
+ * all dialects, a last word _mean, _variance, gamma or beta becomes
+ * running_mean, running_var, weight or bias.
  *
- * Sources, for names and nothing else: torchvision/models/resnet.py, timm/models/
- * resnet.py, paddle/vision/models/resnet.py (torchvision's names) and
- * mobilenetv3.py, PaddleClas ppcls/arch/backbone/legendary_models/resnet.py,
- * transformers modeling_resnet.py and modeling_bert.py, PaddleNLP
+ * Sources, for names and nothing else: torchvision/models/resnet.py,
+ * timm/models/ resnet.py, paddle/vision/models/resnet.py (torchvision's names)
+ * and mobilenetv3.py, PaddleClas
+ * ppcls/arch/backbone/legendary_models/resnet.py, transformers
+ * modeling_resnet.py and modeling_bert.py, PaddleNLP
  * paddlenlp/transformers/{bert,ernie}/modeling.py.
  */
 #include <stdlib.h>
@@ -29,7 +31,8 @@
 
 /* --- tables --------------------------------------------------------------- */
 
-/* In common: stem.N.{conv,bn}, block.N.{convK,bnK,short.conv,short.bn}, head. */
+/* In common: stem.N.{conv,bn}, block.N.{convK,bnK,short.conv,short.bn},
+ * head. */
 static const struct warm_rule torchvision[] = {
 	{ "conv1.*", "stem.0.conv.*" },
 	{ "bn1.*", "stem.0.bn.*" },
@@ -39,7 +42,8 @@ static const struct warm_rule torchvision[] = {
 	{ "layer#.#.downsample.1.*", "block.{1:2}.short.bn.*" },
 	{ "fc.*", "head.*" },
 };
-/* resnet18d and its like: three convolutions first, a pool before a shortcut. */
+/* resnet18d and its like: three convolutions first, a pool before a
+ * shortcut. */
 static const struct warm_rule timm_d[] = {
 	{ "conv1.0.*", "stem.0.conv.*" },
 	{ "conv1.1.*", "stem.0.bn.*" },
@@ -93,8 +97,8 @@ static const struct warm_rule paddlenlp[] = {
 	{ "encoder.layers.#.norm2.*", "text.{1}.norm2.*" },
 };
 
-/* mobilenet_v3 of paddle.vision, by torchvision's names, which count those parts that
- * a block has. */
+/* mobilenet_v3 of paddle.vision, by torchvision's names, which count those
+ * parts that a block has. */
 static const struct warm_rule paddles_v3[] = {
 	{ "conv.#.*", "features.0.{1}.*" },
 	{ "blocks.#.expand_conv.#.*", "features.{1+1}.block.{1#0}.{2}.*" },
@@ -108,8 +112,8 @@ static const char *const none[] = { NULL };
 static const char *const hugging[] = { "resnet.", "bert.", "ernie.", NULL };
 static const char *const texts[] = { "bert.", "ernie.", NULL };
 
-/* In the order in which they are tried: of two that fit equally well and load the
- * same, the first is named. */
+/* In the order in which they are tried: of two that fit equally well and load
+ * the same, the first is named. */
 #define ROWS(rules) rules, RK_ARRAY_LEN(rules)
 const struct warm_table warm_tables[] = {
 	{ SPEC_DIALECT_TORCHVISION, WARM_PYTORCH, ROWS(torchvision), none },
@@ -169,9 +173,10 @@ matches(const char *from, const char *name, struct caught *c)
 }
 
 /*
- * The blocks of each stage that a list of names has.  Stages are numbered from 0
- * or from 1; the blocks of all stages before one are counted by the highest number
- * that each has.  Of a block with parts that it may lack, those that it has.
+ * The blocks of each stage that a list of names has.  Stages are numbered from
+ * 0 or from 1; the blocks of all stages before one are counted by the highest
+ * number that each has.  Of a block with parts that it may lack, those that it
+ * has.
  */
 #define MOST_STAGES 64
 struct stages {

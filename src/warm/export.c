@@ -22,7 +22,8 @@ warm_layer_is_batch_norm(enum warm_layer l)
 /* Neighbours in a list whose names are alike but for the last word. */
 struct layer {
 	const char *name;
-	size_t len;                     /* of the name, which ends before a dot */
+	size_t len;                     /* of the name, which ends before a
+					   dot */
 	enum warm_layer is;
 	int64_t number;                 /* among those of its class */
 	bool counted;

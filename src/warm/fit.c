@@ -1,5 +1,5 @@
-/* Which dialect a file's names are of, by how many tensors of the model find one
- * of a fitting shape. */
+/* Which dialect a file's names are of, by how many tensors of the model find
+ * one of a fitting shape. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -32,8 +32,8 @@ extern const char *const warm_prefixes[];
 
 /*
  * Names by a table in the words that all tables have in common, each the
- * caller's; *told is how many a rule of the table itself changed.  `off` is taken
- * off first where a name begins so.
+ * caller's; *told is how many a rule of the table itself changed.  `off` is
+ * taken off first where a name begins so.
  */
 char **warm_canonical(const struct warm_table *t, const char *const *names,
     size_t n, const char *off, size_t *told);
@@ -49,8 +49,8 @@ struct warm_fit {
 	size_t fits, next_fits;
 	bool tie;                       /* next fits as well */
 	int64_t *from;                  /* [nmodel]: of the file, or -1 */
-	int64_t tasks;                  /* of the file: ERNIE's table of tasks that
-	                                   the model lacks; -1 */
+	int64_t tasks;                  /* of the file: ERNIE's table of tasks
+	                                   that the model lacks; -1 */
 	int64_t positions;              /* of the model, that take it; -1 */
 };
 
@@ -59,8 +59,8 @@ void warm_fit(const struct warm_want *w, const char *const *file,
     struct warm_fit *out);
 void warm_fit_free(struct warm_fit *f);
 
-/* Is a tensor of the model turned, and does one of the file then fit it?  (Types
- * apart.) */
+/* Is a tensor of the model turned, and does one of the file then fit it?
+ * (Types apart.) */
 bool warm_is_turned(const struct warm_tensor *m, enum warm_framework layout);
 bool warm_shape_fits(const struct warm_tensor *m, const struct warm_tensor *f,
     enum warm_framework layout);

@@ -1,4 +1,5 @@
-/* The two names that Paddle has for a recurrent layer's tensors: see warm_export.h. */
+/* The two names that Paddle has for a recurrent layer's tensors: see
+ * warm_export.h. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -72,8 +72,8 @@ is_one(const struct warm_row *r, enum spec_fault fault, bool sliced)
 	    sliced == ((r->steps & 1u << WARM_SLICE) != 0);
 }
 
-/* "fc.weight, fc.bias (file [1000,2048], model [13,2048])": the tensors of a layer
- * one behind the other, and the shapes of its first. */
+/* "fc.weight, fc.bias (file [1000,2048], model [13,2048])": the tensors of a
+ * layer one behind the other, and the shapes of its first. */
 static void
 name_some(struct strbuf *b, const struct warm_plan *p, enum spec_fault fault,
     bool sliced, size_t n)
