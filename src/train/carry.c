@@ -20,21 +20,6 @@ struct carry {
 	bool *slots;                    /* those of which any was taken */
 };
 
-static void
-note(struct carry *c, const char *fmt, ...) RK_PRINTF(2, 3);
-static void
-note(struct carry *c, const char *fmt, ...)
-{
-	struct strbuf b = {0};
-	va_list ap;
-
-	va_start(ap, fmt);
-	sb_vaddf(&b, fmt, ap);
-	va_end(ap);
-	must(json_array_append_new(c->notes, js_text(sb_str(&b))) == 0);
-	sb_fini(&b);
-}
-
 /* --- which of it ---------------------------------------------------------- */
 
 static bool
@@ -102,7 +87,8 @@ updates_of(struct carry *c, const struct warm_row *row)
 	if (strstr(reason, "underflowed") == NULL)
 		return o->type == SPEC_SGD ? 1 : 0;
 	if (!c->assumed)
-		note(c, "%s; it is taken to have had so many that the bias "
+		js_note(c->notes,
+		    "%s; it is taken to have had so many that the bias "
 		    "corrections are 1", reason);
 	c->assumed = true;
 	return (int64_t)(log((double)FLT_TRUE_MIN) / log(o->beta2)) + 1;
@@ -152,16 +138,18 @@ tell_slots(struct carry *c)
 	const char *reason;
 
 	if (slots == 0)
-		note(c, "the optimizer has no state");
+		js_note(c->notes, "the optimizer has no state");
 	for (int k = 0; k < slots; k++) {
 		const char *name = optim_slot_name(c->r->optim, k);
 		if (!means_the_same(c, name, &reason))
-			note(c, "skip %s: %s", name, reason);
+			js_note(c->notes, "skip %s: %s", name, reason);
 		else if (!c->slots[k])
-			note(c, "skip %s: the state has none that fits", name);
+			js_note(c->notes,
+			    "skip %s: the state has none that fits", name);
 	}
 	if (c->tensors > 0 && c->left > 0)
-		note(c, "%lld parameters have no moments to take along, and "
+		js_note(c->notes,
+		    "%lld parameters have no moments to take along, and "
 		    "begin without", (long long)c->left);
 }
 
@@ -227,7 +215,7 @@ take_moments(struct carry *c, const char *path)
 	char *reason;
 
 	if (!find_state(c, path, &reason)) {
-		note(c, "skip the optimizer's state: %s", reason);
+		js_note(c->notes, "skip the optimizer's state: %s", reason);
 		free(reason);
 		return;
 	}
@@ -257,7 +245,8 @@ go_on_with_schedule(struct carry *c, const char *path)
 		    "warm_start.schedule: is continue, and the file does not "
 		    "say how many steps it has been trained");
 	rate_continue(c->r, step);
-	note(c, "the schedule goes on at its step %lld", (long long)step);
+	js_note(c->notes, "the schedule goes on at its step %lld",
+	    (long long)step);
 	return true;
 }
 

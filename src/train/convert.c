@@ -29,21 +29,6 @@ struct convert {
 	json_t *notes;
 };
 
-static void
-note(struct convert *c, const char *fmt, ...) RK_PRINTF(2, 3);
-static void
-note(struct convert *c, const char *fmt, ...)
-{
-	struct strbuf b = {0};
-	va_list ap;
-
-	va_start(ap, fmt);
-	sb_vaddf(&b, fmt, ap);
-	va_end(ap);
-	must(json_array_append_new(c->notes, js_text(sb_str(&b))) == 0);
-	sb_fini(&b);
-}
-
 static bool
 cannot(struct convert *c, const char *because)
 {
@@ -185,7 +170,8 @@ by_model(struct convert *c)
 				.ctx = &x->batches,
 				.read = format_read_memory };
 	}
-	note(c, "%s, by the names of %s", c->plan->is->summary,
+	js_note(c->notes, "%s, by the names of %s",
+	    c->plan->is->summary,
 	    spec_dialect_words[c->plan->is->dialect]);
 	return true;
 }
@@ -237,10 +223,12 @@ turn(struct convert *c)
 	if (n > 0 && !c->x.r->o->as_is)
 		ok = refuse_untold(c, sb_str(&untold), n);
 	else if (n > 0)
-		note(c, "%zu matrices are left as they lie: %s%s", n,
+		js_note(c->notes,
+		    "%zu matrices are left as they lie: %s%s", n,
 		    sb_str(&untold), n > NAMED_MAX ? ", ..." : "");
 	if (turned > 0)
-		note(c, "%zu weights of linear layers are turned", turned);
+		js_note(c->notes,
+		    "%zu weights of linear layers are turned", turned);
 	sb_fini(&untold);
 	return ok;
 }
@@ -419,11 +407,12 @@ note_others(struct convert *c)
 		for (size_t i = 0; i < w->n; i++)
 			n += (size_t)w->v[i].role == k;
 		if (what[k] != NULL && n > 0)
-			note(c, "%zu tensor%s %s %s left out", n, rk_s((int64_t)
+			js_note(c->notes,
+			    "%zu tensor%s %s %s left out", n, rk_s((int64_t)
 			    n), what[k], n == 1 ? "is" : "are");
 	}
 	for (size_t i = 0; i < w->nnotes; i++)
-		note(c, "%s", w->notes[i]);
+		js_note(c->notes, "%s", w->notes[i]);
 }
 
 static bool

@@ -32,6 +32,19 @@ js_text(const char *s)
 }
 
 void
+js_note(json_t *list, const char *fmt, ...)
+{
+	struct strbuf b = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	sb_vaddf(&b, fmt, ap);
+	va_end(ap);
+	must(json_array_append_new(list, js_text(sb_str(&b))) == 0);
+	sb_fini(&b);
+}
+
+void
 js_put(json_t *o, const char *key, json_t *v)
 {
 	must(v != NULL && json_object_set_new(o, key, v) == 0);

@@ -93,5 +93,7 @@ json_t *js_number(double x);
 void js_put(json_t *o, const char *key, json_t *v);
 /* A string that need not be UTF-8. */
 json_t *js_text(const char *s);
+/* A sentence more in a list of them. */
+void js_note(json_t *list, const char *fmt, ...) RK_PRINTF(2, 3);
 
 #endif

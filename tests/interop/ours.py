@@ -69,6 +69,19 @@ def drive(what, kind, path, to):
 
 # --- jobs ---------------------------------------------------------------------------
 
+def drawn(shape, rows, classes, vocabulary):
+    """rows samples of a shape, numbers or (one dimension) words, two of them padded with 0: written, and given."""
+    import numpy as np
+    rng = np.random.RandomState(5)
+    if len(shape) > 1:
+        x = rng.randn(rows, *shape).astype("float32")
+    else:
+        x = rng.randint(1, vocabulary, (rows,) + shape).astype("int64")
+        x[1, 8:], x[2, 5:] = 0, 0
+    arrays(x, np.arange(rows) % classes)
+    return x
+
+
 def arrays(x, y):
     """The samples of a job, as files in this folder."""
     import numpy as np

@@ -5,21 +5,9 @@ import json
 import os
 import random
 import struct
-import subprocess
 import zipfile
 
-from t import BUILD, case, eq, has, limit, run
-
-
-def trainer(d, job, *args, inputs=(), want=0):
-    """(stdout, stderr)"""
-    path = f"{d.root}/{job['name']}.json"
-    with open(path, "w") as f:
-        json.dump(job, f)
-    p = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{job['name']}.run", *args, path, *inputs],
-                       capture_output=True, text=True, cwd=d.root, timeout=limit(60))
-    eq(p.returncode, want, f"exit of rekindle-train {args} ({p.stderr[-800:]})")
-    return p.stdout, p.stderr
+from t import case, eq, has, run, trainer
 
 
 def asked(d, job, model, *inputs, want=0):

@@ -244,6 +244,17 @@ def csv(path, rows=1000, seed=1):
     return path
 
 
+def trainer(d, job, *args, inputs=(), want=0):
+    """rekindle-train on a job that is written to its folder: (stdout, stderr)."""
+    path = f"{d.root}/{job['name']}.json"
+    with open(path, "w") as f:
+        json.dump(job, f)
+    p = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{job['name']}.run", *args, path, *inputs],
+                       capture_output=True, text=True, cwd=d.root, timeout=limit(60))
+    eq(p.returncode, want, f"exit of rekindle-train {args} ({p.stderr[-800:]})")
+    return p.stdout, p.stderr
+
+
 def tiny(d, name="tiny", epochs=10, **more):
     """A job of a second or less; `more` goes in at the top level."""
     path = f"{d.root}/tiny.csv"

@@ -5,24 +5,19 @@ import json
 import os
 import random
 import struct
-import subprocess
 
 import pictures
-from t import BUILD, case, eq, has, limit, run
+import t
+from t import case, eq, has, run
 
 KINDS = [("jpeg", k) for k in ("420", "444", "cmyk", "grey", "large", "progressive", "turned_6", "1x1")] + \
         [("png", k) for k in ("rgb", "grey_16", "grey_alpha", "palette", "rgba", "interlaced")]
 NORM = {"type": "normalize", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
-def trainer(d, job, *args, inputs=(), want=0):
-    path = f"{d.root}/{job['name']}.json"
-    with open(path, "w") as f:
-        json.dump(job, f)
-    p = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{job['name']}.run", *args, path, *inputs],
-                       capture_output=True, text=True, cwd=d.root, timeout=limit(60))
-    eq(p.returncode, want, f"exit of rekindle-train {args} ({p.stderr[-800:]})")
-    return p.stdout if want == 0 else p.stdout + p.stderr
+def trainer(d, job, *args, want=0, **more):
+    out, err = t.trainer(d, job, *args, want=want, **more)
+    return out if want == 0 else out + err
 
 
 def lines(text):
