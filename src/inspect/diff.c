@@ -265,6 +265,14 @@ put_how(struct strbuf *b, const struct row *r)
 		    r->largest, r->at);
 }
 
+static bool
+are_of_two_frameworks(const struct diff *d)
+{
+	return d->of[EQUAL] < d->n && d->a->framework != d->b->framework &&
+	    d->a->framework != WEIGHTS_FROM_UNKNOWN &&
+	    d->b->framework != WEIGHTS_FROM_UNKNOWN;
+}
+
 static void
 put_table(struct strbuf *b, const struct diff *d)
 {
@@ -284,6 +292,10 @@ put_table(struct strbuf *b, const struct diff *d)
 			sb_addf(b, "%s%zu %s", i > 0 ? ", " : "", d->of[i],
 			    said[i]);
 	sb_addc(b, '\n');
+	if (are_of_two_frameworks(d))
+		sb_adds(b, "one is PyTorch's and one Paddle's, whose linear "
+		    "weights lie the other way and whose statistics have other "
+		    "names: convert one first, with --arch or --job\n");
 }
 
 /* --- files ---------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 /* A model file or a checkpoint's folder: see model_file.h. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,12 +21,45 @@ cannot(struct run *r, const struct model_file *m, const char *because)
 	    because);
 }
 
+/* The checkpoint of most steps in the folder of a path, by its name; the caller
+ * frees; NULL: there is none. */
+static char *
+newest_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash != NULL ? xstrndup(path, (size_t)(slash + 1 -
+	    path)) : xstrdup(".");
+	DIR *d = opendir(folder);
+	char *newest = NULL;
+
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+		if (strncmp(e->d_name, "step-", 5) != 0 ||
+		    (newest != NULL && strcmp(e->d_name, newest) <= 0))
+			continue;
+		free(newest);
+		newest = xstrdup(e->d_name);
+	}
+	if (d != NULL)
+		closedir(d);
+	free(folder);
+	return newest;
+}
+
 static bool
 cannot_read(struct run *r, const struct model_file *m, const char *path)
 {
-	char *reason = rk_why_unreadable(path, errno);
+	const int error = errno;
+	char *reason = rk_why_unreadable(path, error);
+	char *newest = error == ENOENT ? newest_beside(path) : NULL;
 
+	if (newest != NULL) {
+		char *alone = reason;
+		reason = xasprintf("%s; the newest checkpoint beside it is %s",
+		    alone, newest);
+		free(alone);
+	}
 	cannot(r, m, reason);
+	free(newest);
 	free(reason);
 	return false;
 }

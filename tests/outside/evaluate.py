@@ -195,6 +195,7 @@ def _(d):
     train(d, job)
     ckpt = newest(f"{d.root}/run")
     for path, want in ((f"{d.root}/nowhere", "there is no such file"), (f"{d.root}/tiny.csv", "tiny.csv"),
+                       (os.path.join(os.path.dirname(ckpt), "step-1"), f"beside it is {os.path.basename(ckpt)}"),
                        (d.root, "is a folder without checkpoint.json"), ("/dev/null", "/dev/null")):
         err = train(d, job, "--evaluate", path, want=3)
         has(err, "cannot evaluate")

@@ -384,6 +384,9 @@ def _(d):
     eq((code, err, json.loads(out)["equal"]), (0, [], True), "what diff of a file with itself gives")
     # The formats may differ: PyTorch's two have the same tensors.
     eq(weights("diff", f"{TORCH}/views_dtypes_zip.pt", f"{TORCH}/views_dtypes_legacy.pt")[0], 0, "the exit code")
+    assert "Paddle" not in weights("diff", a, b)[1], "what nobody can know of two files of safetensors"
+    has(weights("diff", f"{TORCH}/views_dtypes_zip.pt", f"{CORPUS}/paddle/dtypes_p4.pdparams")[1],
+        "one is PyTorch's and one Paddle's")
     code, out, err = weights("diff", a, f"{d.root}/absent")
     eq((code, out), (2, ""), "what diff with no file gives")
     has(err[0], f"{d.root}/absent: cannot open the file")
