@@ -264,8 +264,8 @@ T_CASE(files_of_other_lengths_are_refused_by_both_names)
 	f = array(C_ORDER("|u1", "(2,)"), "01", 2);
 	write_file("y.npy", &f);
 	t_eq_int(data_open(&s, &t, &v, &why), RK_EINVAL);
-	t_eq_str(rk_why_first(&why), "x.npy has 3 samples, but y.npy has 2 "
-	    "labels");
+	t_eq_str(rk_why_first(&why), "data.train: x.npy (path) has 3 samples, "
+	    "but y.npy (labels) has 2 labels");
 	rk_why_fini(&why);
 }
 

@@ -120,7 +120,7 @@ has_not(const char *loss, const char *metric)
 	char *changes = xasprintf("training: {loss: %s}\n"
 	    "checkpoint: {keep: {metric: %s}}", loss, metric);
 
-	refused(changes, "checkpoint.keep.metric", "which the loss");
+	refused(changes, "checkpoint.keep.metric", ": use val_loss");
 	free(changes);
 }
 
