@@ -56,7 +56,7 @@ def _(d, store):
 
 @stored("it goes on from its latest checkpoint, and starts warm no second time")
 def _(d, store):
-    i = d.submit(first_job(store.put("best.pdparams", sample("resnet20/best.pdparams")), samples=64, epochs=40))
+    i = d.submit(first_job(store.put("best.pdparams", sample("resnet20/best.pdparams")), samples=64, epochs=4000))
     wait_for(60, "a checkpoint", lambda: d.job(i)["progress"].get("checkpoint_step", 0) >= 2)
     d.signal_trainers(signal.SIGKILL)
     wait_for(60, "it goes on", lambda: goes_on(d, i))
@@ -69,10 +69,11 @@ def _(d):
     store = object_store()
     config = {"stores": [store.entry], "mirror": {"prefix": f"file://{d.root}/bucket/", "instance": "a", "check": 0.5}}
     bucket.rekindled(d, config)
-    job = first_job(store.put("best.pdparams", sample("resnet20/best.pdparams")), samples=64, epochs=40)
+    job = first_job(store.put("best.pdparams", sample("resnet20/best.pdparams")), samples=64, epochs=4000)
     i = d.submit(job)
-    wait_for(60, "a checkpoint in the bucket", lambda: any(
-        c["durability"]["state"] == "verified" for c in d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]))
+    wait_for(60, "a checkpoint in the bucket, and the record that knows it", lambda: any(
+        c["durability"]["state"] == "verified" for c in d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"])
+        and d.get("/v1/status").json["mirror"]["unwritten"] == 0)
     d.kill()
     d.signal_trainers(signal.SIGKILL)
     shutil.rmtree(d.state)

@@ -297,8 +297,10 @@ def warm_start(d, *words):
             if children:
                 try:
                     os.kill(int(children[0]), signal.SIGSTOP)
-                    os.readlink(f"/proc/{children[0]}/fd/5")
-                    return p, int(children[0]), path
+                    # Before its program runs it has what the run has.
+                    if os.readlink(f"/proc/{children[0]}/fd/5") == path:
+                        return p, int(children[0]), path
+                    os.kill(int(children[0]), signal.SIGCONT)
                 except OSError:
                     pass
         p.communicate()

@@ -431,7 +431,7 @@ def _(d):
     job["data"]["train"] = {"type": "npy", "path": f"{d.root}/x.npy", "labels": f"{d.root}/y.npy"}
     npy("y.npy", (4,), [0, 1, 0, 1])
     npy("x.npy", (3, 2), range(6))
-    refused(d, job, "x.npy has 3 samples, but", "y.npy has 4 labels")
+    refused(d, job, "x.npy (path) has 3 samples, but", "y.npy (labels) has 4 labels")
     npy("x.npy", (4, 2), [0, 1, 2, 3, 4, float("nan"), 6, 7])
     refused(d, job, "x.npy: element 1 of sample 2 (both from 0) is nan")
     npy("x.npy", (4, 2), range(7))
