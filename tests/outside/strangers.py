@@ -298,7 +298,9 @@ def warm_start(d, *words):
                 try:
                     os.kill(int(children[0]), signal.SIGSTOP)
                     # Before its program runs it has what the run has.
-                    if os.readlink(f"/proc/{children[0]}/fd/5") == path:
+                    with open(f"/proc/{children[0]}/cmdline", "rb") as f:
+                        runs = b"--inspect" in f.read()
+                    if runs and os.readlink(f"/proc/{children[0]}/fd/5") == path:
                         return p, int(children[0]), path
                     os.kill(int(children[0]), signal.SIGCONT)
                 except OSError:
