@@ -13,7 +13,7 @@ import sys
 
 from digests import sha256, xxh128
 from leftovers import newest
-from t import BUILD, SHARED, SLOW, Skip, case, eq, has, limit, run, tiny, wait_for
+from t import BUILD, SHARED, SLOW, Skip, case, eq, has, limit, run, safetensors, tiny, wait_for
 
 SAMPLES = f"{SHARED}/data/samples/safetensors"
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2,
@@ -40,16 +40,6 @@ def read(path):
         end = b
     eq(end, len(data), "bytes of all tensors")
     return out
-
-
-def write(path, tensors):
-    head, data = {}, b""
-    for name, (dtype, shape, raw) in tensors.items():
-        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(head).encode()
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def f32(raw):
@@ -156,7 +146,7 @@ def _(d):
     half = struct.pack("<32e", *v[:32])
     brain = b"".join(struct.pack("<f", x)[2:] for x in v[:96])
     double = struct.pack("<3d", *v[:3])
-    write(f"{d.root}/mine.safetensors", {
+    safetensors(f"{d.root}/mine.safetensors", {
         "fc2.bias": ("F64", [3], double), "fc1.weight": ("F32", [32, 4], raw),
         "fc1.bias": ("F16", [32], half), "fc2.weight": ("BF16", [3, 32], brain)})
     got = read(f"{trained(d, job)}/model.safetensors")

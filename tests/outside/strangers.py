@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 
-from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, run, tiny, wait_for
+from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, run, safetensors, tiny, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TORCH = f"{HERE}/samples/torch"
@@ -35,20 +35,6 @@ def refused(path, *words):
     eq((code, out, len(err)), (1, "", 1), f"what {path} gives ({err})")
     assert err[0].startswith(f"{path}: "), err[0]
     return err[0][len(path) + 2:]
-
-
-def safetensors(path, tensors, meta=None):
-    """{name: (dtype, shape, bytes)} as a file."""
-    head, data = {}, b""
-    if meta is not None:
-        head["__metadata__"] = meta
-    for name, (dtype, shape, elements) in tensors.items():
-        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(elements)]}
-        data += elements
-    text = json.dumps(head).encode()
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
-    return path
 
 
 def floats(*v):

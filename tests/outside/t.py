@@ -18,6 +18,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -241,6 +242,20 @@ def csv(path, rows=1000, seed=1):
         for _ in range(rows):
             a, b, c, d = (r.random() for _ in range(4))
             f.write(f"{a:.4f},{b:.4f},{c:.4f},{d:.4f},{2 if a + b > 1.2 else (1 if c > d else 0)}\n")
+    return path
+
+
+def safetensors(path, tensors, meta=None):
+    """{name: (dtype, shape, bytes)} as a file."""
+    head, data = {}, b""
+    if meta is not None:
+        head["__metadata__"] = meta
+    for name, (dtype, shape, elements) in tensors.items():
+        head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(elements)]}
+        data += elements
+    text = json.dumps(head).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
     return path
 
 
