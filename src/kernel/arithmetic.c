@@ -106,26 +106,59 @@ libm_variant(void)
 #define COMPILER_MAJOR __GNUC__
 #endif
 
+static void
+put_gemm(char out[KERNEL_FACT_MAX])
+{
+	snprintf(out, KERNEL_FACT_MAX, "%s", kernel_gemm_version());
+}
+
+static void
+put_loops(char out[KERNEL_FACT_MAX])
+{
+	snprintf(out, KERNEL_FACT_MAX, "%s",
+	    loops_word(kernel_loops() != &kernel_loops_plain));
+}
+
+static void
+put_updates(char out[KERNEL_FACT_MAX])
+{
+	snprintf(out, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
+}
+
+static void
+put_libm(char out[KERNEL_FACT_MAX])
+{
+	snprintf(out, KERNEL_FACT_MAX, "glibc %s%s", gnu_get_libc_version(),
+	    libm_variant());
+}
+
+static void
+put_compiler(char out[KERNEL_FACT_MAX])
+{
+	snprintf(out, KERNEL_FACT_MAX, "%s %d", COMPILER, COMPILER_MAJOR);
+}
+
+static const struct {
+	const char *key;
+	enum kernel_fact_of of;
+	void (*put)(char out[KERNEL_FACT_MAX]);
+} facts[KERNEL_FACTS] = {
+	{ "gemm", KERNEL_OF_ALL, put_gemm },
+	{ "gemm_isa", KERNEL_OF_ALL, put_isa },
+	{ "conv", KERNEL_OF_CONVOLUTIONS, put_conv },
+	{ "loops", KERNEL_OF_ALL, put_loops },
+	{ "updates", KERNEL_OF_ALL, put_updates },
+	{ "libm", KERNEL_OF_ALL, put_libm },
+	{ "compiler", KERNEL_OF_ALL, put_compiler },
+};
+
 size_t
 kernel_arithmetic(struct kernel_fact v[KERNEL_FACTS])
 {
-	static const char *const keys[KERNEL_FACTS] = { "gemm", "gemm_isa",
-		"conv", "loops", "updates", "libm", "compiler" };
-
 	for (size_t i = 0; i < KERNEL_FACTS; i++) {
-		v[i].key = keys[i];
-		v[i].of = KERNEL_OF_ALL;
+		v[i].key = facts[i].key;
+		v[i].of = facts[i].of;
+		facts[i].put(v[i].value);
 	}
-	v[2].of = KERNEL_OF_CONVOLUTIONS;
-	snprintf(v[0].value, KERNEL_FACT_MAX, "%s", kernel_gemm_version());
-	put_isa(v[1].value);
-	put_conv(v[2].value);
-	snprintf(v[3].value, KERNEL_FACT_MAX, "%s",
-	    loops_word(kernel_loops() != &kernel_loops_plain));
-	snprintf(v[4].value, KERNEL_FACT_MAX, "%s", loops_word(fast_cpu()));
-	snprintf(v[5].value, KERNEL_FACT_MAX, "glibc %s%s",
-	    gnu_get_libc_version(), libm_variant());
-	snprintf(v[6].value, KERNEL_FACT_MAX, "%s %d", COMPILER,
-	    COMPILER_MAJOR);
 	return KERNEL_FACTS;
 }
