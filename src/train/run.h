@@ -26,6 +26,7 @@
  *	feed.c     the samples of a step into the network; mix.c mixes them
  *	seen.c     what they were when they were first read
  *	classes.c  the classes of the data by their names
+ *	class_map.c  which class of a warm start's model each of them was
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	judging.c  what an evaluation says beside that; evaluations.c keeps it
  *	early.c    early stopping
