@@ -23,7 +23,8 @@ add_v(struct list *l, enum warm_kind kind, int ndim, const int64_t *d,
 	*t = (struct warm_tensor){ .name = xstrdup(name), .dtype = DT_F32,
 		.ndim = ndim, .kind = kind, .buffer = kind == WARM_RUNNING,
 		.same_as = -1 };
-	memcpy(t->d, d, (size_t)ndim * sizeof(*d));
+	for (int i = 0; i < ndim; i++)
+		t->d[i] = d[i];
 }
 
 #define DIMS(...) (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), \
