@@ -29,8 +29,8 @@
  * Those of PyTorch (torch.optim, whose manual has them), which are Paddle's
  * except for RMSProp; adagrad: Duchi, Hazan, Singer 2011.  lamb is that of You
  * et al. 2020 (arXiv:1904.00962, algorithm 2 with the identity for phi) with
- * the bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so a
- * span of lamb's is one tensor.  No trust is cut off, as some other versions
+ * the bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so that
+ * no span of lamb's is of two.  No trust is cut off, as some other versions
  * do.
  *
  * The learning rate is no business of an optimiser: optim_step() is given it.
@@ -61,10 +61,13 @@ struct optim_span {
 	double decay;                   /* weight decay */
 	bool trains;                    /* false: nothing of it changes */
 	int64_t begin;
+	bool joined;                    /* of one tensor with the span before:
+					   lamb's norms are over both */
 };
 /* In place of the spans so far: all parameters in order, without a gap, a span
- * for each tensor.  Neighbours that are alike become one, but for lamb's; so a
- * job whose parameters are all alike has one span, and its bits. */
+ * for each tensor, or several of one whose rows began at different steps.
+ * Neighbours that are alike become one, but for lamb's of two tensors; so a job
+ * whose parameters are all alike has one span, and its bits. */
 void optim_set_spans(struct optim *o, const struct optim_span *v, size_t n);
 size_t optim_nspans(const struct optim *o);
 /* Whether the parameter at this offset is trained. */

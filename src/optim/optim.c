@@ -162,7 +162,7 @@ optim_set_spans(struct optim *o, const struct optim_span *v, size_t n)
 		const size_t k = o->nspans;
 		must(v[i].offset == end && v[i].count >= 0);
 		end += v[i].count;
-		if (k > 0 && !apart && alike(&o->span[k - 1], &v[i]))
+		if (k > 0 && (!apart || v[i].joined) && alike(&o->span[k - 1], &v[i]))
 			o->span[k - 1].count += v[i].count;
 		else
 			o->span[o->nspans++] = v[i];

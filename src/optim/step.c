@@ -182,20 +182,24 @@ lamb_piece(void *ctx, size_t i)
 		    &o->sum[2 * i]);
 }
 
-/* Each span's norms are the sums of its pieces, in their order. */
+/* A tensor's norms are the sums of its pieces, in their order; it has a span, or
+ * several that are joined. */
 static void
 scale_by_trust(struct optim *o)
 {
-	size_t i = 0;
+	size_t i = 0, end;
 
-	for (size_t k = 0; k < o->nspans; k++) {
+	for (size_t k = 0; k < o->nspans; k = end) {
 		double p = 0, r = 0;
-		for (; i < o->npieces && o->piece[i].span == k; i++) {
+		for (end = k + 1; end < o->nspans && o->span[end].joined;)
+			end++;
+		for (; i < o->npieces && o->piece[i].span < end; i++) {
 			p += o->sum[2 * i];
 			r += o->sum[2 * i + 1];
 		}
-		if (o->span[k].trains && p > 0 && r > 0)
-			o->update[k].lr *= (float)(sqrt(p) / sqrt(r));
+		for (; k < end; k++)
+			if (o->span[k].trains && p > 0 && r > 0)
+				o->update[k].lr *= (float)(sqrt(p) / sqrt(r));
 	}
 }
 

@@ -11,7 +11,7 @@ struct carry {
 	const struct plan *p;
 	const struct warm_file *f;
 	json_t *notes;
-	int64_t *updates;               /* [tensors of the network] */
+	struct span_counts *updates;    /* [tensors of the network] */
 	int64_t steps;                  /* the most of them; of our
 					   checkpoint */
 	int64_t tensors;                /* whose moments were taken */
@@ -118,7 +118,8 @@ take_row(struct carry *c, const struct warm_row *row)
 		}
 	}
 	if (taken > 0 && taken == wanted) {
-		c->updates[row->model] = updates_of(c, row);
+		spans_add(&c->updates[row->model], to->ndim > 0 ? to->d[0] :
+		    1, updates_of(c, row));
 		c->tensors++;
 	} else {
 		/* Half of them would be worse than none. */
@@ -159,7 +160,8 @@ most_updates(const struct carry *c)
 	int64_t most = 0;
 
 	for (size_t i = 0; i < nn_ntensors(c->r->nn); i++)
-		most = RK_MAX(most, c->updates[i]);
+		for (size_t k = 0; k < c->updates[i].n; k++)
+			most = RK_MAX(most, c->updates[i].v[k].updates);
 	return most;
 }
 
@@ -275,6 +277,8 @@ carry_over(struct run *r, const struct plan *p, const char *path,
 	*told = json_pack("{s:I, s:I, s:o}", "tensors",
 	    (json_int_t)c.tensors, "updates", (json_int_t)most_updates(&c),
 	    "notes", c.notes);
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++)
+		free(c.updates[i].v);
 	free(c.updates);
 	free(c.slots);
 	return ok;

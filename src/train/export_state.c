@@ -28,14 +28,28 @@ parts_of(struct export *x, struct parts *p)
 	return true;
 }
 
-/* Updates that a parameter has had; all steps where the checkpoint says nothing
- * else (src/train/spans.c). */
+/*
+ * Updates that a parameter has had; all steps where the checkpoint says nothing
+ * else (src/train/spans.c).  Others count whole tensors: of rows that began at
+ * different steps the fewest, as a bias correction that is too strong makes
+ * steps that are too short, and one that is too weak such as are too long.
+ */
 static double
 updates_of(const struct export *x, const struct warm_given *g)
 {
 	const json_t *v = json_object_get(json_object_get(x->info.state,
 	    "updates"), nn_tensor_at(x->r->nn, (size_t)g->own)->name);
+	double least = (double)x->info.step;
+	json_t *e;
+	size_t i;
 
+	json_array_foreach((json_t *)(uintptr_t)v, i, e) {
+		const double n = json_number_value(json_object_get(e,
+		    "updates"));
+		least = i == 0 ? n : RK_MIN(least, n);
+	}
+	if (json_is_array(v))
+		return least;
 	return json_is_number(v) ? json_number_value(v) :
 	    (double)x->info.step;
 }

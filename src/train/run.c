@@ -320,11 +320,11 @@ close_run(struct run *r)
 	seen_close(r);
 	report_close(&r->rep);
 	ckpt_close(&r->ckpt);
+	spans_free(r);
 	nn_free(r->nn);
 	judge_free(r->judge);
 	optim_free(r->optim);
 	optim_ema_free(r->ema);
-	free(r->updates);
 	data_close(r->train);
 	data_close(r->valid);
 	json_decref(r->warm_model.classes);

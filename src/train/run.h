@@ -137,6 +137,16 @@ struct ask {
 	char name[ASK_MAX][RK_NAME_MAX + 1];
 };
 
+/* How often rows have been updated, of all that a tensor has, in order: so many
+ * of them so often, then so many others. */
+struct span_rows {
+	int64_t rows, updates;
+};
+struct span_counts {
+	struct span_rows *v;
+	size_t n;
+};
+
 struct writer;
 struct profile;
 struct feed;
@@ -159,7 +169,7 @@ struct run {
 	struct nn *nn;
 	struct optim *optim;
 	struct optim_ema *ema;          /* NULL: none is kept */
-	int64_t *updates;               /* spans.c: of each tensor ... */
+	struct span_counts *updates;    /* spans.c: of each tensor ... */
 	int64_t updates_at;             /* ... when this step had been made */
 	struct ckpt *ckpt;
 	struct writer *writer;          /* NULL: --profile keeps nothing */
@@ -373,8 +383,17 @@ void rate_judge(struct run *r);
 bool spans_check(struct run *r);
 void spans_begin(struct run *r, const json_t *state, struct rk_why *why);
 json_t *spans_json(const struct run *r);
-/* A warm start: tensor i has had updates[i] before the run began. */
-void spans_carry(struct run *r, const int64_t *updates);
+/* A warm start: the rows of tensor i have had updates[i] before the run began
+ * (n 0: none).  Of each tensor; stays the caller's. */
+void spans_carry(struct run *r, const struct span_counts *updates);
+void spans_free(struct run *r);
+/* One tensor's of the state of a checkpoint, for `rows` rows in all (1 where it
+ * has no dimension): *out is the caller's, out->v to be freed.  n 0: the state
+ * says nothing of it.  False, with the fault at o. */
+bool spans_read(struct rkj_obj *o, const char *name, int64_t rows,
+    struct span_counts *out);
+/* So many more rows with so many updates at the end. */
+void spans_add(struct span_counts *c, int64_t rows, int64_t updates);
 
 /* alone.c: may an edited job go on from i, from which it was restored or not?
  * Without a daemon, which would have asked before. */

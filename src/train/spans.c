@@ -123,14 +123,92 @@ spans_check(struct run *r)
 
 /* --- updates -------------------------------------------------------------- */
 
-/* The updates that a tensor has had by now. */
-static int64_t
-updates_of(const struct run *r, size_t i, const struct nn_tensor *t)
+void
+spans_add(struct span_counts *c, int64_t rows, int64_t updates)
 {
-	const int64_t since = r->at.step - r->updates_at;
+	if (rows > 0 && c->n > 0 && c->v[c->n - 1].updates == updates) {
+		c->v[c->n - 1].rows += rows;
+	} else if (rows > 0) {
+		c->v = xrealloc(c->v, (c->n + 1) * sizeof(*c->v));
+		c->v[c->n++] = (struct span_rows){ rows, updates };
+	}
+}
 
-	return r->updates[i] + (spec_trains(&r->spec->training, t->name) ?
-	    since : 0);
+static int64_t
+rows_of(const struct nn_tensor *t)
+{
+	return t->ndim > 0 ? t->d[0] : 1;
+}
+
+/* Since the step that they were counted at. */
+static int64_t
+updates_since(const struct run *r, const struct nn_tensor *t)
+{
+	return spec_trains(&r->spec->training, t->name) ?
+	    r->at.step - r->updates_at : 0;
+}
+
+static bool
+updates_ok(const json_t *n)
+{
+	return json_is_integer(n) && json_integer_value(n) >= 0 &&
+	    json_integer_value(n) <= UPDATES_MAX;
+}
+
+/* [{first, rows, updates}, ...], without a gap. */
+static bool
+read_rows(struct rkj_obj *o, const char *name, const json_t *list,
+    int64_t rows, struct span_counts *out)
+{
+	int64_t at = 0;
+	json_t *e;
+	size_t i;
+
+	json_array_foreach((json_t *)(uintptr_t)list, i, e) {
+		const json_t *n = json_object_get(e, "rows");
+		const json_t *u = json_object_get(e, "updates");
+		if (json_integer_value(json_object_get(e, "first")) != at ||
+		    !json_is_integer(n) || json_integer_value(n) < 1 ||
+		    json_integer_value(n) > rows - at || !updates_ok(u))
+			break;
+		at += json_integer_value(n);
+		spans_add(out, json_integer_value(n), json_integer_value(u));
+	}
+	if (at == rows && i == json_array_size(list))
+		return true;
+	rkj_fault(o, name, "are no updates of all %lld rows one behind the "
+	    "other: want {first, rows, updates}, the updates 0 to %lld",
+	    (long long)rows, (long long)UPDATES_MAX);
+	free(out->v);
+	*out = (struct span_counts){0};
+	return false;
+}
+
+bool
+spans_read(struct rkj_obj *o, const char *name, int64_t rows,
+    struct span_counts *out)
+{
+	const json_t *v = json_object_get(o->v, name);
+
+	*out = (struct span_counts){0};
+	if (v == NULL)
+		return true;
+	if (json_is_array(v))
+		return read_rows(o, name, v, rows, out);
+	if (updates_ok(v)) {
+		spans_add(out, rows, json_integer_value(v));
+		return true;
+	}
+	rkj_fault(o, name, "is no number of updates from 0 to %lld",
+	    (long long)UPDATES_MAX);
+	return false;
+}
+
+static void
+put_counts(struct span_counts *to, struct span_counts from)
+{
+	free(to->v);
+	*to = from;
 }
 
 /* Those that a checkpoint tells of; all others had one in every step. */
@@ -138,46 +216,57 @@ static void
 read_updates(struct run *r, const json_t *state, struct rk_why *why)
 {
 	const json_t *v = json_object_get(state, "updates");
+	struct span_counts c;
 	struct rkj_obj o;
 
 	if (v == NULL)
 		return;
 	rkj_open(&o, v, "state.updates", why);
 	for (size_t i = 0; o.v != NULL && i < nn_ntensors(r->nn); i++) {
-		const char *name = nn_tensor_at(r->nn, i)->name;
-		const json_t *n = json_object_get(v, name);
-		if (n == NULL)
-			continue;
-		if (json_is_integer(n) && json_integer_value(n) >= 0 &&
-		    json_integer_value(n) <= UPDATES_MAX)
-			r->updates[i] = json_integer_value(n);
-		else
-			rkj_fault(&o, name, "is no number of updates from 0 to "
-			    "%lld", (long long)UPDATES_MAX);
+		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
+		if (spans_read(&o, t->name, rows_of(t), &c) && c.n > 0)
+			put_counts(&r->updates[i], c);
 	}
 	rkj_close_lenient(&o);
+}
+
+/* The spans of a tensor, from v on; how many. */
+static size_t
+spans_of(const struct run *r, const struct nn_tensor *t,
+    const struct span_counts *c, struct optim_span *v)
+{
+	const struct spec_training *s = &r->spec->training;
+	const int64_t width = t->count / RK_MAX(rows_of(t), 1);
+	int64_t at = t->offset;
+
+	for (size_t k = 0; k < c->n; k++) {
+		v[k] = (struct optim_span){
+			.offset = at,
+			.rate = spec_rate_of(s, t->name),
+			.decay = spec_decay_of(s, t->name),
+			.trains = spec_trains(s, t->name),
+			.begin = r->updates_at - c->v[k].updates,
+			.joined = k > 0,
+		};
+		at += c->v[k].rows * width;
+	}
+	return c->n;
 }
 
 static void
 set_spans(struct run *r)
 {
-	const struct spec_training *t = &r->spec->training;
 	const size_t n = nn_ntensors(r->nn);
-	struct optim_span *v = xcalloc(n + 1, sizeof(*v));
+	size_t k = 0, most = 1;
 	int64_t end;
-	size_t k = 0;
 
+	for (size_t i = 0; i < n; i++)
+		most += r->updates[i].n;
+	struct optim_span *v = xcalloc(most, sizeof(*v));
 	for (size_t i = 0; i < n; i++) {
 		const struct nn_tensor *p = nn_tensor_at(r->nn, i);
-		if (p->is_buffer)
-			continue;
-		v[k++] = (struct optim_span){
-			.offset = p->offset,
-			.rate = spec_rate_of(t, p->name),
-			.decay = spec_decay_of(t, p->name),
-			.trains = spec_trains(t, p->name),
-			.begin = r->updates_at - r->updates[i],
-		};
+		if (!p->is_buffer)
+			k += spans_of(r, p, &r->updates[i], v + k);
 	}
 	/* What may lie between two tensors goes with the first. */
 	nn_params(r->nn, &end);
@@ -188,25 +277,60 @@ set_spans(struct run *r)
 }
 
 void
+spans_free(struct run *r)
+{
+	for (size_t i = 0; r->updates != NULL && i < nn_ntensors(r->nn); i++)
+		free(r->updates[i].v);
+	free(r->updates);
+	r->updates = NULL;
+}
+
+void
 spans_begin(struct run *r, const json_t *state, struct rk_why *why)
 {
 	const size_t n = nn_ntensors(r->nn);
 
-	free(r->updates);
+	spans_free(r);
 	r->updates = xcalloc(n + 1, sizeof(*r->updates));
 	r->updates_at = r->at.step;
 	for (size_t i = 0; i < n; i++)
-		r->updates[i] = r->at.step;
+		spans_add(&r->updates[i], rows_of(nn_tensor_at(r->nn, i)),
+		    r->at.step);
 	read_updates(r, state, why);
 	set_spans(r);
 }
 
 void
-spans_carry(struct run *r, const int64_t *updates)
+spans_carry(struct run *r, const struct span_counts *updates)
 {
-	for (size_t i = 0; i < nn_ntensors(r->nn); i++)
-		r->updates[i] = updates[i];
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		struct span_counts c = {0};
+		for (size_t k = 0; k < updates[i].n; k++)
+			spans_add(&c, updates[i].v[k].rows,
+			    updates[i].v[k].updates);
+		if (c.n == 0)
+			spans_add(&c, rows_of(nn_tensor_at(r->nn, i)), 0);
+		put_counts(&r->updates[i], c);
+	}
 	set_spans(r);
+}
+
+/* A number where all rows are alike, as it was before rows could differ. */
+static json_t *
+counts_json(const struct span_counts *c, int64_t since)
+{
+	json_t *list = json_array();
+	int64_t at = 0;
+
+	for (size_t k = 0; k < c->n; at += c->v[k++].rows)
+		must(json_array_append_new(list, json_pack(
+		    "{s:I, s:I, s:I}", "first", (json_int_t)at, "rows",
+		    (json_int_t)c->v[k].rows, "updates",
+		    (json_int_t)(c->v[k].updates + since))) == 0);
+	if (c->n != 1)
+		return list;
+	json_decref(list);
+	return json_integer(c->v[0].updates + since);
 }
 
 json_t *
@@ -216,11 +340,13 @@ spans_json(const struct run *r)
 
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
-		const int64_t done = updates_of(r, i, t);
-		if (t->is_buffer || done == r->at.step)
+		const struct span_counts *c = &r->updates[i];
+		const int64_t since = updates_since(r, t);
+		if (t->is_buffer || c->n == 0 || (c->n == 1 &&
+		    c->v[0].updates + since == r->at.step))
 			continue;
 		o = o != NULL ? o : json_object();
-		js_put(o, t->name, json_integer(done));
+		js_put(o, t->name, counts_json(c, since));
 	}
 	return o;
 }

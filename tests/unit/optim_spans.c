@@ -1,4 +1,6 @@
 /* Spans: rates and decays of their own, what is not trained, and clipping. */
+#include <math.h>
+
 #include "rekindle/kernel.h"
 #include "rekindle/optim.h"
 #include "t.h"
@@ -155,6 +157,76 @@ T_CASE(updates_are_counted_from_where_a_span_begins)
 		optim_free(a);
 		optim_free(b);
 	}
+}
+
+/*
+ * A row that is new beside old ones has moments of 0.  Under the count of 1000
+ * updates its first step is m / sqrt(v) = (1 - b1) g / (sqrt(1 - b2) |g|) =
+ * 0.1 / sqrt(0.001) = 3.16 rates long (and the corrections of 1000 updates,
+ * 1 / 0.795 under the root: 3.16 * 0.795 = 2.51); of 30,000 updates all of the
+ * 3.16.  Counted by itself it is one rate long, as any first step of Adam's.
+ */
+T_CASE(a_new_row_under_the_count_of_old_ones_would_go_too_far)
+{
+	struct spec_optim s = adam;
+	const float g[4] = { 0.3f, -0.3f, 0.02f, -5 };
+	const struct optim_span one = { .count = 4, .rate = 1, .trains = true,
+		.begin = -30000 };
+	const struct optim_span two[] = { { .count = 2, .rate = 1,
+		.trains = true, .begin = -30000 }, { .offset = 2, .count = 2,
+		.rate = 1, .trains = true, .joined = true } };
+	float p[4] = { 0 }, q[4] = { 0 };
+	struct optim *a, *b;
+
+	s.weight_decay = 0;
+	t_eq_int(optim_new(&a, &s, 4), RK_OK);
+	t_eq_int(optim_new(&b, &s, 4), RK_OK);
+	optim_set_spans(a, &one, 1);
+	optim_set_spans(b, two, 2);
+	for (int i = 0; i < 2; i++) {   /* old moments, of the gradient */
+		optim_slot(a, 0)[i] = optim_slot(b, 0)[i] = g[i];
+		optim_slot(a, 1)[i] = optim_slot(b, 1)[i] = g[i] * g[i];
+	}
+	optim_step(a, p, g, 1, 1e-3, NULL);
+	optim_step(b, q, g, 1, 1e-3, NULL);
+	/* eps is 5e-7 of the smallest root, floats round by 6e-8. */
+	for (int i = 0; i < 4; i++) {
+		t_near(fabsf(q[i]), 1e-3, 1e-8);
+		t_near(fabsf(p[i]), i < 2 ? 1e-3 : 3.1623e-3, 1e-7);
+	}
+	optim_free(a);
+	optim_free(b);
+}
+
+/* lamb's norms are of the tensor, whichever of its rows began when: spans that
+ * are joined have one trust, and the same trust as one span. */
+T_CASE(rows_that_are_joined_have_one_trust)
+{
+	const struct spec_optim s = { .type = SPEC_LAMB, .beta1 = 0.9,
+	    .beta2 = 0.99, .eps = 1e-8 };
+	const struct optim_span v[] = { { .count = 3, .rate = 1, .trains = true,
+		.begin = -500 }, { .offset = 3, .count = 1, .rate = 1,
+		.trains = true, .joined = true } };
+	const float g[4] = { 1, -2, 0.5f, 3 };
+	float p[4] = { 3, -1, 2, 1.5f }, was[4];
+	struct optim *o;
+	double norm = 0, all = 0, r[4];
+
+	t_eq_int(optim_new(&o, &s, 4), RK_OK);
+	optim_set_spans(o, v, 2);
+	t_eq_int((int)optim_nspans(o), 2);
+	memcpy(was, p, sizeof(p));
+	optim_step(o, p, g, 1, 0.1, NULL);
+	for (int i = 0; i < 4; i++) {
+		const double t = i < 3 ? 501 : 1;
+		r[i] = 0.1 * g[i] / (1 - pow(0.9, t)) / (sqrt(0.01 * g[i] *
+		    g[i] / (1 - pow(0.99, t))) + 1e-8);
+		norm += r[i] * r[i];
+		all += (double)was[i] * was[i];
+	}
+	for (int i = 0; i < 4; i++)
+		t_near(p[i], was[i] - 0.1 * sqrt(all / norm) * r[i], 1e-6);
+	optim_free(o);
 }
 
 T_CASE(spans_with_a_gap_are_a_bug)
