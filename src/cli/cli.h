@@ -139,6 +139,8 @@ enum cli_exit cli_find_job(const char *ref, char id[RK_ID]);
 /* Text fields of a JSON object, "" where absent. */
 const char *cli_str(const json_t *o, const char *key);
 double cli_num(const json_t *o, const char *key, double absent);
+/* Any value as JSON text, "" where it is absent or null.  The caller's. */
+char *cli_value(const json_t *o, const char *key);
 
 /* A table: header and rows of n cells each, columns as wide as they need. */
 struct cli_table {

@@ -282,9 +282,8 @@ show_job(const json_t *job)
 	    "plan"), "validation"), "summary"));
 	show_data(json_object_get(job, "progress"));
 	cli_plan_table(json_object_get(job, "plan"), "  ");
-	text = rkj_pretty(json_object_get(job, "spec"));
-	printf("spec\n%s\n", text);
-	free(text);
+	printf("spec\n");
+	cli_print_json(json_object_get(job, "spec"));
 	sb_fini(&b);
 }
 

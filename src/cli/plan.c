@@ -41,13 +41,12 @@ cli_plan_table(const json_t *plan, const char *indent)
 	if (json_array_size(tensors) > 0)
 		cli_table_row(&t, RK_ARRAY_LEN(head), head);
 	json_array_foreach(tensors, i, row) {
-		char *file = rkj_text(json_object_get(row, "file_shape"));
-		char *model = rkj_text(json_object_get(row, "model_shape"));
+		char *file = cli_value(row, "file_shape");
+		char *model = cli_value(row, "model_shape");
 		char *name = xasprintf("%s%s", indent, cli_str(row, "name"));
 		char *why = reason(row);
-		const char *cells[] = { name, cli_str(row, "action"),
-		    strcmp(file, "null") == 0 ? "" : file,
-		    strcmp(model, "null") == 0 ? "" : model, why };
+		const char *cells[] = { name, cli_str(row, "action"), file,
+		    model, why };
 		cli_table_row(&t, RK_ARRAY_LEN(cells), cells);
 		free(name);
 		free(file);

@@ -21,6 +21,14 @@ cli_num(const json_t *o, const char *key, double absent)
 	return json_is_number(v) ? json_number_value(v) : absent;
 }
 
+char *
+cli_value(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return v == NULL || json_is_null(v) ? xstrdup("") : rkj_text(v);
+}
+
 void
 cli_table_row(struct cli_table *t, size_t n, const char *const *cells)
 {
@@ -56,7 +64,7 @@ cli_table_print(struct cli_table *t)
 void
 cli_print_json(const json_t *v)
 {
-	char *s = rkj_pretty(v);
+	char *s = v != NULL ? rkj_pretty(v) : xstrdup("null");
 
 	printf("%s\n", s);
 	free(s);

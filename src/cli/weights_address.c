@@ -52,7 +52,7 @@ put_row(struct cli_table *table, const json_t *t, bool statistics)
 	static const char *const keys[FIGURES] = { "min", "max", "mean",
 	    "std", "nans", "infinities" };
 	char numbers[FIGURES][32], sha256[17];
-	char *shape = rkj_text(json_object_get(t, "shape"));
+	char *shape = cli_value(t, "shape");
 	char *what = what_of(t);
 	const char *cells[4 + FIGURES + 1];
 	size_t n = 0;

@@ -345,6 +345,27 @@ def _(d):
         "is 0.2 times the job's 0.003")
 
 
+@case("a plan with a tensor that only one side has is told in words, by plan, submit --dry-run and show")
+def _(d):
+    tiny_file(d, **{"fc1.bias": None, "extra.count": ([], 1)})
+    job = warm(d, strict=False, epochs=1)
+    job["model"]["minimum"] = 0.5
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(job, f)
+    rows = cli(d, "plan", f"{d.root}/job.json").splitlines()
+
+    def row(lines, name):
+        return next(x.split() for x in lines if x.split()[:1] == [name])
+
+    eq(row(rows, "fc1.bias")[:4], ["fc1.bias", "init", "-", "[32]"])
+    eq(row(rows, "extra.count")[:4], ["extra.count", "skip", "[]", "-"])
+    has(cli(d, "submit", "--dry-run", f"{d.root}/job.json"), "1 missing: fc1.bias; 1 ignored")
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    shown = cli(d, "show", i).splitlines()
+    eq(row(shown, "extra.count")[:4], ["extra.count", "skip", "[]", "-"])
+
+
 # --- names, layouts and what may be missing -----------------------------------------------------
 
 @case("a prefix that makes everything miss is refused by the minimum, and a known one is taken off")
