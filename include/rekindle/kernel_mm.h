@@ -49,6 +49,9 @@ struct kernel_mm {
 	const float *residual;          /* like C; may be C */
 };
 void kernel_mm(const struct kernel_mm *p);
+/* Has a row of C the same bits wherever it is among M rows, and whatever these
+ * are?  So it is with OWN. */
+bool kernel_mm_rows_alike(void);
 
 enum kernel_mm_way { KERNEL_MM_OWN, KERNEL_MM_OPENBLAS, KERNEL_MM_ONEDNN };
 #define KERNEL_MM_WAYS (KERNEL_MM_ONEDNN + 1)

@@ -152,12 +152,36 @@ enum rk_err nn_check_ids(const struct nn *n, const int32_t *ids, int64_t rows,
     struct rk_why *why) RK_MUSTCHECK;
 
 /*
+ * Features.  Below all that is trained a network may have a part that is still:
+ * it computes the same for a sample in each step (no gradient, no draw, no
+ * statistics of a batch), and does so as in inference, also in TRAIN.  The
+ * features of a sample are what the rest reads of it.
+ *
+ * nn_features: how many numbers that is of a sample, 0: nothing with parameters
+ * is still.  nn_features_rows: where the still part runs alone
+ * (NN_TO_FEATURES) with so many rows, a sample's features have the same bits in
+ * each of them and whatever the others are.  nn_features_get: of a row of the
+ * last forward; nn_features_put: of a row for the next forward, of this kind,
+ * which is NN_FROM_FEATURES; then outputs by name that are of the still part
+ * are not there.  nn_features_digest: SHA-256 over what makes the features: its
+ * instructions, and the values of its parameters and buffers as they are.
+ */
+enum nn_stretch { NN_ALL, NN_TO_FEATURES, NN_FROM_FEATURES };
+int64_t nn_features(const struct nn *n);
+int64_t nn_features_rows(const struct nn *n);
+void nn_features_get(const struct nn *n, int64_t row, float *to);
+void nn_features_put(struct nn *n, bool train, int64_t row,
+    const float *from);
+void nn_features_digest(const struct nn *n, char hex[RK_SHA256_HEX]);
+
+/*
  * A part of a step: `rows` samples in the input, which are number `first` and
  * on of the `all` that make the step.  Random draws are keyed by (seed, step,
  * layer, row of the whole step), so that without accumulation first is 0 and
  * all is rows.
  */
 struct nn_step {
+	enum nn_stretch stretch;        /* of the forward instructions */
 	int64_t rows, first, all;
 	uint64_t seed;
 	int64_t step;

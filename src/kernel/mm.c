@@ -242,6 +242,12 @@ kernel_mm(const struct kernel_mm *p)
 	kernel_mm_by(kernel_gemm_way(), p);
 }
 
+bool
+kernel_mm_rows_alike(void)
+{
+	return kernel_gemm_way() == KERNEL_MM_OWN;
+}
+
 void
 kernel_sgemm(bool ta, bool tb, int64_t M, int64_t N, int64_t K,
     const float *A, int64_t lda, const float *B, int64_t ldb, float beta,

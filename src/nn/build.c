@@ -91,6 +91,8 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	nn_pass_fold(&n->g);
 	nn_pass_wants(&n->g, w);
 	nn_pass_layout(&n->g, w);
+	nn_pass_still(&n->g, w);
+	nn_find_cut(&n->g);
 	return RK_OK;
 }
 
@@ -120,8 +122,8 @@ make_one(struct nn **np, const struct nn_want *w, struct rk_why *why)
 	for (int i = 0; i < n->g.nnodes; i++)
 		n->scratch_floats = RK_MAX(n->scratch_floats,
 		    n->g.nodes[i].scratch);
-	if (!nn_emit(&n->train, &n->g, true) ||
-	    !nn_emit(&n->infer, &n->g, false) ||
+	if (!nn_emit(&n->train, &n->g, true, true) ||
+	    !nn_emit(&n->infer, &n->g, false, true) ||
 	    !nn_plan(&n->train, w->apart) || !nn_plan(&n->infer, w->apart) ||
 	    !rk_mul((size_t)n->g.vals[0].count, (size_t)n->micro,
 	    &n->input_floats)) {

@@ -162,15 +162,28 @@ add_instr(struct strbuf *b, const struct nn_instr *i)
 	sb_addf(b, "\n");
 }
 
+void
+nn_describe_instrs(struct strbuf *b, const struct nn_program *p, int n)
+{
+	sb_addf(b, "program\n");
+	for (int i = 0; i < n; i++)
+		add_instr(b, &p->instrs[i]);
+}
+
+/* In the order of the graph: that what is still runs first changes no bit. */
 static void
 add_programs(struct strbuf *b, const struct nn *n)
 {
-	const struct nn_program *programs[] = { &n->train, &n->infer };
-
-	for (size_t k = 0; k < RK_ARRAY_LEN(programs); k++) {
-		sb_addf(b, "program\n");
-		for (int i = 0; i < programs[k]->ninstrs; i++)
-			add_instr(b, &programs[k]->instrs[i]);
+	for (int infer = 0; infer < 2; infer++) {
+		struct nn_program p;
+		const struct nn_program *own = infer ? &n->infer : &n->train;
+		if (n->g.nstill > 0) {
+			must(nn_emit(&p, &n->g, !infer, false));
+			nn_describe_instrs(b, &p, p.ninstrs);
+			nn_program_fini(&p);
+		} else {
+			nn_describe_instrs(b, own, own->ninstrs);
+		}
 	}
 }
 

@@ -15,7 +15,7 @@
 struct emit {
 	struct nn_program *p;
 	const struct nn_graph *g;
-	bool train, ok;
+	bool train, parted, ok;
 	int time;
 	int *saved;                     /* slot of each node, or -1 */
 	bool *written;                  /* gradient of each parameter */
@@ -108,9 +108,22 @@ add_instr(struct emit *e, const struct nn_node *nd, bool back)
 }
 
 static bool
+is_still(const struct emit *e, const struct nn_node *nd)
+{
+	return nd->still && e->parted;
+}
+
+/* Does it run as in training?  Else as in inference. */
+static bool
+trains(const struct emit *e, const struct nn_node *nd)
+{
+	return e->train && !is_still(e, nd);
+}
+
+static bool
 is_view(const struct emit *e, const struct nn_node *nd)
 {
-	return nd->op->is_view || (!e->train &&
+	return nd->op->is_view || (!trains(e, nd) &&
 	    nd->op->infer_is_view != NULL && nd->op->infer_is_view(nd));
 }
 
@@ -168,7 +181,7 @@ emit_forward(struct emit *e, const struct nn_node *nd)
 	i->ys = p->of_value[nd->out] = add_slot(e, nn_floats(nn_y(e->g, nd)), 0);
 	share_forward(e, nd, i->ys);
 	if ((nd->saved > 0 || nd->saved_once > 0) &&
-	    (e->train || !nd->op->saves_for_back))
+	    (trains(e, nd) || !nd->op->saves_for_back))
 		e->saved[nd - e->g->nodes] = i->saved_s = add_slot(e,
 		    nd->saved, nd->saved_once);
 	e->time++;
@@ -306,15 +319,29 @@ end(struct emit *e)
 	free(e->written);
 }
 
-bool
-nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
+/* In the graph's order: what is still, or what is not. */
+static void
+emit_part(struct emit *e, bool still)
 {
-	struct emit e = { .p = p, .g = g, .train = train, .ok = true };
+	for (int i = 0; i < e->g->norder; i++) {
+		const struct nn_node *nd = &e->g->nodes[e->g->order[i]];
+		if (is_still(e, nd) == still)
+			emit_forward(e, nd);
+	}
+}
+
+bool
+nn_emit(struct nn_program *p, const struct nn_graph *g, bool train,
+    bool parted)
+{
+	struct emit e = { .p = p, .g = g, .train = train, .parted = parted,
+		.ok = true };
 
 	*p = (struct nn_program){ 0 };
 	begin(&e);
-	for (int i = 0; i < g->norder; i++)
-		emit_forward(&e, &g->nodes[g->order[i]]);
+	emit_part(&e, true);
+	p->still = p->ninstrs;
+	emit_part(&e, false);
 	p->forward = p->ninstrs;
 	emit_loss(&e);
 	for (int i = g->norder - 1; train && i >= 0; i--)

@@ -404,5 +404,6 @@ nn_graph_fini(struct nn_graph *g)
 	free(g->vals);
 	free(g->nodes);
 	free(g->order);
+	free(g->cut);
 	*g = (struct nn_graph){ 0 };
 }

@@ -40,6 +40,7 @@ struct nn_node {
 	const char *name;               /* "conv1" */
 	char *path;                     /* its place in the job */
 	int *in, nin, out;              /* values */
+	bool still;                     /* pass_still.c */
 	bool dead;                      /* folded into another: */
 	int into;                       /* this node */
 	bool fused;                     /* a relu behind it was folded in */
@@ -93,6 +94,9 @@ struct nn_graph {
 	struct nn_node *nodes;          /* one a layer, then others */
 	int *order;                     /* nodes that are computed */
 	int norder;
+	int nstill;                     /* of them */
+	int *cut, ncut;                 /* values: features.c */
+	int64_t features;               /* floats of them, a sample */
 	struct nn_param *params, *buffers;
 	int nvals, nnodes, nparams, nbuffers;
 	int64_t nparam, nbuffer;        /* floats */
@@ -146,6 +150,8 @@ enum rk_err nn_arch_layers(const struct spec_model *m,
 void nn_pass_fold(struct nn_graph *g);
 void nn_pass_wants(struct nn_graph *g, const struct nn_want *w);
 void nn_pass_layout(struct nn_graph *g, const struct nn_want *w);
+void nn_pass_still(struct nn_graph *g, const struct nn_want *w);
+void nn_find_cut(struct nn_graph *g);
 
 static inline const struct nn_value *
 nn_x(const struct nn_graph *g, const struct nn_node *nd, int k)

@@ -92,7 +92,14 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	    i->add[V], i->dx[V], i->scratch);
 }
 
+static bool
+draws(const struct nn_node *nd)
+{
+	return nd->u->attention.p > 0;
+}
+
 const struct nn_op nn_op_attention = {
+	.draws = draws,
 	.shape = shape, .forward = forward, .backward = backward,
 	.keeps_x = 7, .saves_for_back = true,
 	.no_dx = 1u << MASK,

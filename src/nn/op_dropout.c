@@ -64,8 +64,14 @@ infer_is_view(const struct nn_node *nd)
 	return nd->u->dropout.scaling == UPSCALE;
 }
 
+static bool
+draws(const struct nn_node *nd)
+{
+	return nd->u->dropout.p > 0;
+}
+
 const struct nn_op nn_op_dropout = {
 	.shape = nn_same_shape, .forward = forward, .backward = backward,
 	.in_place = true, .back_in_place = true,
-	.infer_is_view = infer_is_view,
+	.infer_is_view = infer_is_view, .draws = draws,
 };

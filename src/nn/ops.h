@@ -47,6 +47,8 @@ struct nn_op {
 	bool is_view;
 	/* Is y x[0] when there is no training?  NULL: it is not. */
 	bool (*infer_is_view)(const struct nn_node *nd);
+	/* Does it draw in training?  NULL: never. */
+	bool (*draws)(const struct nn_node *nd);
 	bool saves_for_back;            /* nothing is saved in INFER */
 	bool takes_relu;                /* a relu that follows is folded in */
 	bool takes_act;                 /* linear: any activation */

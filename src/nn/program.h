@@ -10,7 +10,8 @@
  *
  * The forward instructions come first, `forward` of them; then the loss, which
  * in TRAIN makes the gradient of the logits; then, in TRAIN alone, backward
- * instructions.
+ * instructions.  What is still (pass_still.c) runs first, `still` instructions,
+ * in TRAIN as in INFER; the cut are the values that the rest reads of it.
  */
 #ifndef NN_PROGRAM_H
 #define NN_PROGRAM_H
@@ -73,7 +74,7 @@ struct nn_storage {
 
 struct nn_program {
 	struct nn_instr *instrs;
-	int ninstrs, forward;
+	int ninstrs, forward, still;
 	struct nn_slot *slots;
 	int nslots;
 	struct nn_share *shares;
@@ -84,10 +85,13 @@ struct nn_program {
 	size_t arena_floats;
 };
 
-/* emit.c: false: sizes do not fit in a size_t. */
-bool nn_emit(struct nn_program *p, const struct nn_graph *g, bool train)
-    RK_MUSTCHECK;
+/* emit.c: false: sizes do not fit in a size_t.  parted: what is still runs
+ * first; else as if nothing were still, which computes the same. */
+bool nn_emit(struct nn_program *p, const struct nn_graph *g, bool train,
+    bool parted) RK_MUSTCHECK;
 void nn_program_fini(struct nn_program *p);
+/* describe.c: what instructions compute, as text. */
+void nn_describe_instrs(struct strbuf *b, const struct nn_program *p, int n);
 /* plan.c: storages, and places in an arena.  apart: none is shared. */
 bool nn_plan(struct nn_program *p, bool apart) RK_MUSTCHECK;
 

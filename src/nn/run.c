@@ -48,14 +48,17 @@ static void
 run_one(struct nn *n, const struct nn_instr *in)
 {
 	const struct nn_watch *w = n->watch;
+	const size_t at = (size_t)(in - n->on->instrs);
+	struct nn_now now = n->now;
 
+	/* Statistics and draws are those of inference. */
+	now.train &= (int)at >= n->on->still;
 	if (w == NULL || !n->now.train) {
-		in->run(in, &n->now);
+		in->run(in, &now);
 		return;
 	}
-	const size_t at = (size_t)(in - n->on->instrs);
 	w->begin(w->ctx, at);
-	in->run(in, &n->now);
+	in->run(in, &now);
 	w->end(w->ctx, at, n->now.s.rows);
 }
 
@@ -80,7 +83,7 @@ nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 
 	for (int i = 0; i < g->nnodes; i++) {
 		const struct nn_node *nd = &g->nodes[i];
-		if (nd->op != &nn_op_batch_norm)
+		if (nd->op != &nn_op_batch_norm || nd->still)
 			continue;
 		const struct nn_value *x = nn_x(g, nd, 0);
 		if (rows * (x->count / x->d[0]) > 1)
@@ -102,7 +105,8 @@ nn_forward(struct nn *n, const struct nn_step *s, bool train)
 	u->on = train ? &u->train : &u->infer;
 	u->now = (struct nn_now){ .s = *s, .train = train };
 	u->have_loss = false;
-	run(u, 0, u->on->forward);
+	run(u, s->stretch == NN_FROM_FEATURES ? u->on->still : 0,
+	    s->stretch == NN_TO_FEATURES ? u->on->still : u->on->forward);
 }
 
 /* Of the network in use. */
@@ -118,6 +122,7 @@ nn_loss(struct nn *n, const int32_t *y, const float *t, struct nn_result *r)
 	struct nn *u = n->use;
 	const int at = u->on->forward;
 
+	must(u->now.s.stretch != NN_TO_FEATURES);
 	u->now.y = y;
 	u->now.t = t;
 	u->now.result = r;
