@@ -112,8 +112,14 @@
  *	                 begins at its step 0, or at the step of the file
  *	training.warm_start.ema  false; true: the moving average that the file
  *	                 has beside the model, in place of it
+ *	training.warm_start.watch  true: recall of the classes that the source
+ *	                 knows is measured before the first step and in each
+ *	                 evaluation, and a fall is said (train.h).  false: not,
+ *	                 which saves the evaluation before the first step
  *	training.warm_start.plan  none; the digest of a plan that was shown: the
  *	                 job does that one, or ends with what has changed
+ *	training.distill none; {weight: 0.5, temperature: 2}: see struct
+ *	                 spec_distill
  *	training.log_every   50 steps between metric lines of the training loss
  *	training.exact   prefer | require; prefer: an attempt that cannot
  *	                 compute the same bytes (another instruction set,
@@ -188,8 +194,8 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, ema, early_stopping, micro_batch_size,
- * sampler, model.dialect to model.producer but strict, warm_start but its
- * learning_rate_scale, schedule.warmup, data.threads, data.broken,
+ * sampler, distill, model.dialect to model.producer but strict, warm_start but
+ * its learning_rate_scale, schedule.warmup, data.threads, data.broken,
  * data.transforms and buckets of texts.  At their default they are not in the
  * normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and
@@ -405,6 +411,32 @@ struct spec_early {
 	enum spec_restore restore;      /* none (none | best)                 */
 };
 
+/*
+ * Knowledge of the ancestor, the model of model.checkpoint, is kept by learning
+ * from its answers, too: knowledge distillation (Hinton, Vinyals and Dean,
+ * arXiv:1503.02531), over the classes that it knows (Li and Hoiem, "Learning
+ * without forgetting", ECCV 2016).
+ *
+ *	loss = (1 - weight) task + weight T^2 mean KL(p || q)
+ *
+ * p and q are softmax(z / T) over those classes, of the ancestor's logits and
+ * of the network's, T is `temperature`; the mean is over the samples, as that
+ * of PyTorch's kl_div with reduction="batchmean".  nn.h has the rest, also for
+ * binary_cross_entropy.  The ancestor sees what the network sees, augmented and
+ * mixed; it is in evaluation mode, and no step changes it.  Its network is the
+ * job's with as many outputs as its file has, and each of its tensors must be
+ * in the file.
+ *
+ * It is read when the job begins and again by each attempt that goes on: the
+ * checkpoints pin it by its digest, and without it, or with another, the job
+ * waits (ancestor_missing).  A resume may change both numbers, and go on
+ * without: {distill: null}.  Validation measures the task alone.
+ */
+struct spec_distill {
+	double weight;          /* 0.5 (>0 to 1); 0: there is no such loss */
+	double temperature;     /* 2 (0.1 to 100) */
+};
+
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
 enum spec_arithmetic { SPEC_ARITHMETIC_EXACT, SPEC_ARITHMETIC_FAST };
 
@@ -430,6 +462,7 @@ struct spec_training {
 	struct spec_ema ema;
 	double warm_start_lr_scale;
 	struct spec_warm_start warm_start;
+	struct spec_distill distill;
 	int64_t log_every;
 	enum spec_exact exact;
 	enum spec_arithmetic arithmetic;

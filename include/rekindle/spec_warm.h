@@ -108,6 +108,10 @@ struct spec_warm_start {
 	enum spec_carry optimizer;      /* `optimizer` none */
 	enum spec_from schedule;        /* `schedule` restart */
 	bool ema;                       /* `ema` false */
+	bool watch;                     /* `watch` true: recall of the classes
+	                                   that the source knows is measured
+	                                   before the first step and after
+	                                   each epoch */
 	char *plan;                     /* `plan`: its digest; NULL */
 	/* Where the state of the optimizer is that is taken along: beside the
 	 * address of a .pdparams, .pdopt.  NULL: not by an address. */

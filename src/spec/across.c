@@ -180,8 +180,10 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 {
 	const unsigned metric = SP_TRAINING | SP_DATA | SP_CHECKPOINT;
 
-	if ((sound & (SP_MODEL | SP_TRAINING)) == (SP_MODEL | SP_TRAINING))
+	if ((sound & (SP_MODEL | SP_TRAINING)) == (SP_MODEL | SP_TRAINING)) {
 		check_outputs(s, why);
+		sp_check_distill(s, why);
+	}
 	if (sound & SP_TRAINING) {
 		check_rates(&s->training, why);
 		check_sampler(s, why);

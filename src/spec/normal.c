@@ -195,6 +195,8 @@ sp_json_training(const struct spec_training *t, bool brief)
 	if (t->early.on)
 		sp_put(o, "early_stopping", sp_json_early(&t->early));
 	sp_put(o, "warm_start", sp_json_warm_start(t, brief));
+	if (t->distill.weight > 0)
+		sp_put(o, "distill", sp_json_distill(&t->distill));
 	put_int(o, "log_every", t->log_every);
 	put_str(o, "exact", spec_exact_words[t->exact]);
 	if (!brief || t->arithmetic != SPEC_ARITHMETIC_EXACT)

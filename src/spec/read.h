@@ -35,6 +35,10 @@ void sp_read_warm_start(struct spec_training *t, const json_t *v,
 json_t *sp_json_warm_start(const struct spec_training *t, bool brief);
 void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
 json_t *sp_json_early(const struct spec_early *e);
+void sp_read_distill(struct spec_distill *d, const json_t *v,
+    struct rk_why *why);
+void sp_check_distill(const struct spec *s, struct rk_why *why);
+json_t *sp_json_distill(const struct spec_distill *d);
 void sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why);
 void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
     struct rk_why *why);

@@ -113,6 +113,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	t->batch_size = 64;
 	t->shuffle = true;
 	t->warm_start_lr_scale = 0.2;
+	t->warm_start.watch = true;
 	t->log_every = 50;
 	sp_open(&s, v, "training", why);
 	read_length(t, o);
@@ -138,5 +139,6 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
 	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);
 	sp_read_warm_start(t, rkj_any(o, "warm_start"), why);
+	sp_read_distill(&t->distill, rkj_any(o, "distill"), why);
 	sp_close(&s);
 }

@@ -385,6 +385,7 @@ sp_read_warm_start(struct spec_training *t, const json_t *v,
 	if (rkj_enum(&s.o, "schedule", &word, spec_from_words, RKJ_OPTIONAL))
 		w->schedule = (enum spec_from)word;
 	rkj_bool(&s.o, "ema", &w->ema, RKJ_OPTIONAL);
+	rkj_bool(&s.o, "watch", &w->watch, RKJ_OPTIONAL);
 	if (rkj_str(&s.o, "plan", &w->plan, 128, RKJ_OPTIONAL) &&
 	    !digest_ok(w->plan))
 		rkj_fault(&s.o, "plan", "is no digest of a plan: want the %d "
@@ -454,6 +455,8 @@ sp_json_warm_start(const struct spec_training *t, bool brief)
 		    spec_from_words[w->schedule]));
 	if (w->ema)
 		sp_put(o, "ema", json_true());
+	if (!w->watch && !brief)
+		sp_put(o, "watch", json_false());
 	if (w->plan != NULL && !brief)
 		sp_put(o, "plan", json_string(w->plan));
 	return o;
