@@ -302,6 +302,34 @@ double kernel_loss(const struct kernel_loss *l, size_t rows, const float *z,
     const float *t, const int32_t *y, bool add, float *dz, double *scratch,
     int64_t *right);
 
+/*
+ * Distillation: rows of logits z[rows,n] against those of an ancestor,
+ * a[rows,m], over the classes that both have: ours[k] of z is theirs[k] of a,
+ * for `pairs` of them, each once.  Returned is the sum over the rows of
+ *
+ *	classes  T^2 KL(p || q) = T^2 sum_k p[k] (log p[k] - log q[k]), p and
+ *	         q being softmax(a / T) and softmax(z / T) over the pairs
+ *	             dz = T (q - p)
+ *	binary   the mean over k of T^2 KL of sigmoid(a / T) || sigmoid(z / T)
+ *	             dz = T (q - p) / pairs
+ *
+ * As Hinton, Vinyals and Dean (arXiv:1503.02531) have it; the sum / rows is
+ * T^2 kl_div(log_softmax(z / T), softmax(a / T), reduction="batchmean") of
+ * PyTorch.  dz, when not NULL, has added weight / norm times the gradient of
+ * that sum; norm 0 means rows.  Rows that are left out give nothing.  scratch:
+ * rows numbers.
+ */
+struct kernel_distill {
+	bool binary;
+	int64_t n, m;
+	const int32_t *ours, *theirs;   /* [pairs] */
+	size_t pairs;                   /* 1 at least */
+	double temperature, weight, norm;
+	const uint8_t *left_out;        /* [rows], or NULL */
+};
+double kernel_distill(const struct kernel_distill *l, size_t rows,
+    const float *z, const float *a, float *dz, double *scratch);
+
 /* The sum of weight[y] over rows that are not ignored, nor left out; *counted
  * (may be NULL) is how many these are. */
 double kernel_loss_weight(const struct kernel_loss *l, size_t rows,
