@@ -64,6 +64,11 @@ struct nn_want {
 	/* Is this tensor trained?  NULL: all are. */
 	bool (*trains)(void *ctx, const char *tensor);
 	void *ctx;
+	/* It answers and is never trained: no program TRAIN, no gradients. */
+	bool answers;
+	/* The last of its layers that are linear or conv2d gives so many; 0: as
+	 * many as the model says. */
+	int64_t outputs;
 	/* For tests: each storage at a place of its own; dead ones filled with
 	 * NaN; other layouts than would be chosen. */
 	bool apart, poison;
@@ -191,6 +196,28 @@ struct nn_step {
 	/* [rows]: those that count for nothing in the loss, whose input must be
 	 * numbers all the same; NULL: none. */
 	const uint8_t *left_out;
+	const struct nn_taught *taught; /* by an ancestor, or NULL */
+};
+
+/*
+ * What an ancestor answers to the rows of a step, for the nn_loss() of a
+ * forward with train.  What is minimised is then
+ *
+ *	(1 - weight) task + weight T^2 mean KL
+ *
+ * of which kernel_distill() in kernel.h is the latter, label by label with
+ * binary_cross_entropy; its mean is over `norm` rows.  The gradient is that of
+ * the sum, and nn_result has both parts by themselves.
+ */
+struct nn_taught {
+	const float *z;                 /* [rows, width], its logits */
+	int64_t width;
+	const int32_t *ours, *theirs;   /* [pairs]: the same class here and
+	                                   there */
+	size_t pairs;
+	double weight, temperature;
+	double norm;                    /* rows of the whole step that are not
+	                                   left out; 0: all of them */
 };
 
 /* May so many rows be trained on?  RK_EINVAL: a batch norm would have one value
@@ -221,6 +248,10 @@ struct nn_result {
 	int64_t correct;
 	int64_t counted;                /* rows of which it is: not ignored,
 	                                   nor left out */
+	/* Of an ancestor's answers: T^2 KL, over the rows that are not left
+	 * out. */
+	double taught_sum;
+	int64_t taught;
 };
 /* The weight of rows with these classes, before there is a forward. */
 double nn_loss_weight(const struct nn *n, const int32_t *y, int64_t rows);

@@ -37,6 +37,14 @@ own_layers(struct nn_builder *b, const struct spec_model *m)
 		copy_layer(&b->v[b->n], &m->layers[b->n]);
 }
 
+void
+nn_layers_free(struct spec_layer *layers, int n)
+{
+	for (int i = 0; i < n; i++)
+		spec_layer_free(&layers[i]);
+	free(layers);
+}
+
 enum rk_err
 nn_arch_layers(const struct spec_model *m, struct spec_layer **out, int *np,
     struct rk_why *why)
@@ -50,9 +58,7 @@ nn_arch_layers(const struct spec_model *m, struct spec_layer **out, int *np,
 
 	archs[spec_family_of(m->arch)](&b, m);
 	if (b.n > SPEC_MAX_LAYERS) {
-		for (int i = 0; i < b.n; i++)
-			spec_layer_free(&b.v[i]);
-		free(b.v);
+		nn_layers_free(b.v, b.n);
 		return rk_refuse_at(why, "model", "has %d layers, at most %d",
 		    b.n, SPEC_MAX_LAYERS);
 	}

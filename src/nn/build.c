@@ -68,6 +68,26 @@ can_be_counted(const struct nn_graph *g)
 	return true;
 }
 
+/* Another number of outputs, as an ancestor has. */
+static enum rk_err
+set_outputs(struct spec_layer *layers, int n, int64_t outputs,
+    struct rk_why *why)
+{
+	int at = n - 1;
+
+	while (at >= 0 && layers[at].type != SPEC_OP_linear &&
+	    layers[at].type != SPEC_OP_conv2d)
+		at--;
+	if (at < 0)
+		return rk_refuse_at(why, "model", "has no layer, linear or "
+		    "conv2d, that could have %lld outputs", (long long)outputs);
+	if (layers[at].type == SPEC_OP_linear)
+		layers[at].u.linear.out = outputs;
+	else
+		layers[at].u.conv2d.out = outputs;
+	return RK_OK;
+}
+
 static enum rk_err
 make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 {
@@ -81,6 +101,12 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	if (rc != RK_OK)
 		return rc;
 	own.dtype = dtype_of(w, layers, count);
+	if (w->outputs > 0)
+		rc = set_outputs(layers, count, w->outputs, why);
+	if (rc != RK_OK) {
+		nn_layers_free(layers, count);
+		return rc;
+	}
 	rc = nn_graph_make(&n->g, layers, count, &own, why);
 	if (rc != RK_OK)
 		return rc;
@@ -93,6 +119,9 @@ make_graph(struct nn *n, const struct nn_want *w, struct rk_why *why)
 	nn_pass_layout(&n->g, w);
 	nn_pass_still(&n->g, w);
 	nn_find_cut(&n->g);
+	/* Its layouts, and so its bits, are those of one that is trained. */
+	for (int i = 0; w->answers && i < n->g.nparams; i++)
+		n->g.params[i].t.trained = false;
 	return RK_OK;
 }
 
@@ -108,6 +137,7 @@ make_one(struct nn **np, const struct nn_want *w, struct rk_why *why)
 	n->use = n;
 	n->batch = w->batch;
 	n->poison = w->poison;
+	n->answers = w->answers;
 	enum rk_err rc = make_graph(n, w, why);
 	if (rc != RK_OK) {
 		free(n);
@@ -122,9 +152,10 @@ make_one(struct nn **np, const struct nn_want *w, struct rk_why *why)
 	for (int i = 0; i < n->g.nnodes; i++)
 		n->scratch_floats = RK_MAX(n->scratch_floats,
 		    n->g.nodes[i].scratch);
-	if (!nn_emit(&n->train, &n->g, true, true) ||
+	if ((!w->answers && (!nn_emit(&n->train, &n->g, true, true) ||
+	    !nn_plan(&n->train, w->apart))) ||
 	    !nn_emit(&n->infer, &n->g, false, true) ||
-	    !nn_plan(&n->train, w->apart) || !nn_plan(&n->infer, w->apart) ||
+	    !nn_plan(&n->infer, w->apart) ||
 	    !rk_mul((size_t)n->g.vals[0].count, (size_t)n->micro,
 	    &n->input_floats)) {
 		rc = refuse_batch(w, why);
@@ -244,8 +275,8 @@ nn_sizes(const struct nn *n, struct nn_sizes *s)
 	for (size_t i = 0; i < RK_ARRAY_LEN(values); i++)
 		ok &= rk_add(s->arena_bytes, bytes_of(values[i], &ok),
 		    &s->arena_bytes);
-	s->parameter_bytes = s->gradient_bytes =
-	    bytes_of((size_t)n->g.nparam, &ok);
+	s->parameter_bytes = bytes_of((size_t)n->g.nparam, &ok);
+	s->gradient_bytes = n->answers ? 0 : s->parameter_bytes;
 	s->buffer_bytes = bytes_of((size_t)n->g.nbuffer, &ok);
 	ok &= rk_add(s->arena_bytes, s->parameter_bytes +
 	    s->gradient_bytes + s->buffer_bytes, &s->total_bytes);
@@ -301,7 +332,7 @@ wire_tensors(struct nn_graph *g, float *params, float *grads, float *buffers)
 	for (int i = 0; i < g->nparams; i++) {
 		struct nn_tensor *t = &g->params[i].t;
 		t->value = params + t->offset;
-		t->grad = grads + t->offset;
+		t->grad = grads != NULL ? grads + t->offset : NULL;
 	}
 	for (int i = 0; i < g->nbuffers; i++) {
 		struct nn_tensor *t = &g->buffers[i].t;
@@ -318,11 +349,12 @@ allocate(struct nn *n)
 	n->scratch = kernel_alloc(n->scratch_floats * f);
 	n->input = kernel_alloc(n->input_floats * f);
 	n->param_array = kernel_alloc((size_t)n->g.nparam * f);
-	n->grad_array = kernel_alloc((size_t)n->g.nparam * f);
+	if (!n->answers)
+		n->grad_array = kernel_alloc((size_t)n->g.nparam * f);
 	n->buffer_array = kernel_alloc((size_t)n->g.nbuffer * f);
 	n->row_scratch = kernel_alloc(2 * (size_t)n->micro * sizeof(double));
 	return n->arena != NULL && n->scratch != NULL && n->input != NULL &&
-	    n->param_array != NULL && n->grad_array != NULL &&
+	    n->param_array != NULL && (n->answers || n->grad_array != NULL) &&
 	    n->buffer_array != NULL && n->row_scratch != NULL;
 }
 

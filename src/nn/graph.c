@@ -391,8 +391,7 @@ nn_graph_fini(struct nn_graph *g)
 		free(g->nodes[i].path);
 		kernel_conv_plan_free(g->nodes[i].conv);
 	}
-	for (int i = 0; i < g->nlayers; i++)
-		spec_layer_free(&g->layers[i]);
+	nn_layers_free(g->layers, g->nlayers);
 	for (int i = 0; i < g->noutputs; i++)
 		free(g->outputs[i].name);
 	free_params(g->params, g->nparams);
@@ -400,7 +399,6 @@ nn_graph_fini(struct nn_graph *g)
 	free(g->class_weights);
 	free(g->by_tensor.v);
 	free(g->by_layer.v);
-	free(g->layers);
 	free(g->vals);
 	free(g->nodes);
 	free(g->order);

@@ -145,6 +145,7 @@ char *nn_shape_text(char *out, size_t size, int ndim, const int64_t *d);
 /* archs.c: the layers of a model (*np of them, the caller's), written out. */
 enum rk_err nn_arch_layers(const struct spec_model *m,
     struct spec_layer **out, int *np, struct rk_why *why) RK_MUSTCHECK;
+void nn_layers_free(struct spec_layer *layers, int n);
 
 /* Passes over the whole graph, in this order. */
 void nn_pass_fold(struct nn_graph *g);

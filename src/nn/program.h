@@ -103,7 +103,7 @@ struct nn {
 	int64_t batch, micro;
 	int ninput;
 	int64_t input_d[SPEC_MAX_DIMS];
-	bool poison;
+	bool poison, answers;           /* answers: as nn_want says */
 	size_t arena_floats, scratch_floats, input_floats;
 	float *arena, *scratch, *input;
 	float *param_array, *grad_array, *buffer_array;

@@ -102,6 +102,7 @@ nn_forward(struct nn *n, const struct nn_step *s, bool train)
 
 	must(s->rows >= 1 && s->rows <= n->micro);
 	must(s->first >= 0 && s->first + s->rows <= s->all);
+	must(!train || !n->answers);
 	u->on = train ? &u->train : &u->infer;
 	u->now = (struct nn_now){ .s = *s, .train = train };
 	u->have_loss = false;
