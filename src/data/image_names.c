@@ -119,8 +119,9 @@ void
 image_names_sort(struct image_names *v, size_t first)
 {
 	/* They have one label. */
-	qsort_r(v->at + first, v->n - first, sizeof(*v->at), by_path,
-	    v->text.s);
+	if (v->n > first)
+		qsort_r(v->at + first, v->n - first, sizeof(*v->at), by_path,
+		    v->text.s);
 }
 
 void
