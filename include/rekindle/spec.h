@@ -57,6 +57,16 @@
  *	model.rename     [{EXPRESSION: text}]; none: regular expressions
  *	                 (base_regex.h) done to the names of the file, at most
  *	                 SPEC_MAX_RENAMES
+ *	model.grow       none; [LAYER, ...] or {LAYER: {match: name, init:
+ *	                 default}}: layers that may have other rows or input
+ *	                 channels in the file: match name | index, init default
+ *	                 | mean | zero; at most SPEC_MAX_GROW, see spec_warm.h.
+ *	                 What is named here may grow under strict, too
+ *	model.checkpoint_classes  what the classes of the file are called, a
+ *	                 list of 1 to SPEC_MAX_CLASSES or a file (a path or an
+ *	                 address) with one a line; those of our checkpoint
+ *	model.checkpoint_vocabulary  the vocabulary of the file, a token a line,
+ *	                 where an embedding grows; none
  *	model.producer   {NAME: VERSIONS}; none: {paddle: ">=2.6"}; who must
  *	                 have written the file.  One that says otherwise is
  *	                 refused if strict, and said if not; of one that does
@@ -194,8 +204,9 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, ema, early_stopping, micro_batch_size,
- * sampler, distill, model.dialect to model.producer but strict, warm_start but
- * its learning_rate_scale, schedule.warmup, data.threads, data.broken,
+ * sampler, distill, model.dialect to model.producer but strict (grow and the
+ * names of the checkpoint's rows, too), warm_start but its learning_rate_scale,
+ * schedule.warmup, data.threads, data.broken,
  * data.transforms and buckets of texts.  At their default they are not in the
  * normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and
@@ -647,10 +658,11 @@ struct spec_file {
 size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
 /* Addresses of a job with the fields they are in; one that two fields have is
  * there twice.  Texts are the spec's.  How many there are. */
-#define SPEC_ADDRESSES (SPEC_FILES + 2)
+#define SPEC_ADDRESSES (SPEC_FILES + 4)
 enum spec_address_of {
 	SPEC_ADDRESS_DATA,
 	SPEC_ADDRESS_MODEL,             /* model.checkpoint */
+	SPEC_ADDRESS_NAMES,             /* its classes and its vocabulary */
 	SPEC_ADDRESS_STATE              /* struct spec_warm_start: beside; it
 	                                   need not be there */
 };

@@ -1,8 +1,9 @@
 /*
  * spec_warm - what a job says of its warm start beside where it is from: how
  * names are read (model.dialect, model.rename), what may not fit (model.strict,
- * missing, unexpected, mismatch, minimum), whose file it may be
- * (model.producer), and what else is taken along (training.warm_start).
+ * missing, unexpected, mismatch, minimum), what grows (model.grow), whose file
+ * it may be (model.producer), and what else is taken along
+ * (training.warm_start).
  */
 #ifndef REKINDLE_SPEC_WARM_H
 #define REKINDLE_SPEC_WARM_H
@@ -74,6 +75,50 @@ struct spec_producer {
 	char *name, *versions;
 };
 
+/*
+ * `grow`: [LAYER, ...], which is {LAYER: {match: name, init: default}, ...}:
+ * layers of which the file may have other rows, or a convolution of other input
+ * channels.  LAYER is a pattern as struct spec_group has them, of a layer's
+ * name ("fc") or of its tensors' ("fc.*"); of several that fit the longest
+ * counts, of equally long ones the last in the order of their bytes.
+ *
+ *	match  name    rows are classes, or of an embedding tokens: each is taken
+ *	               from where the file has the one of that name, wherever
+ *	               that is; what the model has not is dropped
+ *	       index   row i is row i, and what is behind is new, or dropped
+ *	init   default a new row begins as in a cold start
+ *	       mean    as the mean of all rows of the file, which are added in
+ *	               double, in their order
+ *	       zero    as zeros
+ *
+ * warm.h has what becomes of a tensor.
+ */
+#define SPEC_MAX_GROW 64
+enum spec_grow_match { SPEC_GROW_NAME, SPEC_GROW_INDEX };
+enum spec_grow_init { SPEC_GROW_DEFAULT, SPEC_GROW_MEAN, SPEC_GROW_ZERO };
+extern const char *const spec_grow_match_words[];
+extern const char *const spec_grow_init_words[];
+struct spec_grow {
+	char *layer;
+	enum spec_grow_match match;
+	enum spec_grow_init init;
+};
+
+/*
+ * `checkpoint_classes`: what the classes of the file are called, in the order
+ * of its outputs: a list, or a file with one a line, or with PaddleClas' `index
+ * name` a line.  Else a checkpoint of ours knows them.  `checkpoint_vocabulary`:
+ * the same of the tokens of its embedding: a file with one a line.
+ */
+#define SPEC_MAX_CLASSES    65536
+#define SPEC_MAX_CLASS_NAME 1024        /* bytes of one */
+#define SPEC_CLASSES_BYTES  ((size_t)64 << 20)  /* of a file of them */
+struct spec_names {
+	char **v;                       /* a list ... */
+	int64_t n;
+	char *file;                     /* ... or a path or an address */
+};
+
 struct spec_warm {
 	enum spec_dialect dialect;
 	struct spec_rename *rename;
@@ -83,7 +128,25 @@ struct spec_warm {
 	double minimum;                 /* 0 to 1 */
 	struct spec_producer *producer;
 	int nproducer;
+	struct spec_grow *grow;
+	int ngrow;
+	struct spec_names classes;      /* `checkpoint_classes` */
+	char *vocabulary;               /* `checkpoint_vocabulary`; NULL */
 };
+
+/* How a tensor of this name grows; NULL: it does not. */
+const struct spec_grow *spec_grow_of(const struct spec_warm *w,
+    const char *tensor);
+/*
+ * The names of a file of classes, whose text this is, into *out, which is to be
+ * freed by spec_names_fini().  Lines that are empty or begin a comment with #
+ * and a blank count for nothing; where each line is a number and a name behind a
+ * blank, the numbers 0 to n-1 in some order, these are `index name`.  RK_EINVAL
+ * with the line: no UTF-8, too long, twice, too many, none.
+ */
+enum rk_err spec_names_of_text(const char *text, size_t len,
+    struct spec_names *out, struct rk_why *why) RK_MUSTCHECK;
+void spec_names_fini(struct spec_names *n);     /* fine on {0} */
 
 /* What becomes of a tensor of this name. */
 enum spec_policy spec_policy_for(const struct spec_warm *w, bool strict,

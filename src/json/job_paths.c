@@ -67,6 +67,21 @@ text_paths(json_t *source, const char *folder)
 		    false, folder)) == 0);
 }
 
+/* Files of the names of a model's rows; a list is of the names themselves. */
+static void
+name_paths(json_t *model, const char *folder)
+{
+	static const char *const keys[] = { "checkpoint_classes",
+		"checkpoint_vocabulary" };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
+		json_t *v = json_object_get(model, keys[i]);
+		if (json_is_string(v))
+			must(json_object_set_new(model, keys[i], absolute(v,
+			    false, folder)) == 0);
+	}
+}
+
 void
 rkj_job_paths(json_t *job, const char *folder)
 {
@@ -90,4 +105,5 @@ rkj_job_paths(json_t *job, const char *folder)
 	json_t *data = json_object_get(job, "data");
 	text_paths(json_object_get(data, "train"), folder);
 	text_paths(json_object_get(data, "validation"), folder);
+	name_paths(json_object_get(job, "model"), folder);
 }

@@ -223,6 +223,12 @@ spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])
 	if (spec_is_address(s->model.checkpoint))
 		v[n++] = (struct spec_address){ "model.checkpoint",
 		    SPEC_ADDRESS_MODEL, s->model.checkpoint };
+	if (spec_is_address(s->model.warm.classes.file))
+		v[n++] = (struct spec_address){ "model.checkpoint_classes",
+		    SPEC_ADDRESS_NAMES, s->model.warm.classes.file };
+	if (spec_is_address(s->model.warm.vocabulary))
+		v[n++] = (struct spec_address){ "model.checkpoint_vocabulary",
+		    SPEC_ADDRESS_NAMES, s->model.warm.vocabulary };
 	if (s->training.warm_start.beside != NULL)
 		v[n++] = (struct spec_address){ "training.warm_start."
 		    "optimizer", SPEC_ADDRESS_STATE,

@@ -48,6 +48,8 @@ resolve_all(struct spec *s, const char *dir)
 
 	for (size_t i = 0; i < n; i++)
 		resolve(f[i].name, dir);
+	resolve(&s->model.warm.classes.file, dir);
+	resolve(&s->model.warm.vocabulary, dir);
 	if (!parse_checkpoint(s, &u))
 		return;
 	/* A file: address is absolute already. */
@@ -192,6 +194,10 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	for (size_t i = 0; i < n; i++)
 		check_file(*f[i].name, f[i].field, f[i].folder, absolute,
 		    &own);
+	check_file(s->model.warm.classes.file, "model.checkpoint_classes",
+	    false, absolute, &own);
+	check_file(s->model.warm.vocabulary, "model.checkpoint_vocabulary",
+	    false, absolute, &own);
 	if (parse_checkpoint(s, &u)) {
 		if (u.kind == RK_URI_FILE)
 			check_file(u.path, "model.checkpoint", false, absolute,

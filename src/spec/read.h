@@ -30,6 +30,12 @@ void sp_read_schedule(struct spec_schedule *s, const json_t *v,
 void sp_read_warm(struct spec_warm *w, struct rkj_obj *o, struct rk_why *why);
 void sp_put_warm(json_t *o, const struct spec_warm *w);
 void sp_free_warm(struct spec_warm *w);
+/* grow.c: those of them that are about what grows. */
+void sp_read_grow(struct spec_warm *w, struct rkj_obj *o, struct rk_why *why);
+void sp_put_grow(json_t *o, const struct spec_warm *w);
+void sp_free_grow(struct spec_warm *w);
+/* warm.c: of two patterns that fit, does a count before b? */
+bool sp_goes_before(const char *a, const char *b);
 void sp_read_warm_start(struct spec_training *t, const json_t *v,
     struct rk_why *why);
 json_t *sp_json_warm_start(const struct spec_training *t, bool brief);

@@ -88,6 +88,8 @@ spec_record(const struct spec *s)
 	static const char *const kept[] = { "model", "training", "data" };
 	static const char *const left_out[] = { "resume_from", "log_every",
 		"epochs", "steps" };
+	static const char *const addresses[] = { "checkpoint",
+		"checkpoint_classes", "checkpoint_vocabulary" };
 	json_t *whole = spec_json(s), *o = json_object();
 
 	put_brief(whole, s);
@@ -102,9 +104,12 @@ spec_record(const struct spec *s)
 	null_if_absent(model, "input");
 	null_if_absent(model, "checkpoint");
 	/* An address may hold what is not for all who see a checkpoint. */
-	if (json_is_string(json_object_get(model, "checkpoint")))
-		must(json_object_set_new(model, "checkpoint",
-		    shortened(json_object_get(model, "checkpoint"))) == 0);
+	for (size_t i = 0; i < RK_ARRAY_LEN(addresses); i++) {
+		const json_t *v = json_object_get(model, addresses[i]);
+		if (json_is_string(v))
+			must(json_object_set_new(model, addresses[i],
+			    shortened(v)) == 0);
+	}
 	shorten(o);
 	return o;
 }

@@ -39,8 +39,8 @@ static const struct {
 /* --- what they mean ------------------------------------------------------- */
 
 /* Of patterns that fit the longest, then the last by its bytes. */
-static bool
-goes_before(const char *a, const char *b)
+bool
+sp_goes_before(const char *a, const char *b)
 {
 	const size_t n = strlen(a), m = strlen(b);
 
@@ -58,7 +58,7 @@ spec_policy_for(const struct spec_warm *w, bool strict, enum spec_fault fault,
 		return p->is;
 	for (int i = 0; i < p->n; i++)
 		if (spec_pattern_fits(p->v[i].match, name) && (best == NULL ||
-		    goes_before(p->v[i].match, best->match)))
+		    sp_goes_before(p->v[i].match, best->match)))
 			best = &p->v[i];
 	if (best != NULL)
 		return best->is;
@@ -358,6 +358,7 @@ sp_read_warm(struct spec_warm *w, struct rkj_obj *o, struct rk_why *why)
 	w->minimum_said = rkj_real(o, "minimum", &w->minimum, 0, 1,
 	    RKJ_OPTIONAL);
 	read_producer(w, o, why);
+	sp_read_grow(w, o, why);
 }
 
 static bool
@@ -438,6 +439,7 @@ sp_put_warm(json_t *o, const struct spec_warm *w)
 			    w->producer[i].versions));
 		sp_put(o, "producer", v);
 	}
+	sp_put_grow(o, w);
 }
 
 json_t *
@@ -480,4 +482,5 @@ sp_free_warm(struct spec_warm *w)
 		free(w->producer[i].versions);
 	}
 	free(w->producer);
+	sp_free_grow(w);
 }
