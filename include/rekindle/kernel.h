@@ -453,6 +453,10 @@ struct kernel_bnorm {
 					   backward */
 	float *dr;
 	bool add_dr;
+	/* The last forward was one of eval: dx (+)= d weight inv of the running
+	 * variance, dweight and dbias are NULL, `mean` and `inv` may be; and x
+	 * is not read where act is none or a relu, which y masks. */
+	bool eval;
 };
 void kernel_bnorm(const struct kernel_bnorm *b, int64_t B, bool train,
     const float *x, float *y);

@@ -64,6 +64,12 @@ struct nn_want {
 	/* Is this tensor trained?  NULL: all are. */
 	bool (*trains)(void *ctx, const char *tensor);
 	void *ctx;
+	/* A batch norm none of whose parameters is trained (by `trains`, also
+	 * where the logits do not depend on it) is in evaluation mode when
+	 * there is training, too: it normalises by its running statistics and
+	 * leaves them alone, and gradients pass through it as through a
+	 * constant scale. */
+	bool evaluate_frozen;
 	/* It answers and is never trained: no program TRAIN, no gradients. */
 	bool answers;
 	/* The last of its layers that are linear or conv2d gives so many; 0: as
@@ -232,7 +238,8 @@ enum rk_err nn_may_train(const struct nn *n, int64_t rows,
  */
 void nn_set_length(struct nn *n, int64_t length);
 
-/* Forward; train: batch statistics and dropout; else the running ones, none. */
+/* Forward; train: batch statistics (but of batch norms that evaluate) and
+ * dropout; else the running ones, none. */
 void nn_forward(struct nn *n, const struct nn_step *s, bool train);
 
 /*

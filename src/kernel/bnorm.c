@@ -15,6 +15,8 @@
  *	dbias   += sum d
  *	dweight += inv sum d (x - mean)
  *	dx      += g (d - sum d / N - (x - mean) inv^2 sum d (x - mean) / N)
+ * and of running statistics, which are constants,
+ *	dx      += g d
  */
 #include <math.h>
 #include <string.h>
@@ -462,6 +464,66 @@ back_cols(void *ctx, size_t i)
 	}
 }
 
+/* --- backward of constants ------------------------------------------------ */
+
+static void
+constant_run(const struct bnorm *p, const struct kernel_lanes *l, size_t at)
+{
+	const struct kernel_bnorm *b = p->b;
+	const bool whole = kernel_in_lanes(b->act.act);
+	const size_t step = whole ? p->run : CHUNK;
+	float d[CHUNK];
+
+	for (size_t i = at; i < at + p->run; i += step) {
+		const size_t n = RK_MIN(at + p->run - i, step);
+		kernel_loops()->lane_back_scaled(l, &(struct kernel_lane_back){
+		    .x = p->x + i, .dy = whole ? p->dy + i :
+		    behind_act(p, l, i, n, d),
+		    .act = whole ? b->act.act : KERNEL_NO_ACT,
+		    .y = b->act.act == KERNEL_RELU ? b->y + i : NULL,
+		    .dr = b->dr != NULL ? b->dr + i : NULL,
+		    .dx = p->dx != NULL ? p->dx + i : NULL,
+		    .add_dr = b->add_dr, .add_dx = p->add_dx }, n);
+	}
+}
+
+static void
+constant_runs(const struct bnorm *p, size_t i, size_t from, size_t to)
+{
+	const size_t ch = i * p->block;
+	struct kernel_lanes l;
+
+	set_lanes(p, ch, RK_MIN(p->block, p->c - ch), false, &l);
+	for (size_t s = to; s-- > from;)
+		constant_run(p, &l, (s * p->pieces + i) * p->run);
+}
+
+static void
+constant_part(void *ctx, size_t k)
+{
+	size_t i, from, to;
+
+	part_of(ctx, k, &i, &from, &to);
+	constant_runs(ctx, i, from, to);
+}
+
+static void
+constant_cols(void *ctx, size_t i)
+{
+	const struct bnorm *p = ctx;
+	const struct kernel_bnorm *b = p->b;
+	const size_t ch = i * p->block, k = RK_MIN(p->block, p->c - ch);
+	float a[COLS];
+
+	for (size_t j = 0; j < k; j++)
+		a[j] = 1 / sqrtf(b->run_var[ch + j] + b->eps) *
+		    b->weight[ch + j];
+	for (size_t s = 0; s < p->B && p->dx != NULL; s++) {
+		const size_t at = s * p->c + ch;
+		kernel_loops()->mul(p->dx + at, p->dy + at, a, p->add_dx, k);
+	}
+}
+
 void
 kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
     const float *dy, bool add_dx, float *dx, bool add_dw, float *dweight,
@@ -473,6 +535,12 @@ kernel_bnorm_back(const struct kernel_bnorm *b, int64_t B, const float *x,
 		.add_db = add_db, .kept = kept };
 
 	cut(&p, b, B);
+	if (b->eval) {
+		must(dweight == NULL && dbias == NULL);
+		kernel_for(p.pieces * p.parts, p.vectors ? constant_cols :
+		    constant_part, &p);
+		return;
+	}
 	if (p.parts == 1 || dx == NULL) {
 		kernel_for(p.pieces, p.vectors ? back_cols : back_piece, &p);
 		return;

@@ -98,6 +98,9 @@ struct kernel_loops {
 	void (*lane_back)(const struct kernel_lanes *p,
 	    const struct kernel_lane_back *b, const float *c1, const float *c0,
 	    size_t n);
+	/* Of statistics that are constants; dx may be NULL. */
+	void (*lane_back_scaled)(const struct kernel_lanes *p,
+	    const struct kernel_lane_back *b, size_t n);
 
 	/* A block of one sample: kernel_blocked.h.  The gradients of means are
 	 * added. */

@@ -76,7 +76,7 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 	c->read = bytes(nn_floats(nn_y(i->g, nd)));         /* dy */
 	for (int k = 0; k < i->nin; k++) {
 		const double x = bytes(nn_floats(nn_x(i->g, nd, k)));
-		if (nd->op->keeps_x >> k & 1)
+		if (nn_keeps_x(nd) >> k & 1)
 			c->read += x;
 		if (i->dxs[k] < 0)
 			continue;
@@ -85,7 +85,7 @@ count_backward(const struct nn_instr *i, struct nn_cost *c)
 		if (i->add[k])
 			c->read += x;
 	}
-	if (nd->op->keeps_y || nd->fused || (nn_has_act(nd) &&
+	if (nn_keeps_y(nd) || nd->fused || (nn_has_act(nd) &&
 	    !nn_saves_before(nd)))
 		c->read += bytes(nn_floats(nn_y(i->g, nd)));
 	if (i->saved_s >= 0) {

@@ -139,8 +139,8 @@ add_instr(struct strbuf *b, const struct nn_instr *i)
 		sb_addf(b, "loss x=%d dx=%d\n", i->xs[0], i->dxs[0]);
 		return;
 	}
-	sb_addf(b, "%s %s%s", i->back ? "back" : "do", nd->name,
-	    nd->fused ? " relu" : "");
+	sb_addf(b, "%s %s%s%s", i->back ? "back" : "do", nd->name,
+	    nd->fused ? " relu" : "", nd->evaluates ? " evaluates" : "");
 	if (nd->act.act != KERNEL_NO_ACT)
 		sb_addf(b, " act=%d/%a/%a", (int)nd->act.act,
 		    (double)nd->act.slope, (double)nd->act.offset);

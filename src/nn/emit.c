@@ -246,11 +246,11 @@ emit_backward(struct emit *e, const struct nn_node *nd)
 	reads(e, i->dys = dy);
 	for (int k = 0; k < nd->nin; k++) {
 		i->xs[k] = p->of_value[nd->in[k]];
-		if (nd->op->keeps_x >> k & 1)
+		if (nn_keeps_x(nd) >> k & 1)
 			reads(e, i->xs[k]);
 	}
 	i->ys = p->of_value[nd->out];
-	if (nd->op->keeps_y || nd->fused || sum_is_masked(nd) ||
+	if (nn_keeps_y(nd) || nd->fused || sum_is_masked(nd) ||
 	    (nn_has_act(nd) && !nn_saves_before(nd)))
 		reads(e, i->ys);
 	reads(e, i->saved_s = e->saved[nd - e->g->nodes]);

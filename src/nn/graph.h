@@ -44,6 +44,7 @@ struct nn_node {
 	bool dead;                      /* folded into another: */
 	int into;                       /* this node */
 	bool fused;                     /* a relu behind it was folded in */
+	bool evaluates;                 /* a batch norm, in training, too */
 	/* What was folded into a batch norm: its second input is added to what
 	 * it normalises, then an activation; into linear, an activation that is
 	 * no relu. */

@@ -1,8 +1,9 @@
 /*
  * y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel of
  * x[B,C,...], with the batch's statistics in training and the running ones
- * elsewhere; kernel.h has the whole formula, in both conventions.  Where that
- * was folded in, y = act(this + the second input)
+ * elsewhere, or in both where it evaluates (nn_want); kernel.h has the whole
+ * formula, in both conventions.  Where that was folded in, y = act(this + the
+ * second input)
  *
  *   dweight, dbias, dx: src/kernel/bnorm.c
  */
@@ -54,11 +55,12 @@ settings(const struct nn_instr *i)
 		.weight = nn_w(i, WEIGHT), .bias = nn_w(i, BIAS),
 		.run_mean = nn_buffer(i, RUNNING_MEAN),
 		.run_var = nn_buffer(i, RUNNING_VAR),
-		.mean = i->saved, .inv = i->saved + x->d[0],
+		.mean = i->saved,
+		.inv = i->saved != NULL ? i->saved + x->d[0] : NULL,
 		.paddle = paddle,
 		.blocked = nn_is_blocked(i->g, i->nd),
 		.act = i->nd->act, .r = i->nd->residual ? i->x[1] : NULL,
-		.y = i->y,
+		.y = i->y, .eval = i->nd->evaluates,
 	};
 }
 
@@ -73,7 +75,7 @@ forward(const struct nn_instr *i, const struct nn_now *now)
 {
 	struct kernel_bnorm b = settings(i);
 
-	kernel_bnorm(&b, now->s.rows, now->train, i->x[0], i->y);
+	kernel_bnorm(&b, now->s.rows, now->train && !b.eval, i->x[0], i->y);
 }
 
 static void
@@ -94,7 +96,8 @@ backward(const struct nn_instr *i, const struct nn_now *now)
 	    i->dx[0], add_dw, dw, add_db, db);
 }
 
-/* In place where backward does not read x: in INFER. */
+/* In place where backward does not read x: in INFER, and mostly where it
+ * evaluates: see nn_keeps_x(). */
 const struct nn_op nn_op_batch_norm = {
 	.shape = shape, .forward = forward, .backward = backward,
 	.may_block = may_block, .takes_rest = true, .keeps_x = 1,

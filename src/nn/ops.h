@@ -112,6 +112,9 @@ struct kernel_activation nn_act(const struct nn_node *nd);
  * saves, what the activation is taken of, or y? */
 bool nn_has_act(const struct nn_node *nd);
 bool nn_saves_before(const struct nn_node *nd);
+/* What backward of nd itself reads: bit k for x[k]; y. */
+unsigned nn_keeps_x(const struct nn_node *nd);
+bool nn_keeps_y(const struct nn_node *nd);
 /* Does f keep the lanes of no channel at 0, in a blocked image like v? */
 bool nn_act_may_block(enum kernel_act f, const struct nn_value *v);
 

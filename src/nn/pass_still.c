@@ -21,7 +21,7 @@ draws(const struct nn_node *nd)
 static bool
 takes_statistics(const struct nn_node *nd)
 {
-	return nd->op == &nn_op_batch_norm;
+	return nd->op == &nn_op_batch_norm && !nd->evaluates;
 }
 
 /* Also where the logits do not come of it, and decay alone changes it. */

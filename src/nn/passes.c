@@ -6,7 +6,7 @@
  *	        product's tile is in the cache, and a batch norm of images does
  *	        the sum and the activation behind it
  *	wants   which tensors are trained and which values need a gradient for
- *		it
+ *		it, and which batch norms evaluate
  */
 #include <stdlib.h>
 
@@ -127,6 +127,34 @@ reach(const struct nn_graph *g, bool *reached)
 	}
 }
 
+/* Of a part that is frozen: nothing of a batch is kept for backward. */
+static void
+evaluate(struct nn_graph *g, const struct nn_want *w, struct nn_node *nd)
+{
+	if (!w->evaluate_frozen || nd->op != &nn_op_batch_norm)
+		return;
+	for (int k = 0; k < nd->nparams; k++)
+		if (w->trains == NULL || w->trains(w->ctx,
+		    g->params[nd->param[k]].t.name))
+			return;
+	nd->evaluates = true;
+	nd->saved_once = 0;
+}
+
+unsigned
+nn_keeps_x(const struct nn_node *nd)
+{
+	return nd->evaluates && (nd->act.act == KERNEL_NO_ACT ||
+	    nd->act.act == KERNEL_RELU) ? 0 : nd->op->keeps_x;
+}
+
+bool
+nn_keeps_y(const struct nn_node *nd)
+{
+	return nd->op->keeps_y ||
+	    (nd->evaluates && nd->act.act == KERNEL_RELU);
+}
+
 void
 nn_pass_wants(struct nn_graph *g, const struct nn_want *w)
 {
@@ -134,8 +162,9 @@ nn_pass_wants(struct nn_graph *g, const struct nn_want *w)
 
 	reach(g, reached);
 	for (int i = 0; i < g->norder; i++) {
-		const struct nn_node *nd = &g->nodes[g->order[i]];
+		struct nn_node *nd = &g->nodes[g->order[i]];
 		struct nn_value *y = &g->vals[nd->out];
+		evaluate(g, w, nd);
 		if (!reached[nd->out])
 			continue;
 		for (int k = 0; k < nd->nparams; k++) {

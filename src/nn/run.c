@@ -83,7 +83,7 @@ nn_may_train(const struct nn *n, int64_t rows, struct rk_why *why)
 
 	for (int i = 0; i < g->nnodes; i++) {
 		const struct nn_node *nd = &g->nodes[i];
-		if (nd->op != &nn_op_batch_norm || nd->still)
+		if (nd->op != &nn_op_batch_norm || nd->evaluates)
 			continue;
 		const struct nn_value *x = nn_x(g, nd, 0);
 		if (rows * (x->count / x->d[0]) > 1)

@@ -91,12 +91,11 @@ compute(struct norm *a, enum kernel_act act, bool sum, bool train)
 		.r = sum ? a->r : NULL };
 
 	kernel_bnorm(&b, B, train, a->x, a->y);
-	if (!train)
-		return;
-	b.y = sum ? a->y : NULL;
+	b.eval = !train;
+	b.y = sum || b.eval ? a->y : NULL;
 	b.dr = sum ? a->dr : NULL;
-	kernel_bnorm_back(&b, B, a->x, a->dy, false, a->dx, true, a->dw, true,
-	    a->db);
+	kernel_bnorm_back(&b, B, a->x, a->dy, false, a->dx, true, train ?
+	    a->dw : NULL, true, train ? a->db : NULL);
 }
 
 /* The runs of `few` among those of `many`. */
@@ -126,11 +125,11 @@ check(int64_t c, bool blocked, enum kernel_act act, bool sum, bool train)
 	compute(&few, act, sum, train);
 	compute(&many, act, sum, train);
 	same_runs(few.y, many.y);
-	if (!train)
-		return;
 	same_runs(few.dx, many.dx);
 	if (sum)
 		same_runs(few.dr, many.dr);
+	if (!train)
+		return;
 	for (int k = 0; k < 4; k++)
 		same_channels(few.stats[k], many.stats[k]);
 	same_channels(few.dw, many.dw);
@@ -159,6 +158,28 @@ T_CASE(by_a_team_of_three_too)
 	t_eq_int(kernel_init(3), RK_OK);
 	check_all();
 	kernel_fini();
+}
+
+/* PyTorch: F.batch_norm(x, mean, var, w, b, training=False), then relu. */
+T_CASE(of_constants_it_is_a_scale_and_a_shift)
+{
+	set_up(&few, 5, false);
+	few.stats[0][4] = 0.3f;
+	few.stats[1][4] = 2;
+	compute(&few, KERNEL_RELU, true, false);
+	for (int64_t s = 0; s < B; s++)
+		for (int64_t i = 0; i < PLANE; i++) {
+			const int64_t at = (s * 5 + 4) * PLANE + i;
+			const double a = few.weight[4] / sqrt(2 + 1e-5);
+			const double y = (few.x[at] - 0.3f) * a + few.bias[4] +
+			    few.r[at];
+			const double d = y > 0 ? few.dy[at] : 0;
+			if (fabs(y) < 1e-5)
+				continue;
+			t_near(few.y[at], y > 0 ? y : 0, 1e-5);
+			t_near(few.dx[at], d * a, 1e-6);
+			t_near(few.dr[at], d, 0);
+		}
 }
 
 T_MAIN

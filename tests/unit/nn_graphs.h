@@ -29,6 +29,7 @@ struct graph {
 	double weights[GRAPH_VALUE * 4];
 	bool soft;                      /* labels are targets */
 	int frozen;                     /* one tensor in so many; 0: none */
+	bool evaluates;                 /* ... layer; batch norms of these do */
 	int64_t batch, micro, ragged;   /* rows of the second step */
 	bool tied, masked, self, norms;
 };
@@ -701,6 +702,7 @@ choose_rows(struct graph *r)
 	    r->ragged % r->micro == 1))
 		r->micro = 0;
 	r->frozen = chance(r, 35) ? 2 + (int)pick(r, 3) : 0;
+	r->evaluates = r->frozen > 0 && r->seed % 2 == 0;
 }
 
 static inline void
@@ -753,8 +755,10 @@ static inline bool
 graph_trains(void *ctx, const char *tensor)
 {
 	const struct graph *r = ctx;
+	const size_t n = r->evaluates ? (size_t)(strrchr(tensor, '.') - tensor) :
+	    strlen(tensor);
 
-	return r->frozen == 0 || rk_hash64(r->seed, tensor, strlen(tensor)) %
+	return r->frozen == 0 || rk_hash64(r->seed, tensor, n) %
 	    (uint64_t)r->frozen != 0;
 }
 
@@ -766,7 +770,8 @@ graph_want(struct graph *r)
 		.dtype = in->dtype, .ndim = in->ndim, .batch = r->batch,
 		.micro = r->micro, .memory_limit = (uint64_t)1 << 30,
 		.fast = r->seed % 2 == 0,
-		.trains = graph_trains, .ctx = r };
+		.trains = graph_trains, .ctx = r,
+		.evaluate_frozen = r->evaluates };
 
 	memcpy(w.d, in->d, sizeof(w.d));
 	return w;

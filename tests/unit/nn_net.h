@@ -24,6 +24,9 @@ struct net {
 	float scale;                    /* of the data; 0: 1 */
 	int64_t micro;
 	bool apart, poison, soft;       /* soft: labels are targets */
+	/* As of nn_want; running statistics are drawn then. */
+	bool (*trains)(void *ctx, const char *tensor);
+	bool evaluate_frozen;
 	enum nn_layouts layouts;
 	char *in[NET_MAX][4];           /* inputs of each layer that says them */
 	struct nn *nn;
@@ -129,10 +132,21 @@ net_want(const struct net *s, int64_t batch)
 	struct nn_want w = { .model = &s->m, .loss = &s->loss,
 		.dtype = s->dtype, .ndim = s->ndim, .batch = batch,
 		.micro = s->micro, .memory_limit = (uint64_t)1 << 30,
-		.apart = s->apart, .layouts = s->layouts, .poison = s->poison };
+		.apart = s->apart, .layouts = s->layouts, .poison = s->poison,
+		.trains = s->trains, .evaluate_frozen = s->evaluate_frozen };
 
 	memcpy(w.d, s->d, sizeof(w.d));
 	return w;
+}
+
+static inline void
+net_draw_buffers(struct net *s)
+{
+	int64_t n;
+	float *b = nn_buffers(s->nn, &n);
+
+	for (int64_t i = 0; i < n; i++)
+		b[i] = 0.5f + rk_draw_unit(14, 1, 1, (uint64_t)i);
 }
 
 /* Build for batches of `batch`, initialise, and fill input and labels. */
@@ -145,6 +159,8 @@ net_build(struct net *s, int64_t batch)
 	if (nn_build(&s->nn, &w, &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
 	nn_init(s->nn, 7);
+	if (s->evaluate_frozen)
+		net_draw_buffers(s);
 	int64_t width = 1, classes = nn_outputs(s->nn);
 	const int64_t micro = nn_micro(s->nn);
 	for (int i = 0; i < s->ndim; i++)

@@ -352,7 +352,7 @@ count_rules(const struct nn_program *p, long count[COUNTS])
 
 struct tally {
 	long graphs, rules[COUNTS], ops[SPEC_OP_COUNT], back[SPEC_OP_COUNT];
-	long parts, ragged, frozen, tied, masked, self, outputs, folded,
+	long parts, ragged, frozen, constants, tied, masked, self, outputs, folded,
 	    products;
 	long blocked, copies, sums, acts;       /* graphs that have them */
 	long not_finite, near, far;
@@ -369,7 +369,7 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 	t->masked += r->masked;
 	t->self += r->self;
 	t->outputs += r->m.noutputs > 1;
-	bool blocked = false, sum = false, act = false;
+	bool blocked = false, sum = false, act = false, constant = false;
 	for (int i = 0; i < n->train.ninstrs; i++) {
 		const struct nn_instr *in = &n->train.instrs[i];
 		/* The loss; copies in another layout. */
@@ -377,6 +377,7 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 			continue;
 		blocked |= nn_y(&n->g, in->nd)->layout == KERNEL_BLOCKED;
 		sum |= in->nd->residual;
+		constant |= in->back && in->nd->evaluates;
 		act |= in->nd->op->takes_rest &&
 		    in->nd->act.act != KERNEL_NO_ACT;
 		const enum spec_op op = n->g.layers[in->nd -
@@ -390,6 +391,7 @@ count_graph(struct tally *t, const struct graph *r, const struct nn *n)
 		t->ops[n->g.layers[i].type] += n->g.nodes[i].dead;
 	t->blocked += blocked;
 	t->sums += sum;
+	t->constants += constant;
 	t->acts += act;
 	t->copies += n->g.nnodes > n->g.nlayers;
 	count_rules(&n->train, t->rules);
@@ -489,13 +491,14 @@ check_tally(const struct tally *t, long n)
 	    "folded, %ld in linear, %ld not finite\n", t->graphs, t->parts, t->ragged,
 	    t->frozen, t->tied, t->masked, t->self, t->outputs, t->folded,
 	    t->products, t->not_finite);
-	fprintf(stderr, "%ld with blocked images, %ld with copies, %ld and %ld "
+	fprintf(stderr, "%ld with a batch norm that evaluates and passes a "
+	    "gradient; %ld with blocked images, %ld with copies, %ld and %ld "
 	    "with a sum and an activation in a batch norm; %ld as in plain "
-	    "layout, %ld not\n", t->blocked, t->copies, t->sums, t->acts,
+	    "layout, %ld not\n", t->constants, t->blocked, t->copies, t->sums, t->acts,
 	    t->near, t->far);
 	const long least[] = { t->parts, t->ragged, t->frozen, t->tied,
 		t->masked, t->self, t->outputs, t->folded, t->products, t->copies,
-		t->sums, t->acts };
+		t->sums, t->acts, t->constants };
 	for (size_t i = 0; i < RK_ARRAY_LEN(least); i++)
 		t_check(least[i] >= n / 200);
 	/* Two NaN are alike: such a graph shows little. */

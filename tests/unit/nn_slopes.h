@@ -61,7 +61,7 @@ check_layout(struct net *s, int64_t batch, int64_t rows)
 	float *grad = xmalloc((size_t)n * sizeof(*grad));
 	memcpy(grad, nn_grads(s->nn), (size_t)n * sizeof(*grad));
 	for (size_t i = 0; i < nn_ntensors(s->nn); i++)
-		if (!nn_tensor_at(s->nn, i)->is_buffer)
+		if (nn_tensor_at(s->nn, i)->trained)
 			check_tensor(s, nn_tensor_at(s->nn, i), rows, grad);
 	free(grad);
 	nn_free(s->nn);
