@@ -234,20 +234,26 @@ enum rk_err rk_replace_file(int dirfd, const char *name, const void *p,
     size_t n) RK_MUSTCHECK;
 
 /* The same at a path that a person gave, whose folder is there.  A failure is
- * also a sentence in `why`, with the path; RK_EINVAL: the path is a folder. */
+ * also a sentence in `why`, with the path; RK_EINVAL: the path is a folder, a
+ * device, a pipe or a socket, which no file takes the place of. */
 enum rk_err rk_replace_path(const char *path, const void *p, size_t n,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* And of bytes that come in pieces: begin makes fd, which the caller writes to;
  * end with `keep` puts the file in its place as above, without it nothing is
- * left.  After a begin that failed there is nothing to end. */
+ * left.  After a begin that failed there is nothing to end.
+ *
+ * RK_KEEP_OLD: a file that is there already stays, and begin, or end where it
+ * came meanwhile, is RK_EEXIST. */
+enum rk_old { RK_REPLACE_OLD, RK_KEEP_OLD };
 struct rk_replacing {
 	int fd, dirfd;
+	enum rk_old old;
 	const char *path;               /* the caller's, until the end */
 	char tmp[32];
 };
 enum rk_err rk_replacing_begin(struct rk_replacing *r, const char *path,
-    struct rk_why *why) RK_MUSTCHECK;
+    enum rk_old old, struct rk_why *why) RK_MUSTCHECK;
 enum rk_err rk_replacing_end(struct rk_replacing *r, bool keep,
     struct rk_why *why) RK_MUSTCHECK;
 

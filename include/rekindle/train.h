@@ -35,7 +35,8 @@
  *	                      model of the same program
  *	    --plan            print the plan of the warm start (warm.h) and end:
  *	                      the sentence, a line a tensor, and what is
- *	                      refused; with --json all of it as JSON
+ *	                      refused; with --json all of it as JSON.  Exit code
+ *	                      3 where the warm start would be refused
  *	    --check           all that comes before the first step: print JSON
  *	                      and end; see below
  *	    --profile[=STEPS] train some steps (10) after 2 of warm-up, print

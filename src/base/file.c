@@ -143,17 +143,36 @@ temp_open(int dirfd, char *tmp, size_t n)
 	    O_NOFOLLOW, 0644);
 }
 
+static int
+put_in_place(int dirfd, const char *tmp, const char *name, enum rk_old old)
+{
+	if (old == RK_REPLACE_OLD)
+		return renameat(dirfd, tmp, dirfd, name);
+	/* Not every file system can rename so that what is there stays; it is
+	 * looked there first, then. */
+	if (renameat2(dirfd, tmp, dirfd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(dirfd, tmp, dirfd, name);
+}
+
 /* fd to the disk and in its place; takes fd.  0, or -1 and errno, and then
  * there is no temporary file. */
 static int
-temp_keep(int dirfd, int fd, const char *tmp, const char *name)
+temp_keep(int dirfd, int fd, const char *tmp, const char *name,
+    enum rk_old old)
 {
 	int e = fsync(fd) != 0 ? errno : 0;
 
 	/* Over a network, close is where a full quota may first show. */
 	if (close(fd) != 0 && errno != EINTR && e == 0)
 		e = errno;
-	if (e == 0 && renameat(dirfd, tmp, dirfd, name) != 0)
+	if (e == 0 && put_in_place(dirfd, tmp, name, old) != 0)
 		e = errno;
 	if (e == 0)
 		return rk_fsync_dir(dirfd);
@@ -185,7 +204,7 @@ rk_replace_file(int dirfd, const char *name, const void *p, size_t n)
 		temp_drop(dirfd, &fd, tmp);
 		goto fail;
 	}
-	if (temp_keep(dirfd, fd, tmp, name) == 0)
+	if (temp_keep(dirfd, fd, tmp, name, RK_REPLACE_OLD) == 0)
 		return RK_OK;
 fail:
 	log_errno("cannot write %s", name);
@@ -210,18 +229,39 @@ cannot_write(const char *path, const char *reason, struct rk_why *why)
 	return rc;
 }
 
+/* May a file be put at this path? */
+static enum rk_err
+may_be_file(const char *path, enum rk_old old, struct rk_why *why)
+{
+	struct stat st;
+	const bool there = stat(path, &st) == 0;
+
+	if (name_in(path)[0] == '\0' || (there && S_ISDIR(st.st_mode)))
+		return rk_refuse(why, "cannot write %s: it is a folder, want "
+		    "the name of a file", path);
+	if (there && !S_ISREG(st.st_mode))
+		return rk_refuse(why, "cannot write %s: it is a %s, and a file "
+		    "would take its place; want the name of a file", path,
+		    S_ISFIFO(st.st_mode) ? "pipe" : S_ISSOCK(st.st_mode) ?
+		    "socket" : "device");
+	if (old == RK_KEEP_OLD && (there || lstat(path, &st) == 0)) {
+		rk_refuse(why, "%s is there already", path);
+		return RK_EEXIST;
+	}
+	return RK_OK;
+}
+
 enum rk_err
-rk_replacing_begin(struct rk_replacing *r, const char *path,
+rk_replacing_begin(struct rk_replacing *r, const char *path, enum rk_old old,
     struct rk_why *why)
 {
 	const char *name = name_in(path);
-	enum rk_err rc = RK_OK;
-	struct stat st;
+	enum rk_err rc = may_be_file(path, old, why);
 
-	*r = (struct rk_replacing){ .fd = -1, .dirfd = -1, .path = path };
-	if (name[0] == '\0' || (stat(path, &st) == 0 && S_ISDIR(st.st_mode)))
-		return rk_refuse(why, "cannot write %s: it is a folder, want "
-		    "the name of a file", path);
+	*r = (struct rk_replacing){ .fd = -1, .dirfd = -1, .path = path,
+		.old = old };
+	if (rc != RK_OK)
+		return rc;
 	char *folder = name == path ? xstrdup(".") :
 	    xstrndup(path, (size_t)RK_MAX(name - path - 1, 1));
 	r->dirfd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -246,7 +286,8 @@ rk_replacing_end(struct rk_replacing *r, bool keep, struct rk_why *why)
 
 	if (!keep)
 		temp_drop(r->dirfd, &r->fd, r->tmp);
-	else if (temp_keep(r->dirfd, r->fd, r->tmp, name_in(r->path)) != 0)
+	else if (temp_keep(r->dirfd, r->fd, r->tmp, name_in(r->path),
+	    r->old) != 0)
 		rc = cannot_write(r->path, NULL, why);
 	rk_close(&r->dirfd);
 	return rc;
@@ -256,7 +297,7 @@ enum rk_err
 rk_replace_path(const char *path, const void *p, size_t n, struct rk_why *why)
 {
 	struct rk_replacing r;
-	enum rk_err rc = rk_replacing_begin(&r, path, why);
+	enum rk_err rc = rk_replacing_begin(&r, path, RK_REPLACE_OLD, why);
 
 	if (rc != RK_OK)
 		return rc;

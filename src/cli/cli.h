@@ -29,7 +29,7 @@ struct cli_args {
 	bool json, follow, watch, hold, rehearse, plan, all, dry_run;
 	bool statistics;
 	const char *to, *out, *arch, *job;      /* of weights convert */
-	bool as_is;
+	bool as_is, force;
 	const char *name, *from, *state, *label, *split, *member, *part;
 	int64_t limit, tail, deadline, patience;        /* -1: not given */
 	char **set;             /* PATH=VALUE, nset of them */
@@ -133,6 +133,9 @@ char *cli_escape(const char *s);        /* http.c */
 
 /* A job by id, unique id prefix or unique name. */
 enum cli_exit cli_find_job(const char *ref, char id[RK_ID]);
+
+/* Behind a sentence that says of a file that it is there already. */
+#define CLI_SAY_FORCE "; --force replaces it"
 
 /* --- print.c ------------------------------------------------------------- */
 

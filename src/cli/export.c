@@ -94,8 +94,11 @@ cmd_export(const struct cli_args *a)
 	enum cli_exit rc = cli_find_job(a->pos[0], id);
 	if (rc != CLI_OK)
 		return rc;
-	if (rk_replacing_begin(&to.f, out, &why) != RK_OK) {
-		fprintf(stderr, "rekindle: %s\n", rk_why_first(&why));
+	const enum rk_err rk = rk_replacing_begin(&to.f, out, a->force ?
+	    RK_REPLACE_OLD : RK_KEEP_OLD, &why);
+	if (rk != RK_OK) {
+		fprintf(stderr, "rekindle: %s%s\n", rk_why_first(&why),
+		    rk == RK_EEXIST ? CLI_SAY_FORCE : "");
 		rk_why_fini(&why);
 		return CLI_REFUSED;
 	}

@@ -42,7 +42,7 @@ static const struct command {
 	    "save one now; a named one is kept for good", cmd_checkpoint },
 	{ "checkpoints", 1, 1, "JOB", "what there is to go on from",
 	    cmd_checkpoints },
-	{ "export", 2, 2, "JOB FILE [--from latest|best|step:N|NAME]",
+	{ "export", 2, 2, "JOB FILE [--from latest|best|step:N|NAME] [--force]",
 	    "a checkpoint as .safetensors, .pdparams, .pdopt or .pt",
 	    cmd_export },
 	{ "metrics", 1, 1, "JOB [--split train|validation] [-f] "
@@ -64,7 +64,7 @@ static const struct command {
 	    "save every job, and take no work until started anew", cmd_drain },
 	{ "weights", 2, CLI_WORDS, "show FILE|ADDRESS... [--statistics] "
 	    "[--member NAME] [--part PATH] | diff A B | convert FILE --to "
-	    "FORMAT [-o OUT] [--arch ARCH] [--job JOB.yaml] [--as-is]",
+	    "FORMAT [-o OUT] [--arch ARCH] [--job JOB.yaml] [--as-is] [--force]",
 	    "what is in files of weights, whoever wrote them; a daemon is asked "
 	    "for addresses alone",
 	    cmd_weights },
@@ -128,7 +128,13 @@ command_help(FILE *f, const struct command *c)
 		    "daemon, as a job's model is.\n"
 		    "Exit status of show: 1 where a file could not be read, "
 		    "the others are shown;\nof diff: 1 where the files "
-		    "differ, 2 where one could not be read.\n");
+		    "differ, 2 where one could not be read;\nof convert: 1 "
+		    "where it could not be done.\n");
+	if (strstr(c->usage, "--force") != NULL)
+		fprintf(f, "\nA file that is there already stays%s, and the exit "
+		    "status is 1;\n--force replaces it.\n",
+		    strstr(c->usage, "[-o OUT]") != NULL ?
+		    " where -o does not name it" : "");
 	if (strstr(c->usage, "--patience") != NULL)
 		fprintf(f, "\n--patience SECONDS is how long to wait for a "
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
@@ -155,7 +161,7 @@ enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
 	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
-	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS
+	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -187,6 +193,7 @@ static const struct option options[] = {
 	{ "arch", required_argument, NULL, O_ARCH },
 	{ "job", required_argument, NULL, O_JOB },
 	{ "as-is", no_argument, NULL, O_AS_IS },
+	{ "force", no_argument, NULL, O_FORCE },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -266,6 +273,7 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_ARCH: a->arch = arg; return true;
 	case O_JOB: a->job = arg; return true;
 	case O_AS_IS: return a->as_is = true;
+	case O_FORCE: return a->force = true;
 	case O_FROM: a->from = arg; return true;
 	case O_ACCEPT:
 		a->accept = xrealloc(a->accept,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -27,7 +28,7 @@ static const struct verb {
 	    "[--json]" },
 	{ "convert", 1, 1, "--convert", "FILE --to safetensors|pdparams|pt "
 	    "[-o OUT] [--arch ARCH | --job JOB.yaml | --as-is] "
-	    "[--member NAME] [--part PATH]" },
+	    "[--member NAME] [--part PATH] [--force]" },
 };
 
 static const struct verb *
@@ -75,14 +76,27 @@ where_to(const struct cli_args *a, char **to, char **out)
 		return false;
 	}
 	*out = a->out != NULL ? xstrdup(a->out) : beside(a->pos[1], form);
-	if (strcmp(*out, a->pos[1]) == 0) {
-		fprintf(stderr, "rekindle: that would replace %s itself: say "
-		    "-o OUT\n", *out);
-		free(*out);
-		return false;
-	}
 	*to = xasprintf("model.%s", form);
 	return true;
+}
+
+/* A name that nobody said replaces no file, and none the file itself. */
+static bool
+may_write(const struct cli_args *a, const char *out)
+{
+	struct stat st, of;
+	const bool there = lstat(out, &st) == 0;
+
+	if (there && stat(out, &st) == 0 && stat(a->pos[1], &of) == 0 &&
+	    st.st_dev == of.st_dev && st.st_ino == of.st_ino)
+		fprintf(stderr, "rekindle: that would replace %s itself: say "
+		    "-o OUT\n", out);
+	else if (there && !a->force && a->out == NULL)
+		fprintf(stderr, "rekindle: %s is there already: say -o OUT"
+		    CLI_SAY_FORCE "\n", out);
+	else
+		return true;
+	return false;
 }
 
 /* What goes with convert, behind its option; the number of words, 0:
@@ -107,13 +121,13 @@ words_to_convert(const struct cli_args *a, const char **argv, char **out)
 	return n;
 }
 
-/* Its words; those of the files are not options, whatever they begin with.  0:
- * refused. */
+/* Its words, and for convert where to; those of the files are not options,
+ * whatever they begin with.  0: refused. */
 static int
-words_of(const struct cli_args *a, const struct verb *v, const char **argv)
+words_of(const struct cli_args *a, const struct verb *v, const char **argv,
+    char **out)
 {
 	const bool converts = strcmp(v->name, "convert") == 0;
-	char *out = NULL;
 	int n = 0;
 
 	argv[n++] = TRAINER;
@@ -126,7 +140,7 @@ words_of(const struct cli_args *a, const struct verb *v, const char **argv)
 	if (a->statistics)
 		argv[n++] = "--statistics";
 	if (converts) {
-		const int more = words_to_convert(a, argv + n, &out);
+		const int more = words_to_convert(a, argv + n, out);
 		if (more == 0)
 			return 0;
 		n += more;
@@ -141,7 +155,7 @@ words_of(const struct cli_args *a, const struct verb *v, const char **argv)
 	}
 	argv[n++] = "--";
 	if (converts) {
-		argv[n++] = out;
+		argv[n++] = *out;
 		if (a->job != NULL)
 			argv[n++] = a->job;
 	}
@@ -186,16 +200,19 @@ cmd_weights(const struct cli_args *a)
 {
 	const struct verb *v = find_verb(a->pos[0]);
 	const char *argv[CLI_WORDS + OPTIONS_MAX];
+	char *out = NULL;
 
 	if (v == NULL || a->npos - 1 < v->min || a->npos - 1 > v->max ||
 	    (strcmp(v->name, "convert") != 0 && (a->to != NULL ||
 	    a->out != NULL || a->arch != NULL || a->job != NULL ||
-	    a->as_is))) {
+	    a->as_is || a->force))) {
 		usage();
 		return CLI_USAGE;
 	}
-	if (words_of(a, v, argv) == 0)
+	if (words_of(a, v, argv, &out) == 0)
 		return CLI_USAGE;
+	if (out != NULL && !may_write(a, out))
+		return CLI_REFUSED;
 	const int n = addresses(a);
 	if (n > 0)
 		return show_addresses(a, v, n);

@@ -369,7 +369,8 @@ put_file(struct export *x, const char *path)
 	struct rk_why why = {0};
 	uint64_t size = 0;
 
-	enum rk_err rc = rk_replacing_begin(&f, path, &why);
+	enum rk_err rc = rk_replacing_begin(&f, path, RK_REPLACE_OLD,
+	    &why);
 	if (rc == RK_OK) {
 		const struct format_sink sink = { format_put_fd, &f.fd };
 		rc = write_form(x, &sink, &size, &why);

@@ -402,8 +402,9 @@ train_main(const struct train_options *o)
 		    answer(&r);
 	int code = TRAIN_FINISHED;
 	if (!ok) {
-		code = r.fail.waits ? TRAIN_WAITS :
-		    r.fail.permanent ? TRAIN_REFUSED : TRAIN_FAILED;
+		/* There is no job that could be wrong. */
+		code = r.fail.waits ? TRAIN_WAITS : r.fail.permanent &&
+		    o->convert == NULL ? TRAIN_REFUSED : TRAIN_FAILED;
 		report_failed(&r.rep, r.fail.reason, r.fail.message,
 		    r.fail.permanent, r.fail.details);
 		r.fail.details = NULL;

@@ -192,6 +192,22 @@ print_yaml(struct run *r, const struct run_memory *m)
 	return true;
 }
 
+/* What is not accepted ends as the run would. */
+static bool
+plan_is_accepted(struct run *r, const json_t *plan)
+{
+	const json_t *refused = json_object_get(plan, "refused");
+	const json_t *changed = json_object_get(plan, "changed");
+
+	if (!json_is_true(json_object_get(plan, "accepted")))
+		return run_fail(r, "warm_start", true, "the plan is refused: "
+		    "%s", json_string_value(json_array_get(refused, 0)));
+	if (json_is_string(changed))
+		return run_fail(r, "warm_start", true,
+		    "training.warm_start.plan: %s", json_string_value(changed));
+	return true;
+}
+
 /* A table for people, or JSON. */
 static bool
 print_plan(struct run *r, const struct run_memory *m)
@@ -210,8 +226,9 @@ print_plan(struct run *r, const struct run_memory *m)
 	}
 	puts(text);
 	free(text);
+	const bool ok = plan_is_accepted(r, o);
 	json_decref(o);
-	return true;
+	return ok;
 }
 
 /* --- data ----------------------------------------------------------------- */

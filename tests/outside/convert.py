@@ -98,7 +98,7 @@ def _(d):
 @case("without a model names stay, and linear weights are turned where Paddle's own names tell them", "stopped")
 def _(d):
     trained(d, LAYERS)
-    said = rekindle(d, "convert", "layers.pdparams", "--to", "pt")
+    said = rekindle(d, "convert", "layers.pdparams", "--to", "pt", "--force")
     has(said, "2 weights of linear layers are turned")
     paddle, torch, ours = (digests(d, f"layers.{x}") for x in ("pdparams", "pt", "safetensors"))
     eq(set(torch), set(paddle))
@@ -108,7 +108,7 @@ def _(d):
     # A safetensors file keeps the layout, and says whose it is.
     rekindle(d, "convert", "layers.pdparams", "--to", "safetensors", "-o", "pd.safetensors")
     eq((digests(d, "pd.safetensors"), show(d, "pd.safetensors")["framework"]), (paddle, "paddle"))
-    has(rekindle(d, "convert", "pd.safetensors", "--to", "pt", want=3), "0.weight, 3.weight")
+    has(rekindle(d, "convert", "pd.safetensors", "--to", "pt", want=1), "0.weight, 3.weight")
 
 
 @case("a recurrent layer gets the second key that Paddle has, once, and is not turned", "stopped")
@@ -138,10 +138,10 @@ def _(d):
 def _(d):
     trained(d, LAYERS)
     os.unlink(f"{d.root}/layers.pdparams")
-    err = rekindle(d, "convert", "layers.pt", "--to", "pdparams", want=3)
+    err = rekindle(d, "convert", "layers.pt", "--to", "pdparams", "--force", want=1)
     has(err, "which of its matrices are such weights: 0.weight, 3.weight; say --arch or --job, or --as-is")
     assert not os.path.exists(f"{d.root}/layers.pdparams")
-    has(rekindle(d, "convert", "layers.pt", "--to", "pdparams", "--as-is"), "2 matrices are left as they lie")
+    has(rekindle(d, "convert", "layers.pt", "--to", "pdparams", "--as-is", "--force"), "2 matrices are left as they lie")
     eq(digests(d, "layers.pdparams")["3.weight"], digests(d, "layers.pt")["3.weight"])
     # Nothing to tell: the layout is the same.
     before = digests(d, "layers.pt")
@@ -153,15 +153,23 @@ def _(d):
 def _(d):
     trained(d, LAYERS)
     there = sorted(os.listdir(d.root))
-    err = rekindle(d, "convert", "layers.pt", "--to", "pdparams", "-o", "x.pdparams", "--arch", "resnet18", want=3)
+    err = rekindle(d, "convert", "layers.pt", "--to", "pdparams", "-o", "x.pdparams", "--arch", "resnet18", want=1)
     has(err, "layers.pt is not of this network: ")
-    has(rekindle(d, "convert", "layers.pt", "--to", "pdparams", "-o", "x", "--arch", "resnet19", want=3), "--arch: ")
-    has(rekindle(d, "convert", "layers.pt", "--to", "pt", want=2), "would replace layers.pt itself")
+    has(rekindle(d, "convert", "layers.pt", "--to", "pdparams", "-o", "x", "--arch", "resnet19", want=1), "--arch: ")
+    has(rekindle(d, "convert", "layers.pt", "--to", "pt", "--force", want=1), "would replace layers.pt itself")
+    os.symlink("layers.pt", "{}/link.pt".format(d.root))
+    has(rekindle(d, "convert", "link.pt", "--to", "pt", "-o", "./layers.pt", want=1), "would replace ./layers.pt itself")
+    os.unlink(f"{d.root}/link.pt")
+    # What nobody named is not replaced unasked, what is no file never.
+    has(rekindle(d, "convert", "layers.pt", "--to", "safetensors", want=1), "layers.safetensors is there already: say -o")
+    os.mkfifo(f"{d.root}/pipe")
+    has(rekindle(d, "convert", "layers.pt", "--to", "safetensors", "-o", "pipe", want=1), "pipe: it is a pipe")
+    os.unlink(f"{d.root}/pipe")
     for args in (["--to", "npz"], [], ["--to", "pdopt"]):
         has(rekindle(d, "convert", "layers.pt", *args, want=2), "--to safetensors, pdparams or pt")
     has(rekindle(d, "convert", "layers.pt", "--to", "pdparams", "-o", "x", "--arch", "resnet18", "--as-is", want=2),
         "together")
-    has(rekindle(d, "convert", "nowhere.pt", "--to", "pdparams", "-o", "x", want=3), "nowhere.pt")
+    has(rekindle(d, "convert", "nowhere.pt", "--to", "pdparams", "-o", "x", want=1), "nowhere.pt")
     has(rekindle(d, "show", "layers.pt", "--to", "pt", want=2), "usage: ")
     has(rekindle(d, "convert", "layers.pt", "--to", "safetensors", "-o", "no/where", want=1), "cannot write no/where")
     eq(sorted(os.listdir(d.root)), there)

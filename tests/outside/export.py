@@ -323,6 +323,15 @@ def _(d):
     has(rekindle("tiny", "x.npz", want=2), "x.npz")
     has(rekindle("tiny", "no/where.pt", want=1), "cannot write no/where.pt")
     eq(sorted(os.listdir(d.root)), there)
+    with open(f"{d.root}/best.pt", "w") as f:
+        f.write("mine")
+    has(rekindle("tiny", "best.pt", want=1), "best.pt is there already; --force replaces it")
+    with open(f"{d.root}/best.pt") as f:
+        eq(f.read(), "mine")
+    rekindle("tiny", "best.pt", "--force")
+    with open(f"{d.root}/best.pt", "rb") as f:
+        eq(f.read(), d.get(f"{files(i, 'latest')}/model.pt").body)
+    eq(sorted(os.listdir(d.root)), there)
 
 
 # --- the trainer alone -------------------------------------------------------------------------

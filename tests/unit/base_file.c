@@ -69,23 +69,61 @@ T_CASE(a_file_in_pieces_is_there_at_its_end_or_not_at_all)
 	struct rk_why why = { 0 };
 
 	t_eq_int(rk_replace_file(AT_FDCWD, "f", "old", 3), RK_OK);
-	t_eq_int(rk_replacing_begin(&r, "f", &why), RK_OK);
+	t_eq_int(rk_replacing_begin(&r, "f", RK_REPLACE_OLD, &why), RK_OK);
 	t_eq_int(rk_write_all(r.fd, "ne", 2), 0);
 	file_is("f", "old");
 	t_eq_int(rk_write_all(r.fd, "w", 1), 0);
 	t_eq_int(rk_replacing_end(&r, true, &why), RK_OK);
 	file_is("f", "new");
-	t_eq_int(rk_replacing_begin(&r, "./f", &why), RK_OK);
+	t_eq_int(rk_replacing_begin(&r, "./f", RK_REPLACE_OLD, &why), RK_OK);
 	t_eq_int(rk_write_all(r.fd, "other", 5), 0);
 	t_eq_int(rk_replacing_end(&r, false, &why), RK_OK);
 	file_is("f", "new");
 	t_eq_int(entries("."), 1);
-	t_eq_int(rk_replacing_begin(&r, "no/f", &why), RK_ENOENT);
+	t_eq_int(rk_replacing_begin(&r, "no/f", RK_REPLACE_OLD, &why),
+	    RK_ENOENT);
 	t_has(rk_why_first(&why), "cannot write no/f: ");
 	rk_why_fini(&why);
 	t_eq_int(mkdir("dir", 0755), 0);
-	t_eq_int(rk_replacing_begin(&r, "dir", &why), RK_EINVAL);
+	t_eq_int(rk_replacing_begin(&r, "dir", RK_REPLACE_OLD, &why),
+	    RK_EINVAL);
 	rk_why_fini(&why);
+}
+
+T_CASE(what_is_to_stay_is_not_replaced_and_no_file_takes_a_device_s_place)
+{
+	static const enum rk_old both[] = { RK_REPLACE_OLD, RK_KEEP_OLD };
+	struct rk_replacing r;
+	struct rk_why why = { 0 };
+
+	t_eq_int(rk_replace_file(AT_FDCWD, "f", "old", 3), RK_OK);
+	t_eq_int(rk_replacing_begin(&r, "f", RK_KEEP_OLD, &why), RK_EEXIST);
+	t_eq_str(rk_why_first(&why), "f is there already");
+	rk_why_fini(&why);
+	/* It comes while ours is written. */
+	t_eq_int(rk_replacing_begin(&r, "g", RK_KEEP_OLD, &why), RK_OK);
+	t_eq_int(rk_write_all(r.fd, "new", 3), 0);
+	t_eq_int(rk_replace_file(AT_FDCWD, "g", "theirs", 6), RK_OK);
+	t_eq_int(rk_replacing_end(&r, true, &why), RK_EEXIST);
+	rk_why_fini(&why);
+	file_is("g", "theirs");
+	t_eq_int(rk_replacing_begin(&r, "h", RK_KEEP_OLD, &why), RK_OK);
+	t_eq_int(rk_replacing_end(&r, true, &why), RK_OK);
+	file_is("h", "");
+	t_eq_int(entries("."), 3);
+
+	t_eq_int(mkfifo("pipe", 0644), 0);
+	t_eq_int(symlink("/dev/null", "link"), 0);
+	for (int i = 0; i < 2; i++) {
+		t_eq_int(rk_replacing_begin(&r, "pipe", both[i], &why),
+		    RK_EINVAL);
+		t_has(rk_why_first(&why), "it is a pipe");
+		rk_why_fini(&why);
+		t_eq_int(rk_replacing_begin(&r, "link", both[i], &why),
+		    RK_EINVAL);
+		t_has(rk_why_first(&why), "it is a device");
+		rk_why_fini(&why);
+	}
 }
 
 /* A file system of our own, so small that it can be filled. */
