@@ -9,7 +9,12 @@
  *	        optimizer.safetensors
  *	        data.safetensors       where samples are files of their own
  *	        SHA256SUMS             of one that got its name later; see below
- *	    step-000001500-b2/         branch 2
+ *	    step-000001500-b2/         branch 2, with parameters that are frozen
+ *	        checkpoint.json
+ *	        model.safetensors.index.json
+ *	        trained.safetensors
+ *	        frozen-<xxh128>.safetensors
+ *	        optimizer.safetensors
  *	    before-lr-drop -> step-000001200    a name that a person gave
  *	    .pin-<id> -> step-000001200         job <id> is about to begin from
  *						it
@@ -31,6 +36,35 @@
  * of the old stay.  `latest` is the newest good checkpoint of the current
  * branch; while that has none, the one it began from.
  *
+ * Shards.  Tensors that cannot change while the run goes on as it does
+ * (parameters that are not trained; buffers that nothing moves) lie in a file
+ * of their own, frozen-<its XXH3 digest>.safetensors; the others in
+ * trained.safetensors.  There is no model.safetensors then, so that nobody
+ * takes a part for the whole.  model.safetensors.index.json says which file has
+ * which tensor, in the form of Hugging Face's libraries, which load the folder
+ * as it is; its order is that of the network.  The optimizer's file has nothing
+ * of what is frozen.
+ *
+ *	written   the digest is made of memory first.  An older checkpoint of
+ *	          the folder that has a file of that name gives it by a hard link,
+ *	          once its bytes were held against the digest (once for each file
+ *	          and each ckpt_open()); else, and where there are no hard links
+ *	          or no more of them, it is written
+ *	deleted   with the last checkpoint that has it: the file system counts
+ *	thawed    the set is another, so its digest is: nothing is shared with
+ *	          what was.  What begins to be trained begins without moments
+ *	damaged   one bad sector is in all that share the file.  A copy that is
+ *	          no hard link of it (in memory as one is written; in another
+ *	          checkpoint of the folder, also one that was set aside; what
+ *	          ckpt_mend() is given) takes its place in all of them, by a
+ *	          rename in each folder
+ *	elsewhere a file is the same by name, size and digest: sent once for each
+ *	          owner of a bucket (ship.h), fetched once
+ *
+ * Of less than CKPT_FROZEN_MIN bytes no shard is made: it would cost more in
+ * requests than it saves in bytes.  With a moving average there is none, either:
+ * the average of what is frozen moves by rounding.
+ *
  * Writer: the trainer, from one thread at a time.  Readers and the namer may be
  * another process (the daemon): each operation is one rename or one symlink.
  * Naming, deleting and retention take turns (flock on the folder, for a few
@@ -44,13 +78,14 @@
 #include "rekindle/format.h"
 
 /*
- * What is written is checkpoints of version 3, and all that were before can be
- * read; etc/checkpoint.schema.json is their JSON Schema.  In checkpoint.json
- * `version` is what a reader has to know not to go wrong, and stays 1 (one
- * above is refused): what version 2 adds decides no weight, and a rekindle that
- * does not know it can go on from there (where a fleet is half upgraded, or an
- * upgrade is taken back) instead of setting aside what is whole.  `format` says
- * what has been recorded.
+ * What is written is checkpoints of format 3 or 4, and all that were before can
+ * be read; etc/checkpoint.schema.json is their JSON Schema.  In checkpoint.json
+ * `version` is what a reader has to know not to go wrong (one above its own is
+ * refused, with both): 2 of a checkpoint with shards, 1 of all others: what
+ * formats 2 and 3 add decides no weight, and a rekindle that does not know it
+ * can go on from there (where a fleet is half upgraded, or an upgrade is taken
+ * back) instead of setting aside what is whole.  `format` says what has been
+ * recorded.
  *
  *	1   all but these (no field `format`)
  *	2   program, classes, input
@@ -58,13 +93,16 @@
  *	    name from its beginning.  A rekindle of before takes one without
  *	    sha256 for damaged, and says that sha256 is missing; this one takes
  *	    any
+ *	4   shards; version 2
  */
-#define CKPT_VERSION     1
-#define CKPT_FORMAT      3
+#define CKPT_VERSION     2      /* the highest that is read */
 #define CKPT_DIR_MAX     80
 #define CKPT_MAX_FILES   16
 #define CKPT_JSON_MAX    (1u << 20)
 #define CKPT_MODEL_FILE  "model.safetensors"
+#define CKPT_TRAINED_FILE "trained.safetensors"
+#define CKPT_INDEX_FILE  "model.safetensors.index.json"
+#define CKPT_FROZEN_MIN  ((uint64_t)256 << 10)  /* bytes worth a shard */
 #define CKPT_OPTIM_FILE  "optimizer.safetensors"
 #define CKPT_DATA_FILE   "data.safetensors"
 
@@ -84,6 +122,10 @@ struct ckpt_file {
 	char sha256[RK_SHA256_HEX];     /* or "" */
 	char xxh128[RK_XXH128_HEX];     /* or "": of format 1 or 2 */
 };
+
+/* Is it a shard that checkpoints may share?  Is it the model, or a part? */
+bool ckpt_is_shared(const struct ckpt_file *f);
+bool ckpt_is_of_model(const struct ckpt_file *f);
 
 /* What checkpoint.json holds: all the state there is. */
 struct ckpt_info {
@@ -169,6 +211,8 @@ struct ckpt_info {
 #define CKPT_COLUMNS_BYTES ((size_t)64 << 10)
 #define CKPT_CLASSES_MAX   65536        /* names, each of at most 1024 bytes */
 void ckpt_info_fini(struct ckpt_info *i);       /* fine on {0} */
+/* Has it shards, and no CKPT_MODEL_FILE? */
+bool ckpt_in_shards(const struct ckpt_info *i);
 /* As the API shows it: all fields but state and input, "checkpoint" for dir,
  * and names; a new reference. */
 json_t *ckpt_info_json(const struct ckpt_info *i);
@@ -188,12 +232,14 @@ const char *ckpt_path(const struct ckpt *c);
 
 /*
  * Write and commit.  info's fields are the caller's but those said above; they
- * are set on RK_OK (created_ms too, if it is 0).  optim may be NULL.  name: a
+ * are set on RK_OK (created_ms too, if it is 0).  Tensors of model whose `part`
+ * is CKPT_FROZEN go into a shard.  optim may be NULL.  name: a
  * person's name for it, or NULL; an older checkpoint of that name loses it.  A
  * checkpoint of the same step and branch that is there already is kept and is
  * the result: it has the same state by the promise of exact resume.
  * RK_ENOSPC, RK_EROFS, RK_EIO, RK_EINVAL (the name): nothing has changed.
  */
+enum ckpt_part { CKPT_TRAINED, CKPT_FROZEN };    /* struct tensor.part */
 enum rk_err ckpt_save(struct ckpt *c, struct ckpt_info *info,
     const struct tensor_set *model, const struct tensor_set *optim,
     const char *name) RK_MUSTCHECK;
@@ -237,7 +283,8 @@ enum rk_err ckpt_select(struct ckpt *c, const char *selector,
  * an error (RK_ECORRUPT) and stays where it is: a person meant that one.
  * One that cannot be read (an error of the disk, no permission) is passed over
  * and stays.  `note` hears too that branch.json is no good.
- * On RK_OK *model and *optim (NULL if it has none) are the caller's.
+ * On RK_OK *model (all of it, `part` set) and *optim (NULL if it has none) are
+ * the caller's.
  * RK_ENOENT: there is none (any more).  RK_EIO: there is none but those that
  * cannot be read; or, of latest and best, a newer rekindle has gone on with the
  * branch, and nothing is set aside or loaded.  note may be NULL.
@@ -247,6 +294,15 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
     const char *metric, bool mode_max, struct ckpt_info *out,
     struct tensor_set **model, struct tensor_set **optim,
     ckpt_note_fn *note, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+
+/*
+ * The whole model of a checkpoint's folder, wherever it lies, whose
+ * checkpoint.json says i: CKPT_MODEL_FILE, or all shards as one set in the
+ * network's order, with the metadata of CKPT_TRAINED_FILE.  RK_ECORRUPT: it is
+ * not what was written; RK_ENOENT, RK_EIO.  Any thread.
+ */
+enum rk_err ckpt_load_model(const char *folder, const struct ckpt_info *i,
+    struct tensor_set **out, struct rk_why *why) RK_MUSTCHECK;
 
 /* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is
  * the caller's.  RK_ENOENT: it has none. */

@@ -69,6 +69,10 @@ void format_header(const struct tensor_set *s, size_t align, char **header,
 enum rk_err format_write(int fd, const struct tensor_set *s,
     char *sha256, char *xxh128, uint64_t *size) RK_MUSTCHECK;
 
+/* The same digests and size, of what format_write() would write. */
+void format_digests(const struct tensor_set *s, char *sha256, char *xxh128,
+    uint64_t *size);
+
 /* format_write to path: temporary file, fsync, rename, directory fsync. */
 enum rk_err format_save(const char *path, const struct tensor_set *s)
     RK_MUSTCHECK;

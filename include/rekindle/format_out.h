@@ -57,6 +57,11 @@ enum rk_err format_read_memory(const struct format_out_tensor *t,
 enum rk_err format_read_transposed(const struct format_out_tensor *t,
     uint64_t from, size_t n, void *dst, struct rk_why *why) RK_MUSTCHECK;
 
+/* A set to the very bytes that format_write() writes. */
+enum rk_err format_out_set(const struct format_sink *to,
+    const struct tensor_set *s, uint64_t *size, struct rk_why *why)
+    RK_MUSTCHECK;
+
 /*
  * The writers.  RK_EINVAL: the format has no such type, or a name is empty,
  * longer than TENSOR_NAME_MAX, not UTF-8 or there twice; nothing was put then.

@@ -30,6 +30,7 @@ struct tensor {
 	int ndim;               /* 0: a scalar, one element */
 	int64_t d[TENSOR_MAX_DIMS];
 	size_t nbytes;
+	int part;               /* 0; the owner's word for what it belongs to */
 	const void *data;       /* not owned: lies in the set's backing memory;
 	                           out of a file it need not be aligned */
 };
@@ -53,6 +54,7 @@ struct tensor_set {
 	size_t backing_len;
 	struct tensor_index *index;     /* by name; of tensor_set_seal() */
 	char **meta;                    /* key, value, key, value, ... NULL */
+	struct tensor_set *behind;      /* whose memory data lie in; owned */
 };
 struct tensor_set *tensor_set_new(void);
 void tensor_set_free(struct tensor_set *s);
@@ -65,6 +67,8 @@ void tensor_set_free(struct tensor_set *s);
 enum rk_err tensor_set_add(struct tensor_set *s, const char *name,
     enum dtype dt, int ndim, const int64_t *d, const void *data,
     struct rk_why *why) RK_MUSTCHECK;
+/* Take `part` over: its data stay as long as the set does. */
+void tensor_set_keep(struct tensor_set *s, struct tensor_set *part);
 /* Build the index; RK_EINVAL on a name that occurs twice, RK_ENOMEM. */
 enum rk_err tensor_set_seal(struct tensor_set *s, struct rk_why *why)
     RK_MUSTCHECK;

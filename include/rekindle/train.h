@@ -235,8 +235,9 @@
  * the job's settings.  What Paddle has no state for (RMSProp's means something
  * else there) is refused.  Where the checkpoint holds the average of the model
  * (training.ema), so does the file, and the state is that of what is trained.
- * --to NAME in place of OUT: for the daemon.  Prints {bytes} as a line of JSON,
- * then the file without its first --skip bytes; or {refused, reason}, where
+ * --to NAME in place of OUT: for the daemon.  model.safetensors of a checkpoint
+ * with shards (ckpt.h) is then the file that they stand for, by the names and
+ * with the metadata of such a file.  Prints {bytes} as a line of JSON, then the file without its first --skip bytes; or {refused, reason}, where
  * reason is no_form (there is no such form of it), gone, bad_checkpoint or io.
  *
  * --convert: the tensors of FILE's model (--member NAME and --part PATH as of

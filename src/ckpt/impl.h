@@ -2,6 +2,8 @@
 #ifndef REKINDLE_CKPT_IMPL_H
 #define REKINDLE_CKPT_IMPL_H
 
+#include <sys/types.h>
+
 #include "rekindle/ckpt.h"
 
 #define CKPT_TAG       0x434b5054u
@@ -15,12 +17,19 @@
 #define LATE_PREFIX    "late-"
 #define PIN_PREFIX     ".pin-"
 #define MAX_BRANCHES   10000
+#define CKPT_INDEX_MAX ((size_t)64 << 20)
 
 struct ckpt {
 	unsigned tag;
 	char *path;
 	int dirfd;
 	int lockfd;             /* of the one writer; -1 for readers */
+	struct {                /* a shared file that was found good */
+		char name[64];
+		dev_t dev;
+		ino_t ino;
+	} known;
+	struct ckpt_file summed;        /* one whose SHA-256 was made */
 };
 
 /* --- names (name.c) ------------------------------------------------------- */
@@ -38,6 +47,7 @@ void hidden_name(char out[HIDDEN_MAX], const char *prefix, const char *name);
 
 /* The text of the file, which the caller frees; its digest goes into i. */
 char *info_text(struct ckpt_info *i);
+bool has_file(const struct ckpt_info *i, const char *name);
 
 /* --- what there is (view.c) ----------------------------------------------- */
 
@@ -140,6 +150,46 @@ bool is_held(struct ckpt *c, const char *dir);  /* by whomever */
 
 /* left.c: was something set aside that the current branch goes back to? */
 bool asides_any(struct ckpt *c, const struct branches *br);
+
+/* --- writing (save.c, shards.c) ------------------------------------------- */
+
+/* A checkpoint that is written. */
+struct save {
+	struct ckpt *c;
+	struct ckpt_info *info;
+	char tmp[HIDDEN_MAX];           /* the folder while it is written */
+	int fd;                         /* of it */
+	char link[HIDDEN_MAX];          /* the name to come, or "" */
+};
+/* One more file of it. */
+enum rk_err save_set(struct save *s, const char *name,
+    const struct tensor_set *set, bool sha256) RK_MUSTCHECK;
+enum rk_err save_text(struct save *s, const char *name, const char *text,
+    bool sha256) RK_MUSTCHECK;
+bool is_to_share(const struct tensor_set *model);
+enum rk_err save_shards(struct save *s, const struct tensor_set *model,
+    bool sha256) RK_MUSTCHECK;
+
+/* --- files that checkpoints share (share.c) ------------------------------- */
+
+/* A file that has failed its digest, with all links to it. */
+struct bad_copy {
+	bool is;
+	dev_t dev;
+	ino_t ino;
+};
+/* A link, in the folder fd and under its name, of one that another checkpoint
+ * has and that is good; bad: gets one that is not. */
+bool shared_link(struct ckpt *c, int fd, const struct ckpt_file *f,
+    struct bad_copy *bad);
+/* The one in the folder fd is known to be good. */
+void shared_is_good(struct ckpt *c, int dirfd, const struct ckpt_file *f);
+/* It takes the place of each link to the bad one; how many. */
+size_t shared_mend(struct ckpt *c, int fd, const struct ckpt_file *f,
+    const struct bad_copy *bad);
+/* Damaged shards of a checkpoint out of copies that others here have; false:
+ * none was mended. */
+bool shared_repair(struct ckpt *c, const struct ckpt_info *i);
 
 /* --- changing (change.c) -------------------------------------------------- */
 

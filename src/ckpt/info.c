@@ -12,6 +12,12 @@
 
 #include "impl.h"
 
+/* What is written: without shards, and with. */
+#define PLAIN_VERSION   1
+#define PLAIN_FORMAT    3
+#define SHARDS_VERSION  2
+#define SHARDS_FORMAT   4
+
 #define SIZE_LIMIT ((int64_t)1 << 56)   /* of a file; sums don't overflow */
 #define TEXT_LIMIT      128
 #define SENTENCE_LIMIT  4096
@@ -148,8 +154,10 @@ info_text(struct ckpt_info *i)
 	char check[RK_SHA256_HEX];
 	json_t *o = common_json(i);
 
-	put_int(o, "version", CKPT_VERSION);
-	i->format = CKPT_FORMAT;
+	const bool shards = ckpt_in_shards(i);
+
+	put_int(o, "version", shards ? SHARDS_VERSION : PLAIN_VERSION);
+	i->format = shards ? SHARDS_FORMAT : PLAIN_FORMAT;
 	put_int(o, "format", i->format);
 	put(o, "input", object_or_null(i->input));
 	put(o, "state", object_or_empty(i->state));
@@ -338,23 +346,42 @@ get_file(struct ckpt_info *i, const json_t *v, struct rk_why *why)
 	rkj_close_lenient(&o);
 }
 
+bool
+has_file(const struct ckpt_info *i, const char *name)
+{
+	for (int k = 0; k < i->nfiles; k++) {
+		if (strcmp(i->files[k].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+want_file(const struct ckpt_info *i, const char *name, struct rk_why *why)
+{
+	if (!has_file(i, name))
+		rk_refuse_at(why, "files", "has no %s", name);
+}
+
 static void
 get_files(struct ckpt_info *i, const json_t *a, struct rk_why *why)
 {
-	bool has_model = false;
-
 	if (!json_is_array(a) || json_array_size(a) > CKPT_MAX_FILES) {
 		rk_refuse_at(why, "files", "is not a list of at most %d files",
 		    CKPT_MAX_FILES);
 		return;
 	}
-	for (size_t k = 0; k < json_array_size(a); k++) {
+	for (size_t k = 0; k < json_array_size(a); k++)
 		get_file(i, json_array_get(a, k), why);
-		if (strcmp(i->files[k].name, CKPT_MODEL_FILE) == 0)
-			has_model = true;
+	if (!ckpt_in_shards(i))
+		want_file(i, CKPT_MODEL_FILE, why);
+	else if (has_file(i, CKPT_MODEL_FILE))
+		rk_refuse_at(why, "files", "has %s, and shards of it",
+		    CKPT_MODEL_FILE);
+	else {
+		want_file(i, CKPT_INDEX_FILE, why);
+		want_file(i, CKPT_TRAINED_FILE, why);
 	}
-	if (!has_model)
-		rk_refuse_at(why, "files", "has no %s", CKPT_MODEL_FILE);
 }
 
 static void
@@ -400,11 +427,16 @@ is_flipped(const json_t *tree)
 	char check[RK_SHA256_HEX];
 	json_t *ours = json_copy((json_t *)(uintptr_t)tree);
 
-	put_int(ours, "version", CKPT_VERSION);
+	bool same = false;
+
 	json_object_del(ours, "check");
-	check_of(ours, check);
+	for (int v = PLAIN_VERSION; v <= CKPT_VERSION && !same; v++) {
+		put_int(ours, "version", v);
+		check_of(ours, check);
+		same = said != NULL && strcmp(check, said) == 0;
+	}
 	json_decref(ours);
-	return said != NULL && strcmp(check, said) == 0;
+	return same;
 }
 
 /* Is it one that this reader knows?  *newer: it is whole, perhaps, and of a
@@ -424,10 +456,10 @@ check_version(const json_t *tree, bool *newer, struct rk_why *why)
 		rk_refuse(why, "is of version %lld, and this rekindle ("
 		    REKINDLE_VERSION ") reads versions up to %d: a newer one "
 		    "wrote it and can read it", (long long)n, CKPT_VERSION);
-	else if (n != CKPT_VERSION)
+	else if (n < PLAIN_VERSION || n > CKPT_VERSION)
 		rk_refuse(why, "is of version %lld, which there is not",
 		    (long long)n);
-	return n == CKPT_VERSION;
+	return n >= PLAIN_VERSION && n <= CKPT_VERSION;
 }
 
 /* Its own digest; takes "check" out of the tree. */

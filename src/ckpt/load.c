@@ -97,23 +97,16 @@ ckpt_verify(struct ckpt *c, const struct ckpt_info *i, struct rk_why *why)
 	    O_CLOEXEC);
 	if (fd < 0)
 		return rk_from_errno(errno);
-	for (int k = 0; k < i->nfiles && rc == RK_OK; k++)
+	for (int k = 0; k < i->nfiles && rc == RK_OK; k++) {
 		rc = verify_file(fd, &i->files[k], why);
+		if (rc == RK_OK && ckpt_is_shared(&i->files[k]))
+			shared_is_good(c, fd, &i->files[k]);
+	}
 	rk_close(&fd);
 	/* Deleted while we read: gone, not damaged. */
 	if (rc == RK_ECORRUPT && !dir_exists(c, i->dir))
 		rc = RK_ENOENT;
 	return rc;
-}
-
-static bool
-has_file(const struct ckpt_info *i, const char *name)
-{
-	for (int k = 0; k < i->nfiles; k++) {
-		if (strcmp(i->files[k].name, name) == 0)
-			return true;
-	}
-	return false;
 }
 
 static enum rk_err
@@ -141,20 +134,44 @@ ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
 	    load_set(c, i, CKPT_DATA_FILE, out, why) : RK_ENOENT;
 }
 
+static void
+tell_mended(const struct ckpt_info *i, ckpt_note_fn *note, void *ctx)
+{
+	char *s = xasprintf("a shard of checkpoint %s was damaged, and is whole "
+	    "again: another checkpoint had a copy", i->dir);
+
+	log_warn("ckpt: %s", s);
+	if (note != NULL)
+		note(ctx, s);
+	free(s);
+}
+
+/* why is empty before. */
 static enum rk_err
 load_one(struct ckpt *c, const struct ckpt_info *i, struct tensor_set **model,
-    struct tensor_set **optim, struct rk_why *why)
+    struct tensor_set **optim, ckpt_note_fn *note, void *ctx,
+    struct rk_why *why)
 {
+	char *folder = xasprintf("%s/%s", c->path, i->dir);
+
 	*model = *optim = NULL;
 	enum rk_err rc = ckpt_verify(c, i, why);
+	if (rc == RK_ECORRUPT && shared_repair(c, i)) {
+		rk_why_fini(why);
+		*why = (struct rk_why){0};
+		rc = ckpt_verify(c, i, why);
+		if (rc == RK_OK)
+			tell_mended(i, note, ctx);
+	}
 	if (rc == RK_OK)
-		rc = load_set(c, i, CKPT_MODEL_FILE, model, why);
+		rc = ckpt_load_model(folder, i, model, why);
 	if (rc == RK_OK && has_file(i, CKPT_OPTIM_FILE))
 		rc = load_set(c, i, CKPT_OPTIM_FILE, optim, why);
 	if (rc != RK_OK) {
 		tensor_set_free(*model);
 		*model = NULL;
 	}
+	free(folder);
 	return rc;
 }
 
@@ -241,7 +258,8 @@ walk(struct walk *k, const char *selector, const char *metric, bool mode_max,
 			rc = RK_EIO;
 		if (rc != RK_OK)
 			return rc;
-		rc = load_one(k->c, &k->w.v[at], model, optim, &own);
+		rc = load_one(k->c, &k->w.v[at], model, optim, k->note, k->ctx,
+		    &own);
 		if (rc == RK_OK)
 			view_take(&k->w, at, out);
 		bool done = rc == RK_OK;

@@ -16,14 +16,6 @@
 
 #include "impl.h"
 
-struct save {
-	struct ckpt *c;
-	struct ckpt_info *info;
-	char tmp[HIDDEN_MAX];           /* the folder while it is written */
-	int fd;                         /* of it */
-	char link[HIDDEN_MAX];          /* the name to come, or "" */
-};
-
 static enum rk_err
 failed(const struct save *s, const char *what)
 {
@@ -32,27 +24,64 @@ failed(const struct save *s, const char *what)
 	return errno == EFBIG ? RK_ENOSPC : rk_from_errno(errno);
 }
 
+/* A file to be written, and its line in info. */
 static enum rk_err
-write_set(struct save *s, const char *name, const struct tensor_set *set,
-    bool sha256)
+begin_file(struct save *s, const char *name, struct ckpt_file **f, int *fd)
 {
 	struct ckpt_info *i = s->info;
-	struct ckpt_file *f = &i->files[i->nfiles++];
 
-	*f = (struct ckpt_file){0};
-	snprintf(f->name, sizeof(f->name), "%s", name);
-	int fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	*f = &i->files[i->nfiles++];
+	**f = (struct ckpt_file){0};
+	snprintf((*f)->name, sizeof((*f)->name), "%s", name);
+	*fd = openat(s->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 	    0644);
-	if (fd < 0)
-		return failed(s, name);
-	enum rk_err rc = format_write(fd, set, sha256 ? f->sha256 : NULL,
-	    f->xxh128, &f->size);
+	return *fd < 0 ? failed(s, name) : RK_OK;
+}
+
+static enum rk_err
+end_file(struct save *s, const struct ckpt_file *f, int fd, enum rk_err rc)
+{
 	if (rc == RK_OK && fsync(fd) != 0)
-		rc = failed(s, name);
+		rc = failed(s, f->name);
 	if (close(fd) != 0 && rc == RK_OK && errno != EINTR)
-		rc = failed(s, name);
-	i->bytes += f->size;
+		rc = failed(s, f->name);
+	s->info->bytes += f->size;
 	return rc;
+}
+
+enum rk_err
+save_set(struct save *s, const char *name, const struct tensor_set *set,
+    bool sha256)
+{
+	struct ckpt_file *f;
+	int fd;
+	enum rk_err rc = begin_file(s, name, &f, &fd);
+
+	if (rc != RK_OK)
+		return rc;
+	rc = format_write(fd, set, sha256 ? f->sha256 : NULL, f->xxh128,
+	    &f->size);
+	return end_file(s, f, fd, rc);
+}
+
+enum rk_err
+save_text(struct save *s, const char *name, const char *text, bool sha256)
+{
+	struct ckpt_file *f;
+	int fd;
+	enum rk_err rc = begin_file(s, name, &f, &fd);
+
+	if (rc != RK_OK)
+		return rc;
+	f->size = strlen(text);
+	if (sha256)
+		rk_sha256_of(text, strlen(text), f->sha256);
+	struct rk_xxh128 *d = rk_xxh128_new();
+	rk_xxh128_add(d, text, strlen(text));
+	rk_xxh128_end(d, f->xxh128);
+	if (rk_write_all(fd, text, strlen(text)) != 0)
+		rc = failed(s, name);
+	return end_file(s, f, fd, rc);
 }
 
 static enum rk_err
@@ -87,11 +116,12 @@ write_all(struct save *s, const struct tensor_set *model,
 	    O_NOFOLLOW | O_CLOEXEC);
 	if (s->fd < 0)
 		return failed(s, "the folder");
-	enum rk_err rc = write_set(s, CKPT_MODEL_FILE, model, sha256);
+	enum rk_err rc = is_to_share(model) ? save_shards(s, model, sha256) :
+	    save_set(s, CKPT_MODEL_FILE, model, sha256);
 	if (rc == RK_OK && optim != NULL)
-		rc = write_set(s, CKPT_OPTIM_FILE, optim, sha256);
+		rc = save_set(s, CKPT_OPTIM_FILE, optim, sha256);
 	if (rc == RK_OK && s->info->data != NULL)
-		rc = write_set(s, CKPT_DATA_FILE, s->info->data, sha256);
+		rc = save_set(s, CKPT_DATA_FILE, s->info->data, sha256);
 	if (rc == RK_OK)
 		rc = write_json(s);
 	if (rc == RK_OK && fsync(s->fd) != 0)

@@ -108,6 +108,8 @@ entries_read(struct ckpt *c, struct entries *e)
 
 /* --- branch.json ---------------------------------------------------------- */
 
+#define BRANCHES_VERSION 1
+
 void
 branches_fini(struct branches *b)
 {
@@ -188,7 +190,7 @@ branches_write(struct ckpt *c, const struct branches *b)
 
 	for (int i = 2; i < b->current; i++)
 		json_array_append_new(older, json_string(b->from[i]));
-	o = json_pack("{s:i, s:i, s:s, s:o}", "version", CKPT_VERSION,
+	o = json_pack("{s:i, s:i, s:s, s:o}", "version", BRANCHES_VERSION,
 	    "branch", b->current, "from", b->from[b->current], "older", older);
 	must(o != NULL);
 	char *s = rkj_text(o);

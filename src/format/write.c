@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "rekindle/format_out.h"
 #include "impl.h"
 
 #define ALIGN  4096u                    /* of O_DIRECT, and of our data */
@@ -320,6 +321,53 @@ format_write(int fd, const struct tensor_set *s, char *sha256, char *xxh128,
 out:
 	free(o.buf);
 	free(header);
+	return rc;
+}
+
+void
+format_digests(const struct tensor_set *s, char *sha256, char *xxh128,
+    uint64_t *size)
+{
+	struct out o = { .sha = sha256 != NULL ? rk_sha256_new() : NULL,
+		.xxh = xxh128 != NULL ? rk_xxh128_new() : NULL };
+	char *header;
+	size_t len;
+
+	format_header(s, ALIGN, &header, &len);
+	hash(&o, (const unsigned char *)header, len);
+	uint64_t total = len;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i].nbytes > 0)
+			hash(&o, s->v[i].data, s->v[i].nbytes);
+		total += s->v[i].nbytes;
+	}
+	end_digests(&o, sha256, xxh128);
+	if (size != NULL)
+		*size = total;
+	free(header);
+}
+
+enum rk_err
+format_out_set(const struct format_sink *to, const struct tensor_set *s,
+    uint64_t *size, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+	char *header;
+	size_t len;
+
+	format_header(s, ALIGN, &header, &len);
+	uint64_t total = len;
+	if (to->put != NULL)
+		rc = to->put(to->ctx, header, len, why);
+	free(header);
+	for (size_t i = 0; i < s->n && rc == RK_OK; i++) {
+		if (to->put != NULL && s->v[i].nbytes > 0)
+			rc = to->put(to->ctx, s->v[i].data, s->v[i].nbytes,
+			    why);
+		total += s->v[i].nbytes;
+	}
+	if (size != NULL)
+		*size = total;
 	return rc;
 }
 

@@ -63,7 +63,9 @@ select_model(struct sup *s, const struct job_row *r, const char *selector,
 		rc = ckpt_select(c, selector, spec->checkpoint.metric,
 		    spec->checkpoint.mode_max, &info, &own);
 	if (rc == RK_OK) {
-		*path = xasprintf("%s/%s/" CKPT_MODEL_FILE, dir, info.dir);
+		*path = xasprintf("%s/%s/%s", dir, info.dir,
+		    ckpt_in_shards(&info) ? CKPT_INDEX_FILE :
+		    CKPT_MODEL_FILE);
 		ckpt_info_fini(&info);
 	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
 		rc = rk_refuse_at(why, "model.checkpoint", "job %s has no "

@@ -70,7 +70,18 @@ tensor_set_free(struct tensor_set *s)
 	free(s->meta);
 	if (s->backing != NULL)
 		munmap(s->backing, s->backing_len);
+	tensor_set_free(s->behind);
 	free(s);
+}
+
+void
+tensor_set_keep(struct tensor_set *s, struct tensor_set *part)
+{
+	struct tensor_set **end = &s->behind;
+
+	while (*end != NULL)
+		end = &(*end)->behind;
+	*end = part;
 }
 
 /* Names go into logs and onto terminals: no control characters. */

@@ -44,32 +44,64 @@ read_info(struct export *x)
 
 /* Mapped, and its digest is the one that it was committed with. */
 static bool
-load_file(struct export *x, const char *name, struct tensor_set **out)
+check_file(struct export *x, const struct ckpt_file *f)
 {
-	char *path = xasprintf("%s/%s", x->folder, name);
-	const struct ckpt_file *f = NULL;
+	char *path = xasprintf("%s/%s", x->folder, f->name);
 	struct rk_why why = {0};
-
-	for (int k = 0; k < x->info.nfiles; k++)
-		if (strcmp(x->info.files[k].name, name) == 0)
-			f = &x->info.files[k];
-	int fd = f != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	enum rk_err rc = fd < 0 ? RK_ENOENT : ckpt_file_sums(fd, f, NULL,
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const enum rk_err rc = fd < 0 ? RK_ENOENT : ckpt_file_sums(fd, f, NULL,
 	    &why);
-	if (rc == RK_OK)
-		rc = format_load(path, out, &why);
-	if (f != NULL && fd < 0)
+
+	if (fd < 0)
 		run_fail(x->r, "gone", true, "cannot export %s: its %s is not "
-		    "there (any more)", x->folder, name);
-	else if (rc != RK_OK && f != NULL)
+		    "there (any more)", x->folder, f->name);
+	else if (rc != RK_OK)
 		run_fail(x->r, "bad_checkpoint", true, "cannot export %s: %s",
 		    x->folder, why.n > 0 ? rk_why_first(&why) :
 		    rk_strerror(rc));
 	rk_close(&fd);
 	rk_why_fini(&why);
 	free(path);
-	return rc == RK_OK || (f == NULL && strcmp(name, CKPT_OPTIM_FILE) ==
-	    0);
+	return rc == RK_OK;
+}
+
+/* All that the model or the optimizer's state is in; any: there is some. */
+static bool
+check_files(struct export *x, bool state, bool *any)
+{
+	bool ok = true;
+
+	*any = false;
+	for (int k = 0; k < x->info.nfiles && ok; k++) {
+		const struct ckpt_file *f = &x->info.files[k];
+		if (state ? strcmp(f->name, CKPT_OPTIM_FILE) != 0 :
+		    !ckpt_is_of_model(f))
+			continue;
+		*any = true;
+		ok = check_file(x, f);
+	}
+	return ok;
+}
+
+static bool
+load_files(struct export *x, bool state)
+{
+	char *path = xasprintf("%s/" CKPT_OPTIM_FILE, x->folder);
+	struct rk_why why = {0};
+	enum rk_err rc = RK_OK;
+	bool any;
+
+	bool ok = check_files(x, state, &any);
+	if (ok && any)
+		rc = state ? format_load(path, &x->optim, &why) :
+		    ckpt_load_model(x->folder, &x->info, &x->model, &why);
+	if (rc != RK_OK)
+		ok = run_fail(x->r, "bad_checkpoint", true, "cannot export "
+		    "%s: %s", x->folder, why.n > 0 ? rk_why_first(&why) :
+		    rk_strerror(rc));
+	rk_why_fini(&why);
+	free(path);
+	return ok;
 }
 
 /* --- the network ---------------------------------------------------------- */
@@ -302,6 +334,8 @@ write_form(const struct export *x, const struct format_sink *to,
 
 	snprintf(value, sizeof(value), "%s", x->meta != NULL ? x->meta : "pt");
 
+	if (x->whole)
+		return format_out_set(to, x->model, size, why);
 	switch (x->form) {
 	case CKPT_PDPARAMS:
 		return format_out_paddle(to, x->out, x->nout, NULL, size, why);
@@ -420,9 +454,13 @@ export_all(struct export *x)
 	const bool state = x->form == CKPT_PDOPT ||
 	    x->form == CKPT_OPTIMIZER_PT;
 
-	if (!read_info(x) || !export_list(x) || !load_file(x, state ?
-	    CKPT_OPTIM_FILE : CKPT_MODEL_FILE, state ? &x->optim : &x->model))
+	if (!read_info(x) || !export_list(x) || !load_files(x, state))
 		return false;
+	/* Whoever asks for that file gets the one that shards stand for. */
+	x->whole = x->form == CKPT_SAFETENSORS && x->r->o->to != NULL &&
+	    ckpt_in_shards(&x->info);
+	if (x->whole)
+		return export_write(x);
 	if (!(state ? export_state(x) : model_tensors(x)))
 		return false;
 	return export_write(x);
@@ -440,6 +478,7 @@ export_fini(struct export *x)
 	free(x->own);
 	free(x->out);
 	free(x->counts);
+	free(x->unmoved);
 	free(x->slots);
 	json_decref(x->group);
 	warm_export_free(x->as);

@@ -29,6 +29,8 @@ struct export {
 	char **names;                   /* ... where they are others; or NULL */
 	struct warm_export *as;
 	int64_t batches;                /* of num_batches_tracked */
+	bool whole;                     /* the model out of its shards, as it
+	                                   is */
 	const char *meta;               /* `format` of safetensors; NULL: pt */
 
 	struct format_out_tensor *out;
@@ -36,6 +38,8 @@ struct export {
 	/* Of an optimiser: what is not in the checkpoint's file ... */
 	char **made;                    /* names of out; or NULL */
 	float *counts;                  /* what out[] points to */
+	float *unmoved;                 /* a slot that no update has changed; of
+					   the largest parameter */
 	struct format_paddle_rate rate; /* ... of .pdopt */
 	struct format_torch_slot *slots;        /* ... of optimizer.pt */
 	size_t params;

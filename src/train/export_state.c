@@ -60,15 +60,37 @@ is_parameter(const struct export *x, const struct warm_given *g)
 	return g->own >= 0 && !x->own[g->own].buffer;
 }
 
+/* What is in a shard has no state, which is that before its first update. */
+static bool
+add_unmoved(struct export *x, const struct warm_given *g, float value,
+    struct format_out_tensor *to)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < nn_ntensors(x->r->nn); i++)
+		most = RK_MAX(most, (size_t)nn_tensor_at(x->r->nn, i)->count);
+	if (x->unmoved == NULL)
+		x->unmoved = xcalloc(most + 1, sizeof(*x->unmoved));
+	for (size_t i = 0; i < most; i++)
+		x->unmoved[i] = value;
+	*to = (struct format_out_tensor){ .dtype = DT_F32, .ndim = g->ndim,
+		.ctx = x->unmoved, .read = format_read_memory };
+	memcpy(to->d, g->d, sizeof(to->d));
+	return true;
+}
+
 /* Tensor `name` (taken) of the file is the slot of g's parameter. */
 static bool
-add_slot(struct export *x, const struct warm_given *g, const char *slot,
-    char *name)
+add_slot(struct export *x, const struct warm_given *g, const struct parts *p,
+    int k, char *name)
 {
 	char *ours = xasprintf("%s.%s", nn_tensor_at(x->r->nn,
-	    (size_t)g->own)->name, slot);
+	    (size_t)g->own)->name, optim_slot_name(p->o, k));
 	struct format_out_tensor *to = &x->out[x->nout];
-	const bool ok = export_tensor(x, x->optim, ours, g, to);
+	const bool absent = ckpt_in_shards(&x->info) && x->optim != NULL &&
+	    tensor_find(x->optim, ours) == NULL && updates_of(x, g) == 0;
+	const bool ok = absent ? add_unmoved(x, g, optim_slot(p->o, k)[0],
+	    to) : export_tensor(x, x->optim, ours, g, to);
 
 	free(ours);
 	x->made[x->nout++] = name;
@@ -148,7 +170,7 @@ paddle_slots(struct export *x, const struct parts *p)
 		for (size_t i = 0; i < x->as->n; i++) {
 			const struct warm_given *g = &x->as->v[i];
 			if (is_parameter(x, g) &&
-			    !add_slot(x, g, slot, accumulator(g, word)))
+			    !add_slot(x, g, p, k, accumulator(g, word)))
 				return false;
 		}
 	}
@@ -204,7 +226,7 @@ torch_parameter(struct export *x, const struct parts *p,
 		const char *slot = optim_slot_name(p->o, k);
 		x->slots[x->nout] = (struct format_torch_slot){ x->params,
 			slot };
-		if (!add_slot(x, g, slot, xasprintf("%s.%s", g->name, slot)))
+		if (!add_slot(x, g, p, k, xasprintf("%s.%s", g->name, slot)))
 			return false;
 	}
 	x->params++;

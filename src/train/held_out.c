@@ -175,9 +175,8 @@ read_classes(const char *text)
 	return v;
 }
 
-/* checkpoint.json beside a model, if it speaks of that very file. */
-static bool
-read_beside(const char *path, struct ckpt_info *out)
+bool
+held_out_beside(const char *path, struct ckpt_info *out)
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash != NULL ? slash + 1 : path;
@@ -203,7 +202,7 @@ bool
 held_out_is_ours(const char *path)
 {
 	struct ckpt_info info;
-	const bool is = read_beside(path, &info);
+	const bool is = held_out_beside(path, &info);
 
 	if (is)
 		ckpt_info_fini(&info);
@@ -224,7 +223,7 @@ held_out_of_model(struct held_out_model *m, char *const *meta,
 	if (text != NULL)
 		m->known = read_metadata(&m->of, text) == RK_OK;
 	m->classes = read_classes(metadata(meta, CLASSES_META));
-	m->beside = read_beside(path, &info);
+	m->beside = held_out_beside(path, &info);
 	if (m->beside) {
 		m->step = info.step;
 		if (m->classes == NULL)

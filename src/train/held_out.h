@@ -87,6 +87,8 @@ void held_out_of_model(struct held_out_model *m, char *const *meta,
 /* Is it a file of a checkpoint of ours: does the checkpoint.json that lies
  * beside it speak of it? */
 bool held_out_is_ours(const char *path);
+/* The same; on true *out is what it says, the caller's (ckpt_info_fini). */
+bool held_out_beside(const char *path, struct ckpt_info *out);
 
 /* Add that these weights were trained on the samples of a set. */
 void held_out_saw(struct held_out *h, const struct data_set *train);

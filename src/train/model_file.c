@@ -89,7 +89,8 @@ read_folder(struct run *r, struct model_file *m)
 	rk_why_fini(&why);
 	free(text);
 	free(json);
-	m->path = xasprintf("%s/" CKPT_MODEL_FILE, m->file);
+	m->path = xasprintf("%s/%s", m->file, ckpt_in_shards(&m->info) ?
+	    CKPT_INDEX_FILE : CKPT_MODEL_FILE);
 	return rc == RK_OK;
 }
 
@@ -107,6 +108,33 @@ check_digest(struct run *r, const struct model_file *m, const char *xxh128)
 			    "the digest is not the one in " CKPT_JSON);
 	}
 	return cannot(r, m, "its " CKPT_JSON " names no " CKPT_MODEL_FILE);
+}
+
+/* All parts are what the checkpoint was committed with; the digest is that of
+ * the model file that they stand for. */
+static bool
+take_shards(struct run *r, struct model_file *m)
+{
+	bool ok = true;
+
+	for (int k = 0; k < m->info.nfiles && ok; k++) {
+		const struct ckpt_file *f = &m->info.files[k];
+		struct rk_why why = {0};
+		if (!ckpt_is_of_model(f))
+			continue;
+		char *path = xasprintf("%s/%s", m->file, f->name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			ok = cannot_read(r, m, path);
+		else if (ckpt_file_sums(fd, f, NULL, &why) != RK_OK)
+			ok = cannot(r, m, rk_why_first(&why));
+		rk_close(&fd);
+		rk_why_fini(&why);
+		free(path);
+	}
+	if (ok)
+		format_digests(r->warm->set, m->sha256, NULL, &m->bytes);
+	return ok;
 }
 
 /* All of its bytes, also where a part of them is meant. */
@@ -140,7 +168,9 @@ model_file_open(struct run *r, struct model_file *m)
 	else
 		ok = read_folder(r, m);
 	ok = ok && warm_open_path(r, m->path, m->deed) &&
-	    take_digests(r, m, m->is_checkpoint ? m->path : bare);
+	    (m->is_checkpoint && ckpt_in_shards(&m->info) ?
+	    take_shards(r, m) :
+	    take_digests(r, m, m->is_checkpoint ? m->path : bare));
 	free(bare);
 	return ok;
 }

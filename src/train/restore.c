@@ -292,8 +292,18 @@ take_model(struct run *r, const char *dir, const struct tensor_set *model)
 	return refuse_more(r, dir, model, nn_ntensors(r->nn), "model");
 }
 
+/* What was in a shard has no moments. */
 static bool
-take_optim(struct run *r, const char *dir, const struct tensor_set *optim)
+is_shared(const struct tensor_set *model, const struct nn_tensor *t)
+{
+	const struct tensor *f = tensor_find(model, t->name);
+
+	return f != NULL && f->part == CKPT_FROZEN;
+}
+
+static bool
+take_optim(struct run *r, const char *dir, const struct tensor_set *model,
+    const struct tensor_set *optim)
 {
 	const int slots = optim_slots(r->optim);
 	size_t n = 0;
@@ -303,6 +313,8 @@ take_optim(struct run *r, const char *dir, const struct tensor_set *optim)
 		    "an optimizer: the job's is another", dir);
 	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
+		if (is_shared(model, t))
+			continue;
 		for (int s = 0; s < slots && !t->is_buffer; s++, n++) {
 			if (!take_state(r, dir, optim, t,
 			    optim_slot_name(r->optim, s),
@@ -322,6 +334,6 @@ bool
 run_restore(struct run *r, const struct ckpt_info *i,
     const struct tensor_set *model, const struct tensor_set *optim)
 {
-	return take_model(r, i->dir, model) && take_optim(r, i->dir, optim) &&
-	    read_state(r, i);
+	return take_model(r, i->dir, model) &&
+	    take_optim(r, i->dir, model, optim) && read_state(r, i);
 }

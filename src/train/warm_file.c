@@ -6,6 +6,7 @@
 
 #include "rekindle/ckpt.h"
 #include "rekindle/warm_export.h"
+#include "held_out.h"
 #include "warm_file.h"
 
 /* --- opening -------------------------------------------------------------- */
@@ -126,12 +127,31 @@ warm_file_open_how(const char *path, const struct inspect_how *how,
 	return rc;
 }
 
+/* A file of ours; of a checkpoint in shards, whose index it is, all of them. */
+static enum rk_err
+open_ours(const char *path, struct tensor_set **out, struct rk_why *why)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash != NULL ? slash + 1 : path;
+	struct ckpt_info info;
+
+	if (strcmp(name, CKPT_INDEX_FILE) != 0 ||
+	    !held_out_beside(path, &info))
+		return format_load(path, out, why);
+	char *folder = slash != NULL ? xstrndup(path, (size_t)(slash - path)) :
+	    xstrdup(".");
+	const enum rk_err rc = ckpt_load_model(folder, &info, out, why);
+	free(folder);
+	ckpt_info_fini(&info);
+	return rc;
+}
+
 enum rk_err
 warm_file_open(const char *path, bool ours, bool average,
     struct warm_file **out, struct rk_why *why)
 {
 	struct warm_file *f = xcalloc(1, sizeof(*f));
-	enum rk_err rc = ours ? format_load(path, &f->set, why) :
+	enum rk_err rc = ours ? open_ours(path, &f->set, why) :
 	    inspect_open(path, NULL, &f->weights, why);
 
 	*out = NULL;

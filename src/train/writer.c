@@ -12,6 +12,7 @@
 
 #include "rekindle/kernel.h"
 #include "held_out.h"
+#include "report.h"
 #include "writer.h"
 
 #define WRITER_TAG  0x57524954u
@@ -48,6 +49,8 @@ struct writer {
 	float *buffers;
 	float *ema;                     /* parameters, then buffers; or NULL */
 	struct tensor_set *model_set, *optim_set;
+	bool *shared;                   /* by tensor: it is in a shard */
+	char *split, *classes;          /* for the model's metadata; or NULL */
 	struct writer_result job;
 };
 
@@ -104,14 +107,16 @@ map_shadow(struct writer *w)
 
 static void
 add_tensor(struct tensor_set *s, const char *name, const struct nn_tensor *t,
-    const float *data)
+    const float *data, enum ckpt_part part)
 {
 	must(tensor_set_add(s, name, DT_F32, t->ndim, t->d, data, NULL) ==
 	    RK_OK);
+	s->v[s->n - 1].part = (int)part;
 }
 
 /* All tensors of the network out of parameters and buffers that lie so (buffers
- * NULL: no buffers); what: behind each name, NULL for nothing. */
+ * NULL: no buffers); what: behind each name, and of none that is in a shard;
+ * NULL for nothing. */
 static void
 add_all(const struct writer *w, struct tensor_set *s, const char *what,
     const float *params, const float *buffers)
@@ -119,33 +124,14 @@ add_all(const struct writer *w, struct tensor_set *s, const char *what,
 	for (size_t i = 0; i < nn_ntensors(w->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
 		const float *base = t->is_buffer ? buffers : params;
-		if (base == NULL)
+		if (base == NULL || (what != NULL && w->shared[i]))
 			continue;
 		char *name = what == NULL ? xstrdup(t->name) :
 		    xasprintf("%s.%s", t->name, what);
-		add_tensor(s, name, t, base + t->offset);
+		add_tensor(s, name, t, base + t->offset, w->shared[i] ?
+		    CKPT_FROZEN : CKPT_TRAINED);
 		free(name);
 	}
-}
-
-/* The sets that ckpt_save() writes: see writer.h. */
-static void
-describe_shadow(struct writer *w)
-{
-	const float *model = w->ema != NULL ? w->ema : w->shadow[0];
-
-	w->model_set = tensor_set_new();
-	add_all(w, w->model_set, NULL, model, model + w->nparams);
-	must(tensor_set_seal(w->model_set, NULL) == RK_OK);
-	if (w->nslots == 0 && w->ema == NULL)
-		return;
-	w->optim_set = tensor_set_new();
-	for (int k = 0; k < w->nslots; k++)
-		add_all(w, w->optim_set, optim_slot_name(w->optim, k),
-		    w->shadow[k + 1], NULL);
-	if (w->ema != NULL)
-		add_all(w, w->optim_set, WRITER_RAW, w->shadow[0], w->buffers);
-	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
 }
 
 /* `format` is what readers of files with metadata look for, and refuse a file
@@ -169,6 +155,80 @@ put_metadata(struct tensor_set *s, const char *split, const char *classes)
 			continue;
 		s->meta[n++] = xstrdup(pairs[i].key);
 		s->meta[n++] = xstrdup(pairs[i].value);
+	}
+}
+
+/* The sets that ckpt_save() writes: see writer.h. */
+static void
+describe_shadow(struct writer *w)
+{
+	const float *model = w->ema != NULL ? w->ema : w->shadow[0];
+
+	tensor_set_free(w->model_set);
+	tensor_set_free(w->optim_set);
+	w->optim_set = NULL;
+	w->model_set = tensor_set_new();
+	add_all(w, w->model_set, NULL, model, model + w->nparams);
+	must(tensor_set_seal(w->model_set, NULL) == RK_OK);
+	put_metadata(w->model_set, w->split, w->classes);
+	if (w->nslots == 0 && w->ema == NULL)
+		return;
+	w->optim_set = tensor_set_new();
+	for (int k = 0; k < w->nslots; k++)
+		add_all(w, w->optim_set, optim_slot_name(w->optim, k),
+		    w->shadow[k + 1], NULL);
+	if (w->ema != NULL)
+		add_all(w, w->optim_set, WRITER_RAW, w->shadow[0], w->buffers);
+	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
+}
+
+/* --- shards --------------------------------------------------------------- */
+
+/* Nothing changes it while spans are as they are now. */
+static bool
+is_frozen(const struct writer *w, const struct nn_tensor *t)
+{
+	return !t->is_buffer && !optim_trains(w->optim, t->offset);
+}
+
+/* What is to be in a shard, of the spans as they are now (ckpt.h, "Shards"). */
+static void
+choose_shared(struct writer *w)
+{
+	const size_t n = nn_ntensors(w->nn);
+	bool *shared = xcalloc(n + 1, sizeof(*shared));
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n && w->average == NULL; i++) {
+		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
+		shared[i] = is_frozen(w, t);
+		bytes += shared[i] ? (uint64_t)t->count * sizeof(float) : 0;
+	}
+	if (bytes < CKPT_FROZEN_MIN)
+		memset(shared, 0, n * sizeof(*shared));
+	const bool same = w->shared != NULL &&
+	    memcmp(shared, w->shared, n * sizeof(*shared)) == 0;
+	free(w->shared);
+	w->shared = shared;
+	if (!same)
+		describe_shadow(w);
+}
+
+/* What has no moments has had no updates. */
+static void
+tell_updates(const struct writer *w, json_t *state)
+{
+	json_t *updates = json_object_get(state, "updates");
+
+	for (size_t i = 0; i < nn_ntensors(w->nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
+		if (!w->shared[i] || t->is_buffer || w->job.info.step == 0)
+			continue;
+		if (updates == NULL) {
+			updates = json_object();
+			js_put(state, "updates", updates);
+		}
+		js_put(updates, t->name, json_integer(0));
 	}
 }
 
@@ -341,6 +401,9 @@ dispose(struct writer *w)
 {
 	tensor_set_free(w->model_set);
 	tensor_set_free(w->optim_set);
+	free(w->shared);
+	free(w->split);
+	free(w->classes);
 	if (w->map != NULL)
 		munmap(w->map, w->map_bytes);
 	free(w);
@@ -368,8 +431,9 @@ writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
 		dispose(w);
 		return RK_ENOMEM;
 	}
-	describe_shadow(w);
-	put_metadata(w->model_set, split, classes);
+	w->split = split != NULL ? xstrdup(split) : NULL;
+	w->classes = classes != NULL ? xstrdup(classes) : NULL;
+	choose_shared(w);
 	if (start_thread(w) != 0) {
 		dispose(w);
 		return RK_ENOMEM;
@@ -425,6 +489,8 @@ writer_submit(struct writer *w, struct ckpt_info *info, const char *name)
 	pthread_mutex_lock(&w->lock);
 	must(w->state == FREE);
 	w->job = (struct writer_result){ .info = *info };
+	choose_shared(w);
+	tell_updates(w, w->job.info.state);
 	snprintf(w->job.name, sizeof(w->job.name), "%s", name);
 	*info = (struct ckpt_info){0};
 	w->state = FULL;

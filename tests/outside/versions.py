@@ -122,7 +122,7 @@ def _(d):
         eq(faults(SCHEMA, SCHEMA, c), [])
         # What takes the schema at its word does without nothing that is there.
         eq(set(c) - set(SCHEMA["properties"]), set())
-    for change in ({"version": 2}, {"step": -1}, {"check": "0"}, {"files": []}, {"metrics": {"loss": "x"}},
+    for change in ({"version": 3}, {"step": -1}, {"check": "0"}, {"files": []}, {"metrics": {"loss": "x"}},
                    {"else": 1}, {"input": {"dtype": "f64", "shape": [1]}}, {"parent": "../x"}):
         assert faults(SCHEMA, SCHEMA, {**every[0], **change}), f"{change} fits the schema"
     for key in SCHEMA["required"]:
@@ -131,12 +131,12 @@ def _(d):
 
 def make_newer(step):
     c = record(step)
-    c["version"], c["heads"] = 2, ["of a rekindle to come"]
+    c["version"], c["heads"] = 3, ["of a rekindle to come"]
     with open(f"{step}/checkpoint.json", "w") as f:
         json.dump(c, f)
 
 
-NEWER = "is of version 2, and this rekindle ("
+NEWER = "is of version 3, and this rekindle ("
 
 
 @case("one of a newer version is refused with both versions, by name and as the latest, and is left alone")
@@ -150,7 +150,7 @@ def _(d):
                        want=3),
                  train("--evaluate", step, f"{d.root}/job.json", want=3)):
         has(said, NEWER)
-        has(said, "reads versions up to 1")
+        has(said, "reads versions up to 2")
     d.post(f"/v1/jobs/{i}/start", want=202)
     d.wait_state(i, "paused")
     j = d.job(i)

@@ -160,7 +160,7 @@ make_newer(const char *dir)
 	FILE *f = fopen(path, "w");
 
 	t_check(f != NULL);
-	fputs("{\"version\": 2, \"step\": {\"of\": 300}}\n", f);
+	fputs("{\"version\": 3, \"step\": {\"of\": 300}}\n", f);
 	fclose(f);
 	free(path);
 }
@@ -178,14 +178,14 @@ T_CASE(what_a_newer_rekindle_wrote_is_neither_damaged_nor_gone_behind)
 	t_eq_int(ckpt_load(c, "latest", NULL, true, &i, &m, &o, NULL, NULL,
 	    &why), RK_EIO);
 	t_has(rk_why_first(&why), "step-000000300 cannot be read: "
-	    "checkpoint.json: is of version 2, and this rekindle ("
-	    REKINDLE_VERSION ") reads versions up to 1");
+	    "checkpoint.json: is of version 3, and this rekindle ("
+	    REKINDLE_VERSION ") reads versions up to 2");
 	rk_why_fini(&why);
 	t_eq_str(left_of(c), "0 2 0 1 0");
 	why = (struct rk_why){0};
 	t_eq_int(ckpt_load(c, "step:300", NULL, true, &i, &m, &o, NULL, NULL,
 	    &why), RK_ECORRUPT);
-	t_has(rk_why_first(&why), "is of version 2");
+	t_has(rk_why_first(&why), "is of version 3");
 	rk_why_fini(&why);
 	/* A person may name another, and goes on from that. */
 	t_eq_int(ckpt_load(c, "step:200", NULL, true, &i, &m, &o, NULL, NULL,

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""What is frozen lies in a shard that checkpoints share: written once, read by all that reads a checkpoint, and exact."""
+import glob
+import hashlib
+import json
+import os
+import signal
+import subprocess
+
+from json_schema import faults
+from leftovers import npy
+from t import BUILD, case, eq, has, limit, run, trainer, wait_for
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+INDEX = "model.safetensors.index.json"
+
+
+def job(name="frozen", epochs=4, frozen=("fc1.*",), **more):
+    """A second layer and a head that are trained, over a first that is not."""
+    j = {"name": name, "resources": {"threads": 1, "memory": "256MiB"},
+         "model": {"arch": "mlp", "sizes": [784, 128, 16, 10]},
+         "training": {"epochs": epochs, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.003}},
+         "data": {"train": {"type": "synthetic", "shape": [784], "classes": 10, "samples": 320},
+                  "validation_split": 0.1},
+         "checkpoint": {"every": {"steps": 10}, "keep": {"last": 4}}}
+    if frozen:
+        j["training"]["parameters"] = [{"match": f, "trainable": False} for f in frozen]
+    j.update(more)
+    return j
+
+
+def steps(folder):
+    return sorted(glob.glob(f"{folder}/checkpoints/step-*"))
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def bytes_of(step):
+    """{file: SHA-256} of all that a checkpoint has but checkpoint.json."""
+    return {os.path.basename(p): digest(p) for p in glob.glob(f"{step}/*") if not p.endswith("checkpoint.json")}
+
+
+def shard(step):
+    (path,) = glob.glob(f"{step}/frozen-*.safetensors")
+    return path
+
+
+def record(step):
+    with open(f"{step}/checkpoint.json") as f:
+        return json.load(f)
+
+
+def succeeded(d, j):
+    i = d.submit(j)
+    d.wait_state(i, "succeeded")
+    return i, f"{d.state}/jobs/{i}"
+
+
+def fetch(d, i, name):
+    path = f"{d.root}/{name}"
+    with open(path, "wb") as f:
+        f.write(d.get(f"/v1/jobs/{i}/checkpoints/latest/files/{name}").body)
+    return path
+
+
+# --- exact ------------------------------------------------------------------------------------
+
+@case("a run with a shard that is killed goes on to the bytes of one that was not, on other threads", "stopped")
+def _(d):
+    j = job("calm", epochs=30)
+    trainer(d, j)
+    want = bytes_of(steps(f"{d.root}/calm.run")[-1])
+    j["name"] = "killed"
+    with open(f"{d.root}/killed.json", "w") as f:
+        json.dump(j, f)
+    for threads in (2, 1):
+        had = len(steps(f"{d.root}/killed.run")[-1:])
+        at = steps(f"{d.root}/killed.run")[-1] if had else ""
+        p = subprocess.Popen([f"{BUILD}/rekindle-train", "--threads", str(threads), "--run-dir",
+                              f"{d.root}/killed.run", f"{d.root}/killed.json"], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        wait_for(20, "a newer checkpoint",
+                 lambda at=at: steps(f"{d.root}/killed.run") and steps(f"{d.root}/killed.run")[-1] > at)
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+    trainer(d, j)
+    eq(bytes_of(steps(f"{d.root}/killed.run")[-1]), want, "bytes at the end")
+
+
+@case("the weights are those of a run that made no shard")
+def _(d):
+    # A moving average makes none, and trains the same weights.
+    trainer(d, job("shard"))
+    trainer(d, job("none", training=dict(job()["training"], ema={"decay": 0.9})))
+    a, b = steps(f"{d.root}/shard.run")[-1], steps(f"{d.root}/none.run")[-1]
+    assert not glob.glob(f"{b}/frozen-*") and os.path.exists(f"{b}/model.safetensors")
+    one = {t["name"]: t for t in record_of(f"{a}/trained.safetensors")}
+    raw = {t["name"]: t for t in record_of(f"{b}/optimizer.safetensors")}
+    eq(set(one), {"fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"})
+    for name, t in one.items():
+        eq(t["bytes"], raw[f"{name}.raw"]["bytes"], name)
+
+
+def record_of(path):
+    """[{name, bytes}] of a safetensors file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    n = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8:8 + n])
+    head.pop("__metadata__", None)
+    return [{"name": k, "bytes": data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]}
+            for k, v in head.items()]
+
+
+@case("a thaw stops the sharing, and what thaws starts its own moments and count of updates")
+def _(d):
+    i, folder = succeeded(d, job(epochs=2))
+    last = steps(folder)[-1]
+    moments = {t["name"] for t in record_of(f"{last}/optimizer.safetensors")}
+    eq(moments, {f"{n}.{s}" for n in ("fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias")
+                 for s in ("exp_avg", "exp_avg_sq")}, "the optimizer's tensors")
+    eq(record(last)["state"]["updates"]["fc1.weight"], 0)
+    at = record(last)["step"]
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"parameters": [], "epochs": 3}}}, want=202)
+    d.wait_state(i, "succeeded")
+    new = steps(folder)[-1]
+    assert os.path.exists(f"{new}/model.safetensors") and not glob.glob(f"{new}/frozen-*"), os.listdir(new)
+    eq(record(new)["state"]["updates"]["fc1.weight"], record(new)["step"] - at, "updates since the thaw")
+    eq((record(last)["version"], record(new)["version"]), (2, 1))
+
+
+# --- the files --------------------------------------------------------------------------------
+
+@case("checkpoints share the shard, by a hard link, and each is what the schema says")
+def _(d):
+    i, folder = succeeded(d, job())
+    all_of = steps(folder)
+    assert len(all_of) >= 3
+    eq(len({os.stat(shard(s)).st_ino for s in all_of}), 1, "files on the disk")
+    with open(f"{HERE}/../../etc/checkpoint.schema.json") as f:
+        schema = json.load(f)
+    for s in all_of:
+        eq(faults(schema, schema, record(s)), [])
+        with open(f"{s}/{INDEX}") as f:
+            index = json.load(f)["weight_map"]
+        eq(index["fc1.weight"], os.path.basename(shard(s)))
+        eq(index["fc3.bias"], "trained.safetensors")
+        eq(list(index), ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"])
+    # A small one is no file of its own.
+    _, other = succeeded(d, job("small", epochs=1, frozen=("fc2.*",)))
+    assert os.path.exists(f"{steps(other)[-1]}/model.safetensors")
+
+
+@case("a client that takes the files of checkpoint.json has all of it, and model.safetensors is the whole model")
+def _(d):
+    i, folder = succeeded(d, job())
+    c = d.get(f"/v1/jobs/{i}/checkpoints/latest").json
+    path = f"/v1/jobs/{i}/checkpoints/latest/files"
+    for f in c["files"]:
+        r = d.get(f"{path}/{f['name']}")
+        eq((len(r.body), r.headers["ETag"]), (f["size"], f'"{f["xxh128"]}"'), f["name"])
+    assert "model.safetensors" not in [f["name"] for f in c["files"]]
+    whole = fetch(d, i, "model.safetensors")
+    size = os.path.getsize(whole)
+    with open(whole, "rb") as f:
+        data = f.read()
+    r = d.get(f"{path}/model.safetensors", headers={"Range": "bytes=5000-"}, want=206)
+    eq((r.status, r.body), (206, data[5000:]))
+    eq(r.headers["Content-Range"], f"bytes 5000-{size - 1}/{size}")
+    eq([t["name"] for t in record_of(whole)],
+       ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"])
+    last = steps(folder)[-1]
+    parts = {t["name"]: t["bytes"] for p in (f"{last}/trained.safetensors", shard(last)) for t in record_of(p)}
+    eq({t["name"]: t["bytes"] for t in record_of(whole)}, parts, "tensors")
+    out = f"{d.root}/by-cli.safetensors"
+    subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "export", i, out], check=True, stdout=subprocess.DEVNULL,
+                   timeout=limit(30))
+    eq(digest(out), digest(whole), "by the CLI")
+
+
+# --- who reads it -----------------------------------------------------------------------------
+
+@case("a checkpoint in shards is evaluated, exported and begun from like any other")
+def _(d):
+    i, folder = succeeded(d, job())
+    last = steps(folder)[-1]
+
+    def evaluated(path):
+        e = json.loads(trainer(d, job("judge"), "--evaluate", path, "--logits", f"{d.root}/out.npy")[0])
+        return e, (e["loss"], npy(f"{d.root}/out.npy"))
+    e, want = evaluated(last)
+    whole = fetch(d, i, "model.safetensors")
+    eq((e["model"]["sha256"], e["model"]["bytes"]), (digest(whole), os.path.getsize(whole)), "what was evaluated")
+    for path in [f"{last}/{INDEX}"] + [fetch(d, i, n) for n in ("model.safetensors", "model.pt", "model.pdparams")]:
+        eq(evaluated(path)[1], want, path)
+    # The state of what is in the shard is that before its first update.
+    plan = json.loads(trainer(d, job("torch", model=dict(job()["model"], checkpoint=fetch(d, i, "model.pdparams"))),
+                              "--plan", "--json")[0])
+    eq(plan["tensors_loaded"], 6)
+    assert os.path.getsize(fetch(d, i, "optimizer.pt")) > 2 * 784 * 128 * 4
+    warm = job("warm", epochs=1, model=dict(job()["model"], checkpoint=f"job://{i}/latest"))
+    warm["training"]["warm_start"] = {"optimizer": "all"}
+    w = d.submit(warm)
+    d.wait_state(w, "succeeded")
+    has(d.job(w)["plan_summary"], "6 of 6")
+    has("\n".join(d.events(w)), "the optimizer's state of 4 tensors is taken along")
+
+
+@case("a bit that flips in a shard is seen by who evaluates and who exports")
+def _(d):
+    i, folder = succeeded(d, job())
+    last = steps(folder)[-1]
+    with open(shard(last), "r+b") as f:
+        f.seek(9000)
+        f.write(b"\0\0\0\0")
+    said = trainer(d, job("judge"), "--evaluate", last, want=3)[1]
+    has(said, os.path.basename(shard(last)))
+    has(said, "is not what was written")
+    has(d.get(f"/v1/jobs/{i}/checkpoints/latest/files/model.pt", want=500).json["detail"], "is not what was written")
+
+
+run()
