@@ -8,7 +8,8 @@
  * away and fetched anew, twice, before that is believed.
  *
  *	ASK ──► HEAD ──► GET ──► DONE          kept for a minute
- *	         │        │
+ *	         │ ▲      │        │
+ *	         │ └──────┼────────┘           somebody else asks
  *	         └────────┴──► WAIT (and again) or FAILED (told once)
  */
 #include <errno.h>
@@ -96,8 +97,14 @@ fetch_done(struct fetch *f, const char *hex)
 	memcpy(f->hex, hex, sizeof(f->hex));
 	f->state = FETCH_DONE;
 	f->at_ms = mono_ms();
-	for (size_t i = 0; i < f->njobs; i++)
-		cache_use(f->h, f->jobs[i], hex);
+	for (size_t i = 0; i < f->njobs; i++) {
+		struct asker *k = &f->jobs[i];
+		if (!k->looked)
+			continue;
+		k->looked = false;
+		memcpy(k->hex, hex, sizeof(k->hex));
+		cache_use(f->h, k->job, hex);
+	}
 	loop_timer_at(f->h->fetch_timer, mono_ms());
 	sup_supplied(f->h->sup);
 }
@@ -343,6 +350,9 @@ begin(struct fetch *f)
 {
 	struct remote_patience pt = push_patience();
 
+	for (size_t i = 0; i < f->njobs; i++)
+		f->jobs[i].looked = f->jobs[i].looked ||
+		    f->jobs[i].hex[0] == '\0';
 	if (f->model && model_named(f)) {
 		model_find(f);
 		return;
@@ -357,15 +367,26 @@ begin(struct fetch *f)
 
 /* --- who waits ----------------------------------------------------------- */
 
-static void
-add_job(struct fetch *f, const char *job)
+static struct asker *
+add_job(struct fetch *f, const char *job, int64_t attempt)
 {
-	for (size_t i = 0; i < f->njobs; i++) {
-		if (strcmp(f->jobs[i], job) == 0)
-			return;
+	struct asker *k;
+	size_t i = 0;
+
+	while (i < f->njobs && strcmp(f->jobs[i].job, job) != 0)
+		i++;
+	if (i == f->njobs) {
+		f->jobs = xrealloc(f->jobs, (i + 1) * sizeof(*f->jobs));
+		f->jobs[f->njobs++] = (struct asker){ .attempt = attempt };
+		snprintf(f->jobs[i].job, RK_ID, "%s", job);
 	}
-	f->jobs = xrealloc(f->jobs, (f->njobs + 1) * sizeof(*f->jobs));
-	snprintf(f->jobs[f->njobs++], RK_ID, "%s", job);
+	k = &f->jobs[i];
+	if (k->attempt != attempt) {
+		k->attempt = attempt;
+		k->looked = false;
+		k->hex[0] = '\0';
+	}
+	return k;
 }
 
 /* A download that nobody waits for any more is stopped; what there is of it is
@@ -379,9 +400,8 @@ fetch_unwait(struct ship *h, const char *job)
 		size_t was = f->njobs;
 		next = f->next;
 		for (size_t i = 0; i < f->njobs; i++) {
-			if (strcmp(f->jobs[i], job) == 0)
-				memcpy(f->jobs[i--], f->jobs[--f->njobs],
-				    RK_ID);
+			if (strcmp(f->jobs[i].job, job) == 0)
+				f->jobs[i--] = f->jobs[--f->njobs];
 		}
 		if (was > 0 && f->njobs == 0 && f->state != FETCH_DONE)
 			free_fetch(f);
@@ -459,21 +479,33 @@ say_busy(const struct fetch *f, struct rk_why *why)
 	return RK_EBUSY;
 }
 
+/* For another who asks. */
+static void
+begin_anew(struct fetch *f)
+{
+	f->damaged = f->fails = 0;
+	begin(f);
+}
+
 static enum rk_err
-answer(struct fetch *f, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
-    struct rk_why *why)
+answer(struct fetch *f, struct asker *k, const struct fetch_ask *a,
+    char hex[RK_SHA256_HEX], struct rk_why *why)
 {
 	enum rk_err rc = f->err != RK_OK ? f->err : RK_EINVAL;
 
-	if (f->state == FETCH_DONE) {
-		if (!cache_has(f->h, f->hex, 0)) {      /* evicted since */
-			begin(f);
-			return say_busy(f, why);
-		}
-		memcpy(hex, f->hex, RK_SHA256_HEX);
+	if (k->hex[0] != '\0' && cache_has(f->h, k->hex, 0)) {
+		memcpy(hex, k->hex, RK_SHA256_HEX);
 		cache_use(f->h, a->job, hex);
 		return RK_OK;
 	}
+	if (k->hex[0] != '\0' || f->state == FETCH_DONE) {
+		k->hex[0] = '\0';       /* evicted since, or never looked for */
+		if (f->state == FETCH_DONE)
+			begin_anew(f);
+		return say_busy(f, why);
+	}
+	if (f->state == FETCH_FAILED && !k->looked)
+		begin_anew(f);
 	if (f->state != FETCH_FAILED)
 		return say_busy(f, why);
 	rk_refuse(why, "cannot fetch %s: %s", f->bare, f->error);
@@ -536,12 +568,18 @@ fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 		f = fetch_new(h, bare, want, a->size);
 		f->patient = a->patient;
 		f->model = a->model;
-		add_job(f, a->job);
+		add_job(f, a->job, a->attempt);
 		begin(f);
 	}
 	f->patient = f->patient || a->patient;
-	add_job(f, a->job);
-	rc = answer(f, a, hex, why);
+	const bool in_trouble = f->state == FETCH_WAIT ||
+	    f->state == FETCH_FAILED;
+	struct asker *k = add_job(f, a->job, a->attempt);
+	if (a->had && k->looked && in_trouble && fetch_known(h, a->uri,
+	    a->job, hex))
+		rc = RK_OK;
+	else
+		rc = answer(f, k, a, hex, why);
 	free(bare);
 	return rc;
 }

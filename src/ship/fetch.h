@@ -10,6 +10,15 @@
 enum fetch_state { FETCH_HEAD, FETCH_GET, FETCH_WAIT, FETCH_DONE,
 	FETCH_FAILED };
 
+/* A job that asks, at an attempt of its: it gets what a look that began after
+ * it had asked found. */
+struct asker {
+	char job[RK_ID];
+	int64_t attempt;
+	bool looked;                    /* the look under way is for it, too */
+	char hex[RK_SHA256_HEX];        /* what it found, "" until then */
+};
+
 struct fetch {
 	unsigned tag;
 	struct ship *h;
@@ -30,7 +39,7 @@ struct fetch {
 	uint64_t size, max;             /* 0: not known yet; what it must have,
 	                                   0: any */
 	bool patient, begun;            /* begun: the part was looked into */
-	char (*jobs)[RK_ID];            /* who waits */
+	struct asker *jobs;             /* who waits, or has waited */
 	size_t njobs;
 	struct remote_op *op;
 	int fd;

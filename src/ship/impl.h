@@ -339,7 +339,10 @@ struct fetch_ask {
 	const char *sha256;             /* NULL: what its #sha256= says */
 	uint64_t size;                  /* 0: not known */
 	const char *job;
+	int64_t attempt;                /* of the job: another one asks anew */
 	bool known;                     /* what we have of it will do */
+	bool had;                       /* it will, too, if the store cannot be
+	                                   asked or has it no more */
 	bool model;                     /* a checkpoint's means its model */
 	bool patient;                   /* keys may come yet: a no is no end */
 	bool optional;                  /* that there is none is remembered for
@@ -349,7 +352,9 @@ struct fetch_ask {
  * RK_OK: *hex is the digest under which the cache has it.  RK_EBUSY: on its
  * way; RK_EINVAL: not to be had, RK_ECORRUPT: it does not have its digest;
  * RK_ENOENT: there is none; or what our disk says.  A refusal is told once;
- * asked again, it is tried again.
+ * asked again, it is tried again.  Each attempt of a job costs one HEAD, by
+ * which an object that was replaced under its key is noticed; those who ask
+ * while one look is under way share the next.
  */
 enum rk_err fetch_want(struct ship *h, const struct fetch_ask *a,
     char hex[RK_SHA256_HEX], struct rk_why *why) RK_MUSTCHECK;

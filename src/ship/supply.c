@@ -33,13 +33,17 @@ put_path(struct ship *h, json_t *files, const char *uri, const char *hex)
 
 static enum rk_err
 supply_address(struct ship *h, const struct job_row *r,
-    const struct spec_address *at, json_t *files, struct rk_why *why)
+    const struct spec_address *at, bool own_checkpoint, json_t *files,
+    struct rk_why *why)
 {
 	char hex[RK_SHA256_HEX];
 	struct rk_why own = {0};
-	/* A job that has run goes on with the bytes it had. */
+	const bool has_run = r->attempt > 0;
+	/* A job that goes on does so with the bytes it had.  One that begins,
+	 * perhaps not for the first time, gets those that are there now. */
 	struct fetch_ask a = { .uri = at->uri, .job = r->id,
-		.known = r->attempt > 0, .patient = r->attempt > 0,
+		.attempt = r->attempt, .known = has_run && own_checkpoint,
+		.had = has_run, .patient = has_run,
 		.model = at->of == SPEC_ADDRESS_MODEL,
 		.optional = at->of == SPEC_ADDRESS_STATE };
 	enum rk_err rc = fetch_want(h, &a, hex, &own);
@@ -170,7 +174,7 @@ supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
 		supply_known(h, r, at.uri, files);
 	if (own)
 		return RK_OK;
-	return fetched ? supply_address(h, r, &at, files, why) :
+	return fetched ? supply_address(h, r, &at, own, files, why) :
 	    supply_job(h, r, at.uri, files, why);
 }
 
@@ -194,7 +198,8 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 		if (v[i].of != SPEC_ADDRESS_DATA && own)
 			supply_known(h, r, v[i].uri, files);
 		else if (v[i].of != SPEC_ADDRESS_STATE || model == RK_OK)
-			got = supply_address(h, r, &v[i], files, why);
+			got = supply_address(h, r, &v[i], own, files,
+			    why);
 		if (v[i].of == SPEC_ADDRESS_MODEL)
 			model = got;
 		rc = worse(got, rc);
