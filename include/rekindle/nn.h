@@ -90,6 +90,20 @@ enum rk_err nn_build(struct nn **np, const struct nn_want *w,
     struct rk_why *why) RK_MUSTCHECK;
 void nn_free(struct nn *n);                     /* NULL is fine */
 
+/*
+ * From here on other tensors are trained, and another `evaluate_frozen` counts:
+ * w is otherwise as n was built.  Parameters, buffers, the input and their
+ * places stay as they are, and so does what nn_set_running() and nn_watch()
+ * said; gradients are zero.  The programs are made anew, so that what has been
+ * asked of them (digest, features, instructions, sizes) is to be asked again,
+ * and samples have the longest length.  Memory for values is given back before
+ * the new is taken.
+ *
+ * RK_EINVAL: n is as it was.  RK_ENOMEM: n can only be freed.
+ */
+enum rk_err nn_retrain(struct nn *n, const struct nn_want *w,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* The same without any memory for values: sizes can be asked for, and
  * nn_describe(); not to be run. */
 enum rk_err nn_outline(struct nn **np, const struct nn_want *w,

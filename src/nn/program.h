@@ -118,6 +118,11 @@ struct nn {
 	struct nn *use;                 /* one of them, or the network itself */
 };
 
+/* build.c: all programs of a network, of each length, and how much memory they
+ * take; nothing is allocated for values.  On failure *np is NULL. */
+enum rk_err nn_make(struct nn **np, const struct nn_want *w,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* --- what an op's functions see ------------------------------------------- */
 
 static inline float *
