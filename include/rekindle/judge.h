@@ -136,6 +136,13 @@ void judge_add(struct judge *j, int64_t rows, const float *z, const int32_t *y,
 /* A figure, NaN for none; JUDGE_ACCURACY by the counts, JUDGE_LOSS never. */
 double judge_figure(const struct judge *j, enum judge_metric m);
 
+/* Rows that are of class k, that are said to be, and both; all 0 where classes
+ * are not counted by themselves, as of numbers. */
+struct judge_class {
+	int64_t support, predicted, correct;
+};
+struct judge_class judge_class(const struct judge *j, int64_t k);
+
 struct judge_rows {
 	int64_t counted, skipped, ignored, not_finite;
 };

@@ -37,6 +37,15 @@ judge_metric_of(const char *val_word)
 	return -1;
 }
 
+struct judge_class
+judge_class(const struct judge *j, int64_t k)
+{
+	if (!has_classes(j) || k < 0 || k >= j->w.outputs)
+		return (struct judge_class){ 0, 0, 0 };
+	return (struct judge_class){ j->support[k], j->predicted[k],
+		j->correct[k] };
+}
+
 /* 0 of 0 is 0. */
 static double
 part(int64_t some, int64_t all)

@@ -7,6 +7,7 @@
 #include "epoch.h"
 #include "feed.h"
 #include "judging.h"
+#include "knowledge.h"
 
 /* What is left of an evaluation may take this long when the run is to leave;
  * of a deadline, half. */
@@ -87,8 +88,10 @@ log_score(struct run *r, const char *split, const struct score *s,
 	js_put(m, "loss", js_number(s->loss));
 	if (s->has_accuracy)
 		js_put(m, "accuracy", js_number(s->accuracy));
-	if (f != NULL)
+	if (f != NULL) {
 		figures_put(m, f, false);
+		knowledge_put(r, m);
+	}
 	metrics_add(&r->rep, m);
 }
 
@@ -142,6 +145,7 @@ score_validation(struct run *r, bool *late)
 	}
 	r->at.valid = run_score(r, &t);
 	judging_take(r, &r->at.figures);
+	knowledge_judge(r);
 	if (isfinite(r->at.valid.loss))
 		return true;
 	return due_settle(r) && run_fail(r, "non_finite_loss", true,
@@ -150,6 +154,41 @@ score_validation(struct run *r, bool *late)
 	    "is %s",
 	    (long long)r->at.step, (long long)r->at.epoch, r->last_loss,
 	    r->due.dir[0] != '\0' ? r->due.dir : "none");
+}
+
+static void
+log_before(struct run *r, const struct score *s, double speed)
+{
+	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:o}",
+	    "split", "validation", "over", "start",
+	    "step", (json_int_t)r->at.step, "epoch", (json_int_t)r->at.epoch,
+	    "samples_per_second", speed, "loss", js_number(s->loss));
+
+	must(m != NULL);
+	if (s->has_accuracy)
+		js_put(m, "accuracy", js_number(s->accuracy));
+	knowledge_put(r, m);
+	metrics_add(&r->rep, m);
+}
+
+bool
+epoch_before(struct run *r)
+{
+	const int64_t begun_ms = mono_ms();
+	struct tally t;
+
+	if (!knowledge_waits(r))
+		return true;
+	knowledge_start(r);
+	if (!evaluate(r, &t)) {
+		knowledge_stop(r);
+		return r->fail.reason == NULL;
+	}
+	knowledge_take(r);
+	const struct score s = run_score(r, &t);
+	log_before(r, &s, loop_speed(r->valid->n, mono_ms() - begun_ms));
+	loop_paused(r, begun_ms);
+	return true;
 }
 
 bool

@@ -12,6 +12,14 @@
  */
 bool epoch_end(struct run *r);
 
+/*
+ * Before the first step of a warm start: recall of what is watched
+ * (knowledge.h), and a line of metrics.  True with nothing measured where that
+ * is not wanted, or was, or the run is asked to leave and it would take too
+ * long: the next attempt begins with it.
+ */
+bool epoch_before(struct run *r);
+
 /* The next samples of a set from its place `at` on, as many as a batch takes,
  * in inference mode: added to the tally, and in nn_output().  How many; 0:
  * there is a failure, or the run is to leave. */

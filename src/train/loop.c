@@ -445,6 +445,8 @@ start_clocks(struct run *r)
 static bool
 steps(struct run *r)
 {
+	if (!epoch_before(r))
+		return false;
 	for (;;) {
 		if (!same_look(r))
 			return false;

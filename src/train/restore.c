@@ -5,6 +5,7 @@
 
 #include "early.h"
 #include "judging.h"
+#include "knowledge.h"
 #include "writer.h"
 
 /* --- the numbers ---------------------------------------------------------- */
@@ -105,6 +106,9 @@ state_json(const struct run *r)
 	json_t *early = early_json(r);
 	if (early != NULL)
 		js_put(o, "early_stopping", early);
+	json_t *knowledge = knowledge_json(r);
+	if (knowledge != NULL)
+		js_put(o, "knowledge", knowledge);
 	if (at->epoch > 0)
 		js_put(o, "last_epoch", score_json(&at->last_epoch));
 	if (at->has_best)
@@ -209,6 +213,7 @@ read_state(struct run *r, const struct ckpt_info *i)
 	read_score(&o, "valid", &at->valid, &why);
 	figures_read(&at->figures, json_object_get(i->state, "valid"));
 	early_read(r, rkj_any(&o, "early_stopping"), &why);
+	knowledge_read(r, rkj_any(&o, "knowledge"), &why);
 	read_score(&o, "last_epoch", &at->last_epoch, &why);
 	rkj_real(&o, "last_loss", &r->last_loss, -HUGE_VAL, HUGE_VAL,
 	    RKJ_OPTIONAL);

@@ -14,6 +14,7 @@
 #include "early.h"
 #include "export.h"
 #include "feed.h"
+#include "knowledge.h"
 #include "profile.h"
 #include "seen.h"
 #include "start.h"
@@ -323,6 +324,7 @@ close_run(struct run *r)
 	spans_free(r);
 	nn_free(r->nn);
 	judge_free(r->judge);
+	knowledge_free(r->knowledge);
 	optim_free(r->optim);
 	optim_ema_free(r->ema);
 	data_close(r->train);

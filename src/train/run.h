@@ -29,6 +29,7 @@
  *	class_map.c  which class of a warm start's model each of them was
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	judging.c  what an evaluation says beside that; evaluations.c keeps it
+ *	knowledge.c  what is still known of the classes of before
  *	early.c    early stopping
  *	due.c      when a checkpoint is due, and taking it
  *	writer.c   the thread that writes it
@@ -151,6 +152,7 @@ struct writer;
 struct profile;
 struct feed;
 struct seen;
+struct knowledge;
 
 struct run {
 	const struct train_options *o;
@@ -183,6 +185,7 @@ struct run {
 	} sample;
 	struct judge *judge;            /* of the evaluation under way, or the
 	                                   last one */
+	struct knowledge *knowledge;    /* of a warm start's classes, or NULL */
 	int64_t evaluations;            /* number of the last one kept */
 	bool evaluations_trouble;       /* said once */
 

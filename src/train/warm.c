@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "carry.h"
+#include "knowledge.h"
 #include "plan.h"
 #include "start.h"
 
@@ -274,8 +275,10 @@ carry_out(struct run *r, const struct plan *p)
 	nn_set_running(r->nn, r->at.running);
 	ok = ok && carry_over(r, p, r->warm_path, &carried) &&
 	    keep_plan(r, p, carried);
-	if (ok)
+	if (ok) {
 		tell(r, p, carried);
+		knowledge_begin(r, p);
+	}
 	json_decref(carried);
 	rk_why_fini(&why);
 	return ok;
