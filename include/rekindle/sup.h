@@ -26,7 +26,9 @@
  * of a run that nothing interrupted; false; null: not known), inexact (where it
  * is not true, why: ckpt.h)}, and while it runs samples_per_second and
  * eta_seconds; of one that was stopped early, early_stopped: why, and its
- * reason is early_stopped.  The row's is as old as the last checkpoint.
+ * reason is early_stopped; after a warm start knowledge: {step, classes, before,
+ * recall, forgotten: [{class, name, samples, before, recall}, ...]}, of the
+ * newest evaluation (train.h).  The row's is as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason
  * `fetching`, and jobs behind it may start.  One with checkpoint.require_remote
@@ -66,7 +68,8 @@
  * the schedule in the checkpoint and by the job's), changed, pause, cancel,
  * priority, checkpoint, steps_lost, checkpoint_named, warm_start, orphan,
  * stopped (its trainer is, by a signal or the like), too_large, drain, deleted,
- * and those of the trainer's own.
+ * and those of the trainer's own, of which forgotten is not said twice in the
+ * same words.
  *
  * One thread, the loop's.
  */

@@ -142,12 +142,27 @@
  * of binary_cross_entropy the share of samples all of whose outputs are right,
  * above 0 for a label of 1 and at most 0 for one of 0, which is less than the
  * share of outputs; of mse, l1 and smooth_l1 with one output there is none.
- * Lines of split validation also have top5, macro_precision, macro_recall,
+ * Lines of split validation also have knowledge, of a warm start (below), and
+ * top5, macro_precision, macro_recall,
  * macro_f1, ece, plain_loss and mae, as far as the loss has them: judge.h says
  * what each is; in checkpoint.json, and where a job chooses by them, they are
  * val_top5 and so on.  samples_per_second is that of the training, without
  * evaluation, in the steps or the part of the epoch that this attempt made; of
  * split validation that of the evaluation.
+ *
+ * Knowledge.  Of the classes that the model of a warm start knows and the job
+ * has, too, recall on the validation data is measured before the first step,
+ * among these classes, as that model answered, and by each evaluation.  A first
+ * line of split validation, over `start` and of step 0, has what it was, with
+ * loss and accuracy of the network as it begins; it and each later one have
+ *	knowledge: {classes, before, recall, forgotten, by_class: [{class,
+ *	    name, samples, before, recall, forgotten}]}
+ * before and recall being means of the classes; of more than 256 classes
+ * by_class has those that have fallen most.  The event `forgotten` names a class
+ * whose recall has fallen by more than 0.05 and of which there are 50 samples
+ * at least, once until it is back.  Nothing is watched without validation data,
+ * with training.warm_start.watch false, of more than 1024 classes, and of a head
+ * that begins anew.
  *
  * --evaluate: FILE is a file of tensors or the folder of a checkpoint (whose
  * digest of the model is checked).  It must be of the job's network, tensor for

@@ -32,7 +32,8 @@
  *	            data_wait_ratio (where a loader reads samples), broken
  *	            (samples that could not be read), schedule (as in hello, of
  *	            one that evaluations change); at most a few a second
- *	metric      metric (the object that was appended to metrics.jsonl)
+ *	metric      metric (the object that was appended to metrics.jsonl);
+ *	            its `knowledge` is kept as the job's progress.knowledge
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes, metrics, stall_seconds, write_seconds,
  *	            arithmetic and inexact of the run (what was not known at

@@ -241,6 +241,43 @@ show_data(const json_t *p)
 }
 
 static void
+add_fallen(struct strbuf *b, const json_t *c)
+{
+	const char *name = cli_str(c, "name");
+
+	if (*name != '\0')
+		sb_adds(b, name);
+	else
+		sb_addf(b, "class %.0f", cli_num(c, "class", 0));
+	sb_addf(b, " %.3f -> %.3f (%.0f samples)", cli_num(c, "before", 0),
+	    cli_num(c, "recall", 0), cli_num(c, "samples", 0));
+}
+
+/* What a warm start still knows of the classes of its source. */
+static void
+show_knowledge(const json_t *p)
+{
+	const json_t *k = json_object_get(p, "knowledge"), *c;
+	const json_t *forgotten = json_object_get(k, "forgotten");
+	const double classes = cli_num(k, "classes", 0);
+	struct strbuf b = {0};
+	size_t i;
+
+	if (!json_is_object(k))
+		return;
+	printf("%-12s mean recall of %.0f class%s of before %.3f -> %.3f at "
+	    "step %.0f\n", "knowledge", classes, classes == 1 ? "" : "es",
+	    cli_num(k, "before", 0), cli_num(k, "recall", 0),
+	    cli_num(k, "step", 0));
+	json_array_foreach(forgotten, i, c) {
+		sb_adds(&b, i > 0 ? ", " : "");
+		add_fallen(&b, c);
+	}
+	line("forgotten", sb_str(&b));
+	sb_fini(&b);
+}
+
+static void
 show_job(const json_t *job)
 {
 	const char *reason = cli_str(job, "reason");
@@ -271,6 +308,7 @@ show_job(const json_t *job)
 		line("progress", sb_str(&b));
 	}
 	show_figures(json_object_get(job, "progress"));
+	show_knowledge(json_object_get(job, "progress"));
 	show_known(job);
 	show_schedule(json_object_get(job, "progress"));
 	show_exact(job);

@@ -386,6 +386,15 @@ void run_settle(struct run *run);
 /* Why a job has succeeded before its length; also where its row's progress has
  * the sentence. */
 #define EARLY_STOPPED "early_stopped"
+
+/* knowledge.c: progress.knowledge out of a metric; an attempt begins at this
+ * step; has this event of the job's trainer been said before, by an attempt
+ * that got no checkpoint behind it? */
+#define FORGOTTEN "forgotten"
+void knowledge_note(json_t *progress, const json_t *metric);
+void knowledge_begins(json_t *progress, int64_t step);
+bool knowledge_was_said(struct sup *s, const char *id, const char *kind,
+    const char *message);
 void oom_begin(struct run *run);
 void oom_end(struct run *run);
 bool oom_again(const struct run *run);

@@ -270,6 +270,7 @@ on_hello(struct run *run, const struct wire_msg *m)
 	json_object_del(p, EARLY_STOPPED);
 	set_data(p, m->data);
 	json_object_del(p, "broken");
+	knowledge_begins(p, m->step);
 	set_schedule(p, m->schedule);
 	if (m->arithmetic != NULL)
 		note_exactness(p, m);
@@ -463,7 +464,8 @@ on_event(struct run *run, const struct wire_msg *m)
 	}
 	char *message = clean(m->message);
 	json_t *data = json_pack("{s:I}", "attempt", (json_int_t)run->at.n);
-	sup_event(run->s, run->id, m->kind, message, data);
+	if (!knowledge_was_said(run->s, run->id, m->kind, message))
+		sup_event(run->s, run->id, m->kind, message, data);
 	json_decref(data);
 	free(message);
 }
@@ -560,6 +562,7 @@ talk(struct run *run, const struct wire_msg *m)
 		on_progress(run, m);
 		break;
 	case WIRE_METRIC:
+		knowledge_note(run->progress, m->metric);
 		sup_tell(run->s, run->id, 'm');
 		break;
 	case WIRE_CHECKPOINT:

@@ -33,6 +33,40 @@ T_CASE(a_job_runs_to_its_end_and_leaves_its_story)
 	w_close();
 }
 
+static int
+count_words(const char *text, const char *word)
+{
+	int n = 0;
+
+	for (; (text = strstr(text, word)) != NULL; text += strlen(word))
+		n++;
+	return n;
+}
+
+/* What an attempt says that got no checkpoint behind it, the next one says
+ * again. */
+T_CASE(what_a_job_has_forgotten_is_kept_and_said_once)
+{
+	w_begin();
+	char *id = w_submit("forgets forgets ok");
+	w_wait(id, JOB_SUCCEEDED);
+	struct job_row r = w_row(id);
+	t_has(r.progress, "\"knowledge\":{\"before\":0.9,\"classes\":2,"
+	    "\"forgotten\":[{\"before\":0.9,\"class\":2,\"name\":\"a b\","
+	    "\"recall\":0.5,\"samples\":63}],\"recall\":0.7,\"step\":90}");
+	t_eq_int(count_words(w_events(id), "[forgotten]"), 1);
+	store_job_fini(&r);
+	free(id);
+	/* Numbers that are none are not kept. */
+	id = w_submit("wild ok");
+	w_wait(id, JOB_SUCCEEDED);
+	r = w_row(id);
+	t_check(strstr(r.progress, "knowledge") == NULL);
+	store_job_fini(&r);
+	free(id);
+	w_close();
+}
+
 static char heard[4096];
 
 static void

@@ -219,6 +219,26 @@ fake_count_oom(void)
 	fclose(f);
 }
 
+/* An evaluation after which a class is forgotten, and the event; wild: with
+ * what is no knowledge. */
+static void
+fake_forget(struct fake *f, bool wild)
+{
+	json_t *one = json_pack("{s:i, s:s, s:i, s:f, s:f, s:b}", "class", 2,
+	    "name", "a\tb", "samples", 63, "before", 0.9, "recall", 0.5,
+	    "forgotten", 1);
+	json_t *two = json_pack("{s:i, s:i, s:f, s:f, s:b}", "class", 3,
+	    "samples", 63, "before", wild ? 7.0 : 0.9, "recall", 0.9,
+	    "forgotten", wild);
+
+	fake_say(f, WIRE_METRIC, json_pack("{s:{s:i, s:{s:i, s:f, s:f, s:i, "
+	    "s:[o, o]}}}", "metric", "step", 90, "knowledge", "classes",
+	    wild ? -2 : 2, "before", 0.9, "recall", 0.7, "forgotten", 1,
+	    "by_class", one, two));
+	fake_say(f, WIRE_EVENT, json_pack("{s:s, s:s}", "kind", "forgotten",
+	    "message", "forgotten at step 90: recall of a"));
+}
+
 static void
 fake_act(struct fake *f, const char *word)
 {
@@ -291,6 +311,13 @@ fake_act(struct fake *f, const char *word)
 	}
 	if (strcmp(word, "chatty") == 0)
 		fake_chat(f);
+	const bool wild = strcmp(word, "wild") == 0;
+	if (wild || strcmp(word, "forgets") == 0) {
+		f->step += 90;
+		fake_forget(f, wild);
+		fake_save(f, "");
+		raise(SIGKILL);
+	}
 	bool bad = strcmp(word, "bad") == 0, full = strcmp(word, "full") == 0;
 	if (bad || full || strcmp(word, "soft") == 0) {
 		fake_say(f, WIRE_FAILED, json_pack("{s:s, s:s, s:b}", "reason",
