@@ -69,7 +69,8 @@ struct spec_rename {
 
 /* `producer: {paddle: ">=2.6"}`: who may have written the file, and which
  * versions: comparisons by >=, >, <=, <, == and !=, commas between, all of
- * which must hold; "*": any.  Of several names one must be so. */
+ * which must hold; "*": any.  Of several names one must be so.  torch and
+ * paddlepaddle, the packages, are pytorch and paddle. */
 #define SPEC_MAX_PRODUCERS 8
 struct spec_producer {
 	char *name, *versions;

@@ -116,10 +116,10 @@ read_dtype(const struct array *a, bool paddle, struct element *e,
 	} else if (!paddle) {
 		return IS_NOTHING;
 	} else {
-		rk_refuse(why, "holds %s (\"%.*s\"), which is not taken: want "
-		    "numbers", code->n > 0 ? npy_other_kind((char)code->p[0]) :
-		    "nothing", (int)RK_MIN(code->n, 16u),
-		    (const char *)code->p);
+		rk_refuse(why, "holds %s (\"%.*s\"): want bool, integers or "
+		    "floats of 8 to 64 bits", code->n > 0 ?
+		    npy_other_kind((char)code->p[0]) : "nothing",
+		    (int)RK_MIN(code->n, 16u), (const char *)code->p);
 		return IS_BAD;
 	}
 	/* As Paddle gives bfloat16 to NumPy, which has none. */

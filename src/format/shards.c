@@ -251,6 +251,21 @@ bad_shard(struct shards *s, const struct shard *f, enum rk_err rc,
 	return rc;
 }
 
+/* PyTorch's and Paddle's models in several files have an index that looks the
+ * same. */
+static enum rk_err
+is_safetensors(const uint8_t *p, size_t n, struct rk_why *why)
+{
+	if (safetensors_looks_like(p, n))
+		return RK_OK;
+	if (!weights_looks_torch_zip(p, n) && !weights_looks_torch_legacy(p,
+	    n) && !weights_looks_paddle(p, n))
+		return format_refuse(p, n, why);
+	return rk_refuse(why, "is no safetensors file, and a model in several "
+	    "files is read in that form alone: save it again with "
+	    "safe_serialization=True, or convert each file");
+}
+
 /* All tensors of a file, and what the first says beside them. */
 static enum rk_err
 open_shard(struct shards *s, struct shard *f)
@@ -264,8 +279,10 @@ open_shard(struct shards *s, struct shard *f)
 	f->first = s->w->n;
 	if (rc == RK_OK) {
 		f->p = p;
-		rc = weights_add_safetensors(s->w, p, n, &why);
+		rc = is_safetensors(p, n, &why);
 	}
+	if (rc == RK_OK)
+		rc = weights_add_safetensors(s->w, p, n, &why);
 	if (rc != RK_OK)
 		rc = bad_shard(s, f, rc, &why);
 	else if (f != s->shard)

@@ -442,7 +442,7 @@ copy_chunks(struct format_source *s, int fd, uint64_t most, void *buf,
 			return rc;
 		if (got > most - *size) {
 			rk_refuse(why, "%s: unpacks to more than %s, the most "
-			    "that is taken", s->what, rk_human_bytes(text,
+			    "that is taken: unpack it first", s->what, rk_human_bytes(text,
 			    most));
 			return RK_ELIMIT;
 		}

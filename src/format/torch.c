@@ -373,8 +373,13 @@ torch_gather(struct torch *t, const struct pickle_value *object,
 		w->writer = weights_text(w, s, strlen(s));
 		free(s);
 	}
+	if (w->n == 0 && g.strange > 0)
+		return rk_refuse(why, "has no tensor with a name: keys are "
+		    "neither text nor whole numbers; save it again as "
+		    "{\"name\": tensor}");
 	if (w->n == 0)
 		return rk_refuse(why, "has no tensor: the object that was saved "
-		    "is something else than weights");
+		    "is something else than weights; save it again as "
+		    "torch.save(model.state_dict(), ...) does");
 	return RK_OK;
 }

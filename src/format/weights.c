@@ -85,6 +85,8 @@ static enum rk_err
 map_opened(struct weights *w, int fd, int e, const uint8_t **p, size_t *n,
     struct rk_why *why)
 {
+	if (fd < 0 && e == EINVAL)      /* the opener's word for it */
+		return rk_refuse(why, "is not a regular file");
 	if (fd < 0)
 		return file_failed(why, "cannot open the file", e);
 	enum rk_err rc = map_fd(w, fd, p, n, why);

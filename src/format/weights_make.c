@@ -72,11 +72,15 @@ check_name(const char *name, const char *path, struct rk_why *why)
 	if (rk_utf8_good(name, n) != n)
 		return rk_refuse_at(why, path, "the tensor's name is not "
 		    "UTF-8");
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char c = (unsigned char)name[i];
+		/* U+0080 to U+009F, which terminals obey too. */
+		const bool c1 = c == 0xc2 && (unsigned char)name[i + 1] < 0xa0;
+		if (c < 0x20 || c == 0x7f || c1)
 			return rk_refuse(why, "a tensor has a control "
 			    "character in its name: \\x%02x at byte %zu",
-			    (unsigned char)name[i], i);
+			    c1 ? (unsigned char)name[i + 1] : c, i);
+	}
 	return RK_OK;
 }
 

@@ -165,6 +165,7 @@ struct weights_gather {
 	    struct weights_value *value, struct rk_why *why);
 	void *ctx;
 	bool optimizer;                 /* all of it is an optimiser's state */
+	uint64_t strange;               /* set: keys that were passed over */
 };
 
 /*

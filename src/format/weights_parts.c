@@ -485,6 +485,7 @@ weights_gather(struct weights_gather *g, const struct pickle_value *root,
 	struct parts p = { .w = g->w, .tree = &tree, .why = why };
 	enum rk_err rc = weights_walk(g, root, &tree, why);
 
+	g->strange = tree.strange;
 	if (rc != RK_OK)
 		return rc;
 	mark_optimizers(&p, g->optimizer);

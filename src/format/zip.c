@@ -63,8 +63,8 @@ bytes_at(struct zip *z, uint64_t at, void *dst, size_t n)
 static enum rk_err
 no_zip(struct zip *z, const char *what)
 {
-	return rk_refuse(z->why, "%s%sis no whole %s: %s", lead(z), colon(z),
-	    z->kind, what);
+	return rk_refuse(z->why, "%s%sis no whole %s: %s; fetch or save it "
+	    "again", lead(z), colon(z), z->kind, what);
 }
 
 /* --- the end -------------------------------------------------------------- */
@@ -251,19 +251,23 @@ bad_member(struct zip *z, struct shown s, const char *what)
 	    z->member, s.n, s.name, what);
 }
 
+#define DAMAGED ": the archive is damaged, fetch or save it again"
+
 /* What the directory alone says of it. */
 static enum rk_err
 check_entry(struct zip *z, const struct zip_member *m, struct shown s)
 {
 	if (m->flags & FLAG_ENCRYPTED)
-		return bad_member(z, s, "is encrypted");
+		return bad_member(z, s, "is encrypted: unpack it with its "
+		    "password, and save it again without");
 	if (m->method != METHOD_STORED && m->method != METHOD_DEFLATED)
 		return bad_member(z, s, "is packed by another method than "
-		    "deflate");
+		    "deflate: save it again, or pack it anew without "
+		    "compression (zip -0)");
 	if (m->method == METHOD_STORED && m->packed != m->size)
-		return bad_member(z, s, "is stored, and has two sizes");
+		return bad_member(z, s, "is stored, and has two sizes" DAMAGED);
 	if (z->at < LOCAL_BYTES || m->offset > z->at - LOCAL_BYTES)
-		return bad_member(z, s, "lies outside the file");
+		return bad_member(z, s, "lies outside the file" DAMAGED);
 	return RK_OK;
 }
 
@@ -295,15 +299,15 @@ zip_place(struct zip *z, const struct zip_member *m, const char *shown,
 	const size_t len = format_le16(h + 26), extra = format_le16(h + 28);
 	if (format_le32(h) != 0x04034b50u || len != m->name_len ||
 	    format_le16(h + 8) != m->method || len + extra > z->at - at)
-		return bad_member(z, s, "has two headers that differ");
+		return bad_member(z, s, "has two headers that differ" DAMAGED);
 	rc = same_name(z, m, at, &same);
 	if (rc != RK_OK)
 		return rc;
 	if (!same)
-		return bad_member(z, s, "has two headers that differ");
+		return bad_member(z, s, "has two headers that differ" DAMAGED);
 	at += len + extra;
 	if (m->packed > z->at - at)
-		return bad_member(z, s, "lies outside the file");
+		return bad_member(z, s, "lies outside the file" DAMAGED);
 	*part = (struct source_part){ .offset = at, .packed = m->packed,
 		.size = m->size, .crc = m->crc,
 		.deflated = m->method == METHOD_DEFLATED };

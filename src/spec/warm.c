@@ -173,6 +173,14 @@ versions_ok(const char *s)
 	return *s == '\0';
 }
 
+/* A framework by the name of its package, too. */
+static const char *
+producer_name(const char *name)
+{
+	return strcmp(name, "torch") == 0 ? "pytorch" :
+	    strcmp(name, "paddlepaddle") == 0 ? "paddle" : name;
+}
+
 enum spec_version
 spec_producer_fits(const struct spec_warm *w, const char *writer)
 {
@@ -185,7 +193,8 @@ spec_producer_fits(const struct spec_warm *w, const char *writer)
 	enum spec_version is = SPEC_VERSION_OTHER;
 	for (int i = 0; i < w->nproducer; i++) {
 		const struct spec_producer *p = &w->producer[i];
-		if (strlen(p->name) != n || strncmp(p->name, writer, n) != 0)
+		const char *name = producer_name(p->name);
+		if (strlen(name) != n || strncmp(name, writer, n) != 0)
 			continue;
 		const bool said = *version >= '0' && *version <= '9';
 		if (!said && strcmp(p->versions, "*") != 0)
@@ -275,7 +284,7 @@ read_rename(struct spec_warm *w, const char *from, const json_t *v,
 		    SPEC_MAX_RENAMED);
 	else if (rk_regex_new(&x, from, &own) != RK_OK)
 		rk_refuse_at(why, path, "has \"%.80s\", which is no regular "
-		    "expression: it %s", from, own.v[0].message);
+		    "expression: %s", from, own.v[0].message);
 	else if (rk_regex_text_ok(x, to, &own) != RK_OK)
 		rk_refuse_at(why, path, "makes \"%.40s\" \"%.40s\", which %s",
 		    from, to, own.v[0].message);

@@ -112,13 +112,27 @@ has_role(const struct weights *w, enum weights_role role)
 	return false;
 }
 
+/* Of a file that has only the state of an optimizer one would have to guess what
+ * the sentence of the plan means. */
+static enum rk_err
+want_model(const struct weights *w, struct rk_why *why)
+{
+	if (has_role(w, WEIGHTS_MODEL) || !has_role(w, WEIGHTS_OPTIMIZER))
+		return RK_OK;
+	return rk_refuse(why, "has the state of an optimizer and no model: want "
+	    "the file of the model%s", w->format == WEIGHTS_PADDLE ?
+	    " (.pdparams, where this one is a .pdopt)" : "");
+}
+
 enum rk_err
 warm_file_open_how(const char *path, const struct inspect_how *how,
     struct warm_file **out, struct rk_why *why)
 {
 	struct warm_file *f = xcalloc(1, sizeof(*f));
-	const enum rk_err rc = inspect_open(path, how, &f->weights, why);
+	enum rk_err rc = inspect_open(path, how, &f->weights, why);
 
+	if (rc == RK_OK)
+		rc = want_model(f->weights, why);
 	*out = rc == RK_OK ? f : NULL;
 	if (rc == RK_OK)
 		list_weights(f, WEIGHTS_MODEL);
@@ -156,6 +170,8 @@ warm_file_open(const char *path, bool ours, bool average,
 
 	*out = NULL;
 	f->own_set = f->set != NULL;
+	if (rc == RK_OK && f->weights != NULL)
+		rc = want_model(f->weights, why);
 	if (rc == RK_OK && average && (f->weights == NULL ||
 	    !has_role(f->weights, WEIGHTS_AVERAGE)))
 		rc = rk_refuse(why, "has no moving average beside its model, "

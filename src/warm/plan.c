@@ -227,8 +227,9 @@ model_row(struct warm_plan *p, size_t i, const struct warm_fit *fit,
 	    warm_policy(p, r) == SPEC_POLICY_SLICE))
 		take(p, r, names->v[r->file]);
 	else
-		begin_anew(r, typed ? "the shapes differ" : "numbers of this "
-		    "type are not taken");
+		begin_anew(r, !typed ? "numbers of this type are not taken" :
+		    warm_shape_fits(m, f, WARM_UNKNOWN) ? "the shapes differ "
+		    "once it is transposed" : "the shapes differ");
 	if (fit->positions == (int64_t)i && r->action != WARM_INIT &&
 	    type_is_taken(w->file[fit->tasks].dtype)) {
 		r->added = fit->tasks;
@@ -258,7 +259,8 @@ is_needless(const struct warm_tensor *f)
 }
 
 static void
-file_row(struct warm_plan *p, size_t j, const bool *used, int64_t added)
+file_row(struct warm_plan *p, size_t j, const bool *used, int64_t added,
+    const struct renamed *names)
 {
 	const struct warm_tensor *f = &p->want->file[j];
 	struct warm_row *r = &p->v[p->n++];
@@ -275,7 +277,11 @@ file_row(struct warm_plan *p, size_t j, const bool *used, int64_t added)
 		    p->want->file[f->same_as].name);
 	} else {
 		r->fault = SPEC_UNEXPECTED;
-		explain(r, "the model has no such tensor");
+		if (names->own[j] == NULL)
+			explain(r, "the model has no such tensor");
+		else
+			explain(r, "the model has no %s, which model.rename "
+			    "makes of it", names->own[j]);
 	}
 }
 
@@ -299,7 +305,7 @@ make_rows(struct warm_plan *p, const struct warm_fit *fit,
 	}
 	for (size_t j = 0; j < w->nfile; j++)
 		if (!used[j])
-			file_row(p, j, used, added);
+			file_row(p, j, used, added, names);
 	free(used);
 }
 

@@ -8,6 +8,7 @@ import os
 import signal
 import struct
 import subprocess
+import zipfile
 
 from t import BUILD, SANITIZED, SHARED, Skip, case, eq, has, run, safetensors, tiny, wait_for
 
@@ -146,6 +147,45 @@ def _(d):
     for f in told.values():
         for t in f["tensors"]:
             assert t["name"] and isinstance(t["shape"], list) and t["dtype"], t
+
+
+@case("a file that is nearly right is refused with what is wrong and what to do", "stopped")
+def _(d):
+    def put(name, *parts):
+        with open(f"{d.root}/{name}", "wb") as f:
+            f.write(b"".join(parts))
+        return f"{d.root}/{name}"
+    torch = f"{TORCH}/conv_bn_linear_zip.pt"
+    with zipfile.ZipFile(torch) as z:
+        members = [(n, z.read(n)) for n in z.namelist()]
+
+    def zipped(name, change, method=zipfile.ZIP_STORED):
+        with zipfile.ZipFile(f"{d.root}/{name}", "w", method) as z:
+            for n, b in members:
+                z.writestr(n, change(n, b))
+        return f"{d.root}/{name}"
+    has(refused(zipped("packed.pt", lambda n, b: b, zipfile.ZIP_BZIP2)), "another method than deflate: save it again")
+    with open(torch, "rb") as f:
+        whole = f.read()
+    at = whole.index(b"PK\1\2")
+    has(refused(put("locked.pt", whole[:at + 8], b"\1\0", whole[at + 10:])), "is encrypted: unpack it with its password")
+    has(refused(put("cut.pt", whole[:-30])), "so it is cut off, or another kind of file; fetch or save it again")
+    # A key that is no name: {None: tensor}, {1.5: ...}.
+    has(refused(zipped("none.pt", lambda n, b: b"\x80\x02}N]s." if n.endswith("data.pkl") else b)),
+        "has no tensor with a name")
+    has(refused(zipped("empty.pt", lambda n, b: b"\x80\x02}." if n.endswith("data.pkl") else b)),
+        "save it again as torch.save(model.state_dict(), ...)")
+    # A terminal obeys U+009B as it obeys ESC [.
+    has(refused(safetensors(f"{d.root}/csi.safetensors", {"\u009b31m": ("F32", [1], floats(1))})),
+        "a control character in its name: \\x9b at byte 0")
+    # An index of PyTorch's own files, and one that names what is no file.
+    put("pytorch_model-00001-of-00001.bin", whole)
+    has(refused(put("pytorch_model.bin.index.json", b'{"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}')),
+        "pytorch_model-00001-of-00001.bin: is no safetensors file")
+    os.mkdir(f"{d.root}/folder")
+    os.mkfifo(f"{d.root}/pipe")
+    for name in ("folder", "pipe"):
+        has(refused(put(f"{name}.json", b'{"weight_map": {"a": "%s"}}' % name.encode())), f"{name}: is not a regular file")
 
 
 @case("whatever bytes a file has, it is shown or refused with one sentence", "stopped")

@@ -366,6 +366,18 @@ def _(d):
     eq(row(shown, "extra.count")[:4], ["extra.count", "skip", "[]", "-"])
 
 
+@case("the state of an optimizer is not taken for a model", "stopped")
+def _(d):
+    with open(f"{SAMPLES}/simplenet/model.pdopt", "rb") as f, open(f"{d.root}/old.safetensors", "wb") as out:
+        out.write(f.read())
+    job = warm(d, strict=False)
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(job, f)
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--plan", f"{d.root}/job.json"], capture_output=True, text=True)
+    eq(r.returncode, 3)
+    has(r.stderr, "has the state of an optimizer and no model: want the file of the model (.pdparams")
+
+
 # --- names, layouts and what may be missing -----------------------------------------------------
 
 @case("a prefix that makes everything miss is refused by the minimum, and a known one is taken off")

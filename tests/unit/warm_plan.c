@@ -187,6 +187,12 @@ T_CASE(names_are_changed_by_regular_expressions)
 	t_has(row_of(&m, "conv.weight")->why, "model.rename makes it "
 	    "conv.weight");
 	made_fini(&m);
+	/* What it makes of a name is said where that is of no tensor. */
+	rename[0].to = (char *)(uintptr_t)"\\1.other";
+	make_plan(&m, &ours, &file, WARM_PYTORCH, &spec, false);
+	t_eq_str(m.plan->v[m.plan->n - 1].why, "the model has no conv.other, "
+	    "which model.rename makes of it");
+	made_fini(&m);
 	/* Two of one name would hide each other. */
 	rename[1].from = (char *)(uintptr_t)"^.*$";
 	rename[1].to = (char *)(uintptr_t)"conv.weight";
@@ -340,6 +346,12 @@ T_CASE(a_file_of_another_producer_is_refused_or_said)
 		    rows[i].is != SPEC_VERSION_FITS);
 		warm_plan_free(p);
 	}
+	/* The packages' names. */
+	who[0].name = (char *)(uintptr_t)"paddlepaddle";
+	t_eq_int(spec_producer_fits(&spec, "paddle 2.6"), SPEC_VERSION_FITS);
+	who[0].name = (char *)(uintptr_t)"torch";
+	t_eq_int(spec_producer_fits(&spec, "pytorch 2.6"), SPEC_VERSION_FITS);
+	t_eq_int(spec_producer_fits(&spec, "paddle 2.6"), SPEC_VERSION_OTHER);
 	list_fini(&ours);
 }
 
@@ -362,6 +374,14 @@ T_CASE(a_file_of_which_nothing_fits_is_refused)
 	file.n = 1;
 	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, false);
 	t_has(m.faults, "its fc.weight is transposed");
+	made_fini(&m);
+	/* Read as Paddle's what is not: both shapes look the same. */
+	file.v[0].d[0] = 3;
+	file.v[0].d[1] = 4;
+	make_plan(&m, &ours, &file, WARM_PYTORCH, &(struct spec_warm){
+	    .dialect = SPEC_DIALECT_PADDLE }, false);
+	t_eq_str(row_of(&m, "fc.weight")->why,
+	    "the shapes differ once it is transposed");
 	made_fini(&m);
 	file.n = 2;
 	list_fini(&file);
