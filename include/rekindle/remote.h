@@ -93,6 +93,9 @@ struct remote_result {
 	enum rk_err err;        /* of REMOTE_LOCAL */
 	bool too_large;         /* of REMOTE_REFUSED: get was answered, with
 	                           more than `max` bytes */
+	bool hidden;            /* of REMOTE_DENIED, head and get: it may just
+	                           not be there, which S3 does not tell who
+	                           may not list the bucket */
 	const char *error;      /* a sentence: host, status, code, message,
 	                           request id; "" on RK_OK */
 	const char *code;       /* of the store, "SlowDown", or "" */
@@ -128,8 +131,8 @@ struct remote_op *remote_get(struct remote *r, const char *uri, size_t max,
 /*
  * Bytes are copied.  if_absent: REMOTE_EXISTS if it is there already - unless
  * what is there is these bytes and an earlier try of this operation may have
- * put them, which is REMOTE_OK.  A store that does not know how (501) is asked
- * first with HEAD, and a warning is logged once.
+ * put them, which is REMOTE_OK.  A store that does not know how (501, or 400
+ * NotImplemented) is asked first with HEAD, and a warning is logged once.
  */
 struct remote_op *remote_put(struct remote *r, const char *uri, const void *p,
     size_t n, bool if_absent, const struct remote_patience *pt,

@@ -325,6 +325,14 @@ fault_of(const struct rstore *s, const struct http_answer *a, bool head,
 	return f;
 }
 
+bool
+fault_not_implemented(const struct req_result *q)
+{
+	return q->a != NULL && q->a->end == HTTP_ANSWERED &&
+	    (q->a->status == 501 || (q->a->status == 400 &&
+	    strcmp(q->code, "NotImplemented") == 0));
+}
+
 enum remote_end
 end_of(enum fault f)
 {

@@ -134,6 +134,7 @@ struct rstore {
 	bool aws;                       /* amazonaws.com: ETags are MD5s */
 	bool check_etag;
 	bool no_conditional;            /* learnt: 501 */
+	bool no_expect;                 /* learnt: 417 */
 	struct bucket_region *regions;
 	enum { SUM_NONE, SUM_CRC32C, SUM_SHA256 } checksum;
 	struct creds *creds;
@@ -196,7 +197,10 @@ struct req_result {
 	const char *error;              /* the sentence */
 	int tries;
 	bool ambiguous;                 /* an earlier try may have done it */
+	bool hidden;                    /* denied, and perhaps not there */
 };
+/* The store does not know how to do this: 501, which some say with 400. */
+bool fault_not_implemented(const struct req_result *q);
 typedef void req_fn(void *ctx, const struct req_result *r);
 
 struct req_spec {

@@ -201,6 +201,7 @@ op_result(const struct req_result *q, struct remote_result *res,
 	if (a == NULL)
 		return;
 	res->status = a->status;
+	res->hidden = q->hidden;
 	res->too_large = a->end == HTTP_TOO_LONG && a->status == 200;
 	if (q->fault == F_DISK)
 		res->err = a->err;

@@ -89,6 +89,16 @@ req_free(struct req *q)
 
 /* --- the end -------------------------------------------------------------- */
 
+/* To a role without s3:ListBucket, what is not there is forbidden. */
+static bool
+req_hidden(const struct req *q, const struct req_result *res)
+{
+	return res->fault == F_DENIED && q->s.nquery == 0 &&
+	    strcmp(res->code, "AccessDenied") == 0 &&
+	    (strcmp(q->s.method, "GET") == 0 ||
+	    strcmp(q->s.method, "HEAD") == 0);
+}
+
 static char *
 sentence(const struct req *q, const struct req_result *res)
 {
@@ -105,6 +115,9 @@ sentence(const struct req *q, const struct req_result *res)
 	}
 	if (res->message[0] != '\0')
 		sb_addf(&b, ": %s", res->message);
+	if (res->hidden)
+		sb_adds(&b, " (or it is not there: without the right to list "
+		    "its bucket, s3:ListBucket, the two look alike)");
 	if (res->request_id[0] != '\0')
 		sb_addf(&b, " (request %s)", res->request_id);
 	if (q->tries > 1)
@@ -119,6 +132,7 @@ sentence(const struct req *q, const struct req_result *res)
 void
 req_finish(struct req *q, struct req_result *res)
 {
+	res->hidden = req_hidden(q, res);
 	char *error = res->fault != F_NONE ? sentence(q, res) : NULL;
 
 	res->error = error != NULL ? error : "";

@@ -24,6 +24,7 @@ struct req {
 	int tries, transport, damaged;
 	bool clocked, refreshed, moved, ambiguous;
 	bool probe, probed;
+	bool expects;                   /* this try may send Expect */
 };
 
 /* req.c: the end; the request is gone. */

@@ -2,8 +2,8 @@
  * What comes of an answer: an end, another try at once with what was wrong put
  * right, or another try after a while.
  *
- * Each thing is put right once: the clock, the keys, the region; wrong bytes
- * twice.  A HEAD that was refused without a word is asked again as a GET of one
+ * Each thing is put right once: the clock, the keys, the region, Expect; wrong
+ * bytes twice.  A HEAD that was refused without a word is asked again as a GET of one
  * byte, whose answer has the reason: a "probe".
  */
 #include <stdlib.h>
@@ -92,6 +92,17 @@ change_region(struct req *q, const struct req_result *res)
 	return true;
 }
 
+/* A server, or a proxy before it, that knows no Expect: 100-continue. */
+static bool
+drop_expect(struct req *q, const struct req_result *res)
+{
+	if (!q->expects || res->a->end != HTTP_ANSWERED ||
+	    res->a->status != 417)
+		return false;
+	q->s.place->store->no_expect = true;
+	return true;
+}
+
 static bool
 send_again(struct req *q)
 {
@@ -102,7 +113,7 @@ send_again(struct req *q)
 static bool
 put_right(struct req *q, const struct req_result *res)
 {
-	if (change_region(q, res))
+	if (change_region(q, res) || drop_expect(q, res))
 		return true;
 	switch (res->fault) {
 	case F_CLOCK:

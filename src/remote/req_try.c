@@ -131,7 +131,7 @@ req_try(struct req *q)
 	const struct place *p = q->s.place;
 	char *url, *host, *path, *signature[SIGN_HEADERS] = { NULL };
 	const char *lines[RK_ARRAY_LEN(((struct headers *)0)->v) +
-	    SIGN_HEADERS + 2];
+	    SIGN_HEADERS + 3];
 	struct headers h = { .n = 0 };
 	size_t n = 0, own_lines;
 
@@ -147,6 +147,9 @@ req_try(struct req *q)
 	/* What libcurl says of its own accord would not be signed. */
 	if (!has_header(&h, "Content-Type"))
 		lines[n++] = "Content-Type:";
+	q->expects = !p->store->no_expect;
+	if (!q->expects)
+		lines[n++] = "Expect:";
 	lines[n] = NULL;
 	put_on_wire(q, url, lines);
 	for (size_t i = 0; i < own_lines; i++)

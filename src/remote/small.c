@@ -252,7 +252,8 @@ looked(void *ctx, const struct req_result *q)
 		ask(s, "GET", compared);
 	else if (q->fault == F_NONE)
 		end_as(s, REMOTE_EXISTS, "it is there");
-	else if (q->fault == F_MISSING && strcmp(q->code, "NoSuchBucket") != 0)
+	else if ((q->fault == F_MISSING && strcmp(q->code, "NoSuchBucket") !=
+	    0) || q->hidden)
 		ask(s, "PUT", put_done);
 	else
 		end(s, q);
@@ -266,8 +267,8 @@ put_done(void *ctx, const struct req_result *q)
 
 	if (s->if_absent && q->fault == F_EXISTS && s->unsure) {
 		ask(s, "GET", compared);
-	} else if (s->if_absent && !st->no_conditional && q->a != NULL &&
-	    q->a->end == HTTP_ANSWERED && q->a->status == 501) {
+	} else if (s->if_absent && !st->no_conditional &&
+	    fault_not_implemented(q)) {
 		log_warn("remote: %s has no conditional PUT; it is asked with "
 		    "HEAD first, and two daemons that write at once may both "
 		    "believe that they were first", st->host);

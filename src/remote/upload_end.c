@@ -37,7 +37,9 @@ listed(void *ctx, const struct req_result *q)
 	must_be(u, UPLOAD_TAG);
 	u->req = NULL;
 	u->tries += q->tries;
-	if (q->fault == F_MISSING && strcmp(q->code, "NoSuchBucket") != 0) {
+	if ((q->fault == F_MISSING && strcmp(q->code, "NoSuchBucket") != 0) ||
+	    (q->fault == F_DENIED && strcmp(q->code, "AccessDenied") == 0)) {
+		/* Gone, or parts are not for us to see. */
 		u->unsure = true;
 		upload_look(u);
 		return;
@@ -278,7 +280,7 @@ looked(void *ctx, const struct req_result *q)
 			disagreed(u, why);
 		else
 			agreed(u, q, &o);
-	} else if (q->fault == F_MISSING && u->unsure)
+	} else if ((q->fault == F_MISSING || q->hidden) && u->unsure)
 		upload_anew(u);
 	else if (q->fault == F_MISSING)
 		disagreed(u, "it is not there");

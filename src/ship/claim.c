@@ -94,6 +94,13 @@ result_known(const struct remote_result *r)
 	return r->end == REMOTE_OK || r->end == REMOTE_MISSING || r->too_large;
 }
 
+/* That, or we may not be told. */
+static bool
+result_absent(const struct remote_result *r)
+{
+	return r->end == REMOTE_MISSING || r->hidden;
+}
+
 /* Where its files are is said by its remote.json, whatever we had in mind. */
 static void
 adopt(void *ctx, const struct remote_result *r)
@@ -104,7 +111,7 @@ adopt(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (!result_known(r)) {
+	if (!result_known(r) && !r->hidden) {
 		push_fail(p, r);
 		return;
 	}
@@ -130,7 +137,8 @@ checked(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (r->end == REMOTE_MISSING)
+	/* If it is there and hidden from us, the claim will say so. */
+	if (result_absent(r))
 		check_refs(p, 0);
 	else if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
 	    memcmp(r->body, p->row.info, r->len) == 0)
@@ -230,7 +238,10 @@ own_seen(void *ctx, const struct remote_result *r)
 	struct push *p = ctx;
 
 	must_be(p, PUSH_TAG);
-	if (push_seen(p, r))
+	/* What we may read was shown by remote.json: it is not there. */
+	if (r->hidden)
+		p->op = NULL;
+	if (r->hidden || push_seen(p, r))
 		look_own(p, p->at + 1);
 }
 

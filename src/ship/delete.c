@@ -294,7 +294,7 @@ whose(void *ctx, const struct remote_result *r)
 	if (r->end == REMOTE_OK && is_ours(row, r)) {
 		gather(d);
 		next_object(d);
-	} else if (r->end == REMOTE_MISSING) {
+	} else if (r->end == REMOTE_MISSING || r->hidden) {
 		/* Nothing was begun there, or all of it has gone - but for one
 		 * that did exist and lost just this. */
 		if (row->remote_ms > 0)

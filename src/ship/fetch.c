@@ -149,7 +149,9 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 		fetch_failed(f, RK_ENOENT, r->error);
 		break;
 	default:
-		if (f->patient)
+		if (r->hidden && f->optional)
+			fetch_failed(f, RK_ENOENT, r->error);
+		else if (f->patient)
 			wait_and_again(f, r->error);
 		else
 			fetch_failed(f, RK_EINVAL, r->error);
@@ -568,6 +570,7 @@ fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 		f = fetch_new(h, bare, want, a->size);
 		f->patient = a->patient;
 		f->model = a->model;
+		f->optional = a->optional;
 		add_job(f, a->job, a->attempt);
 		begin(f);
 	}

@@ -38,7 +38,8 @@ struct fetch {
 	uint64_t room;                  /* FAILED for want of it, else 0 */
 	uint64_t size, max;             /* 0: not known yet; what it must have,
 	                                   0: any */
-	bool patient, begun;            /* begun: the part was looked into */
+	bool patient, optional;
+	bool begun;                     /* the part was looked into */
 	struct asker *jobs;             /* who waits, or has waited */
 	size_t njobs;
 	struct remote_op *op;

@@ -90,7 +90,7 @@ note_got(void *ctx, const struct remote_result *r)
 
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
-	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
+	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING && !r->hidden) {
 		fetch_trouble(f, r);
 		return;
 	}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Stores that do less than Amazon's, or let us do less: what is forbidden, not implemented, or wanted besides."""
+import os
+
+import bucket
+from drive import Drive, refused
+from proxy import Proxy, answer, call
+from s3 import Store
+from stub import No, Object
+from t import case, eq, has, run, tiny, wait_for
+from warm_files import sample
+
+CONDITION = ("if-none-match", "x-oss-forbid-overwrite")
+
+
+class NoListing:
+    """A role with Put, Get and Delete: what is not there is forbidden, and so are lists of all kinds."""
+
+    def __init__(self, st):
+        self.st = st
+
+    def __call__(self, seen):
+        path, _, query = seen.target.partition("?")
+        b, _, key = path[1:].partition("/")
+        listing = not key or "uploadId=" in query and seen.method == "GET"
+        if listing or seen.method in ("GET", "HEAD") and key not in self.st.buckets[b]:
+            raise No(403, "AccessDenied", "Access Denied")
+
+
+def stored(sentence):
+    def add(fn):
+        def one(d):
+            st = Store()
+            try:
+                fn(d, st)
+            finally:
+                d.kill()
+                st.stop()
+        case(sentence, "stopped")(one)
+        return fn
+    return add
+
+
+def pushing(d, st, **more):
+    bucket.rekindled(d, {"stores": [st.store("s3://")], "ship": {"retry_base": 0.2, "retry_max": 1, **more}})
+    return tiny(d, checkpoint={"every": {"epochs": 1}, "push": "s3://b/runs/", "require_remote": True}, epochs=3)
+
+
+def verified(d, i):
+    return [c["durability"]["state"] for c in d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]]
+
+
+# --- rights ---------------------------------------------------------------------------------------
+
+@stored("a role that may put, get and delete, and not list, pushes, deletes what is old, and pushes after a kill")
+def _(d, st):
+    st.before = NoListing(st)
+    job = pushing(d, st)
+    job["checkpoint"]["keep"] = {"last": 1, "best": 0}
+    i = d.submit(job)
+    d.wait_state(i, "succeeded", seconds=30)
+    eq(verified(d, i)[0], "verified")
+    wait_for(20, "older ones go", lambda: sum(k.endswith("checkpoint.json") for k in st.buckets["b"]) == 1)
+    # A push that had claimed its folder, and some of whose files are not there.
+    st.before = Killer(d, st)
+    i = d.submit(dict(job, name="again"))
+    wait_for(20, "the daemon is killed", lambda: not d.alive())
+    d.kill()
+    st.before = NoListing(st)
+    pushing(d, st)
+    d.wait_state(i, "succeeded", seconds=30)
+    eq(verified(d, i)[0], "verified")
+
+
+class Killer(NoListing):
+    """Ends the daemon when the second file of a checkpoint comes."""
+
+    def __init__(self, d, st):
+        super().__init__(st)
+        self.d = d
+
+    def __call__(self, seen):
+        if seen.method == "PUT" and "optimizer" in seen.target:
+            self.d.proc.kill()
+            raise No(503, "SlowDown")
+        super().__call__(seen)
+
+
+@stored("such a role sends a large file again after a kill, though it may not see which parts are there")
+def _(d, st):
+    path = f"{d.root}/file"
+    data = os.urandom(7 << 19)
+    with open(path, "wb") as f:
+        f.write(data)
+    with Drive(d.root, st.store("s3://"), part_size=1 << 20, parts=1) as dr:
+        id = dr.create(st, "s3://b/k", path, 1 << 20)
+        st.before = NoListing(st)
+        r = dr.upload("s3://b/k", path, upload_id=id, part_size=1 << 20)
+        eq(r["end"], "ok", r["error"])
+        assert st.buckets["b"]["k"].body == data
+
+
+@stored("a role that may not read is refused and not believed to see an empty bucket")
+def _(d, st):
+    def blind(seen):
+        if seen.method in ("GET", "HEAD"):
+            raise No(403, "AccessDenied", "Access Denied")
+    st.before = blind
+    i = d.submit(pushing(d, st))
+    wait_for(20, "it says so", lambda: "403 AccessDenied" in d.log())
+    eq(d.wait_state(i, "paused", "succeeded", "failed")["reason"], "uploading")
+    seen = len(st.seen)
+    wait_for(20, "it is tried again", lambda: len(st.seen) > seen + 3)
+    puts = {s.target for s in st.seen if s.method == "PUT"}
+    assert st.count("PUT", "remote.json", 200) <= 4 and not any("checkpoint.json" in t for t in puts), puts
+
+
+@stored("what is forbidden may just not be there, and the sentence says so")
+def _(d, st):
+    st.before = NoListing(st)
+    with Drive(d.root, st.store("s3://")) as dr:
+        for r in (dr.get("s3://b/none"), dr.head("s3://b/none")):
+            refused(r, "denied")
+            has(r["error"], "403 AccessDenied")
+            has(r["error"], "or it is not there")
+        r = dr.put("s3://b/k", b"x")
+        eq(r["end"], "ok")
+        st.before = lambda seen: (_ for _ in ()).throw(No(403, "AccessDenied", "Access Denied"))
+        assert "not there" not in dr.put("s3://b/k", b"x")["error"]
+        st.before = lambda seen: (_ for _ in ()).throw(No(403, "InvalidObjectState", "archived"))
+        assert "not there" not in dr.get("s3://b/k")["error"]
+
+
+@stored("a warm start's optimizer state that is hidden is taken for one that is not there")
+def _(d, st):
+    st.buckets["b"]["best.pdparams"] = Object(sample("resnet20/best.pdparams"), "e" * 32, 0, {})
+    st.before = NoListing(st)
+    bucket.rekindled(d, {"stores": [st.store("s3://")]})
+    job = {"name": "w", "model": {"arch": "resnet20", "classes": 10, "checkpoint": "s3://b/best.pdparams",
+                                  "strict": False},
+           "training": {"steps": 1, "warm_start": {"optimizer": "all"}},
+           "data": {"train": {"type": "synthetic", "shape": [3, 32, 32], "samples": 64}}}
+    i = d.submit(job)
+    j = d.wait_state(i, "succeeded", "failed", seconds=60)
+    assert "403" not in j["message"], j["message"]
+    assert st.count("HEAD", "best.pdopt") > 0, "it was not asked for"
+
+
+# --- conditions, and Expect -------------------------------------------------------------------------
+
+@stored("a store that answers a condition with 400 NotImplemented is asked with HEAD first, as with 501")
+def _(d, st):
+    def before(seen):
+        if any(h in seen.headers for h in CONDITION):
+            raise No(400, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+    st.before = before
+    with Drive(d.root, st.store("s3://"), st.store("oss://")) as dr:
+        for scheme in ("s3", "oss"):
+            r = dr.put(f"{scheme}://b/{scheme}", b"one", if_absent=True)
+            eq(r["end"], "ok", r["error"])
+            eq(dr.put(f"{scheme}://b/{scheme}", b"two", if_absent=True)["end"], "exists")
+            eq(st.buckets["b"][scheme].body, b"one")
+        has(dr.said(), "has no conditional PUT")
+    i = d.submit(pushing(d, st))
+    d.wait_state(i, "succeeded", seconds=30)
+
+
+@stored("without conditions and without the right to list, what is not there can still be put")
+def _(d, st):
+    hide = NoListing(st)
+
+    def before(seen):
+        hide(seen)
+        if any(h in seen.headers for h in CONDITION):
+            raise No(501, "NotImplemented")
+    st.before = before
+    with Drive(d.root, st.store("s3://")) as dr:
+        eq(dr.put("s3://b/k", b"one", if_absent=True)["end"], "ok")
+        eq(dr.put("s3://b/k", b"two", if_absent=True)["end"], "exists")
+
+
+@stored("a server that answers 417 to Expect gets the body without it")
+def _(d, st):
+    path = f"{d.root}/file"
+    data = os.urandom(9 << 20)
+    with open(path, "wb") as f:
+        f.write(data)
+    p = Proxy(st.port)
+    try:
+        p.rule(call(lambda seen: answer(417) if "expect" in seen.headers else None), times=None)
+        for put in (lambda dr: dr.upload("s3://b/k", path), lambda dr: dr.put("s3://b/k", data)):
+            st.buckets["b"].clear()
+            with Drive(d.root, st.store("s3://", url=p.url), part_size=2 << 20, parts=4) as dr:
+                r = put(dr)
+                eq(r["end"], "ok", r["error"])
+                assert st.buckets["b"]["k"].body == data
+    finally:
+        p.stop()
+
+
+run()
