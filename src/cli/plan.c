@@ -91,6 +91,9 @@ print_plan(const json_t *plan)
 	line("rate", rate);
 	line("plan", cli_str(plan, "digest"));
 	lines("note", json_object_get(plan, "notes"));
+	const json_t *state = json_object_get(plan, "optimizer");
+	line("state", cli_str(state, "summary"));
+	lines("state", json_object_get(state, "notes"));
 	line("changed", cli_str(plan, "changed"));
 	free(rate);
 }

@@ -18,6 +18,7 @@ struct carry {
 	int64_t left;                   /* and were not */
 	bool assumed;                   /* a power that is 0 was told of */
 	bool *slots;                    /* those of which any was taken */
+	bool dry;                       /* only what it would be */
 };
 
 /* --- which of it ---------------------------------------------------------- */
@@ -58,6 +59,8 @@ take_slot(struct carry *c, const struct warm_row *row, int k)
 	const char *name = optim_slot_name(c->r->optim, k);
 	const size_t n = (size_t)to->count;
 
+	if (c->dry)
+		return warm_file_slot(c->f, (size_t)row->file, name, NULL, n);
 	if ((row->steps & 1u << WARM_TRANSPOSE) == 0)
 		return warm_file_slot(c->f, (size_t)row->file, name, dst, n);
 	float *x = xcalloc(n + 1, sizeof(*x));
@@ -123,7 +126,7 @@ take_row(struct carry *c, const struct warm_row *row)
 		c->tensors++;
 	} else {
 		/* Half of them would be worse than none. */
-		for (int k = 0; k < slots && taken > 0; k++)
+		for (int k = 0; k < slots && taken > 0 && !c->dry; k++)
 			memset(optim_slot(c->r->optim, k) + to->offset, 0,
 			    (size_t)to->count * sizeof(float));
 		c->left++;
@@ -224,7 +227,8 @@ take_moments(struct carry *c, const char *path)
 	for (size_t i = 0; i < c->p->is->nmodel; i++)
 		take_row(c, &c->p->is->v[i]);
 	tell_slots(c);
-	spans_carry(c->r, c->updates);
+	if (!c->dry)
+		spans_carry(c->r, c->updates);
 }
 
 /* Where the schedule goes on: by the file, or by the updates that there
@@ -246,20 +250,21 @@ go_on_with_schedule(struct carry *c, const char *path)
 		return run_fail(c->r, "warm_start", true, "training."
 		    "warm_start.schedule: is continue, and the file does not "
 		    "say how many steps it has been trained");
-	rate_continue(c->r, step);
+	if (!c->dry)
+		rate_continue(c->r, step);
 	js_note(c->notes, "the schedule goes on at its step %lld",
 	    (long long)step);
 	return true;
 }
 
-bool
-carry_over(struct run *r, const struct plan *p, const char *path,
+static bool
+carry_all(struct run *r, const struct plan *p, const char *path, bool dry,
     json_t **told)
 {
 	const struct spec_warm_start *w = &r->spec->training.warm_start;
 	const bool moments = w->optimizer != SPEC_CARRY_NONE;
 	struct carry c = { .r = r, .p = p, .f = p->of,
-		.steps = r->warm_model.step };
+		.steps = r->warm_model.step, .dry = dry };
 	bool ok = true;
 
 	*told = NULL;
@@ -282,4 +287,18 @@ carry_over(struct run *r, const struct plan *p, const char *path,
 	free(c.updates);
 	free(c.slots);
 	return ok;
+}
+
+bool
+carry_over(struct run *r, const struct plan *p, const char *path,
+    json_t **told)
+{
+	return carry_all(r, p, path, false, told);
+}
+
+bool
+carry_foretell(struct run *r, const struct plan *p, const char *path,
+    json_t **told)
+{
+	return carry_all(r, p, path, true, told);
 }

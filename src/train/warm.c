@@ -184,13 +184,28 @@ whole_plan(const struct run *r, const struct plan *p)
 	return tree;
 }
 
+/* What is carried, in the plan, with its sentence. */
+static void
+put_carried(json_t *plan, json_t *carried)
+{
+	if (carried == NULL)
+		return;
+	char *s = xasprintf("the optimizer's state of %lld tensors is taken "
+	    "along, after %lld updates", (long long)json_integer_value(
+	    json_object_get(carried, "tensors")), (long long)
+	    json_integer_value(json_object_get(carried, "updates")));
+
+	js_put(carried, "summary", js_text(s));
+	js_put(plan, "optimizer", json_incref(carried));
+	free(s);
+}
+
 static bool
 keep_plan(struct run *r, const struct plan *p, json_t *carried)
 {
 	json_t *tree = whole_plan(r, p);
 
-	if (carried != NULL)
-		js_put(tree, "optimizer", json_incref(carried));
+	put_carried(tree, carried);
 	char *text = rkj_pretty(tree);
 	enum rk_err rc = rk_replace_file(r->dir_fd, PLAN_FILE, text,
 	    strlen(text));
@@ -211,11 +226,8 @@ tell(struct run *r, const struct plan *p, const json_t *carried)
 		report_event(&r->rep, "warm_start", "warm start: %s",
 		    json_string_value(note));
 	if (carried != NULL)
-		report_event(&r->rep, "warm_start", "warm start: the "
-		    "optimizer's state of %lld tensors is taken along, after "
-		    "%lld updates", (long long)json_integer_value(
-		    json_object_get(carried, "tensors")), (long long)
-		    json_integer_value(json_object_get(carried, "updates")));
+		report_event(&r->rep, "warm_start", "warm start: %s",
+		    json_string_value(json_object_get(carried, "summary")));
 	json_array_foreach(json_object_get(carried, "notes"), i, note)
 		report_event(&r->rep, "warm_start", "warm start: %s",
 		    json_string_value(note));
@@ -338,10 +350,30 @@ plan_text(const struct plan *p, const json_t *tree, const json_t *refused)
 	sb_addf(&b, "\nplan     %s\n", w->digest);
 	json_array_foreach(w->notes, i, line)
 		sb_addf(&b, "note     %s\n", json_string_value(line));
+	const json_t *carried = json_object_get(tree, "optimizer");
+	if (carried != NULL)
+		sb_addf(&b, "state    %s\n", json_string_value(
+		    json_object_get(carried, "summary")));
+	json_array_foreach(json_object_get(carried, "notes"), i, line)
+		sb_addf(&b, "state    %s\n", json_string_value(line));
 	warm_plan_table(w, &b);
 	json_array_foreach(refused, i, line)
 		sb_addf(&b, "refused  %s\n", json_string_value(line));
 	return sb_detach(&b);
+}
+
+/* What would be taken along beside weights; false: what cannot be had. */
+static bool
+foretell(struct run *r, const struct plan *p, json_t *tree, json_t *refused)
+{
+	json_t *carried = NULL;
+	const bool ok = carry_foretell(r, p, r->warm_path, &carried);
+
+	put_carried(tree, carried);
+	json_decref(carried);
+	if (!ok)
+		js_note(refused, "%s", r->fail.message);
+	return ok;
 }
 
 json_t *
@@ -356,10 +388,12 @@ warm_plan(struct run *r, char **text)
 		return NULL;
 	data_digest(r->train, r->data_digest);
 	held_out_count(r);
-	const bool ok = make_plan(r, &p, &why) == RK_OK;
+	bool ok = make_plan(r, &p, &why) == RK_OK;
 	json_t *refused = faults_json(&why);
 	tree = p != NULL ? whole_plan(r, p) : json_pack("{s:s}", "source",
 	    warm_source(r));
+	if (ok)
+		ok = foretell(r, p, tree, refused);
 	const char *shown = r->spec->training.warm_start.plan;
 	char *changed = p != NULL && shown != NULL ?
 	    warm_plan_changed(p->is, shown) : NULL;

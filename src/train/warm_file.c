@@ -358,6 +358,15 @@ is_of_shape(int ndim, const int64_t *d, const struct warm_tensor *w)
 	    0;
 }
 
+static bool
+slot_read(const struct warm_file *f, size_t i, const struct weights_tensor *t,
+    float *dst, size_t count)
+{
+	return t != NULL && t->count == count &&
+	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
+	    (dst == NULL || weights_read_f32(t, 0, count, dst, NULL) == RK_OK);
+}
+
 /* As a checkpoint of ours calls it. */
 static bool
 slot_by_name(const struct warm_file *f, size_t i, const char *slot, float *dst,
@@ -373,10 +382,8 @@ slot_by_name(const struct warm_file *f, size_t i, const char *slot, float *dst,
 	if (s != NULL)
 		return tensor_count(s) == count &&
 		    is_of_shape(s->ndim, s->d, &f->v[i]) &&
-		    tensor_to_f32(s, dst) == RK_OK;
-	return t != NULL && t->count == count &&
-	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
-	    weights_read_f32(t, 0, count, dst, NULL) == RK_OK;
+		    (dst == NULL || tensor_to_f32(s, dst) == RK_OK);
+	return slot_read(f, i, t, dst, count);
 }
 
 bool
@@ -391,10 +398,7 @@ warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
 		theirs = warm_paddle_slot(slot);
 	if (theirs == NULL)
 		return false;
-	const struct weights_tensor *t = find_state(f, i, theirs);
-	return t != NULL && t->count == count &&
-	    is_of_shape(t->ndim, t->d, &f->v[i]) &&
-	    weights_read_f32(t, 0, count, dst, NULL) == RK_OK;
+	return slot_read(f, i, find_state(f, i, theirs), dst, count);
 }
 
 /* --- the optimizer: its steps --------------------------------------------- */

@@ -62,7 +62,8 @@ bool warm_file_state(struct warm_file *f, const char *path, const char *state,
 /*
  * A part of the state that belongs to tensor i, by PyTorch's name of the slot
  * ("exp_avg"), in the shape of the tensor as the file has it: false where there
- * is none of that shape.  The caller reads `count` numbers.
+ * is none of that shape.  The caller reads `count` numbers; dst NULL: whether
+ * it could.
  */
 bool warm_file_slot(const struct warm_file *f, size_t i, const char *slot,
     float *dst, size_t count);

@@ -366,6 +366,42 @@ def _(d):
     eq(row(shown, "extra.count")[:4], ["extra.count", "skip", "[]", "-"])
 
 
+@case("a plan says what is taken along beside weights, and refuses what cannot be had, as the run does")
+def _(d):
+    tiny_file(d)
+    job = warm(d, epochs=1)
+    job["training"]["warm_start"] = {"optimizer": "all"}
+    job["training"]["optimizer"]["type"] = "adam"
+    state = dry(d, job)["plan"]["optimizer"]
+    eq((state["tensors"], state["updates"]), (0, 0))
+    has(state["summary"], "the optimizer's state of 0 tensors is taken along")
+    has(state["notes"][0], "skip the optimizer's state: ")
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(job, f)
+    has(cli(d, "plan", f"{d.root}/job.json"), "skip the optimizer's state: ")
+    r = subprocess.run([f"{BUILD}/rekindle-train", "--plan", f"{d.root}/job.json"], capture_output=True, text=True)
+    has(r.stdout, "state    skip the optimizer's state: ")
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    eq(d.job(i)["plan"]["optimizer"], state, "what was taken along")
+    # As of a checkpoint of ours, which has it, before and after.
+    again = warm(d, name="again", epochs=1)
+    again["model"]["checkpoint"] = f"job://{i}/latest"
+    again["training"].update(warm_start={"optimizer": "all", "schedule": "continue"}, optimizer=job["training"]["optimizer"])
+    told = dry(d, again)["plan"]["optimizer"]
+    eq(told["tensors"], 4)
+    has(told["notes"][0], "the schedule goes on at its step ")
+    j = d.submit(again)
+    d.wait_state(j, "succeeded")
+    eq(d.job(j)["plan"]["optimizer"], told, "what was taken along")
+    job["training"]["warm_start"] = {"schedule": "continue"}
+    r = dry(d, job, want=422)["errors"]
+    eq([e["path"] for e in r], ["training.warm_start.schedule"])
+    has(r[0]["message"], "does not say how many steps")
+    j = d.wait_state(d.submit(job), "failed")
+    has(j["message"], "does not say how many steps")
+
+
 @case("the state of an optimizer is not taken for a model", "stopped")
 def _(d):
     with open(f"{SAMPLES}/simplenet/model.pdopt", "rb") as f, open(f"{d.root}/old.safetensors", "wb") as out:
