@@ -237,6 +237,9 @@ int64_t data_sample_line(const struct data_set *d, int64_t i);
  * that succeeds is it anything else, so that nothing need be remembered of
  * it. */
 bool data_knows_content(const struct data_set *d);
+/* rk_hash64(0,) of what sample i is before anything is done to it, where that
+ * can be told without reading its source (data_knows_content()); else 0. */
+uint64_t data_content(const struct data_set *d, int64_t i);
 /* A hash of what decides the numbers of a set beside what its samples are: of
  * texts the tokenizer with its vocabulary; 0: nothing does. */
 uint64_t data_reading(const struct data_set *d);

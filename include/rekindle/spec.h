@@ -111,6 +111,9 @@
  *	                 is further from 0; one of the two at most
  *	training.ema     none; {decay: 0.9999 (>0 to <1), warmup: false}: see
  *	                 struct spec_ema
+ *	training.cache_features  false; true, or {max_bytes: 16GiB} (1 MiB to 1
+ *	                 PiB): what the frozen part of the network gives for a
+ *	                 sample is computed once; see struct spec_cache
  *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
  *	                 0, restore: none}: see struct spec_early
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
@@ -203,10 +206,10 @@
  * Labels and metadata: whole numbers, true and false are taken as text.
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
- * parameters, gradient_clip_value, ema, early_stopping, micro_batch_size,
- * sampler, distill, model.dialect to model.producer but strict (grow and the
- * names of the checkpoint's rows, too), warm_start but its learning_rate_scale,
- * schedule.warmup, data.threads, data.broken,
+ * parameters, gradient_clip_value, cache_features, ema, early_stopping,
+ * micro_batch_size, sampler, distill, model.dialect to model.producer but strict
+ * (grow and the names of the checkpoint's rows, too), warm_start but its
+ * learning_rate_scale, schedule.warmup, data.threads, data.broken,
  * data.transforms and buckets of texts.  At their default they are not in the
  * normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and
@@ -448,6 +451,25 @@ struct spec_distill {
 	double temperature;     /* 2 (0.1 to 100) */
 };
 
+/*
+ * The cache of features.  Below all that is trained (training.parameters with
+ * trainable: false) a network computes the same for a sample in each epoch,
+ * where nothing in there is random: what it gives, the features, is written
+ * to files in the run's directory when a sample is first needed, and read in
+ * place of the sample from then on.  They are in no checkpoint and are sent
+ * nowhere; without them, or with some, a run has the same bits, only later.
+ *
+ * Random transforms of training are refused; a dropout in the frozen part ends
+ * what is kept below it.  A sample that has changed on disk is not noticed
+ * while its features are used.  At most max_bytes of both data sets are kept:
+ * features of the other samples are computed each time.  Checkpoints of before
+ * cache_features may be gone on from with it, and the other way round.
+ */
+#define SPEC_CACHE_BYTES ((uint64_t)16 << 30)
+struct spec_cache {
+	uint64_t max_bytes;     /* 0: nothing is kept */
+};
+
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };
 enum spec_arithmetic { SPEC_ARITHMETIC_EXACT, SPEC_ARITHMETIC_FAST };
 
@@ -471,6 +493,7 @@ struct spec_training {
 	struct spec_early early;
 	double gradient_clip_norm, gradient_clip_value;
 	struct spec_ema ema;
+	struct spec_cache cache;        /* `cache_features` */
 	double warm_start_lr_scale;
 	struct spec_warm_start warm_start;
 	struct spec_distill distill;

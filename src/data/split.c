@@ -22,6 +22,22 @@ const char *const data_split_words[] = {
 
 /* --- identities and ranks ------------------------------------------------- */
 
+uint64_t
+data_content(const struct data_set *d, int64_t i)
+{
+	const size_t size = data_sample_bytes(d);
+	struct lazy_id id;
+
+	must(i >= 0 && i < d->n);
+	if (!data_knows_content(d))
+		return 0;
+	if (d->lazy == NULL)
+		return rk_hash64(0, held_samples(held_of(d)) + (size_t)i *
+		    size, size);
+	lazy_identify(d, i, false, &id);
+	return id.hash;
+}
+
 struct identify {
 	struct held *h;
 	size_t rows;                    /* of a piece */

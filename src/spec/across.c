@@ -198,6 +198,7 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 		check_split(s, why);
 		check_buckets(s, why);
 		check_mixing(s, why);
+		sp_check_cache(s, why);
 	}
 	if ((sound & metric) == metric)
 		check_metric(s, tree, why);

@@ -192,6 +192,8 @@ sp_json_training(const struct spec_training *t, bool brief)
 		put_real(o, "gradient_clip_value", t->gradient_clip_value);
 	if (t->ema.decay > 0)
 		sp_put(o, "ema", json_ema(&t->ema));
+	if (t->cache.max_bytes > 0)
+		sp_put(o, "cache_features", sp_json_cache(&t->cache));
 	if (t->early.on)
 		sp_put(o, "early_stopping", sp_json_early(&t->early));
 	sp_put(o, "warm_start", sp_json_warm_start(t, brief));
@@ -311,6 +313,9 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	json_object_del(training, "exact");
+	/* Nor does how much of it there may be. */
+	if (s->training.cache.max_bytes > 0)
+		sp_put(training, "cache_features", json_true());
 	sp_put(o, "training", training);
 	if (s->training.schedule.type == SPEC_S_PLATEAU)
 		sp_put(o, "judge", json_judge(&s->checkpoint));

@@ -39,6 +39,9 @@ bool sp_goes_before(const char *a, const char *b);
 void sp_read_warm_start(struct spec_training *t, const json_t *v,
     struct rk_why *why);
 json_t *sp_json_warm_start(const struct spec_training *t, bool brief);
+void sp_read_cache(struct spec_cache *c, const json_t *v, struct rk_why *why);
+void sp_check_cache(const struct spec *s, struct rk_why *why);
+json_t *sp_json_cache(const struct spec_cache *c);
 void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
 json_t *sp_json_early(const struct spec_early *e);
 void sp_read_distill(struct spec_distill *d, const json_t *v,

@@ -119,8 +119,8 @@ spec_record(const struct spec *s)
 static bool
 may_be_left_out(const char *key)
 {
-	static const char *const keys[] = { "arithmetic", "distill",
-		"early_stopping", "ema",
+	static const char *const keys[] = { "arithmetic", "cache_features",
+		"distill", "early_stopping", "ema",
 		"gradient_clip_value", "micro_batch_size", "no_decay",
 		"parameters", "sampler", "transforms", "warmup" };
 

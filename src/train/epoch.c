@@ -5,6 +5,7 @@
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
+#include "feature_cache.h"
 #include "feed.h"
 #include "judging.h"
 #include "knowledge.h"
@@ -36,8 +37,8 @@ score_batch(struct run *r, const struct data_set *d, int64_t at,
 	if (rows == 0)
 		return 0;
 	feed_load(r, d, 0, rows);
-	nn_forward(r->nn, &(struct nn_step){ .rows = rows, .all = rows,
-	    .left_out = feed_left_out(r, 0) }, false);
+	features_forward(r, d, 0, &(struct nn_step){ .rows = rows,
+	    .all = rows, .left_out = feed_left_out(r, 0) }, false);
 	nn_loss(r->nn, r->classes, r->targets, &res);
 	judging_add(r, rows, feed_left_out(r, 0));
 	t->loss += res.loss_sum;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "rekindle/data_loader.h"
+#include "feature_cache.h"
 #include "feed.h"
 #include "mix.h"
 #include "readings.h"
@@ -198,18 +199,12 @@ set_length(struct run *r, const struct data_set *d)
 	nn_set_length(r->nn, r->feed->width);
 }
 
-bool
-feed_step(struct run *r, int64_t rows)
+/* The next step's batch of the loader. */
+static bool
+take_step(struct run *r, int64_t rows)
 {
 	struct feed *f = r->feed;
 
-	if (f->train == NULL) {
-		f->batch.rows = 0;
-		for (int64_t i = 0; i < rows; i++)
-			r->which[i] = data_order_at(f->order, r->at.epoch,
-			    r->at.sample + i);
-		return true;
-	}
 	if (f->epoch != r->at.epoch || f->from != r->at.sample) {
 		data_loader_begin(f->train, r->at.epoch, r->at.sample,
 		    r->o->profile != 0 ? INT64_MAX :
@@ -229,6 +224,28 @@ feed_step(struct run *r, int64_t rows)
 		f->epoch++;
 		f->from = 0;
 	}
+	return true;
+}
+
+bool
+feed_step(struct run *r, int64_t rows)
+{
+	const bool features = features_of(r, r->train);
+	struct feed *f = r->feed;
+
+	if (f->train == NULL || features) {
+		f->batch.rows = 0;
+		for (int64_t i = 0; i < rows; i++)
+			r->which[i] = data_order_at(f->order, r->at.epoch,
+			    r->at.sample + i);
+		set_length(r, r->train);
+	}
+	if (features && features_read(r, r->train, rows) == 0)
+		return true;
+	if (f->train != NULL && !take_step(r, rows))
+		return false;
+	if (features)
+		features_make(r, r->train);
 	return true;
 }
 
@@ -254,21 +271,28 @@ open_score(struct run *r, const struct data_set *d)
 	return open_loader(r, d, false, r->micro, &f->score);
 }
 
-int64_t
-feed_score(struct run *r, const struct data_set *d, int64_t at)
+/* Which samples come at this place of an evaluation; how many. */
+static int64_t
+order_score(struct run *r, const struct data_set *d, int64_t at)
+{
+	const struct data_order *o = d->nlengths > 0 ? r->feed->score_order :
+	    NULL;
+	const int64_t rows = o != NULL ? data_order_rows(o, 0, at, r->micro,
+	    false) : data_rows(d->n, at, r->micro, false);
+
+	for (int64_t i = 0; i < rows; i++)
+		r->which[i] = o != NULL ? data_order_at(o, 0, at + i) : at + i;
+	if (rows > 0)
+		set_length(r, d);
+	return rows;
+}
+
+/* The batch of the loader at this place. */
+static int64_t
+take_score(struct run *r, const struct data_set *d, int64_t at)
 {
 	struct feed *f = r->feed;
 
-	f->batch.rows = 0;
-	mix_none(&f->mix);
-	if (!feed_loads(d)) {
-		const int64_t rows = data_rows(d->n, at, r->micro, false);
-		for (int64_t i = 0; i < rows; i++)
-			r->which[i] = at + i;
-		return rows;
-	}
-	if (f->scored != d && !open_score(r, d))
-		return 0;
 	if (f->next != at)
 		data_loader_begin(f->score, 0, at, (d->n - at + r->micro - 1) /
 		    r->micro + d->nlengths);
@@ -282,6 +306,28 @@ feed_score(struct run *r, const struct data_set *d, int64_t at)
 	    sizeof(*r->which));
 	set_length(r, d);
 	return f->batch.rows;
+}
+
+int64_t
+feed_score(struct run *r, const struct data_set *d, int64_t at)
+{
+	const bool features = features_of(r, d);
+	struct feed *f = r->feed;
+	int64_t rows = 0;
+
+	f->batch.rows = 0;
+	mix_none(&f->mix);
+	if (feed_loads(d) && f->scored != d && !open_score(r, d))
+		return 0;
+	if (!feed_loads(d) || features)
+		rows = order_score(r, d, at);
+	if (features && features_read(r, d, rows) == 0)
+		return rows;
+	if (feed_loads(d))
+		rows = take_score(r, d, at);
+	if (features && rows > 0)
+		features_make(r, d);
+	return rows;
 }
 
 /* --- into the network ----------------------------------------------------- */
@@ -333,6 +379,28 @@ gather(struct run *r, const struct data_set *d, const int64_t *which,
 		data_gather(d, which, rows, nn_input(r->nn), y, t);
 }
 
+void
+feed_load_inputs(struct run *r, const struct data_set *d, const int64_t *row,
+    int64_t n)
+{
+	const struct data_batch *b = &r->feed->batch;
+	const int64_t width = r->feed->width;
+	float *to = nn_input(r->nn);
+
+	for (int64_t k = 0; k < n; k++, to += width) {
+		const float *x = b->x != NULL ? b->x :
+		    (const float *)(const void *)b->ids;
+		if (b->rows > 0)
+			memcpy(to, x + row[k] * d->width, (size_t)width *
+			    sizeof(*to));
+		else if (data_is_tokens(d))
+			data_gather_tokens(d, &r->which[row[k]], 1,
+			    (int32_t *)(void *)to, NULL, NULL);
+		else
+			data_gather(d, &r->which[row[k]], 1, to, NULL, NULL);
+	}
+}
+
 static void
 load_labels(struct run *r, const struct data_set *d, const int64_t *which,
     int64_t rows)
@@ -372,7 +440,9 @@ feed_load(struct run *r, const struct data_set *d, int64_t from, int64_t rows)
 	const int64_t *which = r->which + from;
 	const int64_t width = r->targets_width;
 
-	if (r->feed->batch.rows > 0) {
+	if (features_of(r, d)) {
+		load_labels(r, d, which, rows);
+	} else if (r->feed->batch.rows > 0) {
 		if (mix_is_on(&r->feed->mix))
 			mix_rows(&r->feed->mix, r, &r->feed->batch, from,
 			    rows);

@@ -3,7 +3,9 @@
  *
  * Sets that are held in memory are gathered when they are needed (data_gather).
  * Of others a loader makes batches ahead (data_loader.h), of a whole step each;
- * parts of a step (training.micro_batch_size) are taken out of it.
+ * parts of a step (training.micro_batch_size) are taken out of it.  Where
+ * features stand for samples (feature_cache.h), it is asked only for batches of
+ * which one is not there, and labels alone are loaded.
  *
  * Broken samples, by data.broken: the run fails with the first one's sentence,
  * when it comes to it; or it is named in an event, counted (`broken` in metrics
@@ -51,6 +53,10 @@ int64_t feed_score(struct run *r, const struct data_set *d, int64_t at);
  * arrays. */
 void feed_load(struct run *r, const struct data_set *d, int64_t from,
     int64_t rows);
+/* The inputs alone of n rows of the step or evaluation, wherever in it, into
+ * places 0 to n - 1 of the network's input (feature_cache.h). */
+void feed_load_inputs(struct run *r, const struct data_set *d,
+    const int64_t *row, int64_t n);
 /* What the loss compares the outputs with, of the rows that were loaded last:
  * numbers, or the shares of classes where the batch is mixed; NULL: classes
  * alone. */

@@ -5,6 +5,7 @@
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
+#include "feature_cache.h"
 #include "feed.h"
 #include "profile.h"
 #include "writer.h"
@@ -337,7 +338,7 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 		enter(r, PROFILE_DATA);
 		feed_load(r, r->train, at, s.rows);
 		leave(r, PROFILE_DATA);
-		nn_forward(r->nn, &s, true);
+		features_forward(r, r->train, at, &s, true);
 		nn_loss(r->nn, r->classes, feed_targets(r), &res);
 		if (!isfinite(res.loss_sum))
 			return false;

@@ -5,6 +5,7 @@
 
 #include "rekindle/cgroup.h"
 
+#include "feature_cache.h"
 #include "feed.h"
 #include "judging.h"
 #include "seen.h"
@@ -110,7 +111,7 @@ add_up(const struct run *r, struct run_memory *m)
 	m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
 	    ema);
 	m->checkpoint = m->copy + seen_bytes(r);
-	m->data = bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r) +
+	m->data += bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r) +
 	    seen_bytes(r);
 	m->network = m->total = m->sizes.total_bytes;
 	if (m->total != UINT64_MAX && !rk_add(m->total, m->optimizer + m->copy +
@@ -211,6 +212,7 @@ memory_estimate(struct run *r, struct run_memory *m)
 		return false;
 	nn_sizes(nn, &m->sizes);
 	m->process += judging_bytes(r, nn_outputs(nn));
+	m->data = features_bytes(r, nn_features(nn));
 	nn_free(nn);
 	add_up(r, m);
 	return true;

@@ -248,11 +248,25 @@ remark_data(const struct remarks *m)
 	}
 }
 
+/* A cache that has nothing to keep. */
+static void
+remark_features(const struct remarks *m)
+{
+	if (m->r->spec->training.cache.max_bytes == 0 ||
+	    nn_features(m->r->nn) > 0)
+		return;
+	remark(m, "training.cache_features keeps nothing: no layer with "
+	    "parameters lies below all that is trained, and below each "
+	    "dropout and each batch norm that takes the statistics of a "
+	    "batch");
+}
+
 void
 remarks(const struct run *r, remark_fn *fn, void *ctx)
 {
 	const struct remarks m = { r, fn, ctx };
 
+	remark_features(&m);
 	remark_data(&m);
 	remark_outputs(&m);
 	if (r->train != NULL)

@@ -13,6 +13,7 @@
 #include "convert.h"
 #include "early.h"
 #include "export.h"
+#include "feature_cache.h"
 #include "feed.h"
 #include "knowledge.h"
 #include "profile.h"
@@ -237,8 +238,10 @@ set_up(struct run *r)
 	r->memory_wanted = m.said ? 0 : m.wanted;
 	if (!at_limit(r) && !check_space(r))
 		return false;
-	if (!at_limit(r))
+	if (!at_limit(r)) {
 		remarks_tell(r);
+		features_open(r);
+	}
 	return start_writer(r);
 }
 
@@ -301,6 +304,7 @@ train(struct run *r)
 		return r->rep.gone;
 	if (!run_loop(r))
 		return false;
+	features_close(r, r->ask.outcome == WIRE_SUCCEEDED);
 	char *early = r->ask.outcome == WIRE_SUCCEEDED && early_stopped(r) ?
 	    early_sentence(r) : NULL;
 	/* One that had to leave before its data were checked has saved none. */
@@ -315,6 +319,7 @@ train(struct run *r)
 static void
 close_run(struct run *r)
 {
+	features_close(r, false);
 	feed_close(r);
 	writer_stop(&r->writer);
 	same_end(r);

@@ -25,6 +25,7 @@
  *	loop.c     steps and epochs
  *	feed.c     the samples of a step into the network; mix.c mixes them
  *	seen.c     what they were when they were first read
+ *	feature_cache.c what is frozen gives for them, in feature_file.c
  *	classes.c  the classes of the data by their names
  *	class_map.c  which class of a warm start's model each of them was
  *	epoch.c    evaluation, and what is said at the end of an epoch
@@ -153,6 +154,7 @@ struct profile;
 struct feed;
 struct seen;
 struct knowledge;
+struct features;
 
 struct run {
 	const struct train_options *o;
@@ -197,6 +199,8 @@ struct run {
 	bool scheduled;         /* it came with a checkpoint, or was begun */
 	struct feed *feed;              /* where batches come from */
 	struct seen *seen;              /* NULL: all data lie in memory */
+	struct features *features;      /* NULL: samples go through all of the
+	                                   network */
 	char *unpacked[2];              /* of data.train, .validation; or
 					   NULL */
 	int64_t *which;
