@@ -303,6 +303,14 @@ enum rk_err ckpt_load(struct ckpt *c, const char *selector,
  */
 enum rk_err ckpt_load_model(const char *folder, const struct ckpt_info *i,
     struct tensor_set **out, struct rk_why *why) RK_MUSTCHECK;
+/*
+ * The CKPT_MODEL_FILE that the shards of i stand for, written to fd, with its
+ * digest and size.  paths[k]: where file k of i is; NULL of what is not of the
+ * model.  Each is checked first.  Nothing is synced; errors leave something.
+ */
+enum rk_err ckpt_join(const char *const *paths, const struct ckpt_info *i,
+    int fd, char sha256[RK_SHA256_HEX], uint64_t *size, struct rk_why *why)
+    RK_MUSTCHECK;
 
 /* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is
  * the caller's.  RK_ENOENT: it has none. */

@@ -98,14 +98,12 @@ corrupt(struct rk_why *why, const char *file, const char *what)
 }
 
 static enum rk_err
-load_file(const char *folder, const char *name, struct tensor_set **out,
+load_file(const char *path, const char *name, struct tensor_set **out,
     struct rk_why *why)
 {
 	struct rk_why own = {0};
-	char *path = xasprintf("%s/%s", folder, name);
 	enum rk_err rc = format_load(path, out, &own);
 
-	free(path);
 	if (rc != RK_OK)
 		rk_refuse(why, "%s %s", name, rk_why_first(&own));
 	rk_why_fini(&own);
@@ -138,15 +136,15 @@ add_line(struct parts *p, struct tensor_set *whole, const char *name,
 }
 
 static enum rk_err
-join(struct parts *p, const char *folder, struct tensor_set *whole,
+join(struct parts *p, const char *index_path, struct tensor_set *whole,
     struct rk_why *why)
 {
-	char *text = NULL, *path = xasprintf("%s/" CKPT_INDEX_FILE, folder);
 	json_t *index = NULL, *file;
+	char *text = NULL;
 	const char *name;
 	size_t len;
-	enum rk_err rc = rk_read_file(AT_FDCWD, path, CKPT_INDEX_MAX, &text,
-	    &len);
+	enum rk_err rc = rk_read_file(AT_FDCWD, index_path, CKPT_INDEX_MAX,
+	    &text, &len);
 
 	if (rc != RK_OK)
 		rk_refuse(why, CKPT_INDEX_FILE ": %s", rk_strerror(rc));
@@ -163,34 +161,41 @@ join(struct parts *p, const char *folder, struct tensor_set *whole,
 		rc = corrupt(why, CKPT_INDEX_FILE, "names a tensor twice");
 	json_decref(index);
 	free(text);
-	free(path);
 	return rc;
 }
 
+/* Which file of i it is; -1: none. */
+static int
+place_of(const struct ckpt_info *i, const char *name)
+{
+	for (int k = 0; k < i->nfiles; k++)
+		if (strcmp(i->files[k].name, name) == 0)
+			return k;
+	return -1;
+}
+
 static enum rk_err
-load_shards(const char *folder, const struct ckpt_info *i,
+load_shards(const char *const *paths, const struct ckpt_info *i,
     struct tensor_set **out, struct rk_why *why)
 {
+	const int trained = place_of(i, CKPT_TRAINED_FILE);
+	const int index = place_of(i, CKPT_INDEX_FILE);
 	struct tensor_set *whole = tensor_set_new();
 	struct parts p = { .i = i };
 	enum rk_err rc = RK_OK;
 
+	must(trained >= 0 && index >= 0);
 	for (int k = 0; k < i->nfiles && rc == RK_OK; k++) {
-		const bool trained = strcmp(i->files[k].name,
-		    CKPT_TRAINED_FILE) == 0;
-		if (!trained && !ckpt_is_shared(&i->files[k]))
+		if (k != trained && !ckpt_is_shared(&i->files[k]))
 			continue;
-		rc = load_file(folder, i->files[k].name, &p.v[k], why);
-		if (rc != RK_OK)
-			break;
-		p.n += p.v[k]->n;
-		if (trained) {
-			whole->meta = p.v[k]->meta;
-			p.v[k]->meta = NULL;
-		}
+		rc = load_file(paths[k], i->files[k].name, &p.v[k], why);
+		p.n += rc == RK_OK ? p.v[k]->n : 0;
 	}
-	if (rc == RK_OK)
-		rc = join(&p, folder, whole, why);
+	if (rc == RK_OK) {
+		whole->meta = p.v[trained]->meta;
+		p.v[trained]->meta = NULL;
+		rc = join(&p, paths[index], whole, why);
+	}
 	for (int k = 0; k < i->nfiles; k++)
 		if (p.v[k] != NULL)
 			tensor_set_keep(whole, p.v[k]);
@@ -206,9 +211,51 @@ enum rk_err
 ckpt_load_model(const char *folder, const struct ckpt_info *i,
     struct tensor_set **out, struct rk_why *why)
 {
+	char *paths[CKPT_MAX_FILES] = {0};
+	enum rk_err rc;
+
 	*out = NULL;
-	return ckpt_in_shards(i) ? load_shards(folder, i, out, why) :
-	    load_file(folder, CKPT_MODEL_FILE, out, why);
+	for (int k = 0; k < i->nfiles; k++)
+		paths[k] = xasprintf("%s/%s", folder, i->files[k].name);
+	if (ckpt_in_shards(i))
+		rc = load_shards((const char *const *)paths, i, out, why);
+	else
+		rc = load_file(paths[place_of(i, CKPT_MODEL_FILE)],
+		    CKPT_MODEL_FILE, out, why);
+	for (int k = 0; k < i->nfiles; k++)
+		free(paths[k]);
+	return rc;
+}
+
+static enum rk_err
+check_path(const char *path, const struct ckpt_file *f, struct rk_why *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum rk_err rc = fd < 0 ? rk_from_errno(errno) :
+	    ckpt_file_sums(fd, f, NULL, why);
+
+	if (fd < 0)
+		rk_refuse(why, "%s: %s", f->name, rk_strerror(rc));
+	rk_close(&fd);
+	return rc;
+}
+
+enum rk_err
+ckpt_join(const char *const *paths, const struct ckpt_info *i, int fd,
+    char sha256[RK_SHA256_HEX], uint64_t *size, struct rk_why *why)
+{
+	struct tensor_set *whole = NULL;
+	enum rk_err rc = RK_OK;
+
+	for (int k = 0; k < i->nfiles && rc == RK_OK; k++)
+		if (paths[k] != NULL)
+			rc = check_path(paths[k], &i->files[k], why);
+	if (rc == RK_OK)
+		rc = load_shards(paths, i, &whole, why);
+	if (rc == RK_OK)
+		rc = format_write(fd, whole, sha256, NULL, size);
+	tensor_set_free(whole);
+	return rc;
 }
 
 /* --- writing -------------------------------------------------------------- */

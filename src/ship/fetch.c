@@ -44,6 +44,7 @@ free_fetch(struct fetch *f)
 	free(f->bare);
 	free(f->from);
 	free(f->jobs);
+	whole_free(&f->whole);
 	free(f->etag);
 	free(f->have);
 	free(f->error);
@@ -110,8 +111,8 @@ fetch_done(struct fetch *f, const char *hex)
 }
 
 /* Once may be the line, or a store that is not of one mind. */
-static void
-damaged(struct fetch *f, const char *error)
+void
+fetch_damaged(struct fetch *f, const char *error)
 {
 	part_forget(f);
 	if (++f->damaged >= DAMAGED_TRIES) {
@@ -143,7 +144,7 @@ fetch_trouble(struct fetch *f, const struct remote_result *r)
 		    r->error);
 		break;
 	case REMOTE_DAMAGED:
-		damaged(f, r->error);
+		fetch_damaged(f, r->error);
 		break;
 	case REMOTE_MISSING:
 		fetch_failed(f, RK_ENOENT, r->error);
@@ -215,8 +216,8 @@ got(void *ctx, uint64_t at, uint64_t n)
 }
 
 /* All of it is there, and is what was wanted. */
-static void
-keep(struct fetch *f, const char *sha256, const char *etag)
+void
+fetch_keep(struct fetch *f, const char *sha256, const char *etag)
 {
 	enum rk_err rc = cache_take(f->h, f->part, f->fd, sha256, f->bare,
 	    etag);
@@ -225,7 +226,7 @@ keep(struct fetch *f, const char *sha256, const char *etag)
 	if (rc == RK_OK)
 		fetch_done(f, sha256);
 	else if (rc == RK_ENOENT)
-		damaged(f, "the cache's folder was taken away");
+		fetch_damaged(f, "the cache's folder was taken away");
 	else
 		fetch_failed(f, rc, "the cache cannot be written");
 }
@@ -239,10 +240,10 @@ summed(void *ctx, enum rk_err rc, const struct ckpt_file *files,
 	must_be(f, FETCH_TAG);
 	f->sums = NULL;
 	if (rc == RK_OK) {
-		keep(f, files->sha256, f->etag);
+		fetch_keep(f, files->sha256, f->etag);
 	} else {
 		char *text = xasprintf("%s: %s", f->from, why);
-		damaged(f, text);
+		fetch_damaged(f, text);
 		free(text);
 	}
 }
@@ -270,7 +271,7 @@ downloaded(void *ctx, const struct remote_result *r)
 		char *text = xstrdup(f->error);
 		part_forget(f);
 		if (f->err == RK_ECORRUPT)
-			damaged(f, text);
+			fetch_damaged(f, text);
 		else
 			fetch_failed(f, f->err, text);
 		free(text);
@@ -284,7 +285,23 @@ downloaded(void *ctx, const struct remote_result *r)
 	if (f->xxh128[0] != '\0')
 		check(f, r);
 	else
-		keep(f, r->sha256, r->etag);
+		fetch_keep(f, r->sha256, r->etag);
+}
+
+bool
+fetch_part_open(struct fetch *f)
+{
+	rk_close(&f->fd);
+	f->fd = openat(f->h->part_fd, f->part, O_RDWR | O_CREAT | O_CLOEXEC |
+	    O_NOFOLLOW, 0640);
+	if (f->fd >= 0) {
+		f->begun = true;
+		return true;
+	}
+	enum rk_err rc = rk_from_errno(errno);
+	log_errno("ship: cannot write in the cache");
+	fetch_failed(f, rc, "the cache cannot be written");
+	return false;
 }
 
 void
@@ -296,19 +313,12 @@ fetch_download(struct fetch *f)
 
 	cache_again(f->h);
 	f->room = 0;
-	f->fd = openat(f->h->part_fd, f->part, O_RDWR | O_CREAT | O_CLOEXEC |
-	    O_NOFOLLOW, 0640);
-	if (f->fd < 0) {
-		enum rk_err rc = rk_from_errno(errno);
-		log_errno("ship: cannot write in the cache");
-		fetch_failed(f, rc, "the cache cannot be written");
+	if (!fetch_part_open(f))
 		return;
-	}
 	free(f->have);
 	f->have = NULL;
 	f->nhave = 0;
 	part_read(f);
-	f->begun = true;
 	f->state = FETCH_GET;
 	f->err = RK_OK;
 	a.fd = f->fd;
@@ -355,6 +365,7 @@ begin(struct fetch *f)
 	for (size_t i = 0; i < f->njobs; i++)
 		f->jobs[i].looked = f->jobs[i].looked ||
 		    f->jobs[i].hex[0] == '\0';
+	whole_free(&f->whole);
 	if (f->model && model_named(f)) {
 		model_find(f);
 		return;
@@ -423,7 +434,8 @@ fetch_timer_fn(void *ctx)
 		next = f->next;
 		int64_t due = f->at_ms + (f->state == FETCH_WAIT ? 0 :
 		    DONE_KEPT_MS);
-		if (f->state == FETCH_HEAD || f->state == FETCH_GET)
+		if (f->state == FETCH_HEAD || f->state == FETCH_GET ||
+		    f->state == FETCH_PARTS)
 			continue;
 		if (due > now)
 			at = RK_MIN(at, due);
@@ -508,6 +520,8 @@ answer(struct fetch *f, struct asker *k, const struct fetch_ask *a,
 	}
 	if (f->state == FETCH_FAILED && !k->looked)
 		begin_anew(f);
+	if (f->state == FETCH_PARTS)
+		return whole_go(f, a, why);
 	if (f->state != FETCH_FAILED)
 		return say_busy(f, why);
 	rk_refuse(why, "cannot fetch %s: %s", f->bare, f->error);

@@ -1,13 +1,14 @@
 /*
  * A download and its parts: fetch.c the whole, part.c the partial file,
- * model.c the model of a checkpoint that an address names.
+ * model.c the model of a checkpoint that an address names; whole.c that model
+ * where it is in shards.
  */
 #ifndef SHIP_FETCH_H
 #define SHIP_FETCH_H
 
 #include "impl.h"
 
-enum fetch_state { FETCH_HEAD, FETCH_GET, FETCH_WAIT, FETCH_DONE,
+enum fetch_state { FETCH_HEAD, FETCH_GET, FETCH_PARTS, FETCH_WAIT, FETCH_DONE,
 	FETCH_FAILED };
 
 /* A job that asks, at an attempt of its: it gets what a look that began after
@@ -18,6 +19,8 @@ struct asker {
 	bool looked;                    /* the look under way is for it, too */
 	char hex[RK_SHA256_HEX];        /* what it found, "" until then */
 };
+
+struct whole;
 
 struct fetch {
 	unsigned tag;
@@ -33,6 +36,8 @@ struct fetch {
 	char xxh128[RK_XXH128_HEX];     /* or this, of a model whose
 	                                   checkpoint.json has only this */
 	char digest[RK_SHA256_HEX];     /* of that checkpoint.json */
+	struct whole *whole;            /* of that checkpoint, if its model is
+	                                   in shards; else NULL */
 	struct sums *sums;              /* holding it against xxh128 */
 	char hex[RK_SHA256_HEX];        /* DONE: that of the file */
 	uint64_t room;                  /* FAILED for want of it, else 0 */
@@ -59,6 +64,9 @@ void fetch_failed(struct fetch *f, enum rk_err err, const char *error);
 void fetch_trouble(struct fetch *f, const struct remote_result *r);
 void fetch_done(struct fetch *f, const char *hex);
 void fetch_download(struct fetch *f);
+void fetch_keep(struct fetch *f, const char *sha256, const char *etag);
+void fetch_damaged(struct fetch *f, const char *error);
+bool fetch_part_open(struct fetch *f);  /* false: it has failed */
 
 /* part.c */
 void part_forget(struct fetch *f);      /* the file, too */
@@ -71,5 +79,19 @@ uint64_t part_bytes(const struct fetch *f);
  * those of its model, and it goes on with fetch_download(). */
 bool model_named(const struct fetch *f);
 void model_find(struct fetch *f);
+
+/*
+ * whole.c: shards, each fetched by itself (so that what is shared is fetched
+ * once), then joined to the file that they stand for.  whole_new() takes what i
+ * owns; whole_part() says where file k is, with its SHA-256, or "".  whole_go()
+ * is a step for who asks, each time that he does: RK_EBUSY, or why not.
+ */
+struct whole *whole_new(struct ckpt_info *i);
+void whole_free(struct whole **wp);     /* NULL is fine */
+void whole_part(struct whole *w, const char *name, char *uri,
+    const char *sha256);
+void whole_begin(struct fetch *f);
+enum rk_err whole_go(struct fetch *f, const struct fetch_ask *by,
+    struct rk_why *why);
 
 #endif

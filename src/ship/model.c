@@ -6,6 +6,7 @@
  * one - in which folder beside it the file is, and its SHA-256, if
  * checkpoint.json does without.  A folder that somebody copied may have
  * neither: then the file is fetched and held against the digest that there is.
+ * One in shards is fetched by whole.c.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -63,6 +64,10 @@ take_note(struct fetch *f, const struct rnote *n)
 {
 	for (int i = 0; i < n->nfiles; i++) {
 		const struct note_file *v = &n->files[i];
+		if (f->whole != NULL)
+			whole_part(f->whole, v->name, beside(f, v->folder,
+			    v->name), strcmp(n->digest, f->digest) == 0 ?
+			    v->sha256 : "");
 		if (strcmp(v->name, CKPT_MODEL_FILE) != 0)
 			continue;
 		free(f->from);
@@ -104,10 +109,28 @@ note_got(void *ctx, const struct remote_result *r)
 	rnote_fini(&n);
 	if (!good)
 		return;
-	if (f->need[0] != '\0' && cache_has(f->h, f->need, f->max))
+	if (f->whole != NULL)
+		whole_begin(f);
+	else if (f->need[0] != '\0' && cache_has(f->h, f->need, f->max))
 		fetch_done(f, f->need);
 	else
 		fetch_download(f);
+}
+
+/* Where each of them is, if no remote.json says otherwise. */
+static void
+take_shards(struct fetch *f, struct ckpt_info *i)
+{
+	struct ckpt_file files[CKPT_MAX_FILES];
+	const int n = i->nfiles;
+
+	memcpy(files, i->files, sizeof(files));
+	whole_free(&f->whole);
+	f->whole = whole_new(i);
+	for (int k = 0; k < n; k++)
+		whole_part(f->whole, files[k].name, xasprintf("%.*s%s",
+		    (int)folder_length(f->bare), f->bare, files[k].name),
+		    files[k].sha256);
 }
 
 /* Into f what checkpoint.json says of the model. */
@@ -145,6 +168,10 @@ take_record(struct fetch *f, const char *text, size_t len, struct rk_why *why)
 		}
 	}
 	memcpy(f->digest, i.digest, sizeof(f->digest));
+	if (ckpt_in_shards(&i)) {
+		take_shards(f, &i);
+		return RK_OK;
+	}
 	ckpt_info_fini(&i);
 	if (f->want[0] != '\0' && strcmp(f->want, f->need) != 0)
 		return rk_refuse(why, "its model has the digest %s", f->need);

@@ -75,28 +75,26 @@ supply_row_model(struct ship *h, const struct job_row *r,
     const struct remote_row *row, json_t *files, const char *uri,
     struct rk_why *why)
 {
+	/* In shards: by the folder's address. */
+	struct fetch_ask a = { .uri = row->uri, .job = r->id,
+		.attempt = r->attempt, .patient = true,
+		.model = true };
 	char hex[RK_SHA256_HEX];
-	enum rk_err rc = rk_refuse(why, "%s has no model", row->uri);
-	struct rk_why own = {0};
 	struct rfiles f;
+	int model = 0;
 
 	rfiles_parse(&f, row->files);
-	for (int i = 0; i < f.n; i++) {
-		if (strcmp(f.v[i].name, CKPT_MODEL_FILE) != 0)
-			continue;
-		struct fetch_ask a = { .uri = f.v[i].uri,
-			.sha256 = f.v[i].sha256, .size = f.v[i].size,
-			.job = r->id, .patient = true };
-		rk_why_fini(why);
-		*why = (struct rk_why){0};
-		rc = fetch_want(h, &a, hex, &own);
-		if (rc == RK_OK)
-			put_path(h, files, uri, hex);
-		else if (own.n > 0)
-			rk_refuse(why, "%s", rk_why_first(&own));
-		rk_why_fini(&own);
-		break;
+	while (model < f.n && strcmp(f.v[model].name, CKPT_MODEL_FILE) != 0)
+		model++;
+	if (model < f.n) {
+		a.uri = f.v[model].uri;
+		a.sha256 = f.v[model].sha256;
+		a.size = f.v[model].size;
+		a.model = false;
 	}
+	const enum rk_err rc = fetch_want(h, &a, hex, why);
+	if (rc == RK_OK)
+		put_path(h, files, uri, hex);
 	rfiles_fini(&f);
 	return rc == RK_ECORRUPT || rc == RK_ENOENT ? RK_EINVAL : rc;
 }

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """What is frozen lies in a shard that checkpoints share: written once, read by all that reads a checkpoint, and exact."""
 import glob
-import hashlib
 import json
 import os
 import signal
@@ -9,48 +8,10 @@ import subprocess
 
 from json_schema import faults
 from leftovers import npy
+from sharded import INDEX, bytes_of, digest, job, record, shard, steps, tensors
 from t import BUILD, case, eq, has, limit, run, trainer, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-INDEX = "model.safetensors.index.json"
-
-
-def job(name="frozen", epochs=4, frozen=("fc1.*",), **more):
-    """A second layer and a head that are trained, over a first that is not."""
-    j = {"name": name, "resources": {"threads": 1, "memory": "256MiB"},
-         "model": {"arch": "mlp", "sizes": [784, 128, 16, 10]},
-         "training": {"epochs": epochs, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.003}},
-         "data": {"train": {"type": "synthetic", "shape": [784], "classes": 10, "samples": 320},
-                  "validation_split": 0.1},
-         "checkpoint": {"every": {"steps": 10}, "keep": {"last": 4}}}
-    if frozen:
-        j["training"]["parameters"] = [{"match": f, "trainable": False} for f in frozen]
-    j.update(more)
-    return j
-
-
-def steps(folder):
-    return sorted(glob.glob(f"{folder}/checkpoints/step-*"))
-
-
-def digest(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def bytes_of(step):
-    """{file: SHA-256} of all that a checkpoint has but checkpoint.json."""
-    return {os.path.basename(p): digest(p) for p in glob.glob(f"{step}/*") if not p.endswith("checkpoint.json")}
-
-
-def shard(step):
-    (path,) = glob.glob(f"{step}/frozen-*.safetensors")
-    return path
-
-
-def record(step):
-    with open(f"{step}/checkpoint.json") as f:
-        return json.load(f)
 
 
 def succeeded(d, j):
@@ -97,29 +58,18 @@ def _(d):
     trainer(d, job("none", training=dict(job()["training"], ema={"decay": 0.9})))
     a, b = steps(f"{d.root}/shard.run")[-1], steps(f"{d.root}/none.run")[-1]
     assert not glob.glob(f"{b}/frozen-*") and os.path.exists(f"{b}/model.safetensors")
-    one = {t["name"]: t for t in record_of(f"{a}/trained.safetensors")}
-    raw = {t["name"]: t for t in record_of(f"{b}/optimizer.safetensors")}
+    one = {t["name"]: t for t in tensors(f"{a}/trained.safetensors")}
+    raw = {t["name"]: t for t in tensors(f"{b}/optimizer.safetensors")}
     eq(set(one), {"fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"})
     for name, t in one.items():
         eq(t["bytes"], raw[f"{name}.raw"]["bytes"], name)
-
-
-def record_of(path):
-    """[{name, bytes}] of a safetensors file."""
-    with open(path, "rb") as f:
-        data = f.read()
-    n = int.from_bytes(data[:8], "little")
-    head = json.loads(data[8:8 + n])
-    head.pop("__metadata__", None)
-    return [{"name": k, "bytes": data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]}
-            for k, v in head.items()]
 
 
 @case("a thaw stops the sharing, and what thaws starts its own moments and count of updates")
 def _(d):
     i, folder = succeeded(d, job(epochs=2))
     last = steps(folder)[-1]
-    moments = {t["name"] for t in record_of(f"{last}/optimizer.safetensors")}
+    moments = {t["name"] for t in tensors(f"{last}/optimizer.safetensors")}
     eq(moments, {f"{n}.{s}" for n in ("fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias")
                  for s in ("exp_avg", "exp_avg_sq")}, "the optimizer's tensors")
     eq(record(last)["state"]["updates"]["fc1.weight"], 0)
@@ -170,11 +120,11 @@ def _(d):
     r = d.get(f"{path}/model.safetensors", headers={"Range": "bytes=5000-"}, want=206)
     eq((r.status, r.body), (206, data[5000:]))
     eq(r.headers["Content-Range"], f"bytes 5000-{size - 1}/{size}")
-    eq([t["name"] for t in record_of(whole)],
+    eq([t["name"] for t in tensors(whole)],
        ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias"])
     last = steps(folder)[-1]
-    parts = {t["name"]: t["bytes"] for p in (f"{last}/trained.safetensors", shard(last)) for t in record_of(p)}
-    eq({t["name"]: t["bytes"] for t in record_of(whole)}, parts, "tensors")
+    parts = {t["name"]: t["bytes"] for p in (f"{last}/trained.safetensors", shard(last)) for t in tensors(p)}
+    eq({t["name"]: t["bytes"] for t in tensors(whole)}, parts, "tensors")
     out = f"{d.root}/by-cli.safetensors"
     subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "export", i, out], check=True, stdout=subprocess.DEVNULL,
                    timeout=limit(30))
