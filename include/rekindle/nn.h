@@ -41,6 +41,8 @@ struct nn_tensor {
 	bool is_buffer;
 	bool trained;                   /* it gets a gradient */
 	enum spec_op op;                /* of the layer that it is of */
+	bool of_ids;                    /* a table with a row for each id of
+					   the input */
 };
 
 /*

@@ -18,11 +18,33 @@
  *	convert    from F16, BF16 or F64, each number to the nearest of F32
  *	           (what is too large is an infinity, as C converts it)
  *	slice      shapes differ; what both have is taken, the rest begins anew
+ *	grow       model.grow names it (spec_warm.h), and its rows are others, or
+ *	           the input channels of a convolution; also of a strict start
  *	init       it begins as in a cold start
  *	skip       of the file, not used
  *
  * A tensor may want several of these: `steps` has all, `action` the last of
- * them in this order: copy, rename, convert, transpose, slice.
+ * them in this order: copy, rename, convert, transpose, slice, grow.
+ *
+ * Growth.  All but one dimension must be the same:
+ *
+ *	rows       the first dimension in our layout, [out,in] of a linear layer:
+ *	           outputs, or places of a table.  By name each row of the model
+ *	           is from where the file has its class or its token: the rows of
+ *	           the head (the last layer, which has a row for each output) are
+ *	           classes, those of an embedding of the input tokens; names must
+ *	           be known on both sides, all of them of a head.  Rows of no
+ *	           name, behind a vocabulary, go by their numbers.  Of other
+ *	           layers, and by index, row i is row i.  A tensor of the same
+ *	           shape whose rows are called otherwise grows as well: it is no
+ *	           copy
+ *	channels   the second dimension of a convolution's weight.  One channel in
+ *	           place of several (RGB to grey) is their sum, several in place
+ *	           of one (grey to RGB) have each an equal part of it, so that a
+ *	           grey picture gives the same as before either way; any other
+ *	           numbers want `match: index`
+ *
+ * What is new begins as model.grow's `init` says.
  *
  * Names.  Running statistics may be called running_mean and running_var or
  * _mean and _variance, a norm's weight and bias gamma and beta.  Beyond that
@@ -62,6 +84,9 @@ enum warm_kind {
 };
 extern const char *const warm_kind_words[];
 
+/* What the rows of a tensor of the model are called after. */
+enum warm_rows { WARM_ROWS_UNNAMED, WARM_ROWS_CLASSES, WARM_ROWS_TOKENS };
+
 enum warm_framework { WARM_UNKNOWN, WARM_PYTORCH, WARM_PADDLE };
 extern const char *const warm_framework_words[];
 
@@ -75,9 +100,19 @@ struct warm_tensor {
 	bool buffer;                    /* no parameter */
 	bool biased;                    /* WARM_RUNNING: it goes on as
 					   Paddle's */
+	enum warm_rows rows;            /* of its first dimension */
 	/* Of the file: */
 	int64_t same_as;                /* an earlier one with the same
 	                                   elements; -1: none */
+};
+
+/* What the first n rows of something are called; n 0: that is not known. */
+struct warm_names {
+	const char *const *v;
+	int64_t n;
+};
+struct warm_sides {
+	struct warm_names file, model;
 };
 
 /* All is borrowed, and must live as long as the plan. */
@@ -89,11 +124,23 @@ struct warm_want {
 					   say */
 	const struct spec_warm *spec;
 	bool strict;
+	struct warm_sides classes, tokens;      /* for what grows */
 };
 
 enum warm_action {
 	WARM_COPY, WARM_RENAME, WARM_CONVERT, WARM_TRANSPOSE, WARM_SLICE,
-	WARM_INIT, WARM_SKIP, WARM_ACTIONS
+	WARM_INIT, WARM_SKIP, WARM_GROW, WARM_ACTIONS
+};
+/* Of a row with WARM_GROW.  `from`: [n] rows (or channels) of the model, the
+ * number of each in the file or -1; of a sum or a spread NULL. */
+enum warm_growth { WARM_BY_ROWS, WARM_BY_CHANNELS, WARM_SUM, WARM_SPREAD };
+struct warm_grown {
+	enum warm_growth way;
+	bool named;                     /* by name */
+	enum spec_grow_init init;
+	int64_t *from;
+	int64_t n, nfile;               /* of the model, of the file */
+	int64_t kept;                   /* of the file's that the model has */
 };
 extern const char *const warm_action_words[];
 
@@ -106,6 +153,9 @@ struct warm_row {
 	int64_t loaded;                 /* elements that are taken */
 	enum spec_fault fault;          /* SPEC_FAULTS: none */
 	char *why;                      /* a sentence; NULL: nothing to say */
+	struct warm_grown grown;
+	char *ungrown;                  /* why it cannot grow as the job says,
+					   which refuses the start; or NULL */
 };
 
 struct warm_plan {
@@ -147,7 +197,8 @@ void warm_plan_free(struct warm_plan *p);       /* NULL is fine */
  * p->summary: "loaded 318 of 320 tensors (25.50 M of 25.56 M parameters); 2
  * new: fc.weight, fc.bias (file [1000,2048], model [13,2048]); 0 missing; 1
  * ignored".  new: of which the file has one of another shape or type; missing:
- * of which it has none; ignored: of the file, not used.  Below a million
+ * of which it has none; ignored: of the file, not used.  Where something grows:
+ * "...; 2 grown: fc.weight, fc.bias (file [4,512], model [6,512]); ...".  Below a million
  * parameters all digits.
  *
  * p->digest: of the names, types and shapes of both sides and what the rows do
@@ -162,11 +213,14 @@ char *warm_plan_changed(const struct warm_plan *p, const char *digest);
  * {summary, digest, strict, source, dialect, runner_up: {dialect, tensors} or
  * null,
  *  prefix, framework, writer, tensors_loaded, tensors_total, parameters_loaded,
- *  parameters_total, share, minimum, notes: [...], tensors: [{name, action,
- *  steps, from, file_shape, file_dtype, model_shape, kind, elements, loaded,
- *  added, why}]}
- * from: its name in the file.  A new reference.
+ *  parameters_total, minimum, notes: [...], classes: {kept, new, dropped},
+ *  tensors: [{name, action, steps, from, file_shape, file_dtype, model_shape,
+ *  kind, elements, loaded, added, grown: {way, match, init, kept, new,
+ *  dropped}, why}]}
+ * from: its name in the file.  classes: names, at most WARM_LISTED each; where a
+ * head grows by name.  A new reference.
  */
+#define WARM_LISTED 1000
 json_t *warm_plan_json(const struct warm_plan *p, const char *source);
 /* A line a tensor, for people: action, name, from, both shapes, why. */
 void warm_plan_table(const struct warm_plan *p, struct strbuf *out);

@@ -105,6 +105,9 @@ nn_add_param(struct nn_graph *g, struct nn_node *nd,
 		.is_buffer = w->buffer,
 		.op = g->layers[nd - g->nodes].type } };
 
+	/* The first word of its `index` is input. */
+	p.t.of_ids = p.t.op == SPEC_OP_embedding && nd->u->embedding.index ==
+	    0;
 	/* ops.def says so: whoever reads jobs counts on it. */
 	must(spec_op_learns[g->layers[nd - g->nodes].type]);
 	if (!nn_product(w->ndim, w->d, SPEC_MAX_PARAMS, &p.t.count) ||

@@ -49,24 +49,57 @@ means_the_same(const struct carry *c, const char *slot, const char **reason)
 
 /* --- one tensor ----------------------------------------------------------- */
 
+static bool
+is_grown(const struct warm_row *row)
+{
+	return row->action == WARM_GROW;
+}
+
+/* Is it as it was, or does it have rows that are, with their state? */
+static bool
+has_state(const struct warm_row *row)
+{
+	return row->action != WARM_INIT && (row->steps & 1u << WARM_SLICE) ==
+	    0 && row->added < 0 &&
+	    (!is_grown(row) || row->grown.way == WARM_BY_ROWS);
+}
+
+static size_t
+count_of(const struct warm_tensor *t)
+{
+	size_t n = 1;
+
+	for (int i = 0; i < t->ndim; i++)
+		n *= (size_t)t->d[i];
+	return n;
+}
+
 /* The slot of a row's tensor into the optimizer's, as its weight went. */
 static bool
 take_slot(struct carry *c, const struct warm_row *row, int k)
 {
 	const struct nn_tensor *to = nn_tensor_at(c->r->nn,
 	    (size_t)row->model);
+	const struct warm_tensor *f = &c->f->v[row->file];
+	const bool turned = (row->steps & 1u << WARM_TRANSPOSE) != 0;
 	float *dst = optim_slot(c->r->optim, k) + to->offset;
 	const char *name = optim_slot_name(c->r->optim, k);
-	const size_t n = (size_t)to->count;
+	const size_t n = count_of(f);
 
 	if (c->dry)
 		return warm_file_slot(c->f, (size_t)row->file, name, NULL, n);
-	if ((row->steps & 1u << WARM_TRANSPOSE) == 0)
+	if (!turned && !is_grown(row))
 		return warm_file_slot(c->f, (size_t)row->file, name, dst, n);
-	float *x = xcalloc(n + 1, sizeof(*x));
+	float *x = xcalloc(n + 1, sizeof(*x)), *y = x;
 	const bool ok = warm_file_slot(c->f, (size_t)row->file, name, x, n);
-	if (ok)
-		plan_turn(dst, x, to->d[0], to->d[1]);
+	if (ok && turned) {
+		y = is_grown(row) ? xcalloc(n + 1, sizeof(*y)) : dst;
+		plan_turn(y, x, f->d[1], f->d[0]);
+	}
+	if (ok && is_grown(row))
+		plan_grow(dst, y, to, &row->grown, true);
+	if (y != x && y != dst)
+		free(y);
 	free(x);
 	return ok;
 }
@@ -77,14 +110,12 @@ take_slot(struct carry *c, const struct warm_row *row, int k)
  * one, so that the next is not dampened as a first one is, which is not at all.
  */
 static int64_t
-updates_of(struct carry *c, const struct warm_row *row)
+updates_told(struct carry *c, const struct warm_row *row)
 {
 	const struct spec_optim *o = &c->r->spec->training.optim;
 	const char *reason;
 	int64_t n = 0;
 
-	if (c->steps > 0)               /* a checkpoint of ours */
-		return c->steps;
 	if (warm_file_updates(c->f, (size_t)row->file, o->beta2, &n, &reason))
 		return n;
 	if (strstr(reason, "underflowed") == NULL)
@@ -95,6 +126,61 @@ updates_of(struct carry *c, const struct warm_row *row)
 		    "corrections are 1", reason);
 	c->assumed = true;
 	return (int64_t)(log((double)FLT_TRUE_MIN) / log(o->beta2)) + 1;
+}
+
+/* Those of the rows of the file's tensor; a checkpoint of ours tells of those
+ * that were not updated in every step. */
+static struct span_counts
+updates_of(struct carry *c, const struct warm_row *row, int64_t rows)
+{
+	const struct warm_tensor *f = &c->f->v[row->file];
+	struct span_counts v = {0};
+	struct rk_why why = {0};
+	struct rkj_obj o;
+
+	if (c->steps > 0 && c->r->warm_model.updates != NULL) {
+		rkj_open(&o, c->r->warm_model.updates, "state.updates", &why);
+		(void)!spans_read(&o, f->name, rows, &v);
+		rkj_close_lenient(&o);
+		rk_why_fini(&why);
+	}
+	if (v.n == 0)
+		spans_add(&v, rows, c->steps > 0 ? c->steps :
+		    updates_told(c, row));
+	return v;
+}
+
+/* The updates of row i. */
+static int64_t
+updates_at(const struct span_counts *v, int64_t i)
+{
+	size_t k = 0;
+
+	while (k + 1 < v->n && i >= v->v[k].rows)
+		i -= v->v[k++].rows;
+	return v->n > 0 ? v->v[k].updates : 0;
+}
+
+/* Rows that are new have had none. */
+static void
+take_updates(struct carry *c, const struct warm_row *row)
+{
+	const struct nn_tensor *to = nn_tensor_at(c->r->nn,
+	    (size_t)row->model);
+	const struct warm_grown *g = &row->grown;
+	const int64_t rows = is_grown(row) ? g->nfile : to->ndim > 0 ?
+	    to->d[0] : 1;
+	struct span_counts v = updates_of(c, row, rows);
+	struct span_counts *out = &c->updates[row->model];
+
+	if (!is_grown(row)) {
+		*out = v;
+		return;
+	}
+	for (int64_t i = 0; i < g->n; i++)
+		spans_add(out, 1, g->from[i] >= 0 ? updates_at(&v, g->from[i]) :
+		    0);
+	free(v.v);
 }
 
 static void
@@ -113,16 +199,13 @@ take_row(struct carry *c, const struct warm_row *row)
 		    &reason))
 			continue;
 		wanted++;
-		if (row->action != WARM_INIT && (row->steps & 1u <<
-		    WARM_SLICE) == 0 && row->added < 0 &&
-		    take_slot(c, row, k)) {
+		if (has_state(row) && take_slot(c, row, k)) {
 			c->slots[k] = true;
 			taken++;
 		}
 	}
 	if (taken > 0 && taken == wanted) {
-		spans_add(&c->updates[row->model], to->ndim > 0 ? to->d[0] :
-		    1, updates_of(c, row));
+		take_updates(c, row);
 		c->tensors++;
 	} else {
 		/* Half of them would be worse than none. */

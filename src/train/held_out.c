@@ -210,13 +210,21 @@ held_out_is_ours(const char *path)
 }
 
 void
+held_out_model_fini(struct held_out_model *m)
+{
+	json_decref(m->classes);
+	json_decref(m->updates);
+	*m = (struct held_out_model){0};
+}
+
+void
 held_out_of_model(struct held_out_model *m, char *const *meta,
     const char *path)
 {
 	const char *text = metadata(meta, HELD_OUT_META);
 	struct ckpt_info info;
 
-	json_decref(m->classes);
+	held_out_model_fini(m);
 	*m = (struct held_out_model){
 		.because = "the file does not tell what it was trained on",
 	};
@@ -226,6 +234,8 @@ held_out_of_model(struct held_out_model *m, char *const *meta,
 	m->beside = held_out_beside(path, &info);
 	if (m->beside) {
 		m->step = info.step;
+		m->updates = json_incref(json_object_get(info.state,
+		    "updates"));
 		if (m->classes == NULL)
 			m->classes = json_incref(info.classes);
 		if (text == NULL) {

@@ -65,6 +65,8 @@ struct held_out_model {
 	bool beside;                    /* a checkpoint.json lies beside it
 					   ... */
 	int64_t step;                   /* ... and so many steps were made */
+	json_t *updates;                /* state.updates of it (spans.c), owned;
+					   or NULL */
 	struct held_out of;
 	char data_digest[RK_SHA256_HEX];        /* "": not known */
 	json_t *classes;                /* names of its outputs, owned; or
@@ -80,6 +82,7 @@ enum rk_err held_out_read(struct held_out *h, const json_t *v,
 enum rk_err held_out_of_info(struct held_out *h, const struct ckpt_info *i,
     struct rk_why *why) RK_MUSTCHECK;
 
+void held_out_model_fini(struct held_out_model *m);
 /* The record out of a model file's metadata (key, value, ... NULL; or NULL), or
  * of checkpoint.json beside it. */
 void held_out_of_model(struct held_out_model *m, char *const *meta,

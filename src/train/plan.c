@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "plan.h"
+#include "row_names.h"
 
 /* --- lists ---------------------------------------------------------------- */
 
@@ -40,6 +41,7 @@ list_model(struct plan *p, const struct nn *n)
 			/* Names follow the convention: see ops.def. */
 			.biased = t->is_buffer && dot != NULL &&
 			    dot[1] == '_',
+			.rows = row_names_of(n, t),
 			.same_as = -1 };
 		memcpy(w->d, t->d, (size_t)t->ndim * sizeof(t->d[0]));
 	}
@@ -64,7 +66,12 @@ plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
 		memset(p->spec.of, 0, sizeof(p->spec.of));
 		p->spec.minimum_said = false;
 		p->spec.nproducer = 0;
+		p->spec.ngrow = 0;
 	}
+	if (how->classes != NULL)
+		p->want.classes = *how->classes;
+	if (how->tokens != NULL)
+		p->want.tokens = *how->tokens;
 	p->want.spec = &p->spec;
 	enum rk_err rc = warm_plan_new(&p->is, &p->want, why);
 	if (p->is == NULL) {
@@ -172,6 +179,23 @@ read_copy(const struct plan *p, int64_t file, float **out, struct rk_why *why)
 	return rc;
 }
 
+/* A copy of a linear weight of Paddle's, turned to ours; freed where that
+ * fails. */
+static enum rk_err
+turn_copy(const struct plan *p, int64_t file, float **x, struct rk_why *why)
+{
+	const struct warm_tensor *f = &p->of->v[file];
+	float *y = malloc((count_of(f) + 1) * sizeof(*y));
+
+	if (y != NULL)
+		plan_turn(y, *x, f->d[1], f->d[0]);
+	else
+		rk_refuse(why, "there is no memory for %s", f->name);
+	free(*x);
+	*x = y;
+	return y != NULL ? RK_OK : RK_ENOMEM;
+}
+
 /* Row 0 of ERNIE's table of tasks, to each position. */
 static enum rk_err
 add_row(const struct plan *p, int64_t tasks, const struct nn_tensor *to,
@@ -194,18 +218,23 @@ apply_row(const struct plan *p, const struct warm_row *r, struct nn *n,
 	const struct nn_tensor *to = nn_tensor_at(n, (size_t)r->model);
 	const bool turned = (r->steps & 1u << WARM_TRANSPOSE) != 0;
 	const bool sliced = (r->steps & 1u << WARM_SLICE) != 0;
+	const bool grown = r->action == WARM_GROW;
 	enum rk_err rc;
 	float *x;
 
-	if (r->action == WARM_INIT || sliced)
+	if (r->action == WARM_INIT || sliced || grown)
 		nn_init_one(n, seed, to);
 	if (r->action == WARM_INIT)
 		return RK_OK;
-	if (!turned && !sliced) {
+	if (!turned && !sliced && !grown) {
 		rc = warm_file_read(p->of, (size_t)r->file, to->value, why);
 	} else {
 		rc = read_copy(p, r->file, &x, why);
-		if (rc == RK_OK && sliced)
+		if (rc == RK_OK && grown && turned)
+			rc = turn_copy(p, r->file, &x, why);
+		if (rc == RK_OK && grown)
+			plan_grow(to->value, x, to, &r->grown, false);
+		else if (rc == RK_OK && sliced)
 			slice(to->value, x, to, &p->of->v[r->file], turned);
 		else if (rc == RK_OK)
 			plan_turn(to->value, x, to->d[0], to->d[1]);

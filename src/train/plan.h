@@ -24,6 +24,8 @@ struct plan {
 struct plan_how {
 	const struct spec_model *model;
 	bool whole;                     /* all must fit */
+	/* What rows are called after; NULL: nothing is known. */
+	const struct warm_sides *classes, *tokens;
 };
 
 /* As warm_plan_new(): RK_EINVAL may leave a plan to be shown.  The network and
@@ -37,6 +39,14 @@ void plan_free(struct plan *p);                 /* NULL is fine */
  * and errors of reading: why has a sentence. */
 enum rk_err plan_apply(const struct plan *p, struct nn *n, uint64_t seed,
     struct rk_why *why) RK_MUSTCHECK;
+/*
+ * plan_grow.c.  What grows of a tensor: x is the file's, in our layout, dst the
+ * network's, or a part of an optimiser's state that belongs to it.  What is new
+ * begins by g->init (DEFAULT: it stays what it is) or, of a state, stays what
+ * it is.  What is added is added in double, in the order of the file.
+ */
+void plan_grow(float *dst, const float *x, const struct nn_tensor *to,
+    const struct warm_grown *g, bool state);
 /* dst[m][n] = src[n][m]. */
 void plan_turn(float *dst, const float *src, int64_t m, int64_t n);
 

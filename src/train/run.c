@@ -334,7 +334,7 @@ close_run(struct run *r)
 	optim_ema_free(r->ema);
 	data_close(r->train);
 	data_close(r->valid);
-	json_decref(r->warm_model.classes);
+	held_out_model_fini(&r->warm_model);
 	warm_file_free(r->warm);
 	free(r->warm_path);
 	free(r->unpacked[0]);

@@ -4,6 +4,7 @@
 
 #include "feed.h"
 #include "judging.h"
+#include "row_names.h"
 #include "start.h"
 
 /* The field that names the file which a sentence begins with; NULL: it begins
@@ -61,6 +62,9 @@ match(struct run *r, struct start *start)
 	if (start != NULL && start->rc == RK_OK)
 		return classes_match(r, start->info.classes, start->info.dir);
 	if (!warm_wanted(r) || (start == NULL && !run_asks(r)))
+		return true;
+	/* The rows of a head that grows by name go where the classes are. */
+	if (r->o->evaluate == NULL && row_names_head_grows(r))
 		return true;
 	return warm_open(r) &&
 	    classes_match(r, r->warm_model.classes, warm_source(r));

@@ -7,6 +7,7 @@
 #include "carry.h"
 #include "knowledge.h"
 #include "plan.h"
+#include "row_names.h"
 #include "start.h"
 
 #define PLAN_FILE "plan.json"
@@ -126,7 +127,7 @@ warm_open(struct run *r)
 	char *path = r->warm == NULL ? model_path(r) : NULL;
 	bool ok = r->warm != NULL || (path != NULL &&
 	    warm_open_path(r, path, "model.checkpoint: cannot start "
-	    "from"));
+	    "from") && row_names_classes(r));
 
 	free(path);
 	return ok;
@@ -146,9 +147,11 @@ is_ours(const struct run *r)
 }
 
 static enum rk_err
-make_plan(struct run *r, struct plan **pp, struct rk_why *why)
+make_plan(struct run *r, const struct row_names *names, struct plan **pp,
+    struct rk_why *why)
 {
-	const struct plan_how how = { .model = &r->spec->model };
+	const struct plan_how how = { .model = &r->spec->model,
+		.classes = &names->classes, .tokens = &names->tokens };
 
 	if (is_ours(r))
 		warm_file_is_ours(r->warm);
@@ -299,15 +302,18 @@ carry_out(struct run *r, const struct plan *p)
 bool
 warm_start(struct run *r)
 {
+	struct row_names names = {0};
 	struct rk_why why = {0};
 	struct plan *p = NULL;
 
 	if (!warm_open(r))
 		return false;
 	held_out_count(r);
-	const bool ok = make_plan(r, &p, &why) == RK_OK ?
-	    is_as_shown(r, p) && carry_out(r, p) : refuse(r, &why);
+	const bool ok = row_names_open(r, &names) && (make_plan(r, &names, &p,
+	    &why) == RK_OK ? is_as_shown(r, p) && carry_out(r, p) :
+	    refuse(r, &why));
 	plan_free(p);
+	row_names_close(&names);
 	warm_file_free(r->warm);
 	r->warm = NULL;
 	rk_why_fini(&why);
@@ -379,16 +385,19 @@ foretell(struct run *r, const struct plan *p, json_t *tree, json_t *refused)
 json_t *
 warm_plan(struct run *r, char **text)
 {
+	struct row_names names = {0};
 	struct rk_why why = {0};
 	struct plan *p = NULL;
 	json_t *tree;
 
 	*text = NULL;
-	if (!warm_open(r))
+	if (!warm_open(r) || !row_names_open(r, &names)) {
+		row_names_close(&names);
 		return NULL;
+	}
 	data_digest(r->train, r->data_digest);
 	held_out_count(r);
-	bool ok = make_plan(r, &p, &why) == RK_OK;
+	bool ok = make_plan(r, &names, &p, &why) == RK_OK;
 	json_t *refused = faults_json(&why);
 	tree = p != NULL ? whole_plan(r, p) : json_pack("{s:s}", "source",
 	    warm_source(r));
@@ -405,6 +414,7 @@ warm_plan(struct run *r, char **text)
 	*text = p != NULL ? plan_text(p, tree, refused) : rk_why_text(&why);
 	js_put(tree, "refused", refused);
 	plan_free(p);
+	row_names_close(&names);
 	rk_why_fini(&why);
 	return tree;
 }

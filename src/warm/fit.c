@@ -12,35 +12,28 @@
 
 /* --- names by their bytes ------------------------------------------------- */
 
-struct entry {
-	const char *name;
-	size_t is;
-};
-
 static int
 by_name(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
+	const struct warm_entry *x = a, *y = b;
 	const int c = strcmp(x->name, y->name);
 
 	return c != 0 ? c : x->is < y->is ? -1 : x->is > y->is;
 }
 
-/* To look names up in; the caller's. */
-static struct entry *
-index_of(char *const *names, size_t n)
+struct warm_entry *
+warm_index(const char *const *names, size_t n)
 {
-	struct entry *e = xcalloc(n + 1, sizeof(*e));
+	struct warm_entry *e = xcalloc(n + 1, sizeof(*e));
 
 	for (size_t i = 0; i < n; i++)
-		e[i] = (struct entry){ names[i], i };
+		e[i] = (struct warm_entry){ names[i], i };
 	qsort(e, n, sizeof(*e), by_name);
 	return e;
 }
 
-/* The first of its name, or -1. */
-static int64_t
-find(const struct entry *e, size_t n, const char *name)
+int64_t
+warm_index_find(const struct warm_entry *e, size_t n, const char *name)
 {
 	size_t lo = 0, hi = n;
 
@@ -143,7 +136,7 @@ struct search {
 /* ERNIE's table of tasks that the model has not, and where it goes. */
 static void
 find_tasks(const struct search *s, struct way *y, char *const *model,
-    const struct entry *file)
+    const struct warm_entry *file)
 {
 	const size_t n = s->w->nmodel;
 
@@ -151,10 +144,10 @@ find_tasks(const struct search *s, struct way *y, char *const *model,
 	if (y->table->dialect != SPEC_DIALECT_PADDLENLP &&
 	    y->table->dialect != SPEC_DIALECT_HUGGINGFACE)
 		return;
-	const int64_t tasks = find(file, s->w->nfile, TASKS);
-	struct entry *e = index_of(model, n);
-	const int64_t at = find(e, n, POSITIONS);
-	if (tasks >= 0 && find(e, n, TASKS) < 0 && at >= 0 &&
+	const int64_t tasks = warm_index_find(file, s->w->nfile, TASKS);
+	struct warm_entry *e = warm_index((const char *const *)model, n);
+	const int64_t at = warm_index_find(e, n, POSITIONS);
+	if (tasks >= 0 && warm_index_find(e, n, TASKS) < 0 && at >= 0 &&
 	    y->from[at] >= 0) {
 		const struct warm_tensor *m = &s->w->model[at];
 		const struct warm_tensor *t = &s->w->file[tasks];
@@ -186,10 +179,11 @@ try_way(const struct search *s, struct way *y)
 	}
 	char **model = warm_canonical(y->table->nrules > 0 ? s->own : &plain,
 	    s->model, w->nmodel, y->off_model, &told_model);
-	struct entry *e = index_of(file, w->nfile);
+	struct warm_entry *e = warm_index((const char *const *)file,
+	    w->nfile);
 	y->from = xcalloc(w->nmodel + 1, sizeof(*y->from));
 	for (size_t i = 0; i < w->nmodel; i++) {
-		const int64_t j = find(e, w->nfile, model[i]);
+		const int64_t j = warm_index_find(e, w->nfile, model[i]);
 		y->from[i] = j;
 		y->named += j >= 0;
 		y->fits += j >= 0 && warm_shape_fits(&w->model[i],

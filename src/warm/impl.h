@@ -4,6 +4,7 @@
  *	dialect.c  names by dialects, to names that all have in common
  *	fit.c      which dialect and which prefix; what finds what
  *	plan.c     the rows and the policies
+ *	grow.c     what grows, and from which rows
  *	refuse.c   what is refused
  *	words.c    the sentence, JSON, the table, the digest
  */
@@ -41,6 +42,16 @@ void warm_names_free(char **names, size_t n);
 
 /* --- fit.c ---------------------------------------------------------------- */
 
+/* Names with their numbers, to look names up in; the caller's to free. */
+struct warm_entry {
+	const char *name;
+	size_t is;
+};
+struct warm_entry *warm_index(const char *const *names, size_t n);
+/* The first of its name, or -1. */
+int64_t warm_index_find(const struct warm_entry *e, size_t n,
+    const char *name);
+
 struct warm_fit {
 	const struct warm_table *table;
 	const struct warm_table *next;  /* NULL: none loads otherwise */
@@ -71,6 +82,24 @@ bool warm_shape_fits(const struct warm_tensor *m, const struct warm_tensor *f,
 enum spec_policy warm_policy(const struct warm_plan *p,
     const struct warm_row *r);
 void warm_note(struct warm_plan *p, const char *fmt, ...) RK_PRINTF(2, 3);
+void warm_explain(struct warm_row *r, const char *fmt, ...) RK_PRINTF(2, 3);
+/* Elements of a tensor. */
+int64_t warm_count(const struct warm_tensor *t);
+
+/* --- grow.c --------------------------------------------------------------- */
+
+/*
+ * A row of both sides whose tensor model.grow names: does it grow?  True:
+ * r->grown is filled in, and r->loaded.  False: it is taken as any other, or
+ * r->ungrown has why it cannot be.
+ */
+bool warm_grow(struct warm_plan *p, struct warm_row *r);
+/* What is new and what is dropped, by name; and which class has the row of
+ * another. */
+void warm_note_growth(struct warm_plan *p);
+/* `classes` of the plan, a new reference, or NULL; `grown` of a row. */
+json_t *warm_classes_json(const struct warm_plan *p);
+json_t *warm_grown_json(const struct warm_row *r);
 
 /* --- refuse.c ------------------------------------------------------------- */
 

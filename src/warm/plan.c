@@ -17,7 +17,8 @@ const char *const warm_framework_words[] = {
 	"unknown", "pytorch", "paddle", NULL
 };
 const char *const warm_action_words[] = {
-	"copy", "rename", "convert", "transpose", "slice", "init", "skip", NULL
+	"copy", "rename", "convert", "transpose", "slice", "init", "skip",
+	"grow", NULL
 };
 
 /* --- model.rename --------------------------------------------------------- */
@@ -113,8 +114,8 @@ type_is_taken(enum dtype t)
 	return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_F64;
 }
 
-static int64_t
-count_of(const struct warm_tensor *t)
+int64_t
+warm_count(const struct warm_tensor *t)
 {
 	int64_t n = 1;
 
@@ -141,10 +142,8 @@ shared(const struct warm_tensor *m, const struct warm_tensor *f, bool turned)
 	return n;
 }
 
-static void
-explain(struct warm_row *r, const char *fmt, ...) RK_PRINTF(2, 3);
-static void
-explain(struct warm_row *r, const char *fmt, ...)
+void
+warm_explain(struct warm_row *r, const char *fmt, ...)
 {
 	struct strbuf b = {0};
 	va_list ap;
@@ -167,23 +166,24 @@ take(const struct warm_plan *p, struct warm_row *r, const char *renamed)
 	const struct warm_tensor *f = &w->file[r->file];
 	const bool turned = warm_is_turned(m, p->layout);
 
-	r->loaded = shared(m, f, turned);
+	if ((r->steps & 1u << WARM_GROW) == 0)
+		r->loaded = shared(m, f, turned);
 	if (strcmp(f->name, m->name) != 0)
 		add_step(r, WARM_RENAME);
 	if (strcmp(f->name, renamed) != 0)
-		explain(r, "model.rename makes it %s", renamed);
+		warm_explain(r, "model.rename makes it %s", renamed);
 	if (f->dtype != DT_F32) {
 		add_step(r, WARM_CONVERT);
-		explain(r, "from %s", dtype_name(f->dtype));
+		warm_explain(r, "from %s", dtype_name(f->dtype));
 	}
 	if (turned) {
 		add_step(r, WARM_TRANSPOSE);
-		explain(r, "Paddle has a linear weight as [in,out]");
+		warm_explain(r, "Paddle has a linear weight as [in,out]");
 	}
 	if (r->fault == SPEC_MISMATCH) {
 		add_step(r, WARM_SLICE);
-		explain(r, "%lld of %lld elements are taken",
-		    (long long)r->loaded, (long long)count_of(m));
+		warm_explain(r, "%lld of %lld elements are taken",
+		    (long long)r->loaded, (long long)warm_count(m));
 	}
 }
 
@@ -192,7 +192,7 @@ begin_anew(struct warm_row *r, const char *why)
 {
 	r->action = WARM_INIT;
 	r->steps = 1u << WARM_INIT;
-	explain(r, "%s", why);
+	warm_explain(r, "%s", why);
 }
 
 enum spec_policy
@@ -220,9 +220,13 @@ model_row(struct warm_plan *p, size_t i, const struct warm_fit *fit,
 	}
 	const struct warm_tensor *f = &w->file[r->file];
 	const bool typed = type_is_taken(f->dtype);
-	if (!typed || !warm_shape_fits(m, f, p->layout))
+	const bool grows = typed && warm_grow(p, r);
+	if (r->ungrown != NULL || (!grows && (!typed ||
+	    !warm_shape_fits(m, f, p->layout))))
 		r->fault = SPEC_MISMATCH;
-	if (r->fault == SPEC_FAULTS ||
+	if (r->ungrown != NULL)
+		begin_anew(r, r->ungrown);
+	else if (r->fault == SPEC_FAULTS ||
 	    (typed && m->ndim == f->ndim && m->ndim > 0 &&
 	    warm_policy(p, r) == SPEC_POLICY_SLICE))
 		take(p, r, names->v[r->file]);
@@ -233,7 +237,7 @@ model_row(struct warm_plan *p, size_t i, const struct warm_fit *fit,
 	if (fit->positions == (int64_t)i && r->action != WARM_INIT &&
 	    type_is_taken(w->file[fit->tasks].dtype)) {
 		r->added = fit->tasks;
-		explain(r, "row 0 of %s is added to each row",
+		warm_explain(r, "row 0 of %s is added to each row",
 		    w->file[fit->tasks].name);
 	}
 }
@@ -269,18 +273,18 @@ file_row(struct warm_plan *p, size_t j, const bool *used, int64_t added,
 		.model = -1, .file = (int64_t)j, .added = -1,
 		.fault = SPEC_FAULTS };
 	if ((int64_t)j == added) {
-		explain(r, "row 0 is added to each row of the positions");
+		warm_explain(r, "row 0 is added to each row of the positions");
 	} else if (is_needless(f)) {
-		explain(r, "training does not need it");
+		warm_explain(r, "training does not need it");
 	} else if (f->same_as >= 0 && used[f->same_as]) {
-		explain(r, "the same numbers as %s",
+		warm_explain(r, "the same numbers as %s",
 		    p->want->file[f->same_as].name);
 	} else {
 		r->fault = SPEC_UNEXPECTED;
 		if (names->own[j] == NULL)
-			explain(r, "the model has no such tensor");
+			warm_explain(r, "the model has no such tensor");
 		else
-			explain(r, "the model has no %s, which model.rename "
+			warm_explain(r, "the model has no %s, which model.rename "
 			    "makes of it", names->own[j]);
 	}
 }
@@ -315,10 +319,10 @@ count(struct warm_plan *p)
 	for (size_t i = 0; i < p->nmodel; i++) {
 		const struct warm_row *r = &p->v[i];
 		const struct warm_tensor *m = &p->want->model[i];
-		const int64_t n = m->buffer ? 0 : count_of(m);
+		const int64_t n = m->buffer ? 0 : warm_count(m);
 		p->parameters += n;
 		p->tensors += r->action != WARM_INIT;
-		if (r->fault != SPEC_MISMATCH)
+		if (r->fault != SPEC_MISMATCH && r->action != WARM_GROW)
 			p->outside += n;
 		if (!m->buffer)
 			p->loaded += r->loaded;
@@ -419,6 +423,7 @@ warm_plan_new(struct warm_plan **pp, const struct warm_want *w,
 	warm_digest(p);
 	note_reading(p);
 	note_variances(p);
+	warm_note_growth(p);
 	rc = warm_judge(p, &fit, why);
 	warm_fit_free(&fit);
 	renamed_fini(&names);
@@ -431,8 +436,11 @@ warm_plan_free(struct warm_plan *p)
 {
 	if (p == NULL)
 		return;
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		free(p->v[i].why);
+		free(p->v[i].ungrown);
+		free(p->v[i].grown.from);
+	}
 	free(p->v);
 	free(p->prefix);
 	free(p->summary);

@@ -33,7 +33,7 @@ refuse_rows(const struct warm_plan *p, struct rk_why *why)
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct warm_row *r = &p->v[i];
-		if (r->fault == SPEC_FAULTS ||
+		if (r->fault == SPEC_FAULTS || r->ungrown != NULL ||
 		    warm_policy(p, r) != SPEC_POLICY_ERROR)
 			continue;
 		struct strbuf b = {0};
@@ -43,6 +43,49 @@ refuse_rows(const struct warm_plan *p, struct rk_why *why)
 		    words[r->fault],
 		    sb_str(&b));
 		sb_fini(&b);
+	}
+	return rc;
+}
+
+/* The last layer, which people mean first. */
+static const char *
+last_layer(const struct warm_plan *p, int *len)
+{
+	const struct warm_want *w = p->want;
+	const char *name = "";
+
+	for (size_t i = 0; i < w->nmodel; i++)
+		if (!w->model[i].buffer)
+			name = w->model[i].name;
+	const char *dot = strrchr(name, '.');
+	*len = (int)(dot != NULL ? (size_t)(dot - name) : strlen(name));
+	return name;
+}
+
+/* What model.grow names, and cannot grow or is not there. */
+static enum rk_err
+refuse_growth(const struct warm_plan *p, struct rk_why *why)
+{
+	const struct spec_warm *s = p->want->spec;
+	enum rk_err rc = RK_OK;
+	int len;
+
+	for (size_t i = 0; i < p->nmodel; i++)
+		if (p->v[i].ungrown != NULL)
+			rc = rk_refuse_at(why, "model.grow", "%s %s",
+			    warm_row_name(p, &p->v[i]), p->v[i].ungrown);
+	for (int k = 0; k < s->ngrow; k++) {
+		const struct spec_warm one = { .grow = &s->grow[k],
+			.ngrow = 1 };
+		bool fits = false;
+		for (size_t i = 0; i < p->nmodel; i++)
+			fits |= !p->want->model[i].buffer && spec_grow_of(&one,
+			    p->want->model[i].name) != NULL;
+		const char *last = last_layer(p, &len);
+		if (!fits)
+			rc = rk_refuse_at(why, "model.grow", "has \"%s\", which "
+			    "fits no layer of the model with parameters; its "
+			    "last is %.*s", s->grow[k].layer, len, last);
 	}
 	return rc;
 }
@@ -102,7 +145,8 @@ refuse_little(const struct warm_plan *p, struct rk_why *why)
 	int64_t loaded = 0;
 
 	for (size_t i = 0; i < p->nmodel; i++)
-		if (p->v[i].fault != SPEC_MISMATCH && !w->model[i].buffer)
+		if (p->v[i].fault != SPEC_MISMATCH && p->v[i].action !=
+		    WARM_GROW && !w->model[i].buffer)
 			loaded += p->v[i].loaded;
 	if (p->outside == 0 || (double)loaded >= least * (double)p->outside)
 		return RK_OK;
@@ -174,6 +218,8 @@ warm_judge(struct warm_plan *p, const struct warm_fit *fit, struct rk_why *why)
 	if (nothing && refuse_nothing(p, why) != RK_OK)
 		rc = RK_EINVAL;
 	if (refuse_tie(p, fit, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (refuse_growth(p, why) != RK_OK)
 		rc = RK_EINVAL;
 	if (refuse_rows(p, why) != RK_OK)
 		rc = RK_EINVAL;

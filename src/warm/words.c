@@ -65,28 +65,51 @@ same_layer(const char *a, const char *b)
 	    strncmp(a, b, (size_t)(x - a)) == 0;
 }
 
+/* What the sentence has of the model's tensors. */
+enum pick { PICK_NEW, PICK_SLICED, PICK_GROWN, PICK_MISSING };
+static const struct {
+	const char *word;
+	bool shapes;                    /* both are said */
+	bool always;                    /* also where there are none */
+} picks[] = {
+	[PICK_NEW] = { "new", true, true },
+	[PICK_SLICED] = { "sliced", true, false },
+	[PICK_GROWN] = { "grown", true, false },
+	[PICK_MISSING] = { "missing", false, true },
+};
+
 static bool
-is_one(const struct warm_row *r, enum spec_fault fault, bool sliced)
+is_one(const struct warm_row *r, enum pick k)
 {
-	return r->model >= 0 && r->fault == fault &&
-	    sliced == ((r->steps & 1u << WARM_SLICE) != 0);
+	const bool sliced = (r->steps & 1u << WARM_SLICE) != 0;
+
+	switch (k) {
+	case PICK_NEW:
+		return r->fault == SPEC_MISMATCH && !sliced;
+	case PICK_SLICED:
+		return sliced;
+	case PICK_GROWN:
+		return r->action == WARM_GROW;
+	case PICK_MISSING:
+		return r->fault == SPEC_MISSING;
+	}
+	return false;
 }
 
 /* "fc.weight, fc.bias (file [1000,2048], model [13,2048])": the tensors of a
  * layer one behind the other, and the shapes of its first. */
 static void
-name_some(struct strbuf *b, const struct warm_plan *p, enum spec_fault fault,
-    bool sliced, size_t n)
+name_some(struct strbuf *b, const struct warm_plan *p, enum pick k, size_t n)
 {
 	const struct warm_row *first = NULL;
 	size_t named = 0;
 
 	for (size_t i = 0; i < p->nmodel && named < NAMED_MAX; i++) {
 		const struct warm_row *r = &p->v[i];
-		if (!is_one(r, fault, sliced))
+		if (!is_one(r, k))
 			continue;
 		const char *name = warm_row_name(p, r);
-		if (first != NULL && fault == SPEC_MISMATCH &&
+		if (first != NULL && picks[k].shapes &&
 		    !same_layer(warm_row_name(p, first), name)) {
 			sb_adds(b, " (");
 			warm_both_shapes(b, p, first);
@@ -97,7 +120,7 @@ name_some(struct strbuf *b, const struct warm_plan *p, enum spec_fault fault,
 		if (first == NULL)
 			first = r;
 	}
-	if (first != NULL && fault == SPEC_MISMATCH) {
+	if (first != NULL && picks[k].shapes) {
 		sb_adds(b, " (");
 		warm_both_shapes(b, p, first);
 		sb_addc(b, ')');
@@ -107,17 +130,16 @@ name_some(struct strbuf *b, const struct warm_plan *p, enum spec_fault fault,
 }
 
 static void
-list(struct strbuf *b, const struct warm_plan *p, enum spec_fault fault,
-    bool sliced, const char *word)
+list(struct strbuf *b, const struct warm_plan *p, enum pick k)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->nmodel; i++)
-		n += is_one(&p->v[i], fault, sliced);
-	if (sliced && n == 0)
+		n += is_one(&p->v[i], k);
+	if (n == 0 && !picks[k].always)
 		return;
-	sb_addf(b, "; %zu %s", n, word);
-	name_some(b, p, fault, sliced, n);
+	sb_addf(b, "; %zu %s", n, picks[k].word);
+	name_some(b, p, k, n);
 }
 
 void
@@ -130,9 +152,10 @@ warm_summarise(struct warm_plan *p)
 	    p->tensors, p->nmodel, rk_s((int64_t)p->nmodel),
 	    human(got, p->loaded, p->parameters),
 	    human(all, p->parameters, p->parameters), rk_s(p->parameters));
-	list(&b, p, SPEC_MISMATCH, false, "new");
-	list(&b, p, SPEC_MISMATCH, true, "sliced");
-	list(&b, p, SPEC_MISSING, false, "missing");
+	list(&b, p, PICK_NEW);
+	list(&b, p, PICK_SLICED);
+	list(&b, p, PICK_GROWN);
+	list(&b, p, PICK_MISSING);
 	sb_addf(&b, "; %zu ignored", p->n - p->nmodel);
 	p->summary = rk_text_clean(sb_detach(&b));
 }
@@ -157,6 +180,21 @@ part(struct strbuf *b, char hex[RK_SHA256_HEX])
 	sb_reset(b);
 }
 
+/* Which rows go where; nothing where nothing grows. */
+static void
+add_growth(struct strbuf *b, const struct warm_plan *p)
+{
+	for (size_t i = 0; i < p->nmodel; i++) {
+		const struct warm_grown *g = &p->v[i].grown;
+		if (p->v[i].action != WARM_GROW)
+			continue;
+		sb_addf(b, "grown %zu %d %d", i, (int)g->way, (int)g->init);
+		for (int64_t k = 0; g->from != NULL && k < g->n; k++)
+			sb_addf(b, " %lld", (long long)g->from[k]);
+		sb_addc(b, '\n');
+	}
+}
+
 void
 warm_digest(struct warm_plan *p)
 {
@@ -177,6 +215,7 @@ warm_digest(struct warm_plan *p)
 		sb_addf(&b, "%lld %lld %lld %u\n", (long long)p->v[i].model,
 		    (long long)p->v[i].file, (long long)p->v[i].added,
 		    p->v[i].steps);
+	add_growth(&b, p);
 	part(&b, hex);
 	memcpy(p->digest + 2 * PART_DIGITS, hex, sizeof(hex) - 2 *
 	    PART_DIGITS - 1);
@@ -279,6 +318,8 @@ row_json(const struct warm_plan *p, const struct warm_row *r)
 	}
 	if (r->added >= 0)
 		put(v, "added", text(p->want->file[r->added].name));
+	if (r->action == WARM_GROW)
+		put(v, "grown", warm_grown_json(r));
 	if (r->why != NULL)
 		put(v, "why", text(r->why));
 	return v;
@@ -308,6 +349,9 @@ warm_plan_json(const struct warm_plan *p, const char *source)
 	put(v, "parameters_total", json_integer(p->parameters));
 	put(v, "minimum", json_real(spec_warm_minimum(w->spec, w->strict)));
 	put(v, "notes", json_deep_copy(p->notes));
+	json_t *classes = warm_classes_json(p);
+	if (classes != NULL)
+		put(v, "classes", classes);
 	put(v, "tensors", rows);
 	return v;
 }

@@ -1,0 +1,39 @@
+/*
+ * row_names - what the rows of a network are called after, for a warm start
+ * that grows: the classes of its head, the tokens of its embedding.
+ *
+ * Of the job: its data's classes (input_classes()) and the vocabulary of its
+ * texts.  Of the model that it starts from: model.checkpoint_classes and
+ * model.checkpoint_vocabulary, else what the file or the checkpoint.json beside
+ * it tells.
+ */
+#ifndef TRAIN_ROW_NAMES_H
+#define TRAIN_ROW_NAMES_H
+
+#include "run.h"
+
+struct row_names {
+	struct warm_sides classes, tokens;      /* for warm.h */
+	json_t *lists[2];                       /* that classes borrow from */
+	char *texts[2];                         /* that tokens borrow from */
+};
+
+/* After warm_open() and with a network.  False after run_fail(): a file of names
+ * cannot be read. */
+bool row_names_open(struct run *r, struct row_names *n);
+void row_names_close(struct row_names *n);      /* fine on {0} */
+
+/* Put the classes that the job says its model has in place of those that the
+ * file tells; false after run_fail(). */
+bool row_names_classes(struct run *r);
+
+/* The layer whose rows are the outputs: the last linear or conv2d with a row for
+ * each.  "": there is none.  Ends at *len. */
+const char *row_names_head(const struct nn *n, int *len);
+/* What the rows of a tensor of the network are called after. */
+enum warm_rows row_names_of(const struct nn *n, const struct nn_tensor *t);
+/* Does the head of the job's network grow by name?  Its classes then stay where
+ * the data have them.  Of a network that is not there yet; with the data. */
+bool row_names_head_grows(const struct run *r);
+
+#endif

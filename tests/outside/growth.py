@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""Heads that grow: rows by the names of their classes, with bias and moments; vocabularies; input channels."""
+import json
+import os
+import struct
+import subprocess
+
+import pictures
+from t import BUILD, case, eq, has, run, safetensors, trainer
+
+OLD = ["crack", "fray", "uneven", "void"]
+NEW = ["blowhole", "crack", "dent", "fray", "uneven", "void"]     # alphabetical: three of four go elsewhere
+STILL = {"type": "sgd", "learning_rate": 1e-30}       # a step that moves nothing
+ADAM = {"type": "adam", "learning_rate": 0.01}
+
+
+def folder(d, name, classes):
+    """A class a folder."""
+    pictures.folder(f"{d.root}/{name}", classes, 6, 4, 4)
+    return f"{d.root}/{name}"
+
+
+def job(d, name, classes, optimizer=ADAM, steps=8, warm=None, layer="fc", **model):
+    path = f"{d.root}/{name}-data"
+    if not os.path.exists(path):
+        folder(d, f"{name}-data", classes)
+    return {"name": name, "resources": {"threads": 1, "memory": "128MiB"},
+            "model": {"layers": ["flatten", {"type": "linear", "name": "hidden", "out": 8}, "relu",
+                                 {"type": "linear", "name": layer, "out": len(classes)}], **model},
+            "training": {"epochs": 1000, "steps": steps, "batch_size": 4, "optimizer": optimizer,
+                         **({"warm_start": warm} if warm else {})},
+            "data": {"train": {"type": "image_folder", "path": path}},
+            "checkpoint": {"every": {"steps": 4}}}
+
+
+def last(d, name):
+    at = f"{d.root}/{name}.run/checkpoints"
+    return f"{at}/" + max(x for x in os.listdir(at) if x.startswith("step-"))
+
+
+def told(folder):
+    with open(f"{folder}/checkpoint.json") as f:
+        return json.load(f)
+
+
+def tensors(path):
+    """{name: rows of floats}"""
+    with open(path, "rb") as f:
+        n = struct.unpack("<Q", f.read(8))[0]
+        head, data = json.loads(f.read(n)), f.read()
+    out = {}
+    for name, t in head.items():
+        if name == "__metadata__":
+            continue
+        a, b = t["data_offsets"]
+        v = struct.unpack(f"<{(b - a) // 4}f", data[a:b])
+        rows = t["shape"][0] if t["shape"] else 1
+        out[name] = [v[i * len(v) // rows:(i + 1) * len(v) // rows] for i in range(rows)]
+    return out
+
+
+def rows_of(folder, file, name):
+    """Rows by the names of their classes."""
+    return dict(zip(told(folder)["classes"], tensors(f"{folder}/{file}")[name]))
+
+
+def plan(d, j, want=0):
+    return json.loads(trainer(d, j, "--plan", "--json", want=want)[0])
+
+
+def parent(d, classes=OLD, **more):
+    trainer(d, job(d, "old", classes, **more))
+    return f"{last(d, 'old')}/model.safetensors"
+
+
+@case("of alphabetical folders each old class has its row wherever it goes, and new ones begin as in a cold start",
+      "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    j = job(d, "new", NEW, STILL, 1, checkpoint=from_old, grow=["fc"])
+    p = plan(d, j)
+    eq(p["accepted"], True)
+    eq(p["strict"], True)
+    has(p["summary"], "loaded 4 of 4 tensors (428 of 446 parameters); 0 new; 2 grown: fc.weight, fc.bias (file [4,8], "
+        "model [6,8]); 0 missing; 0 ignored")
+    rows = {t["name"]: t for t in p["tensors"]}
+    eq([rows[x]["action"] for x in ("hidden.weight", "fc.weight", "fc.bias")], ["copy", "grow", "grow"])
+    eq(rows["fc.weight"]["grown"], {"way": "rows", "match": "name", "init": "default", "kept": 4, "new": 2, "dropped": 0})
+    has(rows["fc.weight"]["why"], "4 classes kept by name; 2 new, as in a cold start")
+    eq(p["classes"], {"kept": OLD, "new": ["blowhole", "dent"], "dropped": []})
+    eq([n for n in p["notes"] if "class" in n],
+       ["4 classes keep what the file knows: crack, fray, uneven, void",
+        "2 classes begin as in a cold start: blowhole, dent"])
+    trainer(d, j)
+    trainer(d, job(d, "cold", NEW, STILL, 1))
+    eq(told(last(d, "new"))["classes"], NEW)
+    for what in ("fc.weight", "fc.bias"):
+        was, cold = (rows_of(last(d, x), "model.safetensors", what) for x in ("old", "cold"))
+        now = rows_of(last(d, "new"), "model.safetensors", what)
+        for c in NEW:
+            eq(now[c], was.get(c, cold[c]), f"{what} of {c}")
+
+
+@case("a class that went away is dropped and said, and another in its place has not its row", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    now = ["crack", "dent", "uneven", "void"]           # as many as before
+    j = job(d, "new", now, STILL, 1, checkpoint=from_old, grow={"fc": {"init": "zero"}})
+    p = plan(d, j)
+    eq(p["classes"], {"kept": ["crack", "uneven", "void"], "new": ["dent"], "dropped": ["fray"]})
+    has(str(p["notes"]), "1 class is dropped, which the file has and the job has not: fray")
+    has(p["summary"], "2 grown")
+    trainer(d, j)
+    was, is_ = (rows_of(last(d, x), "model.safetensors", "fc.weight") for x in ("old", "new"))
+    eq({c: is_[c] for c in now if c != "dent"}, {c: was[c] for c in now if c != "dent"})
+    assert max(map(abs, is_["dent"])) < 1e-28, is_["dent"]
+    # And without growth a person is told of it.
+    p = plan(d, job(d, "plain", now, STILL, 1, checkpoint=from_old))
+    eq(p["accepted"], True)
+    has(str(p["notes"]), "1 class begins with the row of another class of the file: dent that of fray; model.grow: "
+        "[fc] goes by their names")
+
+
+@case("without names growth is refused unless the rows go by their numbers", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    t = tensors(parent(d))
+    strange = safetensors(f"{d.root}/strange.safetensors", {
+        n: ("F32", [len(v)] if n.endswith("bias") else [len(v), len(v[0])],
+            b"".join(struct.pack(f"<{len(x)}f", *x) for x in v)) for n, v in t.items()}, {"format": "pt"})
+    p = plan(d, job(d, "new", NEW, STILL, 1, checkpoint=strange, grow=["fc"]), 3)
+    eq(p["accepted"], False)
+    has(str(p["refused"]), "model.grow: fc.weight is matched by name, and what the classes of the file are called is not "
+        "known: want model.checkpoint_classes, or model.grow: {fc: {match: index}}")
+    j = job(d, "new", NEW, STILL, 1, checkpoint=strange, grow={"fc": {"match": "index", "init": "mean"}})
+    trainer(d, j)
+    is_ = tensors(f"{last(d, 'new')}/model.safetensors")["fc.weight"]
+    eq(is_[:4], t["fc.weight"])
+    for k in range(8):
+        mean = sum(r[k] for r in t["fc.weight"]) / 4
+        assert all(abs(is_[i][k] - mean) <= 1e-7 * (1 + abs(mean)) for i in (4, 5)), (k, is_, mean)
+    # Told what they are called, in a list, or in a file of either form.
+    with open(f"{d.root}/lines.txt", "w") as f:
+        f.write("\n".join(reversed(OLD)))
+    with open(f"{d.root}/index.txt", "w") as f:
+        f.write("".join(f"{i} {c}\n" for i, c in enumerate(reversed(OLD))))
+    for k, names in enumerate((OLD[::-1], "lines.txt", f"{d.root}/index.txt")):
+        trainer(d, job(d, f"new{k}", NEW, STILL, 1, checkpoint=strange, grow=["fc"], checkpoint_classes=names))
+        is_ = rows_of(last(d, f"new{k}"), "model.safetensors", "fc.weight")
+        eq([is_[c] for c in OLD[::-1]], t["fc.weight"])
+    p = plan(d, job(d, "bad", NEW, STILL, 1, checkpoint=strange, grow=["fc"], checkpoint_classes=OLD[:3]), 3)
+    has(str(p["refused"]), "fc.weight has 4 rows in the file, and there are names of 3 classes")
+    p = plan(d, job(d, "bad", NEW, STILL, 1, checkpoint=strange, grow=["fd"], checkpoint_classes=OLD), 3)
+    has(str(p["refused"]), 'has "fd", which fits no layer of the model with parameters; its last is fc')
+
+
+@case("moments and counts of updates go with their rows, and new rows count from their own start", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    warm = {"optimizer": "all", "learning_rate_scale": 1}
+    still = dict(ADAM, learning_rate=1e-30)
+    trainer(d, job(d, "new", NEW, still, 1, warm, checkpoint=from_old, grow=["fc"]))
+    at = last(d, "new")
+    eq(told(at)["state"]["updates"], {
+        "hidden.weight": 9, "hidden.bias": 9,
+        **{n: [{"first": 0, "rows": 1, "updates": 1}, {"first": 1, "rows": 1, "updates": 9},
+               {"first": 2, "rows": 1, "updates": 1}, {"first": 3, "rows": 3, "updates": 9}]
+           for n in ("fc.weight", "fc.bias")}})
+    # v = 0.999 v + 0.001 g^2 with g of one step: where it was large it still is.
+    was, is_ = (rows_of(last(d, x), "optimizer.safetensors", "fc.weight.exp_avg_sq") for x in ("old", "new"))
+    for c in OLD:
+        for a, b in zip(was[c], is_[c]):
+            assert b >= 0.998 * a, (c, was[c], is_[c])
+    # The first step of a new row is one rate long, as Adam's first steps are, whatever the old ones count.
+    trainer(d, job(d, "step", NEW, ADAM, 1, warm, checkpoint=from_old, grow=["fc"]))
+    before, after = (rows_of(last(d, x), "model.safetensors", "fc.weight") for x in ("new", "step"))
+    for c in ("blowhole", "dent"):
+        moved = [abs(a - b) for a, b in zip(before[c], after[c]) if a != b]
+        assert moved and all(abs(m - 0.01) < 1e-4 for m in moved), (c, moved)
+
+
+@case("after growth a run that is torn at any step ends with the same bytes", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    warm = {"optimizer": "all"}
+    args = dict(checkpoint=from_old, grow=["fc"])
+    trainer(d, job(d, "whole", NEW, ADAM, 12, warm, **args))
+    for steps in (1, 3, 8, 12):
+        j = job(d, "torn", NEW, ADAM, steps, warm, **args)
+        j["resources"]["threads"] = 1 + steps % 2
+        j["data"]["train"]["path"] = f"{d.root}/whole-data"
+        trainer(d, j)
+    for f in ("model.safetensors", "optimizer.safetensors"):
+        a, b = (open(f"{last(d, x)}/{f}", "rb").read() for x in ("whole", "torn"))
+        assert a == b, f
+    eq(told(last(d, "whole"))["state"]["updates"], told(last(d, "torn"))["state"]["updates"])
+    # What grew may grow again, with its counts.
+    trainer(d, job(d, "again", NEW + ["worn"], dict(ADAM, learning_rate=1e-30), 1, warm,
+                   checkpoint=f"{last(d, 'whole')}/model.safetensors", grow=["fc"]))
+    eq([(x["rows"], x["updates"]) for x in told(last(d, "again"))["state"]["updates"]["fc.weight"]],
+       [(1, 13), (1, 21), (1, 13), (3, 21), (1, 1)])
+
+
+@case("a job of the daemon grows by the names of another's checkpoint, and its plan says so")
+def _(d):
+    old = d.submit(job(d, "old", OLD))
+    d.wait_state(old, "succeeded")
+    j = job(d, "new", NEW, ADAM, 8, checkpoint=f"job://{old}/latest", grow={"fc": {"match": "name", "init": "mean"}})
+    dry = d.post("/v1/jobs?dry_run=1", j, want=200).json
+    eq(dry["plan"]["classes"]["new"], ["blowhole", "dent"])
+    p = d.post("/v1/warm-starts/plan", j, want=200).json
+    eq((p["accepted"], p["digest"]), (True, dry["plan"]["digest"]))
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(j, f)
+    shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "plan", f"{d.root}/job.json"], capture_output=True,
+                           text=True)
+    eq(shown.returncode, 0, shown.stderr)
+    has(shown.stdout, "2 grown: fc.weight, fc.bias (file [4,8], model [6,8])")
+    has(shown.stdout, "2 classes begin as the mean of the file's: blowhole, dent")
+    assert any(x.split()[:2] == ["fc.weight", "grow"] for x in shown.stdout.splitlines()), shown.stdout
+    j["training"]["warm_start"] = {"plan": p["digest"]}
+    i = d.submit(j)
+    d.wait_state(i, "succeeded")
+    has(d.job(i)["plan_summary"], "2 grown")
+    has(str(d.events(i)), "2 classes begin as the mean of the file's: blowhole, dent")
+    # With other classes it is another plan.
+    j["data"]["train"]["path"] = folder(d, "others", [*NEW[1:], "worn"])
+    i = d.submit(j)
+    d.wait_state(i, "failed")
+    has(d.job(i)["message"], "the plan is not the one that was shown")
+
+
+run()
