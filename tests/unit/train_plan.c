@@ -456,8 +456,8 @@ T_CASE(a_plan_is_shown_without_training)
 	write_tiny("job.yaml", TINY_ADAM);
 	write_four();
 	train_ok("--run-dir", "a", "job.yaml");
-	train_ok("--run-dir", "b", "--plan", "--json", "--model", FIRST,
-	    "four.yaml");
+	t_eq_int(train("--run-dir", "b", "--plan", "--json", "--model", FIRST,
+	    "four.yaml"), TRAIN_REFUSED);
 	t_check(access("b", F_OK) != 0);
 	json_t *p = read_json("out");
 	t_check(json_is_false(json_object_get(p, "accepted")));
@@ -472,7 +472,9 @@ T_CASE(a_plan_is_a_table_for_people)
 	write_tiny("job.yaml", TINY_ADAM);
 	write_four();
 	train_ok("--run-dir", "a", "job.yaml");
-	train_ok("--run-dir", "b", "--plan", "--model", FIRST, "four.yaml");
+	t_eq_int(train("--run-dir", "b", "--plan", "--model", FIRST,
+	    "four.yaml"), TRAIN_REFUSED);
+	file_has("err", "the plan is refused: fc2.weight: does not match");
 	file_has("out", "loaded 6 of 8 tensors");
 	file_has("out", "dialect  rekindle, by 6 of 8 tensors");
 	file_has("out", "init       fc2.weight");
