@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -154,55 +153,29 @@ on_exit_of(void *ctx, pid_t pid, int status)
 	free(text);
 }
 
-static int
-open_outputs(const struct check *c, posix_spawn_file_actions_t *fa)
-{
-	static const char *const names[] = { "out", "err" };
-	int e = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY,
-	    0);
-
-	for (int i = 0; e == 0 && i < 2; i++) {
-		char *path = xasprintf("%s/%s", c->dir, names[i]);
-		e = posix_spawn_file_actions_addopen(fa, i + 1, path,
-		    O_WRONLY | O_CREAT | O_TRUNC, 0640);
-		free(path);
-	}
-	if (e == 0)
-		e = posix_spawn_file_actions_addclosefrom_np(fa, 3);
-	return e;
-}
-
-static void
-bound(const struct check *c)
-{
-	const struct rlimit cpu = { CHECK_CPU_S, CHECK_CPU_S };
-	const struct rlimit size = { 2 * RKJ_MAX_BYTES, 2 * RKJ_MAX_BYTES };
-
-	(void)prlimit(c->pid, RLIMIT_CPU, &cpu, NULL);
-	/* But a tar or a .gz that it unpacks is larger. */
-	if (c->spec != NULL && c->spec->data.train.type != SPEC_IMAGE_FOLDER)
-		(void)prlimit(c->pid, RLIMIT_FSIZE, &size, NULL);
-	spawn_humble(c->s, c->pid);
-}
-
 int
 check_spawn(struct check *c, const char *const *argv)
 {
-	char *env[SPAWN_ENV_MAX];
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	int e;
+	static const char *const names[] = { NULL, "out", "err" };
+	/* But a tar or a .gz that it unpacks is larger. */
+	const bool small = c->spec != NULL &&
+	    c->spec->data.train.type != SPEC_IMAGE_FOLDER;
+	struct spawn_how how = { .argv = argv, .nfds = 3, .fds = { -1, -1, -1 },
+		.cpu_s = CHECK_CPU_S,
+		.file_bytes = small ? 2 * RKJ_MAX_BYTES : 0 };
+	int e = 0;
 
-	spawn_env(env);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	if ((e = open_outputs(c, &fa)) == 0 && (e = spawn_attr(&at)) == 0)
-		e = posix_spawn(&c->pid, c->s->c.trainer, &fa, &at,
-		    (char *const *)(uintptr_t)argv, env);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
-	if (e != 0)
-		c->pid = 0;
+	for (int i = 1; i < 3 && e == 0; i++) {
+		char *path = xasprintf("%s/%s", c->dir, names[i]);
+		how.fds[i] = open(path, O_WRONLY | O_CREAT | O_TRUNC |
+		    O_CLOEXEC, 0640);
+		e = how.fds[i] < 0 ? errno : 0;
+		free(path);
+	}
+	if (e == 0)
+		e = spawn_trainer(c->s, &how, &c->pid);
+	rk_close(&how.fds[1]);
+	rk_close(&how.fds[2]);
 	return e;
 }
 
@@ -215,7 +188,6 @@ launch(struct check *c, const char *file)
 
 	snprintf(memory, sizeof(memory), "%llu",
 	    (unsigned long long)RK_MIN(c->s->c.memory, INT64_MAX));
-	argv[n++] = c->s->c.trainer;
 	argv[n++] = "--check";
 	argv[n++] = "--job";
 	argv[n++] = c->row.id;
@@ -273,10 +245,10 @@ begin(struct check *c, struct rk_why *why)
 		    strerror(e));
 		rc = rk_from_errno(e);
 	}
-	if (rc == RK_OK) {
-		bound(c);
+	if (rc == RK_OK)
 		rc = loop_child(c->s->loop, c->pid, on_exit_of, c);
-	}
+	if (rc != RK_OK && why->n == 0)
+		rk_refuse(why, "cannot have it checked: %s", rk_strerror(rc));
 	return rc;
 }
 

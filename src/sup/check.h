@@ -2,8 +2,6 @@
 #ifndef SUP_CHECK_H
 #define SUP_CHECK_H
 
-#include <spawn.h>
-
 #include "impl.h"
 
 struct check {

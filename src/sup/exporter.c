@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -270,37 +269,20 @@ launch(struct sup_export *e, const char *folder, const char *file, int job,
     int out)
 {
 	char skip[24];
-	const char *argv[] = { e->s->c.trainer, "--export", folder, "--to",
-		file, "--skip", skip, "--job", e->id, "--threads", "1",
-		"/dev/stdin", NULL };
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	char *env[SPAWN_ENV_MAX];
-	int rc;
+	const char *argv[] = { "--export", folder, "--to", file, "--skip", skip,
+		"--job", e->id, "--threads", "1", "/dev/stdin", NULL };
+	const struct spawn_how how = { .argv = argv, .nfds = 3,
+		.fds = { job, out, STDERR_FILENO }, .cpu_s = EXPORT_CPU_S };
 
 	snprintf(skip, sizeof(skip), "%llu", (unsigned long long)RK_MIN(
 	    e->from, INT64_MAX));
-	spawn_env(env);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	if ((rc = posix_spawn_file_actions_adddup2(&fa, job, 0)) == 0 &&
-	    (rc = posix_spawn_file_actions_adddup2(&fa, out, 1)) == 0 &&
-	    (rc = posix_spawn_file_actions_addclosefrom_np(&fa, 3)) == 0 &&
-	    (rc = spawn_attr(&at)) == 0)
-		rc = posix_spawn(&e->pid, argv[0], &fa, &at,
-		    (char *const *)(uintptr_t)argv, env);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
-	if (rc != 0)
-		e->pid = 0;
-	return rc;
+	return spawn_trainer(e->s, &how, &e->pid);
 }
 
 static enum rk_err
 start(struct sup_export *e, const struct job_row *r, const char *folder,
     const char *file, struct rk_why *why)
 {
-	const struct rlimit cpu = { EXPORT_CPU_S, EXPORT_CPU_S };
 	int pair[2] = { -1, -1 }, job = job_in_memory(r);
 	int rc = job < 0 || pipe2(pair, O_CLOEXEC) != 0 ? errno : 0;
 
@@ -317,11 +299,12 @@ start(struct sup_export *e, const struct job_row *r, const char *folder,
 		    strerror(rc));
 		return rk_from_errno(rc);
 	}
-	(void)prlimit(e->pid, RLIMIT_CPU, &cpu, NULL);
-	spawn_humble(e->s, e->pid);
-	if (!watch(e))
-		return RK_EIO;
-	return loop_child(e->s->loop, e->pid, on_exit_of, e);
+	enum rk_err watched = watch(e) ? loop_child(e->s->loop, e->pid,
+	    on_exit_of, e) : RK_EIO;
+	if (watched != RK_OK)
+		rk_refuse(why, "cannot wait for %s: %s", e->s->c.trainer,
+		    rk_strerror(watched));
+	return watched;
 }
 
 /* It was not started, or cannot be seen to its end. */

@@ -30,7 +30,7 @@
 #ifndef SUP_IMPL_H
 #define SUP_IMPL_H
 
-#include <spawn.h>
+#include <sys/resource.h>
 
 #include "rekindle/cgroup.h"
 #include "rekindle/ckpt.h"
@@ -330,14 +330,24 @@ struct spawn_args {
 	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
 enum rk_err spawn(struct run *run, const struct spawn_args *a) RK_MUSTCHECK;
-/* What any process of a trainer gets: of our environment what it may need; a
- * group of its own and no signal blocked; "ADDRESS=PATH" of each file, strings
- * that the caller frees, and how many; less of the machine than the daemon. */
-#define SPAWN_ENV_MAX 64
-void spawn_env(char *env[SPAWN_ENV_MAX]);
-int spawn_attr(posix_spawnattr_t *at);
+/*
+ * Any process of a trainer.  Of our environment it gets what it may need; a
+ * group of its own, in which all that it starts can be ended with it; no signal
+ * blocked or ignored; less of the machine than the daemon; and of descriptors
+ * these.
+ */
+#define SPAWN_FDS 4
+struct spawn_how {
+	const char *const *argv;        /* behind its name, NULL at the end */
+	int nfds, fds[SPAWN_FDS];       /* ours, which become 0, 1, ...; -1:
+					   /dev/null */
+	const char *dir;                /* where it works; NULL: where we do */
+	rlim_t cpu_s, file_bytes;       /* at most; 0: as much as we */
+};
+/* An errno; *pid is 0 where it is not 0. */
+int spawn_trainer(const struct sup *s, const struct spawn_how *how, pid_t *pid);
+/* "ADDRESS=PATH" of each file, strings that the caller frees, and how many. */
 int spawn_files(const json_t *files, char *out[]);
-void spawn_humble(const struct sup *s, pid_t pid);
 
 /* check.c */
 void checks_sweep(struct sup *s);       /* what a dead daemon left */

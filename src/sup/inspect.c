@@ -38,7 +38,6 @@ inspect_launch(struct check *c)
 	char *path = xasprintf("%s%s", path_of(c), member ? part : "");
 	int n = 0;
 
-	argv[n++] = c->s->c.trainer;
 	argv[n++] = "--inspect";
 	if (c->statistics)
 		argv[n++] = "--statistics";

@@ -1,10 +1,8 @@
 /*
- * A process for an attempt.
+ * Processes of trainers, above all that of an attempt.
  *
- * posix_spawn(), so that nothing of ours runs in the child.  The child has
- * /dev/null, the job's log twice, and the wire; a process group of its own, so
- * that all it starts can be ended with it; no signal blocked or ignored; and of
- * our environment only what it may need.
+ * posix_spawn(), so that nothing of ours runs in the child.  Who trains has
+ * /dev/null, the job's log twice, and the wire.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +16,9 @@
 
 #include "impl.h"
 
+#define ENV_MAX   64
 #define FILES_MAX (SPEC_ADDRESSES + 1)
-#define ARGS_MAX (27 + 2 * FILES_MAX)
+#define ARGS_MAX  (28 + 2 * FILES_MAX)
 
 extern char **environ;
 
@@ -42,17 +41,109 @@ env_is_kept(const char *var)
 	return false;
 }
 
-void
-spawn_env(char *env[SPAWN_ENV_MAX])
+static void
+make_env(char *env[ENV_MAX])
 {
 	int n = 0;
 
 	for (char **e = environ; e != NULL && *e != NULL; e++) {
-		if (n < SPAWN_ENV_MAX - 1 && env_is_kept(*e))
+		if (n < ENV_MAX - 1 && env_is_kept(*e))
 			env[n++] = *e;
 	}
 	env[n] = NULL;
 }
+
+static int
+make_actions(posix_spawn_file_actions_t *fa, const struct spawn_how *how)
+{
+	int e = 0;
+
+	for (int i = 0; e == 0 && i < how->nfds; i++)
+		e = how->fds[i] < 0 ? posix_spawn_file_actions_addopen(fa, i,
+		    "/dev/null", O_RDWR, 0) :
+		    posix_spawn_file_actions_adddup2(fa, how->fds[i], i);
+	if (e == 0)
+		e = posix_spawn_file_actions_addclosefrom_np(fa, how->nfds);
+	if (e == 0 && how->dir != NULL)
+		e = posix_spawn_file_actions_addchdir_np(fa, how->dir);
+	return e;
+}
+
+static int
+make_attr(posix_spawnattr_t *at)
+{
+	sigset_t none, all;
+	int e;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	sigdelset(&all, SIGKILL);
+	sigdelset(&all, SIGSTOP);
+	if ((e = posix_spawnattr_setflags(at, POSIX_SPAWN_SETPGROUP |
+	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
+	    (e = posix_spawnattr_setpgroup(at, 0)) == 0 &&
+	    (e = posix_spawnattr_setsigmask(at, &none)) == 0)
+		e = posix_spawnattr_setsigdefault(at, &all);
+	return e;
+}
+
+/* Less of the processor than the daemon, and first to go when memory is short.
+ * It has only just been executed: threads that it makes inherit both. */
+static void
+humble(const struct sup *s, pid_t pid)
+{
+	char path[64];
+
+	setpriority(PRIO_PROCESS, (id_t)pid, s->c.nice);
+	snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj", (long)pid);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		(void)!write(fd, "500", 3);
+	rk_close(&fd);
+}
+
+static void
+bound(pid_t pid, int of, rlim_t most)
+{
+	const struct rlimit limit = { most, most };
+
+	if (most > 0)
+		(void)prlimit(pid, of, &limit, NULL);
+}
+
+int
+spawn_trainer(const struct sup *s, const struct spawn_how *how, pid_t *pid)
+{
+	const char *argv[ARGS_MAX] = { s->c.trainer };
+	char *env[ENV_MAX];
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t at;
+	int e, n = 0;
+
+	while (how->argv[n] != NULL) {
+		must(n + 2 < ARGS_MAX);
+		argv[n + 1] = how->argv[n];
+		n++;
+	}
+	make_env(env);
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&at);
+	if ((e = make_actions(&fa, how)) == 0 && (e = make_attr(&at)) == 0)
+		e = posix_spawn(pid, argv[0], &fa, &at,
+		    (char *const *)(uintptr_t)argv, env);
+	posix_spawn_file_actions_destroy(&fa);
+	posix_spawnattr_destroy(&at);
+	if (e != 0) {
+		*pid = 0;
+		return e;
+	}
+	bound(*pid, RLIMIT_CPU, how->cpu_s);
+	bound(*pid, RLIMIT_FSIZE, how->file_bytes);
+	humble(s, *pid);
+	return 0;
+}
+
+/* --- of an attempt -------------------------------------------------------- */
 
 /* The log, with a line that says whose words follow. */
 static enum rk_err
@@ -76,41 +167,6 @@ open_log(struct run *run, const struct spawn_args *a)
 	return RK_OK;
 }
 
-static int
-make_actions(posix_spawn_file_actions_t *fa, const char *dir, int log_fd,
-    int wire_fd)
-{
-	int e;
-
-	if ((e = posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY,
-	    0)) == 0 &&
-	    (e = posix_spawn_file_actions_adddup2(fa, log_fd, 1)) == 0 &&
-	    (e = posix_spawn_file_actions_adddup2(fa, log_fd, 2)) == 0 &&
-	    (e = posix_spawn_file_actions_adddup2(fa, wire_fd, WIRE_FD)) == 0 &&
-	    (e = posix_spawn_file_actions_addclosefrom_np(fa,
-	    WIRE_FD + 1)) == 0)
-		e = posix_spawn_file_actions_addchdir_np(fa, dir);
-	return e;
-}
-
-int
-spawn_attr(posix_spawnattr_t *at)
-{
-	sigset_t none, all;
-	int e;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
-	if ((e = posix_spawnattr_setflags(at, POSIX_SPAWN_SETPGROUP |
-	    POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) == 0 &&
-	    (e = posix_spawnattr_setpgroup(at, 0)) == 0 &&
-	    (e = posix_spawnattr_setsigmask(at, &none)) == 0)
-		e = posix_spawnattr_setsigdefault(at, &all);
-	return e;
-}
-
 int
 spawn_files(const json_t *of, char *out[])
 {
@@ -130,18 +186,15 @@ spawn_files(const json_t *of, char *out[])
 static int
 launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 {
-	char attempt[24], threads[24], memory[24], known[24], *env[SPAWN_ENV_MAX];
+	char attempt[24], threads[24], memory[24], known[24];
 	char *files[FILES_MAX];
 	const char *argv[ARGS_MAX];
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	int n = 0, e, nfiles = spawn_files(a->files, files);
+	int n = 0, nfiles = spawn_files(a->files, files);
 
 	snprintf(attempt, sizeof(attempt), "%lld", (long long)run->at.n);
 	snprintf(threads, sizeof(threads), "%lld", (long long)run->threads);
 	snprintf(memory, sizeof(memory), "%llu",
 	    (unsigned long long)RK_MIN(run->s->c.memory, INT64_MAX));
-	argv[n++] = run->s->c.trainer;
 	argv[n++] = "--wire";
 	argv[n++] = "--job";            /* orphan.c looks for these two */
 	argv[n++] = run->id;
@@ -176,35 +229,12 @@ launch(struct run *run, const struct spawn_args *a, int log_fd, int wire_fd)
 	}
 	argv[n++] = a->job_file;
 	argv[n] = NULL;
-	spawn_env(env);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	if ((e = make_actions(&fa, a->job_dir, log_fd, wire_fd)) == 0 &&
-	    (e = spawn_attr(&at)) == 0)
-		e = posix_spawn(&run->pid, run->s->c.trainer, &fa, &at,
-		    (char *const *)(uintptr_t)argv, env);
-	posix_spawn_file_actions_destroy(&fa);
-	posix_spawnattr_destroy(&at);
+	const struct spawn_how how = { .argv = argv, .dir = a->job_dir,
+		.nfds = WIRE_FD + 1, .fds = { -1, log_fd, log_fd, wire_fd } };
+	const int e = spawn_trainer(run->s, &how, &run->pid);
 	for (int i = 0; i < nfiles; i++)
 		free(files[i]);
-	if (e != 0)
-		run->pid = 0;
 	return e;
-}
-
-/* Less of the processor than the daemon, and first to go when memory is short.
- * It has only just been executed: threads that it makes inherit both. */
-void
-spawn_humble(const struct sup *s, pid_t pid)
-{
-	char path[64];
-
-	setpriority(PRIO_PROCESS, (id_t)pid, s->c.nice);
-	snprintf(path, sizeof(path), "/proc/%ld/oom_score_adj", (long)pid);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0)
-		(void)!write(fd, "500", 3);
-	rk_close(&fd);
 }
 
 enum rk_err
@@ -234,7 +264,6 @@ spawn(struct run *run, const struct spawn_args *a)
 		    run->s->c.trainer, strerror(e));
 		return rk_from_errno(e);
 	}
-	spawn_humble(run->s, run->pid);
 	run->wire = wire_new(pair[0]);
 	return run_watch(run);
 }
