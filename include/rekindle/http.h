@@ -117,6 +117,9 @@ void http_moved(const struct http_call *c, uint64_t *sent, uint64_t *sunk);
 /* Is this numeric address, as it was connected to, one where a cloud hands out
  * secrets to whoever asks?  Link-local ones, and those that it has besides. */
 bool http_is_metadata(const char *ip);
+/* The same of the host of a URL, if it is a number however written, or one of
+ * the names that clouds give to such a service: a proxy resolves for us. */
+bool http_leads_to_metadata(const char *url);
 
 /* --- for the command line: no engine, no loop ----------------------------- */
 

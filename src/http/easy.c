@@ -266,32 +266,6 @@ on_moved(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
 	return call_cancelled(c) ? 1 : 0;
 }
 
-bool
-http_is_metadata(const char *ip)
-{
-	/* EC2 by IPv6, Alibaba, Volcengine */
-	static const char *const others[] = { "fd00:ec2::254",
-	    "100.100.100.200", "100.96.0.96" };
-	unsigned char a[16], b[16];
-	bool v6 = inet_pton(AF_INET6, ip, a) == 1;
-
-	if (!v6 && inet_pton(AF_INET, ip, a) != 1)
-		return false;
-	if (v6 && memcmp(a, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0) {
-		memcpy(a, a + 12, 4);
-		v6 = false;
-	}
-	if (v6 ? a[0] == 0xfe && (a[1] & 0xc0) == 0x80 :
-	    a[0] == 169 && a[1] == 254)
-		return true;
-	for (size_t i = 0; i < RK_ARRAY_LEN(others); i++) {
-		if (inet_pton(v6 ? AF_INET6 : AF_INET, others[i], b) == 1 &&
-		    memcmp(a, b, v6 ? 16 : 4) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Of a stranger's URL, where it leads to by its name. */
 static bool
 is_forbidden(struct http_call *c, const char *ip)
@@ -472,6 +446,9 @@ easy_open(struct http_call *c, CURL *handle)
 	set_callbacks(c);
 	set_connection(c);
 	set_method(c);
+	if (c->r.strange && http_leads_to_metadata(c->r.url))
+		call_fail(c, HTTP_BAD_REQUEST, RK_OK, "%s is the address of a "
+		    "metadata service, which nobody is sent to", c->host);
 	if (curl_easy_setopt(c->easy, CURLOPT_URL, c->r.url) != CURLE_OK)
 		call_fail(c, HTTP_BAD_REQUEST, RK_OK, "the address is malformed");
 	return !c->failed;

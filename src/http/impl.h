@@ -4,6 +4,7 @@
  *	engine.c   the thread and its queues; what the loop calls
  *	call.c     one call: its copy of the request, its end
  *	easy.c     the libcurl handle of a call: options and callbacks
+ *	metadata.c where a stranger's URL must not lead
  *	rate.c     limits shared by metered calls
  *	now.c      one call without an engine
  *

@@ -36,6 +36,7 @@ drop(struct remote_op *op)
 	ranges_fini(&d->have);
 	ranges_fini(&d->done);
 	ranges_fini(&d->taken);
+	hops_fini(&d->hops);
 	free(d->want);
 	free(d->have_etag);
 	d->want = d->have_etag = NULL;

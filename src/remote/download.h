@@ -49,7 +49,8 @@ struct download {
 	struct req *req;        /* look, probe, stream */
 	uint64_t streamed;
 	bool pumping, held;
-	int redirects, tries;
+	struct hops hops;
+	int tries;
 	struct loop_timer *timer;
 	struct behind *behind;
 };

@@ -6,73 +6,20 @@
 
 #include "download.h"
 
-#define REDIRECTS 5
-
-/* "https://host" of a URL. */
-static size_t
-origin(const char *url)
-{
-	const char *host = strstr(url, "://");
-
-	if (host == NULL)
-		return 0;
-	return (size_t)(host - url) + 3 + strcspn(host + 3, "/?#");
-}
-
-/* Where an answer sends us, a new string; NULL: nowhere that we would go. */
-static char *
-target(const char *url, const char *to)
-{
-	size_t n = origin(url);
-
-	if (to == NULL || strlen(to) > 8192)
-		return NULL;
-	if (strncasecmp(to, "https://", 8) == 0)
-		return xstrdup(to);
-	if (strncmp(to, "//", 2) == 0)
-		return xasprintf("https:%s", to);
-	if (to[0] == '/' && n > 0)
-		return xasprintf("%.*s%s", (int)n, url, to);
-	return NULL;
-}
-
+/* True: the answer was a redirect, and is dealt with. */
 static bool
-is_redirect(const struct download *d, const struct http_answer *a)
+followed(struct download *d, const struct http_answer *a)
 {
-	if (d->op.place.store->kind != STORE_HTTPS || a == NULL)
-		return false;
-	return a->status == 301 || a->status == 302 || a->status == 303 ||
-	    a->status == 307 || a->status == 308;
-}
+	char *why;
+	const enum redirect to = redirect_follow(d->op.r, &d->op.place,
+	    &d->hops, a, &why);
 
-/* Another host may have another CA.  The digest that was asked for stays. */
-static bool
-move(struct download *d, char *to)
-{
-	struct place p;
-
-	to[strcspn(to, "#")] = '\0';
-	if (place_of(d->op.r, to, &p, NULL) != RK_OK)
-		return false;
-	must(p.sha256 == NULL);
-	p.sha256 = d->op.place.sha256;
-	d->op.place.sha256 = NULL;
-	place_fini(&d->op.place);
-	d->op.place = p;
-	return true;
-}
-
-static void
-follow(struct download *d, const struct http_answer *a)
-{
-	char *to = target(d->op.place.key, http_header(a, "Location"));
-
-	if (to == NULL || ++d->redirects > REDIRECTS || !move(d, to))
-		download_fail(d, REMOTE_REFUSED, RK_OK, "it answers %d and "
-		    "leads nowhere that could be gone to", a->status);
-	else
+	if (to == REDIRECT_GO)
 		download_look(d);
-	free(to);
+	else if (to == REDIRECT_NO)
+		download_fail(d, REMOTE_REFUSED, RK_OK, "%s", why);
+	free(why);
+	return to != REDIRECT_NONE;
 }
 
 /* --- one byte ----------------------------------------------------------- */
@@ -87,10 +34,8 @@ probed(void *ctx, const struct req_result *q)
 	must_be(d, DOWNLOAD_TAG);
 	d->req = NULL;
 	d->tries += q->tries;
-	if (is_redirect(d, q->a)) {
-		follow(d, q->a);
+	if (followed(d, q->a))
 		return;
-	}
 	if (q->a == NULL || (q->a->status != 200 && q->a->status != 206 &&
 	    q->a->status != 416)) {
 		download_fault(d, q);
@@ -131,10 +76,8 @@ looked(void *ctx, const struct req_result *q)
 	must_be(d, DOWNLOAD_TAG);
 	d->req = NULL;
 	d->tries += q->tries;
-	if (is_redirect(d, q->a)) {
-		follow(d, q->a);
+	if (followed(d, q->a))
 		return;
-	}
 	if (q->fault == F_NONE) {
 		object_read(&o, q->a);
 		if (o.has_size)

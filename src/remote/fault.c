@@ -265,6 +265,23 @@ add_hint(struct req_result *q, const struct detail *d)
 		    " (its endpoint: %s)", d->endpoint);
 }
 
+/* A request that is signed for one host is not sent to another. */
+static void
+add_redirect(struct req_result *q, const struct http_answer *a)
+{
+	const char *to = http_header(a, "location"), *host;
+	size_t n = strlen(q->message);
+
+	if (a->status < 301 || a->status > 308 || to == NULL ||
+	    (host = strstr(to, "://")) == NULL)
+		return;
+	host += 3 + strcspn(host + 3, "/?#");
+	snprintf(q->message + n, sizeof(q->message) - n, " (it leads to %.*s; "
+	    "signed requests are not sent on: is that the `endpoint`?)",
+	    (int)RK_MIN(host - to, 200), to);
+	rk_text_clean(q->message);
+}
+
 /* Did an answer of 2xx say that it failed all the same? */
 static enum fault
 of_success(const struct http_answer *a, enum fault_body body,
@@ -318,6 +335,8 @@ fault_of(const struct rstore *s, const struct http_answer *a, bool head,
 	if (f != F_NONE) {
 		read_ids(a, q, &d);
 		add_hint(q, &d);
+		if (s->kind != STORE_HTTPS)
+			add_redirect(q, a);
 		/* A redirect while a new bucket's name spreads. */
 		if (a->status == 307 && s->kind != STORE_HTTPS)
 			f = F_SERVER;

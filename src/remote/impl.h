@@ -7,6 +7,7 @@
  *	cred*.c                credentials: chains, refresh, caches
  *	req*.c fault.c         one request: signed anew for each try, answered,
  *	                       classified, tried again
+ *	redirect.c             where plain servers send us
  *	xml.c                  the little XML that stores speak
  *	op.c small.c list.c    operations: begin and end, of one request, lists
  *	upload.c download.c    large objects
@@ -261,6 +262,23 @@ enum remote_end end_of(enum fault f);
 /* Wait before try n (from 1): full jitter, 200 ms (throttle 1 s) doubling, 20 s
  * at most; Retry-After wins. */
 int64_t fault_wait_ms(enum fault f, int tries, const struct http_answer *a);
+
+/* --- redirect.c ----------------------------------------------------------- */
+
+#define REDIRECTS 10
+/* Where an operation has been: nobody goes in circles. */
+struct hops {
+	char *seen[REDIRECTS + 1];
+	int n;
+};
+/*
+ * NONE: it is no redirect of a plain server.  GO: *p is now where it leads.  NO:
+ * *why, the caller's, says why nobody goes there.
+ */
+enum redirect { REDIRECT_NONE, REDIRECT_GO, REDIRECT_NO };
+enum redirect redirect_follow(struct remote *r, struct place *p,
+    struct hops *h, const struct http_answer *a, char **why);
+void hops_fini(struct hops *h);
 
 /* --- xml.c ---------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
  * right, or another try after a while.
  *
  * Each thing is put right once: the clock, the keys, the region, Expect; wrong
- * bytes twice.  A HEAD that was refused without a word is asked again as a GET of one
- * byte, whose answer has the reason: a "probe".
+ * bytes twice.  A HEAD that was refused without a word is asked again as a GET
+ * of one byte, whose answer has the reason: a "probe".
  */
 #include <stdlib.h>
 #include <string.h>

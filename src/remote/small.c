@@ -7,12 +7,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "large.h"
 
 #define SMALL_TAG  0x736d616cu
-#define REDIRECTS  5
 #define ANSWER_MAX (64u << 10)
 
 enum what { DO_HEAD, DO_GET, DO_PUT, DO_DELETE, DO_ABORT };
@@ -27,7 +25,8 @@ struct small {
 	size_t len;
 	bool if_absent, unsure;
 	char *upload_id;
-	int tries, redirects;
+	int tries;
+	struct hops hops;
 };
 
 static void ask(struct small *s, const char *method, req_fn *fn);
@@ -47,6 +46,7 @@ drop(struct remote_op *op)
 	struct small *s = small_of(op);
 
 	req_cancel(&s->req);
+	hops_fini(&s->hops);
 	free(s->body);
 	free(s->upload_id);
 	s->body = s->upload_id = NULL;
@@ -119,40 +119,22 @@ shown(const struct place *p)
 
 /* --- head and get --------------------------------------------------------- */
 
-/* Where a plain URL has moved to, if that is one that we may follow. */
+/* True: the answer was a redirect; it is asked for again there, or that was
+ * all. */
 static bool
-follow(struct small *s, const struct req_result *q)
+followed(struct small *s, const struct req_result *q, const char *method,
+    req_fn *fn)
 {
-	struct place *old = &s->op.place, to;
-	const char *where;
-	char *uri;
+	char *why;
+	const enum redirect to = redirect_follow(s->op.r, &s->op.place,
+	    &s->hops, q->a, &why);
 
-	if (old->store->kind != STORE_HTTPS || q->a == NULL ||
-	    q->a->status < 301 || q->a->status > 308 ||
-	    ++s->redirects > REDIRECTS ||
-	    (where = http_header(q->a, "location")) == NULL)
-		return false;
-	bool secure = strncasecmp(old->key, "https:", 6) == 0;
-	if (where[0] == '/' && where[1] != '/')
-		uri = xasprintf("%s://%s%s", secure ? "https" : "http",
-		    old->bucket, where);
-	else
-		uri = xstrdup(where);
-	uri[strcspn(uri, "#")] = '\0';  /* the digest is ours to say */
-	bool ok = place_of(s->op.r, uri, &to, NULL) == RK_OK;
-	free(uri);
-	if (ok && (to.store->kind != STORE_HTTPS ||
-	    (secure && strncasecmp(to.key, "https:", 6) != 0))) {
-		place_fini(&to);
-		ok = false;
-	}
-	if (!ok)
-		return false;
-	to.sha256 = old->sha256;
-	old->sha256 = NULL;
-	place_fini(old);
-	*old = to;
-	return true;
+	if (to == REDIRECT_GO)
+		ask(s, method, fn);
+	else if (to == REDIRECT_NO)
+		end_as(s, REMOTE_REFUSED, why);
+	free(why);
+	return to != REDIRECT_NONE;
 }
 
 static void
@@ -160,9 +142,9 @@ got(void *ctx, const struct req_result *q)
 {
 	struct small *s = answered(ctx, q);
 
-	if (follow(s, q)) {
-		ask(s, "GET", got);
-	} else if (q->fault == F_NONE && q->a->len > s->max) {
+	if (followed(s, q, "GET", got))
+		return;
+	if (q->fault == F_NONE && q->a->len > s->max) {
 		char *text = xasprintf("%s has %zu byte%s, want at most %zu",
 		    shown(&s->op.place), q->a->len, rk_s((int64_t)q->a->len),
 		    s->max);
@@ -186,10 +168,8 @@ got_byte(void *ctx, const struct req_result *q)
 {
 	struct small *s = answered(ctx, q);
 
-	if (follow(s, q)) {
-		ask(s, "GET 0-0", got_byte);
+	if (followed(s, q, "GET 0-0", got_byte))
 		return;
-	}
 	struct remote_result res;
 	char etag[ETAG_MAX];
 	op_result(q, &res, etag);
@@ -204,9 +184,9 @@ headed(void *ctx, const struct req_result *q)
 {
 	struct small *s = answered(ctx, q);
 
-	if (follow(s, q))
-		ask(s, "HEAD", headed);
-	else if (s->op.place.store->kind == STORE_HTTPS && q->a != NULL &&
+	if (followed(s, q, "HEAD", headed))
+		return;
+	if (s->op.place.store->kind == STORE_HTTPS && q->a != NULL &&
 	    (q->a->status == 403 || q->a->status == 405 ||
 	    q->a->status == 501))
 		/* Presigned for GET alone, or a server that has no HEAD. */

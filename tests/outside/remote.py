@@ -386,24 +386,140 @@ def _(d):
         eq((r["end"], r["size"], r["etag"]), ("ok", 1000, "v1"))
 
 
-@case("redirects are followed within https, five of them, and no further", "stopped")
+def sends(sv, st, path, to, status=302):
+    """A path of the site that leads elsewhere; to: may be a function of the request."""
+    st.special[path] = lambda q: (status, {"Location": to(q) if callable(to) else to}, b"moved")
+
+
+@case("redirects are followed within https, ten of them, and no further", "stopped")
 def _(d):
     st, sv, dr = site(d)
-    st.special["/a"] = lambda q: (302, {"Location": "/b?x=1"}, b"")
-    st.special["/b"] = lambda q: (307, {"Location": f"{sv.url}/c"}, b"")
-    st.special["/loop"] = lambda q: (301, {"Location": "/loop"}, b"")
+    sends(sv, st, "/a", "/b?x=1")
+    sends(sv, st, "/b", f"{sv.url}/c", 307)
+    for n in range(12):
+        sends(sv, st, f"/n{n}", f"/n{n + 1}", 308)
+    sends(sv, st, "/loop", "/loop?1", 301)
+    sends(sv, st, "/in", "/out")
+    sends(sv, st, "/out", "/in")
     with Server(lambda q: (200, {}, b"plain")) as plain, sv, dr:
-        st.special["/down"] = lambda q: (302, {"Location": f"{plain.url}/secret"}, b"")
-        st.special["/file"] = lambda q: (302, {"Location": "file:///etc/passwd"}, b"")
-        st.special["/store"] = lambda q: (302, {"Location": "s3://b/k"}, b"")
+        for path, to in (("/down", f"{plain.url}/secret"), ("/file", "file:///etc/passwd"), ("/store", "s3://b/k"),
+                         ("/user", f"https://me:SECRET@127.0.0.1:{sv.port}/x"), ("/ftp", "ftp://h/x"),
+                         ("/mail", "mailto:x"), ("/none", ""), ("/nowhere", "https:///x")):
+            sends(sv, st, path, to)
         eq(dr.get(f"{sv.url}/a")["body"], b"x" * 1000)
         eq(dr.head(f"{sv.url}/a")["size"], 1000)
-        before = len(sv.asked)
-        refused(dr.get(f"{sv.url}/loop"), "refused")
-        eq(len(sv.asked) - before, 6)
-        for path in ("down", "file", "store"):
-            refused(dr.get(f"{sv.url}/{path}"), "refused")
+        eq(dr.get(f"{sv.url}/n2")["body"], b"x" * 1000)
+        for do in (dr.get, dr.head, lambda u: dr.download(u, f"{d.root}/x")):
+            before = len(sv.asked)
+            r = do(f"{sv.url}/n1")
+            refused(r, "refused")
+            has(r["error"], "on and on")
+            eq(len(sv.asked) - before, 11, "requests")
+            for path, n in (("loop", 2), ("in", 2)):
+                before = len(sv.asked)
+                r = do(f"{sv.url}/{path}")
+                refused(r, "refused")
+                has(r["error"], "in a circle")
+                eq(len(sv.asked) - before, n, "requests")
+            for path in ("down", "file", "store", "user", "ftp", "mail", "none", "nowhere"):
+                r = do(f"{sv.url}/{path}")
+                refused(r, "refused")
+                has(r["error"], "answers 302 and leads")
+                assert "SECRET" not in r["error"], r["error"]
         eq(plain.asked, [])
+
+
+def hub(d):
+    """A plain server, and another on a port of its own: whose requests are kept, heads and all."""
+    data, heads = b"weights" * 300, []
+
+    def file(q):
+        heads.append(q.headers)
+        return 200, {"ETag": '"f"'}, data
+    other = Server(file)
+    st = Site(d, data)
+    sv = Server(st)
+    return data, heads, other, st, sv
+
+
+@case("redirects of http are followed too, absolute and relative ones, and to https", "stopped")
+def _(d):
+    data, heads, other, st, sv = hub(d)
+    tls = Server(st, st.tls)
+    with other, sv, tls, drive(d, {"match": f"https://127.0.0.1:{tls.port}", "ca_file": st.tls}) as dr:
+        leads = {"/org/abs/m": f"{sv.url}/files/m?X-Sig=a%2Fb", "/org/path/m": "/files/m", "/org/up/m": "../../files/m",
+                 "/org/deep/m": "../../../.././files/./m", "/org/beside/m": "file", "/org/query/m": "?x=1",
+                 "/org/host/m": f"//127.0.0.1:{sv.port}/files/m", "/org/other/m": f"{other.url}/files/m",
+                 "/org/tls/m": f"{tls.url}/files/m", "/org/UP/m": f"HTTP://127.0.0.1:{sv.port}/files/m",
+                 "/org/blank/m": "/files/a b/\xe9#fragment", "/org/dots/m": "/files/x/../m", "/org/end/m": "a/..",
+                 "/org/bare/m": f"http://127.0.0.1:{other.port}"}
+        for path, to in leads.items():
+            if path == "/org/query/m":
+                st.special[path] = lambda q: None if "?" in q.path else (302, {"Location": "?x=1"}, b"")
+            else:
+                sends(sv, st, path, to)
+        want = {"/org/up/m": "/files/m", "/org/deep/m": "/files/m", "/org/beside/m": "/org/beside/file",
+                "/org/query/m": "/org/query/m?x=1", "/org/host/m": "/files/m", "/org/abs/m": "/files/m?X-Sig=a%2Fb",
+                "/org/blank/m": "/files/a%20b/%E9", "/org/dots/m": "/files/m", "/org/end/m": "/org/end/",
+                "/org/path/m": "/files/m", "/org/UP/m": "/files/m"}
+        for path in leads:
+            r = dr.get(f"{sv.url}{path}")
+            eq((r["end"], r["body"]), ("ok", data), f"get of {path} ({r['error']})")
+            if path in want:
+                eq(sv.asked[-1][1], want[path], f"where {path} leads")
+            r = dr.head(f"{sv.url}{path}")
+            eq((r["end"], r["size"]), ("ok", len(data)), f"head of {path}")
+            r = dr.download(f"{sv.url}{path}#sha256={hashlib.sha256(data).hexdigest()}", f"{d.root}/got")
+            eq(r["end"], "ok", f"download of {path} ({r['error']})")
+        eq(other.asked[-1][1], "/", "an address without a path")
+        eq(tls.asked[-1][1], "/files/m")
+        refused(dr.download(f"{sv.url}/org/other/m#sha256={'0' * 64}", f"{d.root}/no"), "damaged")
+
+
+@case("nothing of ours goes along to another host or port", "stopped")
+def _(d):
+    data, heads, other, st, sv = hub(d)
+    with other, sv, drive(d, other.store(), env={"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"}) as dr:
+        st.special["/m"] = lambda q: (302, {"Location": f"{other.url}/m", "Set-Cookie": "session=SECRET",
+                                            "WWW-Authenticate": "Basic"}, b"")
+        eq(dr.get(f"{sv.url}/m?token=SECRET")["body"], data)
+        eq(dr.head(f"{sv.url}/m?token=SECRET")["end"], "ok")
+        for h in heads:
+            ours = [k for k in h if k.lower().startswith(("authorization", "cookie", "x-amz", "referer"))]
+            assert "SECRET" not in str(h) and not ours, str(h)
+        # Nor does a request that is signed go anywhere but to its store.
+        before = len(other.asked)
+    with Server(lambda q: (307, {"Location": f"{other.url}/b/k"}, b"")) as store, drive(d, store.store()) as dr:
+        r = dr.get("s3://b/k", tries=2)
+        refused(r, "unavailable")
+        has(r["error"], f"it leads to {other.url}; signed requests are not sent on")
+        eq(len(other.asked), before, "requests of another host")
+
+
+@case("no redirect leads to a metadata service, at the first hop or at the third, directly or by a proxy", "stopped")
+def _(d):
+    data, heads, other, st, sv = hub(d)
+    hosts = ("169.254.169.254", "2852039166", "0xa9.0xfe.0xa9.0xfe", "[::ffff:169.254.169.254]", "[fe80::1]",
+             "100.100.100.200", "169.254.170.2", "[fd00:ec2::254]", "168.63.129.16", "metadata.google.internal")
+    for n, host in enumerate(hosts):
+        sends(sv, st, f"/m{n}", f"http://{host}/latest/meta-data/")
+        sends(sv, st, f"/a{n}", f"/b{n}")
+        sends(sv, st, f"/b{n}", f"/m{n}")
+    proxied = []
+
+    def through(q):
+        proxied.append(q.path)
+        return 200, {}, b"secret"
+    with other, sv, Server(through) as proxy:
+        for env in ({}, {"http_proxy": proxy.url, "no_proxy": "127.0.0.1"}):
+            with drive(d, env=env) as dr:
+                for n in range(len(hosts)):
+                    for path in (f"/m{n}", f"/a{n}"):
+                        for do in (dr.get, dr.head, lambda u: dr.download(u, f"{d.root}/x")):
+                            r = do(f"{sv.url}{path}")
+                            refused(r, "refused")
+                            has(r["error"], "a metadata service, which nobody is sent to")
+        eq(proxied, [])
 
 
 @case("what stands behind the question mark of an address is in no error", "stopped")
