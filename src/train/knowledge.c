@@ -59,20 +59,28 @@ knowledge_map(const struct run *r, const struct plan *p, struct class_map *m)
 	const bool turned = (head->steps & 1u << WARM_TRANSPOSE) != 0;
 	const int64_t theirs = turned ? t->d[t->ndim - 1] : t->d[0];
 	if (!class_map_make(m, r, theirs)) {
-		/* Who copies a head of so many says that they are the same. */
-		if (theirs != nn_outputs(r->nn))
+		/* Who copies a head of so many, or lets it grow by its numbers,
+		 * says that they are the same. */
+		const int64_t n = nn_outputs(r->nn);
+		if (theirs != n && head->action != WARM_GROW)
 			return false;
-		*m = (struct class_map){ .n = theirs, .nmodel = theirs,
-			.kept = theirs };
-		m->from = xcalloc((size_t)theirs + 1, sizeof(*m->from));
-		for (int64_t i = 0; i < theirs; i++)
-			m->from[i] = i;
+		*m = (struct class_map){ .n = n, .nmodel = theirs };
+		m->from = xcalloc((size_t)n + 1, sizeof(*m->from));
+		for (int64_t i = 0; i < n; i++)
+			m->from[i] = i < theirs ? i : -1;
 	}
+	/* A head that grows has rows from elsewhere; of any other each row is
+	 * of its own number. */
+	const int64_t *rows = head->action == WARM_GROW ? head->grown.from :
+	    NULL;
+	m->kept = 0;
 	for (int64_t i = 0; i < m->n; i++) {
-		const bool there = i < nn_outputs(r->nn) && m->from[i] >= 0 &&
-		    m->from[i] < theirs && m->from[i] == i;
-		m->kept -= m->from[i] >= 0 && !there;
-		m->from[i] = there ? m->from[i] : -1;
+		const int64_t from = rows != NULL && i < head->grown.n ?
+		    rows[i] : i;
+		if (i >= nn_outputs(r->nn) || m->from[i] >= theirs ||
+		    m->from[i] != from)
+			m->from[i] = -1;
+		m->kept += m->from[i] >= 0;
 	}
 	return m->kept > 0;
 }

@@ -205,6 +205,22 @@ def _(d):
        [(1, 13), (1, 21), (1, 13), (3, 21), (1, 1)])
 
 
+@case("what is known of the old classes is watched, wherever their rows went", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    for name, grow, classes in (("new", ["fc"], NEW), ("fewer", ["fc"], NEW[2:])):
+        j = job(d, name, classes, STILL, 2, checkpoint=from_old, grow=grow)
+        j["data"]["validation_split"] = 0.5
+        j["training"]["epochs"] = 1
+        trainer(d, j)
+        with open(f"{d.root}/{name}.run/metrics.jsonl") as f:
+            k = next(x["knowledge"] for x in map(json.loads, f) if "knowledge" in x)
+        old = [c for c in classes if c in OLD]
+        eq([x["name"] for x in k["by_class"]], old)
+        eq([x["class"] for x in k["by_class"]], [classes.index(c) for c in old])
+
+
 @case("a job of the daemon grows by the names of another's checkpoint, and its plan says so")
 def _(d):
     old = d.submit(job(d, "old", OLD))
