@@ -25,6 +25,7 @@
 
 #define CRED_FILE_MAX   (1u << 20)      /* of a file with profiles */
 #define CRED_TOKEN_MAX  16384           /* of any token */
+#define CRED_VALUE_MAX  65536           /* of a value over several lines */
 #define CRED_ANSWER_MAX 65536
 #define FETCH_FILES     2
 
@@ -47,12 +48,20 @@ struct cred *cred_of_json(const char *p, size_t n, enum cred_form form,
 struct cred *cred_of_xml(const char *p, size_t n, char **why);
 
 /*
- * The value of a key in a section of an INI file as the AWS tools write it: a
- * new string, or NULL.  Lines that are indented belong to nested blocks and are
- * skipped; '#' and ';' begin comments; names of keys know no case; of several
- * the last one counts.  key NULL: "" if there is such a section.
+ * The value of a key in a section of an INI file as awscli reads it (by Python's
+ * configparser): a new string, or NULL.  '=' or ':' is between key and value,
+ * blanks around them do not count; '#' and ';' begin comments at the beginning
+ * of a line only; names of keys know no case; what [DEFAULT] says is said of
+ * every section.  A line that is indented more than the key before it goes on
+ * with that one's value, "\n" between them: so one that begins with "\n" is a
+ * nested block.  Others that are indented are keys like any.  Where awscli
+ * refuses the file, as little as can be is passed over: of several keys the
+ * last one counts.  key NULL: "" if there is such a section.
  */
 char *ini_get(const char *text, const char *section, const char *key);
+/* The value of a key in the block "key =\n  sub = value". */
+char *ini_nested(const char *text, const char *section, const char *key,
+    const char *sub);
 
 /* A command line taken apart as a shell would, with quotes and backslashes and
  * nothing else.  NULL if there is no word or a quote stays open; the caller

@@ -166,7 +166,7 @@ struct piece {
 static bool
 blank(char c)
 {
-	return c == ' ' || c == '\t' || c == '\r';
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static struct piece
@@ -222,34 +222,112 @@ is_section(struct piece line, const char *section)
 	}
 }
 
+/* What is read of a file: where it stands, and the value that is sought. */
+struct ini {
+	const char *section, *key;
+	enum { INI_ELSEWHERE, INI_INSIDE, INI_DEFAULTS } in;
+	bool option;                    /* a line that is indented more than */
+	size_t indent;                  /* this goes on with its value */
+	bool wanted;                    /* it is the key's */
+	bool there;                     /* the section is */
+	char *found, *fallback;         /* in it; in [DEFAULT] */
+};
+
+static void
+ini_section(struct ini *i, struct piece line)
+{
+	i->option = false;
+	i->in = is_section(line, i->section) ? INI_INSIDE :
+	    is_section(line, "DEFAULT") ? INI_DEFAULTS : INI_ELSEWHERE;
+	i->there = i->there || i->in == INI_INSIDE;
+}
+
+static void
+ini_option(struct ini *i, struct piece line)
+{
+	size_t n = 0;
+
+	while (n < line.n && line.p[n] != '=' && line.p[n] != ':')
+		n++;
+	if (n == 0 || n == line.n)
+		return;
+	const struct piece name = trim(line.p, line.p + n);
+	i->option = true;
+	i->wanted = i->key != NULL && i->in != INI_ELSEWHERE &&
+	    name.n == strlen(i->key) &&
+	    strncasecmp(name.p, i->key, name.n) == 0;
+	if (!i->wanted)
+		return;
+	const struct piece value = trim(line.p + n + 1, line.p + line.n);
+	char **to = i->in == INI_INSIDE ? &i->found : &i->fallback;
+	wipe_free(*to);
+	*to = xstrndup(value.p, value.n);
+}
+
+static void
+ini_more(struct ini *i, struct piece line)
+{
+	char **to = i->in == INI_INSIDE ? &i->found : &i->fallback;
+
+	if (!i->wanted || strlen(*to) > CRED_VALUE_MAX)
+		return;
+	char *longer = xasprintf("%s\n%.*s", *to, (int)line.n, line.p);
+	wipe_free(*to);
+	*to = longer;
+}
+
+static void
+ini_line(struct ini *i, const char *p, const char *end)
+{
+	const struct piece line = trim(p, end);
+	const size_t indent = (size_t)(line.p - p);
+
+	if (line.n == 0 || *line.p == '#' || *line.p == ';')
+		return;
+	if (i->option && indent > i->indent) {
+		ini_more(i, line);
+		return;
+	}
+	i->indent = indent;
+	if (*line.p == '[')
+		ini_section(i, line);
+	else
+		ini_option(i, line);
+}
+
 char *
 ini_get(const char *text, const char *section, const char *key)
 {
-	bool inside = false;
-	char *found = NULL;
+	struct ini i = { .section = section, .key = key };
+	const char *p = text;
 
-	for (const char *p = text, *end; *p != '\0'; p = end + (*end != '\0')) {
-		end = p + strcspn(p, "\n");
-		struct piece line = trim(p, end);
-		if (line.n == 0 || blank(*p) || *p == '#' || *p == ';')
-			continue;
-		if (*p == '[') {
-			inside = is_section(line, section);
-			if (inside && key == NULL)
-				return xstrdup("");
-			continue;
-		}
-		const char *eq = memchr(line.p, '=', line.n);
-		if (!inside || key == NULL || eq == NULL)
-			continue;
-		struct piece name = trim(line.p, eq);
-		if (name.n != strlen(key) ||
-		    strncasecmp(name.p, key, name.n) != 0)
-			continue;
-		struct piece value = trim(eq + 1, line.p + line.n);
-		wipe_free(found);
-		found = xstrndup(value.p, value.n);
+	if (strncmp(p, "\xef\xbb\xbf", 3) == 0)
+		p += 3;
+	for (const char *end; *p != '\0'; p = end + (*end != '\0')) {
+		end = p + strcspn(p, "\r\n");
+		ini_line(&i, p, end);
 	}
+	if (key == NULL && i.there)
+		return xstrdup("");
+	if (i.found != NULL || !i.there) {
+		wipe_free(i.fallback);
+		return i.found;
+	}
+	return i.fallback;
+}
+
+char *
+ini_nested(const char *text, const char *section, const char *key,
+    const char *sub)
+{
+	char *block = ini_get(text, section, key), *all = NULL, *found = NULL;
+
+	if (block != NULL && block[0] == '\n') {
+		all = xasprintf("[block]%s", block);
+		found = ini_get(all, "block", sub);
+	}
+	wipe_free(block);
+	wipe_free(all);
 	return found;
 }
 

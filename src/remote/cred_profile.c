@@ -71,8 +71,8 @@ get(const char *text, const char *section, const char *key)
 {
 	char *v = text != NULL ? ini_get(text, section, key) : NULL;
 
-	if (v != NULL && key != NULL && *v == '\0') {
-		free(v);
+	if (v != NULL && key != NULL && (*v == '\0' || *v == '\n')) {
+		wipe_free(v);           /* nothing, or a block */
 		v = NULL;
 	}
 	return v;
@@ -84,7 +84,9 @@ take_static(struct fetch *f, const char *text, const char *section)
 {
 	char *id = get(text, section, "aws_access_key_id"), *why;
 	char *secret = get(text, section, "aws_secret_access_key");
-	char *token = get(text, section, "aws_session_token");
+	char *token = get(text, section, "aws_security_token");
+	if (token == NULL)
+		token = get(text, section, "aws_session_token");
 	bool any = id != NULL || secret != NULL;
 
 	if (any) {
@@ -362,15 +364,33 @@ first_env(const char *a, const char *b)
 	return s != NULL ? xstrdup(s) : NULL;
 }
 
+/* [profile x] services = NAME; [services NAME] s3 = endpoint_url = URL */
+static char *
+service_endpoint(const char *config, const char *section)
+{
+	char *name = get(config, section, "services"), *of, *url;
+
+	if (name == NULL)
+		return NULL;
+	of = xasprintf("services %s", name);
+	url = ini_nested(config, of, "s3", "endpoint_url");
+	free(of);
+	free(name);
+	return url;
+}
+
 static void
 aws_file_places(struct creds *cs)
 {
 	bool said;
 	const char *name = profile_name(cs, &said);
-	char *text[2] = { read_text("AWS_CONFIG_FILE", ".aws/config"),
-	    read_text("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials") };
-	char *section[2] = { config_section(text[0], name), xstrdup(name) };
+	char *text[2] = { read_text("AWS_SHARED_CREDENTIALS_FILE",
+	    ".aws/credentials"), read_text("AWS_CONFIG_FILE", ".aws/config") };
+	char *section[2] = { xstrdup(name), config_section(text[1], name) };
 
+	if (cs->said_endpoint == NULL)
+		cs->said_endpoint = service_endpoint(text[1], section[1]);
+	/* What the credentials file says goes over the other. */
 	for (int i = 0; i < 2; i++) {
 		if (cs->said_region == NULL)
 			cs->said_region = get(text[i], section[i], "region");

@@ -48,6 +48,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 			free(v);
 		}
 	}
+	char *nested = ini_nested(text, "default", "s3", "k");
+	must(nested == NULL || strlen(nested) <= n);
+	free(nested);
 	char **w = words_of(text);
 	size_t all = 0;
 	for (char **q = w; q != NULL && *q != NULL; q++)

@@ -18,8 +18,8 @@ T_CASE(ini_files_are_read_as_the_tools_read_them)
 {
 	check_ini("a", "k", "2");
 	check_ini("a", "a", NULL);
-	check_ini("profile b c", "x", "");
-	check_ini("profile b c", "k", NULL);
+	check_ini("profile b c", "x", "\nk=3");
+	check_ini("profile b c", "k", "5");
 	check_ini("profile d", "k", "6=7 # no comment");
 	check_ini("profile", "k", NULL);
 	check_ini("profile d x", "k", NULL);
@@ -43,7 +43,7 @@ check_words(const char *line, const char *want)
 
 T_CASE(command_lines_are_taken_apart_without_a_shell)
 {
-	check_words(" a  b\tc ", "<a><b><c>");
+	check_words(" a  b\tc\nd", "<a><b><c><d>");
 	check_words("a 'b c' \"d e\" f\\ g", "<a><b c><d e><f g>");
 	check_words("a '' \"\"x", "<a><><x>");
 	check_words("a \"b\\\"c\\d\" 'e\\f'", "<a><b\"c\\d><e\\f>");
