@@ -110,8 +110,8 @@
  *
  * --summary: {name, model, data, memory, arithmetic, checkpoint_bytes,
  * steps_per_epoch, steps_total, remarks}.  memory is in bytes: network
- * (parameters, gradients, buffers, arena), optimizer, checkpoint_copy, data,
- * process; total of these; limit: resources.memory, or where the job does not
+ * (parameters, gradients, buffers, arena), optimizer, ancestor (of
+ * training.distill, else 0), checkpoint_copy, data, process; total of these; limit: resources.memory, or where the job does not
  * say it what it would be given, the total and a tenth; available: what total
  * is compared with in `fits`, resources.memory or else what --memory says or
  * the machine has; without --memory never more than the limits of the process's

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "distill.h"
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
@@ -72,7 +73,7 @@ evaluate(struct run *r, struct tally *t)
 
 static void
 log_score(struct run *r, const char *split, const struct score *s,
-    const struct judged *f, int64_t steps, double speed)
+    const struct judged *f, const struct tally *trained, double speed)
 {
 	json_t *m = json_pack("{s:s, s:s, s:I, s:I, s:f, s:f}",
 	    "split", split, "over", "epoch",
@@ -84,9 +85,11 @@ log_score(struct run *r, const char *split, const struct score *s,
 	feed_put(r, m);
 	if (speed > 0)
 		js_put(m, "samples_per_second", json_real(speed));
-	if (steps > 0)
-		js_put(m, "steps", json_integer(steps));
+	if (trained != NULL)
+		js_put(m, "steps", json_integer(trained->steps));
 	js_put(m, "loss", js_number(s->loss));
+	if (trained != NULL)
+		distill_put(trained, m);
 	if (s->has_accuracy)
 		js_put(m, "accuracy", js_number(s->accuracy));
 	if (f != NULL) {
@@ -217,9 +220,9 @@ epoch_end(struct run *r)
 		at->in_epoch = (struct tally){0};
 	}
 	if (trained.samples > 0)
-		log_score(r, "train", &s, NULL, trained.steps, speed);
+		log_score(r, "train", &s, NULL, &trained, speed);
 	if (r->valid != NULL) {
-		log_score(r, "validation", &at->valid, &at->figures, 0,
+		log_score(r, "validation", &at->valid, &at->figures, NULL,
 		    loop_speed(r->valid->n, ms));
 		evaluations_add(r);
 	}

@@ -369,6 +369,19 @@ load_input(struct run *r, const struct data_set *d, int64_t from,
 	    &c);
 }
 
+void
+feed_copy_input(const struct run *r, struct nn *to, int64_t rows)
+{
+	const bool buckets = r->train->nlengths > 0;
+	const int64_t width = buckets ? r->feed->width : r->train->width;
+	struct copy c = { nn_input(to), nn_input(r->nn), rows * width };
+
+	if (buckets)
+		nn_set_length(to, width);
+	kernel_for((size_t)((c.n + COPY_PIECE - 1) / COPY_PIECE), copy_piece,
+	    &c);
+}
+
 static void
 gather(struct run *r, const struct data_set *d, const int64_t *which,
     int64_t rows, int32_t *y, float *t)

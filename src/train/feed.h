@@ -57,6 +57,9 @@ void feed_load(struct run *r, const struct data_set *d, int64_t from,
  * places 0 to n - 1 of the network's input (feature_cache.h). */
 void feed_load_inputs(struct run *r, const struct data_set *d,
     const int64_t *row, int64_t n);
+/* The rows that were loaded last, `rows` of them, into the input of another
+ * network for the same samples. */
+void feed_copy_input(const struct run *r, struct nn *to, int64_t rows);
 /* What the loss compares the outputs with, of the rows that were loaded last:
  * numbers, or the shares of classes where the batch is mixed; NULL: classes
  * alone. */

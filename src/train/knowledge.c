@@ -31,57 +31,59 @@ name_of(const struct knowledge *k, int64_t class)
 
 /* --- which classes -------------------------------------------------------- */
 
-/* The tensor that gives the outputs: the last weight with as many rows. */
-static const struct warm_row *
-head_of(const struct run *r, const struct plan *p)
+/* The head's rows, as the plan has grown it. */
+static void
+map_grown(struct class_map *m, const struct run *r, const struct warm_row *head)
 {
-	const int64_t outputs = nn_outputs(r->nn);
-	const struct warm_row *head = NULL;
+	const struct warm_grown *g = &head->grown;
 
-	for (size_t i = 0; i < p->is->nmodel; i++) {
-		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
-		if (!t->is_buffer && t->ndim >= 2 && t->d[0] == outputs &&
-		    (t->op == SPEC_OP_linear || t->op == SPEC_OP_conv2d))
-			head = &p->is->v[i];
+	*m = (struct class_map){ .n = g->n, .nmodel = g->nfile,
+		.kept = g->kept, .names = input_classes(r),
+		.from = xcalloc((size_t)g->n + 1, sizeof(*m->from)) };
+	memcpy(m->from, g->from, (size_t)g->n * sizeof(*m->from));
+}
+
+/* Row i is row i: those whose classes are the same. */
+static bool
+map_copied(struct class_map *m, const struct run *r,
+    const struct warm_tensor *t, bool turned)
+{
+	const int64_t theirs = turned ? t->d[t->ndim - 1] : t->d[0];
+	const int64_t outputs = nn_outputs(r->nn);
+
+	if (!class_map_make(m, r, theirs)) {
+		/* Who copies a head of so many says that they are the same. */
+		if (theirs != outputs)
+			return false;
+		*m = (struct class_map){ .n = theirs, .nmodel = theirs,
+			.kept = theirs, .names = input_classes(r) };
+		m->from = xcalloc((size_t)theirs + 1, sizeof(*m->from));
+		for (int64_t i = 0; i < theirs; i++)
+			m->from[i] = i;
 	}
-	return head;
+	for (int64_t i = 0; i < m->n; i++) {
+		const bool there = m->from[i] == i && i < outputs && i < theirs;
+		m->kept -= m->from[i] >= 0 && !there;
+		m->from[i] = there ? i : -1;
+	}
+	return true;
 }
 
 bool
 knowledge_map(const struct run *r, const struct plan *p, struct class_map *m)
 {
-	const struct warm_row *head = head_of(r, p);
+	const struct warm_row *head = plan_head(p, r->nn);
 
 	*m = (struct class_map){0};
 	if (head == NULL || head->file < 0 || head->loaded == 0)
 		return false;
-	const struct warm_tensor *t = &p->want.file[head->file];
-	const bool turned = (head->steps & 1u << WARM_TRANSPOSE) != 0;
-	const int64_t theirs = turned ? t->d[t->ndim - 1] : t->d[0];
-	if (!class_map_make(m, r, theirs)) {
-		/* Who copies a head of so many, or lets it grow by its numbers,
-		 * says that they are the same. */
-		const int64_t n = nn_outputs(r->nn);
-		if (theirs != n && head->action != WARM_GROW)
-			return false;
-		*m = (struct class_map){ .n = n, .nmodel = theirs };
-		m->from = xcalloc((size_t)n + 1, sizeof(*m->from));
-		for (int64_t i = 0; i < n; i++)
-			m->from[i] = i < theirs ? i : -1;
-	}
-	/* A head that grows has rows from elsewhere; of any other each row is
-	 * of its own number. */
-	const int64_t *rows = head->action == WARM_GROW ? head->grown.from :
-	    NULL;
-	m->kept = 0;
-	for (int64_t i = 0; i < m->n; i++) {
-		const int64_t from = rows != NULL && i < head->grown.n ?
-		    rows[i] : i;
-		if (i >= nn_outputs(r->nn) || m->from[i] >= theirs ||
-		    m->from[i] != from)
-			m->from[i] = -1;
-		m->kept += m->from[i] >= 0;
-	}
+	if (head->action == WARM_GROW && head->grown.way == WARM_BY_ROWS)
+		map_grown(m, r, head);
+	else if (!map_copied(m, r, &p->want.file[head->file],
+	    (head->steps & 1u << WARM_TRANSPOSE) != 0))
+		return false;
+	if (m->kept == 0)
+		class_map_fini(m);
 	return m->kept > 0;
 }
 
@@ -122,6 +124,66 @@ knowledge_begin(struct run *r, const struct plan *p)
 		k->names = json_incref(m.names);
 		r->knowledge = k;
 	}
+	class_map_fini(&m);
+}
+
+static json_t *
+class_word(const struct class_map *m, int64_t i)
+{
+	const json_t *name = json_array_get(m->names, (size_t)i);
+
+	return name != NULL ? js_text(json_string_value(name)) :
+	    json_integer(i);
+}
+
+/* "4 classes that the source knows, too, are watched: a, b, c, d" */
+static json_t *
+plan_summary(const json_t *classes, int64_t n, bool watched)
+{
+	struct strbuf b = {0};
+
+	sb_addf(&b, "%lld class%s that the source knows, too, %s%s", (long long)
+	    n, n == 1 ? "" : "es", n == 1 ? "is" : "are", watched ?
+	    " watched" : " not watched");
+	for (size_t i = 0; i < RK_MIN(json_array_size(classes),
+	    (size_t)3 * NAMED); i++) {
+		const json_t *v = json_array_get(classes, i);
+		sb_adds(&b, i == 0 ? ": " : ", ");
+		if (json_is_string(v))
+			sb_addf(&b, "%.80s", json_string_value(v));
+		else
+			sb_addf(&b, "%lld", (long long)json_integer_value(v));
+	}
+	if (n > 3 * NAMED)
+		sb_addf(&b, " and %lld more", (long long)n - 3 * NAMED);
+	json_t *v = js_text(b.s);
+	sb_fini(&b);
+	return v;
+}
+
+void
+knowledge_plan(const struct run *r, const struct plan *p, json_t *plan)
+{
+	json_t *classes = json_array();
+	struct class_map m;
+
+	if (!run_classifies(r) || !knowledge_map(r, p, &m)) {
+		json_decref(classes);
+		return;
+	}
+	const bool watched = r->valid != NULL &&
+	    r->spec->training.warm_start.watch &&
+	    m.kept <= KNOWLEDGE_CLASSES;
+	for (int64_t i = 0; i < m.n && json_array_size(classes) <
+	    KNOWLEDGE_CLASSES; i++)
+		if (m.from[i] >= 0)
+			must(json_array_append_new(classes, class_word(&m,
+			    i)) == 0);
+	json_t *o = json_pack("{s:b, s:o, s:o}", "watched", (int)watched,
+	    "summary", plan_summary(classes, m.kept, watched),
+	    "classes", classes);
+	must(o != NULL);
+	js_put(plan, "knowledge", o);
 	class_map_fini(&m);
 }
 

@@ -59,6 +59,10 @@ struct knowledge {
 bool knowledge_map(const struct run *r, const struct plan *p,
     struct class_map *m);
 
+/* Into a plan: knowledge: {watched, classes: [name or number, ...], summary},
+ * of the classes that both have; nothing where there are none. */
+void knowledge_plan(const struct run *r, const struct plan *p, json_t *plan);
+
 /* The weights are those of a warm start by p: from here on r->knowledge says
  * what is watched.  NULL: nothing. */
 void knowledge_begin(struct run *r, const struct plan *p);

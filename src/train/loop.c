@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "distill.h"
 #include "due.h"
 #include "early.h"
 #include "epoch.h"
@@ -181,6 +182,7 @@ log_window(struct run *r)
 
 	must(m != NULL);
 	js_put(m, "loss", js_number(s.loss));
+	distill_put(w, m);
 	feed_put(r, m);
 	if (s.has_accuracy)
 		js_put(m, "accuracy", js_number(s.accuracy));
@@ -220,6 +222,8 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 	t->counted += res->counted;
 	t->samples += rows;
 	t->steps++;
+	t->taught_sum += res->taught_sum;
+	t->taught += res->taught;
 }
 
 /* The first step has no step before it to compare with, and its weights are
@@ -318,6 +322,18 @@ step_norm(const struct run *r, int64_t rows)
 	return norm;
 }
 
+/* Rows of a step that are not left out. */
+static int64_t
+counted(const struct run *r, int64_t rows)
+{
+	const uint8_t *left_out = feed_left_out(r, 0);
+	int64_t n = rows;
+
+	for (int64_t i = 0; left_out != NULL && i < rows; i++)
+		n -= left_out[i];
+	return n;
+}
+
 /* Forward, loss and backward of the rows of a step, some at a time; false where
  * the loss is not finite. */
 static bool
@@ -329,7 +345,7 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 	*sum = (struct nn_result){ 0 };
 	nn_zero_grads(r->nn);
 	for (int64_t at = 0; at < rows; at += r->micro) {
-		const struct nn_step s = {
+		struct nn_step s = {
 			.rows = RK_MIN(r->micro, rows - at), .first = at,
 			.all = rows, .seed = r->spec->training.seed,
 			.step = r->at.step, .norm = norm,
@@ -338,15 +354,18 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 		enter(r, PROFILE_DATA);
 		feed_load(r, r->train, at, s.rows);
 		leave(r, PROFILE_DATA);
+		distill_ask(r, &s, counted(r, rows));
 		features_forward(r, r->train, at, &s, true);
 		nn_loss(r->nn, r->classes, feed_targets(r), &res);
-		if (!isfinite(res.loss_sum))
+		if (!isfinite(res.loss_sum) || !isfinite(res.taught_sum))
 			return false;
 		nn_backward(r->nn);
 		sum->loss_sum += res.loss_sum;
 		sum->weight += res.weight;
 		sum->correct += res.correct;
 		sum->counted += res.counted;
+		sum->taught_sum += res.taught_sum;
+		sum->taught += res.taught;
 	}
 	return true;
 }
@@ -423,7 +442,8 @@ loop_step(struct run *r)
 	r->window_samples += rows;
 	r->epoch_samples += rows;
 	if (res.weight > 0)     /* else no row counts: no loss */
-		r->last_loss = res.loss_sum / res.weight;
+		r->last_loss = distill_loss(r, res.loss_sum / res.weight,
+		    res.taught_sum, res.taught);
 	count(&r->at.in_epoch, &res, rows);
 	count(&r->at.in_window, &res, rows);
 	if (r->at.step % t->log_every == 0)

@@ -5,6 +5,7 @@
 
 #include "rekindle/cgroup.h"
 
+#include "distill.h"
 #include "feature_cache.h"
 #include "feed.h"
 #include "judging.h"
@@ -114,8 +115,9 @@ add_up(const struct run *r, struct run_memory *m)
 	m->data += bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r) +
 	    seen_bytes(r);
 	m->network = m->total = m->sizes.total_bytes;
-	if (m->total != UINT64_MAX && !rk_add(m->total, m->optimizer + m->copy +
-	    m->data + m->process, &m->total))
+	if (m->total != UINT64_MAX && (!rk_add(m->total, m->optimizer +
+	    m->copy + m->data + m->process, &m->total) ||
+	    !rk_add(m->total, m->ancestor, &m->total)))
 		m->total = UINT64_MAX;
 	m->wanted = m->total < UINT64_MAX / 2 ? m->total + m->total / 10 :
 	    UINT64_MAX;
@@ -168,17 +170,23 @@ bool
 memory_fits(struct run *r, const struct run_memory *m)
 {
 	char total[RK_HUMAN], limit[RK_HUMAN], a[RK_HUMAN], b[RK_HUMAN];
-	char c[RK_HUMAN], d[RK_HUMAN], e[RK_HUMAN];
+	char c[RK_HUMAN], d[RK_HUMAN], e[RK_HUMAN], f[RK_HUMAN];
 
 	if (m->total <= m->limit)
 		return true;
-	return run_fail(r, "no_memory", true, "training needs %s (network %s, "
+	char *ancestor = m->ancestor == 0 ? xstrdup("") : xasprintf("the "
+	    "ancestor of training.distill %s, ", rk_human_bytes(f,
+	    m->ancestor));
+	run_fail(r, "no_memory", true, "training needs %s (network %s, %s"
 	    "optimizer %s, copy for checkpoints %s, data %s, the process "
 	    "itself %s), %s %s", rk_human_bytes(total, m->total),
-	    rk_human_bytes(a, m->network), rk_human_bytes(b, m->optimizer),
+	    rk_human_bytes(a, m->network), ancestor,
+	    rk_human_bytes(b, m->optimizer),
 	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),
 	    rk_human_bytes(e, m->process), limit_words(r),
 	    rk_human_bytes(limit, m->limit));
+	free(ancestor);
+	return false;
 }
 
 bool
@@ -214,6 +222,8 @@ memory_estimate(struct run *r, struct run_memory *m)
 	m->process += judging_bytes(r, nn_outputs(nn));
 	m->data = features_bytes(r, nn_features(nn));
 	nn_free(nn);
+	if (!distill_bytes(r, m->limit, &m->ancestor))
+		return false;
 	add_up(r, m);
 	return true;
 }

@@ -48,6 +48,35 @@ list_model(struct plan *p, const struct nn *n)
 	p->want.model = p->model;
 }
 
+/* All of the model, and nothing else of the file. */
+static void
+only_whole(struct spec_warm *w)
+{
+	static const struct spec_policies of[SPEC_FAULTS] = {
+		[SPEC_MISSING] = { .said = true, .is = SPEC_POLICY_ERROR },
+		[SPEC_UNEXPECTED] = { .said = true, .is = SPEC_POLICY_SKIP },
+		[SPEC_MISMATCH] = { .said = true, .is = SPEC_POLICY_ERROR },
+	};
+
+	memcpy(w->of, of, sizeof(w->of));
+	w->minimum_said = true;
+	w->minimum = 0;
+	w->nproducer = 0;
+	w->ngrow = 0;
+}
+
+const struct warm_row *
+plan_head(const struct plan *p, const struct nn *n)
+{
+	int len;
+	const char *head = row_names_head(n, &len);
+
+	for (size_t i = 0; i < p->is->nmodel; i++)
+		if (nn_tensor_at(n, i)->name == head)
+			return &p->is->v[i];
+	return NULL;
+}
+
 enum rk_err
 plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
     const struct plan_how *how, struct rk_why *why)
@@ -68,6 +97,8 @@ plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
 		p->spec.nproducer = 0;
 		p->spec.ngrow = 0;
 	}
+	if (how->ancestor)
+		only_whole(&p->spec);
 	if (how->classes != NULL)
 		p->want.classes = *how->classes;
 	if (how->tokens != NULL)

@@ -24,6 +24,8 @@ struct plan {
 struct plan_how {
 	const struct spec_model *model;
 	bool whole;                     /* all must fit */
+	bool ancestor;                  /* so must all of the model; what else
+	                                   the file has does not matter */
 	/* What rows are called after; NULL: nothing is known. */
 	const struct warm_sides *classes, *tokens;
 };
@@ -49,6 +51,10 @@ void plan_grow(float *dst, const float *x, const struct nn_tensor *to,
     const struct warm_grown *g, bool state);
 /* dst[m][n] = src[n][m]. */
 void plan_turn(float *dst, const float *src, int64_t m, int64_t n);
+
+/* The row of the weight whose rows are the outputs (row_names_head()); NULL:
+ * there is none. */
+const struct warm_row *plan_head(const struct plan *p, const struct nn *n);
 
 /* The kind of a tensor of the network. */
 enum warm_kind plan_kind(const struct nn_tensor *t);

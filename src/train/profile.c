@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "distill.h"
 #include "profile.h"
 #include "summary.h"
 
@@ -197,7 +198,7 @@ profile_print(struct run *r)
 	if (!run_open_data(r, NULL) || !run_measure(r, &m) || !run_build(r, &m))
 		return false;
 	begin(r, &p);
-	bool ok = measure(r, &p) && (r->o->trace == NULL ||
+	bool ok = distill_begin_random(r) && measure(r, &p) && (r->o->trace == NULL ||
 	    write_trace(r, &p));
 	if (ok)
 		print(r, &p);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "distill.h"
 #include "early.h"
 #include "judging.h"
 #include "knowledge.h"
@@ -10,13 +11,20 @@
 
 /* --- the numbers ---------------------------------------------------------- */
 
-struct score
-run_score(const struct run *r, const struct tally *t)
+double
+run_task_loss(const struct tally *t)
 {
 	const bool none = t->samples > 0 && !(t->weight > 0);
 
+	return none ? NAN : t->loss / (t->weight > 0 ? t->weight : 1);
+}
+
+struct score
+run_score(const struct run *r, const struct tally *t)
+{
 	return (struct score){
-		.loss = none ? NAN : t->loss / (t->weight > 0 ? t->weight : 1),
+		.loss = distill_loss(r, run_task_loss(t), t->taught_sum,
+		    t->taught),
 		.accuracy = t->counted > 0 ? (double)t->correct /
 		    (double)t->counted : 0,
 		.has_accuracy = t->counted > 0 && run_classifies(r),
@@ -63,6 +71,10 @@ tally_json(const struct tally *t)
 		js_put(o, "weight", json_real(t->weight));
 	if (t->counted != t->samples)
 		js_put(o, "counted", json_integer(t->counted));
+	if (t->taught > 0) {
+		js_put(o, "taught_sum", json_real(t->taught_sum));
+		js_put(o, "taught", json_integer(t->taught));
+	}
 	return o;
 }
 
@@ -109,6 +121,9 @@ state_json(const struct run *r)
 	json_t *knowledge = knowledge_json(r);
 	if (knowledge != NULL)
 		js_put(o, "knowledge", knowledge);
+	json_t *distill = distill_json(r);
+	if (distill != NULL)
+		js_put(o, "distill", distill);
 	if (at->epoch > 0)
 		js_put(o, "last_epoch", score_json(&at->last_epoch));
 	if (at->has_best)
@@ -166,6 +181,9 @@ read_tally(struct rkj_obj *in, const char *key, struct tally *t,
 	t->counted = t->samples;
 	rkj_real(&o, "weight", &t->weight, 0, HUGE_VAL, RKJ_OPTIONAL);
 	rkj_int(&o, "counted", &t->counted, 0, COUNT_MAX, RKJ_OPTIONAL);
+	rkj_real(&o, "taught_sum", &t->taught_sum, -HUGE_VAL, HUGE_VAL,
+	    RKJ_OPTIONAL);
+	rkj_int(&o, "taught", &t->taught, 0, COUNT_MAX, RKJ_OPTIONAL);
 	rkj_close_lenient(&o);
 	free(path);
 }
@@ -214,6 +232,7 @@ read_state(struct run *r, const struct ckpt_info *i)
 	figures_read(&at->figures, json_object_get(i->state, "valid"));
 	early_read(r, rkj_any(&o, "early_stopping"), &why);
 	knowledge_read(r, rkj_any(&o, "knowledge"), &why);
+	distill_read(r, rkj_any(&o, "distill"), &why);
 	read_score(&o, "last_epoch", &at->last_epoch, &why);
 	rkj_real(&o, "last_loss", &r->last_loss, -HUGE_VAL, HUGE_VAL,
 	    RKJ_OPTIONAL);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "rekindle/cgroup.h"
+#include "distill.h"
 #include "draw.h"
 #include "convert.h"
 #include "early.h"
@@ -230,7 +231,7 @@ set_up(struct run *r)
 	/* Before the network, which other data may not fit. */
 	bool ok = same_before(r) && run_open_data(r, &s) && same_begin(r) &&
 	    start_judge_data(&s, r) && settle(&s, r) && run_measure(r, &m) &&
-	    run_build(r, &m) && start_decide(&s, r);
+	    run_build(r, &m) && start_decide(&s, r) && distill_begin(r);
 	start_end(&s);
 	if (!ok)
 		return false;
@@ -330,6 +331,7 @@ close_run(struct run *r)
 	nn_free(r->nn);
 	judge_free(r->judge);
 	knowledge_free(r->knowledge);
+	distill_free(r->distill);
 	optim_free(r->optim);
 	optim_ema_free(r->ema);
 	data_close(r->train);

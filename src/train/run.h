@@ -31,6 +31,7 @@
  *	epoch.c    evaluation, and what is said at the end of an epoch
  *	judging.c  what an evaluation says beside that; evaluations.c keeps it
  *	knowledge.c  what is still known of the classes of before
+ *	distill.c  the ancestor, whose answers are learned, too
  *	early.c    early stopping
  *	due.c      when a checkpoint is due, and taking it
  *	writer.c   the thread that writes it
@@ -69,10 +70,14 @@
 /* Sums over some steps; `loss` of samples, in double, in step order; `weight`
  * is what it is divided by for a mean: the samples, or by class weights.  Of
  * `counted` samples, those with a class that is not ignored, `correct` are.  Of
- * samples that weigh nothing there is no loss: NaN in a score, null outside. */
+ * samples that weigh nothing there is no loss: NaN in a score, null outside.
+ * taught_sum is what an ancestor's answers gave over `taught` samples (distill.h):
+ * then the loss of a score is that of both. */
 struct tally {
 	double loss, weight;
 	int64_t correct, counted, samples, steps;
+	double taught_sum;
+	int64_t taught;
 };
 
 /* What is measured of a data set, or of a stretch of training. */
@@ -154,6 +159,7 @@ struct profile;
 struct feed;
 struct seen;
 struct knowledge;
+struct distill;
 struct features;
 
 struct run {
@@ -188,6 +194,9 @@ struct run {
 	struct judge *judge;            /* of the evaluation under way, or the
 	                                   last one */
 	struct knowledge *knowledge;    /* of a warm start's classes, or NULL */
+	struct distill *distill;        /* whose answers are learned; or NULL */
+	struct nn_taught taught;        /* ... of the part of a step under way */
+	char ancestor[RK_SHA256_HEX];   /* ... and what it must be, or "" */
 	int64_t evaluations;            /* number of the last one kept */
 	bool evaluations_trouble;       /* said once */
 
@@ -289,6 +298,7 @@ char *place_named(const struct run *r, const char *text);
 struct run_memory {
 	struct nn_sizes sizes;          /* of the network */
 	uint64_t network, optimizer, copy, data, process, total;
+	uint64_t ancestor;              /* of training.distill, or 0 */
 	uint64_t wanted;                /* the total and a tenth */
 	uint64_t limit;                 /* resources.memory, or the machine's,
 	                                   but no more than our control
@@ -415,6 +425,8 @@ void alone_known_forget(struct run *r);
  * its place, so that it can be moved back. */
 bool alone_may_open(struct run *r, const char *path);
 struct score run_score(const struct run *r, const struct tally *t);
+/* The mean of the task alone; NaN: there is none. */
+double run_task_loss(const struct tally *t);
 /* {loss, accuracy, val_loss, val_accuracy}; a new reference.  For a checkpoint
  * only what was measured on its own weights. */
 json_t *run_metrics(const struct run *r, bool for_checkpoint);

@@ -88,10 +88,11 @@ memory_json(const struct run_memory *m)
 		{ "arena", m->sizes.arena_bytes },
 		{ "network", m->network },      /* the four before */
 		{ "optimizer", m->optimizer },
+		{ "ancestor", m->ancestor },
 		{ "checkpoint_copy", m->copy },
 		{ "data", m->data },
 		{ "process", m->process },
-		{ "total", m->total },          /* the five before */
+		{ "total", m->total },          /* the six before */
 		{ "limit", limit },
 		{ "available", m->limit },
 	};

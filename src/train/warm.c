@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "carry.h"
+#include "distill.h"
 #include "knowledge.h"
 #include "plan.h"
 #include "row_names.h"
@@ -121,18 +122,6 @@ warm_open_path(struct run *r, const char *path, const char *deed)
 	return rc == RK_OK;
 }
 
-bool
-warm_open(struct run *r)
-{
-	char *path = r->warm == NULL ? model_path(r) : NULL;
-	bool ok = r->warm != NULL || (path != NULL &&
-	    warm_open_path(r, path, "model.checkpoint: cannot start "
-	    "from") && row_names_classes(r));
-
-	free(path);
-	return ok;
-}
-
 /* A file that one of our jobs wrote: another job's checkpoint, what lies in a
  * checkpoint's folder, or what says so itself. */
 static bool
@@ -146,6 +135,20 @@ is_ours(const struct run *r)
 	    warm_file_meta(r->warm, CLASSES_META) != NULL;
 }
 
+bool
+warm_open(struct run *r)
+{
+	char *path = r->warm == NULL ? model_path(r) : NULL;
+	bool ok = r->warm != NULL || (path != NULL &&
+	    warm_open_path(r, path, "model.checkpoint: cannot start "
+	    "from") && row_names_classes(r));
+
+	if (ok && is_ours(r))
+		warm_file_is_ours(r->warm);
+	free(path);
+	return ok;
+}
+
 static enum rk_err
 make_plan(struct run *r, const struct row_names *names, struct plan **pp,
     struct rk_why *why)
@@ -153,8 +156,6 @@ make_plan(struct run *r, const struct row_names *names, struct plan **pp,
 	const struct plan_how how = { .model = &r->spec->model,
 		.classes = &names->classes, .tokens = &names->tokens };
 
-	if (is_ours(r))
-		warm_file_is_ours(r->warm);
 	return plan_new(pp, r->nn, r->warm, &how, why);
 }
 
@@ -178,6 +179,7 @@ whole_plan(const struct run *r, const struct plan *p)
 	char *sentence = held_out_sentence(r);
 
 	js_put(tree, "learning_rate", rate_json(r));
+	knowledge_plan(r, p, tree);
 	if (sentence != NULL) {
 		json_t *v = held_out_json(&r->held);
 		js_put(v, "summary", js_text(sentence));
@@ -314,8 +316,10 @@ warm_start(struct run *r)
 	    refuse(r, &why));
 	plan_free(p);
 	row_names_close(&names);
-	warm_file_free(r->warm);
-	r->warm = NULL;
+	if (!distill_wanted(r)) {       /* else it is read once more */
+		warm_file_free(r->warm);
+		r->warm = NULL;
+	}
 	rk_why_fini(&why);
 	return ok;
 }
@@ -337,6 +341,17 @@ faults_json(const struct rk_why *why)
 	return v;
 }
 
+/* "known    4 classes that the source knows, too: a, b, c, d" */
+static void
+add_line(struct strbuf *b, const char *word, const json_t *of)
+{
+	const char *summary = json_string_value(json_object_get(of,
+	    "summary"));
+
+	if (summary != NULL)
+		sb_addf(b, "%-8s %s\n", word, summary);
+}
+
 /* The same for people: the sentence, what was thought of the names, a line a
  * tensor, and what is refused. */
 static char *
@@ -356,6 +371,8 @@ plan_text(const struct plan *p, const json_t *tree, const json_t *refused)
 	sb_addf(&b, "\nplan     %s\n", w->digest);
 	json_array_foreach(w->notes, i, line)
 		sb_addf(&b, "note     %s\n", json_string_value(line));
+	add_line(&b, "known", json_object_get(tree, "knowledge"));
+	add_line(&b, "distill", json_object_get(tree, "distill"));
 	const json_t *carried = json_object_get(tree, "optimizer");
 	if (carried != NULL)
 		sb_addf(&b, "state    %s\n", json_string_value(
@@ -398,6 +415,8 @@ warm_plan(struct run *r, char **text)
 	data_digest(r->train, r->data_digest);
 	held_out_count(r);
 	bool ok = make_plan(r, &names, &p, &why) == RK_OK;
+	json_t *taught = distill_wanted(r) ? distill_plan(r, &why) : NULL;
+	ok = ok && (taught != NULL || !distill_wanted(r));
 	json_t *refused = faults_json(&why);
 	tree = p != NULL ? whole_plan(r, p) : json_pack("{s:s}", "source",
 	    warm_source(r));
@@ -409,6 +428,8 @@ warm_plan(struct run *r, char **text)
 	if (changed != NULL)
 		js_put(tree, "changed", js_text(changed));
 	free(changed);
+	if (taught != NULL)
+		js_put(tree, "distill", taught);
 	js_put(tree, "accepted", json_boolean(ok));
 	js_put(tree, "strict", json_boolean(r->spec->model.strict));
 	*text = p != NULL ? plan_text(p, tree, refused) : rk_why_text(&why);
