@@ -123,6 +123,10 @@ knowledge_begin(struct run *r, const struct plan *p)
 				k->v[k->n++].class = i;
 		k->names = json_incref(m.names);
 		r->knowledge = k;
+		if (k->n == 0) {        /* all of them are ignored */
+			knowledge_free(k);
+			r->knowledge = NULL;
+		}
 	}
 	class_map_fini(&m);
 }
