@@ -243,6 +243,9 @@ uint64_t data_content(const struct data_set *d, int64_t i);
 /* A hash of what decides the numbers of a set beside what its samples are: of
  * texts the tokenizer with its vocabulary; 0: nothing does. */
 uint64_t data_reading(const struct data_set *d);
+/* Token `id` as the vocabulary of a set of texts has it, n bytes without a NUL
+ * behind; NULL: there are no names. */
+const char *data_token(const struct data_set *d, int64_t id, size_t *n);
 /* Whose arithmetic made the numbers of a set, where that is not ours, for the
  * record of what a run was computed with: image_jpeg_version...(), or NULL. */
 const char *data_decoder(const struct data_set *d);

@@ -108,8 +108,8 @@ struct spec_grow {
 /*
  * `checkpoint_classes`: what the classes of the file are called, in the order
  * of its outputs: a list, or a file with one a line, or with PaddleClas' `index
- * name` a line.  Else a checkpoint of ours knows them.  `checkpoint_vocabulary`:
- * the same of the tokens of its embedding: a file with one a line.
+ * name` a line.  `checkpoint_vocabulary`: the tokens of its embedding, a file
+ * with one a line.  A checkpoint of ours knows both by itself.
  */
 #define SPEC_MAX_CLASSES    65536
 #define SPEC_MAX_CLASS_NAME 1024        /* bytes of one */

@@ -108,6 +108,8 @@ struct data_lazy {
 	uint64_t reading;       /* a hash of what decides the numbers beside
 	                           what the samples are (a tokenizer); 0:
 	                           nothing */
+	const struct text_tokens *tokens;       /* of texts, the reader's; or
+	                           NULL */
 	const char *decoder;    /* data_decoder() */
 	const struct transform_plan *mixes;     /* mixup or cutmix, in training;
 	                           NULL: neither.  The reader's */

@@ -176,6 +176,15 @@ set_tokens(struct held *h, const struct text_reader *r)
 	memcpy(h->special, special, sizeof(h->special));
 }
 
+const char *
+data_token(const struct data_set *d, int64_t id, size_t *n)
+{
+	const struct text_tokens *t = d->lazy != NULL ? d->lazy->tokens : NULL;
+
+	return t != NULL && id >= 0 && id < text_vocabulary(t) ?
+	    text_token(t, (int32_t)id, n) : NULL;
+}
+
 int32_t
 data_separator(const struct data_set *d)
 {
@@ -200,6 +209,7 @@ text_open(const struct spec_source *s, const struct text_want *w,
 		return rc;
 	}
 	r->lazy.reading = text_hash(r->tokens);
+	r->lazy.tokens = r->tokens;
 	set_tokens(h, r);
 	*out = h;
 	return RK_OK;

@@ -44,6 +44,10 @@
 
 #define HELD_OUT_META  "rekindle.split"
 #define CLASSES_META   "rekindle.classes"       /* names of the outputs */
+/* The vocabulary of texts, a token a line, where it is no longer than that
+ * (which is what is kept of a stranger's file, too). */
+#define VOCABULARY_META "rekindle.vocabulary"
+#define VOCABULARY_MOST ((size_t)1 << 19)
 #define HELD_OUT_SEEN  16
 
 struct held_out {

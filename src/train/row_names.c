@@ -180,23 +180,44 @@ split_tokens(struct run *r, const char *field, const char *where, char *text,
 	return true;
 }
 
-static bool
-open_tokens(struct run *r, const char *field, const char *where, char **text,
-    struct warm_names *out)
+char *
+row_names_vocabulary(const struct run *r)
 {
-	size_t len = 0;
+	const int64_t n = r->train != NULL ? r->train->vocabulary : 0;
+	struct strbuf b = {0};
 
-	return where == NULL || (read_file(r, field, where, TEXT_MAX_FILE, text,
-	    &len) && split_tokens(r, field, where, *text, len, out));
+	for (int64_t i = 0; i < n; i++) {
+		size_t len;
+		const char *token = data_token(r->train, i, &len);
+		if (token == NULL)
+			break;
+		sb_addf(&b, "%s%.*s", i > 0 ? "\n" : "", (int)len, token);
+	}
+	return b.len > 0 ? sb_detach(&b) : NULL;
 }
 
-/* Of texts by a vocabulary; an array of tokens says nothing of them. */
-static const char *
-own_vocabulary(const struct run *r)
+/* What the job says, else what the file tells. */
+static bool
+open_tokens(struct run *r, struct row_names *n)
 {
-	const struct spec_source *s = &r->spec->data.train;
+	static const char field[] = "model.checkpoint_vocabulary";
+	const char *where = r->spec->model.warm.vocabulary;
+	const char *told = warm_file_meta(r->warm, VOCABULARY_META);
+	size_t len = 0;
 
-	return s->type == SPEC_TEXT ? s->text.vocabulary : NULL;
+	if (where != NULL && !read_file(r, field, where, TEXT_MAX_FILE,
+	    &n->texts[0], &len))
+		return false;
+	if (where == NULL && told != NULL) {
+		n->texts[0] = xstrdup(told);
+		len = strlen(told);
+		where = "the file";
+	}
+	n->texts[1] = row_names_vocabulary(r);
+	return (n->texts[0] == NULL || split_tokens(r, field, where,
+	    n->texts[0], len, &n->tokens.file)) && (n->texts[1] == NULL ||
+	    split_tokens(r, "data.train.tokenizer.vocabulary", "it",
+	    n->texts[1], strlen(n->texts[1]), &n->tokens.model));
 }
 
 /* --- all ------------------------------------------------------------------ */
@@ -222,12 +243,7 @@ row_names_open(struct run *r, struct row_names *n)
 	n->lists[1] = r->train != NULL ? input_classes(r) : NULL;
 	borrow(n->lists[0], &n->classes.file);
 	borrow(n->lists[1], &n->classes.model);
-	if (s->ngrow == 0)
-		return true;
-	return open_tokens(r, "model.checkpoint_vocabulary", s->vocabulary,
-	    &n->texts[0], &n->tokens.file) && open_tokens(r,
-	    "data.train.tokenizer.vocabulary", own_vocabulary(r),
-	    &n->texts[1], &n->tokens.model);
+	return s->ngrow == 0 || open_tokens(r, n);
 }
 
 void

@@ -4,8 +4,8 @@
  *
  * Of the job: its data's classes (input_classes()) and the vocabulary of its
  * texts.  Of the model that it starts from: model.checkpoint_classes and
- * model.checkpoint_vocabulary, else what the file or the checkpoint.json beside
- * it tells.
+ * model.checkpoint_vocabulary, else what the file tells, or of classes the
+ * checkpoint.json beside it.
  */
 #ifndef TRAIN_ROW_NAMES_H
 #define TRAIN_ROW_NAMES_H
@@ -22,6 +22,10 @@ struct row_names {
  * cannot be read. */
 bool row_names_open(struct run *r, struct row_names *n);
 void row_names_close(struct row_names *n);      /* fine on {0} */
+
+/* The vocabulary of the job's texts, a token a line, the caller's; NULL: it has
+ * none. */
+char *row_names_vocabulary(const struct run *r);
 
 /* Put the classes that the job says its model has in place of those that the
  * file tells; false after run_fail(). */

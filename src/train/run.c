@@ -18,6 +18,7 @@
 #include "feed.h"
 #include "knowledge.h"
 #include "profile.h"
+#include "row_names.h"
 #include "seen.h"
 #include "start.h"
 #include "summary.h"
@@ -199,15 +200,18 @@ start_writer(struct run *r)
 	char *text = rkj_text(record);
 	json_t *classes = input_classes(r);
 	char *names = classes != NULL ? rkj_text(classes) : NULL;
+	char *tokens = row_names_vocabulary(r);
 
 	json_decref(record);
 	json_decref(classes);
 	enum rk_err rc = writer_new(&r->writer, r->ckpt, r->nn, r->optim,
 	    r->ema, &r->spec->checkpoint, r->rep.metrics_fd,
 	    rule == DATA_SPLIT_CONTENT || rule == DATA_SPLIT_STRATIFIED ?
-	    text : NULL, names);
+	    text : NULL, names, tokens != NULL && strlen(tokens) <=
+	    VOCABULARY_MOST ? tokens : NULL);
 	free(text);
 	free(names);
+	free(tokens);
 	return rc == RK_OK || run_fail(r, "no_memory", false, "the system has "
 	    "no memory for the copy that checkpoints are written from");
 }

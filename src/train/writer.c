@@ -50,7 +50,8 @@ struct writer {
 	float *ema;                     /* parameters, then buffers; or NULL */
 	struct tensor_set *model_set, *optim_set;
 	bool *shared;                   /* by tensor: it is in a shard */
-	char *split, *classes;          /* for the model's metadata; or NULL */
+	/* For the model's metadata; or NULL. */
+	char *split, *classes, *vocabulary;
 	struct writer_result job;
 };
 
@@ -137,17 +138,18 @@ add_all(const struct writer *w, struct tensor_set *s, const char *what,
 /* `format` is what readers of files with metadata look for, and refuse a file
  * without. */
 static void
-put_metadata(struct tensor_set *s, const char *split, const char *classes)
+put_metadata(struct tensor_set *s, const struct writer *w)
 {
 	const struct {
 		const char *key, *value;
 	} pairs[] = {
-		{ "format", "pt" }, { HELD_OUT_META, split },
-		{ CLASSES_META, classes },
+		{ "format", "pt" }, { HELD_OUT_META, w->split },
+		{ CLASSES_META, w->classes },
+		{ VOCABULARY_META, w->vocabulary },
 	};
 	size_t n = 0;
 
-	if (split == NULL && classes == NULL)
+	if (w->split == NULL && w->classes == NULL && w->vocabulary == NULL)
 		return;
 	s->meta = xcalloc(2 * RK_ARRAY_LEN(pairs) + 1, sizeof(*s->meta));
 	for (size_t i = 0; i < RK_ARRAY_LEN(pairs); i++) {
@@ -170,7 +172,7 @@ describe_shadow(struct writer *w)
 	w->model_set = tensor_set_new();
 	add_all(w, w->model_set, NULL, model, model + w->nparams);
 	must(tensor_set_seal(w->model_set, NULL) == RK_OK);
-	put_metadata(w->model_set, w->split, w->classes);
+	put_metadata(w->model_set, w);
 	if (w->nslots == 0 && w->ema == NULL)
 		return;
 	w->optim_set = tensor_set_new();
@@ -404,6 +406,7 @@ dispose(struct writer *w)
 	free(w->shared);
 	free(w->split);
 	free(w->classes);
+	free(w->vocabulary);
 	if (w->map != NULL)
 		munmap(w->map, w->map_bytes);
 	free(w);
@@ -412,7 +415,7 @@ dispose(struct writer *w)
 enum rk_err
 writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
     struct optim_ema *ema, const struct spec_checkpoint *keep, int metrics_fd,
-    const char *split, const char *classes)
+    const char *split, const char *classes, const char *vocabulary)
 {
 	struct writer *w = xcalloc(1, sizeof(*w));
 
@@ -433,6 +436,7 @@ writer_new(struct writer **wp, struct ckpt *c, struct nn *n, struct optim *o,
 	}
 	w->split = split != NULL ? xstrdup(split) : NULL;
 	w->classes = classes != NULL ? xstrdup(classes) : NULL;
+	w->vocabulary = vocabulary != NULL ? xstrdup(vocabulary) : NULL;
 	choose_shared(w);
 	if (start_thread(w) != 0) {
 		dispose(w);

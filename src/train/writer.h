@@ -41,12 +41,12 @@ struct writer_result {
 
 /* Starts the thread.  ema: the average, or NULL.  metrics_fd (-1: none) is
  * synced before each commit, so that metrics are at least as durable as what
- * they describe.  split and classes (NULL: none) go into the model's metadata:
- * see held_out.h.  RK_ENOMEM. */
+ * they describe.  split, classes and vocabulary (NULL: none) go into the
+ * model's metadata: see held_out.h.  RK_ENOMEM. */
 enum rk_err writer_new(struct writer **wp, struct ckpt *c, struct nn *n,
     struct optim *o, struct optim_ema *ema,
     const struct spec_checkpoint *keep, int metrics_fd, const char *split,
-    const char *classes) RK_MUSTCHECK;
+    const char *classes, const char *vocabulary) RK_MUSTCHECK;
 /* Waits for a write under way.  NULL is fine. */
 void writer_stop(struct writer **wp);
 

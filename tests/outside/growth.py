@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Heads that grow: rows by the names of their classes, with bias and moments; vocabularies; input channels."""
+import glob
 import json
 import os
+import random
 import struct
 import subprocess
 
+import bucket
 import pictures
+from buckets import object_store
 from t import BUILD, case, eq, has, run, safetensors, trainer
 
 OLD = ["crack", "fray", "uneven", "void"]
@@ -44,11 +48,14 @@ def told(folder):
 
 
 def tensors(path):
-    """{name: rows of floats}"""
     with open(path, "rb") as f:
-        n = struct.unpack("<Q", f.read(8))[0]
-        head, data = json.loads(f.read(n)), f.read()
-    out = {}
+        return tensors_of(f.read())
+
+
+def tensors_of(bytes):
+    """{name: rows of floats} of a safetensors file."""
+    n = struct.unpack("<Q", bytes[:8])[0]
+    head, data, out = json.loads(bytes[8:8 + n]), bytes[8 + n:], {}
     for name, t in head.items():
         if name == "__metadata__":
             continue
@@ -248,6 +255,116 @@ def _(d):
     i = d.submit(j)
     d.wait_state(i, "failed")
     has(d.job(i)["message"], "the plan is not the one that was shown")
+
+
+@case("of a file of PyTorch or Paddle a file says the classes, beside it or in a bucket", "stopped")
+def _(d):
+    store = object_store()
+    try:
+        bucket.rekindled(d, {"stores": [store.entry]})
+        old = d.submit(job(d, "old", OLD))
+        d.wait_state(old, "succeeded")
+        dir = d.get(f"/v1/jobs/{old}/checkpoints").json["checkpoints"][0]["checkpoint"]
+        files = {x: d.get(f"/v1/jobs/{old}/checkpoints/{dir}/files/{x}").body
+                 for x in ("model.safetensors", "model.pt", "model.pdparams", "optimizer.pt", "model.pdopt")}
+        with open(f"{d.root}/names.txt", "w") as f:
+            f.write("".join(f"{i} {c}\n" for i, c in enumerate(OLD)))
+        rows = dict(zip(OLD, tensors_of(files["model.safetensors"])["fc.weight"]))
+        names = store.put("names.txt", "\n".join(OLD).encode())
+        for k, (file, named) in enumerate((("model.pt", f"{d.root}/names.txt"), ("model.pdparams", names))):
+            store.put("m.pdopt", files["model.pdopt"])
+            j = job(d, f"new{k}", NEW, STILL, 1, checkpoint=store.put("m." + file.partition(".")[2], files[file]),
+                    grow=["fc"], checkpoint_classes=named)
+            i = d.submit(j)
+            d.wait_state(i, "succeeded")
+            has(d.job(i)["plan_summary"], "2 grown: fc.weight, fc.bias (file " + ("[8,4]" if k else "[4,8]"))
+            at = d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"][0]["checkpoint"]
+            is_ = tensors_of(d.get(f"/v1/jobs/{i}/checkpoints/{at}/files/model.safetensors").body)["fc.weight"]
+            eq({c: r for c, r in zip(NEW, is_) if c in OLD}, rows, file)
+        # Moments of Paddle's go with their rows, too: Adam's counts are theirs, and new rows have none.
+        j = job(d, "moments", NEW, dict(ADAM, learning_rate=1e-30), 1, {"optimizer": "moments"},
+                checkpoint=j["model"]["checkpoint"], grow=["fc"], checkpoint_classes=named)
+        i = d.submit(j)
+        d.wait_state(i, "succeeded")
+        with open(glob.glob(f"{d.state}/jobs/{i}/checkpoints/step-*/checkpoint.json")[0]) as f:
+            got = json.load(f)["state"]["updates"]["fc.bias"]
+        eq([(x["rows"], x["updates"]) for x in got], [(1, 1), (1, 9), (1, 1), (3, 9)])
+    finally:
+        d.kill()
+        store.stop()
+
+
+def texts(d, name, tokens, steps=1, **model):
+    """A job on texts of such words."""
+    with open(f"{d.root}/{name}.txt", "w") as f:
+        f.write("\n".join(tokens) + "\n")
+    with open(f"{d.root}/texts.tsv", "w") as f:
+        f.write("".join(f"cat dog cat\tno\ndog ant dog {i}\tyes\n" for i in range(8)))
+    return {"name": name, "resources": {"threads": 1, "memory": "128MiB"},
+            "model": {"layers": [{"type": "embedding", "name": "words", "rows": len(tokens), "width": 4}, "flatten",
+                                 {"type": "linear", "name": "fc", "out": 2}], **model},
+            "training": {"epochs": 1000, "steps": steps, "batch_size": 4, "optimizer": ADAM if steps > 1 else STILL},
+            "data": {"train": {"type": "text", "path": f"{d.root}/texts.tsv", "text": 0, "label": 1, "length": 4,
+                               "header": False,
+                               "tokenizer": {"type": "words", "vocabulary": f"{d.root}/{name}.txt"}}}}
+
+
+@case("an embedding grows by the tokens of its vocabulary, which a checkpoint of ours knows", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    was, now = ["[PAD]", "[UNK]", "cat", "dog"], ["[PAD]", "[UNK]", "ant", "dog", "cat", "3"]
+    trainer(d, texts(d, "small", was, steps=9))
+    from_old = f"{last(d, 'small')}/model.safetensors"
+    os.remove(f"{d.root}/small.txt")
+    old = dict(zip(was, tensors(from_old)["words.weight"]))
+    j = texts(d, "large", now, checkpoint=from_old, grow={"words": {"init": "mean"}})
+    has(str(plan(d, j)["notes"]), "2 tokens begin as the mean of the file's: ant, 3")
+    trainer(d, j)
+    new = dict(zip(now, tensors(f"{last(d, 'large')}/model.safetensors")["words.weight"]))
+    eq({t: new[t] for t in was}, old)
+    for k in range(4):
+        assert abs(new["ant"][k] - sum(r[k] for r in old.values()) / 4) < 1e-6
+    # Of a stranger's file the job says it.
+    t = tensors(from_old)
+    strange = safetensors(f"{d.root}/strange.safetensors", {
+        n: ("F32", [len(v)] if n.endswith("bias") else [len(v), len(v[0])],
+            b"".join(struct.pack(f"<{len(x)}f", *x) for x in v)) for n, v in t.items()}, {"format": "pt"})
+    j = texts(d, "told", now, checkpoint=strange, grow=["words"])
+    has(str(plan(d, j, 3)["refused"]), "what the tokens of the file are called is not known")
+    with open(f"{d.root}/was.txt", "w") as f:
+        f.write("\r\n".join(was))
+    j["model"]["checkpoint_vocabulary"] = "was.txt"
+    trainer(d, j)
+    new = dict(zip(now, tensors(f"{last(d, 'told')}/model.safetensors")["words.weight"]))
+    eq({t: new[t] for t in was}, old)
+
+
+@case("grey pictures are seen by the sum of a colour network's channels, and colours by parts of a grey one's",
+      "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    r = random.Random(3)
+    w = {c: [[r.uniform(-1, 1) for _ in range(c * 9)] for _ in range(2)] for c in (1, 3)}
+
+    def conv(name, channels, theirs, **grow):
+        rows = b"".join(struct.pack(f"<{len(x)}f", *x) for x in w[theirs])
+        path = safetensors(f"{d.root}/{name}.safetensors", {
+            "conv1.weight": ("F32", [2, theirs, 3, 3], rows), "conv1.bias": ("F32", [2], bytes(8)),
+            "fc.weight": ("F32", [2, 8], bytes(64)), "fc.bias": ("F32", [2], bytes(8))}, {"format": "pt"})
+        j = job(d, name, OLD[:2], STILL, 1)
+        j["model"] = {"layers": [{"type": "conv2d", "name": "conv1", "out": 2, "kernel": 3}, "flatten",
+                                 {"type": "linear", "name": "fc", "out": 2}], "checkpoint": path, **grow}
+        j["data"]["train"] = {"type": "synthetic", "shape": [channels, 4, 4], "samples": 4, "classes": 2}
+        trainer(d, j)
+        return tensors(f"{last(d, name)}/model.safetensors")["conv1.weight"]
+
+    grey = conv("grey", 1, 3, grow=["conv1"])
+    colour = conv("colour", 3, 1, grow=["conv1"])
+    for o in range(2):
+        for k in range(9):
+            assert abs(grey[o][k] - sum(w[3][o][c * 9 + k] for c in range(3))) < 1e-6
+            for c in range(3):
+                assert abs(colour[o][c * 9 + k] - w[1][o][k] / 3) < 1e-7
 
 
 run()
