@@ -76,6 +76,10 @@ def verified(d, i):
     return wait_for(30, "the last checkpoint is verified", last)
 
 
+def written(d):
+    wait_for(20, "records are there", lambda: d.get("/v1/status").json["mirror"]["unwritten"] == 0)
+
+
 @case("a shard is sent once, and of each later checkpoint what is trained and its moments", "stopped")
 def _(d):
     with Scene(d) as s:
@@ -112,7 +116,7 @@ def _(d):
         a.post(f"/v1/jobs/{i}/pause", want=202)
         a.wait_state(i, "paused")
         verified(a, i)
-        wait_for(20, "the job is there", lambda: a.get("/v1/status").json["mirror"]["unwritten"] == 0)
+        written(a)
         s.vanish(a, remove=True)
         b = s.machine()
         b.post(f"/v1/jobs/{i}/resume", {}, want=202)
@@ -122,6 +126,7 @@ def _(d):
         here = steps(f"{b.state}/jobs/{i}")
         eq(bytes_of(here[-1]), want, "bytes at the end")
         eq(len({os.stat(shard(p)).st_ino for p in here}), 1, "files on the disk")
+        written(b)
         # The one after that has them as well: what it needs is referred to over two epochs.
         s.vanish(b, remove=True)
         c = s.machine()
@@ -140,7 +145,7 @@ def _(d):
         a.wait_state(i, "succeeded")
         folder = verified(a, i)["durability"]["uri"]
         whole = a.get(f"/v1/jobs/{i}/checkpoints/latest/files/model.safetensors").body
-        wait_for(20, "the job is there", lambda: a.get("/v1/status").json["mirror"]["unwritten"] == 0)
+        written(a)
         s.vanish(a, remove=True)
         b = s.machine()
 
