@@ -259,6 +259,8 @@ enum rk_err rk_replacing_end(struct rk_replacing *r, bool keep,
 
 /* Write all n bytes; 0, or -1 and errno. Goes on after EINTR, short writes. */
 int rk_write_all(int fd, const void *p, size_t n);
+/* All that comes from in, into out; 0, or -1 and errno. */
+int rk_copy_fd(int in, int out);
 int rk_fsync_dir(int dirfd);                    /* 0, or -1 and errno */
 
 /* mkdir -p, each new directory's parent fsynced.  Logs a failure. */

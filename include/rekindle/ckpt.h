@@ -312,6 +312,24 @@ enum rk_err ckpt_join(const char *const *paths, const struct ckpt_info *i,
     int fd, char sha256[RK_SHA256_HEX], uint64_t *size, struct rk_why *why)
     RK_MUSTCHECK;
 
+/*
+ * Shards of the folder's checkpoints that are damaged or missing, and of which
+ * no other checkpoint has a copy (one that has is mended with it here): at most
+ * CKPT_BAD_MAX, each once.  Reads each file of the disk that is shared once; no
+ * shards, and nothing is read.  Then ckpt_mend() with a good copy from
+ * elsewhere, which is linked, or copied where that cannot be, to all
+ * checkpoints that are to have it, set aside or not; *mended counts them.
+ * RK_ECORRUPT: path is not what is wanted.  Any thread, with a struct ckpt of
+ * its own; beside a writer, too.
+ */
+#define CKPT_BAD_MAX 8
+enum rk_err ckpt_bad_shards(struct ckpt *c, struct ckpt_file v[CKPT_BAD_MAX],
+    int *n) RK_MUSTCHECK;
+enum rk_err ckpt_mend(struct ckpt *c, const struct ckpt_file *f,
+    const char *path, int *mended) RK_MUSTCHECK;
+/* Has any of them shards?  Nothing but names of files is looked at. */
+bool ckpt_any_shards(struct ckpt *c);
+
 /* The CKPT_DATA_FILE of one that was loaded, which was verified there: *out is
  * the caller's.  RK_ENOENT: it has none. */
 enum rk_err ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,

@@ -40,6 +40,8 @@ struct nn_tensor {
 	float *grad;                    /* NULL for a buffer */
 	bool is_buffer;
 	bool trained;                   /* it gets a gradient */
+	bool fixed;                     /* a buffer that no step changes: of a
+					   batch norm that evaluates */
 	enum spec_op op;                /* of the layer that it is of */
 	bool of_ids;                    /* a table with a row for each id of
 					   the input */

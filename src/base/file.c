@@ -9,6 +9,8 @@
 
 #include "rekindle/base.h"
 
+#define COPY_BYTES ((size_t)1 << 20)
+
 /* From what fstat says, a little more than needed: end of file is then seen
  * without growing.  Files in /proc say 0. */
 static size_t
@@ -99,6 +101,22 @@ rk_write_all(int fd, const void *p, size_t n)
 		n -= (size_t)k;
 	}
 	return 0;
+}
+
+int
+rk_copy_fd(int in, int out)
+{
+	char *buf = xmalloc(COPY_BYTES);
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = read(in, buf, COPY_BYTES)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		rc = n < 0 || rk_write_all(out, buf, (size_t)n) != 0 ? -1 : 0;
+	}
+	free(buf);
+	return rc;
 }
 
 int

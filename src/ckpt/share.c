@@ -240,3 +240,157 @@ shared_repair(struct ckpt *c, const struct ckpt_info *i)
 	rk_close(&fd);
 	return any;
 }
+
+/* --- for who can get one from elsewhere ------------------------------------ */
+
+static bool
+has_shard(struct ckpt *c, const char *folder)
+{
+	int fd = openat(c->dirfd, folder, O_RDONLY | O_DIRECTORY |
+	    O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct ckpt_file f = {0};
+	bool found = false;
+
+	if (d == NULL)
+		rk_close(&fd);
+	for (struct dirent *e; d != NULL && !found &&
+	    (e = readdir(d)) != NULL;) {
+		snprintf(f.name, sizeof(f.name), "%.63s", e->d_name);
+		found = ckpt_is_shared(&f) || strcmp(f.name,
+		    CKPT_INDEX_FILE) == 0;
+	}
+	if (d != NULL)
+		closedir(d);
+	return found;
+}
+
+bool
+ckpt_any_shards(struct ckpt *c)
+{
+	struct folders all;
+	bool any = false;
+
+	must_be(c, CKPT_TAG);
+	folders_read(c, &all, false);
+	for (size_t k = 0; k < all.n && !any; k++)
+		any = has_shard(c, all.v[k]);
+	free(all.v);
+	return any;
+}
+
+static bool
+is_listed(const struct ckpt_file *v, int n, const char *name)
+{
+	for (int k = 0; k < n; k++)
+		if (strcmp(v[k].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Those of one checkpoint. */
+static void
+add_bad(struct ckpt *c, const struct ckpt_info *i, struct ckpt_file *v, int *n)
+{
+	int fd = openat(c->dirfd, i->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC);
+
+	for (int k = 0; fd >= 0 && k < i->nfiles; k++) {
+		const struct ckpt_file *f = &i->files[k];
+		if (!ckpt_is_shared(f) || is_listed(v, *n, f->name) ||
+		    check(c, fd, f) || mend_from_others(c, fd, f))
+			continue;
+		if (*n < CKPT_BAD_MAX)
+			v[(*n)++] = *f;
+	}
+	rk_close(&fd);
+}
+
+enum rk_err
+ckpt_bad_shards(struct ckpt *c, struct ckpt_file v[CKPT_BAD_MAX], int *n)
+{
+	struct view w;
+
+	*n = 0;
+	if (!ckpt_any_shards(c))
+		return RK_OK;
+	enum rk_err rc = view_open(c, &w);
+	if (rc != RK_OK)
+		return rc;
+	for (size_t k = 0; k < w.n; k++)
+		add_bad(c, &w.v[k], v, n);
+	view_fini(&w);
+	return RK_OK;
+}
+
+/* A link of the file at path, or a copy. */
+static enum rk_err
+take_in(const char *path, int to, const char *as)
+{
+	if (linkat(AT_FDCWD, path, to, as, 0) == 0)
+		return RK_OK;
+	int in = open(path, O_RDONLY | O_CLOEXEC);
+	int out = openat(to, as, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	    0644);
+	enum rk_err rc = RK_OK;
+	if (in < 0 || out < 0 || rk_copy_fd(in, out) != 0 || fsync(out) != 0)
+		rc = rk_from_errno(errno);
+	rk_close(&in);
+	rk_close(&out);
+	if (rc != RK_OK)
+		(void)unlinkat(to, as, 0);
+	return rc;
+}
+
+/* Is it to have the file, and has none that is good?  bad: one that is known to
+ * be not. */
+static bool
+wants(struct ckpt *c, const char *folder, int fd, const struct ckpt_file *f,
+    struct bad_copy *bad)
+{
+	struct ckpt_info i = {0};
+	struct stat st;
+	bool yes = false;
+
+	if (look(c, folder, f->name, &st)) {
+		yes = same_file(bad, &st) || !check(c, fd, f);
+		if (yes)
+			*bad = (struct bad_copy){ true, st.st_dev, st.st_ino };
+	} else if (is_step(folder) && read_dir_info(c, folder, &i, NULL) ==
+	    RK_OK) {
+		yes = has_file(&i, f->name);
+		ckpt_info_fini(&i);
+	}
+	return yes;
+}
+
+enum rk_err
+ckpt_mend(struct ckpt *c, const struct ckpt_file *f, const char *path,
+    int *mended)
+{
+	struct bad_copy bad = {0};
+	enum rk_err rc = RK_OK;
+	char tmp[HIDDEN_MAX];
+	struct folders all;
+
+	must_be(c, CKPT_TAG);
+	*mended = 0;
+	int copy = open(path, O_RDONLY | O_CLOEXEC);
+	rc = copy < 0 ? rk_from_errno(errno) : ckpt_file_sums(copy, f, NULL,
+	    NULL);
+	rk_close(&copy);
+	folders_read(c, &all, true);
+	for (size_t k = 0; k < all.n && rc == RK_OK; k++) {
+		int fd = openat(c->dirfd, all.v[k], O_RDONLY | O_DIRECTORY |
+		    O_NOFOLLOW | O_CLOEXEC);
+		hidden_name(tmp, RK_TMP_PREFIX, "shard");
+		if (fd >= 0 && wants(c, all.v[k], fd, f, &bad)) {
+			rc = take_in(path, fd, tmp);
+			if (rc == RK_OK && replace(fd, tmp, f->name))
+				(*mended)++;
+		}
+		rk_close(&fd);
+	}
+	free(all.v);
+	return rc;
+}

@@ -139,6 +139,8 @@ evaluate(struct nn_graph *g, const struct nn_want *w, struct nn_node *nd)
 			return;
 	nd->evaluates = true;
 	nd->saved_once = 0;
+	for (int k = 0; k < nd->nbuffers; k++)
+		g->buffers[nd->buffer[k]].t.fixed = true;
 }
 
 unsigned

@@ -15,7 +15,8 @@
  *	           missing there, and is there again
  *	cache.c    files by digest; fetch.c part.c model.c one download for all
  *	           who wait
- *	choose.c   which checkpoint a start needs; pull.c brings it here
+ *	choose.c   which checkpoint a start needs; pull.c brings it here, mend.c
+ *	           what is damaged of those that are here
  *	supply.c   what sup asks
  *	plan.c     what can be sent in time; drain.c, rehearse.c
  *	look.c     durability, lists, numbers
@@ -378,6 +379,14 @@ bool pull_uses(const struct ship *h, const struct remote_row *r);
 void pull_gone(struct ship *h, const char *job);
 void pull_fini(struct ship *h);
 
+/* mend.c: RK_OK: the shards of the job's checkpoints here are whole, as far as
+ * anything can be done; RK_EBUSY: on the way. */
+struct mend;
+enum rk_err mend_step(struct ship *h, const struct job_row *r,
+    struct rk_why *why) RK_MUSTCHECK;
+void mend_gone(struct ship *h, const char *job);
+void mend_fini(struct ship *h);
+
 /* supply.c */
 void supply_set(struct ship *h);
 
@@ -438,6 +447,7 @@ struct ship {
 	struct sweep *sweep;
 	struct fetch *fetches;
 	struct pull *pulls;
+	struct mend *mends;
 	struct drain *drain;
 	struct loop_timer *queue_timer, *scan_timer, *sweep_timer, *fetch_timer,
 	    *drain_timer;

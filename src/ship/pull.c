@@ -19,7 +19,6 @@
 #include "impl.h"
 
 #define CHOICES 64              /* damaged ones passed over at one asking */
-#define COPY_BYTES (1u << 20)
 
 enum pull_state { PULL_HISTORY, PULL_FILES, PULL_ADMIT, PULL_DONE };
 
@@ -173,24 +172,15 @@ get_history(struct pull *p)
 static enum rk_err
 copy_file(const char *from, int to_dir, const char *name)
 {
-	char *buf = xmalloc(COPY_BYTES);
 	int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	int out = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 	    0644);
 	enum rk_err rc = RK_OK;
-	ssize_t n = 0;
 
-	if (in < 0 || out < 0)
-		rc = rk_from_errno(errno);
-	while (rc == RK_OK && (n = read(in, buf, COPY_BYTES)) > 0) {
-		if (rk_write_all(out, buf, (size_t)n) != 0)
-			rc = rk_from_errno(errno);
-	}
-	if (rc == RK_OK && n < 0)
+	if (in < 0 || out < 0 || rk_copy_fd(in, out) != 0)
 		rc = rk_from_errno(errno);
 	rk_close(&in);
 	rk_close(&out);
-	free(buf);
 	return rc;
 }
 
@@ -570,6 +560,8 @@ pull_step(struct ship *h, const struct job_row *r, const struct spec *spec,
 				free_pull(p);
 			if (strcmp(r->resume_from, "none") == 0)
 				return begin_beside(h, r->id, why);
+			if (what == CHOSE_LOCAL)
+				return mend_step(h, r, why);
 			return what == CHOSE_NOTHING && damaged ?
 			    none_left(r->resume_from, why) : RK_OK;
 		}

@@ -19,7 +19,7 @@ concerns(const struct ship *h, const char *job)
 		if (strcmp(u->job, job) == 0)
 			return true;
 	}
-	return h->fetches != NULL || h->pulls != NULL;
+	return h->fetches != NULL || h->pulls != NULL || h->mends != NULL;
 }
 
 /* A job that neither runs nor waits to needs nothing of ours any more. */
@@ -34,6 +34,7 @@ look_state(struct ship *h, const char *job)
 	    (r.state == JOB_PAUSED && r.desired == JOB_RUN);
 	if (!waits) {
 		pull_gone(h, job);
+		mend_gone(h, job);
 		fetch_unwait(h, job);
 		if (r.state != JOB_STARTING && r.state != JOB_RUNNING)
 			cache_unuse(h, job);
@@ -139,6 +140,7 @@ ship_close(struct ship **hp)
 	find_fini(h);
 	reappear_fini(h);
 	pull_fini(h);
+	mend_fini(h);
 	fetch_fini(h);
 	ship_drain_fini(h);
 	scan_fini(h);

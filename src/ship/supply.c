@@ -363,6 +363,7 @@ gone(void *ctx, const char *job)
 	}
 	naming_gone(h, job);
 	pull_gone(h, job);
+	mend_gone(h, job);
 	reappear_gone(h, job);
 	fetch_unwait(h, job);
 	cache_unuse(h, job);

@@ -190,7 +190,7 @@ describe_shadow(struct writer *w)
 static bool
 is_frozen(const struct writer *w, const struct nn_tensor *t)
 {
-	return !t->is_buffer && !optim_trains(w->optim, t->offset);
+	return t->is_buffer ? t->fixed : !optim_trains(w->optim, t->offset);
 }
 
 /* What is to be in a shard, of the spans as they are now (ckpt.h, "Shards"). */

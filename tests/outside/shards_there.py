@@ -7,7 +7,7 @@ import os
 import shutil
 
 import bucket
-from sharded import INDEX, bytes_of, job, record, shard, steps
+from sharded import INDEX, bytes_of, digest, job, record, shard, steps
 from stub import Store
 from t import Daemon, case, eq, has, run, trainer, wait_for
 
@@ -104,48 +104,96 @@ def _(d):
         assert head["trained.safetensors"] <= n + 8192 and head["optimizer.safetensors"] <= 2 * n + 8192, head
 
 
+def further(m, i, epochs):
+    m.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": epochs}}}, want=202)
+    m.wait_state(i, "succeeded")
+    verified(m, i)
+
+
+def first(s, epochs=10):
+    """A machine, and a job that has come so far."""
+    m = s.machine()
+    i = m.submit(job(epochs=epochs, checkpoint=KEEP))
+    m.wait_state(i, "succeeded")
+    verified(m, i)
+    written(m)
+    return m, i
+
+
+def calm(d, epochs):
+    """The bytes at the end of one that nothing disturbed."""
+    trainer(d, job("calm", epochs=epochs, checkpoint=KEEP))
+    return bytes_of(steps(f"{d.root}/calm.run")[-1])
+
+
 @case("an empty machine goes on with a shard from the bucket, sends it no more, and ends with the same bytes", "stopped")
 def _(d):
     with Scene(d) as s:
-        j = job("calm", epochs=500, checkpoint=dict(KEEP, every={"steps": 100}))
-        trainer(d, j)
-        want = bytes_of(steps(f"{d.root}/calm.run")[-1])
-        a = s.machine()
-        i = a.submit(j)
-        wait_for(20, "checkpoints there", lambda: len([k for k in s.objects() if k.endswith("/checkpoint.json")]) >= 2)
-        a.post(f"/v1/jobs/{i}/pause", want=202)
-        a.wait_state(i, "paused")
-        verified(a, i)
-        written(a)
+        a, i = first(s)
         s.vanish(a, remove=True)
         b = s.machine()
-        b.post(f"/v1/jobs/{i}/resume", {}, want=202)
-        b.wait_state(i, "succeeded")
-        verified(b, i)
+        further(b, i, 20)
         eq(len(s.sent("/frozen-")), 1, "shards sent by both")
         here = steps(f"{b.state}/jobs/{i}")
-        eq(bytes_of(here[-1]), want, "bytes at the end")
+        eq(bytes_of(here[-1]), calm(d, 20), "bytes at the end")
         eq(len({os.stat(shard(p)).st_ino for p in here}), 1, "files on the disk")
         written(b)
         # The one after that has them as well: what it needs is referred to over two epochs.
         s.vanish(b, remove=True)
         c = s.machine()
-        c.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 520}}}, want=202)
-        c.wait_state(i, "succeeded")
-        verified(c, i)
+        further(c, i, 30)
         eq(len(s.sent("/frozen-")), 1, "shards sent by all three")
         s.whole(i)
+
+
+def damaged(m, i):
+    """A sector of the shard has gone bad."""
+    bad = shard(steps(f"{m.state}/jobs/{i}")[-1])
+    with open(bad, "r+b") as f:
+        f.seek(9000)
+        f.write(b"\0\0\0\0")
+    return bad
+
+
+def mended(m, i):
+    folder = f"{m.state}/jobs/{i}"
+    assert not glob.glob(f"{folder}/checkpoints/bad-*"), os.listdir(f"{folder}/checkpoints")
+    said = [e for e in m.events(i) if "is whole again" in e]
+    assert said and "from the bucket or the cache" in said[-1], m.events(i)
+    for c in steps(folder):
+        name = os.path.basename(shard(c))
+        eq(digest(shard(c)), {x["name"]: x["sha256"] for x in record(c)["files"]}[name], c)
+
+
+@case("a damaged shard comes again from the bucket, and no checkpoint that shares it is lost", "stopped")
+def _(d):
+    with Scene(d) as s:
+        a, i = first(s)
+        damaged(a, i)
+        further(a, i, 20)
+        mended(a, i)
+        eq(bytes_of(steps(f"{a.state}/jobs/{i}")[-1]), calm(d, 20), "bytes at the end")
+
+
+@case("where the cache's file is a link of the damaged one, the shard is fetched anew", "stopped")
+def _(d):
+    with Scene(d) as s:
+        a, i = first(s)
+        s.vanish(a, remove=True)
+        b = s.machine()
+        further(b, i, 20)
+        bad = damaged(b, i)
+        eq(len([p for p in glob.glob(f"{b.state}/cache/sha256/*") if os.path.samefile(p, bad)]), 1, "the cache's file")
+        further(b, i, 30)
+        mended(b, i)
 
 
 @case("a job begins from a checkpoint in shards that only the bucket has, by job:// and by its address", "stopped")
 def _(d):
     with Scene(d) as s:
-        a = s.machine()
-        i = a.submit(job(epochs=2, checkpoint=KEEP))
-        a.wait_state(i, "succeeded")
+        a, i = first(s, epochs=2)
         folder = verified(a, i)["durability"]["uri"]
         whole = a.get(f"/v1/jobs/{i}/checkpoints/latest/files/model.safetensors").body
-        written(a)
         s.vanish(a, remove=True)
         b = s.machine()
 

@@ -318,6 +318,41 @@ T_CASE(what_is_in_memory_mends_what_is_on_the_disk)
 	ckpt_close(&c);
 }
 
+T_CASE(a_good_copy_from_elsewhere_mends_all_that_are_to_have_it)
+{
+	struct ckpt *c = folder();
+	struct ckpt_file bad[CKPT_BAD_MAX];
+	struct heard h = {0};
+	int n, mended;
+
+	for (int64_t step = 10; step <= 40; step += 10)
+		put(c, step, 3, NULL, false);
+	t_check(ckpt_any_shards(c));
+	t_eq_int(ckpt_bad_shards(c, bad, &n), RK_OK);
+	t_eq_int(n, 0);
+	t_eq_int(system("cp c/step-000000010/frozen-* good"), 0);
+	damage(path_of(c, "step-000000010"));
+	t_eq_int(rename("c/step-000000010", "c/bad-step-000000010"), 0);
+	t_eq_int(unlink(path_of(c, "step-000000020")), 0);
+	ckpt_close(&c);
+	c = folder();
+	t_eq_int(ckpt_bad_shards(c, bad, &n), RK_OK);
+	t_eq_int(n, 1);
+	t_eq_str(bad[0].name, shard_of(c, "step-000000030"));
+	t_eq_int(ckpt_mend(c, &bad[0], path_of(c, "step-000000040"), &mended),
+	    RK_ECORRUPT);
+	t_eq_int(mended, 0);
+	t_eq_int(ckpt_mend(c, &bad[0], "good", &mended), RK_OK);
+	t_eq_int(mended, 4);
+	t_eq_int(links("good"), 5);
+	t_eq_int(ckpt_bad_shards(c, bad, &n), RK_OK);
+	t_eq_int(n, 0);
+	loads(c, 40, 3, &h);
+	t_eq_int(h.n, 0);
+	holds(c, "20 30 40");
+	ckpt_close(&c);
+}
+
 /* Also of one that is linked, and was without when it was written. */
 T_CASE(what_leaves_or_has_a_name_has_sha256_of_each_file)
 {

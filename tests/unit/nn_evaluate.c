@@ -186,6 +186,10 @@ learns(bool evaluate, bool (*trains)(void *, const char *))
 	memcpy(was, b, sizeof(was));
 	net_step(&s, ROWS);
 	const bool same = memcmp(was, b, sizeof(was)) == 0;
+	for (size_t i = 0; i < nn_ntensors(s.nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(s.nn, i);
+		t_check(t->fixed == (t->is_buffer && same));
+	}
 	nn_free(s.nn);
 	return !same;
 }
