@@ -35,6 +35,8 @@
 
 struct inspect_how {
 	const char *member, *part, *sha256;     /* as of weights_how; or NULL */
+	const char *at;                 /* where it lies that is called path;
+					   NULL: there */
 	int wait_ms;                    /* 0: INSPECT_WAIT_MS */
 };
 
@@ -78,6 +80,9 @@ enum rk_err inspect_figures(const struct weights *w,
 
 /* --- the program ---------------------------------------------------------- */
 
+/* Of NAME=PATH the path of this name; NULL: none of them has it. */
+const char *inspect_place(char *const *places, int n, const char *name);
+
 /* The words behind `--inspect --wire`: answers until its socket closes; the
  * exit code. */
 int inspect_serve(int n, char **words);
@@ -102,6 +107,8 @@ int inspect_serve(int n, char **words);
 struct inspect_show {
 	struct inspect_how how;
 	bool table, statistics;
+	char *const *places;            /* [nplaces], for inspect_place() */
+	int nplaces;
 };
 int inspect_show(const struct inspect_show *show, int n, char **paths);
 

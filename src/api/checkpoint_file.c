@@ -87,8 +87,8 @@ file_reply(struct req *q, struct MHD_Response *r, const struct file_part *p)
 	reply_with(q, p->is ? 206 : 200, r);
 }
 
-static void
-send_file(struct req *q, int fd, uint64_t size, const char *digest)
+void
+file_send(struct req *q, int fd, uint64_t size, const char *digest)
 {
 	struct MHD_Response *r;
 	struct file_part p;
@@ -148,7 +148,7 @@ h_checkpoint_file(struct req *q)
 		free(path);
 	}
 	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		send_file(q, fd, (uint64_t)st.st_size, digest);
+		file_send(q, fd, (uint64_t)st.st_size, digest);
 	} else if (!known && is_form(name)) {
 		download(q, &i, name);
 	} else {

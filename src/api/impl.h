@@ -337,6 +337,8 @@ bool file_part(struct req *q, uint64_t size, struct file_part *p);
 uint64_t file_from(struct req *q);
 /* The answer with the headers of a file, q->etag among them; takes the
  * reference. */
+/* What fd has, which is taken; digest: for the ETag, or NULL. */
+void file_send(struct req *q, int fd, uint64_t size, const char *digest);
 void file_reply(struct req *q, struct MHD_Response *r,
     const struct file_part *p);
 /* A checkpoint as a file of another framework, while it is made. */
@@ -470,7 +472,7 @@ void stats_write(struct strbuf *b, struct api *a);
 /* --- handlers, by table.c ------------------------------------------------ */
 
 route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
-route_fn h_plan, h_warm_plan, h_weights_inspect;
+route_fn h_plan, h_warm_plan, h_weights_inspect, h_weights_fetch;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;

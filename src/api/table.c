@@ -40,6 +40,10 @@ const struct route routes[] = {
 	{ "POST", "/v1/weights/inspect", "inspectWeights", h_weights_inspect,
 	    "What is in a file of weights that an address leads to", "",
 	    "WeightsAddress", "200:Weights 409 413 415 422 504 507", 0 },
+	{ "POST", "/v1/weights/fetch", "fetchWeights", h_weights_fetch,
+	    "The file of weights that an address leads to, whole or a Range, "
+	    "once it is known to be one", "", "Address",
+	    "200:binary 206:binary 409 413 415 416 422 504 507", 0 },
 
 	{ "POST", JOB "/start", "startJob", h_start,
 	    "Put a held job in the queue", "", "Empty", VERBS, ROUTE_ETAG },

@@ -1,8 +1,9 @@
-/* What is in a file of weights that an address leads to: a trainer's answer,
- * which the request waits for. */
+/* What is in a file of weights that an address leads to, and its bytes: after a
+ * trainer's answer, which the request waits for. */
 #include "impl.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define ADDRESS_MAX 4096
 
@@ -21,28 +22,78 @@ inspected(void *ctx, enum rk_err rc, const json_t *said,
 	req_wake(q);
 }
 
-void
-h_weights_inspect(struct req *q)
+static void
+fetched(void *ctx, enum rk_err rc, int fd, const struct rk_why *why)
+{
+	struct req *q = ctx;
+	struct stat st;
+
+	must_be(q, REQ_TAG);
+	q->checked = false;
+	if (rc == RK_OK && fstat(fd, &st) != 0)
+		rc = RK_EIO;
+	if (rc == RK_OK) {
+		file_send(q, fd, (uint64_t)st.st_size, NULL);
+	} else {
+		rk_close(&fd);
+		reply_err(q, rc, why, "file");
+	}
+	req_wake(q);
+}
+
+/* The address, the caller's; NULL: refused. */
+static char *
+address_of(struct req *q, bool *statistics)
 {
 	json_t *tree = req_tree(q, false);
 	struct rkj_obj o;
 	char *address = NULL;
-	bool statistics = false;
 
 	if (tree == NULL)
-		return;
+		return NULL;
 	rkj_open(&o, tree, "", &q->why);
 	rkj_str(&o, "address", &address, ADDRESS_MAX, RKJ_REQUIRED);
-	rkj_bool(&o, "statistics", &statistics, RKJ_OPTIONAL);
+	if (statistics != NULL)
+		rkj_bool(&o, "statistics", statistics, RKJ_OPTIONAL);
 	rkj_close(&o);
 	json_decref(tree);
-	enum rk_err rc = q->why.n > 0 ? RK_EINVAL : sup_inspect(q->api->sup,
-	    address, statistics, inspected, q, &q->why);
+	if (q->why.n == 0)
+		return address;
+	reply_err(q, RK_EINVAL, &q->why, "file");
 	free(address);
+	return NULL;
+}
+
+static void
+await(struct req *q, enum rk_err rc)
+{
 	if (rc == RK_OK) {
 		q->checked = true;
 		req_wait(q);
 	} else {
 		reply_err(q, rc, &q->why, "file");
 	}
+}
+
+void
+h_weights_inspect(struct req *q)
+{
+	bool statistics = false;
+	char *address = address_of(q, &statistics);
+
+	if (address != NULL)
+		await(q, sup_inspect(q->api->sup, address, statistics,
+		    inspected, q, &q->why));
+	free(address);
+}
+
+void
+h_weights_fetch(struct req *q)
+{
+	char *address = address_of(q, NULL);
+
+	if (address != NULL)
+		await(q, sup_weights(q->api->sup, address, fetched, q,
+		    &q->why));
+	free(address);
 }

@@ -236,6 +236,9 @@ bool cli_is_address(const char *s);
 /* What the daemon says of the file that it leads to, printed. */
 enum cli_exit cli_weights_address(const struct cli_args *a,
     const char *address);
+/* The file itself, without a name on this disk: *place is "ADDRESS=PATH", for
+ * the program that takes the place of this one; the caller's. */
+enum cli_exit cli_weights_fetch(const char *address, char **place);
 
 /* --- commands ------------------------------------------------------------ */
 

@@ -62,11 +62,11 @@ static const struct command {
 	    cmd_delete },
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
 	    "save every job, and take no work until started anew", cmd_drain },
-	{ "weights", 2, CLI_WORDS, "show FILE|ADDRESS... [--statistics] "
+	{ "weights", 2, CLI_WORDS, "show FILE... [--statistics] "
 	    "[--member NAME] [--part PATH] | diff A B | convert FILE --to "
 	    "FORMAT [-o OUT] [--arch ARCH] [--job JOB.yaml] [--as-is] [--force]",
 	    "what is in files of weights, whoever wrote them; a daemon is asked "
-	    "for addresses alone",
+	    "for addresses (s3:, oss:, https:, http:) alone",
 	    cmd_weights },
 	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
 	    cmd_status },
@@ -123,9 +123,11 @@ command_help(FILE *f, const struct command *c)
 		    "SHA-256 of each tensor.  --member NAME is the file in a "
 		    "tar,\n--part PATH what is taken for the model in a file "
 		    "of several objects.\nrekindle-train reads the files, in "
-		    "a process that may open and reach nothing else.\nAn "
-		    "ADDRESS (s3:, oss:, https:, http:) is fetched by the "
-		    "daemon, as a job's model is.\n"
+		    "a process that may open and reach nothing else.\nA "
+		    "FILE may be an address (s3:, oss:, https:, http:), which "
+		    "the daemon fetches as a\njob's model; of convert and "
+		    "diff the file then comes here, into $TMPDIR or "
+		    "/var/tmp.\n"
 		    "Exit status of show: 1 where a file could not be read, "
 		    "the others are shown;\nof diff: 1 where the files "
 		    "differ, 2 where one could not be read;\nof convert: 1 "

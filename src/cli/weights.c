@@ -3,7 +3,7 @@
  *
  * This program reads none of them.  It becomes the trainer, which has a process
  * of its own for that (rekindle-train --inspect); no daemon is asked, but for
- * addresses (weights_address.c).
+ * what addresses lead to (weights_address.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static const struct verb {
 	const char *option;             /* of the trainer, or NULL */
 	const char *usage;
 } verbs[] = {
-	{ "show", 1, CLI_WORDS, NULL, "FILE|ADDRESS... [--statistics] [--member NAME] "
+	{ "show", 1, CLI_WORDS, NULL, "FILE... [--statistics] [--member NAME] "
 	    "[--part PATH] [--json]" },
 	{ "diff", 2, 2, "--diff", "A B [--member NAME] [--part PATH] "
 	    "[--json]" },
@@ -48,15 +48,33 @@ usage(void)
 		    "usage:" : "      ", verbs[i].name, verbs[i].usage);
 }
 
-/* FILE.pdparams in place of FILE.pt; never the file itself. */
+/* FILE.pdparams in place of FILE.pt, beside it; of an address here, and of a
+ * file in an archive by that one's name. */
 static char *
 beside(const char *file, const char *to)
 {
-	const char *slash = strrchr(file, '/'), *dot = strrchr(file, '.');
-	const size_t n = dot != NULL && dot > file && (slash == NULL ||
-	    dot > slash + 1) ? (size_t)(dot - file) : strlen(file);
+	const bool address = cli_is_address(file);
+	struct rk_part part;
 
-	return xasprintf("%.*s.%s", (int)n, file, to);
+	if (rk_part_parse(&part, file, NULL) != RK_OK)
+		return xasprintf("model.%s", to);       /* refused later */
+	const char *bare = part.bare, *slash = strrchr(bare, '/');
+	const int folder = address || slash == NULL ? 0 :
+	    (int)(slash + 1 - bare);
+	const char *name = slash != NULL ? slash + 1 : bare;
+	if (part.member != NULL) {
+		slash = strrchr(part.member, '/');
+		name = slash != NULL ? slash + 1 : part.member;
+	}
+	size_t n = address && part.member == NULL ? strcspn(name, "?") :
+	    strlen(name);
+	const char *dot = memrchr(name, '.', n);
+	if (dot != NULL && dot > name)
+		n = (size_t)(dot - name);
+	char *out = xasprintf("%.*s%.*s.%s", folder, bare, (int)(n > 0 ? n :
+	    5), n > 0 ? name : "model", to);
+	rk_part_fini(&part);
+	return out;
 }
 
 /* False: said on standard error. */
@@ -178,15 +196,10 @@ addresses(const struct cli_args *a)
 
 /* Each by itself; the exit code is that of the last that was refused. */
 static enum cli_exit
-show_addresses(const struct cli_args *a, const struct verb *v, int n)
+show_addresses(const struct cli_args *a)
 {
 	enum cli_exit rc = CLI_OK;
 
-	if (v->option != NULL || n < a->npos - 1 || a->part != NULL) {
-		fprintf(stderr, "rekindle: addresses are for `weights show` "
-		    "alone, without --part and without files among them\n");
-		return CLI_USAGE;
-	}
 	for (int i = 1; i < a->npos; i++) {
 		const enum cli_exit one = cli_weights_address(a, a->pos[i]);
 		if (one != CLI_OK)
@@ -195,11 +208,51 @@ show_addresses(const struct cli_args *a, const struct verb *v, int n)
 	return rc;
 }
 
+/* The files behind addresses, for the trainer, in front of the words that argv
+ * has from 1 on. */
+static enum cli_exit
+fetch_all(const struct cli_args *a, const char **argv)
+{
+	for (int i = 1; i < a->npos; i++) {
+		char *place;
+		int n = 1;
+		if (!cli_is_address(a->pos[i]))
+			continue;
+		const enum cli_exit rc = cli_weights_fetch(a->pos[i], &place);
+		if (rc != CLI_OK)
+			return rc;
+		while (argv[n] != NULL)
+			n++;
+		memmove(argv + 3, argv + 1, (size_t)n * sizeof(*argv));
+		argv[1] = "--file";
+		argv[2] = place;
+	}
+	return CLI_OK;
+}
+
+static enum cli_exit
+become_trainer(const char **argv)
+{
+	char *trainer = rk_program_find(TRAINER);
+
+	if (trainer == NULL) {
+		fprintf(stderr, "rekindle: there is no " TRAINER " beside "
+		    "rekindle, in ../libexec/rekindle or in PATH, and it reads "
+		    "the files\n");
+		return CLI_REFUSED;
+	}
+	execv(trainer, (char *const *)(uintptr_t)argv);
+	fprintf(stderr, "rekindle: cannot start %s: %s\n", trainer,
+	    strerror(errno));
+	free(trainer);
+	return CLI_REFUSED;
+}
+
 enum cli_exit
 cmd_weights(const struct cli_args *a)
 {
 	const struct verb *v = find_verb(a->pos[0]);
-	const char *argv[CLI_WORDS + OPTIONS_MAX];
+	const char *argv[3 * CLI_WORDS + OPTIONS_MAX];
 	char *out = NULL;
 
 	if (v == NULL || a->npos - 1 < v->min || a->npos - 1 > v->max ||
@@ -213,19 +266,10 @@ cmd_weights(const struct cli_args *a)
 		return CLI_USAGE;
 	if (out != NULL && !may_write(a, out))
 		return CLI_REFUSED;
-	const int n = addresses(a);
-	if (n > 0)
-		return show_addresses(a, v, n);
-	char *trainer = rk_program_find(TRAINER);
-	if (trainer == NULL) {
-		fprintf(stderr, "rekindle: there is no " TRAINER " beside "
-		    "rekindle, in ../libexec/rekindle or in PATH, and it reads "
-		    "the files\n");
-		return CLI_REFUSED;
-	}
-	execv(trainer, (char *const *)(uintptr_t)argv);
-	fprintf(stderr, "rekindle: cannot start %s: %s\n", trainer,
-	    strerror(errno));
-	free(trainer);
-	return CLI_REFUSED;
+	/* A trainer of the daemon's looks into what need not come here. */
+	if (v->option == NULL && a->part == NULL &&
+	    addresses(a) == a->npos - 1)
+		return show_addresses(a);
+	const enum cli_exit rc = fetch_all(a, argv);
+	return rc == CLI_OK ? become_trainer(argv) : rc;
 }

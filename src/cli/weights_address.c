@@ -2,12 +2,15 @@
  * A file of weights that an address leads to: weights show s3://....
  *
  * The daemon fetches it, by its rules and with its credentials, and says what
- * is in it; here that is only printed.
+ * is in it, which is only printed here; or it hands over the file, for what
+ * wants it here (weights diff and convert).
  */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -130,5 +133,99 @@ cli_weights_address(const struct cli_args *a, const char *address)
 	else if (rc == CLI_OK)
 		print_weights(r.json, a->statistics);
 	cli_reply_fini(&r);
+	return rc;
+}
+
+/* --- its bytes ------------------------------------------------------------ */
+
+struct arriving {
+	int fd;
+	bool begun;
+	int error;                      /* errno of a write; 0 */
+};
+
+static bool
+arrives(void *ctx, const char *p, size_t n)
+{
+	struct arriving *a = ctx;
+
+	a->begun = true;
+	if (rk_write_all(a->fd, p, n) == 0)
+		return true;
+	a->error = errno;
+	return false;
+}
+
+/* A file without a name where there is room for a model; -1, said. */
+static int
+room(void)
+{
+	const char *dir = getenv("TMPDIR");
+	char *path = xasprintf("%s/rekindle-XXXXXX", dir != NULL && *dir !=
+	    '\0' ? dir : "/var/tmp");
+	const int fd = mkstemp(path);   /* not closed on exec: who reads it is
+					   the program that takes our place */
+
+	if (fd < 0)
+		fprintf(stderr, "rekindle: cannot make a file in %s: %s\n",
+		    path, strerror(errno));
+	else
+		(void)!unlink(path);
+	free(path);
+	return fd;
+}
+
+static enum cli_exit
+judge(const struct arriving *to, const struct cli_ended *e)
+{
+	struct cli_reply r = {0};
+	enum cli_exit rc = CLI_OK;
+
+	if (to->error != 0) {
+		fprintf(stderr, "rekindle: cannot keep what comes: %s\n",
+		    strerror(to->error));
+		rc = CLI_REFUSED;
+	} else if (e->end != HTTP_ANSWERED && to->begun) {
+		fprintf(stderr, "rekindle: the daemon broke off: %s\n",
+		    e->error);
+		rc = CLI_REFUSED;
+	} else if (e->end != HTTP_ANSWERED) {
+		rc = cli_unreachable(cli_why_unreachable(e));
+	} else if (e->status != 200) {
+		rc = cli_judge(&r, e, false);
+	}
+	cli_reply_fini(&r);
+	return rc;
+}
+
+enum cli_exit
+cli_weights_fetch(const char *address, char **place)
+{
+	static const char *const headers[] = { "Content-Type: application/json",
+		NULL };
+	json_t *tree = json_pack("{s:s}", "address", address);
+	struct strbuf said = {0};
+	struct cli_ended e = { .body = &said };
+
+	if (tree == NULL) {
+		fprintf(stderr, "rekindle: the address is no UTF-8\n");
+		return CLI_USAGE;
+	}
+	struct arriving to = { .fd = room() };
+	if (to.fd < 0) {
+		json_decref(tree);
+		return CLI_REFUSED;
+	}
+	char *body = rkj_text(tree);
+	cli_perform("POST", "/v1/weights/fetch", headers, body, arrives, &to, 0,
+	    &e);
+	const enum cli_exit rc = judge(&to, &e);
+	if (rc == CLI_OK)
+		*place = xasprintf("%s=/proc/self/fd/%d", address, to.fd);
+	else
+		rk_close(&to.fd);
+	free(body);
+	json_decref(tree);
+	sb_fini(&said);
 	return rc;
 }

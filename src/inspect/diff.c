@@ -322,7 +322,7 @@ inspect_diff(const struct inspect_show *show, char **paths)
 	int code = 0;
 
 	for (int i = 0; code == 0 && i < 2; i++) {
-		rc = inspect_open(paths[i], &show->how, &w[i], &why);
+		rc = inspect_shown(show, paths[i], &w[i], &why);
 		if (rc != RK_OK)
 			code = trouble(paths[i], rc, &why);
 	}

@@ -55,4 +55,8 @@ bool inspect_doubles(enum dtype dtype, const void *p, size_t n, double *out);
 /* show.c: a text as JSON, or null. */
 void inspect_put_text(struct strbuf *b, const char *s);
 
+/* show.c: what lies where show says that this path is. */
+enum rk_err inspect_shown(const struct inspect_show *show, const char *path,
+    struct weights **out, struct rk_why *why) RK_MUSTCHECK;
+
 #endif

@@ -398,7 +398,8 @@ inspect_open(const char *path, const struct inspect_how *how,
 	if (own.sha256 == NULL && part.sha256[0] != '\0')
 		own.sha256 = part.sha256;
 	struct inspect *i = xcalloc(1, sizeof(*i));
-	*i = (struct inspect){ .socket = -1, .path = xstrdup(part.bare),
+	*i = (struct inspect){ .socket = -1,
+		.path = xstrdup(own.at != NULL ? own.at : part.bare),
 		.wait_ms = own.wait_ms > 0 ? own.wait_ms : INSPECT_WAIT_MS };
 	rc = open_it(i, &own, out, why);
 	if (rc != RK_OK)

@@ -354,12 +354,33 @@ put_table(struct strbuf *b, const char *path, const struct weights *w,
 
 /* --- files ---------------------------------------------------------------- */
 
+const char *
+inspect_place(char *const *places, int n, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (int i = 0; i < n; i++)
+		if (strncmp(places[i], name, len) == 0 && places[i][len] == '=')
+			return places[i] + len + 1;
+	return NULL;
+}
+
+enum rk_err
+inspect_shown(const struct inspect_show *show, const char *path,
+    struct weights **out, struct rk_why *why)
+{
+	struct inspect_how how = show->how;
+
+	how.at = inspect_place(show->places, show->nplaces, path);
+	return inspect_open(path, &how, out, why);
+}
+
 static bool
 show_one(const struct inspect_show *show, const char *path, struct strbuf *b)
 {
 	struct rk_why why = {0};
 	struct weights *w;
-	enum rk_err rc = inspect_open(path, &show->how, &w, &why);
+	enum rk_err rc = inspect_shown(show, path, &w, &why);
 
 	if (rc == RK_OK)
 		rc = show->table ? put_table(b, path, w, show->statistics,

@@ -267,6 +267,15 @@ put_row(struct look *k, const struct ckpt_info *i)
 	return good;
 }
 
+/* The job may go on behind it, which is for a person to see. */
+static void
+tell_newer(const struct look *k, const char *why)
+{
+	ship_event(k->f->h, k->f->job, "remote_newer", NULL, "%s is passed "
+	    "over, and the job may go on from an older checkpoint: %s", k->uri,
+	    why);
+}
+
 static void
 take(struct look *k)
 {
@@ -274,10 +283,13 @@ take(struct look *k)
 	struct rk_why why = {0};
 	struct ckpt_info i;
 
-	if (ckpt_info_parse(k->info, strlen(k->info), k->dir, &i, &why) !=
-	    RK_OK) {
+	const enum rk_err rc = ckpt_info_parse(k->info, strlen(k->info), k->dir,
+	    &i, &why);
+	if (rc != RK_OK) {
 		char *text = rk_why_text(&why);
 		rk_why_fini(&why);
+		if (rc == RK_EINVAL)    /* a newer rekindle wrote it */
+			tell_newer(k, text);
 		skip(k, text);
 		free(text);
 		return;

@@ -69,11 +69,16 @@ check_answer(struct check *c, enum rk_err rc, const json_t *said,
     const struct rk_why *why)
 {
 	sup_check_fn *fn = c->fn;
+	sup_weights_fn *bytes = c->bytes;
 	void *ctx = c->ctx;
+	const int fd = bytes != NULL && rc == RK_OK ? inspect_bytes(c) : -1;
+	const enum rk_err opened = fd < 0 && rc == RK_OK ? RK_EIO : rc;
 
 	check_free(c);
 	if (fn != NULL)
 		fn(ctx, rc, said, why);
+	else if (bytes != NULL)
+		bytes(ctx, opened, fd, why);
 }
 
 void
@@ -287,7 +292,7 @@ check_step(void *ctx)
 		(void)kill(-c->pid, SIGKILL);
 		return;
 	}
-	if (c->fn == NULL) {
+	if (c->fn == NULL && c->bytes == NULL) {
 		check_free(c);
 		return;
 	}
@@ -358,9 +363,10 @@ void
 sup_check_forget(struct sup *s, const void *ctx)
 {
 	for (struct check *c = s->checks; c != NULL; c = c->next) {
-		if (c->fn == NULL || c->ctx != ctx)
+		if ((c->fn == NULL && c->bytes == NULL) || c->ctx != ctx)
 			continue;
 		c->fn = NULL;
+		c->bytes = NULL;
 		if (c->pid > 0)
 			(void)kill(-c->pid, SIGKILL);
 		c->until_ms = 0;

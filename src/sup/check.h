@@ -18,7 +18,8 @@ struct check {
 	bool late;                      /* killed: its time was up */
 	struct loop_timer *timer;
 	int64_t until_ms;               /* mono */
-	sup_check_fn *fn;               /* NULL: nobody waits any more */
+	sup_check_fn *fn;               /* both NULL: nobody waits any more */
+	sup_weights_fn *bytes;          /* of an address; then there is no fn */
 	void *ctx;
 };
 
@@ -39,6 +40,7 @@ void check_answer_text(struct check *c, enum rk_err rc, const char *text);
 /* inspect.c: the bytes, then the process (an errno), then its answer. */
 enum rk_err inspect_fetch(struct check *c, struct rk_why *why) RK_MUSTCHECK;
 int inspect_launch(struct check *c);
+int inspect_bytes(const struct check *c);       /* a descriptor; -1, errno */
 void inspect_ended(struct check *c, int status);
 
 #endif

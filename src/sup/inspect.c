@@ -5,6 +5,7 @@
  * trainer prints what is in them (rekindle-train --inspect), which no other
  * process of ours looks into.  check.c has the process.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,24 +99,51 @@ inspect_ended(struct check *c, int status)
 	free(text);
 }
 
-enum rk_err
-sup_inspect(struct sup *s, const char *address, bool statistics,
-    sup_check_fn *fn, void *ctx, struct rk_why *why)
+int
+inspect_bytes(const struct check *c)
+{
+	return open(path_of(c), O_RDONLY | O_CLOEXEC);
+}
+
+static enum rk_err
+ask(struct sup *s, const char *address, sup_check_fn *fn, void *ctx,
+    struct check **out, struct rk_why *why)
 {
 	char *own = xstrdup(address);
-	struct check *c;
 
 	must_be(s, SUP_TAG);
 	enum rk_err rc = s->up.fetch != NULL ? spec_check_address(own, why) :
 	    rk_refuse_at(why, "address", "is %s, which this daemon cannot "
 	    "fetch: it was started without object stores", address);
 	if (rc == RK_OK)
-		rc = check_new(s, fn, ctx, &c, why);
-	if (rc == RK_OK) {
-		c->address = own;
-		c->statistics = statistics;
-	} else {
+		rc = check_new(s, fn, ctx, out, why);
+	if (rc == RK_OK)
+		(*out)->address = own;
+	else
 		free(own);
-	}
+	return rc;
+}
+
+enum rk_err
+sup_inspect(struct sup *s, const char *address, bool statistics,
+    sup_check_fn *fn, void *ctx, struct rk_why *why)
+{
+	struct check *c;
+	const enum rk_err rc = ask(s, address, fn, ctx, &c, why);
+
+	if (rc == RK_OK)
+		c->statistics = statistics;
+	return rc;
+}
+
+enum rk_err
+sup_weights(struct sup *s, const char *address, sup_weights_fn *fn, void *ctx,
+    struct rk_why *why)
+{
+	struct check *c;
+	const enum rk_err rc = ask(s, address, NULL, ctx, &c, why);
+
+	if (rc == RK_OK)
+		c->bytes = fn;
 	return rc;
 }

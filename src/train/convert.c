@@ -380,7 +380,9 @@ open_it(struct convert *c)
 {
 	struct run *r = c->x.r;
 	const struct inspect_how how = { .member = r->o->member,
-		.part = r->o->part };
+		.part = r->o->part,
+		.at = inspect_place((char *const *)(uintptr_t)r->o->file,
+		r->o->nfile, c->path) };
 	struct rk_why why = {0};
 
 	const enum rk_err rc = warm_file_open_how(c->path, &how, &c->f, &why);

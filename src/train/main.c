@@ -66,6 +66,8 @@ inspect(const struct train_options *o)
 	const struct inspect_show show = {
 		.how = { .member = o->member, .part = o->part },
 		.table = o->table, .statistics = o->statistics,
+		.places = (char *const *)(uintptr_t)o->file,
+		.nplaces = o->nfile,
 	};
 
 	if (o->wire)

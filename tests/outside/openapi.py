@@ -254,6 +254,10 @@ def _(d):
     ok("inspectWeights", 200, body={"address": f"{at}/m.safetensors", "statistics": True})
     no("inspectWeights", 422, body={"address": f"{at}/nothing"})
     no("inspectWeights", 422, body={"address": "/etc/passwd"})
+    ok("fetchWeights", 200, body={"address": f"{at}/m.safetensors"})
+    ok("fetchWeights", 206, body={"address": f"{at}/m.safetensors"}, headers={"Range": "bytes=0-7"})
+    no("fetchWeights", 416, body={"address": f"{at}/m.safetensors"}, headers={"Range": "bytes=99999999-"})
+    no("fetchWeights", 422, body={"address": "/etc/passwd"})
     web.shutdown()
 
     # What happened.

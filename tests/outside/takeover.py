@@ -347,6 +347,33 @@ def _(d):
         w.end()
 
 
+@case("of a checkpoint that a newer rekindle sent the job says that it is passed over, and why", "stopped")
+def _(d):
+    w = World(d)
+    w.bucket = Folder(d.root)
+    try:
+        a = w.owner()
+        i = a.submit(dict(jobs(w.data)[0], training=dict(jobs(w.data)[0]["training"], epochs=12)))
+        a.wait_state(i, "succeeded", seconds=60)
+        sent = [k for k in w.bucket.keys(f"jobs/{i}/") if k.endswith("/checkpoint.json")]
+        assert len(sent) > 1, sent
+        vanish(a, remove=True)
+        record = json.loads(w.bucket.get(sent[-1]))
+        record["version"], record["heads"] = 9, ["of a rekindle to come"]
+        with open(f"{w.bucket.root}/{sent[-1]}", "w") as f:
+            json.dump(record, f)
+        b = w.owner()
+
+        def told():
+            events = b.get(f"/v1/jobs/{i}/events?limit=100").json["events"]
+            return [e["message"] for e in events if e["kind"] == "remote_newer"]
+        wait_for(60, "the event", told)
+        has(told()[0], os.path.basename(os.path.dirname(sent[-1])))
+        has(told()[0], "may go on from an older checkpoint: checkpoint.json: is of version 9, and this rekindle (")
+    finally:
+        w.end()
+
+
 @case("a daemon that is replaced while it runs says by whom and is not started again by systemd", "stopped")
 def _(d):
     w = World(d)

@@ -2,6 +2,7 @@
 """What is in files of weights that addresses lead to: the daemon fetches them, a process of its own reads them, and
 nobody is sent to where a cloud hands out secrets."""
 import json
+import os
 import subprocess
 
 import bucket
@@ -44,6 +45,48 @@ def _(d):
     store.stop()
 
 
+def weights(d, *args, want=0, **env):
+    r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "weights", *args], capture_output=True, text=True,
+                       cwd=d.root, env={**os.environ, "TMPDIR": d.root, **env})
+    eq(r.returncode, want, f"weights {args} ({r.stdout[-300:]} {r.stderr[-300:]})")
+    return r.stdout + r.stderr
+
+
+@case("weights diff and convert do with an address what they do with the file, and leave only what was asked for", "stopped")
+def _(d):
+    store = object_store()
+    bucket.rekindled(d, {"stores": [store.entry]})
+    body = resnet20()
+    with open(f"{d.root}/here.pdparams", "wb") as f:
+        f.write(body)
+    at = store.put("v3/best.pdparams", body)
+    tar = store.put("rec.tar.gz", tar_of({"a/best.pdparams": body}, True)) + "#member=a/best.pdparams"
+    arch = ["--arch", "resnet20"]
+    weights(d, "convert", "here.pdparams", "--to", "pt", "-o", "want.pt", *arch)
+    there = sorted(os.listdir(d.root))
+    for one, two in ((at, "here.pdparams"), ("here.pdparams", tar), (at, f"{at}#sha256={sha(body)}")):
+        told = json.loads(weights(d, "diff", one, two, "--json"))
+        eq((told["a"], told["b"], told["equal"]), (one, two, True))
+    has(weights(d, "diff", at, "want.pt", want=1), f"A: {at}\nB: want.pt\n")
+    both = json.loads(weights(d, "show", at, "here.pdparams", "--json"))
+    eq([f["path"] for f in both], [at, "here.pdparams"])
+    eq(json.loads(weights(d, "show", at, "--part", "", "--json"))["path"], at)
+    eq(sorted(os.listdir(d.root)), there, "what is left")
+    # By its own name, and not over what is there.
+    for source in (at, tar):
+        has(weights(d, "convert", source, "--to", "pt", *arch), "best.pt: ")
+        with open(f"{d.root}/best.pt", "rb") as got, open(f"{d.root}/want.pt", "rb") as want:
+            eq(got.read(), want.read(), source)
+        has(weights(d, "convert", source, "--to", "pt", *arch, want=1), "best.pt is there already")
+        os.unlink(f"{d.root}/best.pt")
+    page = store.put("page", b"<!DOCTYPE html><html></html>")
+    has(weights(d, "diff", "here.pdparams", page, want=1), f"{page}: is a web page")
+    has(weights(d, "convert", "http://169.254.169.254/m.pt", "--to", "pt", want=1), "a metadata service")
+    has(weights(d, "convert", at, "--to", "pt", "-o", "x.pt", want=1, TMPDIR=f"{d.root}/no"), "cannot make a file in ")
+    eq(sorted(os.listdir(d.root)), there, "what is left")
+    store.stop()
+
+
 @case("what is not there, no weights, or where secrets are is refused by its address", "stopped")
 def _(d):
     store = object_store()
@@ -63,7 +106,10 @@ def _(d):
     for host in ("169.254.169.254", "[fe80::1]", "100.100.100.200", "[fd00:ec2::254]", "2852039166", "0xa9fea9fe"):
         refused(f"http://{host}/latest/meta-data/iam", "is the address of a metadata service")
     eq(d.post("/v1/weights/inspect", {"addres": page}).status, 422)
-    has(show(d, page, "/etc/passwd", want=2), "without files among them")
+    has(show(d, page, "/etc/passwd", want=1), f"{page}: is a web page")
+    for address in (page, "http://169.254.169.254/x", "/etc/passwd"):
+        r = d.post("/v1/weights/fetch", {"address": address}, want=422).json
+        eq([e["path"] for e in r["errors"]], ["address"], address)
     store.stop()
 
 
