@@ -5,7 +5,8 @@
  *	rekindle-train [options] JOB.yaml [INPUT...]
  *	    --run-dir DIR     where checkpoints/, metrics.jsonl,
  *	                      evaluations.jsonl, plan.json, known.json and lock
- *	                      go; ./NAME.run unless said
+ *	                      go, and features/ while training.cache_features
+ *	                      keeps some; ./NAME.run unless said
  *	    --from SELECTOR   instead of training.resume_from
  *	    --file ADDRESS=PATH  where the bytes of an address in the job (a
  *	                      data file, model.checkpoint; job:// too) are on

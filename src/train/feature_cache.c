@@ -12,6 +12,11 @@
 
 #define DIR_NAME "features"
 #define SIDES    2
+/* Room on the disk that is left to others: checkpoints, and bytes more.  It is
+ * looked at when a run begins, and each time so much has been kept. */
+#define ROOM_CHECKPOINTS 3
+#define ROOM_BYTES       ((uint64_t)64 << 20)
+#define LOOK_BYTES       ((uint64_t)16 << 20)
 
 static const char *const side_names[SIDES] = { "train", "validation" };
 
@@ -31,6 +36,8 @@ struct features {
 	bool *there;                    /* [rows of a batch] */
 	int64_t *makes;                 /* [nn_features_rows()] of them */
 	int64_t rows;                   /* of the batch under way */
+	uint64_t unseen;                /* bytes kept since the room was looked
+	                                   at */
 };
 
 static struct side *
@@ -218,6 +225,7 @@ features_open(struct run *r)
 		features_close(r, false);
 		return;
 	}
+	z->unseen = LOOK_BYTES;
 	int dir = open_dir(r);
 	open_side(r, 0, dir, r->train, &left);
 	if (r->valid != NULL && r->ema == NULL)
@@ -227,7 +235,7 @@ features_open(struct run *r)
 }
 
 void
-features_close(struct run *r, bool done)
+features_close(struct run *r, bool remove)
 {
 	struct features *z = r->features;
 
@@ -242,7 +250,7 @@ features_close(struct run *r, bool done)
 		free(z);
 		r->features = NULL;
 	}
-	if (done)
+	if (remove)
 		remove_files(r);
 }
 
@@ -295,6 +303,31 @@ features_read(struct run *r, const struct data_set *d, int64_t rows)
 
 /* --- making --------------------------------------------------------------- */
 
+/* Is there room for more than what checkpoints will want? */
+static bool
+has_room(const struct run *r)
+{
+	uint64_t room;
+
+	return rk_disk_free(r->dir_fd, &room) != RK_OK || room >= ROOM_BYTES +
+	    ROOM_CHECKPOINTS * r->checkpoint_bytes;
+}
+
+static enum rk_err
+put(struct run *r, struct side *s, int64_t i, uint64_t content,
+    const float *v)
+{
+	struct features *z = r->features;
+
+	z->unseen += feature_record_bytes(z->floats);
+	if (z->unseen >= LOOK_BYTES) {
+		z->unseen = 0;
+		if (!has_room(r))
+			return RK_ENOSPC;
+	}
+	return feature_file_put(s->file, i, content, v);
+}
+
 static void
 keep(struct run *r, struct side *s, int64_t row)
 {
@@ -306,8 +339,8 @@ keep(struct run *r, struct side *s, int64_t row)
 	if (s->file == NULL || s->full || i >= s->most || content == 0 ||
 	    (left_out != NULL && left_out[row]))
 		return;
-	const enum rk_err rc = feature_file_put(s->file, i, content,
-	    z->store + row * z->floats);
+	const enum rk_err rc = put(r, s, i, content, z->store +
+	    row * z->floats);
 	if (rc == RK_OK)
 		return;
 	/* What is there is still good. */

@@ -17,8 +17,8 @@
  *
  * Validation features are not kept beside training.ema, which moves frozen
  * weights by a last bit.  Both files together are at most max_bytes long, the
- * first samples counting; where the disk is full the run goes on without
- * keeping more.
+ * first samples counting; where the disk is nearly full the run goes on without
+ * keeping more, and where a checkpoint finds no room the files go.
  *
  * The main thread's.
  */
@@ -32,8 +32,8 @@ struct features;
 /* The network's weights are those that the run goes on with; again when its
  * frozen part has changed.  r->features stays NULL where nothing is kept. */
 void features_open(struct run *r);
-/* done: the run has ended, and its files go. */
-void features_close(struct run *r, bool done);
+/* remove: its files go. */
+void features_close(struct run *r, bool remove);
 /* Memory, where a sample has so many features. */
 uint64_t features_bytes(const struct run *r, int64_t floats);
 

@@ -324,7 +324,8 @@ train(struct run *r)
 static void
 close_run(struct run *r)
 {
-	features_close(r, false);
+	features_close(r, r->fail.reason != NULL &&
+	    strcmp(r->fail.reason, "disk_full") == 0);
 	feed_close(r);
 	writer_stop(&r->writer);
 	same_end(r);

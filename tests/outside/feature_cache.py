@@ -13,8 +13,8 @@ import subprocess
 
 import data_jobs
 import pictures
-from storm import sha
-from t import BUILD, case, eq, has, run, trainer, wait_for
+from storm import Ordeal, sha
+from t import BUILD, Skip, case, eq, has, run, trainer, wait_for
 
 CLASSES = ["cat", "dog", "owl"]
 SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
@@ -271,6 +271,36 @@ def _(d):
     eq(p.wait(), 0, log(d, job)[-500:])
     eq(log(d, job).count("are computed in each epoch from here on"), 1)
     eq(left(d, "full"), left(d, "calm"))
+
+
+@case("room for checkpoints is left on a disk that would be full", "stopped")
+def _(d):
+    os.mkdir(d.state)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=750", "none", d.state],
+                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip("no right to mount")
+    job = numbers_job("roomy", epochs=2, batch_size=64)
+    job["model"]["sizes"] = [20, 12000, 3]
+    job["training"]["parameters"] = [{"match": "fc2.*"}, {"match": "*", "trainable": False}]
+    job["data"]["train"]["samples"] = 2000
+    trainer(d, off(job, "roomy-off"))
+    path = f"{d.root}/roomy.json"
+    with open(path, "w") as f:
+        json.dump(job, f)
+    os.symlink(f"{d.state}/run", f"{d.root}/roomy.run")
+    p = subprocess.run([f"{BUILD}/rekindle-train", "--run-dir", f"{d.state}/run", path], capture_output=True, text=True)
+    eq(p.returncode, 0, p.stderr[-500:])
+    has(p.stdout, "are computed in each epoch from here on")
+    eq(left(d, "roomy"), left(d, "roomy-off"))
+
+
+@case("a job whose trainer and daemon are killed ends with the bytes of the one that was not", "stopped")
+def _(d):
+    storm = Ordeal(d, picture_job(d, "storm", epochs=120), random.Random(SEED))
+    storm.calm()
+    has("\n".join(d.events(storm.first)), " samples are kept in features/")
+    storm.rage(["trainer", "daemon", "writing", "judging"])
+    storm.over(SEED)
 
 
 @case("what is kept is in no checkpoint, and its folder goes with the run's end", "stopped")
