@@ -352,6 +352,14 @@ fault_not_implemented(const struct req_result *q)
 	    strcmp(q->code, "NotImplemented") == 0));
 }
 
+bool
+fault_wants_md5(const struct req_result *q)
+{
+	return q->a != NULL && q->a->end == HTTP_ANSWERED &&
+	    q->a->status == 400 && (strcmp(q->code, "MissingContentMD5") == 0 ||
+	    strcasestr(q->message, "Content-MD5") != NULL);
+}
+
 enum remote_end
 end_of(enum fault f)
 {

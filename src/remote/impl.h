@@ -3,6 +3,7 @@
  *
  *	sign*.c                signatures: pure functions, tested with vectors
  *	stores.c endpoint.c    the configuration
+ *	wishes.c               what of it becomes headers
  *	place.c                address to store and key, and to a URL
  *	cred*.c                credentials: chains, refresh, caches
  *	req*.c fault.c         one request: signed anew for each try, answered,
@@ -122,6 +123,11 @@ struct bucket_region {
 	char *bucket, *region;
 };
 
+/* wishes.c: how a store is to keep what we put. */
+enum wish {
+	WISH_ENCRYPTION, WISH_KMS_KEY, WISH_CLASS, WISH_ACL, WISH_OWNER, WISHES
+};
+
 /* One entry of `stores`, or a default.  Host state that requests share. */
 struct rstore {
 	struct rstore *next;
@@ -134,8 +140,10 @@ struct rstore {
 	bool path_style, cname, v1, tls;
 	bool aws;                       /* amazonaws.com: ETags are MD5s */
 	bool check_etag;
+	char *wishes[WISHES];           /* NULL: none */
 	bool no_conditional;            /* learnt: 501 */
 	bool no_expect;                 /* learnt: 417 */
+	bool wants_md5;                 /* learnt: object lock, over http */
 	struct bucket_region *regions;
 	enum { SUM_NONE, SUM_CRC32C, SUM_SHA256 } checksum;
 	struct creds *creds;
@@ -165,6 +173,14 @@ void place_fini(struct place *p);
 enum rk_err stores_open(struct remote *r, const json_t *list,
     struct rk_why *why) RK_MUSTCHECK;
 void stores_close(struct remote *r);
+/* Read an entry's wishes; then, with its kind known, check them.  Strings are
+ * the caller's, also behind a fault. */
+void wishes_read(struct rkj_obj *o, char *wishes[WISHES]);
+void wishes_check(struct rkj_obj *o, enum store_kind kind,
+    char *wishes[WISHES]);
+/* The headers that go with a request because of them, borrowed; how many. */
+size_t wishes_headers(const struct rstore *s, const char *method,
+    const struct sign_query *q, size_t nq, struct sign_header out[WISHES]);
 /* endpoint.c: "https://HOST[:PORT][/BASE]" into scheme, host and base; the
  * region that a host says, or NULL; the cloud's own endpoint. */
 bool endpoint_split(struct rstore *s, const char *e);
@@ -202,6 +218,8 @@ struct req_result {
 };
 /* The store does not know how to do this: 501, which some say with 400. */
 bool fault_not_implemented(const struct req_result *q);
+/* It wants Content-MD5, as a bucket with object lock does. */
+bool fault_wants_md5(const struct req_result *q);
 typedef void req_fn(void *ctx, const struct req_result *r);
 
 struct req_spec {

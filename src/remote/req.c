@@ -50,7 +50,7 @@ copy_spec(struct req *q, const struct req_spec *s)
 }
 
 /* Bytes in memory are hashed here: for the signature where the line is open to
- * all, else for Content-MD5, so that the store can see that they came whole. */
+ * all; and for Content-MD5, which a bucket with object lock wants in any case. */
 static void
 hash_body(struct req *q)
 {
@@ -65,7 +65,8 @@ hash_body(struct req *q)
 	} else if (sha) {
 		rk_sha256_of(q->s.body_len > 0 ? q->s.body : "",
 		    q->s.body_len, q->payload);
-	} else if (q->s.body_len > 0 && q->s.content_md5 == NULL) {
+	}
+	if (q->s.body_len > 0 && q->s.content_md5 == NULL) {
 		struct rk_md5 *d = rk_md5_new();
 		rk_md5_add(d, q->s.body, q->s.body_len);
 		rk_md5_end(d, md5);
@@ -99,6 +100,18 @@ req_hidden(const struct req *q, const struct req_result *res)
 	    strcmp(q->s.method, "HEAD") == 0);
 }
 
+/* A bucket that is not there wants another remedy than a key. */
+static void
+add_missing(struct strbuf *b, const struct place *p, const char *code)
+{
+	if (strcmp(code, "NoSuchBucket") == 0)
+		sb_addf(b, ", there is no bucket \"%s\" (was it made, at this "
+		    "endpoint, in this region?)", p->bucket);
+	else if (strcmp(code, "NoSuchKey") == 0)
+		sb_addf(b, ", the bucket \"%s\" is there and has no \"%s\"",
+		    p->bucket, p->key);
+}
+
 static char *
 sentence(const struct req *q, const struct req_result *res)
 {
@@ -113,6 +126,7 @@ sentence(const struct req *q, const struct req_result *res)
 		if (res->code[0] != '\0')
 			sb_addf(&b, " %s", res->code);
 	}
+	add_missing(&b, q->s.place, res->code);
 	if (res->message[0] != '\0')
 		sb_addf(&b, ": %s", res->message);
 	if (res->hidden)

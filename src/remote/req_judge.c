@@ -169,7 +169,8 @@ wants_probe(const struct req *q, const struct req_result *res)
 	return !q->probed && strcmp(q->s.method, "HEAD") == 0 &&
 	    q->s.place->store->kind != STORE_HTTPS && res->code[0] == '\0' &&
 	    res->a->end == HTTP_ANSWERED &&
-	    (res->a->status == 400 || res->a->status == 403);
+	    (res->a->status == 400 || res->a->status == 403 ||
+	    res->a->status == 404);
 }
 
 static int

@@ -54,6 +54,11 @@ collect_headers(const struct req *q, struct headers *h)
 		put_header(h, q->s.headers[i].name, q->s.headers[i].value);
 	if (q->s.content_md5 != NULL)
 		put_header(h, "Content-MD5", q->s.content_md5);
+	struct sign_header wishes[WISHES];
+	const size_t n = wishes_headers(q->s.place->store, q->s.method,
+	    q->s.query, q->s.nquery, wishes);
+	for (size_t i = 0; i < n; i++)
+		put_header(h, wishes[i].name, wishes[i].value);
 	if (q->probe)
 		put_header(h, "Range", "bytes=0-0");
 	/* Else a start behind the end is answered with the whole object. */

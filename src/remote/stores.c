@@ -26,6 +26,7 @@ static const char *const verify_words[] = { "auto", "true", "false", NULL };
 struct entry {
 	char *match, *endpoint, *region, *ca_file, *id, *secret, *token,
 	    *profile;
+	char *wishes[WISHES];
 	int addressing, signature, credentials, checksum, verify;
 };
 
@@ -38,6 +39,8 @@ entry_fini(struct entry *e)
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(all); i++)
 		free(all[i]);
+	for (size_t i = 0; i < WISHES; i++)
+		free(e->wishes[i]);
 	for (size_t i = 0; i < RK_ARRAY_LEN(secrets); i++) {
 		if (secrets[i] != NULL)
 			rk_wipe(secrets[i], strlen(secrets[i]));
@@ -130,6 +133,7 @@ read_entry(struct rkj_obj *o, struct entry *e)
 	rkj_enum(o, "signature", &e->signature, signature_words, RKJ_OPTIONAL);
 	rkj_enum(o, "checksum", &e->checksum, checksum_words, RKJ_OPTIONAL);
 	read_verify(o, &e->verify);
+	wishes_read(o, e->wishes);
 	read_keys(o, e);
 	if (e->region != NULL && !region_ok(e->region))
 		rkj_fault(o, "region", "is \"%s\", want the name of a region "
@@ -151,6 +155,8 @@ store_free(struct rstore **sp)
 	*sp = NULL;
 	for (size_t i = 0; i < RK_ARRAY_LEN(all); i++)
 		free(all[i]);
+	for (size_t i = 0; i < WISHES; i++)
+		free(s->wishes[i]);
 	for (struct bucket_region *b = s->regions, *next; b != NULL; b = next) {
 		next = b->next;
 		free(b->bucket);
@@ -310,6 +316,9 @@ add_store(struct remote *r, enum store_kind kind, const struct entry *e,
 	s->ca_file = e->ca_file != NULL ? xstrdup(e->ca_file) : NULL;
 	s->v1 = e->signature == 1;
 	s->checksum = e->checksum;
+	for (size_t i = 0; i < WISHES; i++)
+		s->wishes[i] = e->wishes[i] != NULL ? xstrdup(e->wishes[i]) :
+		    NULL;
 	if (kind == STORE_S3 || kind == STORE_OSS) {
 		open_creds(r, s, e);
 		place_store(s, e, o);
@@ -343,6 +352,7 @@ add_entry(struct remote *r, const json_t *v, size_t i, struct rk_why *why)
 		    e.region != NULL || e.id != NULL))
 			rkj_fault(&o, "match", "is an https:// address, for "
 			    "which only ca_file can be said");
+		wishes_check(&o, kind, e.wishes);
 		if (!o.bad)
 			add_store(r, kind, &e, &o);
 	}

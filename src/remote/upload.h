@@ -24,6 +24,7 @@ struct part {
 	enum part_state state;
 	bool listed;            /* the store says it has it */
 	bool has_crc64;
+	bool has_md5;           /* its MD5 is computed, and sent */
 	int damaged;            /* times its bytes did not agree */
 	struct sum_job *job;
 	struct req *req;

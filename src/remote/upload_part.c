@@ -42,6 +42,17 @@ parts_drop(struct upload *u)
 	}
 }
 
+/* Hash and send it again. */
+static void
+anew(struct part *p)
+{
+	struct upload *u = p->u;
+
+	moves(p, PART_WAITS);
+	u->low = RK_MIN(u->low, (size_t)(p - u->parts));
+	upload_pump(u);
+}
+
 /* Send it again if its bytes did not arrive as they were read: read anew,
  * because the disk may have been what was wrong. */
 static void
@@ -56,9 +67,7 @@ again(struct part *p, const char *error)
 	}
 	log_warn("remote: part %zu of %s is sent again: %s",
 	    (size_t)(p - u->parts) + 1, u->op.place.key, error);
-	moves(p, PART_WAITS);
-	u->low = RK_MIN(u->low, (size_t)(p - u->parts));
-	upload_pump(u);
+	anew(p);
 }
 
 /* --- hashing ------------------------------------------------------------ */
@@ -73,7 +82,7 @@ wanted(const struct part *p)
 	if (st->kind == STORE_OSS)
 		return SUM_MD5_ | SUM_CRC64_;
 	want = st->tls ? SUM_MD5_ : SUM_SHA_;
-	if (p->listed || st->check_etag)
+	if (p->listed || st->check_etag || st->wants_md5)
 		want |= SUM_MD5_;
 	if (st->checksum == SUM_CRC32C)
 		want |= SUM_CRC32_;
@@ -130,6 +139,7 @@ part_hash(struct part *p)
 	struct upload *u = p->u;
 
 	moves(p, PART_HASHING);
+	p->has_md5 = (wanted(p) & SUM_MD5_) != 0;
 	p->job = sum_start(u->op.r->loop, u->fd, part_at(u, p), part_len(u, p),
 	    wanted(p), hashed, p);
 }
@@ -166,6 +176,10 @@ sent(void *ctx, const struct req_result *q)
 	if (q->fault == F_INTEGRITY) {
 		if (upload_same_file(u))
 			again(p, q->error);
+	} else if (!p->has_md5 && fault_wants_md5(q)) {
+		u->op.place.store->wants_md5 = true;
+		if (upload_same_file(u))
+			anew(p);
 	} else if (q->fault == F_MISSING && !u->whole &&
 	    strcmp(q->code, "NoSuchBucket") != 0)
 		upload_anew(u);
@@ -194,10 +208,11 @@ add_sums(const struct part *p, struct req_spec *s, struct texts *t)
 	const struct rstore *st = p->u->op.place.store;
 	unsigned char be[4];
 
-	if (st->kind == STORE_OSS || st->tls) {
+	if (p->has_md5) {
 		t->md5 = rk_base64(p->sums.md5, 16);
 		s->content_md5 = t->md5;
-	} else
+	}
+	if (st->kind == STORE_S3 && !st->tls)
 		s->payload = p->sums.sha256;
 	if (st->kind != STORE_S3 || st->checksum == SUM_NONE)
 		return;

@@ -198,4 +198,102 @@ def _(d, st):
         p.stop()
 
 
+# --- what a bucket wants besides ----------------------------------------------------------------------
+
+@stored("a bucket with object lock gets the MD5 that it wants, over plain http too, of small and of large objects")
+def _(d, st):
+    def locked(seen):
+        if seen.method == "PUT" and "content-md5" not in seen.headers:
+            raise No(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Part "
+                     "requests with Object Lock parameters")
+    st.before = locked
+    path = f"{d.root}/file"
+    data = os.urandom(5 << 20)
+    with open(path, "wb") as f:
+        f.write(data)
+    with Drive(d.root, st.store("s3://"), part_size=1 << 20, parts=3) as dr:
+        eq(dr.put("s3://b/small", b"bytes")["end"], "ok")
+        r = dr.upload("s3://b/large", path)
+        eq(r["end"], "ok", r["error"])
+        assert st.buckets["b"]["large"].body == data
+        refused_once = st.count("PUT", status=400)
+        assert 1 <= refused_once <= 5, f"{refused_once} parts were refused"
+        # It is known by now.
+        eq(dr.upload("s3://b/again", path)["end"], "ok")
+        eq(st.count("PUT", status=400), refused_once, "refused parts")
+    i = d.submit(pushing(d, st))
+    d.wait_state(i, "succeeded", seconds=30)
+
+
+WISHES = {"kms_key_id": "arn:aws:kms:eu-west-1:123456789012:key/1-2", "storage_class": "STANDARD_IA",
+          "acl": "bucket-owner-full-control", "expected_owner": "123456789012"}
+S3_WISHES = {"x-amz-server-side-encryption": "aws:kms", "x-amz-storage-class": "STANDARD_IA",
+             "x-amz-server-side-encryption-aws-kms-key-id": WISHES["kms_key_id"], "x-amz-acl": WISHES["acl"]}
+OSS_WISHES = {"x-oss-server-side-encryption": "KMS", "x-oss-server-side-encryption-key-id": "k-1",
+              "x-oss-storage-class": "IA"}
+
+
+def all_kinds(d, st, entry, scheme):
+    """Every kind of request there is."""
+    path = f"{d.root}/file"
+    with open(path, "wb") as f:
+        f.write(os.urandom(3 << 20))
+    with Drive(d.root, entry, part_size=1 << 20) as dr:
+        for r in (dr.put(f"{scheme}://b/p/a", b"x"), dr.put(f"{scheme}://b/p/b", b"x", if_absent=True),
+                  dr.upload(f"{scheme}://b/p/c", path), dr.head(f"{scheme}://b/p/a"), dr.get(f"{scheme}://b/p/a"),
+                  dr.list(f"{scheme}://b/p/"), dr.pending(f"{scheme}://b/p/"), dr.abort(f"{scheme}://b/p/z", "none"),
+                  dr.download(f"{scheme}://b/p/c", f"{d.root}/back"), dr.delete(f"{scheme}://b/p/a")):
+            eq(r["end"], "ok", r["error"])
+    return {k: [s for s in st.seen if is_kind(s, k)] for k in ("made", "ended", "other")}
+
+
+def is_kind(s, kind):
+    ended = s.method == "POST" and "uploadId=" in s.target
+    made = s.method == "PUT" and "uploadId=" not in s.target or s.method == "POST" and not ended
+    return kind == ("made" if made else "ended" if ended else "other")
+
+
+@stored("encryption, class and ACL go with what is made, the owner with every request")
+def _(d, st):
+    seen = all_kinds(d, st, st.store("s3://", **WISHES), "s3")
+    assert len(seen["made"]) >= 3 and seen["ended"] and len(seen["other"]) >= 9, seen
+    for s in seen["made"] + seen["ended"] + seen["other"]:
+        eq(s.headers.get("x-amz-expected-bucket-owner"), "123456789012", repr(s))
+    for s in seen["made"]:
+        eq({k: s.headers.get(k) for k in S3_WISHES}, S3_WISHES, repr(s))
+    for s in seen["ended"] + seen["other"]:
+        assert not any(k in s.headers for k in S3_WISHES), f"{s}: {s.headers}"
+
+
+@stored("the same in the words of OSS, whose ACL goes with the end of an upload")
+def _(d, st):
+    seen = all_kinds(d, st, st.store("oss://", encryption="KMS", kms_key_id="k-1", storage_class="IA",
+                                     acl="private"), "oss")
+    for s in seen["made"]:
+        eq({k: s.headers.get(k) for k in OSS_WISHES}, OSS_WISHES, repr(s))
+        eq(s.headers.get("x-oss-object-acl"), "private" if s.method == "PUT" else None, repr(s))
+    for s in seen["ended"]:
+        eq(s.headers.get("x-oss-object-acl"), "private", repr(s))
+    for s in seen["ended"] + seen["other"]:
+        assert not any(k in s.headers for k in OSS_WISHES), f"{s}: {s.headers}"
+
+
+@stored("a bucket that is not there and a key that is not there have sentences of their own, of HEAD too")
+def _(d, st):
+    with Drive(d.root, st.store("s3://")) as dr:
+        for do in (dr.get, dr.head, lambda u: dr.download(u, f"{d.root}/x")):
+            r = do("s3://b/no/such")
+            eq((r["end"], r["code"]), ("missing", "NoSuchKey"))
+            has(r["error"], 'the bucket "b" is there and has no "no/such"')
+            r = do("s3://nowhere/key")
+            eq((r["end"], r["code"]), ("missing", "NoSuchBucket"))
+            has(r["error"], 'there is no bucket "nowhere"')
+        r = dr.put("s3://nowhere/key", b"x")
+        has(r["error"], 'there is no bucket "nowhere"')
+    bucket.rekindled(d, {"stores": [st.store("s3://")], "ship": {"retry_base": 0.2, "retry_max": 1}})
+    i = d.submit(tiny(d, checkpoint={"push": "s3://nowhere/runs/"}, epochs=1))
+    d.wait_state(i, "succeeded")
+    wait_for(20, "it is said", lambda: 'there is no bucket "nowhere"' in d.log())
+
+
 run()

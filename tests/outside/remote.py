@@ -290,7 +290,8 @@ def _(d):
         eq(got[name], want)
         has(got["authorization"], name)
         eq(got["x-amz-content-sha256"], hashlib.sha256(body).hexdigest())
-        assert "content-md5" not in got and "transfer-encoding" not in got and got["body"] == body
+        eq(got["content-md5"], base64.b64encode(hashlib.md5(body).digest()).decode())
+        assert "transfer-encoding" not in got and got["body"] == body
     tls = s3.certificate(d.root)
     got.clear()
     with Server(keep, tls) as sv, drive(d, sv.store(ca_file=tls)) as dr:

@@ -613,11 +613,11 @@ def _(w, get, is_here):
     refused(get("/none"), "missing")
 
 
-@web("https: redirects are followed, five of them, and not to plain http")
+@web("https: redirects are followed, ten of them, and not to plain http")
 def _(w, get, is_here):
-    is_here(get("/hop5"))
+    is_here(get("/hop10"))
     has([p for _, p, _ in w.seen], "/page?a=%20b")
-    refused(get("/hop6"), "refused")
+    refused(get("/hop11"), "refused")
     refused(get("/plain"), "refused")
     refused(get("/hop2#sha256=" + "0" * 64), "damaged")
 

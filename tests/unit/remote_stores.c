@@ -275,6 +275,28 @@ T_CASE(a_configuration_that_is_wrong_is_refused_by_path)
 	    "endpoint");
 	refused("- {match: 'https://h/', region: x}", "stores[0].match",
 	    "ca_file");
+	refused("- {match: 's3://', encryption: kms}", "stores[0].encryption",
+	    "AES256, aws:kms or aws:kms:dsse");
+	refused("- {match: 'oss://b', region: r, encryption: 'aws:kms'}",
+	    "stores[0].encryption", "AES256, KMS or SM4");
+	refused("- {match: 's3://', encryption: AES256, kms_key_id: k}",
+	    "stores[0].kms_key_id", "of no use");
+	refused("- {match: 's3://', kms_key_id: 'a b'}", "stores[0].kms_key_id",
+	    "cannot be");
+	refused("- {match: 's3://', storage_class: GLACIER}",
+	    "stores[0].storage_class", "cannot be read at once");
+	refused("- {match: 's3://', storage_class: \"a\\nb\"}",
+	    "stores[0].storage_class", "");
+	refused("- {match: 's3://', acl: mine}", "stores[0].acl",
+	    "bucket-owner-full-control");
+	refused("- {match: 's3://', expected_owner: '12'}",
+	    "stores[0].expected_owner", "12 digits");
+	refused("- {match: 's3://', expected_owner: 123456789012}",
+	    "stores[0].expected_owner", "");
+	refused("- {match: 'oss://b', region: r, expected_owner: "
+	    "'123456789012'}", "stores[0].expected_owner", "s3:// only");
+	refused("- {match: 'https://h/', acl: private}", "stores[0].acl",
+	    "only be read");
 	http_close(&http);
 	loop_close(&loop);
 }
