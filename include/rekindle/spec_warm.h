@@ -109,7 +109,9 @@ struct spec_grow {
  * `checkpoint_classes`: what the classes of the file are called, in the order
  * of its outputs: a list, or a file with one a line, or with PaddleClas' `index
  * name` a line.  `checkpoint_vocabulary`: the tokens of its embedding, a file
- * with one a line.  A checkpoint of ours knows both by itself.
+ * with one a line.  A checkpoint of ours knows both by itself.  Where the head
+ * does not grow by name and has no fewer outputs than there are such classes,
+ * the job's classes of the same names take their places.
  */
 #define SPEC_MAX_CLASSES    65536
 #define SPEC_MAX_CLASS_NAME 1024        /* bytes of one */
@@ -141,9 +143,9 @@ const struct spec_grow *spec_grow_of(const struct spec_warm *w,
 /*
  * The names of a file of classes, whose text this is, into *out, which is to be
  * freed by spec_names_fini().  Lines that are empty or begin a comment with #
- * and a blank count for nothing; where each line is a number and a name behind a
- * blank, the numbers 0 to n-1 in some order, these are `index name`.  RK_EINVAL
- * with the line: no UTF-8, too long, twice, too many, none.
+ * and a blank count for nothing; where each line is a number and a name behind
+ * a blank, the numbers 0 to n-1 in some order, these are `index name`.
+ * RK_EINVAL with the line: no UTF-8, too long, twice, too many, none.
  */
 enum rk_err spec_names_of_text(const char *text, size_t len,
     struct spec_names *out, struct rk_why *why) RK_MUSTCHECK;

@@ -198,8 +198,8 @@ void warm_plan_free(struct warm_plan *p);       /* NULL is fine */
  * new: fc.weight, fc.bias (file [1000,2048], model [13,2048]); 0 missing; 1
  * ignored".  new: of which the file has one of another shape or type; missing:
  * of which it has none; ignored: of the file, not used.  Where something grows:
- * "...; 2 grown: fc.weight, fc.bias (file [4,512], model [6,512]); ...".  Below a million
- * parameters all digits.
+ * "...; 2 grown: fc.weight, fc.bias (file [4,512], model [6,512]); ...".  Below
+ * a million parameters all digits.
  *
  * p->digest: of the names, types and shapes of both sides and what the rows do
  * with them: two plans of one digest do the same.  Its first 20 digits are of

@@ -50,26 +50,25 @@ row_names_of(const struct nn *n, const struct nn_tensor *t)
 	    nn_outputs(n) ? WARM_ROWS_CLASSES : WARM_ROWS_UNNAMED;
 }
 
-bool
-row_names_head_grows(const struct run *r)
+int64_t
+row_names_places(const struct run *r, int64_t n)
 {
-	const struct spec_warm *s = &r->spec->model.warm;
 	struct nn_want w = memory_want(r, UINT64_MAX);
-	struct nn *n = NULL;
-	bool grows = false;
-	int len;
+	const struct spec_grow *g = NULL;
+	struct nn *nn = NULL;
+	int64_t outputs = n;
+	int len = 0;
 
-	if (s->ngrow == 0)
-		return false;
 	w.batch = RK_MAX(w.batch, 1);
-	if (nn_outline(&n, &w, NULL) == RK_OK) {
-		const char *head = row_names_head(n, &len);
-		const struct spec_grow *g = len > 0 ? spec_grow_of(s, head) :
-		    NULL;
-		grows = g != NULL && g->match == SPEC_GROW_NAME;
+	if (nn_outline(&nn, &w, NULL) == RK_OK) {
+		const char *head = row_names_head(nn, &len);
+		outputs = nn_outputs(nn);
+		g = len > 0 ? spec_grow_of(&r->spec->model.warm, head) : NULL;
 	}
-	nn_free(n);
-	return grows;
+	nn_free(nn);
+	if (g != NULL && g->match == SPEC_GROW_NAME)
+		return 0;
+	return n <= outputs ? n : g != NULL ? outputs : 0;
 }
 
 /* --- files ---------------------------------------------------------------- */

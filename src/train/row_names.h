@@ -18,8 +18,8 @@ struct row_names {
 	char *texts[2];                         /* that tokens borrow from */
 };
 
-/* After warm_open() and with a network.  False after run_fail(): a file of names
- * cannot be read. */
+/* After warm_open() and with a network.  False after run_fail(): a file of
+ * names cannot be read. */
 bool row_names_open(struct run *r, struct row_names *n);
 void row_names_close(struct row_names *n);      /* fine on {0} */
 
@@ -31,13 +31,19 @@ char *row_names_vocabulary(const struct run *r);
  * file tells; false after run_fail(). */
 bool row_names_classes(struct run *r);
 
-/* The layer whose rows are the outputs: the last linear or conv2d with a row for
- * each.  "": there is none.  Ends at *len. */
+/* The layer whose rows are the outputs: the last linear or conv2d with a row
+ * for each.  "": there is none.  Ends at *len. */
 const char *row_names_head(const struct nn *n, int *len);
 /* What the rows of a tensor of the network are called after. */
 enum warm_rows row_names_of(const struct nn *n, const struct nn_tensor *t);
-/* Does the head of the job's network grow by name?  Its classes then stay where
- * the data have them.  Of a network that is not there yet; with the data. */
-bool row_names_head_grows(const struct run *r);
+/*
+ * Of the n classes of a warm start's model, how many of the first have their
+ * places in the job's outputs, where its own of the same name then go: all of
+ * them; as many as there are outputs, where the head grows by number; none
+ * where it grows by name, so that classes stay where the data have them, or
+ * where there are fewer outputs, so that the head is another.  With the data,
+ * of a network that is not there yet.
+ */
+int64_t row_names_places(const struct run *r, int64_t n);
 
 #endif

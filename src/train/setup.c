@@ -50,6 +50,23 @@ run_asks(const struct run *r)
 	return r->o->plan || r->o->evaluate != NULL;
 }
 
+/* As far as the outputs are those of the model of a warm start. */
+static bool
+match_model(struct run *r)
+{
+	const json_t *names = r->warm_model.classes;
+	const size_t n = json_array_size(names);
+	const int64_t places = n == 0 || r->o->evaluate != NULL ? (int64_t)n :
+	    row_names_places(r, (int64_t)n);
+	json_t *some = json_array();
+
+	for (size_t i = 0; i < (size_t)places; i++)
+		must(json_array_append(some, json_array_get(names, i)) == 0);
+	const bool ok = classes_match(r, some, warm_source(r));
+	json_decref(some);
+	return ok;
+}
+
 /* The classes in the order of what the weights are from: a checkpoint of ours,
  * else the model of a warm start. */
 static bool
@@ -63,11 +80,7 @@ match(struct run *r, struct start *start)
 		return classes_match(r, start->info.classes, start->info.dir);
 	if (!warm_wanted(r) || (start == NULL && !run_asks(r)))
 		return true;
-	/* The rows of a head that grows by name go where the classes are. */
-	if (r->o->evaluate == NULL && row_names_head_grows(r))
-		return true;
-	return warm_open(r) &&
-	    classes_match(r, r->warm_model.classes, warm_source(r));
+	return warm_open(r) && match_model(r);
 }
 
 bool

@@ -4,20 +4,13 @@
 
 #include "impl.h"
 
-#define NAMED_MAX 24            /* in a note */
-#define NAME_MAX_SHOWN 80       /* bytes of one */
-
-/* By enum spec_grow_init. */
-static const char *const begin_words[] = { "as in a cold start",
+const char *const warm_begin_words[] = { "as in a cold start",
     "as the mean of the file's", "as zeros" };
-static const char *const way_words[] = { "rows", "channels", "sum", "spread" };
 
 /* --- which names ---------------------------------------------------------- */
 
 /* What rows are called after, for people. */
-static const struct kind {
-	const char *one, *many, *field;
-} kinds[] = {
+const struct warm_called warm_called[] = {
 	[WARM_ROWS_UNNAMED] = { "row", "rows", "" },
 	[WARM_ROWS_CLASSES] = { "class", "classes",
 	    "model.checkpoint_classes" },
@@ -25,8 +18,8 @@ static const struct kind {
 	    "model.checkpoint_vocabulary" },
 };
 
-static const struct warm_sides *
-sides_of(const struct warm_plan *p, const struct warm_tensor *m)
+const struct warm_sides *
+warm_sides_of(const struct warm_plan *p, const struct warm_tensor *m)
 {
 	return m->rows == WARM_ROWS_CLASSES ? &p->want->classes :
 	    m->rows == WARM_ROWS_TOKENS ? &p->want->tokens : NULL;
@@ -47,7 +40,7 @@ static bool
 has_names(struct warm_row *r, const struct warm_tensor *m,
     const struct warm_sides *s, int64_t nfile)
 {
-	const struct kind *k = &kinds[m->rows];
+	const struct warm_called *k = &warm_called[m->rows];
 	const bool whole = m->rows == WARM_ROWS_CLASSES;
 	const int64_t n = m->d[0];
 	char *index = by_index(m);
@@ -145,7 +138,7 @@ grow_rows(struct warm_plan *p, struct warm_row *r, const struct spec_grow *how,
     const int64_t *fd)
 {
 	const struct warm_tensor *m = &p->want->model[r->model];
-	const struct warm_sides *s = sides_of(p, m);
+	const struct warm_sides *s = warm_sides_of(p, m);
 	struct warm_grown *g = &r->grown;
 
 	/* The rows of what is no head may be anything. */
@@ -202,7 +195,7 @@ static void
 explain_growth(struct warm_row *r, const struct warm_tensor *m)
 {
 	const struct warm_grown *g = &r->grown;
-	const struct kind *k = &kinds[g->named ? m->rows : WARM_ROWS_UNNAMED];
+	const struct warm_called *k = &warm_called[g->named ? m->rows : WARM_ROWS_UNNAMED];
 	const int64_t fresh = g->n - g->kept, gone = g->nfile - g->kept;
 	const bool channels = g->way == WARM_BY_CHANNELS;
 
@@ -221,25 +214,36 @@ explain_growth(struct warm_row *r, const struct warm_tensor *m)
 	    k->many, g->named ? "name" : "number");
 	if (fresh > 0)
 		warm_explain(r, "%lld new, %s", (long long)fresh,
-		    begin_words[g->init]);
+		    warm_begin_words[g->init]);
 	if (gone > 0)
 		warm_explain(r, "%lld dropped", (long long)gone);
+}
+
+/* The shape of the file's in our layout; false: of other dimensions. */
+static bool
+dims_of(const struct warm_plan *p, const struct warm_row *r, int64_t *fd)
+{
+	const struct warm_tensor *m = &p->want->model[r->model];
+	const struct warm_tensor *f = &p->want->file[r->file];
+	const bool turned = warm_is_turned(m, p->layout);
+
+	if (m->ndim != f->ndim)
+		return false;
+	for (int i = 0; i < m->ndim; i++)
+		fd[i] = f->d[turned ? 1 - i : i];
+	return true;
 }
 
 bool
 warm_grow(struct warm_plan *p, struct warm_row *r)
 {
 	const struct warm_tensor *m = &p->want->model[r->model];
-	const struct warm_tensor *f = &p->want->file[r->file];
 	const struct spec_grow *how = spec_grow_of(p->want->spec, m->name);
-	const bool turned = warm_is_turned(m, p->layout);
 	int64_t fd[TENSOR_MAX_DIMS] = { 0 };
 	bool grows = false;
 
-	if (how == NULL || m->buffer || m->ndim != f->ndim)
+	if (how == NULL || m->buffer || !dims_of(p, r, fd))
 		return false;
-	for (int i = 0; i < m->ndim; i++)
-		fd[i] = f->d[turned ? 1 - i : i];
 	if (other_rows(m, fd))
 		grows = grow_rows(p, r, how, fd);
 	else if (other_channels(m, fd))
@@ -254,180 +258,40 @@ warm_grow(struct warm_plan *p, struct warm_row *r)
 	return true;
 }
 
-/* --- what is said --------------------------------------------------------- */
+/* --- what could ------------------------------------------------------------ */
 
-/* The first tensor of the kind that grows by name; NULL: none does. */
-static const struct warm_row *
-first_grown(const struct warm_plan *p, enum warm_rows rows)
+/* How many names both have. */
+static int64_t
+in_common(const struct warm_sides *s)
 {
-	for (size_t i = 0; i < p->nmodel; i++) {
-		const struct warm_row *r = &p->v[i];
-		if (r->action == WARM_GROW && r->grown.named &&
-		    p->want->model[r->model].rows == rows)
-			return r;
-	}
-	return NULL;
-}
+	struct warm_entry *e = warm_index(s->file.v, (size_t)s->file.n);
+	int64_t n = 0;
 
-/* Texts that are picked one by one, of which a sentence has the first. */
-struct some {
-	struct strbuf b;
-	int64_t n;
-};
-
-static void
-add_name(struct some *s, const char *name)
-{
-	if (s->n++ < NAMED_MAX)
-		sb_addf(&s->b, "%s%.*s", s->n > 1 ? ", " : "",
-		    (int)rk_text_fit(name, NAME_MAX_SHOWN), name);
-}
-
-static void
-end_names(struct some *s)
-{
-	if (s->n > NAMED_MAX)
-		sb_addf(&s->b, " and %lld more", (long long)(s->n -
-		    NAMED_MAX));
-}
-
-/* Those of the file that no row of the model is from: [nfile], the caller's. */
-static bool *
-taken_of(const struct warm_grown *g)
-{
-	bool *v = xcalloc((size_t)g->nfile + 1, sizeof(*v));
-
-	for (int64_t i = 0; i < g->n; i++)
-		if (g->from[i] >= 0)
-			v[g->from[i]] = true;
-	return v;
-}
-
-static void
-note_names(struct warm_plan *p, enum warm_rows rows)
-{
-	const struct warm_row *r = first_grown(p, rows);
-	const struct warm_sides *s = r != NULL ? sides_of(p,
-	    &p->want->model[r->model]) : NULL;
-	struct some kept = {0}, fresh = {0}, gone = {0};
-
-	if (r == NULL)
-		return;
-	bool *taken = taken_of(&r->grown);
 	for (int64_t i = 0; i < s->model.n; i++)
-		add_name(r->grown.from[i] >= 0 ? &kept : &fresh,
-		    s->model.v[i]);
-	for (int64_t i = 0; i < s->file.n; i++)
-		if (!taken[i])
-			add_name(&gone, s->file.v[i]);
-	struct some *const all[] = { &kept, &fresh, &gone };
-	static const char *const words[][2] = { { "keeps", "keep" },
-		{ "begins", "begin" }, { "is", "are" } };
-	const char *const rest[] = { "what the file knows",
-		begin_words[r->grown.init], "dropped, which the file has and "
-		"the job has not" };
-	for (size_t k = 0; k < RK_ARRAY_LEN(all); k++) {
-		const bool one = all[k]->n == 1;
-		end_names(all[k]);
-		if (all[k]->n > 0)
-			warm_note(p, "%lld %s %s %s: %s",
-			    (long long)all[k]->n, one ? kinds[rows].one :
-			    kinds[rows].many, words[k][!one], rest[k],
-			    sb_str(&all[k]->b));
-		sb_fini(&all[k]->b);
-	}
-	free(taken);
-}
-
-/* A head that is copied, of which a class has the row that another had. */
-static void
-note_others_rows(struct warm_plan *p)
-{
-	const struct warm_sides *s = &p->want->classes;
-	const struct warm_row *head = NULL;
-	struct some b = {0};
-
-	for (size_t i = 0; i < p->nmodel && head == NULL; i++)
-		if (p->want->model[i].rows == WARM_ROWS_CLASSES && p->v[i].file
-		    >= 0 && p->v[i].action != WARM_GROW && p->v[i].action !=
-		    WARM_INIT)
-			head = &p->v[i];
-	if (head == NULL)
-		return;
-	for (int64_t i = 0; i < RK_MIN(s->model.n, s->file.n); i++) {
-		if (strcmp(s->model.v[i], s->file.v[i]) == 0)
-			continue;
-		char *text = xasprintf("%.64s that of %.64s", s->model.v[i],
-		    s->file.v[i]);
-		add_name(&b, text);
-		free(text);
-	}
-	end_names(&b);
-	const char *name = warm_row_name(p, head), *dot = strrchr(name, '.');
-	if (b.n > 0)
-		warm_note(p, "%lld class%s %s the row of another class of the "
-		    "file: %s; model.grow: [%.*s] goes by their names",
-		    (long long)b.n, b.n == 1 ? "" : "es", b.n == 1 ? "begins "
-		    "with" : "begin with", sb_str(&b.b), dot != NULL ?
-		    (int)(dot - name) : (int)strlen(name), name);
-	sb_fini(&b.b);
+		n += warm_index_find(e, (size_t)s->file.n, s->model.v[i]) >= 0;
+	free(e);
+	return n;
 }
 
 void
-warm_note_growth(struct warm_plan *p)
+warm_add_could_grow(struct strbuf *b, const struct warm_plan *p,
+    const struct warm_row *r)
 {
-	note_names(p, WARM_ROWS_CLASSES);
-	note_names(p, WARM_ROWS_TOKENS);
-	note_others_rows(p);
-}
-
-/* --- JSON ----------------------------------------------------------------- */
-
-static void
-append(json_t *list, const char *name)
-{
-	char *clean = rk_text_clean(xstrdup(name));
-
-	if (json_array_size(list) < WARM_LISTED)
-		must(json_array_append_new(list, json_string(clean)) == 0);
-	free(clean);
-}
-
-json_t *
-warm_classes_json(const struct warm_plan *p)
-{
-	const struct warm_row *r = first_grown(p, WARM_ROWS_CLASSES);
 	const struct warm_sides *s = &p->want->classes;
+	int64_t fd[TENSOR_MAX_DIMS] = { 0 };
 
-	if (r == NULL)
-		return NULL;
-	json_t *kept = json_array(), *fresh = json_array();
-	json_t *gone = json_array();
-	bool *taken = taken_of(&r->grown);
-	for (int64_t i = 0; i < s->model.n; i++)
-		append(r->grown.from[i] >= 0 ? kept : fresh, s->model.v[i]);
-	for (int64_t i = 0; i < s->file.n; i++)
-		if (!taken[i])
-			append(gone, s->file.v[i]);
-	free(taken);
-	json_t *o = json_pack("{s:o, s:o, s:o}", "kept", kept, "new", fresh,
-	    "dropped", gone);
-	must(o != NULL);
-	return o;
-}
-
-json_t *
-warm_grown_json(const struct warm_row *r)
-{
-	const struct warm_grown *g = &r->grown;
-	const bool rows = g->from != NULL;
-	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "way",
-	    way_words[g->way], "match",
-	    spec_grow_match_words[g->named || !rows ? SPEC_GROW_NAME :
-	    SPEC_GROW_INDEX], "init", spec_grow_init_words[g->init], "kept",
-	    (json_int_t)g->kept, "new", (json_int_t)(rows ? g->n - g->kept :
-	    0), "dropped", (json_int_t)(rows ? g->nfile - g->kept : 0));
-
-	must(o != NULL);
-	return o;
+	if (r->fault != SPEC_MISMATCH || r->model < 0 || r->file < 0)
+		return;
+	const struct warm_tensor *m = &p->want->model[r->model];
+	if (m->rows != WARM_ROWS_CLASSES || spec_grow_of(p->want->spec,
+	    m->name) != NULL || !dims_of(p, r, fd) || !other_rows(m, fd) ||
+	    s->model.n != m->d[0] || s->file.n != fd[0])
+		return;
+	const int64_t n = in_common(s);
+	const char *dot = strrchr(m->name, '.');
+	if (n > 0)
+		sb_addf(b, "; model.grow: [%.*s] keeps the rows of %lld "
+		    "class%s that both have", dot != NULL ?
+		    (int)(dot - m->name) : (int)strlen(m->name), m->name,
+		    (long long)n, n == 1 ? "" : "es");
 }

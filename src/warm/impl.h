@@ -5,6 +5,7 @@
  *	fit.c      which dialect and which prefix; what finds what
  *	plan.c     the rows and the policies
  *	grow.c     what grows, and from which rows
+ *	grow_words.c  what is said of it
  *	refuse.c   what is refused
  *	words.c    the sentence, JSON, the table, the digest
  */
@@ -88,12 +89,31 @@ int64_t warm_count(const struct warm_tensor *t);
 
 /* --- grow.c --------------------------------------------------------------- */
 
+/* What rows are called after, for people, by enum warm_rows; and the field that
+ * says it of the file. */
+struct warm_called {
+	const char *one, *many, *field;
+};
+extern const struct warm_called warm_called[];
+/* How new rows begin, by enum spec_grow_init. */
+extern const char *const warm_begin_words[];
+/* The names of a tensor's rows; NULL: they have none. */
+const struct warm_sides *warm_sides_of(const struct warm_plan *p,
+    const struct warm_tensor *m);
+
 /*
  * A row of both sides whose tensor model.grow names: does it grow?  True:
  * r->grown is filled in, and r->loaded.  False: it is taken as any other, or
  * r->ungrown has why it cannot be.
  */
 bool warm_grow(struct warm_plan *p, struct warm_row *r);
+/* "; model.grow: [fc] keeps the rows of 3 classes that both have", of a head of
+ * another shape that does not grow and could. */
+void warm_add_could_grow(struct strbuf *b, const struct warm_plan *p,
+    const struct warm_row *r);
+
+/* --- grow_words.c --------------------------------------------------------- */
+
 /* What is new and what is dropped, by name; and which class has the row of
  * another. */
 void warm_note_growth(struct warm_plan *p);

@@ -39,6 +39,7 @@ refuse_rows(const struct warm_plan *p, struct rk_why *why)
 		struct strbuf b = {0};
 		warm_both_shapes(&b, p, r);
 		add_transposed(&b, p, r);
+		warm_add_could_grow(&b, p, r);
 		rc = rk_refuse_at(why, warm_row_name(p, r), "%s: %s",
 		    words[r->fault],
 		    sb_str(&b));

@@ -93,7 +93,8 @@ def _(d):
         "model [6,8]); 0 missing; 0 ignored")
     rows = {t["name"]: t for t in p["tensors"]}
     eq([rows[x]["action"] for x in ("hidden.weight", "fc.weight", "fc.bias")], ["copy", "grow", "grow"])
-    eq(rows["fc.weight"]["grown"], {"way": "rows", "match": "name", "init": "default", "kept": 4, "new": 2, "dropped": 0})
+    eq(rows["fc.weight"]["grown"],
+       {"way": "rows", "match": "name", "init": "default", "kept": 4, "new": 2, "dropped": 0})
     has(rows["fc.weight"]["why"], "4 classes kept by name; 2 new, as in a cold start")
     eq(p["classes"], {"kept": OLD, "new": ["blowhole", "dent"], "dropped": []})
     eq([n for n in p["notes"] if "class" in n],
@@ -130,6 +131,18 @@ def _(d):
         "[fc] goes by their names")
 
 
+@case("fewer classes than a model has train a head of their own, and a person is told of the rows there are",
+      "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "fewer", OLD[2:], STILL, 1, checkpoint=parent(d), strict=False)
+    has(str(plan(d, j)["notes"]), "fc.weight begins anew; model.grow: [fc] keeps the rows of 2 classes that both have")
+    trainer(d, j)
+    eq(told(last(d, "fewer"))["classes"], OLD[2:])
+    j["model"].update(strict=True)
+    has(str(plan(d, j, 3)["refused"]), "model.grow: [fc] keeps the rows of 2 classes that both have")
+
+
 @case("without names growth is refused unless the rows go by their numbers", "stopped")
 def _(d):
     os.makedirs(d.root, exist_ok=True)
@@ -139,8 +152,8 @@ def _(d):
             b"".join(struct.pack(f"<{len(x)}f", *x) for x in v)) for n, v in t.items()}, {"format": "pt"})
     p = plan(d, job(d, "new", NEW, STILL, 1, checkpoint=strange, grow=["fc"]), 3)
     eq(p["accepted"], False)
-    has(str(p["refused"]), "model.grow: fc.weight is matched by name, and what the classes of the file are called is not "
-        "known: want model.checkpoint_classes, or model.grow: {fc: {match: index}}")
+    has(str(p["refused"]), "model.grow: fc.weight is matched by name, and what the classes of the file are called is "
+        "not known: want model.checkpoint_classes, or model.grow: {fc: {match: index}}")
     j = job(d, "new", NEW, STILL, 1, checkpoint=strange, grow={"fc": {"match": "index", "init": "mean"}})
     trainer(d, j)
     is_ = tensors(f"{last(d, 'new')}/model.safetensors")["fc.weight"]

@@ -188,6 +188,39 @@ T_CASE(rows_go_by_number_where_the_job_says_so)
 	test_fini(&t);
 }
 
+T_CASE(a_head_that_could_grow_is_told_of)
+{
+	struct test t = {0};
+
+	linear(&t.ours, OURS, 3, 2, "hidden");
+	linear(&t.file, OURS, 3, 2, "hidden");
+	head(&t, OURS, 5, 4);
+	plan_of(&t, NULL, 0, WARM_PYTORCH, &both, NULL);
+	t_has(t.m.faults, "fc.weight: does not match: file [4,3], model [5,3]; "
+	    "model.grow: [fc] keeps the rows of 3 classes that both have");
+	test_fini(&t);
+}
+
+T_CASE(a_head_of_which_no_class_is_known_says_so)
+{
+	static const char *const loud[] = { "CRACK", "FRAY", "DENT", "VOID",
+		"HOLE" };
+	const struct warm_sides apart = { NAMES(old), NAMES(loud) };
+	struct spec_grow grow[] = { GROW("fc", NAME, DEFAULT) };
+	struct test t = {0};
+
+	linear(&t.ours, OURS, 3, 2, "hidden");
+	linear(&t.file, OURS, 3, 2, "hidden");
+	head(&t, OURS, 5, 4);
+	plan_of(&t, grow, 1, WARM_PYTORCH, &apart, NULL);
+	t_eq_str(t.m.faults, "");
+	char *notes = rkj_text(t.m.plan->notes);
+	t_has(notes, "none of the 4 classes of the file is one of the job's, "
+	    "so that all rows of fc.weight begin anew");
+	free(notes);
+	test_fini(&t);
+}
+
 T_CASE(a_pattern_that_fits_nothing_is_refused)
 {
 	struct spec_grow grow[] = { GROW("head", NAME, DEFAULT) };
