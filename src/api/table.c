@@ -77,7 +77,7 @@ const struct route routes[] = {
 	{ "GET", CKPT "/files/{file}", "getCheckpointFile", h_checkpoint_file,
 	    "One of its files, whole or a Range; also model.pdparams, "
 	    "model.pdopt, model.pt and optimizer.pt, as Paddle and PyTorch "
-	    "load them", "", NULL,
+	    "load them, and model.safetensors of one in shards", "", NULL,
 	    "200:binary 206:binary 304 404 409 416 504", 0 },
 
 	{ "GET", JOB "/metrics", "listMetrics", h_metrics_page,

@@ -182,6 +182,17 @@ check_file(const char *path, const char *field, bool folder, bool absolute,
 	}
 }
 
+/* A model in shards has an index in its place (ckpt.h). */
+static bool
+is_in_shards(const char *path)
+{
+	char *index = xasprintf("%s.index.json", path);
+	const bool is = access(path, F_OK) != 0 && access(index, R_OK) == 0;
+
+	free(index);
+	return is;
+}
+
 enum rk_err
 spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 {
@@ -199,7 +210,7 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	check_file(s->model.warm.vocabulary, "model.checkpoint_vocabulary",
 	    false, absolute, &own);
 	if (parse_checkpoint(s, &u)) {
-		if (u.kind == RK_URI_FILE)
+		if (u.kind == RK_URI_FILE && !is_in_shards(u.path))
 			check_file(u.path, "model.checkpoint", false, absolute,
 			    &own);
 		rk_uri_fini(&u);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "held_out.h"
 #include "model_file.h"
 #include "plan.h"
 #include "predict.h"
@@ -110,6 +111,16 @@ check_digest(struct run *r, const struct model_file *m, const char *xxh128)
 	return cannot(r, m, "its " CKPT_JSON " names no " CKPT_MODEL_FILE);
 }
 
+/* Of a model of ours in shards. */
+static bool
+is_index(const struct model_file *m)
+{
+	const char *slash = strrchr(m->path, '/');
+
+	return strcmp(slash != NULL ? slash + 1 : m->path, CKPT_INDEX_FILE) ==
+	    0 && held_out_is_ours(m->path);
+}
+
 /* All parts are what the checkpoint was committed with; the digest is that of
  * the model file that they stand for. */
 static bool
@@ -161,14 +172,15 @@ model_file_open(struct run *r, struct model_file *m)
 	struct stat st;
 	bool ok = true;
 
-	if (stat(bare, &st) != 0)
-		ok = cannot_read(r, m, bare);
-	else if (!S_ISDIR(st.st_mode))
+	if (stat(bare, &st) != 0) {
+		m->path = warm_file_index(bare);
+		ok = m->path != NULL || cannot_read(r, m, bare);
+	} else if (!S_ISDIR(st.st_mode)) {
 		m->path = xstrdup(m->file);
-	else
+	} else {
 		ok = read_folder(r, m);
-	ok = ok && warm_open_path(r, m->path, m->deed) &&
-	    (m->is_checkpoint && ckpt_in_shards(&m->info) ?
+	}
+	ok = ok && warm_open_path(r, m->path, m->deed) && (is_index(m) ?
 	    take_shards(r, m) :
 	    take_digests(r, m, m->is_checkpoint ? m->path : bare));
 	free(bare);

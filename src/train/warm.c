@@ -100,8 +100,10 @@ cannot_open(struct run *r, const char *path, const char *deed, enum rk_err rc,
 }
 
 bool
-warm_open_path(struct run *r, const char *path, const char *deed)
+warm_open_path(struct run *r, const char *given, const char *deed)
 {
+	char *index = warm_file_index(given);
+	const char *path = index != NULL ? index : given;
 	struct rk_why why = {0};
 	const bool average = r->o->evaluate == NULL &&
 	    r->spec->training.warm_start.ema;
@@ -119,6 +121,7 @@ warm_open_path(struct run *r, const char *path, const char *deed)
 	}
 	rk_why_fini(&why);
 	free(bare);
+	free(index);
 	return rc == RK_OK;
 }
 

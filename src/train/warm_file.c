@@ -141,6 +141,18 @@ warm_file_open_how(const char *path, const struct inspect_how *how,
 	return rc;
 }
 
+char *
+warm_file_index(const char *path)
+{
+	char *index = access(path, F_OK) != 0 ? xasprintf("%s.index.json",
+	    path) : NULL;
+
+	if (index != NULL && access(index, F_OK) == 0)
+		return index;
+	free(index);
+	return NULL;
+}
+
 /* A file of ours; of a checkpoint in shards, whose index it is, all of them. */
 static enum rk_err
 open_ours(const char *path, struct tensor_set **out, struct rk_why *why)

@@ -31,6 +31,9 @@ struct warm_file {
 	bool state_by_name;             /* as ours calls them: NAME.exp_avg */
 };
 
+/* The index of a model in shards that is in place of the file of this path,
+ * which is not there; the caller frees; NULL: none. */
+char *warm_file_index(const char *path);
 /* path: what of the file is meant may follow it (struct rk_part).  ours: a
  * checkpoint has it.  average: the moving average in place of the model, where
  * the file has one (RK_EINVAL: it has none).  Errors as of inspect_open(). */

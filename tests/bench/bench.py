@@ -359,6 +359,11 @@ def bench_ship(top):
     pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "12")))
 
 
+def bench_shards(top):
+    import pushed
+    pushed.head_only(top, row, fashion_job)
+
+
 def bench_tokens(top):
     import tokens
     tokens.bench(top, row, BUILD)
@@ -416,7 +421,7 @@ def main():
     want = sys.argv[1:]
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
-                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
+                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship), ("shards", bench_shards),
                          ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
                          ("images", bench_images), ("first_batch", bench_first_batch), *jpeg_parts(),
                          *weights_parts(), *speed_parts()):

@@ -144,7 +144,10 @@ def _(d):
     e, want = evaluated(last)
     whole = fetch(d, i, "model.safetensors")
     eq((e["model"]["sha256"], e["model"]["bytes"]), (digest(whole), os.path.getsize(whole)), "what was evaluated")
-    for path in [f"{last}/{INDEX}"] + [fetch(d, i, n) for n in ("model.safetensors", "model.pt", "model.pdparams")]:
+    for path in (f"{last}/{INDEX}", f"{last}/model.safetensors"):
+        e, got = evaluated(path)
+        eq((got, e["model"]["sha256"]), (want, digest(whole)), path)
+    for path in [fetch(d, i, n) for n in ("model.safetensors", "model.pt", "model.pdparams")]:
         eq(evaluated(path)[1], want, path)
     # The state of what is in the shard is that before its first update.
     plan = json.loads(trainer(d, job("torch", model=dict(job()["model"], checkpoint=fetch(d, i, "model.pdparams"))),
@@ -157,6 +160,10 @@ def _(d):
     d.wait_state(w, "succeeded")
     has(d.job(w)["plan_summary"], "6 of 6")
     has("\n".join(d.events(w)), "the optimizer's state of 4 tensors is taken along")
+    # A script that has named the file goes on to.
+    w = d.submit(dict(warm, name="file", model=dict(job()["model"], checkpoint=f"{last}/model.safetensors")))
+    d.wait_state(w, "succeeded")
+    has(d.job(w)["plan_summary"], "6 of 6")
 
 
 @case("a bit that flips in a shard is seen by who evaluates and who exports")

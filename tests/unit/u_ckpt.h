@@ -165,7 +165,6 @@ digests(struct ckpt *c, const char *dir, int sha256, int xxh128)
 	int sha = 0, xxh = 0;
 
 	t_eq_int(ckpt_read(c, dir, &i), RK_OK);
-	t_eq_int(i.nfiles, 2);
 	for (int k = 0; k < i.nfiles; k++) {
 		sha += i.files[k].sha256[0] != '\0';
 		xxh += i.files[k].xxh128[0] != '\0';
