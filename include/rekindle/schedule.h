@@ -135,11 +135,53 @@ struct schedule {
 /* Steps of a training in all; at most 2^53, what JSON can say. */
 #define SCHEDULE_STEPS_MAX ((int64_t)1 << 53)
 int64_t schedule_total(const struct spec_training *t, int64_t steps_per_epoch);
+/* Of a run that begins: of the first phase, if there are phases. */
 struct schedule_terms schedule_terms_of(const struct spec_training *t,
     int64_t steps_per_epoch);
 
-/* The schedule of a run that begins. */
+/*
+ * The phase under way (spec_phases.h), by where it began: behind `step` steps
+ * in all and `epoch` whole epochs, when `of_epoch` steps of the next had been
+ * made.  {0}: a run that begins, and any run of a job without phases.  It is in
+ * a checkpoint's state, from which a run that goes on has it; where the state
+ * of a job with phases has none, they were given on this resume, and
+ * schedule_phase_find() counts them from the beginning of the training.
+ *
+ * Each phase has a schedule of its own, which begins with it: `from` is its
+ * first step, and the total that its terms have is the step at which it is over.
+ */
+struct schedule_phase {
+	int index;
+	int64_t step, epoch, of_epoch;
+};
+/* The step at which it is over, or the training; SCHEDULE_STEPS_MAX: neither
+ * ends. */
+int64_t schedule_phase_end(const struct spec_training *t,
+    int64_t steps_per_epoch, const struct schedule_phase *at);
+/* Is it over behind so many steps and epochs?  Where there is no other after
+ * it, so is the training. */
+bool schedule_phase_over(const struct spec_training *t,
+    const struct schedule_phase *at, int64_t step, int64_t epoch);
+/* Where the next will begin; there must be one. */
+struct schedule_phase schedule_phase_next(const struct spec_training *t,
+    int64_t steps_per_epoch, const struct schedule_phase *at);
+struct schedule_phase schedule_phase_find(const struct spec_training *t,
+    int64_t steps_per_epoch, int64_t step, int64_t epoch);
+/* schedule_total() where this phase began so; and what the job says of its
+ * rates. */
+int64_t schedule_total_at(const struct spec_training *t,
+    int64_t steps_per_epoch, const struct schedule_phase *at);
+struct schedule_terms schedule_terms_at(const struct spec_training *t,
+    int64_t steps_per_epoch, const struct schedule_phase *at);
+/* {number, step, epoch, of_epoch}, number counting from 1; a new reference. */
+json_t *schedule_phase_json(const struct schedule_phase *at);
+enum rk_err schedule_phase_parse(const json_t *v, struct schedule_phase *out,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* The schedule of a run that begins; and of a phase that begins at a step. */
 void schedule_begin(struct schedule *s, const struct schedule_terms *m);
+void schedule_begin_at(struct schedule *s, const struct schedule_terms *m,
+    int64_t step);
 /* The schedule of a run that goes on at `step`, where the checkpoint has `old`
  * (NULL: it is from before schedules were recorded; not for keep) and its job
  * says m; and what became of the old one. */

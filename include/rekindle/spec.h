@@ -74,8 +74,9 @@
  *	                 note says that this was not checked
  *	training         *
  *	training.resume_from  latest | best | step:N | NAME | none; latest
- *	training.epochs  * or training.steps (both: the shorter of the two); 1
- *	                 to 2^40; 0 in the struct: not said
+ *	training.epochs  * or training.steps (both: the shorter of the two), or
+ *	                 the lengths of all training.phases; 1 to 2^40; 0 in the
+ *	                 struct: not said
  *	training.steps   0 to 2^40; 0: as many as the epochs have
  *	training.batch_size  64; 1 to 2^20
  *	training.micro_batch_size  0: all; to 2^20: at most so many samples go
@@ -105,6 +106,12 @@
  *	training.parameters  []: at most 64 of {match: *, ...}, what is other
  *	                 for some parameters; see struct spec_group
  *	training.schedule    see struct spec_schedule; constant
+ *	training.phases  none: all of the network from beginning to end; else at
+ *	                 most SPEC_MAX_PHASES: parts of it that are trained for
+ *	                 a time, each with its rate; see spec_phases.h
+ *	training.learning_rates  {}; {PATTERN: factor} of parameters, see there
+ *	training.frozen_batch_norm  evaluation | training; with phases the
+ *	                 first, else the second: see there
  *	training.gradient_clip_norm  0: off; to 1e9: the 2-norm of the whole
  *	                 gradient is at most this
  *	training.gradient_clip_value  0: off; to 1e9: no number of the gradient
@@ -207,10 +214,11 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, cache_features, ema, early_stopping,
- * micro_batch_size, sampler, distill, model.dialect to model.producer but strict
- * (grow and the names of the checkpoint's rows, too), warm_start but its
- * learning_rate_scale, schedule.warmup, data.threads, data.broken,
- * data.transforms and buckets of texts.  At their default they are not in the
+ * micro_batch_size, phases, learning_rates, frozen_batch_norm, sampler, distill,
+ * model.dialect to model.producer but strict (grow and the names of the
+ * checkpoint's rows, too), warm_start but its learning_rate_scale,
+ * schedule.warmup, data.threads, data.broken, data.transforms and buckets of
+ * texts.  At their default they are not in the
  * normal form, so that it and its digest are what they were.
  * training.arithmetic is in each normal form; exact is not in digests and
  * records.
@@ -235,6 +243,7 @@
 
 #include "rekindle/spec_data.h"
 #include "rekindle/spec_model.h"
+#include "rekindle/spec_phases.h"
 
 #define SPEC_MAX_BYTES   RK_JOB_MAX     /* of the text of a job */
 #define SPEC_MAX_NORMAL  (64u << 20)    /* of its normal form in a file */
@@ -490,6 +499,10 @@ struct spec_training {
 	struct spec_group *groups;      /* `parameters` */
 	int ngroups;
 	struct spec_schedule schedule;
+	struct spec_phase *phases;
+	int nphases;
+	struct spec_rates rates;        /* `learning_rates` */
+	enum spec_frozen_norm frozen_norm;
 	struct spec_early early;
 	double gradient_clip_norm, gradient_clip_value;
 	struct spec_ema ema;

@@ -5,27 +5,6 @@
 
 #include "rekindle/schedule.h"
 
-int64_t
-schedule_total(const struct spec_training *t, int64_t steps_per_epoch)
-{
-	int64_t total = t->steps > 0 ?
-	    RK_MIN(t->steps, SCHEDULE_STEPS_MAX) : SCHEDULE_STEPS_MAX;
-
-	if (t->epochs > 0 && t->epochs <= SCHEDULE_STEPS_MAX / steps_per_epoch)
-		total = RK_MIN(total, t->epochs * steps_per_epoch);
-	return total;
-}
-
-struct schedule_terms
-schedule_terms_of(const struct spec_training *t, int64_t steps_per_epoch)
-{
-	return (struct schedule_terms){
-		.shape = t->schedule, .peak = t->optim.learning_rate,
-		.steps_per_epoch = steps_per_epoch,
-		.total = schedule_total(t, steps_per_epoch),
-	};
-}
-
 void
 schedule_begin(struct schedule *s, const struct schedule_terms *m)
 {

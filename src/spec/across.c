@@ -54,7 +54,9 @@ check_outputs(const struct spec *s, struct rk_why *why)
 static void
 check_rates(const struct spec_training *t, struct rk_why *why)
 {
-	if (t->schedule.min_learning_rate > t->optim.learning_rate)
+	sp_check_phases(t, why);
+	if (t->nphases == 0 &&
+	    t->schedule.min_learning_rate > t->optim.learning_rate)
 		rk_refuse_at(why, "training.schedule.min_learning_rate",
 		    "is %g, more than the learning rate's %g",
 		    t->schedule.min_learning_rate, t->optim.learning_rate);

@@ -96,8 +96,8 @@ list_of(const json_t *v, const char *path, const char *what,
 	return 0;
 }
 
-static bool
-pattern_ok(const char *s, size_t len)
+bool
+sp_pattern_ok(const char *s, size_t len)
 {
 	return len >= 1 && len <= SPEC_MAX_PATTERN && strlen(s) == len;
 }
@@ -113,7 +113,7 @@ read_group(struct spec_group *g, const json_t *v, const char *path,
 	g->trainable = true;
 	sp_open(&s, v, path, why);
 	if (rkj_str(o, "match", &g->match, SPEC_MAX_PATTERN, RKJ_REQUIRED) &&
-	    !pattern_ok(g->match, strlen(g->match)))
+	    !sp_pattern_ok(g->match, strlen(g->match)))
 		rkj_fault(o, "match", "is empty, want a pattern of names, such "
 		    "as \"fc.*\"");
 	rkj_real(o, "learning_rate_scale", &g->rate, 0, 1000, RKJ_OPTIONAL);
@@ -154,7 +154,7 @@ read_no_decay(struct spec_training *t, const json_t *v, struct rk_why *why)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *e = json_array_get(v, i);
 		char *at = xasprintf("%s[%zu]", path, i);
-		if (!json_is_string(e) || !pattern_ok(json_string_value(e),
+		if (!json_is_string(e) || !sp_pattern_ok(json_string_value(e),
 		    json_string_length(e)))
 			rk_refuse_at(why, at, "is %s, want a pattern of names "
 			    "of 1 to %d bytes, such as \"*.bias\"",

@@ -187,6 +187,11 @@ sp_json_training(const struct spec_training *t, bool brief)
 	if (t->ngroups > 0)
 		sp_put(o, "parameters", sp_json_groups(t));
 	sp_put(o, "schedule", spec_schedule_json(&t->schedule));
+	if (t->nphases > 0)
+		sp_put(o, "phases", sp_json_phases(t));
+	if (t->rates.n > 0)
+		sp_put(o, "learning_rates", sp_json_rates(&t->rates));
+	sp_put_frozen_norm(o, t->frozen_norm);
 	put_real(o, "gradient_clip_norm", t->gradient_clip_norm);
 	if (t->gradient_clip_value > 0)
 		put_real(o, "gradient_clip_value", t->gradient_clip_value);
@@ -317,7 +322,7 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	if (s->training.cache.max_bytes > 0)
 		sp_put(training, "cache_features", json_true());
 	sp_put(o, "training", training);
-	if (s->training.schedule.type == SPEC_S_PLATEAU)
+	if (spec_phase_any_plateau(&s->training))
 		sp_put(o, "judge", json_judge(&s->checkpoint));
 	if (s->model.checkpoint == NULL && s->data.split_seed == 1)
 		json_object_del(data, "split_seed");

@@ -159,6 +159,7 @@ spec_free(struct spec *s)
 	free(s->training.warm_start.plan);
 	free(s->training.warm_start.beside);
 	sp_free_groups(&s->training);
+	sp_free_phases(&s->training);
 	sp_free_data(&s->data);
 	free(s->checkpoint.metric);
 	free(s->checkpoint.push);

@@ -24,7 +24,20 @@ json_t *sp_json_loss(const struct spec_loss *l);
 void sp_free_loss(struct spec_loss *l);
 void sp_read_optim(struct spec_optim *p, const json_t *v, struct rk_why *why);
 void sp_read_schedule(struct spec_schedule *s, const json_t *v,
+    const char *path, struct rk_why *why);
+/* phases.c */
+void sp_read_phases(struct spec_training *t, const json_t *v,
     struct rk_why *why);
+void sp_check_phases(const struct spec_training *t, struct rk_why *why);
+bool sp_phases_have_lengths(const struct spec_training *t);
+json_t *sp_json_phases(const struct spec_training *t);
+void sp_read_rates(struct spec_rates *r, struct rkj_obj *o,
+    struct rk_why *why);
+json_t *sp_json_rates(const struct spec_rates *r);
+void sp_free_rates(struct spec_rates *r);
+void sp_read_frozen_norm(enum spec_frozen_norm *n, struct rkj_obj *o);
+void sp_put_frozen_norm(json_t *o, enum spec_frozen_norm n);
+void sp_free_phases(struct spec_training *t);   /* and training's own rates */
 /* warm.c: fields of the model that are about the warm start, and
  * training.warm_start. */
 void sp_read_warm(struct spec_warm *w, struct rkj_obj *o, struct rk_why *why);
@@ -127,6 +140,7 @@ void sp_read_groups(struct spec_training *t, const json_t *parameters,
 json_t *sp_json_groups(const struct spec_training *t);
 json_t *sp_json_no_decay(const struct spec_training *t);
 void sp_free_groups(struct spec_training *t);
+bool sp_pattern_ok(const char *s, size_t len);
 
 void sp_free_model(struct spec_model *m);
 void sp_free_data(struct spec_data *d);

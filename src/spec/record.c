@@ -120,9 +120,10 @@ static bool
 may_be_left_out(const char *key)
 {
 	static const char *const keys[] = { "arithmetic", "cache_features",
-		"distill", "early_stopping", "ema",
-		"gradient_clip_value", "micro_batch_size", "no_decay",
-		"parameters", "sampler", "transforms", "warmup" };
+		"distill", "early_stopping", "ema", "frozen_batch_norm",
+		"gradient_clip_value", "learning_rates", "micro_batch_size",
+		"no_decay", "parameters", "phases", "sampler", "transforms",
+		"warmup" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
 		if (strcmp(key, keys[i]) == 0)

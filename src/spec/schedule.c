@@ -168,7 +168,8 @@ read_on_resume(struct spec_schedule *s, struct rkj_obj *o)
 }
 
 void
-sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
+sp_read_schedule(struct spec_schedule *s, const json_t *v, const char *path,
+    struct rk_why *why)
 {
 	struct sp_obj so;
 	struct rkj_obj *o = &so.o;
@@ -182,7 +183,7 @@ sp_read_schedule(struct spec_schedule *s, const json_t *v, struct rk_why *why)
 	s->factor = 0.1;
 	s->threshold = 1e-4;
 	s->patience = 10;
-	sp_open_typed(&so, v, "training.schedule", why);
+	sp_open_typed(&so, v, path, why);
 	bool known = rkj_enum(o, "type", &type, spec_schedule_words,
 	    RKJ_OPTIONAL) || rkj_any(o, "type") == NULL;
 	s->type = (enum spec_schedule_type)type;
@@ -204,6 +205,6 @@ spec_schedule_parse(const json_t *v, struct spec_schedule *out,
 	struct rk_why own = {0};
 
 	*out = (struct spec_schedule){0};
-	sp_read_schedule(out, v, &own);
+	sp_read_schedule(out, v, "training.schedule", &own);
 	return sp_hand_over(&own, why);
 }

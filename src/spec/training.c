@@ -43,14 +43,19 @@ read_clipping(struct spec_training *t, struct rkj_obj *o)
 		    t->gradient_clip_value, t->gradient_clip_norm);
 }
 
-/* How long to train; one of the two must be said. */
+/* How long to train; one of the two must be said, or each phase's length. */
 static void
 read_length(struct spec_training *t, struct rkj_obj *o)
 {
 	rkj_int(o, "epochs", &t->epochs, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_int(o, "steps", &t->steps, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
 	if (rkj_any(o, "epochs") == NULL && o->v != NULL && t->steps == 0 &&
-	    !o->bad)
+	    !o->bad && t->nphases > 0 && !sp_phases_have_lengths(t))
+		rkj_fault(o, "epochs", "is missing: the last phase has no "
+		    "length and goes on to the end of the training, so say "
+		    "when that is, in epochs or in steps");
+	else if (rkj_any(o, "epochs") == NULL && o->v != NULL &&
+	    t->steps == 0 && !o->bad && t->nphases == 0)
 		rkj_fault(o, "epochs", "is missing: say how long to train, in "
 		    "epochs or in steps");
 }
@@ -116,6 +121,9 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	t->warm_start.watch = true;
 	t->log_every = 50;
 	sp_open(&s, v, "training", why);
+	sp_read_phases(t, rkj_any(o, "phases"), why);
+	sp_read_rates(&t->rates, o, why);
+	sp_read_frozen_norm(&t->frozen_norm, o);
 	read_length(t, o);
 	read_resume(t, o);
 	rkj_int(o, "batch_size", &t->batch_size, 1, 1 << 20, RKJ_OPTIONAL);
@@ -137,7 +145,8 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	    "no_decay"), why);
 	read_ema(&t->ema, rkj_any(o, "ema"), why);
 	sp_read_cache(&t->cache, rkj_any(o, "cache_features"), why);
-	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"), why);
+	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"),
+	    "training.schedule", why);
 	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);
 	sp_read_warm_start(t, rkj_any(o, "warm_start"), why);
 	sp_read_distill(&t->distill, rkj_any(o, "distill"), why);

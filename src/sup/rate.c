@@ -51,6 +51,9 @@ steps_per_epoch(const struct ckpt_info *i, const struct spec_training *t)
 /* What a resume goes on from. */
 struct past {
 	struct schedule old;
+	struct schedule_phase phase;    /* that was under way */
+	bool phased;                    /* the checkpoint says it */
+	int64_t epoch;
 	bool known;                     /* `old` is */
 	bool recorded;                  /* the checkpoint says it */
 	int64_t step;
@@ -70,7 +73,12 @@ past_of_checkpoint(const struct ckpt_info *i, const struct spec *before,
 
 	*p = (struct past){ .recorded = v != NULL, .step = i->step,
 	    .scale = json_is_number(scale) ? json_number_value(scale) : 1,
-	    .dir = i->dir };
+	    .epoch = i->epoch, .dir = i->dir };
+	const json_t *phase = json_object_get(i->state, "phase");
+	p->phased = phase != NULL &&
+	    schedule_phase_parse(phase, &p->phase, &why) == RK_OK;
+	rk_why_fini(&why);
+	why = (struct rk_why){ 0 };
 	if (v != NULL) {
 		/* if not, the trainer refuses it */
 		p->known = schedule_parse(v, &p->old, &why) == RK_OK;
@@ -102,7 +110,9 @@ past_of_row(const struct job_row *r, const struct spec *before, struct past *p)
 	const int64_t spe = epochs > 0 ? steps / epochs :
 	    before->training.epochs == 0 ? 1 : 0;
 
-	*p = (struct past){ .known = spe >= 1, .recorded = true,
+	/* Which phase was under way is not known. */
+	*p = (struct past){ .known = spe >= 1 && before->training.nphases == 0,
+	    .recorded = true,
 	    .step = r->known_step, .scale = 1, .dir = r->known_dir };
 	if (p->known) {
 		const struct schedule_terms m = schedule_terms_of(
@@ -135,6 +145,28 @@ hand_over(struct rk_why *own, enum rk_err rc, struct rk_why *why)
 	return rc;
 }
 
+/* The phase of a job that goes on so; one that it does not have any more is
+ * refused by the trainer. */
+static struct schedule_phase
+phase_after(const struct past *p, const struct spec_training *t, int64_t spe)
+{
+	if (t->nphases == 0)
+		return (struct schedule_phase){ 0 };
+	if (!p->phased || p->phase.index >= t->nphases)
+		return schedule_phase_find(t, spe, p->step, p->epoch);
+	return p->phase;
+}
+
+/* A list of phases has the rates of all of them. */
+static bool
+says_phases(const json_t *overrides)
+{
+	const json_t *v = json_object_get(json_object_get(overrides,
+	    "training"), "phases");
+
+	return v != NULL;
+}
+
 static enum rk_err
 judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
     json_t **told, struct rk_why *why)
@@ -142,21 +174,22 @@ judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
 	struct schedule_request q = {
 		.old = &p->old, .step = p->step, .scale = p->scale,
 		.changed = a->changed,
-		.says_rate = says(a->overrides, "optimizer", "learning_rate"),
+		.says_rate = says_phases(a->overrides) ||
+		    says(a->overrides, "optimizer", "learning_rate"),
 		.says_on_resume = says(a->overrides, "schedule", "on_resume"),
 	};
-	const bool keep = after->training.schedule.on_resume ==
-	    SPEC_RESUME_KEEP;
 	double was, is;
 
-	if (keep && !p->recorded)
+	if (!p->recorded && after->training.schedule.on_resume ==
+	    SPEC_RESUME_KEEP)
 		return rk_refuse_at(why, "training.schedule.on_resume",
 		    "is keep, and %s was written by a version that did not "
 		    "record its schedule: say stretch or restart", p->dir);
 	if (!p->known)
 		return RK_OK;
-	q.terms = schedule_terms_of(&after->training,
-	    p->old.said.steps_per_epoch);
+	const int64_t spe = p->old.said.steps_per_epoch;
+	const struct schedule_phase at = phase_after(p, &after->training, spe);
+	q.terms = schedule_terms_at(&after->training, spe, &at);
 	enum rk_err rc = schedule_check(&q, &was, &is, why);
 	if (rc == RK_OK && p->step < q.terms.total)
 		*told = json_pack("{s:I, s:f, s:f}", "step",
