@@ -148,7 +148,8 @@ struct schedule_terms schedule_terms_of(const struct spec_training *t,
  * schedule_phase_find() counts them from the beginning of the training.
  *
  * Each phase has a schedule of its own, which begins with it: `from` is its
- * first step, and the total that its terms have is the step at which it is over.
+ * first step, and the total that its terms have is the step at which it is over
+ * by its own length; of one that has none, the step at which the training is.
  */
 struct schedule_phase {
 	int index;

@@ -20,7 +20,8 @@
  * src/sup/sched.c has the details.
  *
  * A job's progress, in memory and in its row: {step, steps_total, epoch,
- * epochs_total, parameters, schedule: {what schedule_look() gives}, loss,
+ * epochs_total, phase and phases (of a training in phases: which is under way,
+ * of how many), parameters, schedule: {what schedule_look() gives}, loss,
  * accuracy, learning_rate, stall_ratio, checkpoint, checkpoint_step, metrics:
  * {...}, exact (true: its bytes are those
  * of a run that nothing interrupted; false; null: not known), inexact (where it

@@ -16,7 +16,9 @@
  *	            a second
  *	hello       version, pid, producer, from (folder of the checkpoint it
  *	            goes on from, "" when fresh), step, epoch, steps_total,
- *	            epochs_total, parameters, branch, schedule (object: what
+ *	            epochs_total, phase and phases (of a training in phases:
+ *	            which is under way, from 1, of how many), parameters,
+ *	            branch, schedule (object: what
  *	            schedule_look() gives), arithmetic (object of
  *	            texts, kernel.h, train.h), inexact (see ckpt.h; left out:
  *	            exact), data ({train, validation}: a sentence each: samples,
@@ -31,7 +33,8 @@
  *	            samples_per_second, eta_seconds, stall_ratio,
  *	            data_wait_ratio (where a loader reads samples), broken
  *	            (samples that could not be read), schedule (as in hello, of
- *	            one that evaluations change); at most a few a second
+ *	            one that evaluations or phases change), phase; at most a few
+ *	            a second
  *	metric      metric (the object that was appended to metrics.jsonl);
  *	            its `knowledge` is kept as the job's progress.knowledge
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
@@ -86,7 +89,7 @@ enum wire_outcome { WIRE_SUCCEEDED, WIRE_PAUSED, WIRE_STOPPED };
 struct wire_msg {
 	enum wire_type type;
 	int64_t version, pid, step, epoch, steps_total, epochs_total;
-	int64_t parameters, branch, bytes, memory;
+	int64_t parameters, branch, bytes, memory, phase, phases;
 	double loss, accuracy, learning_rate, samples_per_second, eta_seconds;
 	int64_t broken;
 	double stall_ratio, data_wait_ratio, stall_seconds, write_seconds, deadline_seconds;

@@ -182,6 +182,15 @@ show_schedule(const json_t *p)
 		printf("; since step %s (%s)\n", since, by);
 }
 
+/* "2 of 3" */
+static void
+show_phase(const json_t *p)
+{
+	if (cli_num(p, "phases", 0) > 0)
+		printf("%-12s %.0f of %.0f\n", "phase", cli_num(p, "phase", 0),
+		    cli_num(p, "phases", 0));
+}
+
 /* "no, since attempt 3 from step 1,200: the arithmetic has changed since
  * ..." */
 static void
@@ -310,6 +319,7 @@ show_job(const json_t *job)
 	show_figures(json_object_get(job, "progress"));
 	show_knowledge(json_object_get(job, "progress"));
 	show_known(job);
+	show_phase(json_object_get(job, "progress"));
 	show_schedule(json_object_get(job, "progress"));
 	show_exact(job);
 	line("warm start", cli_str(job, "plan_summary"));

@@ -11,13 +11,13 @@
 
 /* In the order in which they stand. */
 enum field {
-	F_BAR, F_PERCENT, F_EPOCH, F_STEP, F_LOSS, F_ACC, F_VAL_LOSS,
+	F_BAR, F_PERCENT, F_PHASE, F_EPOCH, F_STEP, F_LOSS, F_ACC, F_VAL_LOSS,
 	F_VAL_ACC, F_RATE, F_LEFT, FIELDS
 };
 
 /* What is left out, from the first on; the percentage stays. */
 static const enum field leave_out[] = {
-	F_BAR, F_RATE, F_STEP, F_VAL_LOSS, F_EPOCH, F_LEFT, F_LOSS, F_ACC,
+	F_BAR, F_PHASE, F_RATE, F_STEP, F_VAL_LOSS, F_EPOCH, F_LEFT, F_LOSS, F_ACC,
 	F_VAL_ACC
 };
 
@@ -62,6 +62,9 @@ fill(struct fields *f, const json_t *job, int width)
 	*f = (struct fields){0};
 	put_bar(f->text[F_BAR], width, part);
 	snprintf(f->text[F_PERCENT], 96, "%3.0f%%", floor(part * 100));
+	if (cli_num(p, "phases", 0) > 0)
+		snprintf(f->text[F_PHASE], 96, "phase %.0f/%.0f",
+		    cli_num(p, "phase", 0), cli_num(p, "phases", 0));
 	snprintf(f->text[F_EPOCH], 96, "epoch %.0f/%.0f",
 	    cli_num(p, "epoch", 0), cli_num(p, "epochs_total", 0));
 	snprintf(f->text[F_STEP], 96, "step %s/%s",

@@ -106,15 +106,20 @@ schedule_phase_find(const struct spec_training *t, int64_t steps_per_epoch,
 	return at;
 }
 
+/* A phase that has a length keeps its schedule where the training ends before. */
 struct schedule_terms
 schedule_terms_at(const struct spec_training *t, int64_t steps_per_epoch,
     const struct schedule_phase *at)
 {
+	const struct spec_phase *p = phase_of(t, at);
+	const bool own = p != NULL && (p->steps > 0 || p->epochs > 0);
+
 	return (struct schedule_terms){
 		.shape = *spec_phase_schedule(t, at->index),
 		.peak = spec_phase_peak(t, at->index),
 		.steps_per_epoch = steps_per_epoch,
-		.total = schedule_phase_end(t, steps_per_epoch, at),
+		.total = own ? end_of(p, steps_per_epoch, at) :
+		    limit_of(t, steps_per_epoch),
 	};
 }
 

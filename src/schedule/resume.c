@@ -60,7 +60,11 @@ schedule_decide(struct schedule *s, const struct schedule *old,
 	}
 	n.now.total = RK_MAX(m->total - n.from, 1);
 	n.since = n.from;
-	n.by = n.from > 0 ? SPEC_RESUME_RESTART : SPEC_RESUME_UNSAID;
+	/* A phase begins behind step 0, too. */
+	const bool begun = old != NULL && old->by == SPEC_RESUME_UNSAID &&
+	    old->from == n.from;
+	n.by = n.from > 0 && !begun ? SPEC_RESUME_RESTART :
+	    SPEC_RESUME_UNSAID;
 	*s = n;
 }
 

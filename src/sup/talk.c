@@ -267,6 +267,12 @@ on_hello(struct run *run, const struct wire_msg *m)
 	set(p, "steps_total", json_integer(m->steps_total));
 	set(p, "epochs_total", json_integer(m->epochs_total));
 	set(p, "parameters", json_integer(m->parameters));
+	json_object_del(p, "phase");
+	json_object_del(p, "phases");
+	if (m->phases > 0) {
+		set(p, "phase", json_integer(m->phase));
+		set(p, "phases", json_integer(m->phases));
+	}
 	json_object_del(p, EARLY_STOPPED);
 	set_data(p, m->data);
 	json_object_del(p, "broken");
@@ -299,6 +305,8 @@ on_progress(struct run *run, const struct wire_msg *m)
 		set(p, "loss", json_real(m->loss));
 	if (m->has_accuracy)
 		set(p, "accuracy", json_real(m->accuracy));
+	if (m->phase > 0)
+		set(p, "phase", json_integer(m->phase));
 	set(p, "learning_rate", json_real(m->learning_rate));
 	set(p, "samples_per_second", json_real(m->samples_per_second));
 	set(p, "eta_seconds", json_real(m->eta_seconds));

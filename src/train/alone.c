@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "phases.h"
 #include "start.h"
 
 #define KNOWN_FILE "known.json"
@@ -64,9 +65,10 @@ check_rate(const struct run *r, const struct ckpt_info *i,
 	struct schedule old;
 	struct schedule_request q = {
 		.old = &old, .step = i->step, .scale = 1, .changed = changed,
-		.terms = schedule_terms_of(t, r->steps_per_epoch),
+		.terms = schedule_terms_at(t, r->steps_per_epoch, &r->phase),
 		.says_rate = json_object_get(changed,
-		    "training.optimizer.learning_rate") != NULL,
+		    "training.optimizer.learning_rate") != NULL ||
+		    json_object_get(changed, "training.phases") != NULL,
 		.says_on_resume = t->schedule.on_resume != SPEC_RESUME_UNSAID,
 	};
 
@@ -77,7 +79,10 @@ check_rate(const struct run *r, const struct ckpt_info *i,
 		rk_why_fini(&bad);
 		return RK_OK;
 	}
-	add_length(t, &old.said, &q.terms, changed);
+	/* That of a phase is in the record. */
+	if (phases_last(r) && (t->nphases == 0 || q.terms.total ==
+	    r->steps_total))
+		add_length(t, &old.said, &q.terms, changed);
 	return schedule_check(&q, NULL, NULL, why);
 }
 

@@ -5,6 +5,7 @@
 
 #include "due.h"
 #include "early.h"
+#include "phases.h"
 
 #define COUNT_MAX ((int64_t)1 << 53)
 
@@ -32,7 +33,7 @@ early_stopped(const struct run *r)
 {
 	const struct spec_early *s = &r->spec->training.early;
 
-	return s->on && is_of(&r->at.early, s) &&
+	return s->on && is_of(&r->at.early, s) && phases_last(r) &&
 	    r->at.early.bad >= s->patience;
 }
 
@@ -61,7 +62,7 @@ early_judge(struct run *r)
 		e->best = x;
 		e->step = r->at.step;
 		e->bad = 0;
-	} else {
+	} else if (phases_last(r)) {
 		e->bad++;
 	}
 	json_decref(m);

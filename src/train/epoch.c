@@ -10,6 +10,7 @@
 #include "feed.h"
 #include "judging.h"
 #include "knowledge.h"
+#include "phases.h"
 
 /* What is left of an evaluation may take this long when the run is to leave;
  * of a deadline, half. */
@@ -82,6 +83,7 @@ log_score(struct run *r, const char *split, const struct score *s,
 	    "stall_ratio", stall_ratio(r));
 
 	must(m != NULL);
+	phases_put(r, m);
 	feed_put(r, m);
 	if (speed > 0)
 		js_put(m, "samples_per_second", json_real(speed));

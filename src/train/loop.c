@@ -8,6 +8,7 @@
 #include "epoch.h"
 #include "feature_cache.h"
 #include "feed.h"
+#include "phases.h"
 #include "profile.h"
 #include "writer.h"
 
@@ -26,7 +27,8 @@ bool
 at_limit(const struct run *r)
 {
 	return r->at.epoch >= r->epochs_limit ||
-	    r->at.step >= r->steps_limit || early_stopped(r);
+	    r->at.step >= r->steps_limit || early_stopped(r) ||
+	    (phases_last(r) && phases_over(r));
 }
 
 /* The epoch is through and has not been scored; or the training ends inside
@@ -72,15 +74,18 @@ loop_paused(struct run *r, int64_t began_ms)
 	r->epoch_ms += ms;
 }
 
+/* By the steps of this phase, and before there are any by those of the one
+ * before, whose cost was another. */
 static double
-eta(const struct run *r, int64_t now)
+eta(struct run *r, int64_t now)
 {
-	const int64_t done = r->at.step - r->begun_step;
+	const int64_t done = r->at.step - r->phase_step;
+	const double cost = RK_MAX(r->phase_cost[r->phase.index], 1);
 
-	if (done < 1)
-		return 0;
-	return (double)(r->steps_total - r->at.step) *
-	    ((double)(now - r->begun_ms) * 1e-3 / (double)done);
+	if (done >= 1)
+		r->left_s = (double)(now - r->phase_ms) * 1e-3 /
+		    (double)done / cost;
+	return phases_left(r) * r->left_s * cost;
 }
 
 double
@@ -144,7 +149,10 @@ say_progress(struct run *r, int64_t now, bool evaluating)
 	g.stall_ratio = stall_ratio(r);
 	g.data_wait_ratio = feed_wait_ratio(r);
 	g.broken = feed_broken(r);
-	if (r->schedule.now.shape.type == SPEC_S_PLATEAU)
+	if (r->spec->training.nphases > 0)
+		g.phase = r->phase.index + 1;
+	g.phases = r->spec->training.nphases;
+	if (r->schedule.now.shape.type == SPEC_S_PLATEAU || g.phase > 0)
 		g.schedule = schedule_look(&r->schedule, r->at.rate_scale);
 	report_progress(&r->rep, &g);
 }
@@ -182,6 +190,7 @@ log_window(struct run *r)
 
 	must(m != NULL);
 	js_put(m, "loss", js_number(s.loss));
+	phases_put(r, m);
 	distill_put(w, m);
 	feed_put(r, m);
 	if (s.has_accuracy)
@@ -460,7 +469,8 @@ start_clocks(struct run *r)
 
 	r->begun_ms = r->speed_ms = r->window_ms = r->epoch_ms = now;
 	r->due.last_ms = now;
-	r->begun_step = r->at.step;
+	r->begun_step = r->phase_step = r->at.step;
+	r->phase_ms = now;
 }
 
 static bool
@@ -479,7 +489,7 @@ steps(struct run *r)
 				break;
 		} else if (r->ask.leave || at_limit(r)) {
 			break;
-		} else if (!loop_step(r)) {
+		} else if (!phases_turn(r) || !loop_step(r)) {
 			return false;
 		}
 		/* Not between the last step of an epoch and its scoring. */

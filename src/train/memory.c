@@ -9,6 +9,7 @@
 #include "feature_cache.h"
 #include "feed.h"
 #include "judging.h"
+#include "phases.h"
 #include "seen.h"
 #include "writer.h"
 
@@ -69,7 +70,7 @@ want_lengths(const struct run *r, struct nn_want *w)
 static bool
 trains(void *ctx, const char *tensor)
 {
-	return spec_trains(ctx, tensor);
+	return phases_train(ctx, tensor);
 }
 
 struct nn_want
@@ -81,8 +82,11 @@ memory_want(const struct run *r, uint64_t limit)
 		.batch = r->batch, .micro = s->training.micro_batch_size,
 		.memory_limit = limit,
 		.fast = s->training.arithmetic == SPEC_ARITHMETIC_FAST,
-		.trains = s->training.ngroups > 0 ? trains : NULL,
-		.ctx = &r->spec->training,
+		.trains = s->training.ngroups > 0 || s->training.nphases > 0 ?
+		    trains : NULL,
+		.ctx = (void *)(uintptr_t)r,
+		.evaluate_frozen = spec_phase_evaluates(&s->training,
+		    r->phase.index),
 	};
 
 	if (r->train != NULL) {
@@ -202,15 +206,29 @@ memory_draws(struct run *r)
 	    bytes), limit_words(r), rk_human_bytes(have, limit_of(r)));
 }
 
-bool
-memory_estimate(struct run *r, struct run_memory *m)
+/* Floating-point operations of a step of training. */
+static double
+cost_of(const struct nn *nn)
 {
+	struct nn_cost c;
+	double sum = 0;
+
+	for (size_t i = 0; i < nn_ninstrs(nn); i++) {
+		nn_cost_at(nn, i, &c);
+		sum += c.flops;
+	}
+	return sum;
+}
+
+/* The network in the phase under way, without memory for its values: its sizes,
+ * of which the largest of all phases counts. */
+static bool
+measure(struct run *r, struct run_memory *m, int64_t *outputs)
+{
+	const struct nn_want w = memory_want(r, m->limit);
+	const struct nn_sizes before = m->sizes;
 	struct rk_why why = {0};
 	struct nn *nn;
-
-	*m = (struct run_memory){ .process = r->process_bytes,
-		.said = r->spec->memory, .limit = limit_of(r) };
-	const struct nn_want w = memory_want(r, m->limit);
 	enum rk_err rc = nn_outline(&nn, &w, &why);
 	if (rc != RK_OK)
 		run_fail(r, rc == RK_ENOMEM ? "no_memory" : "bad_spec", true,
@@ -219,11 +237,32 @@ memory_estimate(struct run *r, struct run_memory *m)
 	if (rc != RK_OK)
 		return false;
 	nn_sizes(nn, &m->sizes);
-	m->process += judging_bytes(r, nn_outputs(nn));
-	m->data = features_bytes(r, nn_features(nn));
+	if (before.total_bytes > m->sizes.total_bytes)
+		m->sizes = before;
+	*outputs = nn_outputs(nn);
+	m->data = RK_MAX(m->data, features_bytes(r, nn_features(nn)));
+	r->phase_cost[r->phase.index] = cost_of(nn);
 	nn_free(nn);
-	if (!distill_bytes(r, m->limit, &m->ancestor))
+	return true;
+}
+
+bool
+memory_estimate(struct run *r, struct run_memory *m)
+{
+	const struct schedule_phase now = r->phase;
+	int64_t outputs = 0;
+	bool ok = true;
+
+	*m = (struct run_memory){ .process = r->process_bytes,
+		.said = r->spec->memory, .limit = limit_of(r) };
+	for (int k = 0; ok && k < RK_MAX(r->spec->training.nphases, 1); k++) {
+		r->phase.index = k;
+		ok = measure(r, m, &outputs);
+	}
+	r->phase = now;
+	if (!ok || !distill_bytes(r, m->limit, &m->ancestor))
 		return false;
+	m->process += judging_bytes(r, outputs);
 	add_up(r, m);
 	return true;
 }

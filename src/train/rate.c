@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "early.h"
+#include "phases.h"
 #include "start.h"
 
 #define RATE_LOOKS 1000         /* steps at which we look for a rate above 0 */
@@ -21,6 +22,48 @@ say(void *ctx, const char *sentence)
 	report_event(&r->rep, "schedule_warning", "%s", sentence);
 }
 
+struct of_phase {
+	int number;
+	remark_fn *fn;
+	void *ctx;
+};
+
+static void
+say_of_phase(void *ctx, const char *sentence)
+{
+	const struct of_phase *p = ctx;
+	char *text = xasprintf("phase %d: %s", p->number, sentence);
+
+	p->fn(p->ctx, text);
+	free(text);
+}
+
+/* Of a run that begins, about each of its phases. */
+void
+rate_remarks(const struct run *r, remark_fn *fn, void *ctx)
+{
+	const struct spec_training *t = &r->spec->training;
+	struct schedule_phase at = {0};
+	struct schedule s;
+
+	for (int k = 0; k < RK_MAX(t->nphases, 1); k++) {
+		const struct schedule_terms m = schedule_terms_at(t,
+		    r->steps_per_epoch, &at);
+		struct of_phase p = { k + 1, fn, ctx };
+		schedule_begin_at(&s, &m, at.step);
+		if (at.step >= schedule_total(t, r->steps_per_epoch))
+			say_of_phase(&p, "nothing is trained: the training is "
+			    "over before it begins");
+		else if (t->nphases > 0)
+			schedule_remarks(&s, r->at.rate_scale, say_of_phase,
+			    &p);
+		else
+			schedule_remarks(&s, r->at.rate_scale, fn, ctx);
+		if (k < t->nphases - 1)
+			at = schedule_phase_next(t, r->steps_per_epoch, &at);
+	}
+}
+
 void
 rate_begin(struct run *r)
 {
@@ -32,7 +75,16 @@ rate_begin(struct run *r)
 	/* One that goes on with the schedule of its file is not known yet. */
 	if (!warm_wanted(r) || r->spec->training.warm_start.schedule !=
 	    SPEC_FROM_CONTINUE)
-		schedule_remarks(&r->schedule, r->at.rate_scale, say, r);
+		rate_remarks(r, say, r);
+}
+
+void
+rate_turn(struct run *r)
+{
+	const struct schedule_terms m = schedule_terms_at(&r->spec->training,
+	    r->steps_per_epoch, &r->phase);
+
+	schedule_begin_at(&r->schedule, &m, r->at.step);
 }
 
 void
@@ -78,6 +130,8 @@ tell_end(struct run *r)
 		    "on", (long long)first, (long long)last);
 		return;
 	}
+	if (!phases_last(r))
+		return;
 	int64_t stride = RK_MAX((last - first) / RATE_LOOKS, 1);
 	for (int64_t t = first; t < last; t += stride) {
 		if (run_rate(r, t) != 0)
@@ -91,7 +145,8 @@ tell_end(struct run *r)
 static void
 tell_schedule(struct run *r)
 {
-	const enum spec_on_resume how = r->spec->training.schedule.on_resume;
+	const enum spec_on_resume how = spec_phase_schedule(
+	    &r->spec->training, r->phase.index)->on_resume;
 	char *text = schedule_text(&r->schedule, r->at.rate_scale);
 
 	report_event(&r->rep, "schedule", "the schedule from step %lld on, by "
@@ -122,8 +177,8 @@ rate_judge(struct run *r)
 bool
 rate_go_on(struct run *r, const struct ckpt_info *i, struct rate_change *c)
 {
-	const struct schedule_terms m = schedule_terms_of(&r->spec->training,
-	    r->steps_per_epoch);
+	const struct schedule_terms m = schedule_terms_at(&r->spec->training,
+	    r->steps_per_epoch, &r->phase);
 	const struct schedule old = r->schedule;
 	const bool had = r->scheduled;
 

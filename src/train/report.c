@@ -275,6 +275,9 @@ print_progress(struct report *p, const struct progress *g)
 
 	if (p->quiet)
 		return;
+	if (g->phase > 0)
+		sb_addf(&b, "phase %lld/%lld  ", (long long)g->phase,
+		    (long long)g->phases);
 	if (g->epochs_total > 0)
 		sb_addf(&b, "epoch %lld/%lld  ",
 		    (long long)RK_MIN(g->epoch + 1, g->epochs_total),
@@ -323,6 +326,8 @@ report_progress(struct report *p, const struct progress *g)
 		js_put(m, "data_wait_ratio", json_real(g->data_wait_ratio));
 	if (g->broken > 0)
 		js_put(m, "broken", json_integer(g->broken));
+	if (g->phase > 0)
+		js_put(m, "phase", json_integer(g->phase));
 	if (g->has_accuracy)
 		js_put(m, "accuracy", js_number(g->accuracy));
 	if (g->schedule != NULL)

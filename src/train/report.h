@@ -35,6 +35,7 @@ struct progress {
 	double stall_ratio;
 	double data_wait_ratio; /* below 0: there is no loader */
 	int64_t broken;         /* samples; 0: none */
+	int64_t phase, phases;  /* from 1; 0: the job has none */
 	bool has_accuracy, evaluating;
 	json_t *schedule;       /* report_progress() takes it; NULL: as at
 				   hello */

@@ -7,6 +7,7 @@
 #include "early.h"
 #include "judging.h"
 #include "knowledge.h"
+#include "phases.h"
 #include "writer.h"
 
 /* --- the numbers ---------------------------------------------------------- */
@@ -103,6 +104,9 @@ state_json(const struct run *r)
 	js_put(o, "data", same_json(r));
 	js_put(o, "last_loss", js_number(r->last_loss));
 	js_put(o, "schedule", schedule_json(&r->schedule));
+	json_t *phase = phases_state(r);
+	if (phase != NULL)
+		js_put(o, "phase", phase);
 	json_t *updates = spans_json(r);
 	if (updates != NULL)
 		js_put(o, "updates", updates);

@@ -17,6 +17,7 @@
 #include "feature_cache.h"
 #include "feed.h"
 #include "knowledge.h"
+#include "phases.h"
 #include "profile.h"
 #include "row_names.h"
 #include "seen.h"
@@ -235,6 +236,7 @@ set_up(struct run *r)
 	/* Before the network, which other data may not fit. */
 	bool ok = same_before(r) && run_open_data(r, &s) && same_begin(r) &&
 	    start_judge_data(&s, r) && settle(&s, r) && run_measure(r, &m) &&
+	    phases_settle(r, s.rc == RK_OK ? &s.info : NULL) &&
 	    run_build(r, &m) && start_decide(&s, r) && distill_begin(r);
 	start_end(&s);
 	if (!ok)
@@ -244,6 +246,7 @@ set_up(struct run *r)
 	if (!at_limit(r) && !check_space(r))
 		return false;
 	if (!at_limit(r)) {
+		phases_tell(r, r->at.step == 0);
 		remarks_tell(r);
 		features_open(r);
 	}
@@ -292,6 +295,11 @@ greet(struct run *r)
 	if (r->memory_wanted > 0)
 		js_put(hello, "memory", json_integer(
 		    (json_int_t)r->memory_wanted));
+	if (r->spec->training.nphases > 0) {
+		phases_put(r, hello);
+		js_put(hello, "phases", json_integer(
+		    r->spec->training.nphases));
+	}
 	exact_put(r, hello);
 	bool ok = report_hello(&r->rep, hello, &why);
 	if (!ok && !r->rep.gone)

@@ -14,6 +14,7 @@
  *	remarks.c  what a person may not have meant, before it begins
  *	rate.c     the learning rate: its schedule, and what is said of it
  *	spans.c    which parameters are trained, at which rate, with what decay
+ *	phases.c   in which phase, and the change to the next
  *	alone.c    an edited job and an old checkpoint, without a daemon
  *	held_out.c, held_out_run.c  what is validated on, and who was trained
  *	           on it before
@@ -206,6 +207,8 @@ struct run {
 	int64_t epochs_limit, steps_limit;      /* INT64_MAX: none */
 	struct schedule schedule;
 	bool scheduled;         /* it came with a checkpoint, or was begun */
+	struct schedule_phase phase;    /* that is under way: phases.h */
+	double phase_cost[SPEC_MAX_PHASES];     /* operations of a step in each */
 	struct feed *feed;              /* where batches come from */
 	struct seen *seen;              /* NULL: all data lie in memory */
 	struct features *features;      /* NULL: samples go through all of the
@@ -251,6 +254,9 @@ struct run {
 
 	/* Clocks and counts of this attempt, for progress and metrics. */
 	int64_t begun_ms, begun_step;
+	int64_t phase_ms, phase_step;   /* of this phase, in this attempt */
+	double left_s;                  /* of a step, when that was last
+					   known, by its cost */
 	int64_t poll_ms, progress_ms;
 	int64_t speed_ms, speed_samples, samples_done;
 	int64_t window_ms, window_samples;
@@ -380,6 +386,7 @@ struct rate_change {
 	bool anew;                      /* the schedule was decided anew */
 };
 void rate_begin(struct run *r);
+void rate_remarks(const struct run *r, remark_fn *fn, void *ctx);
 bool rate_go_on(struct run *r, const struct ckpt_info *i,
     struct rate_change *c);
 void rate_tell(struct run *r, const struct ckpt_info *i,
@@ -387,6 +394,8 @@ void rate_tell(struct run *r, const struct ckpt_info *i,
 
 /* A warm start: the schedule goes on as if so many steps had been made. */
 void rate_continue(struct run *r, int64_t step);
+/* A phase begins, and its schedule. */
+void rate_turn(struct run *r);
 /* An epoch has been scored, which may lower the rate. */
 void rate_judge(struct run *r);
 
@@ -404,6 +413,13 @@ json_t *spans_json(const struct run *r);
  * (n 0: none).  Of each tensor; stays the caller's. */
 void spans_carry(struct run *r, const struct span_counts *updates);
 void spans_free(struct run *r);
+/* A change of phase: count the updates to here, while the mask is the old one;
+ * then the spans of the new one. */
+void spans_count(struct run *r);
+void spans_turn(struct run *r);
+/* path[index]key says a pattern that fits nothing; always false. */
+bool spans_refuse_pattern(struct run *r, const char *path, int index,
+    const char *key, const char *pattern);
 /* One tensor's of the state of a checkpoint, for `rows` rows in all (1 where it
  * has no dimension): *out is the caller's, out->v to be freed.  n 0: the state
  * says nothing of it.  False, with the fault at o. */

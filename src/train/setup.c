@@ -136,9 +136,11 @@ set_lengths(struct run *r)
 	r->steps_per_epoch = buckets ? data_batches(r->train, r->batch,
 	    t->drop_last) : t->drop_last ? n / r->batch :
 	    (n + r->batch - 1) / r->batch;
-	r->epochs_limit = t->epochs > 0 ? t->epochs : INT64_MAX;
+	const int64_t epochs = spec_phase_epochs(t);
+
+	r->epochs_limit = epochs > 0 ? epochs : INT64_MAX;
 	r->steps_limit = t->steps > 0 ? t->steps : INT64_MAX;
-	r->steps_total = schedule_total(t, r->steps_per_epoch);
+	r->steps_total = schedule_total_at(t, r->steps_per_epoch, &r->phase);
 	return true;
 }
 

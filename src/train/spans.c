@@ -2,7 +2,7 @@
  * patterns (struct spec_group) over the network's tensors. */
 #include <stdlib.h>
 
-#include "run.h"
+#include "phases.h"
 
 #define NAMED_MAX 5             /* names in a refusal */
 /* A warm start may bring more than the run has steps. */
@@ -22,8 +22,8 @@ first_fit(const struct run *r, const char *pattern)
 	return NULL;
 }
 
-static bool
-refuse_pattern(struct run *r, const char *path, int index, const char *key,
+bool
+spans_refuse_pattern(struct run *r, const char *path, int index, const char *key,
     const char *pattern)
 {
 	struct strbuf b = {0};
@@ -52,7 +52,7 @@ check_group(struct run *r, int index)
 	const char *first = first_fit(r, match);
 
 	if (first == NULL)
-		return refuse_pattern(r, "training.parameters", index,
+		return spans_refuse_pattern(r, "training.parameters", index,
 		    ".match", match);
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *p = nn_tensor_at(r->nn, i);
@@ -77,8 +77,8 @@ check_no_decay(struct run *r, int index)
 	const char *first = first_fit(r, match);
 
 	if (first == NULL)
-		return refuse_pattern(r, "training.optimizer.no_decay", index,
-		    "", match);
+		return spans_refuse_pattern(r, "training.optimizer.no_decay",
+		    index, "", match);
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *p = nn_tensor_at(r->nn, i);
 		const struct spec_group *g = spec_group_of(t, p->name);
@@ -116,9 +116,11 @@ spans_check(struct run *r)
 		if (!check_no_decay(r, i))
 			return false;
 	}
-	return t->ngroups == 0 || trains_any(r) || run_fail(r, "bad_spec",
-	    true, "training.parameters: nothing is trained: trainable is false "
-	    "for every parameter");
+	if (t->ngroups > 0 && !trains_any(r))
+		return run_fail(r, "bad_spec", true, "training.parameters: "
+		    "nothing is trained: trainable is false for every "
+		    "parameter");
+	return phases_check(r);
 }
 
 /* --- updates -------------------------------------------------------------- */
@@ -144,8 +146,7 @@ rows_of(const struct nn_tensor *t)
 static int64_t
 updates_since(const struct run *r, const struct nn_tensor *t)
 {
-	return spec_trains(&r->spec->training, t->name) ?
-	    r->at.step - r->updates_at : 0;
+	return phases_train(r, t->name) ? r->at.step - r->updates_at : 0;
 }
 
 static bool
@@ -242,9 +243,10 @@ spans_of(const struct run *r, const struct nn_tensor *t,
 	for (size_t k = 0; k < c->n; k++) {
 		v[k] = (struct optim_span){
 			.offset = at,
-			.rate = spec_rate_of(s, t->name),
+			.rate = spec_phase_rate_of(s, r->phase.index,
+			    t->name),
 			.decay = spec_decay_of(s, t->name),
-			.trains = spec_trains(s, t->name),
+			.trains = phases_train(r, t->name),
 			.begin = r->updates_at - c->v[k].updates,
 			.joined = k > 0,
 		};
@@ -312,6 +314,24 @@ spans_carry(struct run *r, const struct span_counts *updates)
 			spans_add(&c, rows_of(nn_tensor_at(r->nn, i)), 0);
 		put_counts(&r->updates[i], c);
 	}
+	set_spans(r);
+}
+
+void
+spans_count(struct run *r)
+{
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		struct span_counts *c = &r->updates[i];
+		const int64_t since = updates_since(r, nn_tensor_at(r->nn, i));
+		for (size_t k = 0; k < c->n; k++)
+			c->v[k].updates += since;
+	}
+	r->updates_at = r->at.step;
+}
+
+void
+spans_turn(struct run *r)
+{
 	set_spans(r);
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "phases.h"
 #include "start.h"
 #include "summary.h"
 
@@ -146,15 +147,10 @@ static json_t *
 remarks_json(const struct run *r)
 {
 	json_t *v = json_array();
-	struct schedule_terms m;
-	struct schedule s;
 
 	remarks(r, add_remark, v);
-	if (r->train == NULL)
-		return v;
-	m = schedule_terms_of(&r->spec->training, r->steps_per_epoch);
-	schedule_begin(&s, &m);
-	schedule_remarks(&s, 1, add_remark, v);
+	if (r->train != NULL)
+		rate_remarks(r, add_remark, v);
 	return v;
 }
 
@@ -174,6 +170,8 @@ summary(struct run *r, const struct run_memory *m)
 	    json_null());
 	js_put(o, "steps_total", known ? json_integer(r->steps_total) :
 	    json_null());
+	if (r->spec->training.nphases > 0)
+		js_put(o, "phases", phases_json(r));
 	js_put(o, "remarks", remarks_json(r));
 	return o;
 }
@@ -222,10 +220,17 @@ print_plan(struct run *r, const struct run_memory *m)
 	if (o == NULL)
 		return false;
 	if (r->o->json) {
+		if (r->spec->training.nphases > 0)
+			js_put(o, "phases", phases_json(r));
 		free(text);
 		text = rkj_pretty(o);
 	}
 	puts(text);
+	if (!r->o->json) {
+		char *phases = phases_text(r);
+		fputs(phases, stdout);
+		free(phases);
+	}
 	free(text);
 	const bool ok = plan_is_accepted(r, o);
 	json_decref(o);

@@ -51,6 +51,8 @@ static const struct field {
 	{ "branch", K_COUNT, T(HELLO), 0, F(branch), NO_HAS },
 	{ "steps_total", K_COUNT, T(HELLO), 0, F(steps_total), NO_HAS },
 	{ "epochs_total", K_COUNT, T(HELLO), 0, F(epochs_total), NO_HAS },
+	{ "phases", K_COUNT, T(HELLO), 0, F(phases), NO_HAS },
+	{ "phase", K_COUNT, T(HELLO) | T(PROGRESS), 0, F(phase), NO_HAS },
 	{ "parameters", K_COUNT, T(HELLO), 0, F(parameters), NO_HAS },
 	{ "memory", K_COUNT, T(HELLO), 0, F(memory), NO_HAS },
 	{ "schedule", K_OBJECT, T(HELLO) | T(PROGRESS), 0, F(schedule),

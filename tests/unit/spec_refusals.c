@@ -29,7 +29,7 @@ static const struct {
 	/* What is of later issues is unknown. */
 	{ "trainer: {command: [x]}", "trainer", "not a known field" },
 	{ "checkpoint: {pushed: s3://x}", "checkpoint.pushed", "\"push\"" },
-	{ "training: {phases: []}", "training.phases", "not a known field" },
+	{ "training: {phase: []}", "training.phase", "not a known field" },
 	{ "data: {augment: []}", "data.augment", "not a known field" },
 	{ "model: {retitle: {}}", "model.retitle", "not a known field" },
 	/* The model. */
