@@ -79,6 +79,8 @@ bool optim_trains(const struct optim *o, int64_t offset);
 int optim_slots(const struct optim *o);
 const char *optim_slot_name(const struct optim *o, int i);
 float *optim_slot(struct optim *o, int i);
+/* As they began, of these parameters. */
+void optim_reset(struct optim *o, int64_t offset, int64_t count);
 
 /*
  * One update, step counting from 1 for the first; lr as schedule_rate() gives

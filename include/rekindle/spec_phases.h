@@ -12,13 +12,14 @@
  * Phases follow one another.  In each the parameters whose names fit a pattern
  * of `train` (struct spec_group says what a pattern is) are trained, but for
  * those of a group of training.parameters that is not trainable; all others
- * have no gradient, no update and no decay, count for no norm of the gradient,
- * and their moments stay.  A pattern that fits no parameter, or none that may be
- * trained, is refused by the trainer, which knows the names.
+ * have no gradient, no update and no decay, and count for no norm of the
+ * gradient.  A pattern that fits no parameter, or none that may be trained, is
+ * refused by the trainer, which knows the names.
  *
- * A parameter's updates are counted for itself: one that thaws has the bias
- * corrections, the first momentum and the moments of a first step, or where it
- * was trained before it goes on with those.
+ * A parameter's updates are counted for itself, and what rests has none and no
+ * moments: one that thaws has the bias corrections, the first momentum and the
+ * moments of a first step, also where an earlier phase trained it.  A warm
+ * start takes moments along for what the first phase trains.
  *
  *	train            ["*"]; a pattern, or 1 to SPEC_MAX_GROUPS of them
  *	epochs | steps   how long, 1 to 2^40, in whole passes over the data (what

@@ -32,15 +32,31 @@ name_slots(struct optim *o)
 	}
 }
 
+static float
+first_value(const struct optim *o)
+{
+	return o->spec.type == SPEC_ADAGRAD ?
+	    (float)o->spec.initial_accumulator : 0;
+}
+
 /* kernel_alloc() gives zeros. */
 static void
 fill_slots(struct optim *o)
 {
-	const float first = (float)o->spec.initial_accumulator;
+	const float first = first_value(o);
 
-	if (o->spec.type == SPEC_ADAGRAD && first != 0)
-		for (int64_t i = 0; i < o->n; i++)
-			o->slot[0][i] = first;
+	for (int64_t i = 0; first != 0 && i < o->n; i++)
+		o->slot[0][i] = first;
+}
+
+void
+optim_reset(struct optim *o, int64_t offset, int64_t count)
+{
+	const float first = first_value(o);
+
+	for (int k = 0; k < optim_slots(o); k++)
+		for (int64_t i = 0; i < count; i++)
+			o->slot[k][offset + i] = k == 0 ? first : 0;
 }
 
 enum rk_err

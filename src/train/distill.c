@@ -32,6 +32,10 @@ want_of(const struct run *r, uint64_t limit, int64_t outputs)
 	static const struct spec_loss plain = { .type = SPEC_CROSS_ENTROPY };
 	struct nn_want w = memory_want(r, limit);
 
+	/* Its layouts follow from what is trained, and so its bits; an attempt
+	 * may begin in any phase. */
+	if (r->spec->training.nphases > 0)
+		w.trains = NULL;
 	w.loss = &plain;
 	w.answers = true;
 	w.outputs = outputs;

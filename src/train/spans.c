@@ -278,6 +278,25 @@ set_spans(struct run *r)
 	free(v);
 }
 
+/* In a training in phases what rests has no moments, and its updates are none:
+ * checkpoints need not keep them (ckpt.h, "Shards"), and what thaws begins anew
+ * whether the run was interrupted or not. */
+static void
+forget_resting(struct run *r)
+{
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
+		struct span_counts *c = &r->updates[i], none = {0};
+		if (r->spec->training.nphases == 0 || t->is_buffer ||
+		    phases_train(r, t->name) ||
+		    (c->n == 1 && c->v[0].updates == 0))
+			continue;
+		optim_reset(r->optim, t->offset, t->count);
+		spans_add(&none, rows_of(t), 0);
+		put_counts(c, none);
+	}
+}
+
 void
 spans_free(struct run *r)
 {
@@ -299,6 +318,7 @@ spans_begin(struct run *r, const json_t *state, struct rk_why *why)
 		spans_add(&r->updates[i], rows_of(nn_tensor_at(r->nn, i)),
 		    r->at.step);
 	read_updates(r, state, why);
+	forget_resting(r);
 	set_spans(r);
 }
 
@@ -314,6 +334,7 @@ spans_carry(struct run *r, const struct span_counts *updates)
 			spans_add(&c, rows_of(nn_tensor_at(r->nn, i)), 0);
 		put_counts(&r->updates[i], c);
 	}
+	forget_resting(r);
 	set_spans(r);
 }
 
@@ -332,6 +353,7 @@ spans_count(struct run *r)
 void
 spans_turn(struct run *r)
 {
+	forget_resting(r);
 	set_spans(r);
 }
 

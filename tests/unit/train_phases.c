@@ -265,18 +265,28 @@ T_CASE(what_thaws_begins_with_a_first_step)
 	json_decref(s);
 }
 
-T_CASE(what_rests_goes_on_with_its_moments)
+T_CASE(what_has_rested_begins_with_one_again)
 {
-	write_job(ADAM "  phases: [{steps: 5}, {steps: 5, train: 'fc1.*'}, {}]"
-	    "\n");
-	whole_by((const int[]){ 5, 10, 11 }, 3);
-	t_check(move_of(DIR("05"), DIR("10"), "optimizer",
-	    "fc2.weight.exp_avg") == 0);
-	t_check(move_of(DIR("10"), DIR("11"), "optimizer",
-	    "fc2.weight.exp_avg") > 0);
+	write_job(ADAM "  phases: [{steps: 5}, {steps: 5, train: 'fc1.*'}, "
+	    "{learning_rate: 0.002}]\n");
+	whole_by((const int[]){ 5, 6, 10, 11 }, 4);
+	t_check(!moves(DIR("05"), DIR("10"), "fc2.weight"));
+	t_near(move_of(DIR("10"), DIR("11"), "model", "fc2.weight"), 0.002,
+	    2e-5);
+	size_t n;
+	float *m = tensor_of(DIR("06"), "optimizer", "fc2.weight.exp_avg", &n);
+	for (size_t i = 0; i < n; i++)
+		t_check(m[i] == 0);
+	free(m);
 	json_t *s = state_of("whole/checkpoints/" LAST);
-	t_eq_int(number(s, "updates", "fc2.weight"), 13);
+	t_eq_int(number(s, "updates", "fc2.weight"), 8);
 	json_decref(s);
+}
+
+T_CASE(that_is_so_after_any_interruption)
+{
+	exact_from(ADAM "  phases: [{steps: 5}, {steps: 5, train: 'fc1.*'}, "
+	    "{steps: 8}]\n", special, RK_ARRAY_LEN(special));
 }
 
 /* One step of plain SGD: a move is the rate times the gradient. */
