@@ -115,6 +115,26 @@ out_bytes(const struct format_out_tensor *t)
 	return elements(t) * dtype_bits(t->dtype) / 8;
 }
 
+/* One chunk is written while the next one is read. */
+static enum rk_err
+put_behind(struct out_file *f, const struct format_out_tensor *t)
+{
+	const uint64_t all = elements(t);
+	const size_t size = dtype_bits(t->dtype) / 8, step = OUT_CHUNK / size;
+	enum rk_err rc = RK_OK;
+
+	for (uint64_t at = 0; at < all && rc == RK_OK; at += step) {
+		const size_t k = (size_t)RK_MIN(all - at, step);
+		rc = t->read(t, at, k, out_behind_chunk(f->behind), f->why);
+		if (rc == RK_OK)
+			rc = out_behind_put(f->behind, k * size);
+		if (rc == RK_OK)
+			f->at += k * size;
+	}
+	const enum rk_err put = out_behind_drain(f->behind, &f->crc, f->why);
+	return put != RK_OK ? put : rc;
+}
+
 enum rk_err
 out_tensor(struct out_file *f, const struct format_out_tensor *t)
 {
@@ -127,6 +147,10 @@ out_tensor(struct out_file *f, const struct format_out_tensor *t)
 		f->at += out_bytes(t);
 		return RK_OK;
 	}
+	if (all > step && f->behind == NULL)
+		f->behind = out_behind_new(f->to);
+	if (all > step && f->behind != NULL)
+		return put_behind(f, t);
 	for (uint64_t at = 0; at < all; at += step) {
 		const size_t k = (size_t)RK_MIN(all - at, step);
 		enum rk_err rc = t->read(t, at, k, f->chunk, f->why);
@@ -142,6 +166,8 @@ out_tensor(struct out_file *f, const struct format_out_tensor *t)
 void
 out_end(struct out_file *f, uint64_t *size)
 {
+	out_behind_free(f->behind);
+	f->behind = NULL;
 	free(f->chunk);
 	f->chunk = NULL;
 	if (size != NULL)

@@ -7,13 +7,15 @@
 
 #include "rekindle/format_out.h"
 
-#define OUT_CHUNK ((size_t)256 << 10)
+#define OUT_CHUNK ((size_t)1 << 20)
 
 struct out_file {
 	const struct format_sink *to;
 	uint64_t at;                    /* bytes put */
 	void *chunk;                    /* OUT_CHUNK bytes; NULL: only
 					   counting */
+	struct out_behind *behind;      /* of tensors of several chunks; NULL:
+					   none yet */
 	struct rk_why *why;
 	uint32_t crc;                   /* of what out_tensor() put last */
 };
@@ -36,6 +38,20 @@ enum rk_err out_tensor(struct out_file *f, const struct format_out_tensor *t)
 void out_end(struct out_file *f, uint64_t *size);
 
 uint64_t out_bytes(const struct format_out_tensor *t);
+
+/*
+ * out_behind.c: a thread that puts chunks of OUT_CHUNK bytes while the caller
+ * fills the next.  NULL: there is no thread to be had.  chunk() waits for an
+ * empty one, put() hands over the first n bytes of it and has the error of one
+ * before; drain() waits until all is put, and has their CRC-32 since the last
+ * drain.
+ */
+struct out_behind *out_behind_new(const struct format_sink *to);
+void *out_behind_chunk(struct out_behind *b);
+enum rk_err out_behind_put(struct out_behind *b, size_t n) RK_MUSTCHECK;
+enum rk_err out_behind_drain(struct out_behind *b, uint32_t *crc,
+    struct rk_why *why) RK_MUSTCHECK;
+void out_behind_free(struct out_behind *b);     /* NULL is fine */
 
 /* Little-endian numbers. */
 void out_le16(struct strbuf *b, unsigned v);

@@ -333,6 +333,91 @@ T_CASE(a_sink_that_fails_ends_the_writing_with_its_error)
 	}
 }
 
+/* Of several chunks, and no whole number of them. */
+#define LARGE 900001
+
+static enum rk_err
+large(const struct format_out_tensor *t, uint64_t from, size_t n, void *dst,
+    struct rk_why *why)
+{
+	uint32_t *to = dst;
+
+	if (t->ctx != NULL && from + n > *(const uint64_t *)t->ctx) {
+		rk_refuse(why, "cannot be read from there on");
+		return RK_EIO;
+	}
+	for (size_t i = 0; i < n; i++)
+		to[i] = (uint32_t)(from + i) * 2654435761u;
+	return RK_OK;
+}
+
+/* Bit by bit, from the definition. */
+static uint32_t
+slow_crc(const unsigned char *p, size_t n)
+{
+	uint32_t c = ~0u;
+
+	for (size_t i = 0; i < n; i++) {
+		c ^= p[i];
+		for (int k = 0; k < 8; k++)
+			c = (c >> 1) ^ (c & 1 ? 0xedb88320u : 0);
+	}
+	return ~c;
+}
+
+T_CASE(a_tensor_of_several_chunks_is_whole_and_in_order_in_each_format)
+{
+	const struct format_out_tensor v[] = {
+		{ "a", NULL, DT_I32, 1, { LARGE }, large, NULL },
+		{ "b", NULL, DT_I32, 1, { 1 }, large, NULL },
+		{ "c", NULL, DT_I32, 1, { LARGE }, large, NULL },
+	};
+	const size_t bytes = LARGE * sizeof(uint32_t);
+	uint32_t *want = xmalloc(bytes);
+	(void)!large(&v[0], 0, LARGE, want, NULL);
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(writers); k++) {
+		struct strbuf out = written(writers[k], v, 3);
+		const char *a = memmem(out.s, out.len, want, bytes);
+		t_check(a != NULL);
+		const char *c = memmem(a + bytes, out.len - (size_t)(a + bytes -
+		    out.s), want, bytes);
+		t_check(c != NULL);
+		if (writers[k] == format_out_torch) {
+			const uint32_t crc = slow_crc((unsigned char *)want,
+			    bytes);
+			t_check(memcmp(a + bytes, "PK\7\10", 4) == 0);
+			t_check(memcmp(a + bytes + 4, &crc, 4) == 0);
+			t_check(memcmp(c + bytes + 4, &crc, 4) == 0);
+		}
+		sb_fini(&out);
+	}
+	free(want);
+}
+
+T_CASE(what_fails_in_the_middle_of_a_tensor_ends_the_writing)
+{
+	const uint64_t most[] = { 0, 1, 300000, LARGE - 1 };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(writers); k++)
+		for (size_t i = 0; i < RK_ARRAY_LEN(most); i++) {
+			struct format_out_tensor v = { "a", NULL, DT_I32, 1,
+				{ LARGE }, large, &most[i] };
+			size_t room = SIZE_MAX;
+			const struct format_sink to = { put_full, &room };
+			struct rk_why why = {0};
+			t_eq_int(writers[k](&to, &v, 1, NULL, &why), RK_EIO);
+			t_has(rk_why_first(&why), "cannot be read from there");
+			rk_why_fini(&why);
+			v.ctx = NULL;
+			room = (size_t)most[i] * 4;
+			t_eq_int(writers[k](&to, &v, 1, NULL, &why),
+			    RK_ENOSPC);
+			t_eq_str(rk_why_first(&why), "the disk is full");
+			rk_why_fini(&why);
+		}
+}
+
 T_CASE(each_file_that_is_written_is_read_back_as_weights)
 {
 	for (size_t i = 0; i < RK_ARRAY_LEN(writers); i++) {
