@@ -638,6 +638,9 @@ json_t *spec_record(const struct spec *s);
 enum rk_err spec_compare(const json_t *record, const struct spec *s,
     json_t **changed, struct rk_why *why) RK_MUSTCHECK;
 
+/* Does each attempt need the model of model.checkpoint (training.distill)? */
+bool spec_distills(const struct spec *s);
+
 /*
  * How a parameter of this name is trained: the group that it is of (NULL: of
  * none), whether it is trained at all, times which rate, with which weight

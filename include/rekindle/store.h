@@ -48,7 +48,8 @@ struct job_row {
 	char *reason;           /* "", user, hold, crashed, stalled, preempted,
 	                           shutdown, priority, disk_full, fetching,
 	                           uploading, checkpoints_missing,
-	                           data_changed, arithmetic_changed, ... */
+	                           data_changed, arithmetic_changed,
+	                           ancestor_missing, ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */

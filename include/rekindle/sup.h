@@ -63,6 +63,11 @@
  * the event's data have {checkpoint, was, is}, facts of kernel.h by name.  It
  * is resumed where they are the same again, or with another training.exact.
  *
+ * A job with training.distill whose trainer cannot read the model that it learns
+ * from, or finds another than when it began, is PAUSED with the reason
+ * `ancestor_missing`.  It is resumed where the model is back, or without
+ * training.distill.
+ *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
  * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by

@@ -161,7 +161,7 @@
  * before and recall being means of the classes; of more than 256 classes
  * by_class has those that have fallen most.  The event `forgotten` names a class
  * whose recall has fallen by more than 0.05 and of which there are 50 samples
- * at least, once until it is back.  Nothing is watched without validation data,
+ * at least, once a run.  Nothing is watched without validation data,
  * with training.warm_start.watch false, of more than 1024 classes, and of a head
  * that begins anew.
  *

@@ -48,7 +48,7 @@
  *	failed      reason (a word: non_finite_loss, bad_spec, bad_data,
  *	            bad_checkpoint, warm_start, no_memory, disk_full, read_only,
  *	            io, internal, and those that pause the job: data_changed,
- *	            arithmetic_changed, checkpoints_missing,
+ *	            arithmetic_changed, ancestor_missing, checkpoints_missing,
  *	            checkpoints_unreadable), message, permanent (true: trying
  *	            again cannot help), details (an object for the event, or
  *	            none)

@@ -41,6 +41,7 @@ static const struct {
 	{ "checkpoints_missing", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "checkpoints_unreadable", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "arithmetic_changed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
+	{ "ancestor_missing", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "too_large", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "priority", CLI_GOES_ON, CLI_GOES_ON },
 	{ "disk_full", CLI_GOES_ON, CLI_GOES_ON },

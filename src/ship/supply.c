@@ -157,6 +157,39 @@ supply_known(struct ship *h, const struct job_row *r, const char *uri,
 		json_object_set_new(files, uri, json_null());
 }
 
+/*
+ * What an attempt that goes on reads again: the ancestor of training.distill,
+ * and what its classes are called.  That it is gone for good is for the trainer
+ * to say, so that the job waits.
+ */
+static enum rk_err
+supply_again(struct ship *h, const struct job_row *r,
+    const struct spec_address *at, bool of_job, json_t *files,
+    struct rk_why *why)
+{
+	struct rk_why own = {0};
+	enum rk_err rc = of_job ? supply_job(h, r, at->uri, files, &own) :
+	    supply_address(h, r, at, true, files, &own);
+
+	for (size_t i = 0; rc != RK_EINVAL && i < own.n; i++)
+		rk_refuse_at(why, own.v[i].path, "%s", own.v[i].message);
+	if (rc == RK_EINVAL) {
+		log_warn("job=%s learns from %s, which cannot be had: %s",
+		    r->id, at->uri, rk_why_first(&own));
+		json_object_set_new(files, at->uri, json_null());
+		rc = RK_OK;
+	}
+	rk_why_fini(&own);
+	return rc;
+}
+
+static bool
+is_read_again(const struct spec *spec, enum spec_address_of of)
+{
+	return spec_distills(spec) && (of == SPEC_ADDRESS_MODEL ||
+	    of == SPEC_ADDRESS_NAMES);
+}
+
 /* A model of this machine that is fetched all the same, or of another job. */
 static enum rk_err
 supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
@@ -168,6 +201,8 @@ supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
 	if (at.uri == NULL || spec_is_address(at.uri))
 		return RK_OK;
 	const bool fetched = h->fetch_files && starts_with(at.uri, "file://");
+	if (own && spec_distills(spec))
+		return supply_again(h, r, &at, !fetched, files, why);
 	if (own && fetched)
 		supply_known(h, r, at.uri, files);
 	if (own)
@@ -193,7 +228,9 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 		enum rk_err got = RK_OK;
 		/* The state beside the model is asked for when the model is
 		 * here. */
-		if (v[i].of != SPEC_ADDRESS_DATA && own)
+		if (own && is_read_again(spec, v[i].of))
+			got = supply_again(h, r, &v[i], false, files, why);
+		else if (v[i].of != SPEC_ADDRESS_DATA && own)
 			supply_known(h, r, v[i].uri, files);
 		else if (v[i].of != SPEC_ADDRESS_STATE || model == RK_OK)
 			got = supply_address(h, r, &v[i], own, files,

@@ -24,12 +24,18 @@ sp_read_distill(struct spec_distill *d, const json_t *v, struct rk_why *why)
 	sp_close(&s);
 }
 
+bool
+spec_distills(const struct spec *s)
+{
+	return s->training.distill.weight > 0;
+}
+
 void
 sp_check_distill(const struct spec *s, struct rk_why *why)
 {
 	const enum spec_loss_type loss = s->training.loss.type;
 
-	if (s->training.distill.weight == 0)
+	if (!spec_distills(s))
 		return;
 	if (s->model.checkpoint == NULL)
 		rk_refuse_at(why, "training.distill", "keeps what the model of "

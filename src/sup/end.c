@@ -44,6 +44,7 @@ static const struct pausing {
 } pausings[] = {
 	{ "data_changed", "--accept data", KNOWN_THERE },
 	{ "arithmetic_changed", "--set training.exact=prefer", KNOWN_THERE },
+	{ "ancestor_missing", "--set training.distill=null", KNOWN_THERE },
 	{ "checkpoints_missing", NULL, KNOWN_MISSING },
 	{ "checkpoints_unreadable", NULL, KNOWN_UNREADABLE },
 };

@@ -124,9 +124,11 @@ sup_move(struct sup *s, struct job_row *r, enum job_state to,
 	free(old_message);
 	log_info("job=%s %s -> %s (%s)", r->id, job_state_words[from],
 	    job_state_words[to], c->word);
-	if (job_ended(to) || (to == JOB_RUNNING && a != NULL &&
-	    a->from != NULL && a->from[0] != '\0'))
+	if (job_ended(to))
 		pin_drop(s, r->id);
+	else if (to == JOB_RUNNING && a != NULL && a->from != NULL &&
+	    a->from[0] != '\0')
+		pin_wait(s, r);         /* it may need it no more */
 	else if (to == JOB_QUEUED && (job_ended(from) || from == JOB_PAUSED))
 		pin_wait(s, r);
 	sup_tell(s, r->id, 's');

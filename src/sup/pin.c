@@ -10,7 +10,8 @@
  * submit, where the selector means one (step:N, a name, a folder); at the
  * start, where it moves (latest, best), and then the same at each start, as a
  * crash may come before B has a checkpoint of its own.  From then on, and when
- * B has ended, the pin is gone.
+ * B has ended, the pin is gone; a job that learns from the other's answers, too
+ * (training.distill), keeps it until it has ended.
  *
  * The list in <state>/pins is written first and taken away last, so that a next
  * daemon finds all that a dead one left.  Jobs that wait and have no pin get
@@ -163,7 +164,7 @@ pin_set(struct sup *s, const char *id, const char *of, const char *what)
 /* --- who waits for what --------------------------------------------------- */
 
 /* The job and selector of its address; false: it begins from no other job, or
- * has begun. */
+ * has begun and needs it no more. */
 static bool
 begins_from(struct sup *s, const struct job_row *r, struct rk_uri *u)
 {
@@ -183,8 +184,9 @@ begins_from(struct sup *s, const struct job_row *r, struct rk_uri *u)
 		if (!yes)
 			rk_uri_fini(u);
 	}
+	const bool learns = spec_distills(spec);
 	spec_free(spec);
-	if (yes && strcmp(r->resume_from, "none") != 0 &&
+	if (yes && !learns && strcmp(r->resume_from, "none") != 0 &&
 	    own_latest(s, r->id, &own) == RK_OK) {
 		ckpt_info_fini(&own);
 		rk_uri_fini(u);

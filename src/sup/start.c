@@ -78,7 +78,7 @@ has_own(struct sup *s, const struct job_row *r)
 /*
  * The file behind model.checkpoint: job://... .  Its job or checkpoint may have
  * gone since; that matters only as long as there is nothing of our own to go on
- * from.
+ * from, and to a trainer that learns from it, which says so.
  */
 static enum rk_err
 find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
@@ -93,10 +93,11 @@ find_model(struct sup *s, const struct job_row *r, const struct spec *spec,
 		return RK_OK;
 	const bool of_job = u.kind == RK_URI_JOB, own = of_job && has_own(s, r);
 	enum rk_err rc = RK_OK;
-	if (own)
+	if (own && !spec_distills(spec))
 		rc = job_uri_resolve(s, uri, &path, NULL, NULL);
 	else if (of_job)
-		rc = pin_resolve(s, r, u.host, u.path, &path, why);
+		rc = pin_resolve(s, r, u.host, u.path, &path, own ? NULL :
+		    why);
 	if (of_job && !own && rc == RK_OK && path == NULL)
 		rc = rk_refuse_at(why, "model.checkpoint", "is %s, which a "
 		    "bucket has and this machine has not", uri);
@@ -122,7 +123,7 @@ start_text(struct sup *s, const struct job_row *r, json_t *data)
 	    rk_uri_parse(&u, spec->model.checkpoint, NULL) == RK_OK) {
 		if (u.kind == RK_URI_JOB)
 			dir = sup_pinned(s, r->id, u.host);
-		if (dir != NULL) {
+		if (dir != NULL && !has_own(s, r)) {
 			char *from = xasprintf("job://%s/%s", u.host, dir);
 			text = xasprintf("attempt %lld starts, from %s of job "
 			    "%s", (long long)r->attempt, dir, u.host);

@@ -422,8 +422,8 @@ on_checkpoint(struct run *run, const struct wire_msg *m)
 	char *message = checkpoint_sentence(run, m);
 	struct store_note note = { .kind = "checkpoint", .message = message,
 		.data = data };
-	pin_drop(s, run->id);           /* it goes on from its own now */
 	if (run->hello_saved && fresh_row(run, &r) == RK_OK) {
+		pin_wait(s, &r);        /* it goes on from its own now */
 		if (further) {
 			r.failures = 0;
 			set_str(&r.accept, "");

@@ -20,7 +20,7 @@ struct distill {
 bool
 distill_wanted(const struct run *r)
 {
-	return r->spec->training.distill.weight > 0;
+	return spec_distills(r->spec);
 }
 
 /* --- its network ---------------------------------------------------------- */
@@ -238,9 +238,9 @@ wait_for_it(struct run *r)
 	json_decref(r->fail.details);
 	r->fail = (struct failure){0};
 	run_fail_waits(r, "ancestor_missing", NULL, "%s; the run learns from "
-	    "its answers (training.distill), and what was before is wanted "
-	    "again: put it back, or go on without it by --set "
-	    "training.distill=null", text);
+	    "its answers (training.distill): put back what was there%s", text,
+	    r->rep.wire != NULL ? "" :  /* the daemon has words of its own */
+	    ", or go on without it by --set training.distill=null");
 	free(text);
 	return false;
 }
@@ -286,6 +286,21 @@ tell(struct run *r)
 	free(text);
 }
 
+/* The daemon, which has found it before, has no file for its address. */
+static bool
+is_nowhere(struct run *r)
+{
+	const char *uri = r->spec->model.checkpoint;
+
+	if (r->ancestor[0] == '\0' || r->o->model != NULL ||
+	    r->rep.wire == NULL || place_of(r, uri) != NULL ||
+	    !(spec_is_address(uri) || strncmp(uri, "job://", 6) == 0))
+		return false;
+	run_fail(r, "warm_start", true, "model.checkpoint: %s cannot be had "
+	    "(any more)", uri);
+	return true;
+}
+
 bool
 distill_begin(struct run *r)
 {
@@ -296,7 +311,7 @@ distill_begin(struct run *r)
 		r->ancestor[0] = '\0';
 		return true;
 	}
-	if (!warm_open(r))
+	if (is_nowhere(r) || !warm_open(r))
 		return wait_for_it(r);
 	rc = read_ancestor(r, &why);
 	if (rc != RK_OK)

@@ -324,14 +324,14 @@ judge_class_by_class(struct run *r, struct strbuf *b)
 	for (size_t i = 0; i < k->n; i++) {
 		struct known_class *c = &k->v[i];
 		const struct judge_class is = judge_class(r->judge, c->class);
-		const bool was = c->forgotten;
 		c->now_of = is.support;
 		c->now = is.correct;
 		/* 0.95 - 0.9 is not more than 0.05 by rounding alone. */
 		c->forgotten = RK_MIN(c->before_of, c->now_of) >=
 		    KNOWLEDGE_SAMPLES && fall(c) > KNOWLEDGE_DROP + 1e-9;
-		if (!c->forgotten || was)
+		if (!c->forgotten || c->said)
 			continue;
+		c->said = true;
 		if (fresh < NAMED) {
 			sb_adds(b, fresh > 0 ? ", of " : "");
 			add_fall(b, k, c);
@@ -445,7 +445,8 @@ knowledge_put(const struct run *r, json_t *metric)
 
 /* --- in a checkpoint ------------------------------------------------------ */
 
-/* {classes: [[class, before, of, now, of, forgotten], ...], measured} */
+/* {classes: [[class, before, of, now, of, flags], ...], measured}; flags: 1 it is
+ * forgotten, 2 that it was has been said */
 json_t *
 knowledge_json(const struct run *r)
 {
@@ -461,7 +462,7 @@ knowledge_json(const struct run *r)
 		json_t *v = json_pack("[I, I, I, I, I, i]",
 		    (json_int_t)c->class, (json_int_t)c->before,
 		    (json_int_t)c->before_of, (json_int_t)c->now,
-		    (json_int_t)c->now_of, (int)c->forgotten);
+		    (json_int_t)c->now_of, c->forgotten | c->said << 1);
 		must(v != NULL && json_array_append_new(list, v) == 0);
 	}
 	json_t *o = json_pack("{s:o, s:b}", "classes", list,
@@ -483,9 +484,9 @@ read_class(const json_t *v, struct known_class *c)
 	}
 	*c = (struct known_class){ .class = x[0], .before = x[1],
 		.before_of = x[2], .now = x[3], .now_of = x[4],
-		.forgotten = x[5] != 0 };
+		.forgotten = (x[5] & 1) != 0, .said = (x[5] & 2) != 0 };
 	return json_array_size(v) == RK_ARRAY_LEN(x) && x[1] <= x[2] &&
-	    x[3] <= x[4];
+	    x[3] <= x[4] && x[5] <= 3;
 }
 
 void
@@ -513,6 +514,6 @@ knowledge_read(struct run *r, const json_t *v, struct rk_why *why)
 	r->knowledge = k;
 	if (!ok)
 		rk_refuse_at(why, "state.knowledge", "is not the classes that "
-		    "are watched, want [class, before, of, now, of, forgotten] "
-		    "of each, by class");
+		    "are watched, want [class, before, of, now, of, flags] of "
+		    "each, by class");
 }

@@ -9,9 +9,9 @@
  * of new classes know nothing yet and do not count.  From then on all outputs
  * do.  With labels (binary_cross_entropy) each output is for itself anyway.
  *
- * A class is forgotten when its recall has fallen by more than KNOWLEDGE_DROP
- * and there are at least KNOWLEDGE_SAMPLES samples of it, until it has come back
- * to within that.  The event `forgotten` names it when that begins.
+ * A class is forgotten while its recall has fallen by more than KNOWLEDGE_DROP
+ * and there are at least KNOWLEDGE_SAMPLES samples of it.  The event `forgotten`
+ * names it when that begins, the first time of a run.
  *
  * A line of metrics.jsonl of split validation has, and so has a first one, of
  * step 0 and over `start`, with the model's own loss and accuracy:
@@ -42,7 +42,7 @@ struct known_class {
 	int64_t class;
 	/* Samples of it, and those of them that were right. */
 	int64_t before_of, before, now_of, now;
-	bool forgotten;
+	bool forgotten, said;           /* now; some time */
 };
 
 struct knowledge {

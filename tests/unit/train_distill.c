@@ -104,8 +104,8 @@ T_CASE(a_run_whose_ancestor_is_gone_or_another_waits)
 	t_check(rename("a/model.safetensors", "kept") == 0);
 	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_WAITS);
 	file_has("err", "model.checkpoint: cannot start from ");
-	file_has("err", "put it back, or go on without it by --set "
-	    "training.distill=null");
+	file_has("err", "put back what was there, or go on without it by "
+	    "--set training.distill=null");
 	/* Another checkpoint of the same run. */
 	t_check(rename("a/checkpoints/step-000000012/model.safetensors",
 	    "a/model.safetensors") == 0);

@@ -157,7 +157,7 @@ T_CASE(what_is_not_watched_is_not_measured)
 T_CASE(knowledge_that_makes_no_sense_is_refused)
 {
 	static const char *const bad[] = { "[]", "[[3, 1, 2, 1, 2, 0]]",
-		"[[0, 3, 2, 1, 2, 0]]", "[[0, 1, 2]]", "[[0, 1, 2, 1, 2, -1]]",
+		"[[0, 3, 2, 1, 2, 0]]", "[[0, 1, 2]]", "[[0, 1, 2, 1, 2, 4]]", "[[0, 1, 2, 1, 2, -1]]",
 		"[[1, 1, 2, 1, 2, 0], [0, 1, 2, 1, 2, 0]]" };
 
 	learn_blobs();
