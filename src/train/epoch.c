@@ -151,7 +151,6 @@ score_validation(struct run *r, bool *late)
 	}
 	r->at.valid = run_score(r, &t);
 	judging_take(r, &r->at.figures);
-	knowledge_judge(r);
 	if (isfinite(r->at.valid.loss))
 		return true;
 	return due_settle(r) && run_fail(r, "non_finite_loss", true,
@@ -224,6 +223,7 @@ epoch_end(struct run *r)
 	if (trained.samples > 0)
 		log_score(r, "train", &s, NULL, &trained, speed);
 	if (r->valid != NULL) {
+		knowledge_judge(r);
 		log_score(r, "validation", &at->valid, &at->figures, NULL,
 		    loop_speed(r->valid->n, ms));
 		evaluations_add(r);

@@ -101,6 +101,7 @@ def _(d):
 def _(d):
     a = parent(d)
     still = child(d, f"job://{a}/latest", epochs=400, every={"epochs": 400}, distill={"weight": 0.1})
+    still["checkpoint"]["keep"] = {"best": 0}
     undisturbed = d.submit(still)
     d.wait_state(undisturbed, "succeeded")
     said = forgotten(d, undisturbed)
