@@ -13,7 +13,7 @@
  * the configuration: the entry with the longest matching prefix.
  *
  * Secrets stay in this module: they are never logged, never in an error, never
- * on disk.
+ * on disk, never in what a child inherits.
  *
  * Sources: facts of signing in src/remote/sign_*.c; AWS S3 API Reference; OSS
  * API reference.
@@ -77,6 +77,15 @@ enum rk_err remote_check(struct remote *r, const char *uri,
     struct rk_why *why) RK_MUSTCHECK;
 /* "s3://b/p" and "x/y" to "s3://b/p/x/y"; the caller frees. */
 char *remote_join(const char *uri, const char *key);
+
+/*
+ * Before anything else, and before there are threads: nobody but root may look
+ * into this process (it is not dumpable: no core file, no debugger, no
+ * /proc/<pid>/environ), and secrets for stores are taken out of its
+ * environment, so that what it starts does not inherit them either: a
+ * credential_process gets its keys from elsewhere.  remote goes on knowing them.
+ */
+void remote_hide_secrets(void);
 
 /* --- how an operation ended ----------------------------------------------- */
 

@@ -513,6 +513,7 @@ main(int argc, char **argv)
 	enum log_level lv = LOG_L_INFO;
 	int code;
 
+	remote_hide_secrets();
 	config_init(&d.cfg);
 	if (config_args(&d.cfg, argc, argv, &code)) {
 		(void)log_level_from_name(d.cfg.log_level, &lv);

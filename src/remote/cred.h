@@ -9,6 +9,7 @@
  *	cred_profile.c   profiles in files
  *	cred_machine.c   the role of an EC2 or ECS instance
  *	cred_process.c   a program that prints keys
+ *	cred_secrets.c   the environment's secrets, out of others' sight
  *	cred_answer.c    keys out of JSON, XML and INI; words of a command line
  *
  * All of it runs on the loop; files are read by a worker.  A link is a function
@@ -164,6 +165,8 @@ void fetch_read(struct fetch *f, const char *a, const char *b,
 /* A token's file, one line without blanks around: a new string or NULL. */
 char *fetch_line(struct fetch *f, int i);
 
+/* cred_secrets.c: what remote_hide_secrets() took of the environment, or NULL. */
+const char *secret_env(const char *name);
 /* An environment variable that is not empty, or NULL; is it "true"? */
 const char *cred_env(const char *name);
 bool cred_env_true(const char *name);

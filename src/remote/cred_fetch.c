@@ -326,8 +326,10 @@ fetch_line(struct fetch *f, int i)
 const char *
 cred_env(const char *name)
 {
-	const char *s = getenv(name);
+	const char *s = secret_env(name);
 
+	if (s == NULL)
+		s = getenv(name);
 	return s != NULL && *s != '\0' ? s : NULL;
 }
 

@@ -1,7 +1,8 @@
 /*
- * How a store is to keep what we put: fields of an entry of `stores` that become
- * headers.  Sources: S3 API Reference, PutObject and CreateMultipartUpload; OSS
- * API reference, PutObject, InitiateMultipartUpload, CompleteMultipartUpload.
+ * How a store is to keep what we put: fields of an entry of `stores` that
+ * become headers.  Sources: S3 API Reference, PutObject and
+ * CreateMultipartUpload; OSS API reference, PutObject,
+ * InitiateMultipartUpload, CompleteMultipartUpload.
  */
 #include <stdlib.h>
 #include <string.h>
