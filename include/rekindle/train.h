@@ -110,14 +110,18 @@
  * error and waits 30 seconds for the first to end, then fails with code 1.
  *
  * --summary: {name, model, data, memory, arithmetic, checkpoint_bytes,
- * steps_per_epoch, steps_total, remarks}.  memory is in bytes: network
+ * steps_per_epoch, steps_total, phases, remarks}.  memory is in bytes: network
  * (parameters, gradients, buffers, arena), optimizer, ancestor (of
- * training.distill, else 0), checkpoint_copy, data, process; total of these; limit: resources.memory, or where the job does not
- * say it what it would be given, the total and a tenth; available: what total
- * is compared with in `fits`, resources.memory or else what --memory says or
- * the machine has; without --memory never more than the limits of the process's
- * control group and of those above it.  remarks: sentences on what may not have
- * been meant (below).
+ * training.distill, else 0), checkpoint_copy, data, process; total of these;
+ * limit: resources.memory, or where the job does not say it what it would be
+ * given, the total and a tenth; available: what total is compared with in
+ * `fits`, resources.memory or else what --memory says or the machine has;
+ * without --memory never more than the limits of the process's control group
+ * and of those above it.  Of a training in phases it is what the largest takes,
+ * and phases: [{number, from, steps, tensors, parameters (that it trains),
+ * learning_rate (its peak, with a warm start's scale), schedule,
+ * frozen_batch_norms_evaluate}]; --plan has the same, as lines for people.
+ * remarks: sentences on what may not have been meant (below).
  *
  * --check: {accepted, refused: [{path, message}], plan, remarks, memory,
  * steps_total, data: {train, validation}}.  The data are read, the network is
@@ -130,11 +134,16 @@
  * than the labels have classes, outputs of more than one dimension (a linear
  * layer without a flatten before it), the step at which a batch norm will have
  * one value to normalise (it is refused there, bad_spec), schedules longer than
- * the run.
+ * the run or their phase, phases that are never come to.
+ *
+ * A training in phases (spec_phases.h) says an event `phase` where a phase
+ * begins and where an attempt goes on in one; `phase` is its number, from 1, in
+ * each line of metrics.jsonl, in progress, and with where it began in
+ * checkpoint.json's state.phase (schedule.h), of its checkpoints.
  *
  * metrics.jsonl: an object a line, {split, over, step, epoch, attempt, branch,
  * time_ms, loss, accuracy, learning_rate, samples_per_second, stall_ratio,
- * data_wait_ratio, broken, steps}.  Of split train a line every
+ * data_wait_ratio, broken, steps, phase}.  Of split train a line every
  * training.log_every steps, over those (`over: steps`), and one an epoch
  * (`over: epoch`); of split validation one an epoch.  What was not in a
  * checkpoint is made again by the next attempt, and its lines are there again

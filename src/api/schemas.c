@@ -554,6 +554,7 @@ const char openapi_schemas[] =
 	"    steps: {type: integer}\n"
 	"    step: {type: integer}\n"
 	"    epoch: {type: integer}\n"
+	"    phase: {description: of training.phases from 1, type: integer}\n"
 	"    attempt:\n"
 	"      description: a step that a later attempt made again, as it was\n"
 	"          not in a checkpoint, is there again; its last line counts\n"

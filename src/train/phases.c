@@ -4,6 +4,7 @@
 
 #include "feature_cache.h"
 #include "phases.h"
+#include "start.h"
 
 static const struct spec_training *
 training(const struct run *r)
@@ -271,6 +272,13 @@ place_of_phase(const struct run *r, int k)
 	return at;
 }
 
+/* What all rates of a run that begins are multiplied by. */
+static double
+scale_of(const struct run *r)
+{
+	return warm_wanted(r) ? training(r)->warm_start_lr_scale : 1;
+}
+
 json_t *
 phases_json(const struct run *r)
 {
@@ -282,7 +290,7 @@ phases_json(const struct run *r)
 		json_t *o = json_pack("{s:i, s:I, s:I, s:f, s:s, s:b}",
 		    "number", k + 1, "tensors", (json_int_t)p.tensors,
 		    "parameters", (json_int_t)p.parameters,
-		    "learning_rate", spec_phase_peak(t, k) * r->at.rate_scale,
+		    "learning_rate", spec_phase_peak(t, k) * scale_of(r),
 		    "schedule", spec_schedule_words[
 		    spec_phase_schedule(t, k)->type],
 		    "frozen_batch_norms_evaluate", (int)
@@ -315,7 +323,7 @@ phases_text(const struct run *r)
 		add_part(r, k, &b);
 		sb_addf(&b, "; %s, peak %g\n", spec_schedule_words[
 		    spec_phase_schedule(t, k)->type],
-		    spec_phase_peak(t, k) * r->at.rate_scale);
+		    spec_phase_peak(t, k) * scale_of(r));
 	}
 	return sb_detach(&b);
 }

@@ -48,13 +48,15 @@ def final(d, i):
     with open(f"{last}/checkpoint.json") as f:
         told = json.load(f)
     more = {k: told[k] for k in ("step", "epoch", "metrics", "learning_rate")}
-    more.update((k, told["state"].get(k)) for k in ("schedule", "updates", "last_epoch", "valid", "best"))
+    more.update((k, told["state"].get(k)) for k in ("schedule", "phase", "updates", "last_epoch", "valid",
+                                                   "best"))
     return os.path.basename(last), {os.path.basename(p): sha(p) for p in glob.glob(f"{last}/*.safetensors")}, more
 
 
 def trained(d, i):
-    """{checkpoint: digests} of the model and the optimiser in all that are kept."""
-    return {os.path.basename(c): [sha(f"{c}/{part}.safetensors") for part in ("model", "optimizer")]
+    """{checkpoint: digests} of the model, whole or in shards, and the optimiser in all that are kept."""
+    parts = ("model", "frozen-*", "trained", "optimizer")
+    return {os.path.basename(c): [sha(p) for part in parts for p in sorted(glob.glob(f"{c}/{part}.safetensors"))]
             for c in checkpoints(d, i)}
 
 

@@ -23,8 +23,9 @@
 static void
 write_job(const char *training)
 {
-	char *text = xasprintf("%s%straining: \n  epochs: 3\n  batch_size: 8\n"
-	    "  log_every: 4\n%s%s%s", TINY_HEAD, TINY_MODEL, training,
+	char *text = xasprintf("%s%straining: \n  epochs: 3\n%s"
+	    "  log_every: 4\n%s%s%s", TINY_HEAD, TINY_MODEL, strstr(training,
+	    "batch_size") != NULL ? "" : "  batch_size: 8\n", training,
 	    TINY_DATA, TINY_CHECKPOINT);
 
 	write_file("job.yaml", text);
@@ -364,6 +365,30 @@ T_CASE(a_summary_tells_of_all_phases)
 	    "parameters")), 39);
 	t_eq_int(json_integer_value(json_object_get(o, "steps_total")), 18);
 	json_decref(o);
+}
+
+static int64_t
+arena_of(const char *training)
+{
+	write_job(training);
+	train_ok("--summary", "job.yaml");
+	json_t *o = read_json("out");
+	const int64_t n = number(o, "memory", "arena");
+
+	json_decref(o);
+	return n;
+}
+
+T_CASE(memory_is_judged_by_the_largest_phase)
+{
+	const int64_t all = arena_of(ADAM "  batch_size: 4096\n");
+	const int64_t head = arena_of(ADAM "  batch_size: 4096\n"
+	    "  phases: [{epochs: 3, train: 'fc2.*'}]\n");
+
+	t_check(head < all);
+	t_eq_int(arena_of(ADAM "  batch_size: 4096\n"
+	    "  phases: [{epochs: 1, train: 'fc2.*'}, {epochs: 1}, "
+	    "{epochs: 1, train: 'fc2.*'}]\n"), all);
 }
 
 T_CASE(a_training_by_its_phases_alone_ends_with_the_last)

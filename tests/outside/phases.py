@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Trainings in phases: parts of a network that rest and thaw, under kills, under changes of the job, and in words."""
+import os
+import random
+import subprocess
+
+import data_jobs
+import pictures
+from storm import Ordeal, final
+from t import BUILD, case, eq, has, run, tiny, trainer, wait_for
+
+KILLS = int(os.environ.get("KILLS", "1"))
+SEED = int(os.environ.get("SEED", random.randrange(1 << 30)))
+CLASSES = ["cracks", "fray", "none"]
+# The first change is inside the second epoch, which has 5 steps; the other at the end of the third.
+PHASES = [{"steps": 7, "train": "linear.*", "learning_rate": 0.05},
+          {"epochs": 2, "train": ["layer3.*", "linear.*"], "schedule": {"type": "cosine"}},
+          {"epochs": 2, "learning_rate_scale": 0.1, "learning_rates": {"layer1.*": 0.1, "*bn*": 2}}]
+
+
+@case("resnet20 that thaws from the top, with shards of what rests, killed at any time", "stopped")
+def _(d):
+    pictures.folder(f"{d.root}/in", CLASSES, 15)
+    job = data_jobs.cifar({"path": f"{d.root}/in"}, None, 8, 2)
+    job["data"]["transforms"]["train"].pop()
+    job["training"].update(phases=PHASES, early_stopping={"patience": 50})
+    del job["training"]["epochs"]
+    storm = Ordeal(d, job, random.Random(SEED))
+    storm.calm()
+    has(f"{storm.want[0]}", "step-000000025")
+    storm.rage(["trainer", "daemon", "writing", "writing"] * KILLS)
+    storm.over(SEED)
+
+
+def mlp(d, **training):
+    """57 steps an epoch; checkpoints at both changes."""
+    job = tiny(d, model={"layers": [{"type": "linear", "out": 32, "name": "fc1"}, {"type": "batch_norm", "name": "bn"},
+                                    "relu", {"type": "linear", "out": 3, "name": "fc2"}]},
+               checkpoint={"every": {"steps": 57}, "keep": {"last": 100}})
+    job["training"].update(epochs=4, **training)
+    return job
+
+
+HEAD = [{"epochs": 1, "train": "fc2.*"}, {"epochs": 2, "train": ["fc2.*", "bn.*"], "schedule": "cosine"}]
+
+
+def done(d, i):
+    eq(d.wait_state(i, "succeeded", "failed")["state"], "succeeded", d.job(i)["message"])
+
+
+def changed(d, step, old, new):
+    """A job that ended, with checkpoints at 57, 171 and 228; and again from this one, with other phases."""
+    i = d.submit(mlp(d, steps=57, phases=old))
+    for steps in 171, 228:
+        done(d, i)
+        d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"steps": steps}}}, want=202)
+    done(d, i)
+    before = final(d, i)[1]
+    d.post(f"/v1/jobs/{i}/resume", {"from": f"step:{step}", "overrides": {"training": {"phases": new}}}, want=202)
+    done(d, i)
+    assert final(d, i)[1] != before, "the rates make no difference"
+    has("\n".join(d.events(i)), "phase 3 of 3 begins at step 171 (epoch 3)")
+    return final(d, i)[1]
+
+
+@case("from the checkpoint of a change, and from an older one, with another rate in a later phase", "stopped")
+def _(d):
+    old, new = ([*HEAD, {"epochs": 1, "learning_rate": rate}] for rate in (0.002, 0.001))
+    d.start("--threads", "1")
+    other = d.submit(mlp(d, phases=new))
+    done(d, other)
+    want = final(d, other)[1]
+    for step, threads in (171, "3"), (57, "2"):
+        d.stop()
+        d.start("--threads", threads)
+        eq(changed(d, step, old, new), want, f"tensors after a resume from step {step}")
+
+
+@case("show, progress, metrics and events tell the phase")
+def _(d):
+    i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}], log_every=19))
+    done(d, i)
+    p = d.job(i)["progress"]
+    eq((p["phase"], p["phases"], p["epochs_total"], p["steps_total"]), (3, 3, 4, 228))
+    eq(p["schedule"]["from"], 171)
+    lines = d.get(f"/v1/jobs/{i}/metrics?limit=500").json["metrics"]
+    eq([m["phase"] for m in lines if m["over"] == "epoch" and m["split"] == "train"], [1, 2, 2, 3])
+    eq(sorted({(m["phase"], m["learning_rate"]) for m in lines if m["over"] == "steps" and m["phase"] != 2}),
+       [(1, 0.003), (3, 0.003)])
+    events = "\n".join(d.events(i))
+    has(events, "phase 1 of 3 begins at step 0 (epoch 0): trains 2 of 6 tensors (99 of 323 parameters); frozen batch "
+        "norms evaluate; constant over 57 steps from step 0, peak 0.003")
+    has(events, "phase 2 of 3 begins at step 57 (epoch 1): trains 4 of 6 tensors")
+    shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "show", i], capture_output=True, text=True).stdout
+    has(shown, "phase        3 of 3")
+
+
+@case("what the phases of a resume say is held against the job, and what cannot be is refused at its place", "stopped")
+def _(d):
+    d.start()
+    i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}]))
+    done(d, i)
+    r = d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 6}}}, want=422)
+    has(r.text, "have 4 epochs in all, and training.epochs is 6")
+    # One that goes on to the end may be longer: by its own schedule, which is judged as any is.
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 5, "phases": [*HEAD, {}]}}}, want=202)
+    done(d, i)
+    eq(d.job(i)["progress"]["step"], 285)
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 6, "phases": HEAD[:1] + [{}]}}}, want=202)
+    eq(d.wait_state(i, "succeeded", "failed")["state"], "failed", "a phase that is no more")
+    has(d.job(i)["message"], "training.phases: has 2 phases, and step-000000285")
+
+
+@case("a plan tells the phases of a fine-tuning, for people and as JSON")
+def _(d):
+    job = mlp(d)
+    job["name"] = "first"
+    trainer(d, job)
+    more = dict(mlp(d, phases=[*HEAD, {"epochs": 1}]), name="second")
+    more["model"] = dict(more["model"], checkpoint=f"{d.root}/first.run/checkpoints/step-000000228/model.safetensors")
+    text = trainer(d, more, "--plan")[0]
+    has(text, "phase 1 of 3, 57 steps from step 0: trains 2 of 6 tensors (99 of 323 parameters); frozen batch norms "
+        "evaluate; constant, peak 0.0006")
+    has(trainer(d, more, "--plan", "--json")[0], '"frozen_batch_norms_evaluate": true')
+
+
+run()
