@@ -67,19 +67,22 @@ def _(d):
 
 @case("a thaw stops the sharing, and what thaws starts its own moments and count of updates")
 def _(d):
-    i, folder = succeeded(d, job(epochs=2))
-    last = steps(folder)[-1]
+    def goes_on(epochs, parameters):
+        d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"parameters": parameters, "epochs": epochs}}},
+               want=202)
+        d.wait_state(i, "succeeded")
+        return steps(folder)[-1]
+    i, folder = succeeded(d, job(epochs=1, frozen=()))
+    whole = steps(folder)[-1]
+    last = goes_on(2, job()["training"]["parameters"])
     moments = {t["name"] for t in tensors(f"{last}/optimizer.safetensors")}
     eq(moments, {f"{n}.{s}" for n in ("fc2.weight", "fc2.bias", "fc3.weight", "fc3.bias")
                  for s in ("exp_avg", "exp_avg_sq")}, "the optimizer's tensors")
-    eq(record(last)["state"]["updates"]["fc1.weight"], 0)
-    at = record(last)["step"]
-    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"parameters": [], "epochs": 3}}}, want=202)
-    d.wait_state(i, "succeeded")
-    new = steps(folder)[-1]
+    eq(record(last)["state"]["updates"], {"fc1.weight": 0, "fc1.bias": 0})
+    new = goes_on(3, [])
     assert os.path.exists(f"{new}/model.safetensors") and not glob.glob(f"{new}/frozen-*"), os.listdir(new)
-    eq(record(new)["state"]["updates"]["fc1.weight"], record(new)["step"] - at, "updates since the thaw")
-    eq((record(last)["version"], record(new)["version"]), (2, 1))
+    eq(record(new)["state"]["updates"]["fc1.weight"], record(new)["step"] - record(last)["step"], "since the thaw")
+    eq([record(s)["version"] for s in (whole, last, new)], [1, 2, 1])
 
 
 # --- the files --------------------------------------------------------------------------------
