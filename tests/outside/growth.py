@@ -202,22 +202,29 @@ def _(d):
         assert moved and all(abs(m - 0.01) < 1e-4 for m in moved), (c, moved)
 
 
-@case("after growth a run that is torn at any step ends with the same bytes", "stopped")
+@case("after growth a run that is torn at any step ends with the same bytes, in phases, too", "stopped")
 def _(d):
     os.makedirs(d.root, exist_ok=True)
-    from_old = parent(d)
+    args = dict(checkpoint=parent(d), grow=["fc"])
     warm = {"optimizer": "all"}
-    args = dict(checkpoint=from_old, grow=["fc"])
-    trainer(d, job(d, "whole", NEW, ADAM, 12, warm, **args))
-    for steps in (1, 3, 8, 12):
-        j = job(d, "torn", NEW, ADAM, steps, warm, **args)
-        j["resources"]["threads"] = 1 + steps % 2
-        j["data"]["train"]["path"] = f"{d.root}/whole-data"
-        trainer(d, j)
-    for f in ("model.safetensors", "optimizer.safetensors"):
-        a, b = (open(f"{last(d, x)}/{f}", "rb").read() for x in ("whole", "torn"))
-        assert a == b, f
-    eq(told(last(d, "whole"))["state"]["updates"], told(last(d, "torn"))["state"]["updates"])
+    for phases in (None, [{"train": ["fc.*"], "steps": 5}, {"train": ["*"], "steps": 7, "learning_rate_scale": 0.5}]):
+        def one(name, steps):
+            name += "-in-phases" if phases else ""
+            j = job(d, name, NEW, ADAM, steps, warm, **args)
+            j["data"]["train"]["path"] = f"{d.root}/whole-data"
+            if phases:
+                j["training"]["phases"] = phases
+            j["resources"]["threads"] = 1 + steps % 2
+            trainer(d, j)
+            return last(d, name)
+        folder(d, "whole-data", NEW)
+        whole = one("whole", 12)
+        for steps in (1, 3, 5, 8, 12):
+            torn = one("torn", steps)
+        for f in ("model.safetensors", "optimizer.safetensors"):
+            a, b = (open(f"{x}/{f}", "rb").read() for x in (whole, torn))
+            assert a == b, (phases, f)
+        eq(told(whole)["state"]["updates"], told(torn)["state"]["updates"])
     # What grew may grow again, with its counts.
     trainer(d, job(d, "again", NEW + ["worn"], dict(ADAM, learning_rate=1e-30), 1, warm,
                    checkpoint=f"{last(d, 'whole')}/model.safetensors", grow=["fc"]))
@@ -250,8 +257,10 @@ def _(d):
     eq(dry["plan"]["classes"]["new"], ["blowhole", "dent"])
     p = d.post("/v1/warm-starts/plan", j, want=200).json
     eq((p["accepted"], p["digest"]), (True, dry["plan"]["digest"]))
-    with open(f"{d.root}/job.json", "w") as f:
-        json.dump(j, f)
+    with open(f"{d.root}/names.txt", "w") as f:
+        f.write("\n".join(OLD))
+    with open(f"{d.root}/job.json", "w") as f:      # its path is as seen from the job's file
+        json.dump({**j, "model": {**j["model"], "checkpoint_classes": "names.txt"}}, f)
     shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "plan", f"{d.root}/job.json"], capture_output=True,
                            text=True)
     eq(shown.returncode, 0, shown.stderr)
