@@ -286,6 +286,31 @@ show_knowledge(const json_t *p)
 	sb_fini(&b);
 }
 
+/* Who has what a queued job waits for. */
+static void
+show_running(const json_t *job)
+{
+	struct cli_reply r = {0};
+	struct strbuf b = {0};
+	const json_t *jobs, *o;
+	size_t i;
+
+	if (strcmp(cli_str(job, "state"), "queued") != 0 || cli_call("GET",
+	    "/v1/jobs?state=running&limit=20", NULL, &r) != CLI_OK) {
+		cli_reply_fini(&r);
+		return;
+	}
+	jobs = json_object_get(r.json, "jobs");
+	json_array_foreach(jobs, i, o) {
+		const double threads = cli_num(o, "threads", 0);
+		sb_addf(&b, "%s%s (%.0f thread%s)", i > 0 ? ", " : "",
+		    cli_str(o, "name"), threads, rk_s((int64_t)threads));
+	}
+	line("running now", sb_str(&b));
+	sb_fini(&b);
+	cli_reply_fini(&r);
+}
+
 static void
 show_job(const json_t *job)
 {
@@ -300,6 +325,7 @@ show_job(const json_t *job)
 	    reason);
 	line("state", sb_str(&b));
 	line("", cli_str(job, "message"));
+	show_running(job);
 	line("desired", cli_str(job, "desired"));
 	printf("%-12s %.0f\n", "priority", cli_num(job, "priority", 0));
 	if (json_object_size(labels) > 0) {

@@ -65,8 +65,13 @@ fill(struct fields *f, const json_t *job, int width)
 	if (cli_num(p, "phases", 0) > 0)
 		snprintf(f->text[F_PHASE], 96, "phase %.0f/%.0f",
 		    cli_num(p, "phase", 0), cli_num(p, "phases", 0));
-	snprintf(f->text[F_EPOCH], 96, "epoch %.0f/%.0f",
-	    cli_num(p, "epoch", 0), cli_num(p, "epochs_total", 0));
+	/* A job whose length is of steps has none that it counts to. */
+	if (cli_num(p, "epochs_total", 0) > 0)
+		snprintf(f->text[F_EPOCH], 96, "epoch %.0f/%.0f",
+		    cli_num(p, "epoch", 0), cli_num(p, "epochs_total", 0));
+	else if (cli_num(p, "epoch", 0) > 0)
+		snprintf(f->text[F_EPOCH], 96, "epoch %.0f",
+		    cli_num(p, "epoch", 0));
 	snprintf(f->text[F_STEP], 96, "step %s/%s",
 	    rk_group_digits(a, (int64_t)step),
 	    rk_group_digits(b, (int64_t)total));
@@ -77,8 +82,9 @@ fill(struct fields *f, const json_t *job, int width)
 	if ((rate = cli_num(p, "samples_per_second", 0)) > 0)
 		snprintf(f->text[F_RATE], 96, "%s samples/s",
 		    rk_human_rate(a, rate));
-	left = cli_num(p, "eta_seconds", -1);
-	if (left >= 0 && part < 1)
+	/* 0: no step was timed yet, as after a start. */
+	left = cli_num(p, "eta_seconds", 0);
+	if (left > 0 && part < 1)
 		snprintf(f->text[F_LEFT], 96, "%ld:%02ld:%02ld left",
 		    (long)left / 3600, (long)left / 60 % 60, (long)left % 60);
 }

@@ -195,6 +195,7 @@ augment(struct held *h, const struct spec_data *s, struct rk_why *why)
 		return rc;
 	}
 	if (!tokens) {
+		transform_remarks(a->plans, h);
 		memcpy(a->lazy.from, h->pub.d, sizeof(a->lazy.from));
 		transform_shape(a->plans[0], h->pub.d);
 	}

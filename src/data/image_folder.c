@@ -488,8 +488,10 @@ set_shape(struct held *h, const struct folder *f)
 	d->d[0] = f->channels;
 	d->d[1] = f->h;
 	d->d[2] = f->w;
-	if (f->plans[0] != NULL)
+	if (f->plans[0] != NULL) {
+		transform_remarks(f->plans, h);
 		transform_shape(f->plans[0], d->d);
+	}
 	d->width = d->d[0] * d->d[1] * d->d[2];
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "held.h"
 #include "transform_draw.h"
 #include "transform_plan.h"
 
@@ -120,6 +121,50 @@ transform_plans(const struct spec_data *s, const int64_t d[3],
 		plans[0] = plans[1] = NULL;
 	}
 	return rc;
+}
+
+/* The size that a crop takes, and what it pads first on either side; NULL: it is
+ * no crop. */
+static const int *
+crop_of(const struct spec_transform *t, const int **padding)
+{
+	static const int none[2];
+
+	*padding = t->type == SPEC_T_random_crop ? t->u.random_crop.padding :
+	    none;
+	return t->type == SPEC_T_random_crop ? t->u.random_crop.size :
+	    t->type == SPEC_T_center_crop ? t->u.center_crop.size : NULL;
+}
+
+static void
+remark_crops(const struct transform_plan *p, const char *of, struct held *h)
+{
+	struct spec_transforms before = p->list;
+	int64_t have[2];
+	const int *padding;
+
+	for (int i = 0; i < p->list.n; i++) {
+		const int *want = crop_of(&p->list.v[i], &padding);
+		before.n = i;
+		if (want == NULL || spec_transforms_size(&before, "",
+		    p->from[0], p->from[1], have, NULL) != RK_OK ||
+		    have[0] == 0)
+			continue;
+		if (want[0] > have[0] + 2 * padding[0] ||
+		    want[1] > have[1] + 2 * padding[1])
+			held_remark(h, "data.transforms.%s[%d]: %s makes %d x "
+			    "%d of pictures of %lld x %lld (height x width): "
+			    "what is missing is filled", of, i,
+			    spec_transform_words[p->list.v[i].type], want[0],
+			    want[1], (long long)have[0], (long long)have[1]);
+	}
+}
+
+void
+transform_remarks(struct transform_plan *const plans[2], struct held *h)
+{
+	remark_crops(plans[0], "train", h);
+	remark_crops(plans[1], "validation", h);
 }
 
 bool

@@ -44,6 +44,8 @@
 #include "rekindle/data.h"
 #include "rekindle/image.h"
 
+struct held;
+
 #define TRANSFORM_SALT 0x7472616e73666f72u      /* "transfor" */
 
 struct transform_plan;
@@ -84,6 +86,8 @@ bool transform_makes_size(const struct spec_transforms *list);
 bool transform_shrinks(const struct spec_transforms *list);
 /* {channels, height, width} of what comes out. */
 void transform_shape(const struct transform_plan *p, int64_t d[3]);
+/* Remarks on crops of either list that take more than there is. */
+void transform_remarks(struct transform_plan *const plans[2], struct held *h);
 /* Has it mixup or cutmix? */
 bool transform_mixes(const struct transform_plan *p);
 

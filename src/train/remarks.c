@@ -242,9 +242,14 @@ remark_data(const struct remarks *m)
 		size_t n = 0;
 		const char *const *v = sets[k] != NULL ?
 		    data_remarks(sets[k], &n) : NULL;
-		for (size_t i = 0; i < n; i++)
-			remark(m, "data.%s: %s", k == 0 ? "train" :
-			    "validation", v[i]);
+		for (size_t i = 0; i < n; i++) {
+			/* Of data.transforms, both lists: once. */
+			if (strncmp(v[i], "data.", 5) != 0)
+				remark(m, "data.%s: %s", k == 0 ? "train" :
+				    "validation", v[i]);
+			else if (k == 0)
+				remark(m, "%s", v[i]);
+		}
 	}
 }
 

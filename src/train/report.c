@@ -286,9 +286,14 @@ print_progress(struct report *p, const struct progress *g)
 	    (long long)g->steps_total, g->loss);
 	if (g->has_accuracy)
 		sb_addf(&b, "  accuracy %.4f", g->accuracy);
-	sb_addf(&b, "  %s samples/s  left %s%s",
-	    rk_human_rate(speed, g->samples_per_second),
-	    clock_text(left, g->eta_s), g->evaluating ? "  evaluating" : "");
+	/* Not before a step was timed. */
+	if (g->samples_per_second > 0)
+		sb_addf(&b, "  %s samples/s", rk_human_rate(speed,
+		    g->samples_per_second));
+	if (g->eta_s > 0 || g->step >= g->steps_total)
+		sb_addf(&b, "  left %s", clock_text(left, g->eta_s));
+	if (g->evaluating)
+		sb_adds(&b, "  evaluating");
 	if (p->tty) {
 		printf("\r%s\033[K", sb_str(&b));
 		p->line_open = true;

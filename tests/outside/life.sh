@@ -77,6 +77,8 @@ a_queued_job_survives() {
 	long=$(submit long.yaml)
 	id=$(submit tiny.yaml)
 	job_is "$id" queued || t_fail "the second job is $(field "$id" .state)"
+	rk show "$id" | grep -q "^running now  .* (. thread" ||
+	    t_fail "who has the cores: $(rk show "$id" | head -8)"
 	daemon_kill9
 	daemon_start --threads 1
 	api POST "/v1/jobs/$long/cancel" >/dev/null

@@ -283,7 +283,7 @@ plan() {
 	exits 0 train --plan --json --model "$PWD/old.safetensors" tiny.yaml
 	eq "$(jq .accepted out)" true accepted
 	has "$(jq -r .summary out)" "loaded 4 of 4 tensors (259 of 259 parameters)"
-	exits 0 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' tiny.yaml
+	exits 3 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' tiny.yaml
 	eq "$(jq .accepted out)" false "accepted when strict"
 	has "$(jq -r '.refused[]' out)" "fc2.weight: does not match: file [3,32], model [5,32]"
 	exits 0 train --plan --json --model "$PWD/old.safetensors" --set 'model.sizes=[4, 32, 5]' \

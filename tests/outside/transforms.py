@@ -353,4 +353,13 @@ def _(d):
         has(p.stderr, words)
 
 
+@case("a crop that is larger than the pictures is remarked on, and one that fits is not", "stopped")
+def _(d):
+    crops = [{"type": "random_crop", "size": 40, "padding": 4}, {"type": "random_crop", "size": [42, 40]}]
+    told = json.loads(train(d, job(d, transforms=[*crops, {"type": "center_crop", "size": 32}]), "--summary"))
+    about = [r for r in told["remarks"] if "makes" in r]
+    eq(about, ["data.transforms.train[1]: random_crop makes 42 x 40 of pictures of 40 x 40 (height x width): what is "
+               "missing is filled"])
+
+
 run()

@@ -164,6 +164,26 @@ T_CASE(a_line_names_validation_beside_training)
 	json_decref(job);
 }
 
+T_CASE(what_is_not_known_is_left_out_of_a_line)
+{
+	/* Of a length in steps, after a start and before a step was timed. */
+	json_t *job = json_pack("{s:{s:i, s:i, s:i, s:i, s:f, s:f, s:f}}",
+	    "progress", "step", 500, "steps_total", 1000, "epoch", 0,
+	    "epochs_total", 0, "loss", 0.1734, "samples_per_second", 0.0,
+	    "eta_seconds", 0.0);
+	struct strbuf b = { 0 };
+
+	cli_progress_line(&b, job, 0, 0);
+	t_eq_str(b.s, " 50%  step 500/1,000  loss 0.1734");
+	json_object_set_new(json_object_get(job, "progress"), "epoch",
+	    json_integer(3));
+	sb_reset(&b);
+	cli_progress_line(&b, job, 0, 0);
+	t_eq_str(b.s, " 50%  epoch 3  step 500/1,000  loss 0.1734");
+	sb_fini(&b);
+	json_decref(job);
+}
+
 T_CASE(a_narrow_line_keeps_the_validation_longest)
 {
 	json_t *job = a_job();
