@@ -58,13 +58,13 @@ has_names(struct warm_row *r, const struct warm_tensor *m,
 		r->ungrown = xasprintf("is matched by name, and the %s of the "
 		    "job have no names: want %s", k->many, index);
 	else if (whole ? s->file.n != nfile : s->file.n > nfile)
-		r->ungrown = xasprintf("has %lld rows in the file, and there "
-		    "are names of %lld %s", (long long)nfile,
-		    (long long)s->file.n, k->many);
+		r->ungrown = xasprintf("has %lld rows in the file, and %s "
+		    "names %lld %s", (long long)nfile, k->field,
+		    (long long)s->file.n, s->file.n == 1 ? k->one : k->many);
 	else if (whole ? s->model.n != n : s->model.n > n)
 		r->ungrown = xasprintf("has %lld rows in the model, and the "
 		    "job %lld %s", (long long)n, (long long)s->model.n,
-		    k->many);
+		    s->model.n == 1 ? k->one : k->many);
 	free(index);
 	return r->ungrown == NULL;
 }

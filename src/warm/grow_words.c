@@ -94,7 +94,8 @@ note_names(struct warm_plan *p, enum warm_rows rows)
 	free(taken);
 }
 
-/* A head that is copied, of which a class has the row that another had. */
+/* A head whose rows go by number, of which a class has the row that another
+ * had. */
 static void
 note_others_rows(struct warm_plan *p)
 {
@@ -104,7 +105,7 @@ note_others_rows(struct warm_plan *p)
 
 	for (size_t i = 0; i < p->nmodel && head == NULL; i++)
 		if (p->want->model[i].rows == WARM_ROWS_CLASSES && p->v[i].file
-		    >= 0 && p->v[i].action != WARM_GROW && p->v[i].action !=
+		    >= 0 && !p->v[i].grown.named && p->v[i].action !=
 		    WARM_INIT)
 			head = &p->v[i];
 	if (head == NULL)

@@ -171,7 +171,7 @@ def _(d):
         is_ = rows_of(last(d, f"new{k}"), "model.safetensors", "fc.weight")
         eq([is_[c] for c in OLD[::-1]], t["fc.weight"])
     p = plan(d, job(d, "bad", NEW, STILL, 1, checkpoint=strange, grow=["fc"], checkpoint_classes=OLD[:3]), 3)
-    has(str(p["refused"]), "fc.weight has 4 rows in the file, and there are names of 3 classes")
+    has(str(p["refused"]), "fc.weight has 4 rows in the file, and model.checkpoint_classes names 3 classes")
     p = plan(d, job(d, "bad", NEW, STILL, 1, checkpoint=strange, grow=["fd"], checkpoint_classes=OLD), 3)
     has(str(p["refused"]), 'has "fd", which fits no layer of the model with parameters; its last is fc')
 

@@ -142,7 +142,7 @@ T_CASE(what_cannot_be_matched_by_name_is_refused_under_any_policy)
 		{ { NAMES(old), { NULL, 0 } }, "the classes of the job have no "
 		    "names: want model.grow: {fc: {match: index}}" },
 		{ { NAMES(three), NAMES(new) }, "has 4 rows in the file, and "
-		    "there are names of 3 classes" },
+		    "model.checkpoint_classes names 3 classes" },
 		{ { NAMES(old), NAMES(three) }, "has 5 rows in the model, and "
 		    "the job 3 classes" },
 	};
@@ -185,6 +185,13 @@ T_CASE(rows_go_by_number_where_the_job_says_so)
 	plan_of(&t, grow, 2, WARM_PYTORCH, NULL, NULL);
 	t_eq_str(t.m.faults, "");
 	t_eq_int(row_of(&t.m, "hidden.bias")->grown.kept, 7);
+	made_fini(&t.m);
+	/* Where names are known, it is said whose rows these are. */
+	plan_of(&t, grow, 2, WARM_PYTORCH, &both, NULL);
+	char *notes = rkj_text(t.m.plan->notes);
+	t_has(notes, "4 classes begin with the row of another class of the "
+	    "file");
+	free(notes);
 	test_fini(&t);
 }
 
