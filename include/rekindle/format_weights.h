@@ -9,7 +9,8 @@
  *	pytorch-legacy      torch.save before: five pickles, then storages
  *	paddle              paddle.save: .pdparams, .pdopt, one tensor alone
  *	paddle-static       .pdiparams: tensors one behind the other, no names
- *	npz                 NumPy's savez: an array a name
+ *	npz                 NumPy's savez: an array a name; those of text are
+ *			    left out, and a note says so
  *
  * Which one it is the bytes tell, never the name.  Any of them may be gzipped,
  * or be a file in a tar.  weights_open() reads what describes the tensors and

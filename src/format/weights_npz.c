@@ -116,6 +116,29 @@ lay_array(struct weights *w, const struct source_part *part,
 	return RK_OK;
 }
 
+/* Names of classes and the like lie beside weights, and are none: by the code of
+ * the elements, of which the first bytes tell. */
+static bool
+holds_text(const uint8_t *archive, const struct source_part *part, size_t size)
+{
+	static const char key[] = "'descr':";
+	struct format_source s;
+	char head[96] = "";
+	size_t got = 0;
+
+	source_open_bytes(&s, archive, size, "");
+	if (source_narrow(&s, part, NULL) == RK_OK)
+		(void)!format_source_read(&s, head, sizeof(head) - 1, &got,
+		    NULL);
+	format_source_close(&s);
+	const char *p = memmem(head, got, key, sizeof(key) - 1);
+	if (p == NULL)
+		return false;
+	p += sizeof(key) - 1;
+	p += strspn(p, " '<>|=");
+	return *p == 'U' || *p == 'S';
+}
+
 static enum rk_err
 add_member(struct weights *w, struct zip *z, const struct zip_member *m,
     struct rk_why *why)
@@ -128,11 +151,15 @@ add_member(struct weights *w, struct zip *z, const struct zip_member *m,
 
 	sb_add(&name, m->name, n);
 	sb_addf(&what, "its array \"%.60s\"", sb_str(&name));
-	if (rc == RK_OK)
+	const bool text = rc == RK_OK && holds_text(w->inside->p, &part,
+	    w->inside->n);
+	if (text)
+		weights_note(w, "%s holds text, and is left out", what.s);
+	else if (rc == RK_OK)
 		rc = lay_array(w, &part, what.s, &laid, why);
-	if (rc == RK_OK && strlen(name.s) != n)
+	if (rc == RK_OK && !text && strlen(name.s) != n)
 		rc = rk_refuse(why, "has an array with a NUL in its name");
-	if (rc == RK_OK)
+	if (rc == RK_OK && !text)
 		rc = weights_add(w, WEIGHTS_MODEL, name.s, NULL, &laid, NULL,
 		    why);
 	sb_fini(&name);

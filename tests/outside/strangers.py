@@ -178,6 +178,21 @@ def _(d):
     # A terminal obeys U+009B as it obeys ESC [.
     has(refused(safetensors(f"{d.root}/csi.safetensors", {"\u009b31m": ("F32", [1], floats(1))})),
         "a control character in its name: \\x9b at byte 0")
+    # Names of classes beside arrays are no reason not to read these; objects are.
+    def npy(descr, data):
+        head = "{'descr': '%s', 'fortran_order': False, 'shape': (2,), }" % descr
+        head = head.ljust(117) + "\n"
+        return b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head.encode() + data
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(f"{d.root}/named.npz", "w", method) as z:
+            z.writestr("w.npy", npy("<f4", floats(1, 2)))
+            z.writestr("classes.npy", npy("<U3", "catdog".encode("utf-32-le")))
+        told = shown(f"{d.root}/named.npz")
+        eq(([t["name"] for t in told["tensors"]], told["notes"]),
+           (["w"], ['its array "classes" holds text, and is left out']))
+    with zipfile.ZipFile(f"{d.root}/objects.npz", "w") as z:
+        z.writestr("w.npy", npy("|O", b"\x80\x02]."))
+    has(refused(f"{d.root}/objects.npz"), "holds objects of Python")
     # An index of PyTorch's own files, and one that names what is no file.
     put("pytorch_model-00001-of-00001.bin", whole)
     has(refused(put("pytorch_model.bin.index.json", b'{"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}')),
