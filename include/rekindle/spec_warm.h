@@ -145,7 +145,8 @@ const struct spec_grow *spec_grow_of(const struct spec_warm *w,
  * freed by spec_names_fini().  Lines that are empty or begin a comment with #
  * and a blank count for nothing; where each line is a number and a name behind
  * a blank, the numbers 0 to n-1 in some order, these are `index name`.
- * RK_EINVAL with the line: no UTF-8, too long, twice, too many, none.
+ * Names may stand twice, as "crane" does in ImageNet's.  RK_EINVAL with the line:
+ * no UTF-8, too long, too many, none.
  */
 enum rk_err spec_names_of_text(const char *text, size_t len,
     struct spec_names *out, struct rk_why *why) RK_MUSTCHECK;

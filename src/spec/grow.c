@@ -115,29 +115,6 @@ spec_names_fini(struct spec_names *n)
 	*n = (struct spec_names){0};
 }
 
-static int
-by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* A name that stands twice, or NULL. */
-static const char *
-twice(const struct spec_names *n)
-{
-	const char **s = xcalloc((size_t)n->n + 1, sizeof(*s));
-	const char *found = NULL;
-
-	for (int64_t i = 0; i < n->n; i++)
-		s[i] = n->v[i];
-	qsort(s, (size_t)n->n, sizeof(*s), by_text);
-	for (int64_t i = 1; i < n->n && found == NULL; i++)
-		if (strcmp(s[i], s[i - 1]) == 0)
-			found = s[i];
-	free(s);
-	return found;
-}
-
 /* A list of texts; whole numbers are taken as such. */
 static void
 read_list(struct spec_names *n, const json_t *v, const char *path,
@@ -166,8 +143,6 @@ read_list(struct spec_names *n, const json_t *v, const char *path,
 			    "class of 1 to %d bytes", sp_shown(e, shown),
 			    SPEC_MAX_CLASS_NAME);
 	}
-	if (twice(n) != NULL)
-		rk_refuse_at(why, path, "has \"%.80s\" twice", twice(n));
 }
 
 static void
@@ -320,8 +295,6 @@ spec_names_of_text(const char *text, size_t len, struct spec_names *out,
 		sort_by_index(out);
 	if (rc == RK_OK && out->n == 0)
 		rc = rk_refuse(why, "has no names");
-	if (rc == RK_OK && twice(out) != NULL)
-		rc = rk_refuse(why, "has \"%.80s\" twice", twice(out));
 	if (rc != RK_OK)
 		spec_names_fini(out);
 	return rc;

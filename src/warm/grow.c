@@ -35,6 +35,28 @@ by_index(const struct warm_tensor *m)
 	    (int)(dot - m->name) : (int)strlen(m->name), m->name);
 }
 
+/* A name of the model that the file has twice: which is meant?  The caller's;
+ * NULL: there is none. */
+static char *
+ambiguous(const struct warm_sides *s, const struct warm_called *k)
+{
+	const size_t n = (size_t)s->file.n, m = (size_t)s->model.n;
+	struct warm_entry *e = warm_index(s->file.v, n);
+	struct warm_entry *ours = warm_index(s->model.v, m);
+	char *found = NULL;
+
+	for (size_t i = 1; i < n && found == NULL; i++)
+		if (strcmp(e[i].name, e[i - 1].name) == 0 &&
+		    warm_index_find(ours, m, e[i].name) >= 0)
+			found = xasprintf("is matched by name, and the file "
+			    "has the %s \"%.80s\" twice, as number %zu and "
+			    "%zu: want %s with names that tell them apart",
+			    k->one, e[i].name, e[i - 1].is, e[i].is, k->field);
+	free(ours);
+	free(e);
+	return found;
+}
+
 /* Can its rows be matched by name?  False: r->ungrown has why they cannot. */
 static bool
 has_names(struct warm_row *r, const struct warm_tensor *m,
@@ -66,6 +88,8 @@ has_names(struct warm_row *r, const struct warm_tensor *m,
 		    "job %lld %s", (long long)n, (long long)s->model.n,
 		    s->model.n == 1 ? k->one : k->many);
 	free(index);
+	if (r->ungrown == NULL)
+		r->ungrown = ambiguous(s, k);
 	return r->ungrown == NULL;
 }
 

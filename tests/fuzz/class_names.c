@@ -1,6 +1,6 @@
 /* module: spec */
 /* Any bytes as a file of classes: refused with one sentence, or names, each of which is
- * sound and there once. */
+ * sound. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -132,6 +132,7 @@ T_CASE(as_many_rows_of_other_names_are_no_copy_and_the_same_names_are_one)
 T_CASE(what_cannot_be_matched_by_name_is_refused_under_any_policy)
 {
 	static const char *const three[] = { "a", "b", "c" };
+	static const char *const birds[] = { "void", "x", "x", "void" };
 	static const struct {
 		struct warm_sides s;
 		const char *why;
@@ -145,6 +146,8 @@ T_CASE(what_cannot_be_matched_by_name_is_refused_under_any_policy)
 		    "model.checkpoint_classes names 3 classes" },
 		{ { NAMES(old), NAMES(three) }, "has 5 rows in the model, and "
 		    "the job 3 classes" },
+		{ { NAMES(birds), NAMES(new) }, "the file has the class "
+		    "\"void\" twice, as number 0 and 3" },
 	};
 	struct spec_grow grow[] = { GROW("fc", NAME, DEFAULT) };
 
