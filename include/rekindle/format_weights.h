@@ -34,7 +34,8 @@
 
 #include "rekindle/tensor.h"
 
-#define WEIGHTS_MEMORY    ((size_t)48 << 20)    /* bytes beside the mapping */
+#define WEIGHTS_MEMORY    ((size_t)48 << 20)    /* bytes beside the mapping:
+						   some 90,000 tensors */
 #define WEIGHTS_TENSORS   1000000u
 #define WEIGHTS_VALUES    65536u        /* numbers and texts; more: a note */
 #define WEIGHTS_META_MOST ((size_t)1 << 20)

@@ -73,38 +73,62 @@ arena_text(struct arena *a, const void *p, size_t n)
 	return s;
 }
 
-/* What was n bytes at p, if nothing else is in its block. */
-static void
-give_back(struct arena *a, const void *p, size_t n)
+/* Where the block is linked in that has n bytes at p and nothing else; NULL: what
+ * lies there shares its block. */
+static struct arena_block **
+alone(struct arena *a, const void *p, size_t n)
 {
 	for (struct arena_block **at = &a->last; *at != NULL;
 	    at = &(*at)->before) {
 		struct arena_block *b = *at;
-		if ((const void *)b->bytes != p)
-			continue;
-		if (b == a->last || b->used != RK_ROUND_UP(n, ALIGN))
-			return;
-		*at = b->before;
-		*a->left += b->room + sizeof(*b);
-		free(b);
-		return;
+		if ((const void *)b->bytes == p)
+			return b == a->last || b->used != RK_ROUND_UP(n,
+			    ALIGN) ? NULL : at;
 	}
+	return NULL;
+}
+
+/* A block of its own grows where it is, or is moved by whole pages: a copy beside
+ * the old one would be half as much again. */
+static void *
+stretch(struct arena *a, struct arena_block **at, size_t n, size_t to)
+{
+	struct arena_block *b = *at;
+	const size_t was = b->room, room = RK_ROUND_UP(to, ALIGN);
+
+	if (room <= was || room - was > *a->left)
+		return NULL;
+	b = realloc(b, sizeof(*b) + room);
+	if (b == NULL)
+		return NULL;
+	*a->left -= room - was;
+	memset((unsigned char *)b->bytes + n, 0, room - n);
+	b->used = b->room = room;
+	*at = b;
+	return b->bytes;
 }
 
 bool
 arena_grow(struct arena *a, void *arrayp, size_t n, size_t size)
 {
-	void **array = arrayp;
+	void **array = arrayp, *more;
+	struct arena_block **own;
+	size_t to;
 
 	if (n > 0 && (n < 4 || (n & (n - 1)) != 0))
 		return true;
-	void *more = arena_array(a, n < 4 ? 4 : 2 * n, size);
+	if (!rk_mul(n < 4 ? 4 : 2 * n, size, &to))
+		return false;
+	own = n * size > BLOCK ? alone(a, *array, n * size) : NULL;
+	if (own != NULL) {
+		more = stretch(a, own, n * size, to);
+	} else {
+		more = arena_get(a, to);
+		if (more != NULL && n > 0)
+			memcpy(more, *array, n * size);
+	}
 	if (more == NULL)
 		return false;
-	if (n > 0)
-		memcpy(more, *array, n * size);
-	if (n * size > BLOCK)
-		give_back(a, *array, n * size);
 	*array = more;
 	return true;
 }

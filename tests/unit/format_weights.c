@@ -475,4 +475,31 @@ T_CASE(bools_become_floats_and_complex_numbers_do_not)
 	free(p);
 }
 
+/* As a large mixture of experts has them. */
+T_CASE(eighty_thousand_tensors_are_within_the_memory_that_is_taken)
+{
+	struct strbuf b = { 0 };
+	struct weights *w;
+	const int n = 80000;
+
+	sb_add(&b, "........{", 9);
+	for (int i = 0; i < n; i++)
+		sb_addf(&b, "%s\"model.layers.%d.mlp.experts.%d.weight\":"
+		    "{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,"
+		    "%d]}", i > 0 ? "," : "", i / 256, i % 256, i, i + 1);
+	sb_addc(&b, '}');
+	const uint64_t head = b.len - 8;
+	for (int i = 0; i < n; i++)
+		sb_addc(&b, (char)i);
+	for (int i = 0; i < 8; i++)
+		b.s[i] = (char)(head >> 8 * i);
+	t_eq_int(weights_open_mem(b.s, b.len, NULL, &w, NULL), RK_OK);
+	t_eq_int(w->n, n);
+	unsigned char last;
+	t_eq_int(weights_read(&w->v[n - 1], 0, 1, &last, NULL), RK_OK);
+	t_eq_int(last, (n - 1) & 255);
+	weights_free(w);
+	sb_fini(&b);
+}
+
 T_MAIN
