@@ -422,6 +422,7 @@ bool sup_job_locked(struct sup *s, const char *id);
 /* Sums since the daemon's start, for /metrics. */
 struct sup_totals {
 	int64_t attempts, crashes, stalls, oom_kills, checkpoints, checkpoint_bytes;
+	int64_t forgotten;      /* events of that kind */
 	int64_t lost_steps;     /* gone on from older than the newest known */
 	double stall_seconds, write_seconds;
 	uint64_t log_lost_bytes;        /* of logs, that a line tells of */

@@ -239,6 +239,9 @@ write_totals(struct strbuf *b, struct api *a)
 	counter(b, "rekindle_lost_steps_total",
 	    "Steps done again because the newest checkpoint was gone.",
 	    (double)t.lost_steps);
+	counter(b, "rekindle_forgotten_total",
+	    "Times that a job was found to have forgotten classes of its warm "
+	    "start.", (double)t.forgotten);
 	counter(b, "rekindle_checkpoint_stall_seconds_total",
 	    "Time that training waited for checkpoints.", t.stall_seconds);
 	counter(b, "rekindle_checkpoint_write_seconds_total",

@@ -39,18 +39,22 @@ supply_address(struct ship *h, const struct job_row *r,
 	char hex[RK_SHA256_HEX];
 	struct rk_why own = {0};
 	const bool has_run = r->attempt > 0;
+	/* Of a job that goes on it is for the trainer to say what it means that
+	 * what it learns from is gone. */
+	const bool optional = at->of == SPEC_ADDRESS_STATE ||
+	    (own_checkpoint && at->of != SPEC_ADDRESS_DATA);
 	/* A job that goes on does so with the bytes it had.  One that begins,
 	 * perhaps not for the first time, gets those that are there now. */
 	struct fetch_ask a = { .uri = at->uri, .job = r->id,
 		.attempt = r->attempt, .known = has_run && own_checkpoint,
 		.had = has_run, .patient = has_run,
 		.model = at->of == SPEC_ADDRESS_MODEL,
-		.optional = at->of == SPEC_ADDRESS_STATE };
+		.optional = optional };
 	enum rk_err rc = fetch_want(h, &a, hex, &own);
 
 	if (rc == RK_OK)
 		put_path(h, files, at->uri, hex);
-	if (rc == RK_ENOENT && at->of == SPEC_ADDRESS_STATE) {
+	if (rc == RK_ENOENT && optional) {
 		json_object_set_new(files, at->uri, json_null());
 		rk_why_fini(&own);
 		return RK_OK;
@@ -69,16 +73,17 @@ supply_address(struct ship *h, const struct job_row *r,
 
 /* --- a model of another job ---------------------------------------------- */
 
-/* The model's file of a row: by its digest, from the cache. */
+/* The model's file of a row: by its digest, from the cache.  again: as of an
+ * address. */
 static enum rk_err
 supply_row_model(struct ship *h, const struct job_row *r,
-    const struct remote_row *row, json_t *files, const char *uri,
+    const struct remote_row *row, bool again, json_t *files, const char *uri,
     struct rk_why *why)
 {
 	/* In shards: by the folder's address. */
 	struct fetch_ask a = { .uri = row->uri, .job = r->id,
 		.attempt = r->attempt, .patient = true,
-		.model = true };
+		.model = true, .optional = again };
 	char hex[RK_SHA256_HEX];
 	struct rfiles f;
 	int model = 0;
@@ -92,17 +97,21 @@ supply_row_model(struct ship *h, const struct job_row *r,
 		a.size = f.v[model].size;
 		a.model = false;
 	}
-	const enum rk_err rc = fetch_want(h, &a, hex, why);
+	enum rk_err rc = fetch_want(h, &a, hex, why);
 	if (rc == RK_OK)
 		put_path(h, files, uri, hex);
 	rfiles_fini(&f);
+	if (rc == RK_ENOENT && again) {
+		json_object_set_new(files, uri, json_null());
+		return RK_OK;
+	}
 	return rc == RK_ECORRUPT || rc == RK_ENOENT ? RK_EINVAL : rc;
 }
 
 /* job://ID/SELECTOR of a job whose checkpoint only a bucket has. */
 static enum rk_err
 supply_job(struct ship *h, const struct job_row *r, const char *uri,
-    json_t *files, struct rk_why *why)
+    bool again, json_t *files, struct rk_why *why)
 {
 	struct job_row other;
 	struct remote_row row;
@@ -125,8 +134,8 @@ supply_job(struct ship *h, const struct job_row *r, const char *uri,
 			if (rc == RK_ENOENT)    /* it is not here, but there */
 				rc = RK_OK;
 			if (rc == RK_OK)
-				rc = supply_row_model(h, r, &row, files, uri,
-				    &own);
+				rc = supply_row_model(h, r, &row, again, files,
+				    uri, &own);
 			store_remote_fini(&row);
 		}
 		spec_free(spec);
@@ -157,32 +166,8 @@ supply_known(struct ship *h, const struct job_row *r, const char *uri,
 		json_object_set_new(files, uri, json_null());
 }
 
-/*
- * What an attempt that goes on reads again: the ancestor of training.distill,
- * and what its classes are called.  That it is gone for good is for the trainer
- * to say, so that the job waits.
- */
-static enum rk_err
-supply_again(struct ship *h, const struct job_row *r,
-    const struct spec_address *at, bool of_job, json_t *files,
-    struct rk_why *why)
-{
-	struct rk_why own = {0};
-	enum rk_err rc = of_job ? supply_job(h, r, at->uri, files, &own) :
-	    supply_address(h, r, at, true, files, &own);
-
-	for (size_t i = 0; rc != RK_EINVAL && i < own.n; i++)
-		rk_refuse_at(why, own.v[i].path, "%s", own.v[i].message);
-	if (rc == RK_EINVAL) {
-		log_warn("job=%s learns from %s, which cannot be had: %s",
-		    r->id, at->uri, rk_why_first(&own));
-		json_object_set_new(files, at->uri, json_null());
-		rc = RK_OK;
-	}
-	rk_why_fini(&own);
-	return rc;
-}
-
+/* What an attempt that goes on reads again: the ancestor of training.distill,
+ * and what its classes are called. */
 static bool
 is_read_again(const struct spec *spec, enum spec_address_of of)
 {
@@ -201,14 +186,13 @@ supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
 	if (at.uri == NULL || spec_is_address(at.uri))
 		return RK_OK;
 	const bool fetched = h->fetch_files && starts_with(at.uri, "file://");
-	if (own && spec_distills(spec))
-		return supply_again(h, r, &at, !fetched, files, why);
-	if (own && fetched)
+	const bool again = own && is_read_again(spec, at.of);
+	if (own && fetched && !again)
 		supply_known(h, r, at.uri, files);
-	if (own)
+	if (own && !again)
 		return RK_OK;
 	return fetched ? supply_address(h, r, &at, own, files, why) :
-	    supply_job(h, r, at.uri, files, why);
+	    supply_job(h, r, at.uri, again, files, why);
 }
 
 static enum rk_err
@@ -228,9 +212,8 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 		enum rk_err got = RK_OK;
 		/* The state beside the model is asked for when the model is
 		 * here. */
-		if (own && is_read_again(spec, v[i].of))
-			got = supply_again(h, r, &v[i], false, files, why);
-		else if (v[i].of != SPEC_ADDRESS_DATA && own)
+		if (own && v[i].of != SPEC_ADDRESS_DATA &&
+		    !is_read_again(spec, v[i].of))
 			supply_known(h, r, v[i].uri, files);
 		else if (v[i].of != SPEC_ADDRESS_STATE || model == RK_OK)
 			got = supply_address(h, r, &v[i], own, files,

@@ -472,8 +472,10 @@ on_event(struct run *run, const struct wire_msg *m)
 	}
 	char *message = clean(m->message);
 	json_t *data = json_pack("{s:I}", "attempt", (json_int_t)run->at.n);
-	if (!knowledge_was_said(run->s, run->id, m->kind, message))
+	if (!knowledge_was_said(run->s, run->id, m->kind, message)) {
+		run->s->totals.forgotten += strcmp(m->kind, FORGOTTEN) == 0;
 		sup_event(run->s, run->id, m->kind, message, data);
+	}
 	json_decref(data);
 	free(message);
 }

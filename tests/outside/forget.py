@@ -80,6 +80,7 @@ def _(d):
     (said,) = forgotten(d, i)
     has(said, f"void from {void['before']:.3f} to ")
     has(said, "(60 samples); training.distill, ")
+    has(d.get("/metrics").text, "\nrekindle_forgotten_total 1\n")
     k = d.job(i)["progress"]["knowledge"]
     eq([c["name"] for c in k["forgotten"]], ["void"])
     eq(k["step"], 60)
@@ -173,6 +174,30 @@ def _(d):
     wait_for(10, "the pin goes", lambda: not os.path.lexists(f"{d.state}/pins/{i}"))
     d.post(f"/v1/jobs/{a}/cancel", want=202)
     d.wait_state(a, "cancelled")
+
+
+@case("of a head that has grown by name the ancestor answers for its own classes, wherever they are now")
+def _(d):
+    old, new = [f"{d.root}/{x}" for x in ("old", "new")]
+    pictures.folder(old, ["crack", "fray", "void"], [12, 12, 12], 4, 4)
+    for name in ("blowhole", "dent"):
+        pictures.folder(new, [name], 12, 4, 4)
+    shutil.copytree(old, new, dirs_exist_ok=True)
+    shutil.rmtree(f"{new}/crack")               # one that went away
+    j = job(d, "old", 12)
+    j["data"] = {"train": {"type": "image_folder", "path": old}}
+    a = d.submit(j)
+    d.wait_state(a, "succeeded")
+    # A step that moves nothing: the old rows answer as they did, and no class that is another's is compared.
+    j = job(d, "new", 12, rate=1e-30, epochs=1, distill={"weight": 0.5})
+    j["data"] = {"train": {"type": "image_folder", "path": new}}
+    j["model"]["layers"][-1]["out"] = 4
+    j["model"].update(checkpoint=f"job://{a}/latest", grow=["fc"])
+    i = d.submit(j)
+    d.wait_state(i, "succeeded")
+    has(str(d.events(i)), "on 2 of its 3 classes")
+    m = [x for x in d.get(f"/v1/jobs/{i}/metrics").json["metrics"] if x["split"] == "train"][-1]
+    assert 0 <= m["distill_loss"] < 1e-9 < m["task_loss"], m
 
 
 @case("a dry run and --check refuse an ancestor that is none, and the plan names the classes")

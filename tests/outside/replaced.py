@@ -2,6 +2,7 @@
 """Objects that are replaced under their key: who begins gets what is there now, who goes on keeps what it had."""
 import hashlib
 import json
+import shutil
 import struct
 
 import bucket
@@ -151,6 +152,35 @@ def _(s, d):
     d.wait_state(i, "succeeded")
     eq(first(d, i), 0.25)
     has(d.log(), "cannot fetch")
+
+@scene("what a job learns from is fetched again where the cache has lost it, and waited for where the bucket has, too")
+def _(s, d):
+    s.put(weights(d, 0.25))
+    job = warm(d, "learns")
+    job["training"].update(steps=200000, distill={"weight": 0.5})
+    job["checkpoint"]["every"] = {"steps": 100}
+    i = d.submit(job)
+    wait_for(30, "a checkpoint", lambda: d.job(i)["progress"].get("checkpoint_step", 0) > 0)
+
+    def pause_and_lose():
+        d.post(f"/v1/jobs/{i}/pause", want=202)
+        d.wait_state(i, "paused")
+        d.stop()
+        shutil.rmtree(f"{d.state}/cache")
+        d.start("--config", f"{d.root}/rekindled.yaml")
+        d.post(f"/v1/jobs/{i}/resume", {}, want=202)
+
+    gets = s.count("GET")
+    pause_and_lose()
+    d.wait_state(i, "running")
+    eq(s.count("GET"), gets + 1)
+    wait_for(30, "it is saved again", lambda: d.job(i)["progress"].get("checkpoint_step", 0) > 0)
+    del s.st.buckets["b"][KEY]
+    pause_and_lose()
+    wait_for(30, "it waits", lambda: d.job(i)["reason"] == "ancestor_missing")
+    has(d.job(i)["message"], f"model.checkpoint: s3://b/{KEY} cannot be had (any more)")
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"distill": None, "steps": 1}}}, want=202)
+    d.wait_state(i, "succeeded")
 
 
 run()
