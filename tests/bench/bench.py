@@ -394,6 +394,11 @@ def jpeg_parts():
     return [(name, functools.partial(from_files.bench, row=row, rounds=ROUNDS, name=name)) for name in from_files.ROWS]
 
 
+def bench_frozen(top):
+    import frozen
+    frozen.bench(top, row, ROUNDS)
+
+
 def weights_parts():
     import peers
     import weights
@@ -421,9 +426,10 @@ def main():
     want = sys.argv[1:]
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
-                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship), ("shards", bench_shards),
+                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
                          ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
-                         ("images", bench_images), ("first_batch", bench_first_batch), *jpeg_parts(),
+                         ("shards", bench_shards), ("images", bench_images), ("first_batch", bench_first_batch),
+                         ("frozen", bench_frozen), *jpeg_parts(),
                          *weights_parts(), *speed_parts()):
             if not want or any(w in name for w in want):
                 measured(fn, top)
