@@ -120,7 +120,7 @@
  *	                 struct spec_ema
  *	training.cache_features  false; true, or {max_bytes: 16GiB} (1 MiB to 1
  *	                 PiB): what the frozen part of the network gives for a
- *	                 sample is computed once; see struct spec_cache
+ *	                 sample is computed once; see spec_phases.h
  *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
  *	                 0, restore: none}: see struct spec_early
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
@@ -458,25 +458,6 @@ struct spec_early {
 struct spec_distill {
 	double weight;          /* 0.5 (>0 to 1); 0: there is no such loss */
 	double temperature;     /* 2 (0.1 to 100) */
-};
-
-/*
- * The cache of features.  Below all that is trained (training.parameters with
- * trainable: false) a network computes the same for a sample in each epoch,
- * where nothing in there is random: what it gives, the features, is written
- * to files in the run's directory when a sample is first needed, and read in
- * place of the sample from then on.  They are in no checkpoint and are sent
- * nowhere; without them, or with some, a run has the same bits, only later.
- *
- * Random transforms of training are refused; a dropout in the frozen part ends
- * what is kept below it.  A sample that has changed on disk is not noticed
- * while its features are used.  At most max_bytes of both data sets are kept:
- * features of the other samples are computed each time.  Checkpoints of before
- * cache_features may be gone on from with it, and the other way round.
- */
-#define SPEC_CACHE_BYTES ((uint64_t)16 << 30)
-struct spec_cache {
-	uint64_t max_bytes;     /* 0: nothing is kept */
 };
 
 enum spec_exact { SPEC_EXACT_PREFER, SPEC_EXACT_REQUIRE };

@@ -37,6 +37,8 @@
  *	learning_rates   see below; goes before those of the training
  *	frozen_batch_norm  evaluation | training; what training says of it, else
  *	                 evaluation
+ *	cache_features   as training.cache_features, which is what it is unless
+ *	                 the phase says it
  *
  * A warm start's learning_rate_scale multiplies these rates, too.
  *
@@ -86,6 +88,26 @@ struct spec_rates {
 enum spec_frozen_norm { SPEC_NORM_UNSAID, SPEC_NORM_EVALUATION,
 	SPEC_NORM_TRAINING };
 
+/*
+ * The cache of features.  Below all that is trained a network computes the same
+ * for a sample in each epoch, where nothing in there is random: what it gives,
+ * the features, is written to files in the run's directory when a sample is
+ * first needed, and read in place of the sample from then on.  They are in no
+ * checkpoint and are sent nowhere; without them, or with some, a run has the
+ * same bits, only later.
+ *
+ * A phase may say it for itself, also false; else it has what the training
+ * says.  A job that freezes nothing is refused, and so are random transforms of
+ * training; a dropout in the frozen part ends what is kept below it.  A sample
+ * that has changed on disk is not noticed while its features are used.  At most
+ * max_bytes of both data sets are kept: features of the other samples are
+ * computed each time.  It may change on a resume.
+ */
+#define SPEC_CACHE_BYTES ((uint64_t)16 << 30)
+struct spec_cache {
+	uint64_t max_bytes;     /* 0: nothing is kept */
+};
+
 struct spec_phase {
 	char **train;
 	int ntrain;
@@ -95,6 +117,8 @@ struct spec_phase {
 	struct spec_schedule *schedule; /* NULL: the training's */
 	struct spec_rates rates;
 	enum spec_frozen_norm norm;     /* as it is said */
+	struct spec_cache cache;        /* `cache_features`, where it */
+	bool cache_said;                /* ... is said */
 };
 
 /*
@@ -111,6 +135,8 @@ double spec_phase_peak(const struct spec_training *t, int k);
 const struct spec_schedule *spec_phase_schedule(const struct spec_training *t,
     int k);
 bool spec_phase_evaluates(const struct spec_training *t, int k);
+/* Bytes of features that may be kept; 0: none are, or nothing is frozen. */
+uint64_t spec_phase_cache(const struct spec_training *t, int k);
 /* Epochs of the whole training; 0: it is not by epochs. */
 int64_t spec_phase_epochs(const struct spec_training *t);
 /* Has any phase a schedule that evaluations decide? */

@@ -318,9 +318,7 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	json_object_del(training, "exact");
-	/* Nor does how much of it there may be. */
-	if (s->training.cache.max_bytes > 0)
-		sp_put(training, "cache_features", json_true());
+	sp_drop_cache_bytes(training);
 	sp_put(o, "training", training);
 	if (spec_phase_any_plateau(&s->training))
 		sp_put(o, "judge", json_judge(&s->checkpoint));

@@ -284,6 +284,11 @@ read_phase(struct spec_phase *p, const json_t *v, const char *path,
 	}
 	sp_read_rates(&p->rates, o, why);
 	sp_read_frozen_norm(&p->norm, o);
+	const json_t *cache = rkj_any(o, "cache_features");
+	char *at = rkj_child(o, "cache_features");
+	p->cache_said = cache != NULL && !json_is_null(cache);
+	sp_read_cache(&p->cache, cache, at, why);
+	free(at);
 	sp_close(&s);
 }
 
@@ -411,6 +416,8 @@ phase_json(const struct spec_phase *p)
 	if (p->rates.n > 0)
 		sp_put(o, "learning_rates", sp_json_rates(&p->rates));
 	sp_put_frozen_norm(o, p->norm);
+	if (p->cache_said)
+		sp_put(o, "cache_features", sp_json_cache(&p->cache));
 	return o;
 }
 

@@ -52,9 +52,12 @@ bool sp_goes_before(const char *a, const char *b);
 void sp_read_warm_start(struct spec_training *t, const json_t *v,
     struct rk_why *why);
 json_t *sp_json_warm_start(const struct spec_training *t, bool brief);
-void sp_read_cache(struct spec_cache *c, const json_t *v, struct rk_why *why);
+void sp_read_cache(struct spec_cache *c, const json_t *v, const char *path,
+    struct rk_why *why);
 void sp_check_cache(const struct spec *s, struct rk_why *why);
 json_t *sp_json_cache(const struct spec_cache *c);
+/* How much of it there may be is in no digest. */
+void sp_drop_cache_bytes(json_t *training);
 void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
 json_t *sp_json_early(const struct spec_early *e);
 void sp_read_distill(struct spec_distill *d, const json_t *v,

@@ -144,7 +144,8 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	sp_read_groups(t, rkj_any(o, "parameters"), json_object_get(optim,
 	    "no_decay"), why);
 	read_ema(&t->ema, rkj_any(o, "ema"), why);
-	sp_read_cache(&t->cache, rkj_any(o, "cache_features"), why);
+	sp_read_cache(&t->cache, rkj_any(o, "cache_features"),
+	    "training.cache_features", why);
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"),
 	    "training.schedule", why);
 	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);

@@ -69,7 +69,8 @@ features_bytes(const struct run *r, int64_t floats)
 	const struct data_set *const sets[SIDES] = { r->train, r->valid };
 	uint64_t n;
 
-	if (r->spec->training.cache.max_bytes == 0 || floats == 0)
+	if (spec_phase_cache(&r->spec->training, r->phase.index) == 0 ||
+	    floats == 0)
 		return 0;
 	n = (uint64_t)r->batch * ((uint64_t)floats * sizeof(float) +
 	    sizeof(bool));
@@ -205,7 +206,7 @@ tell(struct run *r)
 void
 features_open(struct run *r)
 {
-	uint64_t left = r->spec->training.cache.max_bytes;
+	uint64_t left = spec_phase_cache(&r->spec->training, r->phase.index);
 	struct features *z;
 
 	features_close(r, false);

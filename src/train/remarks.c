@@ -257,7 +257,7 @@ remark_data(const struct remarks *m)
 static void
 remark_features(const struct remarks *m)
 {
-	if (m->r->spec->training.cache.max_bytes == 0 ||
+	if (spec_phase_cache(&m->r->spec->training, m->r->phase.index) == 0 ||
 	    nn_features(m->r->nn) > 0)
 		return;
 	remark(m, "training.cache_features keeps nothing: no layer with "

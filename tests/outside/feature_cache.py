@@ -200,6 +200,37 @@ def _(d):
         eq(left(d, "stormy"), left(d, "calm"), f"killed, SEED={SEED}")
 
 
+def phased_job(d, name, **training):
+    """A network with batch norms, of which more and more is trained."""
+    job = picture_job(d, name, epochs=30)
+    norm = [{"type": "batch_norm", "name": f"n{i}"} for i in range(3)]
+    job["model"]["layers"] = [
+        conv("c0", out=10), norm[0], "relu", {"type": "max_pool2d", "kernel": 2}, conv("c1", out=18), norm[1], "relu",
+        {"type": "max_pool2d", "kernel": 2}, conv("c2", out=16), norm[2], "relu", "global_avg_pool2d", "flatten",
+        {"type": "linear", "name": "head", "out": 3}]
+    del job["training"]["parameters"], job["training"]["epochs"]
+    job["training"]["phases"] = [
+        {"epochs": 12, "train": ["head.*"]}, {"epochs": 12, "train": ["head.*", "c2.*", "n2.*"],
+                                              "learning_rate_scale": 0.5},
+        {"epochs": 3, "train": ["head.*"], "cache_features": False}, {"epochs": 3, "train": ["*"]}]
+    job["training"].update(training)
+    return job
+
+
+@case("in phases each keeps its own, and killed again and again it ends with the same bytes", "stopped")
+def _(d):
+    rng = random.Random(SEED)
+    out, err = trainer(d, phased_job(d, "phased"))
+    eq(len(re.findall("the frozen part of the network gives", out + err)), 2, "caches")
+    trainer(d, off(phased_job(d, "phased"), "phased-off"))
+    eq(left(d, "phased"), left(d, "phased-off"), "with and without")
+    for _ in range(20):
+        shutil.rmtree(f"{d.root}/stormy.run", ignore_errors=True)
+        if killed(d, phased_job(d, "stormy"), rng, lambda path: None, most=60) > 1:
+            break
+    eq(left(d, "stormy"), left(d, "phased"), f"killed, SEED={SEED}")
+
+
 @case("from the second epoch on no sample is read", "stopped")
 def _(d):
     calm, job = picture_job(d, "calm", epochs=60), picture_job(d, "unread", epochs=60)

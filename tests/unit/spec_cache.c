@@ -72,6 +72,36 @@ T_CASE(a_job_without_a_cache_is_as_before)
 	spec_free(small);
 }
 
+T_CASE(a_phase_has_a_cache_of_its_own_or_that_of_the_training)
+{
+	struct spec *s = job_with("training: {epochs: 9, cache_features: true, "
+	    "phases: [{epochs: 1, train: '0.*'}, {epochs: 1, train: ['0.*'], "
+	    "cache_features: {max_bytes: 2MiB}}, {epochs: 1, train: '0.*', "
+	    "cache_features: false}, {}]}");
+	const uint64_t want[] = { SPEC_CACHE_BYTES, 2u << 20, 0, 0 };
+	json_t *v = spec_json(s);
+	struct spec *b = must_parse(json_incref(v));
+	char *x = normal(s), *y = normal(b);
+	char a[RK_SHA256_HEX], c[RK_SHA256_HEX];
+
+	for (int k = 0; k < 4; k++)
+		t_check(spec_phase_cache(&s->training, k) == want[k]);
+	t_eq_str(x, y);
+	t_has(x, "\"cache_features\":false");
+	spec_digest(s, a);
+	b->training.phases[1].cache.max_bytes++;
+	spec_digest(b, c);
+	t_eq_str(a, c);
+	b->training.phases[1].cache.max_bytes = 0;
+	spec_digest(b, c);
+	t_check(strcmp(a, c) != 0);
+	free(x);
+	free(y);
+	json_decref(v);
+	spec_free(s);
+	spec_free(b);
+}
+
 T_CASE(what_cannot_be_kept_is_refused)
 {
 	static const char path[] = "training.cache_features";
@@ -79,6 +109,14 @@ T_CASE(what_cannot_be_kept_is_refused)
 	refused("training: {cache_features: true}", path, "nothing is frozen");
 	refused("training: {parameters: [{match: '0.*', weight_decay: 0}], "
 	    "cache_features: true}", path, "nothing is frozen");
+	refused("training: {phases: [{epochs: 1}, {}], epochs: 3, "
+	    "cache_features: true}", path, "a phase that trains less than all");
+	refused("training: {phases: [{epochs: 1, train: '0.*', "
+	    "cache_features: true}, {cache_features: {}}], epochs: 3}",
+	    "training.phases[1].cache_features", "nothing is frozen");
+	refused("training: {phases: [{epochs: 1, train: '0.*', "
+	    "cache_features: 8}, {}], epochs: 3}",
+	    "training.phases[0].cache_features", "is 8, want true");
 	refused(CACHE("7"), path, "is 7, want true, false or {max_bytes");
 	refused(CACHE("{max_bytes: 1}"), "training.cache_features.max_bytes",
 	    "want");
