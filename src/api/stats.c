@@ -142,6 +142,8 @@ static const struct {
 	{ "rekindle_job_step", "step", "Optimiser steps done." },
 	{ "rekindle_job_steps", "steps_total", "Optimiser steps to be done." },
 	{ "rekindle_job_epoch", "epoch", "Epochs completed." },
+	{ "rekindle_job_phase", "phase",
+	    "Phase of the training under way, from 1." },
 	{ "rekindle_job_loss", "loss", "Training loss, latest." },
 	{ "rekindle_job_accuracy", "accuracy", "Accuracy, latest." },
 	{ "rekindle_job_learning_rate", "learning_rate",

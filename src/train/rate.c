@@ -126,8 +126,10 @@ tell_end(struct run *r)
 	}
 	if (at_limit(r)) {
 		report_event(&r->rep, "nothing_left", "nothing is left to do: "
-		    "%lld of %lld steps are done; raise training.epochs to go "
-		    "on", (long long)first, (long long)last);
+		    "%lld of %lld steps are done; %s to go on",
+		    (long long)first, (long long)last, phases_over(r) ?
+		    "lengthen the last of training.phases" :
+		    "raise training.epochs");
 		return;
 	}
 	if (!phases_last(r))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Trainings in phases: parts of a network that rest and thaw, under kills, under changes of the job, and in words."""
+import glob
 import os
 import random
 import subprocess
 
 import data_jobs
 import pictures
-from storm import Ordeal, final
+from storm import Ordeal, final, sha
 from t import BUILD, case, eq, has, run, tiny, trainer, wait_for
 
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -83,6 +84,7 @@ def _(d):
     p = d.job(i)["progress"]
     eq((p["phase"], p["phases"], p["epochs_total"], p["steps_total"]), (3, 3, 4, 228))
     eq(p["schedule"]["from"], 171)
+    has(d.get("/metrics").text, "# HELP rekindle_job_phase Phase of the training under way, from 1.")
     lines = d.get(f"/v1/jobs/{i}/metrics?limit=500").json["metrics"]
     eq([m["phase"] for m in lines if m["over"] == "epoch" and m["split"] == "train"], [1, 2, 2, 3])
     eq(sorted({(m["phase"], m["learning_rate"]) for m in lines if m["over"] == "steps" and m["phase"] != 2}),
@@ -109,6 +111,35 @@ def _(d):
     d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 6, "phases": HEAD[:1] + [{}]}}}, want=202)
     eq(d.wait_state(i, "succeeded", "failed")["state"], "failed", "a phase that is no more")
     has(d.job(i)["message"], "training.phases: has 2 phases, and step-000000285")
+
+
+def picture(d, name, **more):
+    """ResNet-20, whose layouts follow from what is trained."""
+    data = {"type": "synthetic", "shape": [3, 32, 32], "classes": 10, "samples": 40}
+    return {"name": name, "model": {"arch": "resnet20", **more.pop("model", {})},
+            "data": {"train": data, "validation_split": 0.25},
+            "training": {"epochs": 4, "batch_size": 8, "optimizer": {"type": "adam", "learning_rate": 0.01}, **more},
+            "checkpoint": {"every": {"steps": 100}}}
+
+
+def last(d, name):
+    return sorted(glob.glob(f"{d.root}/{name}.run/checkpoints/step-*"))[-1]
+
+
+@case("a run that learns from its ancestor, too, ends the same wherever it was interrupted", "stopped")
+def _(d):
+    trainer(d, picture(d, "first"))
+    model = {"checkpoint": f"{last(d, 'first')}/model.safetensors"}
+    phases = [{"steps": 6, "train": "linear.*"}, {"epochs": 1, "train": ["layer3.*", "linear.*"]}, {"epochs": 1}]
+    more = {"phases": phases, "distill": {"weight": 0.5}, "seed": 3}
+    ends = []
+    for name, stops in ("whole", []), ("parts", [3, 6, 7, 8, 10]):
+        for k, stop in enumerate([*stops, 0]):
+            trainer(d, picture(d, name, model=model, **more), "--threads", str(1 + k % 2),
+                    *(["--set", f"training.steps={stop}"] if stop else []))
+        end = last(d, name)
+        ends.append((os.path.basename(end), [sha(f"{end}/{f}.safetensors") for f in ("model", "optimizer")]))
+    eq(ends[1], ends[0], "the last checkpoint")
 
 
 @case("a plan tells the phases of a fine-tuning, for people and as JSON")
