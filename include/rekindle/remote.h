@@ -83,7 +83,8 @@ char *remote_join(const char *uri, const char *key);
  * into this process (it is not dumpable: no core file, no debugger, no
  * /proc/<pid>/environ), and secrets for stores are taken out of its
  * environment, so that what it starts does not inherit them either: a
- * credential_process gets its keys from elsewhere.  remote goes on knowing them.
+ * credential_process gets its keys from elsewhere.  remote goes on knowing
+ * them.
  */
 void remote_hide_secrets(void);
 

@@ -49,11 +49,11 @@ struct cred *cred_of_json(const char *p, size_t n, enum cred_form form,
 struct cred *cred_of_xml(const char *p, size_t n, char **why);
 
 /*
- * The value of a key in a section of an INI file as awscli reads it (by Python's
- * configparser): a new string, or NULL.  '=' or ':' is between key and value,
- * blanks around them do not count; '#' and ';' begin comments at the beginning
- * of a line only; names of keys know no case; what [DEFAULT] says is said of
- * every section.  A line that is indented more than the key before it goes on
+ * The value of a key in a section of an INI file as awscli reads it, by
+ * Python's configparser: a new string, or NULL.  '=' or ':' is between key and
+ * value, blanks around them do not count; '#' and ';' begin comments at the
+ * beginning of a line only; names of keys know no case; what [DEFAULT] says is
+ * said of every section.  A line that is indented more than the key before it goes on
  * with that one's value, "\n" between them: so one that begins with "\n" is a
  * nested block.  Others that are indented are keys like any.  Where awscli
  * refuses the file, as little as can be is passed over: of several keys the
@@ -165,7 +165,7 @@ void fetch_read(struct fetch *f, const char *a, const char *b,
 /* A token's file, one line without blanks around: a new string or NULL. */
 char *fetch_line(struct fetch *f, int i);
 
-/* cred_secrets.c: what remote_hide_secrets() took of the environment, or NULL. */
+/* cred_secrets.c: what remote_hide_secrets() took of the environment; NULL. */
 const char *secret_env(const char *name);
 /* An environment variable that is not empty, or NULL; is it "true"? */
 const char *cred_env(const char *name);

@@ -3,7 +3,7 @@
  *
  *   look (HEAD) ──▶ ranges, in parallel ──▶ behind: hash, sync ──▶ end
  *     │  ▲                 │                   ▲
- *     │  └─ redirect       │ answered whole    │
+ *     │  ├─ redirect ◀─────┤ answered whole    │
  *     ▼                    ▼                   │
  *   probe (1 byte) ──▶ stream, one GET ────────┘
  */
@@ -68,6 +68,9 @@ void download_all(struct download *d, const char *sha256, uint64_t crc);
 
 /* download_look.c */
 void download_look(struct download *d);
+/* True: the answer was a redirect, and is dealt with.  No other request may be
+ * under way. */
+bool download_followed(struct download *d, const struct http_answer *a);
 
 /* download_pull.c */
 void pulls_pump(struct download *d);

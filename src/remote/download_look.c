@@ -6,9 +6,8 @@
 
 #include "download.h"
 
-/* True: the answer was a redirect, and is dealt with. */
-static bool
-followed(struct download *d, const struct http_answer *a)
+bool
+download_followed(struct download *d, const struct http_answer *a)
 {
 	char *why;
 	const enum redirect to = redirect_follow(d->op.r, &d->op.place,
@@ -34,7 +33,7 @@ probed(void *ctx, const struct req_result *q)
 	must_be(d, DOWNLOAD_TAG);
 	d->req = NULL;
 	d->tries += q->tries;
-	if (followed(d, q->a))
+	if (download_followed(d, q->a))
 		return;
 	if (q->a == NULL || (q->a->status != 200 && q->a->status != 206 &&
 	    q->a->status != 416)) {
@@ -76,7 +75,7 @@ looked(void *ctx, const struct req_result *q)
 	must_be(d, DOWNLOAD_TAG);
 	d->req = NULL;
 	d->tries += q->tries;
-	if (followed(d, q->a))
+	if (download_followed(d, q->a))
 		return;
 	if (q->fault == F_NONE) {
 		object_read(&o, q->a);

@@ -80,6 +80,27 @@ again(void *ctx, const struct http_answer *last, struct req_spec *s)
 
 static void pull_send(struct pull *p);
 
+/* What came so far is of no use. */
+static void
+leave(struct download *d)
+{
+	pulls_drop(d);
+	behind_drop(d);
+	ranges_fini(&d->done);
+	ranges_fini(&d->taken);
+	d->pumping = false;
+}
+
+/* Some servers answer HEAD themselves, and send who wants the bytes on. */
+static bool
+sent_on(struct download *d, const struct req_result *q)
+{
+	if (!redirect_is(&d->op.place, q->a))
+		return false;
+	leave(d);
+	return download_followed(d, q->a);
+}
+
 static void
 to_stream(struct download *d)
 {
@@ -88,11 +109,7 @@ to_stream(struct download *d)
 	log_info("remote: %s answers without ranges",
 	    d->op.place.store->host != NULL ? d->op.place.store->host :
 	    d->op.place.bucket);
-	pulls_drop(d);
-	behind_drop(d);
-	ranges_fini(&d->done);
-	ranges_fini(&d->taken);
-	d->pumping = false;
+	leave(d);
 	stream_begin(d);
 }
 
@@ -132,6 +149,8 @@ pulled(void *ctx, const struct req_result *q)
 	d->tries += q->tries;
 	if (b == BROUGHT_SOME)
 		advance(p, q->a);
+	if (sent_on(d, q))
+		return;
 	if (b == BROUGHT_ALL)
 		to_stream(d);
 	else if (b == BROUGHT_OTHER || q->fault == F_CHANGED ||
@@ -249,6 +268,8 @@ streamed(void *ctx, const struct req_result *q)
 	must_be(d, DOWNLOAD_TAG);
 	d->req = NULL;
 	d->tries += q->tries;
+	if (sent_on(d, q))
+		return;
 	if (q->fault != F_NONE) {
 		download_fault(d, q);
 		return;

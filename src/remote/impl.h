@@ -289,14 +289,20 @@ struct hops {
 	char *seen[REDIRECTS + 1];
 	int n;
 };
+/* An answer of a plain server that sends us elsewhere. */
+bool redirect_is(const struct place *p, const struct http_answer *a);
 /*
- * NONE: it is no redirect of a plain server.  GO: *p is now where it leads.  NO:
- * *why, the caller's, says why nobody goes there.
+ * NONE: it is no redirect of a plain server.  GO: *p is now where it leads.
+ * NO: *why, the caller's, says why nobody goes there.  No request may be under
+ * way whose place *p is.
  */
 enum redirect { REDIRECT_NONE, REDIRECT_GO, REDIRECT_NO };
 enum redirect redirect_follow(struct remote *r, struct place *p,
     struct hops *h, const struct http_answer *a, char **why);
 void hops_fini(struct hops *h);
+/* The absolute address, without a fragment, that `where` means to who is at
+ * `from`; a new string. */
+char *redirect_target(const char *from, const char *where);
 
 /* --- xml.c ---------------------------------------------------------------- */
 

@@ -73,6 +73,18 @@ add_path(struct strbuf *b, const char *p, size_t n)
 		sb_addc(b, '/');
 }
 
+/* What a path that is relative stands behind: the other's last folder, or all
+ * of it where there is only a query. */
+static void
+add_base(struct strbuf *b, const char *path, size_t n, bool folder)
+{
+	while (folder && n > 0 && path[n - 1] != '/')
+		n--;
+	if (folder && n == 0)
+		sb_addc(b, '/');
+	sb_add(b, path, n);
+}
+
 /* What a header should not have, and some servers send: blanks, UTF-8. */
 static char *
 encoded(const char *s, size_t n)
@@ -90,14 +102,16 @@ encoded(const char *s, size_t n)
 	return sb_detach(&b);
 }
 
-/* The absolute address that `to` is at `from`; a new string. */
-static char *
-resolve(const char *from, const char *where)
+char *
+redirect_target(const char *from, const char *where)
 {
 	char *to = encoded(where, strcspn(where, "#"));
 	struct strbuf b = {0}, merged = {0};
 	size_t path, query, own, own_query, begin = scheme_length(to);
 
+	/* Without a host it is none of ours: "mailto:x", "http:/x". */
+	if (begin > 0 && strncmp(to + begin, "//", 2) != 0)
+		return to;
 	split(from, &path, &query);
 	if (begin == 0 && strncmp(to, "//", 2) != 0) {
 		sb_add(&b, from, path);
@@ -111,14 +125,8 @@ resolve(const char *from, const char *where)
 	}
 	for (size_t i = 0; i < b.len && b.s[i] != ':'; i++)
 		b.s[i] = (char)tolower((unsigned char)b.s[i]);
-	if (own == 0 && to[0] != '/') {
-		size_t keep = query;
-		while (own_query > 0 && keep > path && from[keep - 1] != '/')
-			keep--;
-		if (own_query > 0 && keep == path)
-			sb_addc(&merged, '/');
-		sb_add(&merged, from + path, keep - path);
-	}
+	if (own == 0 && to[0] != '/')
+		add_base(&merged, from + path, query - path, own_query > 0);
 	sb_add(&merged, to + own, own_query - own);
 	add_path(&b, sb_str(&merged), merged.len);
 	sb_adds(&b, to[0] != '\0' ? to + own_query : from + query);
@@ -127,12 +135,13 @@ resolve(const char *from, const char *where)
 	return sb_detach(&b);
 }
 
-/* --- whether we go ---------------------------------------------------------- */
+/* --- whether we go ------------------------------------------------------- */
 
-static bool
-is_redirect(const struct http_answer *a)
+bool
+redirect_is(const struct place *p, const struct http_answer *a)
 {
-	return a != NULL && (a->status == 301 || a->status == 302 ||
+	return p->store->kind == STORE_HTTPS && a != NULL &&
+	    (a->status == 301 || a->status == 302 ||
 	    a->status == 303 || a->status == 307 || a->status == 308);
 }
 
@@ -191,10 +200,10 @@ redirect_follow(struct remote *r, struct place *p, struct hops *h,
 	struct place next;
 
 	*why = NULL;
-	if (p->store->kind != STORE_HTTPS || !is_redirect(a))
+	if (!redirect_is(p, a))
 		return REDIRECT_NONE;
 	const char *where = http_header(a, "location");
-	char *to = where != NULL ? resolve(p->key, where) : xstrdup("");
+	char *to = where != NULL ? redirect_target(p->key, where) : xstrdup("");
 	if (h->n == 0)
 		h->seen[h->n++] = xstrdup(p->key);
 	const char *no = refusal(h, p->key, to, where);

@@ -459,6 +459,10 @@ def _(d):
                 st.special[path] = lambda q: None if "?" in q.path else (302, {"Location": "?x=1"}, b"")
             else:
                 sends(sv, st, path, to)
+        # Who answers HEAD itself may send GET on.
+        leads["/org/hub/m"] = f"{other.url}/files/m"
+        st.special["/org/hub/m"] = lambda q: None if q.command == "HEAD" else (
+            302, {"Location": leads["/org/hub/m"]}, b"")
         want = {"/org/up/m": "/files/m", "/org/deep/m": "/files/m", "/org/beside/m": "/org/beside/file",
                 "/org/query/m": "/org/query/m?x=1", "/org/host/m": "/files/m", "/org/abs/m": "/files/m?X-Sig=a%2Fb",
                 "/org/blank/m": "/files/a%20b/%E9", "/org/dots/m": "/files/m", "/org/end/m": "/org/end/",
@@ -472,7 +476,7 @@ def _(d):
             eq((r["end"], r["size"]), ("ok", len(data)), f"head of {path}")
             r = dr.download(f"{sv.url}{path}#sha256={hashlib.sha256(data).hexdigest()}", f"{d.root}/got")
             eq(r["end"], "ok", f"download of {path} ({r['error']})")
-        eq(other.asked[-1][1], "/", "an address without a path")
+        has(other.asked, ("GET", "/"))      # an address without a path
         eq(tls.asked[-1][1], "/files/m")
         refused(dr.download(f"{sv.url}/org/other/m#sha256={'0' * 64}", f"{d.root}/no"), "damaged")
 
