@@ -8,7 +8,9 @@
  * data.pkl is a pickle of protocol 2, as torch.save makes it; a tensor in it is
  * torch._utils._rebuild_tensor_v2(storage, 0, size, stride, False,
  * OrderedDict()), and its storage the persistent id ('storage',
- * torch.FloatStorage, '0', 'cpu', number of elements).
+ * torch.FloatStorage, '0', 'cpu', number of elements).  Of types that came with
+ * PyTorch 2.3 there are no such storages: _rebuild_tensor_v3 with
+ * torch.storage.UntypedStorage of bytes, and torch.uint16 behind.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,33 +21,47 @@
 #define TOP   "archive/"
 
 /* Places in the pickle's memo. */
-enum { SLOT_DICT, SLOT_REBUILD, STORAGE_SLOT };
+enum { SLOT_DICT, SLOT_REBUILD, STORAGE_SLOT, SLOT_UNTYPED = 30,
+	SLOT_REBUILD_3 };
+_Static_assert(STORAGE_SLOT + (int)DT_COUNT <= SLOT_UNTYPED, "slots");
 
-static const struct {
+static const struct storage {
 	enum dtype dtype;
 	const char *global;
+	bool untyped;                   /* global is the type itself */
 } storages[] = {
-	{ DT_F32, "torch\nFloatStorage\n" },
-	{ DT_F64, "torch\nDoubleStorage\n" },
-	{ DT_F16, "torch\nHalfStorage\n" },
-	{ DT_BF16, "torch\nBFloat16Storage\n" },
-	{ DT_I64, "torch\nLongStorage\n" },
-	{ DT_I32, "torch\nIntStorage\n" },
-	{ DT_I16, "torch\nShortStorage\n" },
-	{ DT_I8, "torch\nCharStorage\n" },
-	{ DT_U8, "torch\nByteStorage\n" },
-	{ DT_BOOL, "torch\nBoolStorage\n" },
-	{ DT_C64, "torch\nComplexFloatStorage\n" },
-	{ DT_C128, "torch\nComplexDoubleStorage\n" },
+	{ DT_F32, "torch\nFloatStorage\n", false },
+	{ DT_F64, "torch\nDoubleStorage\n", false },
+	{ DT_F16, "torch\nHalfStorage\n", false },
+	{ DT_BF16, "torch\nBFloat16Storage\n", false },
+	{ DT_I64, "torch\nLongStorage\n", false },
+	{ DT_I32, "torch\nIntStorage\n", false },
+	{ DT_I16, "torch\nShortStorage\n", false },
+	{ DT_I8, "torch\nCharStorage\n", false },
+	{ DT_U8, "torch\nByteStorage\n", false },
+	{ DT_BOOL, "torch\nBoolStorage\n", false },
+	{ DT_C64, "torch\nComplexFloatStorage\n", false },
+	{ DT_C128, "torch\nComplexDoubleStorage\n", false },
+	{ DT_U16, "torch\nuint16\n", true },
+	{ DT_U32, "torch\nuint32\n", true },
+	{ DT_U64, "torch\nuint64\n", true },
 };
+
+static const struct storage *
+storage_of(enum dtype t)
+{
+	for (size_t i = 0; i < RK_ARRAY_LEN(storages); i++)
+		if (storages[i].dtype == t)
+			return &storages[i];
+	return NULL;
+}
 
 static const char *
 storage_global(enum dtype t)
 {
-	for (size_t i = 0; i < RK_ARRAY_LEN(storages); i++)
-		if (storages[i].dtype == t)
-			return storages[i].global;
-	return NULL;
+	const struct storage *s = storage_of(t);
+
+	return s != NULL ? s->global : NULL;
 }
 
 /* --- data.pkl --------------------------------------------------------------- */
@@ -74,6 +90,8 @@ put_ordered_dict(struct pkl *p)
 static void
 put_tensor(struct pkl *p, const struct format_out_tensor *t, size_t i)
 {
+	const struct storage *s = storage_of(t->dtype);
+	const unsigned slot = STORAGE_SLOT + (unsigned)t->dtype;
 	int64_t stride[TENSOR_MAX_DIMS], n = 1;
 	char key[24];
 
@@ -81,18 +99,20 @@ put_tensor(struct pkl *p, const struct format_out_tensor *t, size_t i)
 		stride[k] = n;
 		n *= RK_MAX(t->d[k], (int64_t)1);
 	}
-	pickle_put_global(&p->b, "torch._utils\n_rebuild_tensor_v2\n",
-	    SLOT_REBUILD, &p->seen);
+	pickle_put_global(&p->b, s->untyped ?
+	    "torch._utils\n_rebuild_tensor_v3\n" :
+	    "torch._utils\n_rebuild_tensor_v2\n", s->untyped ?
+	    SLOT_REBUILD_3 : SLOT_REBUILD, &p->seen);
 	sb_addc(&p->b, PICKLE_MARK);
 	sb_addc(&p->b, PICKLE_MARK);
 	pickle_put_text(&p->b, "storage");
-	pickle_put_global(&p->b, storage_global(t->dtype),
-	    STORAGE_SLOT + (unsigned)t->dtype, &p->seen);
+	pickle_put_global(&p->b, s->untyped ? "torch.storage\nUntypedStorage\n" :
+	    s->global, s->untyped ? SLOT_UNTYPED : slot, &p->seen);
 	snprintf(key, sizeof(key), "%zu", i);
 	pickle_put_text(&p->b, key);
 	pickle_put_text(&p->b, "cpu");
-	pickle_put_int(&p->b, (int64_t)(out_bytes(t) * 8 /
-	    dtype_bits(t->dtype)));
+	pickle_put_int(&p->b, (int64_t)(s->untyped ? out_bytes(t) :
+	    out_bytes(t) * 8 / dtype_bits(t->dtype)));
 	sb_addc(&p->b, PICKLE_TUPLE);
 	sb_addc(&p->b, PICKLE_BINPERSID);
 	pickle_put_int(&p->b, 0);               /* where it begins in it */
@@ -100,6 +120,8 @@ put_tensor(struct pkl *p, const struct format_out_tensor *t, size_t i)
 	pickle_put_sizes(&p->b, t->ndim, stride);
 	pickle_put_bool(&p->b, false);          /* wants no gradient */
 	put_ordered_dict(p);                    /* hooks */
+	if (s->untyped)
+		pickle_put_global(&p->b, s->global, slot, &p->seen);
 	sb_addc(&p->b, PICKLE_TUPLE);
 	sb_addc(&p->b, PICKLE_REDUCE);
 }

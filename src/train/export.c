@@ -413,8 +413,8 @@ put_file(struct export *x, const char *path)
 	}
 	if (rc != RK_OK)
 		return write_failed(x, rc, &why);
-	printf("%s: %zu tensors, %llu bytes\n", path, x->nout,
-	    (unsigned long long)size);
+	printf("%s: %zu tensor%s, %llu bytes\n", path, x->nout,
+	    rk_s((int64_t)x->nout), (unsigned long long)size);
 	return true;
 }
 

@@ -258,17 +258,22 @@ T_CASE(many_tensors_of_a_pt_file_have_an_end_of_64_bits)
 
 T_CASE(what_a_format_has_no_type_for_is_refused_by_name)
 {
-	const struct format_out_tensor odd = { "odd", NULL, DT_U32, 1, { 2 },
-	    OF(w) };
+	const struct format_out_tensor odd[] = {
+		{ "odd", NULL, DT_U32, 1, { 2 }, OF(w) },
+		{ "odd", NULL, DT_F8_E4M3, 1, { 8 }, OF(w) },
+	};
 	struct strbuf out = {0};
 	const struct format_sink to = { put_mem, &out };
+	struct rk_why why = {0};
 
-	for (size_t i = 1; i < RK_ARRAY_LEN(writers); i++) {
-		struct rk_why why = {0};
-		t_eq_int(writers[i](&to, &odd, 1, NULL, &why), RK_EINVAL);
-		t_has(rk_why_first(&why), "odd: is U32, a type that P");
-		rk_why_fini(&why);
-	}
+	t_eq_int(paddle(&to, &odd[0], 1, NULL, &why), RK_EINVAL);
+	t_eq_str(rk_why_first(&why), "odd: is U32, a type that Paddle does "
+	    "not have");
+	rk_why_fini(&why);
+	t_eq_int(format_out_torch(&to, &odd[1], 1, NULL, &why), RK_EINVAL);
+	t_eq_str(rk_why_first(&why), "odd: is F8_E4M3, a type that PyTorch's "
+	    "format does not have");
+	rk_why_fini(&why);
 	t_eq_int(out.len, 0);
 }
 
@@ -448,6 +453,31 @@ T_CASE(each_file_that_is_written_is_read_back_as_weights)
 		weights_free(got);
 		sb_fini(&out);
 	}
+}
+
+T_CASE(whole_numbers_without_a_sign_are_what_pytorch_has_for_them)
+{
+	const struct format_out_tensor v[] = {
+		{ "a", NULL, DT_U16, 1, { 4 }, OF(count) },
+		{ "b", NULL, DT_F32, 1, { 2 }, OF(b) },
+		{ "c", NULL, DT_U32, 2, { 2, 1 }, OF(count) },
+		{ "d", NULL, DT_U64, 0, { 0 }, OF(count) },
+		{ "e", NULL, DT_U16, 1, { 2 }, OF(half) },
+	};
+	struct strbuf out = written(format_out_torch, v, RK_ARRAY_LEN(v));
+	const char *text = memmem(out.s, out.len, "torch\nuint16\n", 13);
+	struct weights *w;
+
+	t_check(text != NULL);
+	t_eq_int(weights_open_mem(out.s, out.len, NULL, &w, NULL), RK_OK);
+	t_eq_int(w->n, RK_ARRAY_LEN(v));
+	for (size_t i = 0; i < w->n; i++) {
+		t_eq_int(w->v[i].dtype, v[i].dtype);
+		t_eq_int(w->v[i].ndim, v[i].ndim);
+		t_check(memcmp(w->v[i].data, v[i].ctx, w->v[i].bytes) == 0);
+	}
+	weights_free(w);
+	sb_fini(&out);
 }
 
 T_CASE(a_transposed_matrix_is_read_from_any_element_on)
