@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -49,6 +50,39 @@ def _(d):
         p.wait()
     trainer(d, j)
     eq(bytes_of(steps(f"{d.root}/killed.run")[-1]), want, "bytes at the end")
+
+
+@case("in phases what rests is in the shard, statistics of batch norms too, and each checkpoint leads to the same bytes",
+      "stopped")
+def _(d):
+    j = job("calm", model={"layers": [{"type": "conv2d", "out": 64, "kernel": 3}, "batch_norm", "relu",
+                                      {"type": "conv2d", "out": 128, "kernel": 3}, "batch_norm", "relu",
+                                      {"type": "global_avg_pool2d"}, "flatten", {"type": "linear", "out": 10}]})
+    j["data"]["train"]["shape"] = [3, 8, 8]
+    j["checkpoint"] = {"every": {"steps": 10}, "keep": {"last": 100}}
+    j["training"].update(epochs=3, phases=[{"steps": 60, "train": ["8.*"]}, {"steps": 60, "train": ["4.*", "8.*"]},
+                                           {"steps": 60}], steps=180)
+    del j["training"]["parameters"], j["training"]["epochs"]
+    trainer(d, j)
+    calm = {record(s)["step"]: s for s in steps(f"{d.root}/calm.run")}
+    head = {"8.weight", "8.bias"}
+    # Not each that is due is taken: the one before it may still be written.
+    inside = [[at for at in calm if 60 * k < at < 60 * k + 60] for k in range(3)]
+    for at, trained in ((inside[0][0], head),
+                        (inside[1][0], head | {"4.weight", "4.bias", "4.running_mean", "4.running_var"})):
+        eq({t["name"] for t in tensors(f"{calm[at]}/trained.safetensors")}, trained, f"trained at step {at}")
+        at_rest = {t["name"] for t in tensors(shard(calm[at]))}
+        eq(({"0.weight", "1.running_mean", "3.weight"} - at_rest, at_rest & trained), (set(), set()), f"at step {at}")
+    assert os.path.exists(f"{calm[inside[2][0]]}/model.safetensors")
+    for n, at in enumerate([v[-1] for v in inside] + [at for at in (60, 120) if at in calm]):
+        # As a kill right behind that checkpoint leaves it.
+        run_dir = f"{d.root}/killed{n}.run"
+        shutil.copytree(f"{d.root}/calm.run", run_dir, symlinks=True)
+        for s in steps(run_dir):
+            if record(s)["step"] > at:
+                shutil.rmtree(s)
+        trainer(d, dict(j, name=f"killed{n}", resources={"threads": 1 + n % 2, "memory": "256MiB"}))
+        eq(bytes_of(steps(run_dir)[-1]), bytes_of(calm[180]), f"bytes at the end, from step {at}")
 
 
 @case("the weights are those of a run that made no shard")
