@@ -466,17 +466,17 @@ T_CASE(whole_numbers_without_a_sign_are_what_pytorch_has_for_them)
 	};
 	struct strbuf out = written(format_out_torch, v, RK_ARRAY_LEN(v));
 	const char *text = memmem(out.s, out.len, "torch\nuint16\n", 13);
-	struct weights *w;
+	struct weights *r;
 
 	t_check(text != NULL);
-	t_eq_int(weights_open_mem(out.s, out.len, NULL, &w, NULL), RK_OK);
-	t_eq_int(w->n, RK_ARRAY_LEN(v));
-	for (size_t i = 0; i < w->n; i++) {
-		t_eq_int(w->v[i].dtype, v[i].dtype);
-		t_eq_int(w->v[i].ndim, v[i].ndim);
-		t_check(memcmp(w->v[i].data, v[i].ctx, w->v[i].bytes) == 0);
+	t_eq_int(weights_open_mem(out.s, out.len, NULL, &r, NULL), RK_OK);
+	t_eq_int(r->n, RK_ARRAY_LEN(v));
+	for (size_t i = 0; i < r->n; i++) {
+		t_eq_int(r->v[i].dtype, v[i].dtype);
+		t_eq_int(r->v[i].ndim, v[i].ndim);
+		t_check(memcmp(r->v[i].data, v[i].ctx, r->v[i].bytes) == 0);
 	}
-	weights_free(w);
+	weights_free(r);
 	sb_fini(&out);
 }
 
