@@ -235,21 +235,38 @@ count(struct tally *t, const struct nn_result *res, int64_t rows)
 	t->taught += res->taught;
 }
 
+/* The tensor that has parameter i, as the model calls it. */
+static const char *
+holder_of(const struct nn *n, int64_t i)
+{
+	for (size_t k = 0; k < nn_ntensors(n); k++) {
+		const struct nn_tensor *t = nn_tensor_at(n, k);
+		if (!t->is_buffer && (int64_t)t->offset <= i &&
+		    i < (int64_t)t->offset + (int64_t)t->count)
+			return t->name;
+	}
+	return "none";
+}
+
 /* The first step has no step before it to compare with, and its weights are
  * those that it was given. */
 static bool
 refuse_at_once(struct run *r)
 {
-	int64_t n, bad = 0;
+	int64_t n, bad = 0, first = 0;
 	const float *v = nn_params(r->nn, &n);
 	char some[RK_HUMAN], all[RK_HUMAN];
 
-	for (int64_t i = 0; i < n; i++)
-		bad += !isfinite(v[i]);
+	for (int64_t i = n; i-- > 0;)
+		if (!isfinite(v[i])) {
+			bad++;
+			first = i;
+		}
 	char *because = bad == 0 ? xstrdup("its parameters are finite, and so "
 	    "the samples, or what they become in the network, are too large") :
 	    xasprintf("%s of the %s parameters that it began with are not "
-	    "finite", rk_group_digits(some, bad), rk_group_digits(all, n));
+	    "finite, the first in %s", rk_group_digits(some, bad),
+	    rk_group_digits(all, n), holder_of(r->nn, first));
 	run_fail(r, "non_finite_loss", true, "the loss is not finite at step "
 	    "%lld (epoch %lld), the first of this run: %s",
 	    (long long)r->at.step, (long long)r->at.epoch, because);

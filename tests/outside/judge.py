@@ -432,7 +432,7 @@ def _(d):
         job["model"]["checkpoint"] = path
         bad = sum(not math.isfinite(v) for v in values)
         has(trainer(d, job, "--from", "none", want=3)[1], "the loss is not finite at step 0 (epoch 0), the first of this "
-            f"run: {bad} of the 15 parameters that it began with are not finite")
+            f"run: {bad} of the 15 parameters that it began with are not finite, the first in h.weight")
         job["model"].pop("checkpoint")
     path = weights(f"{d.root}/w.safetensors", {"h.weight": ([3, 4], [0] * 12), "h.bias": ([3], [0, 1, 0])})
     assert "warning" not in trainer(d, job, "--predict", path)[1], "of finite outputs"
