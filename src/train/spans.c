@@ -280,10 +280,13 @@ set_spans(struct run *r)
 
 /* In a training in phases what rests has no moments, and its updates are none:
  * checkpoints need not keep them (ckpt.h, "Shards"), and what thaws begins anew
- * whether the run was interrupted or not. */
-static void
+ * whether the run was interrupted or not.  Of how many tensors there were
+ * some. */
+static int64_t
 forget_resting(struct run *r)
 {
+	int64_t forgotten = 0;
+
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
 		struct span_counts *c = &r->updates[i], none = {0};
@@ -294,7 +297,9 @@ forget_resting(struct run *r)
 		optim_reset(r->optim, t->offset, t->count);
 		spans_add(&none, rows_of(t), 0);
 		put_counts(c, none);
+		forgotten++;
 	}
+	return forgotten;
 }
 
 void
@@ -318,7 +323,7 @@ spans_begin(struct run *r, const json_t *state, struct rk_why *why)
 		spans_add(&r->updates[i], rows_of(nn_tensor_at(r->nn, i)),
 		    r->at.step);
 	read_updates(r, state, why);
-	forget_resting(r);
+	(void)forget_resting(r);
 	set_spans(r);
 }
 
@@ -334,7 +339,11 @@ spans_carry(struct run *r, const struct span_counts *updates)
 			spans_add(&c, rows_of(nn_tensor_at(r->nn, i)), 0);
 		put_counts(&r->updates[i], c);
 	}
-	forget_resting(r);
+	const int64_t rest = forget_resting(r);
+	if (rest > 0)
+		report_event(&r->rep, "remark", "the moments of %lld tensor%s "
+		    "that phase 1 does not train are left behind: what thaws "
+		    "begins with a first step", (long long)rest, rk_s(rest));
 	set_spans(r);
 }
 
@@ -353,7 +362,7 @@ spans_count(struct run *r)
 void
 spans_turn(struct run *r)
 {
-	forget_resting(r);
+	(void)forget_resting(r);
 	set_spans(r);
 }
 
