@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "check.h"
 
@@ -82,11 +83,37 @@ refuse(struct check *c, int status)
 	free(text);
 }
 
+/* It could be read, and so much is in it that an answer would not hold it. */
+static void
+refuse_long(struct check *c)
+{
+	char most[RK_HUMAN];
+	struct rk_why why = { 0 };
+
+	rk_refuse_at(&why, "address", "%s: what is said of its tensors takes "
+	    "more than %s: look at the file itself, which `rekindle weights "
+	    "show --part \"\" ADDRESS` gets", c->address,
+	    rk_human_bytes(most, RKJ_MAX_BYTES));
+	check_answer(c, RK_EINVAL, NULL, &why);
+	rk_why_fini(&why);
+}
+
 void
 inspect_ended(struct check *c, int status)
 {
+	const bool read = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+	if (read && c->bytes != NULL) {
+		check_answer(c, RK_OK, NULL, NULL);
+		return;
+	}
 	char *text = check_read(c, "out", RKJ_MAX_BYTES);
 	json_t *said = NULL;
+
+	if (read && text == NULL) {
+		refuse_long(c);
+		return;
+	}
 
 	if (text == NULL || rkj_parse_json(text, strlen(text), &said, NULL) !=
 	    RK_OK || !json_is_array(json_object_get(said, "tensors"))) {

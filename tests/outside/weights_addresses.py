@@ -3,6 +3,7 @@
 nobody is sent to where a cloud hands out secrets."""
 import json
 import os
+import struct
 import subprocess
 
 import bucket
@@ -79,6 +80,18 @@ def _(d):
             eq(got.read(), want.read(), source)
         has(weights(d, "convert", source, "--to", "pt", *arch, want=1), "best.pt is there already")
         os.unlink(f"{d.root}/best.pt")
+    # Of more tensors than an answer of the daemon holds.
+    n = 40000
+    head = json.dumps({f"model.layers.{i // 99}.{i}": {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]}
+                       for i in range(n)}).encode()
+    many = struct.pack("<Q", len(head)) + head + bytes(n)
+    with open(f"{d.root}/many", "wb") as f:
+        f.write(many)
+    at = store.put("many", many)
+    has(weights(d, "show", at, want=1), f"{at}: what is said of its tensors takes more than 8 MiB")
+    has(weights(d, "show", at, "--part", ""), f"{n:,} elements")
+    eq(json.loads(weights(d, "diff", at, "many", "--json"))["equal"], True)
+    os.unlink(f"{d.root}/many")
     page = store.put("page", b"<!DOCTYPE html><html></html>")
     has(weights(d, "diff", "here.pdparams", page, want=1), f"{page}: is a web page")
     has(weights(d, "convert", "http://169.254.169.254/m.pt", "--to", "pt", want=1), "a metadata service")
