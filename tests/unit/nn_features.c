@@ -202,7 +202,7 @@ T_CASE(random_graphs_have_the_same_bits_from_features)
 		return;
 	t_check(t.with >= n / 10 && t.many >= n / 50 && t.blocked >= n / 100);
 	for (int i = 0; i < SPEC_OP_COUNT; i++)
-		if (t.ops[i] < n / 1000 && i != SPEC_OP_batch_norm)
+		if (t.ops[i] < n / 1000)
 			t_fail("%s is still %ld times", spec_op_words[i],
 			    t.ops[i]);
 }
@@ -213,7 +213,8 @@ static bool
 trains_last(void *ctx, const char *tensor)
 {
 	(void)ctx;
-	return strncmp(tensor, "fc", 2) == 0 ||
+	return strncmp(tensor, "fc.", 3) == 0 || strncmp(tensor, "fc2", 3) ==
+	    0 ||
 	    strncmp(tensor, "classifier", 10) == 0;
 }
 
@@ -230,7 +231,8 @@ build_arch(const char *model, int64_t micro)
 		t_fail("%s: %s", model, rk_why_first(&why));
 	const struct nn_want w = { .model = &s->model,
 		.loss = &s->training.loss, .batch = micro, .fast = true,
-		.memory_limit = UINT64_MAX, .trains = trains_last };
+		.memory_limit = UINT64_MAX, .trains = trains_last,
+		.evaluate_frozen = true };
 	if (nn_build(&n, &w, &why) != RK_OK)
 		t_fail("%s: %s", model, rk_why_first(&why));
 	nn_init(n, 7);
@@ -269,8 +271,8 @@ T_CASE(the_features_of_a_sample_are_the_same_in_every_row)
 		const char *model;
 		int64_t width, micro;
 	} nets[] = {
-		{ "{arch: vgg11, input: [3, 32, 32], classes: 3}",
-		    3 * 32 * 32, 13 },
+		/* So deep a product that it is cut where rows are few. */
+		{ "{arch: mlp, sizes: [3072, 96, 3]}", 3072, 13 },
 		{ "{arch: resnet18, input: [3, 64, 48], classes: 3}",
 		    3 * 64 * 48, 8 },
 		{ "{arch: mobilenet_v3_small, input: [3, 64, 64], classes: 3}",

@@ -201,7 +201,9 @@ T_CASE(what_is_no_file_is_refused)
 	unlinkat(dir, "f", 0);
 	t_check(mkfifoat(dir, "f", 0600) == 0);
 	t_eq_int(feature_file_open(&f, dir, "f", &k, &why), RK_EINVAL);
-	t_has(rk_why_text(&why), "no regular file");
+	rk_why_fini(&why);
+	t_eq_int(feature_file_open(&f, dir, "f", &k, &why), RK_EINVAL);
+	t_has(rk_why_first(&why), "no regular file");
 	rk_why_fini(&why);
 	remove_dir();
 }
