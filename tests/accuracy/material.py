@@ -67,9 +67,9 @@ def parted(classes, folds):
     return {name: i % folds for names in classes.values() for i, name in enumerate(sorted(names, key=drawn))}
 
 
-def tile_folds(folds):
+def tile_folds(folds, name="tiles", without=()):
     """The magnetic tiles as tars that are read in place: of fold k what to train on and what
-    to be judged by."""
+    to be judged by.  A tile is in the same fold whichever classes are left out."""
     archive = shared("magnetic-tile/magnetic-tile-subset.tar")
 
     def make(folder):
@@ -79,13 +79,14 @@ def tile_folds(folds):
             for m in images:
                 classes.setdefault(m.name.split("/")[-2], []).append(m.name)
             fold = parted(classes, folds)
+            images = [m for m in images if m.name.split("/")[-2] not in without]
             for k in range(folds):
                 for part in "train", "test":
                     with tarfile.open(f"{folder}/{part}-{k}.tar", "w") as out:
                         for m in images:
                             if (fold[m.name] == k) == (part == "test"):
                                 out.addfile(m, tar.extractfile(m))
-    return made("tiles", make)
+    return made(name, make)
 
 
 # --- sentences --------------------------------------------------------------------

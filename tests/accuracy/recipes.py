@@ -98,17 +98,55 @@ def bert_polarity():
 FOLDS = 5
 
 
-def tiles(fold):
+def tile_images(folder, fold, side):
     """Grey images of many sizes, made one: classes are told by what is on them, not by where."""
-    folder = material.tile_folds(FOLDS)
-    side = {"type": "resize", "size": [112, 112]}
+    same = {"type": "resize", "size": [side, side]}
 
     def part(name):
         return {"type": "image_folder", "path": f"{folder}/{name}-{fold}.tar", "channels": 1}
-    data = {"train": part("train"), "validation": part("test"), "normalize": {"type": "scale", "mean": 0.4, "std": 0.2},
-            "transforms": {"train": [side, {"type": "random_crop", "size": 112, "padding": 8}, "hflip", "vflip"],
-                           "validation": [side]}}
-    made = job(f"tiles-{fold}", {"arch": "mobilenet_v2", "classes": 6}, data, 60, 32,
+    crop = {"type": "random_crop", "size": side, "padding": side // 14}
+    return {"train": part("train"), "validation": part("test"), "normalize": {"type": "scale", "mean": 0.4, "std": 0.2},
+            "transforms": {"train": [same, crop, "hflip", "vflip"], "validation": [same]}}
+
+
+def tiles(fold):
+    made = job(f"tiles-{fold}", {"arch": "mobilenet_v2", "classes": 6},
+               tile_images(material.tile_folds(FOLDS), fold, 112), 60, 32,
                {"type": "adamw", "learning_rate": 0.003, "weight_decay": 0.05})
     made["training"]["sampler"] = "balanced"
+    return made
+
+
+# --- magnetic tiles: a model that grows ---------------------------------------------
+
+# The two classes of which there are fewest: what turns up last.  By their names they
+# stand between the others, so that these get other numbers.
+LATE = "MT_Crack", "MT_Fray"
+
+
+def growth(name, folder, fold, classes, epochs):
+    made = job(f"growth-{name}-{fold}", {"arch": "resnet18", "classes": classes}, tile_images(folder, fold, 64), epochs,
+               32, {"type": "adamw", "learning_rate": 0.001, "weight_decay": 0.05})
+    made["checkpoint"]["every"] = {"epochs": 10}
+    return made
+
+
+def growth_before(fold):
+    """Of the four classes that there are at first, learned to the end."""
+    return growth("four", material.tile_folds(FOLDS, "tiles-of-four", LATE), fold, 4, 60)
+
+
+def growth_cold(fold):
+    """Of all six, as if there had been no model."""
+    return growth("cold", material.tile_folds(FOLDS), fold, 6, 30)
+
+
+def growth_warm(fold, model):
+    """Of six, out of a model of four: the cold start's recipe but for its length and its rates."""
+    made = growth("warm", material.tile_folds(FOLDS), fold, 6, 0)
+    made["model"].update(checkpoint=model, grow=["fc"])
+    del made["training"]["epochs"]
+    made["training"].update(warm_start={"learning_rate_scale": 1}, phases=[
+        {"train": ["fc.*"], "epochs": 1, "learning_rate_scale": 3},
+        {"train": ["*"], "epochs": 9, "learning_rate_scale": 0.2, "schedule": {"type": "cosine"}}])
     return made

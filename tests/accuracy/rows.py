@@ -6,6 +6,7 @@ goal, holds, conditions, seconds, runs}, or raises Absent or Failed (lab.py).
 import importlib.util
 import os
 
+import grown_tiles
 import recipes
 import stats
 from recipes import seeded
@@ -115,6 +116,7 @@ ROWS = {
     "polarity": lambda b: best(b, [recipes.textcnn_polarity(), recipes.bert_polarity()], 0.74),
     "textcnn-torch": lambda b: torch(b, recipes.textcnn_polarity(), 10, 0.01),
     "tiles": lambda b: folds(b, recipes.tiles, recipes.FOLDS, 0),
+    "growth": grown_tiles.growth,
 }
 
 

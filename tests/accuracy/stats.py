@@ -11,6 +11,7 @@ ERRORS = 2              # standard errors that two alike programs may be apart
 
 
 def mean(v):
+    v = list(v)
     return sum(v) / len(v)
 
 
@@ -51,3 +52,20 @@ def f1(table):
 def macro_f1(table):
     """The mean of the classes' F1: each counts the same, however rare it is."""
     return mean([x for x in f1(table) if x is not None])
+
+
+def recalls(table):
+    """Of each class, the share of its samples that was answered right; None of one without samples."""
+    return [row[i] / sum(row) if sum(row) else None for i, row in enumerate(table)]
+
+
+# --- curves: a figure after each epoch ----------------------------------------------
+
+def mean_curve(curves):
+    """Of each epoch; all have as many."""
+    return [mean(v) for v in zip(*curves, strict=True)]
+
+
+def reaches(curve, goal):
+    """The first epoch, from 1 on, after which it is at least that; None where none is."""
+    return next((n for n, x in enumerate(curve, 1) if x >= goal), None)

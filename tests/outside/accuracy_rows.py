@@ -14,12 +14,14 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 
 from t import BUILD, Skip, case, csv, eq, has, limit, run, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ACCURACY = f"{HERE}/../accuracy"
 sys.path.insert(0, ACCURACY)
+import grown_tiles                      # noqa: E402
 import material                         # noqa: E402
 import stats                            # noqa: E402
 from lab import Failed, Lab, seconds    # noqa: E402
@@ -297,6 +299,44 @@ def _(d):
         has(str(e), "1 runs have no deviation")
     else:
         raise AssertionError("one run has a deviation")
+
+
+@case("of curves the mean is taken and the first epoch that reaches a goal, of a table each class's recall", "stopped")
+def _(d):
+    eq(stats.mean_curve([[0, 0.5, 1], [1, 0.5, 0]]), [0.5, 0.5, 0.5], "mean")
+    eq([stats.reaches([0.1, 0.5, 0.4, 0.6], x) for x in (0.1, 0.5, 0.55, 0.7)], [1, 2, 4, None], "epochs")
+    eq(stats.recalls([[3, 1], [0, 0]]), [0.75, None], "recall")
+    try:
+        stats.mean_curve([[1, 2], [1]])
+    except ValueError:
+        return
+    raise AssertionError("curves of two lengths have a mean")
+
+
+def grown(curve, **recall):
+    return {"macro_f1": curve, "recall": recall}
+
+
+@case("a model that grows is judged by cold's best epoch, by what it still knows, and drawn", "stopped")
+def _(d):
+    before = [grown([0.5], old=0.8), grown([0.5], old=0.9)]
+    cold = [grown([0.2, 0.5, 0.6, 0.9, 0.8, 0.8, 0.7], new=0.5, old=0.6)] * 2
+    warm = [grown([0.5, 0.9], new=0.7, old=x) for x in (0.8, 0.86)]
+    c = grown_tiles.compared(before, cold, warm)
+    eq((c["best"], c["after"], c["share"], c["holds"]), (0.9, {"cold": 4, "warm": 2}, 0.5, False), "half of cold's epochs")
+    eq(round(c["fall"], 9), 0.02, "fall of the old classes' recall")
+    quick = [grown([0.9, 0.9], new=0.7, old=x) for x in (0.8, 0.86)]
+    eq(grown_tiles.compared(before, cold, quick)["holds"], True, "a quarter of cold's epochs")
+    eq(grown_tiles.compared(before, cold, [grown([0.9], new=0.7, old=0.81)])["holds"], False, "0.04 are forgotten")
+    never = grown_tiles.compared(before, cold, [grown([0.8], new=0.7, old=0.9)])
+    eq((never["after"]["warm"], never["holds"]), (None, False), "never there")
+    with open(f"{d.root}/measured.json", "w") as f:
+        json.dump([{"row": "growth", "runs": before + cold + quick, "figures": grown_tiles.compared(before, cold, quick)}], f)
+    subprocess.run([f"{ACCURACY}/grown_tiles_plot.py", f"{d.root}/x.svg"], check=True,
+                   env=dict(os.environ, MEASURED=f"{d.root}/measured.json"))
+    drawn = [x.text for x in ET.parse(f"{d.root}/x.svg").iter() if x.text]
+    for words in "cold: 4", "warm: 1", "new (new)", "old classes, mean":
+        assert words in drawn, (words, drawn)
 
 
 @case("macro F1 counts each class the same, and not one that nobody has", "stopped")
