@@ -124,6 +124,7 @@ install: all
 	install -m 644 etc/rekindle.bash \
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rekindle
 	install -m 644 etc/jobs/*.yaml $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
+	install etc/jobs/*.sh $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
 	install -m 644 etc/checkpoint.schema.json $(DESTDIR)$(PREFIX)/share/rekindle/
 	test -e $(CONF) || install -m 644 etc/rekindled.yaml $(CONF)
 	@! grep -A1 '$(OLD_MODE)$$' $(CONF) | grep -q '^socket_mode: "0660"$$' || { \
