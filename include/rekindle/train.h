@@ -110,7 +110,8 @@
  * error and waits 30 seconds for the first to end, then fails with code 1.
  *
  * --summary: {name, model, data, memory, arithmetic, checkpoint_bytes,
- * steps_per_epoch, steps_total, phases, remarks}.  memory is in bytes: network
+ * steps_per_epoch, steps_total, phases, feature_bytes, remarks}.  memory is in
+ * bytes: network
  * (parameters, gradients, buffers, arena), optimizer, ancestor (of
  * training.distill, else 0), checkpoint_copy, data, process; total of these;
  * limit: resources.memory, or where the job does not say it what it would be
@@ -121,7 +122,9 @@
  * and phases: [{number, from, steps, tensors, parameters (that it trains),
  * learning_rate (its peak, with a warm start's scale), schedule,
  * frozen_batch_norms_evaluate}]; --plan has the same, as lines for people.
- * remarks: sentences on what may not have been meant (below).
+ * feature_bytes: of files that training.cache_features keeps, at most; absent
+ * where it keeps none.  remarks: sentences on what may not have been meant
+ * (below).
  *
  * --check: {accepted, refused: [{path, message}], plan, remarks, memory,
  * steps_total, data: {train, validation}}.  The data are read, the network is

@@ -80,6 +80,34 @@ features_bytes(const struct run *r, int64_t floats)
 	return n;
 }
 
+/* How many of n records there may be beside what the others take of `left`. */
+static int64_t
+most_of(int64_t floats, int64_t n, uint64_t *left)
+{
+	const uint64_t record = feature_record_bytes(floats);
+	const uint64_t room = record == 0 || *left < FEATURE_HEADER ? 0 :
+	    (*left - FEATURE_HEADER) / record;
+	const int64_t most = (int64_t)RK_MIN(room, (uint64_t)n);
+
+	*left -= most > 0 ? FEATURE_HEADER + (uint64_t)most * record : 0;
+	return most;
+}
+
+uint64_t
+features_disk(const struct run *r, int64_t floats)
+{
+	const uint64_t max = spec_phase_cache(&r->spec->training,
+	    r->phase.index);
+	uint64_t left = max;
+
+	if (r->train == NULL || floats == 0)
+		return 0;
+	(void)most_of(floats, r->train->n, &left);
+	if (r->valid != NULL && r->spec->training.ema.decay == 0)
+		(void)most_of(floats, r->valid->n, &left);
+	return max - left;
+}
+
 static void
 add_text(struct rk_sha256 *d, json_t *v)
 {
@@ -124,19 +152,6 @@ key_of(const struct run *r, int side, const struct data_set *d,
 	json_decref(job);
 }
 
-/* How many records there may be beside what the others take. */
-static int64_t
-most_of(const struct run *r, const struct data_set *d, uint64_t *left)
-{
-	const uint64_t record = feature_record_bytes(r->features->floats);
-	const uint64_t n = record == 0 || *left < FEATURE_HEADER ? 0 :
-	    (*left - FEATURE_HEADER) / record;
-	const int64_t most = (int64_t)RK_MIN(n, (uint64_t)d->n);
-
-	*left -= most > 0 ? FEATURE_HEADER + (uint64_t)most * record : 0;
-	return most;
-}
-
 static void
 open_side(struct run *r, int i, int dir, const struct data_set *d,
     uint64_t *left)
@@ -148,7 +163,7 @@ open_side(struct run *r, int i, int dir, const struct data_set *d,
 	s->d = d;
 	if (data_knows_content(d))
 		s->content = xcalloc((size_t)d->n, sizeof(*s->content));
-	s->most = most_of(r, d, left);
+	s->most = most_of(r->features->floats, d->n, left);
 	if (s->most == 0 || dir < 0)
 		return;
 	key_of(r, i, d, &k);

@@ -37,6 +37,9 @@ void features_close(struct run *r, bool remove);
 /* Memory, where a sample has so many features. */
 uint64_t features_bytes(const struct run *r, int64_t floats);
 
+/* Bytes on disk at most, where a sample has so many features. */
+uint64_t features_disk(const struct run *r, int64_t floats);
+
 /* Do features stand for samples of this set? */
 bool features_of(const struct run *r, const struct data_set *d);
 /* Those of r->which[0] to [rows - 1]; how many are not there: they are made

@@ -241,6 +241,7 @@ measure(struct run *r, struct run_memory *m, int64_t *outputs)
 		m->sizes = before;
 	*outputs = nn_outputs(nn);
 	m->data = RK_MAX(m->data, features_bytes(r, nn_features(nn)));
+	m->features = RK_MAX(m->features, features_disk(r, nn_features(nn)));
 	r->phase_cost[r->phase.index] = cost_of(nn);
 	nn_free(nn);
 	return true;

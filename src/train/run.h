@@ -312,6 +312,7 @@ struct run_memory {
 	uint64_t said;                  /* resources.memory; 0: the job has
 					   none */
 	uint64_t checkpoint;            /* of one on disk */
+	uint64_t features;              /* of those kept, on disk, at most */
 	int64_t parameters;
 };
 

@@ -172,6 +172,9 @@ summary(struct run *r, const struct run_memory *m)
 	    json_null());
 	if (r->spec->training.nphases > 0)
 		js_put(o, "phases", phases_json(r));
+	if (m->features > 0)
+		js_put(o, "feature_bytes", json_integer((json_int_t)
+		    m->features));
 	js_put(o, "remarks", remarks_json(r));
 	return o;
 }

@@ -147,11 +147,21 @@ def one_and_the_other(d, job):
 @case("samples in memory: a run has the bytes of one that keeps nothing", "stopped")
 def _(d):
     one_and_the_other(d, numbers_job("numbers"))
+    # Samples stand in a batch twice, and the last batch is left out.
+    one_and_the_other(d, numbers_job("balanced", sampler="balanced", drop_last=True, micro_batch_size=5))
 
 
 @case("pictures that a loader reads: a run has the bytes of one that keeps nothing", "stopped")
 def _(d):
     one_and_the_other(d, picture_job(d, "pictures"))
+
+
+@case("a picture that cannot be read is left out in each epoch", "stopped")
+def _(d):
+    job = picture_job(d, "broken")
+    pictures.write(f"{d.root}/in/dog/broken.png", pictures.GIF)
+    job["data"]["broken"] = "skip"
+    one_and_the_other(d, job)
 
 
 @case("texts in buckets: a run has the bytes of one that keeps nothing", "stopped")
@@ -345,6 +355,21 @@ def _(d):
     assert "features" not in os.listdir(f"{d.root}/kept.run")
     for path in glob.glob(f"{d.root}/kept.run/checkpoints/*/*"):
         assert "feature" not in os.path.basename(path), path
+
+
+@case("a summary says how much is kept at most", "stopped")
+def _(d):
+    for more, want in (({}, 2 * 4096 + 131 * (16 + 4 * 17)), ({"ema": {"decay": 0.9}}, 4096 + 100 * (16 + 4 * 17)),
+                       ({"cache_features": False}, None)):
+        out, _ = trainer(d, numbers_job("summary", **more), "--summary")
+        eq(json.loads(out).get("feature_bytes"), want, f"feature_bytes ({more})")
+    p = begin(d, numbers_job("summary", epochs=3000))
+    files = f"{d.root}/summary.run/features"
+    wait_for(60, "all are kept", lambda: p.poll() is not None or sum(map(os.path.getsize, glob.glob(f"{files}/*"))) ==
+             2 * 4096 + 131 * (16 + 4 * 17))
+    assert p.poll() is None, log(d, numbers_job("summary"))
+    p.kill()
+    p.wait()
 
 
 @case("a network of which nothing can be kept says so, and trains", "stopped")
