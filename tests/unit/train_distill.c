@@ -94,6 +94,23 @@ T_CASE(a_run_with_an_ancestor_goes_on_bit_for_bit)
 	    "k/checkpoints/step-000000036");
 }
 
+/* The network is made anew where another phase begins, the ancestor is not. */
+T_CASE(an_ancestor_stays_through_phases)
+{
+	const char *const sets[KILLED_SETS] = { NULL };
+
+	learn_blobs();
+	write_file("job.yaml", BLOBS("4", BLOBS_FROM "  grow: {fc2: {match: "
+	    "index}}\n", DISTILL "  phases:\n"
+	    "    - {epochs: 1, train: [\"fc2.*\"]}\n"
+	    "    - {train: [\"*\"], learning_rate_scale: 0.5}\n"));
+	train_ok("--run-dir", "whole", "job.yaml");
+	file_has("out", "on 3 of its 3 classes");
+	kill_until_it_ends("k", sets);
+	same_checkpoint("whole/checkpoints/step-000000036",
+	    "k/checkpoints/step-000000036");
+}
+
 /* Without it, or with another, the run waits; a person may go on without. */
 T_CASE(a_run_whose_ancestor_is_gone_or_another_waits)
 {
