@@ -107,6 +107,7 @@ def _(d):
     d.wait_state(undisturbed, "succeeded")
     said = forgotten(d, undisturbed)
     has(said[0], "recall of void from ")
+    eq([sum(m.count(f"{c} from ") for m in said) <= 1 for c in CLASSES], [True] * 3, "named once, whatever comes back")
     i = d.submit(still)
     wait_for(30, "the event", lambda: forgotten(d, i))
     d.signal_trainers(9, i)
