@@ -222,6 +222,23 @@ def _(d):
     has(train(d, j, "--set", "training.schedule.on_resume=keep", rundir="whole", want=4), "data")
 
 
+@case("an ancestor is asked of texts of every length, and answers as the network that was it", "stopped")
+def _(d):
+    j = bucketed(d, "bert", epochs=2, **{**BERT, "dropout": 0})
+    vocabulary(d, j)
+    train(d, j)
+    last = sorted(glob.glob(f"{d.root}/run/checkpoints/step-*"))[-1]
+    j["name"] = "kept"
+    j["model"]["checkpoint"] = f"{last}/model.safetensors"
+    # A step that moves nothing; parts of steps, too.
+    j["training"].update(epochs=1, distill={"weight": 0.5}, micro_batch_size=12, optimizer={"type": "sgd",
+                         "learning_rate": 1e-30})
+    train(d, j, rundir="kept")
+    with open(f"{d.root}/kept/metrics.jsonl") as f:
+        m = [x for x in map(json.loads, f) if x["split"] == "train" and x["over"] == "epoch"]
+    assert 0 <= m[0]["distill_loss"] < 1e-9 < m[0]["task_loss"], m
+
+
 @case("what is scored and predicted in buckets has its place, and is what a network of that length says", "stopped")
 def _(d):
     j = bucketed(d, "textcnn", epochs=2, dropout=0, **TEXTCNN)
