@@ -396,6 +396,20 @@ put_out(struct export *x)
 	return rc == RK_OK || write_failed(x, rc, &why);
 }
 
+/* What is written is named: two paths are in play. */
+static enum rk_err
+put_named(void *ctx, const void *p, size_t n, struct rk_why *why)
+{
+	struct rk_replacing *f = ctx;
+	struct rk_why own = {0};
+	const enum rk_err rc = format_put_fd(&f->fd, p, n, &own);
+
+	if (rc != RK_OK)
+		rk_refuse(why, "%s %s", f->path, rk_why_first(&own));
+	rk_why_fini(&own);
+	return rc;
+}
+
 static bool
 put_file(struct export *x, const char *path)
 {
@@ -406,7 +420,7 @@ put_file(struct export *x, const char *path)
 	enum rk_err rc = rk_replacing_begin(&f, path, RK_REPLACE_OLD,
 	    &why);
 	if (rc == RK_OK) {
-		const struct format_sink sink = { format_put_fd, &f.fd };
+		const struct format_sink sink = { put_named, &f };
 		rc = write_form(x, &sink, &size, &why);
 		enum rk_err kept = rk_replacing_end(&f, rc == RK_OK, &why);
 		rc = rc == RK_OK ? kept : rc;

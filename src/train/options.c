@@ -46,7 +46,7 @@ const char train_usage[] =
     "  --summary --yaml  print the model with all its layers written out, as\n"
     "                    a job may have it\n"
     "  --plan            print the plan of the warm start, a line a tensor, and\n"
-    "                    end\n"
+    "                    end; with 3 where it would be refused\n"
     "  --check           do all that comes before the first step, print as JSON\n"
     "                    whether the job would be refused, and end\n"
     "  --profile[=STEPS] train 10 steps, or so many, after 2 of warm-up, and print\n"

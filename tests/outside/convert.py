@@ -3,7 +3,9 @@
 import glob
 import json
 import os
+import resource
 import shutil
+import struct
 import subprocess
 
 from leftovers import newest, npy
@@ -172,6 +174,16 @@ def _(d):
     has(rekindle(d, "convert", "nowhere.pt", "--to", "pdparams", "-o", "x", want=1), "nowhere.pt")
     has(rekindle(d, "show", "layers.pt", "--to", "pt", want=2), "usage: ")
     has(rekindle(d, "convert", "layers.pt", "--to", "safetensors", "-o", "no/where", want=1), "cannot write no/where")
+    # Of two paths the one that is meant is named.
+    head = json.dumps({"a": {"dtype": "U8", "shape": [8 << 20], "data_offsets": [0, 8 << 20]}}).encode()
+    with open(f"{d.root}/large", "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head + bytes(8 << 20))
+    r = subprocess.run([f"{BUILD}/rekindle", "weights", "convert", "large", "--to", "pt", "-o", "x"],
+                       capture_output=True, text=True, cwd=d.root,
+                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, 4 << 20)))
+    eq(r.returncode, 1)
+    has(r.stderr, "cannot convert large: x cannot be written: File too large")
+    os.unlink(f"{d.root}/large")
     eq(sorted(os.listdir(d.root)), there)
 
 
