@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "rekindle/kernel.h"
+#include "frozen.h"
 #include "held_out.h"
-#include "report.h"
 #include "writer.h"
 
 #define WRITER_TAG  0x57524954u
@@ -184,54 +184,20 @@ describe_shadow(struct writer *w)
 	must(tensor_set_seal(w->optim_set, NULL) == RK_OK);
 }
 
-/* --- shards --------------------------------------------------------------- */
-
-/* Nothing changes it while spans are as they are now. */
-static bool
-is_frozen(const struct writer *w, const struct nn_tensor *t)
-{
-	return t->is_buffer ? t->fixed : !optim_trains(w->optim, t->offset);
-}
-
-/* What is to be in a shard, of the spans as they are now (ckpt.h, "Shards"). */
+/* What is to be in a shard, of the spans as they are now. */
 static void
 choose_shared(struct writer *w)
 {
 	const size_t n = nn_ntensors(w->nn);
-	bool *shared = xcalloc(n + 1, sizeof(*shared));
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < n && w->average == NULL; i++) {
-		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
-		shared[i] = is_frozen(w, t);
-		bytes += shared[i] ? (uint64_t)t->count * sizeof(float) : 0;
-	}
-	if (bytes < CKPT_FROZEN_MIN)
-		memset(shared, 0, n * sizeof(*shared));
+	bool *shared = w->average != NULL ? xcalloc(n + 1, sizeof(*shared)) :
+	    frozen_choose(w->nn, w->optim);
 	const bool same = w->shared != NULL &&
 	    memcmp(shared, w->shared, n * sizeof(*shared)) == 0;
+
 	free(w->shared);
 	w->shared = shared;
 	if (!same)
 		describe_shadow(w);
-}
-
-/* What has no moments has had no updates. */
-static void
-tell_updates(const struct writer *w, json_t *state)
-{
-	json_t *updates = json_object_get(state, "updates");
-
-	for (size_t i = 0; i < nn_ntensors(w->nn); i++) {
-		const struct nn_tensor *t = nn_tensor_at(w->nn, i);
-		if (!w->shared[i] || t->is_buffer || w->job.info.step == 0)
-			continue;
-		if (updates == NULL) {
-			updates = json_object();
-			js_put(state, "updates", updates);
-		}
-		js_put(updates, t->name, json_integer(0));
-	}
 }
 
 float *const *
@@ -494,7 +460,8 @@ writer_submit(struct writer *w, struct ckpt_info *info, const char *name)
 	must(w->state == FREE);
 	w->job = (struct writer_result){ .info = *info };
 	choose_shared(w);
-	tell_updates(w, w->job.info.state);
+	if (w->job.info.step > 0)
+		frozen_tell(w->nn, w->shared, w->job.info.state);
 	snprintf(w->job.name, sizeof(w->job.name), "%s", name);
 	*info = (struct ckpt_info){0};
 	w->state = FULL;
