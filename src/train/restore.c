@@ -341,8 +341,12 @@ take_optim(struct run *r, const char *dir, const struct tensor_set *model,
 		    "an optimizer: the job's is another", dir);
 	for (size_t k = 0; k < nn_ntensors(r->nn); k++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, k);
-		if (is_shared(model, t))
+		if (is_shared(model, t)) {
+			/* The run may have trained it since. */
+			if (!t->is_buffer)
+				optim_reset(r->optim, t->offset, t->count);
 			continue;
+		}
 		for (int s = 0; s < slots && !t->is_buffer; s++, n++) {
 			if (!take_state(r, dir, optim, t,
 			    optim_slot_name(r->optim, s),

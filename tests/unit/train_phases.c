@@ -428,6 +428,36 @@ T_CASE(early_stopping_counts_in_the_last_phase)
 	file_has("out", "stops early at step 24 (epoch 4)");
 }
 
+/* The best is of the first phase, whose checkpoints have no moments of what
+ * rested: it is in a shard. */
+T_CASE(the_best_of_an_earlier_phase_comes_back_as_it_was)
+{
+	write_job("  optimizer: {type: adam, learning_rate: 0.001}\n"
+	    "  early_stopping: {metric: loss, patience: 1, min_delta: 5, "
+	    "restore: best}\n"
+	    "  phases: [{epochs: 1, train: 'fc2.*'}, {epochs: 2, "
+	    "learning_rate: 30}]\n");
+	char *text = read_text("job.yaml"), *at = strstr(text, "out: 12");
+	char *wide = xasprintf("%.*sout: 12000%s\n", (int)(at - text), text,
+	    at + strlen("out: 12"));
+	at = strstr(wide, "best: 1");
+	char *job = xasprintf("%.*sbest: 1, metric: loss%s", (int)(at - wide),
+	    wide, at + strlen("best: 1"));
+	write_file("job.yaml", job);
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "the weights are those of step-000000006 again");
+	size_t n;
+	float *m = tensor_of("r/checkpoints/step-000000012-b2", "optimizer",
+	    "fc1.weight.exp_avg", &n);
+	t_eq_int((int64_t)n, 60000);
+	for (size_t i = 0; i < n; i++)
+		t_check(m[i] == 0);
+	free(m);
+	free(text);
+	free(wide);
+	free(job);
+}
+
 /* --- refusals ------------------------------------------------------------- */
 
 static void
