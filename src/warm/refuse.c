@@ -91,6 +91,18 @@ refuse_growth(const struct warm_plan *p, struct rk_why *why)
 	return rc;
 }
 
+/* Do half of the file's names begin so?  Else it is a part of the network that is
+ * called as another one of it ends: layer1.0.bn1 and bn1. */
+static bool
+is_before_half(const struct warm_want *w, const char *prefix, size_t n)
+{
+	size_t begin = 0;
+
+	for (size_t j = 0; j < w->nfile; j++)
+		begin += strncmp(w->file[j].name, prefix, n) == 0;
+	return begin * 2 >= w->nfile;
+}
+
 /* What a file whose names nobody knows might be. */
 static void
 hint(struct strbuf *b, const struct warm_plan *p)
@@ -103,7 +115,8 @@ hint(struct strbuf *b, const struct warm_plan *p)
 			const char *ours = w->model[i].name;
 			const size_t n = strlen(theirs), m = strlen(ours);
 			if (n <= m + 1 || theirs[n - m - 1] != '.' ||
-			    strcmp(theirs + n - m, ours) != 0)
+			    strcmp(theirs + n - m, ours) != 0 ||
+			    !is_before_half(w, theirs, n - m))
 				continue;
 			sb_addf(b, "; its names begin with \"%.*s\", which "
 			    "model.rename can take off", (int)(n - m), theirs);

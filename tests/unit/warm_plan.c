@@ -144,6 +144,12 @@ T_CASE(a_loose_start_that_loads_next_to_nothing_is_refused)
 	make_plan(&m, &ours, &file, WARM_PYTORCH, &zero, false);
 	t_eq_str(m.faults, "");
 	made_fini(&m);
+	/* A part of a deeper network is no prefix of its names. */
+	put(&file, WARM_OTHER, DIMS(7), "bar.bias");
+	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, false);
+	t_has(m.faults, "(15 of 90,115)");
+	t_check(strstr(m.faults, "its names begin with") == NULL);
+	made_fini(&m);
 	list_fini(&file);
 	list_fini(&ours);
 }
