@@ -1,6 +1,6 @@
 /*
- * What a job still knows of the classes of before, out of its trainer's metrics:
- * progress.knowledge, {step, classes, before, recall, forgotten: [{class, name,
+ * What a job still knows of the classes of before, out of its trainer's
+ * metrics: progress.knowledge, {step, classes, before, recall, forgotten: [{class, name,
  * samples, before, recall}]}.  All of it is a stranger's, so numbers and names
  * are taken one by one.
  */
@@ -39,9 +39,9 @@ class_of(const json_t *said)
 {
 	json_t *o = json_object();
 	const char *name = json_string_value(json_object_get(said, "name"));
-	const bool ok = take(o, said, "class", 1e9, true) &
-	    take(o, said, "samples", 1e15, true) &
-	    take(o, said, "before", 1, false) &
+	const bool ok = take(o, said, "class", 1e9, true) &&
+	    take(o, said, "samples", 1e15, true) &&
+	    take(o, said, "before", 1, false) &&
 	    take(o, said, "recall", 1, false);
 
 	if (!ok) {
@@ -83,9 +83,9 @@ knowledge_note(json_t *progress, const json_t *metric)
 	if (!json_is_object(said))
 		return;
 	o = json_object();
-	if (take(o, metric, "step", 1e15, true) &
-	    take(o, said, "classes", 1e9, true) &
-	    take(o, said, "before", 1, false) &
+	if (take(o, metric, "step", 1e15, true) &&
+	    take(o, said, "classes", 1e9, true) &&
+	    take(o, said, "before", 1, false) &&
 	    take(o, said, "recall", 1, false)) {
 		set(o, "forgotten", forgotten_of(said));
 		set(progress, "knowledge", json_incref(o));

@@ -9,9 +9,9 @@
  * begins and by each attempt that goes on.
  *
  * state.distill of checkpoint.json is {digest}: SHA-256 over its parameters and
- * buffers as they are in the network, and over which class is which.  An attempt
- * that finds no file, or one of another digest, waits (ancestor_missing), as it
- * would not compute what an uninterrupted run does.
+ * buffers as they are in the network, and over which class is which.  An
+ * attempt that finds no file, or one of another digest, waits
+ * (ancestor_missing), as it would not compute what an uninterrupted run does.
  */
 #ifndef TRAIN_DISTILL_H
 #define TRAIN_DISTILL_H
@@ -33,8 +33,8 @@ void distill_free(struct distill *d);           /* NULL is fine */
 
 /*
  * Can it be made?  For --plan and --check, whose file is open: {weight,
- * temperature, outputs, classes, summary}, a new reference; NULL, and why has what
- * stands against it.
+ * temperature, outputs, classes, summary}, a new reference; NULL, and why has
+ * what stands against it.
  */
 json_t *distill_plan(struct run *r, struct rk_why *why);
 

@@ -445,8 +445,8 @@ knowledge_put(const struct run *r, json_t *metric)
 
 /* --- in a checkpoint ------------------------------------------------------ */
 
-/* {classes: [[class, before, of, now, of, flags], ...], measured}; flags: 1 it is
- * forgotten, 2 that it was has been said */
+/* {classes: [[class, before, of, now, of, flags], ...], measured}; flags: 1 it
+ * is forgotten, 2 that it was has been said */
 json_t *
 knowledge_json(const struct run *r)
 {

@@ -4,14 +4,15 @@
  *
  * Watched are the classes that both have (class_map.h) and whose outputs were
  * taken from the model's.  Their recall on the validation data is measured
- * before the first step and by each evaluation.  Before: a sample's class is the
- * largest output among those classes, which is what the model answered; outputs
- * of new classes know nothing yet and do not count.  From then on all outputs
- * do.  With labels (binary_cross_entropy) each output is for itself anyway.
+ * before the first step and by each evaluation.  Before: a sample's class is
+ * the largest output among those classes, which is what the model answered;
+ * outputs of new classes know nothing yet and do not count.  From then on all
+ * outputs do.  With labels (binary_cross_entropy) each output is for itself
+ * anyway.
  *
  * A class is forgotten while its recall has fallen by more than KNOWLEDGE_DROP
- * and there are at least KNOWLEDGE_SAMPLES samples of it.  The event `forgotten`
- * names it when that begins, the first time of a run.
+ * and there are at least KNOWLEDGE_SAMPLES samples of it.  The event
+ * `forgotten` names it when that begins, the first time of a run.
  *
  * A line of metrics.jsonl of split validation has, and so has a first one, of
  * step 0 and over `start`, with the model's own loss and accuracy:

@@ -110,8 +110,8 @@ T_CASE(a_run_that_goes_on_measures_nothing_again)
 	    "k/checkpoints/step-000000036");
 }
 
-/* The model's biases of its outputs, all 100 less, which changes no answer among
- * them. */
+/* The model's biases of its outputs, all 100 less, which changes no answer
+ * among them. */
 static void
 lower_outputs(const char *path)
 {
@@ -188,7 +188,8 @@ T_CASE(what_is_not_watched_is_not_measured)
 T_CASE(knowledge_that_makes_no_sense_is_refused)
 {
 	static const char *const bad[] = { "[]", "[[3, 1, 2, 1, 2, 0]]",
-		"[[0, 3, 2, 1, 2, 0]]", "[[0, 1, 2]]", "[[0, 1, 2, 1, 2, 4]]", "[[0, 1, 2, 1, 2, -1]]",
+		"[[0, 3, 2, 1, 2, 0]]", "[[0, 1, 2]]",
+		"[[0, 1, 2, 1, 2, 4]]", "[[0, 1, 2, 1, 2, -1]]",
 		"[[1, 1, 2, 1, 2, 0], [0, 1, 2, 1, 2, 0]]" };
 
 	learn_blobs();
