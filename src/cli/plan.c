@@ -90,6 +90,8 @@ print_plan(const json_t *plan)
 	putchar('\n');
 	line("rate", rate);
 	line("plan", cli_str(plan, "digest"));
+	line("known", cli_str(json_object_get(plan, "knowledge"), "summary"));
+	line("distill", cli_str(json_object_get(plan, "distill"), "summary"));
 	lines("note", json_object_get(plan, "notes"));
 	const json_t *state = json_object_get(plan, "optimizer");
 	line("state", cli_str(state, "summary"));

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What a warm start knew is watched; what is forgotten is said once; who learns from the ancestor's answers
 forgets less, waits where the ancestor is gone, and ends with the same bytes whatever happens on the way."""
+import json
 import os
 import shutil
 import subprocess
@@ -208,6 +209,12 @@ def _(d):
     dry = d.post("/v1/jobs?dry_run=1", j, want=200).json
     eq(dry["plan"]["knowledge"]["classes"], CLASSES)
     eq(dry["plan"]["distill"]["classes"], 3)
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(j, f)
+    shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "plan", f"{d.root}/job.json"], capture_output=True,
+                           text=True, check=True).stdout
+    has(shown, "known     3 classes that the source knows, too, are watched: crack, fray, void\n")
+    has(shown, f"distill   learns from the answers of job://{a}/latest, too, on 3 of its 3 classes: weight 0.7")
     j["model"]["layers"][1]["out"] = 9
     j["model"].update(strict=False, minimum=0)
     r = d.post("/v1/jobs?dry_run=1", j)
