@@ -4,12 +4,16 @@
     store.entry                         # of `stores` in the configuration
     store.put("v3/best.pdparams", body) # its address
     store.stop()
+
+    @stubbed("a sentence")              # a case with a store of our own
+    def _(d, st): ...
 """
 import hashlib
+import signal
 
 import s3
 from stub import Object
-from t import Skip
+from t import Skip, case
 
 
 class Stub:
@@ -26,6 +30,22 @@ class Stub:
 
     def stop(self):
         self.st.stop()
+
+
+def stubbed(sentence):
+    """A case with a daemon that is not started yet and a store that checks signatures (stub.py)."""
+    def add(fn):
+        def one(d):
+            st = s3.Store()
+            try:
+                fn(d, st)
+            finally:
+                d.kill()
+                d.signal_trainers(signal.SIGKILL)
+                st.stop()
+        case(sentence, "stopped")(one)
+        return fn
+    return add
 
 
 class Gateway:

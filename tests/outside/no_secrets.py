@@ -3,11 +3,10 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 
 import bucket
-from s3 import Store
+from buckets import stubbed
 from t import BUILD, Skip, case, eq, has, run, tiny, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -29,26 +28,11 @@ def children(pid):
     return own + [q for p in own for q in children(p)]
 
 
-def stored(sentence):
-    def add(fn):
-        def one(d):
-            st = Store()
-            try:
-                fn(d, st)
-            finally:
-                d.kill()
-                d.signal_trainers(signal.SIGKILL)
-                st.stop()
-        case(sentence, "stopped")(one)
-        return fn
-    return add
-
-
 def entry(st, match="s3://", **more):
     return dict({"match": match, "endpoint": st.url, "region": st.region, "addressing": "path"}, **more)
 
 
-@stored("keys of the environment sign requests, and stand in the environment of no process")
+@stubbed("keys of the environment sign requests, and stand in the environment of no process")
 def _(d, st):
     st.add("AKenv", SECRET, TOKEN)
     # A program of a profile, which is started with an environment of its own.
@@ -83,7 +67,7 @@ def _(d, st):
         assert SECRET not in text and TOKEN not in text
 
 
-@stored("the user of the daemon and of its trainers cannot look into it, and it works all the same")
+@stubbed("the user of the daemon and of its trainers cannot look into it, and it works all the same")
 def _(d, st):
     if os.getuid() != 0:
         raise Skip("only root can be another user")

@@ -3,11 +3,11 @@
 import os
 
 import bucket
+from buckets import stubbed
 from drive import Drive, refused
 from proxy import Proxy, answer, call
-from s3 import Store
 from stub import No, Object
-from t import case, eq, has, run, tiny, wait_for
+from t import eq, has, run, tiny, wait_for
 from warm_files import sample
 
 CONDITION = ("if-none-match", "x-oss-forbid-overwrite")
@@ -27,20 +27,6 @@ class NoListing:
             raise No(403, "AccessDenied", "Access Denied")
 
 
-def stored(sentence):
-    def add(fn):
-        def one(d):
-            st = Store()
-            try:
-                fn(d, st)
-            finally:
-                d.kill()
-                st.stop()
-        case(sentence, "stopped")(one)
-        return fn
-    return add
-
-
 def pushing(d, st, **more):
     bucket.rekindled(d, {"stores": [st.store("s3://")], "ship": {"retry_base": 0.2, "retry_max": 1, **more}})
     return tiny(d, checkpoint={"every": {"epochs": 1}, "push": "s3://b/runs/", "require_remote": True}, epochs=3)
@@ -52,7 +38,7 @@ def verified(d, i):
 
 # --- rights ---------------------------------------------------------------------------------------
 
-@stored("a role that may put, get and delete, and not list, pushes, deletes what is old, and pushes after a kill")
+@stubbed("a role that may put, get and delete, and not list, pushes, deletes what is old, and pushes after a kill")
 def _(d, st):
     st.before = NoListing(st)
     job = pushing(d, st)
@@ -86,7 +72,7 @@ class Killer(NoListing):
         super().__call__(seen)
 
 
-@stored("such a role sends a large file again after a kill, though it may not see which parts are there")
+@stubbed("such a role sends a large file again after a kill, though it may not see which parts are there")
 def _(d, st):
     path = f"{d.root}/file"
     data = os.urandom(7 << 19)
@@ -100,7 +86,7 @@ def _(d, st):
         assert st.buckets["b"]["k"].body == data
 
 
-@stored("a role that may not read is refused and not believed to see an empty bucket")
+@stubbed("a role that may not read is refused and not believed to see an empty bucket")
 def _(d, st):
     def blind(seen):
         if seen.method in ("GET", "HEAD"):
@@ -115,7 +101,7 @@ def _(d, st):
     assert st.count("PUT", "remote.json", 200) <= 4 and not any("checkpoint.json" in t for t in puts), puts
 
 
-@stored("what is forbidden may just not be there, and the sentence says so")
+@stubbed("what is forbidden may just not be there, and the sentence says so")
 def _(d, st):
     st.before = NoListing(st)
     with Drive(d.root, st.store("s3://")) as dr:
@@ -131,7 +117,7 @@ def _(d, st):
         assert "not there" not in dr.get("s3://b/k")["error"]
 
 
-@stored("a warm start's optimizer state that is hidden is taken for one that is not there")
+@stubbed("a warm start's optimizer state that is hidden is taken for one that is not there")
 def _(d, st):
     st.buckets["b"]["best.pdparams"] = Object(sample("resnet20/best.pdparams"), "e" * 32, 0, {})
     st.before = NoListing(st)
@@ -148,7 +134,7 @@ def _(d, st):
 
 # --- conditions, and Expect -------------------------------------------------------------------------
 
-@stored("a store that answers a condition with 400 NotImplemented is asked with HEAD first, as with 501")
+@stubbed("a store that answers a condition with 400 NotImplemented is asked with HEAD first, as with 501")
 def _(d, st):
     def before(seen):
         if any(h in seen.headers for h in CONDITION):
@@ -165,7 +151,7 @@ def _(d, st):
     d.wait_state(i, "succeeded", seconds=30)
 
 
-@stored("without conditions and without the right to list, what is not there can still be put")
+@stubbed("without conditions and without the right to list, what is not there can still be put")
 def _(d, st):
     hide = NoListing(st)
 
@@ -179,7 +165,7 @@ def _(d, st):
         eq(dr.put("s3://b/k", b"two", if_absent=True)["end"], "exists")
 
 
-@stored("a server that answers 417 to Expect gets the body without it")
+@stubbed("a server that answers 417 to Expect gets the body without it")
 def _(d, st):
     path = f"{d.root}/file"
     data = os.urandom(9 << 20)
@@ -200,7 +186,7 @@ def _(d, st):
 
 # --- what a bucket wants besides ----------------------------------------------------------------------
 
-@stored("a bucket with object lock gets the MD5 that it wants, over plain http too, of small and of large objects")
+@stubbed("a bucket with object lock gets the MD5 that it wants, over plain http too, of small and of large objects")
 def _(d, st):
     def locked(seen):
         if seen.method == "PUT" and "content-md5" not in seen.headers:
@@ -253,7 +239,7 @@ def is_kind(s, kind):
     return kind == ("made" if made else "ended" if ended else "other")
 
 
-@stored("encryption, class and ACL go with what is made, the owner with every request")
+@stubbed("encryption, class and ACL go with what is made, the owner with every request")
 def _(d, st):
     seen = all_kinds(d, st, st.store("s3://", **WISHES), "s3")
     assert len(seen["made"]) >= 3 and seen["ended"] and len(seen["other"]) >= 9, seen
@@ -265,7 +251,7 @@ def _(d, st):
         assert not any(k in s.headers for k in S3_WISHES), f"{s}: {s.headers}"
 
 
-@stored("the same in the words of OSS, whose ACL goes with the end of an upload")
+@stubbed("the same in the words of OSS, whose ACL goes with the end of an upload")
 def _(d, st):
     seen = all_kinds(d, st, st.store("oss://", encryption="KMS", kms_key_id="k-1", storage_class="IA",
                                      acl="private"), "oss")
@@ -278,7 +264,7 @@ def _(d, st):
         assert not any(k in s.headers for k in OSS_WISHES), f"{s}: {s.headers}"
 
 
-@stored("a bucket that is not there and a key that is not there have sentences of their own, of HEAD too")
+@stubbed("a bucket that is not there and a key that is not there have sentences of their own, of HEAD too")
 def _(d, st):
     with Drive(d.root, st.store("s3://")) as dr:
         for do in (dr.get, dr.head, lambda u: dr.download(u, f"{d.root}/x")):

@@ -134,24 +134,27 @@ def _(s, d):
     d.post(f"/v1/jobs/{i}/cancel", want=202)
 
 
-@scene("a job that has run begins again with the bytes it had, where the store has them no more")
+@scene("a job that has run begins again with the bytes it had, where the store has them no more or is away")
 def _(s, d):
     s.put(weights(d, 0.25))
-    job = warm(d, "j")
-    path = job["data"]["train"]["path"]
+    jobs = [warm(d, "gone"), warm(d, "away")]
+    path = jobs[0]["data"]["train"]["path"]
     with open(path) as f:
         good = f.read()
     with open(path, "w") as f:
         f.write(good + "1,2,x,4,0\n")
-    i = d.submit(job)
-    d.wait_state(i, "failed")
-    del s.st.buckets["b"][KEY]
+    ids = [d.submit(j) for j in jobs]
+    for i in ids:
+        d.wait_state(i, "failed")
     with open(path, "w") as f:
         f.write(good)
-    d.post(f"/v1/jobs/{i}/retry", want=202)
-    d.wait_state(i, "succeeded")
-    eq(first(d, i), 0.25)
-    has(d.log(), "cannot fetch")
+    for i, trouble in zip(ids, (lambda: s.st.buckets["b"].clear(), s.st.stop)):
+        trouble()
+        d.post(f"/v1/jobs/{i}/retry", want=202)
+        d.wait_state(i, "succeeded")
+        eq(first(d, i), 0.25)
+    eq(d.log().count("cannot fetch"), 2, d.log())
+
 
 @scene("what a job learns from is fetched again where the cache has lost it, and waited for where the bucket has, too")
 def _(s, d):
