@@ -139,6 +139,7 @@ check-interop:
 	    tests/interop/paddle_files.py tests/interop/paddle_nets.py \
 	    tests/interop/paddle_goes_on.py tests/interop/paddle_exports.py \
 	    tests/interop/torch_grows.py tests/interop/paddle_grows.py \
+	    tests/interop/torch_shards.py \
 	    tests/interop/first_job.py \
 	    "env TORCH_PYTHON=/usr/bin/python3 tests/interop/torch_exports.py" \
 	    "env PADDLE_PYTHON=$${PADDLECLAS_PYTHON:-$(INTEROP)/paddleclas/bin/python} tests/interop/paddle_exports.py" \
