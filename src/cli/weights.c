@@ -48,6 +48,25 @@ usage(void)
 		    "usage:" : "      ", verbs[i].name, verbs[i].usage);
 }
 
+/* How many bytes of a name come before what says its form. */
+static size_t
+stem_of(const char *name, size_t n)
+{
+	static const char *const long_ones[] = { ".safetensors.index.json",
+		".gz" };
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(long_ones); i++) {
+		const size_t k = strlen(long_ones[i]);
+		if (n <= k || memcmp(name + n - k, long_ones[i], k) != 0)
+			continue;
+		n -= k;
+		if (i == 0)
+			return n;
+	}
+	const char *dot = memrchr(name, '.', n);
+	return dot != NULL && dot > name ? (size_t)(dot - name) : n;
+}
+
 /* FILE.pdparams in place of FILE.pt, beside it; of an address here, and of a
  * file in an archive by that one's name. */
 static char *
@@ -68,9 +87,7 @@ beside(const char *file, const char *to)
 	}
 	size_t n = address && part.member == NULL ? strcspn(name, "?") :
 	    strlen(name);
-	const char *dot = memrchr(name, '.', n);
-	if (dot != NULL && dot > name)
-		n = (size_t)(dot - name);
+	n = stem_of(name, n);
 	char *out = xasprintf("%.*s%.*s.%s", folder, bare, (int)(n > 0 ? n :
 	    5), n > 0 ? name : "model", to);
 	rk_part_fini(&part);

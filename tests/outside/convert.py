@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """rekindle weights convert: anyone's file of weights as another framework's."""
 import glob
+import gzip
 import json
 import os
 import resource
 import shutil
 import struct
 import subprocess
+import tarfile
 
 from leftovers import newest, npy
 from t import BUILD, SHARED, Skip, case, eq, has, limit, run
@@ -185,6 +187,22 @@ def _(d):
     has(r.stderr, "cannot convert large: x cannot be written: File too large")
     os.unlink(f"{d.root}/large")
     eq(sorted(os.listdir(d.root)), there)
+
+
+@case("a file that is named by nobody has the name of the file that is converted, in the form that it has", "stopped")
+def _(d):
+    head = json.dumps({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    body = struct.pack("<Q", len(head)) + head + b"x"
+    os.mkdir(f"{d.root}/in")
+    for name, made in (("a.safetensors", "in/a.pt"), ("b.best.safetensors.gz", "in/b.best.pt"), ("c", "in/c.pt"),
+                       ("d.safetensors.index.json", "in/d.pt"), (".hidden", "in/.hidden.pt")):
+        with (gzip.open if name.endswith(".gz") else open)(f"{d.root}/in/{name}", "wb") as f:
+            f.write(b'{"weight_map": {"a": "a.safetensors"}}' if name.endswith(".json") else body)
+        has(rekindle(d, "convert", f"in/{name}", "--to", "pt"), f"{made}: 1 tensor, ")
+        assert os.path.exists(f"{d.root}/{made}"), made
+    with tarfile.open(f"{d.root}/in/all.tar", "w") as t:
+        t.add(f"{d.root}/in/a.safetensors", "best/e.safetensors")
+    has(rekindle(d, "convert", "in/all.tar#member=best/e.safetensors", "--to", "pt"), "in/e.pt: 1 tensor, ")
 
 
 @case("files of others of each form are converted, types and numbers as they are", "stopped")
