@@ -31,6 +31,7 @@ struct side {
 
 struct features {
 	struct side side[SIDES];
+	char network[RK_SHA256_HEX];    /* nn_features_digest() */
 	int64_t floats;                 /* of a sample, at most */
 	float *store;                   /* [rows of a batch][floats] */
 	bool *there;                    /* [rows of a batch] */
@@ -140,8 +141,7 @@ key_of(const struct run *r, int side, const struct data_set *d,
 	struct rk_sha256 *s = rk_sha256_new();
 	json_t *job = spec_json(r->spec);
 
-	nn_features_digest(r->nn, k->hex);
-	rk_sha256_add(s, k->hex, sizeof(k->hex));
+	rk_sha256_add(s, r->features->network, RK_SHA256_HEX);
 	rk_sha256_add(s, side_names[side], strlen(side_names[side]) + 1);
 	add_text(s, exact_arithmetic(r));
 	add_text(s, json_incref(json_object_get(job, "data")));
@@ -231,6 +231,7 @@ features_open(struct run *r)
 	}
 	r->features = z = xcalloc(1, sizeof(*z));
 	z->floats = nn_features(r->nn);
+	nn_features_digest(r->nn, z->network);
 	z->there = xcalloc((size_t)rows_of(r), sizeof(*z->there));
 	z->makes = xcalloc((size_t)nn_features_rows(r->nn), sizeof(*z->makes));
 	z->store = calloc((size_t)rows_of(r), (size_t)z->floats *
