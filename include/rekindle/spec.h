@@ -588,10 +588,10 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
  * initial_accumulator_value, and momentum from or to 0, `centered`, and ema
  * from or to none (its decay and warmup may change): those decide what the
  * stored state means.  Which parameters are trained, their rates and their
- * decay (parameters, no_decay) may change.  RK_EINVAL
- * names each that is not and would change.  *changed (may be NULL; a new
- * reference) is {path: [old, new], ...} of what differs, null where the field
- * was not or is no more.
+ * decay (parameters, phases, learning_rates, no_decay) may change; a list, so
+ * phases, is given as a whole.  RK_EINVAL names each that is not and would
+ * change.  *changed (may be NULL; a new reference) is {path: [old, new], ...} of
+ * what differs, null where the field was not or is no more.
  *
  * Beyond the RFC, so that what a person means is what happens: `warmup_epochs`
  * takes the place of `warmup_steps` (and so for its like), a schedule of

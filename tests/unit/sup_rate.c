@@ -104,4 +104,33 @@ T_CASE(a_warm_starts_scale_is_in_the_rates_that_are_told)
 	w_close();
 }
 
+/* Of two epochs; then a cosine over the next two, which is to be longer. */
+T_CASE(the_phase_under_way_is_judged)
+{
+	const struct schedule_phase at = { 1, 114, 2, 0 };
+	const struct schedule_terms m = { .shape = { .type = SPEC_S_COSINE },
+		.peak = 0.001, .steps_per_epoch = 57, .total = 228 };
+	struct schedule s;
+
+	up_begin();
+	json_t *tree = w_job("ok ok ok");
+	up_set(tree, "training.epochs", json_integer(4));
+	up_set(tree, "training.phases", json_pack("[{s:i}, {s:s}]", "epochs",
+	    2, "schedule", "cosine"));
+	char *a = w_submit_tree(tree);
+	w_wait(a, JOB_SUCCEEDED);
+	schedule_begin_at(&s, &m, at.step);
+	bucket_has(json_pack("{s:o, s:o}", "schedule", schedule_json(&s),
+	    "phase", schedule_phase_json(&at)));
+	refused(a, json_pack("{s:{s:i}}", "training", "epochs", 6),
+	    "leap from 1.9e-07 to 0.0005 at step 228");
+	/* Who gives all phases gives their rates. */
+	t_check(resume(a, json_pack("{s:{s:i, s:[{s:i}, {s:s}]}}", "training",
+	    "epochs", 6, "phases", "epochs", 2, "schedule", "cosine")) ==
+	    NULL);
+	json_decref(up.info.state);
+	free(a);
+	w_close();
+}
+
 T_MAIN
