@@ -200,6 +200,14 @@ def _(d):
     has(str(d.events(i)), "on 2 of its 3 classes")
     m = [x for x in d.get(f"/v1/jobs/{i}/metrics").json["metrics"] if x["split"] == "train"][-1]
     assert 0 <= m["distill_loss"] < 1e-9 < m["task_loss"], m
+    # One that moves, killed on the way.
+    j["training"].update(epochs=1000, optimizer={"type": "adam", "learning_rate": 0.01})
+    undisturbed, i = d.submit(j), d.submit(j)
+    wait_for(30, "a checkpoint", lambda: d.job(i)["progress"].get("checkpoint_step", 0) > 0)
+    d.signal_trainers(9, i)
+    for x in (undisturbed, i):
+        d.wait_state(x, "succeeded")
+    assert d.job(i)["attempt"] > 1 and model(d, i) == model(d, undisturbed)
 
 
 @case("a dry run and --check refuse an ancestor that is none, and the plan names the classes")
