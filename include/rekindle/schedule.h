@@ -238,9 +238,9 @@ void schedule_remarks(const struct schedule *s, double scale,
  * A request to go on at `step` with other terms than those of `old`.  It is
  * refused where the rate of the next step would be more than SCHEDULE_LEAP
  * times what the old schedule has there, unless the request itself says a
- * learning rate, on_resume, or all phases, whose rates are in them; and where it
- * changes the schedule while on_resume is keep, which would not use it.  Of a
- * training in phases it is the phase under way that is judged.
+ * learning rate, on_resume, or all phases, whose rates are in them; and where
+ * it changes the schedule while on_resume is keep, which would not use it.  Of
+ * a training in phases it is the phase under way that is judged.
  */
 #define SCHEDULE_LEAP 1.5
 struct schedule_request {

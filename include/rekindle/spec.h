@@ -214,9 +214,9 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, cache_features, ema, early_stopping,
- * micro_batch_size, phases, learning_rates, frozen_batch_norm, sampler, distill,
- * model.dialect to model.producer but strict (grow and the names of the
- * checkpoint's rows, too), warm_start but its learning_rate_scale,
+ * micro_batch_size, phases, learning_rates, frozen_batch_norm, sampler,
+ * distill, model.dialect to model.producer but strict (grow and the names of
+ * the checkpoint's rows, too), warm_start but its learning_rate_scale,
  * schedule.warmup, data.threads, data.broken, data.transforms and buckets of
  * texts.  At their default they are not in the
  * normal form, so that it and its digest are what they were.
@@ -590,8 +590,8 @@ void spec_digest(const struct spec *s, char hex[RK_SHA256_HEX]);
  * stored state means.  Which parameters are trained, their rates and their
  * decay (parameters, phases, learning_rates, no_decay) may change; a list, so
  * phases, is given as a whole.  RK_EINVAL names each that is not and would
- * change.  *changed (may be NULL; a new reference) is {path: [old, new], ...} of
- * what differs, null where the field was not or is no more.
+ * change.  *changed (may be NULL; a new reference) is {path: [old, new], ...}
+ * of what differs, null where the field was not or is no more.
  *
  * Beyond the RFC, so that what a person means is what happens: `warmup_epochs`
  * takes the place of `warmup_steps` (and so for its like), a schedule of

@@ -22,18 +22,18 @@
  * start takes moments along for what the first phase trains.
  *
  *	train            ["*"]; a pattern, or 1 to SPEC_MAX_GROUPS of them
- *	epochs | steps   how long, 1 to 2^40, in whole passes over the data (what
- *	                 is left of one that has begun is the first) or in
- *	                 steps.  The last phase need not say it and goes on to
- *	                 the end that training.epochs or training.steps say;
- *	                 where all say it neither is needed.  Lengths that are
- *	                 all in the training's own unit must add up to it; of
- *	                 others the shorter counts
+ *	epochs | steps   how long, 1 to 2^40, in passes over the data (what is
+ *	                 left of one that has begun is the first) or in steps.
+ *	                 The last phase need not say it and goes on to the end
+ *	                 that training.epochs or training.steps say; where all
+ *	                 say it neither is needed.  Lengths that are all in the
+ *	                 training's own unit must add up to it; of others the
+ *	                 shorter counts
  *	learning_rate    the peak (>0 to 1e6); that of the optimizer, or
  *	learning_rate_scale  that of the optimizer times this (>0 to 1000); 1
- *	schedule         struct spec_schedule; training.schedule.  It begins with
- *	                 the phase, with its warm-up, and its length follows from
- *	                 the phase's
+ *	schedule         struct spec_schedule; training.schedule.  It begins
+ *	                 with the phase, with its warm-up, and its length
+ *	                 follows from the phase's
  *	learning_rates   see below; goes before those of the training
  *	frozen_batch_norm  evaluation | training; what training says of it, else
  *	                 evaluation
@@ -60,10 +60,10 @@
  * last phase alone, where the count begins anew, and its best is that of all.
  * reduce_on_plateau begins anew in each.
  *
- * A resume may change phases, also how many follow; those that are over, and the
- * one under way, keep their places in the list.  What is changed of one to come
- * counts from its beginning.  schedule.h says how the phase under way is found
- * again.
+ * A resume may change phases, also how many follow; those that are over, and
+ * the one under way, keep their places in the list.  What is changed of one to
+ * come counts from its beginning.  schedule.h says how the phase under way is
+ * found again.
  */
 #ifndef REKINDLE_SPEC_PHASES_H
 #define REKINDLE_SPEC_PHASES_H
@@ -123,9 +123,9 @@ struct spec_phase {
 
 /*
  * What counts in phase k, from 0; of a job without phases k is 0, and they tell
- * of the whole training.  Is a parameter of this name trained; times which rate;
- * the peak of the rates, without a warm start's scale; the schedule, which is
- * t's; and do frozen batch norms evaluate?
+ * of the whole training.  Is a parameter of this name trained; times which
+ * rate; the peak of the rates, without a warm start's scale; the schedule,
+ * which is t's; and do frozen batch norms evaluate?
  */
 bool spec_phase_trains(const struct spec_training *t, int k,
     const char *name);

@@ -17,8 +17,8 @@ enum field {
 
 /* What is left out, from the first on; the percentage stays. */
 static const enum field leave_out[] = {
-	F_BAR, F_PHASE, F_RATE, F_STEP, F_VAL_LOSS, F_EPOCH, F_LEFT, F_LOSS, F_ACC,
-	F_VAL_ACC
+	F_BAR, F_PHASE, F_RATE, F_STEP, F_VAL_LOSS, F_EPOCH, F_LEFT, F_LOSS,
+	F_ACC, F_VAL_ACC
 };
 
 struct fields {

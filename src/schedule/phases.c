@@ -106,7 +106,8 @@ schedule_phase_find(const struct spec_training *t, int64_t steps_per_epoch,
 	return at;
 }
 
-/* A phase that has a length keeps its schedule where the training ends before. */
+/* A phase that has a length keeps its schedule where the training ends
+ * before. */
 struct schedule_terms
 schedule_terms_at(const struct spec_training *t, int64_t steps_per_epoch,
     const struct schedule_phase *at)

@@ -223,8 +223,8 @@ read_train(struct spec_phase *p, struct rkj_obj *o, struct rk_why *why)
 	char *path = rkj_child(o, "train"), shown[SP_SHOWN];
 
 	if (n < 1 || n > SPEC_MAX_GROUPS) {
-		rk_refuse_at(why, path, "is %s, want 1 to %d patterns of names, "
-		    "such as [\"fc.*\"]", sp_shown(v, shown),
+		rk_refuse_at(why, path, "is %s, want 1 to %d patterns of "
+		    "names, such as [\"fc.*\"]", sp_shown(v, shown),
 		    SPEC_MAX_GROUPS);
 		free(path);
 		return;
@@ -271,8 +271,8 @@ read_phase(struct spec_phase *p, const json_t *v, const char *path,
 	rkj_int(o, "epochs", &p->epochs, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_int(o, "steps", &p->steps, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	if (p->epochs > 0 && p->steps > 0)
-		rkj_fault(o, "steps", "is %lld, and epochs is %lld: a phase has "
-		    "one length, give one of them", (long long)p->steps,
+		rkj_fault(o, "steps", "is %lld, and epochs is %lld: a phase "
+		    "has one length, give one of them", (long long)p->steps,
 		    (long long)p->epochs);
 	read_rate(p, o);
 	const json_t *schedule = rkj_any(o, "schedule");
@@ -330,8 +330,8 @@ check_open(const struct spec_training *t, struct rk_why *why)
 			continue;
 		snprintf(path, sizeof(path), "training.phases[%d]", k);
 		rk_refuse_at(why, path, "has no length, want epochs or steps: "
-		    "the last phase alone may be without, which then goes on to "
-		    "the end of the training");
+		    "the last phase alone may be without, which then goes on "
+		    "to the end of the training");
 	}
 }
 
@@ -389,8 +389,8 @@ sp_check_phases(const struct spec_training *t, struct rk_why *why)
 	check_sum(t, false, why);
 	check_rates(t, why);
 	if (t->warm_start.schedule == SPEC_FROM_CONTINUE)
-		rk_refuse_at(why, "training.warm_start.schedule", "is continue, "
-		    "and each of training.phases begins a schedule of its own: "
+		rk_refuse_at(why, "training.warm_start.schedule", "is "
+		    "continue, and each of training.phases begins a schedule of its own: "
 		    "want restart");
 }
 

@@ -130,8 +130,8 @@ check_train(struct run *r, int k)
 			    "fits", k, p->train[i]);
 		any |= fit == FITS;
 	}
-	return any || run_fail(r, "bad_spec", true, "training.phases[%d].train: "
-	    "nothing is trained: training.parameters has trainable: false for "
+	return any || run_fail(r, "bad_spec", true, "training.phases[%d]."
+	    "train: nothing is trained: training.parameters has trainable: false for "
 	    "every parameter that it fits", k);
 }
 

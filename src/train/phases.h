@@ -4,9 +4,9 @@
  *
  * r->phase says which it is and where it began; the network and the optimiser's
  * spans are of its mask.  A change is between two steps, behind the evaluation
- * of an epoch that ends there and behind the checkpoint that is due there, which
- * is of the phase that is over: a run that goes on from it makes the change
- * first.  At a change
+ * of an epoch that ends there and behind the checkpoint that is due there,
+ * which is of the phase that is over: a run that goes on from it makes the
+ * change first.  At a change
  *
  *	spans.c     what each parameter has had of updates is counted to here;
  *	            what thaws counts from here

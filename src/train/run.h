@@ -208,7 +208,7 @@ struct run {
 	struct schedule schedule;
 	bool scheduled;         /* it came with a checkpoint, or was begun */
 	struct schedule_phase phase;    /* that is under way: phases.h */
-	double phase_cost[SPEC_MAX_PHASES];     /* operations of a step in each */
+	double phase_cost[SPEC_MAX_PHASES];     /* operations of a step */
 	struct feed *feed;              /* where batches come from */
 	struct seen *seen;              /* NULL: all data lie in memory */
 	struct features *features;      /* NULL: samples go through all of the

@@ -23,8 +23,8 @@ first_fit(const struct run *r, const char *pattern)
 }
 
 bool
-spans_refuse_pattern(struct run *r, const char *path, int index, const char *key,
-    const char *pattern)
+spans_refuse_pattern(struct run *r, const char *path, int index,
+    const char *key, const char *pattern)
 {
 	struct strbuf b = {0};
 	size_t n = 0;

@@ -755,8 +755,8 @@ static inline bool
 graph_trains(void *ctx, const char *tensor)
 {
 	const struct graph *r = ctx;
-	const size_t n = r->evaluates ? (size_t)(strrchr(tensor, '.') - tensor) :
-	    strlen(tensor);
+	const size_t n = r->evaluates ? (size_t)(strrchr(tensor, '.') -
+	    tensor) : strlen(tensor);
 
 	return r->frozen == 0 || rk_hash64(r->seed, tensor, n) %
 	    (uint64_t)r->frozen != 0;

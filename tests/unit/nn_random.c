@@ -352,8 +352,8 @@ count_rules(const struct nn_program *p, long count[COUNTS])
 
 struct tally {
 	long graphs, rules[COUNTS], ops[SPEC_OP_COUNT], back[SPEC_OP_COUNT];
-	long parts, ragged, frozen, constants, tied, masked, self, outputs, folded,
-	    products;
+	long parts, ragged, frozen, constants, tied, masked, self, outputs;
+	long folded, products;
 	long blocked, copies, sums, acts;       /* graphs that have them */
 	long not_finite, near, far;
 };
@@ -494,8 +494,8 @@ check_tally(const struct tally *t, long n)
 	fprintf(stderr, "%ld with a batch norm that evaluates and passes a "
 	    "gradient; %ld with blocked images, %ld with copies, %ld and %ld "
 	    "with a sum and an activation in a batch norm; %ld as in plain "
-	    "layout, %ld not\n", t->constants, t->blocked, t->copies, t->sums, t->acts,
-	    t->near, t->far);
+	    "layout, %ld not\n", t->constants, t->blocked, t->copies, t->sums,
+	    t->acts, t->near, t->far);
 	const long least[] = { t->parts, t->ragged, t->frozen, t->tied,
 		t->masked, t->self, t->outputs, t->folded, t->products, t->copies,
 		t->sums, t->acts, t->constants };

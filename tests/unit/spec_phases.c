@@ -99,7 +99,8 @@ T_CASE(wrong_phases_are_refused)
 		{ TRAINING("phases: [fc, {}]"), "training.phases[0]",
 		    "is \"fc\", want an object" },
 		{ TRAINING("phases: [{epochs: 1, train: []}, {}]"),
-		    "training.phases[0].train", "is an empty list, want 1 to 64" },
+		    "training.phases[0].train",
+		    "is an empty list, want 1 to 64" },
 		{ TRAINING("phases: [{epochs: 1, train: [3]}, {}]"),
 		    "training.phases[0].train", "has 3, want patterns" },
 		{ TRAINING("phases: [{epochs: 1, train: ['']}, {}]"),
@@ -228,7 +229,8 @@ T_CASE(a_resume_may_change_phases_and_factors)
 
 T_CASE(a_checkpoint_knows_the_phases_of_its_job)
 {
-	struct spec *s = job_with(TWO), *other = job_with(TRAINING("epochs: 20"));
+	struct spec *s = job_with(TWO);
+	struct spec *other = job_with(TRAINING("epochs: 20"));
 	json_t *record = spec_record(s), *changed;
 	struct rk_why w = { 0 };
 
