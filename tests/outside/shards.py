@@ -85,6 +85,24 @@ def _(d):
         eq(bytes_of(steps(run_dir)[-1]), bytes_of(calm[180]), f"bytes at the end, from step {at}")
 
 
+@case("from an older checkpoint with a name, at another rate, a branch shares the shard and ends with the same bytes")
+def _(d):
+    i, folder = succeeded(d, job(epochs=6))
+    older = os.path.basename(steps(folder)[0])
+    r = d.call("PATCH", f"/v1/jobs/{i}/checkpoints/{older}", {"name": "older"})
+    eq(r.status, 200, r.body)
+    alone = job("alone", epochs=6, resources={"threads": 2, "memory": "256MiB"})
+    alone["training"]["optimizer"]["learning_rate"] = 0.001
+    shutil.copytree(f"{folder}/checkpoints", f"{d.root}/alone.run/checkpoints", symlinks=True)
+    d.post(f"/v1/jobs/{i}/resume", {"from": "older", "overrides": {"training": {"optimizer": {
+        "learning_rate": 0.001}}}}, want=202)
+    d.wait_state(i, "succeeded")
+    end = [s for s in steps(folder) if s.endswith("-b2")][-1]
+    eq(os.stat(shard(end)).st_ino, os.stat(shard(f"{folder}/checkpoints/{older}")).st_ino, "file on the disk")
+    trainer(d, alone, "--from", "older")
+    eq(bytes_of(f"{d.root}/alone.run/checkpoints/{os.path.basename(end)}"), bytes_of(end), "bytes at the end")
+
+
 @case("the weights are those of a run that made no shard")
 def _(d):
     # A moving average makes none, and trains the same weights.
