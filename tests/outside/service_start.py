@@ -205,4 +205,30 @@ def _(m):
     has(m.show("After"), "network.target")
 
 
+@machine_case("keys come by the README's drop-in, and the service's user sees them in no environment and no core file")
+def _(m):
+    m.write("/etc/rekindle/aws", "[default]\naws_access_key_id = AKROOT\naws_secret_access_key = KeyOfTheFile\n", 0o600)
+    m.write("/etc/rekindle/environment", "OSS_ACCESS_KEY_SECRET=KeyOfTheEnvironment\n", 0o600)
+    m.config('stores: [{match: "s3://", endpoint: "http://127.0.0.1:1", credentials: profile}]\n'
+             "ship: {retry_base: 1, retry_max: 1}\n")
+    m.drop_in(readme("ini", "LoadCredential="))
+    m.boot()
+    i = m.submit(checkpoint={"every": {"steps": 50}, "push": "s3://b/runs/"})
+    # With keys a request is made, to where nobody listens; without there is none.
+    wait_for(60, "a push", lambda: "cannot send" in m.journal() or "s3://b/runs" in m.journal())
+    said = m.journal()
+    has(said, "127.0.0.1 port 1")
+    assert "no credentials" not in said and "KeyOf" not in said, said
+    m.runs_beyond(i, 0, "the job")
+    pid, (trainer,) = m.daemon(), m.trainers()
+    eq(m.sh(f"grep -h 'core file' /proc/{pid}/limits /proc/{trainer}/limits").split(),
+       "Max core file size 0 0 bytes".split() * 2)
+    p = m.try_sh(f"cat /proc/{pid}/environ", user="rekindle")
+    assert p.returncode != 0 and "KeyOf" not in p.stdout, p.stdout
+    for n in (pid, trainer):
+        text = m.sh(f"tr '\\0' '\\n' </proc/{n}/environ")
+        has(text, "PATH=")
+        assert "KeyOf" not in text, text
+
+
 run()
