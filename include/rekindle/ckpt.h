@@ -46,10 +46,10 @@
  * of what is frozen.
  *
  *	written   the digest is made of memory first.  An older checkpoint of
- *	          the folder that has a file of that name gives it by a hard link,
- *	          once its bytes were held against the digest (once for each file
- *	          and each ckpt_open()); else, and where there are no hard links
- *	          or no more of them, it is written
+ *	          the folder that has a file of that name gives it by a hard
+ *	          link, once its bytes were held against the digest (once for
+ *	          each file and each ckpt_open()); else, and where there are no
+ *	          hard links or no more of them, it is written
  *	deleted   with the last checkpoint that has it: the file system counts
  *	thawed    the set is another, so its digest is: nothing is shared with
  *	          what was.  What begins to be trained begins without moments
@@ -58,12 +58,12 @@
  *	          checkpoint of the folder, also one that was set aside; what
  *	          ckpt_mend() is given) takes its place in all of them, by a
  *	          rename in each folder
- *	elsewhere a file is the same by name, size and digest: sent once for each
- *	          owner of a bucket (ship.h), fetched once
+ *	elsewhere a file is the same by name, size and digest: sent once (ship.h),
+ *	          fetched once
  *
  * Of less than CKPT_FROZEN_MIN bytes no shard is made: it would cost more in
- * requests than it saves in bytes.  With a moving average there is none, either:
- * the average of what is frozen moves by rounding.
+ * requests than it saves in bytes.  With a moving average there is none, either,
+ * as the average of what is frozen moves by rounding.
  *
  * Writer: the trainer, from one thread at a time.  Readers and the namer may be
  * another process (the daemon): each operation is one rename or one symlink.

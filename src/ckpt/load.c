@@ -137,8 +137,8 @@ ckpt_load_data(struct ckpt *c, const struct ckpt_info *i,
 static void
 tell_mended(const struct ckpt_info *i, ckpt_note_fn *note, void *ctx)
 {
-	char *s = xasprintf("a shard of checkpoint %s was damaged, and is whole "
-	    "again: another checkpoint had a copy", i->dir);
+	char *s = xasprintf("a shard of checkpoint %s was damaged, and is "
+	    "whole again: another checkpoint had a copy", i->dir);
 
 	log_warn("ckpt: %s", s);
 	if (note != NULL)

@@ -241,7 +241,7 @@ shared_repair(struct ckpt *c, const struct ckpt_info *i)
 	return any;
 }
 
-/* --- for who can get one from elsewhere ------------------------------------ */
+/* --- for who can get one from elsewhere ----------------------------------- */
 
 static bool
 has_shard(struct ckpt *c, const char *folder)

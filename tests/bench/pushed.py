@@ -294,4 +294,5 @@ def head_only(top, row, job):
                               "the hard link not"),
                              ("sent", sent, f"mean of {n}, all objects but the shard, by the store's count")):
         row(f"a checkpoint of a head-only fine-tune, {name}", size / 1e6, "MB",
-            f"<= the head and its moments and 64 KiB: {(head + 65536) / 1e6:.2f}", size <= head + 65536, f"{what}; {more}")
+            f"<= the head and its moments and 64 KiB: {(head + 65536) / 1e6:.2f}", size <= head + 65536,
+            f"{what}; {more}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What is frozen lies in a shard that checkpoints share: written once, read by all that reads a checkpoint, and exact."""
+"""What is frozen lies in a shard that checkpoints share: written once, read by all who read a checkpoint, exact."""
 import glob
 import json
 import os
@@ -52,7 +52,7 @@ def _(d):
     eq(bytes_of(steps(f"{d.root}/killed.run")[-1]), want, "bytes at the end")
 
 
-@case("in phases what rests is in the shard, statistics of batch norms too, and each checkpoint leads to the same bytes",
+@case("in phases what rests is in the shard, with its running statistics, and each checkpoint leads to the same bytes",
       "stopped")
 def _(d):
     j = job("calm", model={"layers": [{"type": "conv2d", "out": 64, "kernel": 3}, "batch_norm", "relu",

@@ -126,7 +126,8 @@ def calm(d, epochs):
     return bytes_of(steps(f"{d.root}/calm.run")[-1])
 
 
-@case("an empty machine goes on with a shard from the bucket, sends it no more, and ends with the same bytes", "stopped")
+@case("an empty machine goes on with a shard from the bucket, sends it no more, and ends with the same bytes",
+      "stopped")
 def _(d):
     with Scene(d) as s:
         a, i = first(s)
@@ -208,7 +209,8 @@ def _(d):
            "times that the shard was fetched")
         cached = {os.path.basename(p) for p in glob.glob(f"{b.state}/cache/sha256/*")}
         assert hashlib.sha256(whole).hexdigest() in cached, "the file is that which the API gives"
-        bad = b.submit(job("other", epochs=1, model=dict(job()["model"], checkpoint=f"{folder}checkpoint.json#sha256={'0' * 64}")))
+        wrong = f"{folder}checkpoint.json#sha256={'0' * 64}"
+        bad = b.submit(job("other", epochs=1, model=dict(job()["model"], checkpoint=wrong)))
         b.wait_state(bad, "failed", "paused")
         has(b.job(bad)["message"], "its model has the digest")
 
