@@ -58,12 +58,12 @@
  *	          checkpoint of the folder, also one that was set aside; what
  *	          ckpt_mend() is given) takes its place in all of them, by a
  *	          rename in each folder
- *	elsewhere a file is the same by name, size and digest: sent once (ship.h),
- *	          fetched once
+ *	elsewhere a file is the same by name, size and digest: sent once
+ *	          (ship.h), fetched once
  *
  * Of less than CKPT_FROZEN_MIN bytes no shard is made: it would cost more in
- * requests than it saves in bytes.  With a moving average there is none, either,
- * as the average of what is frozen moves by rounding.
+ * requests than it saves in bytes.  With a moving average there is none, too:
+ * the average of what is frozen moves by rounding.
  *
  * Writer: the trainer, from one thread at a time.  Readers and the namer may be
  * another process (the daemon): each operation is one rename or one symlink.
