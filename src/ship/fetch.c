@@ -22,6 +22,8 @@
 
 #define DAMAGED_TRIES 3
 #define DONE_KEPT_MS  60000
+#define SAME_TIME_MS  2000      /* a second's bytes may be of two objects */
+#define VALIDATOR     64
 
 static void begin(struct fetch *f);
 
@@ -248,6 +250,21 @@ summed(void *ctx, enum rk_err rc, const struct ckpt_file *files,
 	}
 }
 
+/* By what an object is known again: its ETag, or, of a server that has none,
+ * the time of its last change (RFC 9110, section 8.8.2.2) and its size.  "": by
+ * nothing. */
+static const char *
+validator(const struct remote_result *r, char text[VALIDATOR])
+{
+	text[0] = '\0';
+	if (r->etag != NULL && r->etag[0] != '\0')
+		return r->etag;
+	if (r->modified_ms > 0 && r->modified_ms + SAME_TIME_MS < now_ms())
+		snprintf(text, VALIDATOR, "modified %lld, %llu bytes",
+		    (long long)r->modified_ms, (unsigned long long)r->size);
+	return text;
+}
+
 /* By the digest that its checkpoint.json has. */
 static void
 check(struct fetch *f, const struct remote_result *r)
@@ -264,6 +281,7 @@ static void
 downloaded(void *ctx, const struct remote_result *r)
 {
 	struct fetch *f = ctx;
+	char by[VALIDATOR];
 
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
@@ -285,7 +303,7 @@ downloaded(void *ctx, const struct remote_result *r)
 	if (f->xxh128[0] != '\0')
 		check(f, r);
 	else
-		fetch_keep(f, r->sha256, r->etag);
+		fetch_keep(f, r->sha256, validator(r, by));
 }
 
 bool
@@ -333,6 +351,7 @@ headed(void *ctx, const struct remote_result *r)
 {
 	struct fetch *f = ctx;
 	struct cache_row c;
+	char text[VALIDATOR];
 
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
@@ -341,8 +360,9 @@ headed(void *ctx, const struct remote_result *r)
 		return;
 	}
 	f->size = r->size;
-	if (r->etag != NULL && r->etag[0] != '\0' && store_cache_get(
-	    f->h->store, f->bare, r->etag, &c) == RK_OK) {
+	const char *known_by = validator(r, text);
+	if (known_by[0] != '\0' && store_cache_get(f->h->store, f->bare,
+	    known_by, &c) == RK_OK) {
 		bool here = c.size == r->size && cache_has(f->h, c.digest,
 		    c.size);
 		char hex[RK_SHA256_HEX];

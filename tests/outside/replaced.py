@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Objects that are replaced under their key: who begins gets what is there now, who goes on keeps what it had."""
 import hashlib
+import http.server
 import json
 import shutil
 import struct
+import threading
+import time
 
 import bucket
 from s3 import Store
@@ -36,6 +39,38 @@ def first(d, i):
     head = json.loads(body[8:8 + n])
     at = 8 + n + head["fc1.weight"]["data_offsets"][0]
     return round(struct.unpack("<f", body[at:at + 4])[0], 3)
+
+
+class Plain:
+    """A server that gives no ETag, only the time of the last change."""
+
+    def __init__(self):
+        self.body, self.at, self.asked, outer = b"", 0, [], self
+
+        class Page(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append(self.command)
+                self.send_response(200)
+                self.send_header("Last-Modified", self.date_time_string(outer.at))
+                self.send_header("Content-Length", str(len(outer.body)))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(outer.body)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *a):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/m.safetensors"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def put(self, body, at):
+        self.body, self.at = body, at
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Scene:
@@ -77,6 +112,24 @@ def _(s, d):
         got.append(first(d, i))
     eq(got, [0.25, 0.25, 0.5], "what they began from")
     eq((s.count("HEAD"), s.count("GET")), (3 + 2, 2), "requests: HEAD for each job and before each download, GETs")
+
+
+@scene("where there is no ETag an object is known by the time of its last change, unless that was just now")
+def _(s, d):
+    p, got, gets, now = Plain(), [], [], int(time.time())
+    try:
+        for n, (x, at) in enumerate(((0.25, now - 90), (0.25, now - 90), (0.5, now - 60), (0.75, now), (0.125, now))):
+            p.put(weights(d, x), at)
+            job = warm(d, f"j{n}")
+            job["model"]["checkpoint"] = p.url
+            i = d.submit(job)
+            d.wait_state(i, "succeeded")
+            got.append(first(d, i))
+            gets.append(p.asked.count("GET"))
+        eq(got, [0.25, 0.25, 0.5, 0.75, 0.125], "what they began from")
+        assert gets[0] == gets[1] < gets[2] < gets[3] < gets[4], f"GETs after each job: {gets}"
+    finally:
+        p.stop()
 
 
 @scene("of jobs that are submitted at once each gets the bytes, and the object comes once")
