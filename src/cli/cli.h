@@ -168,6 +168,9 @@ enum cli_exit cli_walk(const char *path, const char *query, const char *key,
 /* GET /v1/jobs/ID + tail, of the job that the first word means. */
 enum cli_exit cli_get(const struct cli_args *a, const char *tail,
     struct cli_reply *r);
+/* The classes that a job has forgotten, with their recall before and now; how
+ * many there are. */
+size_t cli_forgotten(struct strbuf *b, const json_t *progress);
 
 /* --- progress.c ---------------------------------------------------------- */
 

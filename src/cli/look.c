@@ -262,15 +262,27 @@ add_fallen(struct strbuf *b, const json_t *c)
 	    cli_num(c, "recall", 0), cli_num(c, "samples", 0));
 }
 
+size_t
+cli_forgotten(struct strbuf *b, const json_t *progress)
+{
+	const json_t *v = json_object_get(json_object_get(progress,
+	    "knowledge"), "forgotten"), *c;
+	size_t i;
+
+	json_array_foreach(v, i, c) {
+		sb_adds(b, i > 0 ? ", " : "");
+		add_fallen(b, c);
+	}
+	return json_array_size(v);
+}
+
 /* What a warm start still knows of the classes of its source. */
 static void
 show_knowledge(const json_t *p)
 {
-	const json_t *k = json_object_get(p, "knowledge"), *c;
-	const json_t *forgotten = json_object_get(k, "forgotten");
+	const json_t *k = json_object_get(p, "knowledge");
 	const double classes = cli_num(k, "classes", 0);
 	struct strbuf b = {0};
-	size_t i;
 
 	if (!json_is_object(k))
 		return;
@@ -278,10 +290,7 @@ show_knowledge(const json_t *p)
 	    "step %.0f\n", "knowledge", classes, classes == 1 ? "" : "es",
 	    cli_num(k, "before", 0), cli_num(k, "recall", 0),
 	    cli_num(k, "step", 0));
-	json_array_foreach(forgotten, i, c) {
-		sb_adds(&b, i > 0 ? ", " : "");
-		add_fallen(&b, c);
-	}
+	cli_forgotten(&b, p);
 	line("forgotten", sb_str(&b));
 	sb_fini(&b);
 }

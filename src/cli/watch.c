@@ -23,6 +23,7 @@ struct watch {
 	char said[32];          /* the state of the last line that was
 				   printed */
 	bool planned;           /* the warm start was told of */
+	size_t forgotten;       /* classes that were said to be */
 	char draining[24];
 	int64_t next_ms;
 };
@@ -119,6 +120,20 @@ tell_plan(struct watch *w, const json_t *job)
 	w->planned = true;
 }
 
+/* Once for each class more that the job has forgotten. */
+static void
+tell_forgotten(struct watch *w, const json_t *job)
+{
+	struct strbuf b = {0};
+	const size_t n = cli_forgotten(&b, json_object_get(job, "progress"));
+
+	if (n > w->forgotten)
+		printf("%sforgotten: %s\n", w->tty ? "\r\033[K" : "",
+		    sb_str(&b));
+	w->forgotten = RK_MAX(w->forgotten, n);
+	sb_fini(&b);
+}
+
 /* The last line names state, step and figures; a message that says more than
  * that stands before it. */
 static enum cli_exit
@@ -192,6 +207,7 @@ seen(struct watch *w, const struct cli_reply *r, enum cli_exit *rc)
 		over = true;
 	read_head(w, r->json);
 	tell_plan(w, r->json);
+	tell_forgotten(w, r->json);
 	if (w->tty)
 		show_live(w, r->json);
 	else

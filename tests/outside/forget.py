@@ -87,7 +87,10 @@ def _(d):
     eq(k["step"], 60)
     shown = show(d, i)
     has(shown, "knowledge    mean recall of 3 classes of before ")
-    has(shown, f"forgotten    void {void['before']:.3f} -> {after['recall']:.3f} (60 samples)\n")
+    fallen = f"void {void['before']:.3f} -> {after['recall']:.3f} (60 samples)\n"
+    has(shown, f"forgotten    {fallen}")
+    watched = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "watch", i], capture_output=True, text=True)
+    has(watched.stdout, f"forgotten: {fallen}")
     # The same, learning from what the parent answers.
     i = d.submit(child(d, f"job://{a}/latest", distill=DISTILL))
     d.wait_state(i, "succeeded")
