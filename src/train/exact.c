@@ -115,13 +115,15 @@ is_same_network(const struct run *r, const struct ckpt_info *i)
 	const json_t *is = r->spec_record;
 	const json_t *before = json_object_get(was, "training");
 	const json_t *now = json_object_get(is, "training");
+	static const char *const fields[] = { "loss", "parameters", "phases",
+		"frozen_batch_norm", "arithmetic" };
 
 	if (strcmp(i->spec_digest, r->spec_digest) == 0)
 		return true;
-	return was != NULL && is_same_field(was, is, "model") &&
-	    is_same_field(before, now, "loss") &&
-	    is_same_field(before, now, "parameters") &&
-	    is_same_field(before, now, "arithmetic");
+	for (size_t k = 0; was != NULL && k < RK_ARRAY_LEN(fields); k++)
+		if (!is_same_field(before, now, fields[k]))
+			return false;
+	return was != NULL && is_same_field(was, is, "model");
 }
 
 /* The programs, by as much of their digests as people compare. */

@@ -77,6 +77,18 @@ def _(d):
         eq(changed(d, step, old, new), want, f"tensors after a resume from step {step}")
 
 
+@case("a resume that changes what the phase under way trains, or how its batch norms rest, is no other arithmetic",
+      "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    head = {"epochs": 2, "train": "fc2.*"}
+    for more in {"train": ["fc2.*", "bn.*"]}, {"train": ["fc1.*", "fc2.*"]}, {"frozen_batch_norm": "training"}:
+        for phase in head, {**head, **more}:
+            job = mlp(d, exact="require", phases=[phase, {"epochs": 2}])
+            said = "".join(trainer(d, job, "--from", "step:57" if phase != head else "none"))
+        assert "arithmetic" not in said, said
+
+
 @case("show, progress, metrics and events tell the phase")
 def _(d):
     i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}], log_every=19))
