@@ -308,10 +308,11 @@ struct spec_optim {
  *
  * weight_decay here goes before no_decay, of which each pattern must leave some
  * parameter without decay.  A parameter that is not trained gets
- * no update and no decay, counts for no norm of the gradient, and its moments
- * stay; the running statistics of a batch norm are no parameters and go on.
- * Its updates are counted for itself: one that is trained from a resume on has
- * the bias corrections of a first step there.
+ * no update and no decay, counts for no norm of the gradient, and has no
+ * moments, also where it had some; the running statistics of a batch norm are
+ * no parameters and go on.  Its updates are counted for itself: one that is
+ * trained from a resume on has the moments and bias corrections of a first step
+ * there.
  */
 struct spec_group {
 	char *match;            /* `match`, the pattern (*, 1 to

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "frozen.h"
-#include "report.h"
 
 static bool
 is_frozen(const struct optim *o, const struct nn_tensor *t)
@@ -25,21 +24,4 @@ frozen_choose(const struct nn *n, const struct optim *o)
 	if (bytes < CKPT_FROZEN_MIN)
 		memset(frozen, 0, tensors * sizeof(*frozen));
 	return frozen;
-}
-
-void
-frozen_tell(const struct nn *n, const bool *frozen, json_t *state)
-{
-	json_t *updates = json_object_get(state, "updates");
-
-	for (size_t i = 0; i < nn_ntensors(n); i++) {
-		const struct nn_tensor *t = nn_tensor_at(n, i);
-		if (!frozen[i] || t->is_buffer)
-			continue;
-		if (updates == NULL) {
-			updates = json_object();
-			js_put(state, "updates", updates);
-		}
-		js_put(updates, t->name, json_integer(0));
-	}
 }

@@ -11,8 +11,5 @@
 /* By tensor of the network: nothing changes it while spans and batch norms are
  * as they are now.  None, where it is not worth a shard.  The caller frees. */
 bool *frozen_choose(const struct nn *n, const struct optim *o);
-/* Into the state of a checkpoint whose optimizer's file has nothing of these:
- * what has no moments has had no updates (src/train/spans.c). */
-void frozen_tell(const struct nn *n, const bool *frozen, json_t *state);
 
 #endif

@@ -278,10 +278,10 @@ set_spans(struct run *r)
 	free(v);
 }
 
-/* In a training in phases what rests has no moments, and its updates are none:
- * checkpoints need not keep them (ckpt.h, "Shards"), and what thaws begins anew
- * whether the run was interrupted or not.  Of how many tensors there were
- * some. */
+/* What rests has no moments, and its updates are none: checkpoints need not
+ * keep them (ckpt.h, "Shards"), and what thaws begins anew whether the run was
+ * interrupted or not, and however many bytes it has.  Of how many tensors there
+ * were some. */
 static int64_t
 forget_resting(struct run *r)
 {
@@ -290,8 +290,7 @@ forget_resting(struct run *r)
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
 		struct span_counts *c = &r->updates[i], none = {0};
-		if (r->spec->training.nphases == 0 || t->is_buffer ||
-		    phases_train(r, t->name) ||
+		if (t->is_buffer || phases_train(r, t->name) ||
 		    (c->n == 1 && c->v[0].updates == 0))
 			continue;
 		optim_reset(r->optim, t->offset, t->count);
@@ -342,8 +341,10 @@ spans_carry(struct run *r, const struct span_counts *updates)
 	const int64_t rest = forget_resting(r);
 	if (rest > 0)
 		report_event(&r->rep, "remark", "the moments of %lld tensor%s "
-		    "that phase 1 does not train are left behind: what thaws "
-		    "begins with a first step", (long long)rest, rk_s(rest));
+		    "that %s train are left behind: what thaws begins with a "
+		    "first step", (long long)rest, rk_s(rest),
+		    r->spec->training.nphases > 0 ? "phase 1 does not" :
+		    "training.parameters does not");
 	set_spans(r);
 }
 

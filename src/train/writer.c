@@ -460,8 +460,6 @@ writer_submit(struct writer *w, struct ckpt_info *info, const char *name)
 	must(w->state == FREE);
 	w->job = (struct writer_result){ .info = *info };
 	choose_shared(w);
-	if (w->job.info.step > 0)
-		frozen_tell(w->nn, w->shared, w->job.info.state);
 	snprintf(w->job.name, sizeof(w->job.name), "%s", name);
 	*info = (struct ckpt_info){0};
 	w->state = FULL;

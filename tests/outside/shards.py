@@ -139,6 +139,25 @@ def _(d):
 
 # --- the files --------------------------------------------------------------------------------
 
+@case("what thaws has no moments of before, also where it is too small for a shard, or beside an average", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    for name, more in ("small", {}), ("average", {"ema": {"decay": 0.9}}):
+        j = job(name, frozen=(), model={"arch": "mlp", "sizes": [784, 8, 10]})
+        j["training"].update(more)
+        ends = []
+        for epochs, frozen in (1, False), (2, True), (3, False):
+            trainer(d, dict(j, training={**j["training"], "epochs": epochs, "parameters": [
+                {"match": "fc1.*", "trainable": False}] if frozen else []}))
+            ends.append(steps(f"{d.root}/{name}.run")[-1])
+            assert os.path.exists(f"{ends[-1]}/model.safetensors"), "no shard"
+        moments = [t["bytes"] for t in tensors(f"{ends[1]}/optimizer.safetensors")
+                   if t["name"].startswith("fc1.") and ".exp_avg" in t["name"]]
+        eq((len(moments), set(b"".join(moments))), (4, {0}), "moments of what rests")
+        last, thawed = (record(x) for x in (ends[2], ends[1]))
+        eq(last["state"]["updates"]["fc1.weight"], last["step"] - thawed["step"], "updates since the thaw")
+
+
 @case("checkpoints share the shard, by a hard link, and each is what the schema says")
 def _(d):
     i, folder = succeeded(d, job())
