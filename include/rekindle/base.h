@@ -104,6 +104,9 @@ void rk_why_fini(struct rk_why *why);
  * string that the caller frees. */
 const char *rk_why_first(const struct rk_why *why);
 char *rk_why_text(const struct rk_why *why);
+/* Free `own`; where it has faults, the first becomes one of why, and it is
+ * RK_EINVAL: a reader that gives its caller one sentence. */
+enum rk_err rk_why_end(struct rk_why *own, struct rk_why *why);
 
 /* --- memory: these abort when there is none ---------------------------- */
 

@@ -115,6 +115,9 @@ struct warm_sides {
 	struct warm_names file, model;
 };
 
+/* Elements of a tensor. */
+int64_t warm_count(const struct warm_tensor *t);
+
 /* All is borrowed, and must live as long as the plan. */
 struct warm_want {
 	const struct warm_tensor *model, *file;

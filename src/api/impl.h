@@ -480,7 +480,9 @@ route_fn h_evaluations, h_evaluation;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
-extern const char openapi_schemas[], openapi_spec_schemas[];    /* YAML */
+/* YAML, each a part of the components. */
+extern const char openapi_schemas[], openapi_spec_schemas[],
+    openapi_warm_schemas[], openapi_judged_schemas[];
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
 void openapi_put_transforms(json_t *schemas);

@@ -36,6 +36,16 @@ yaml(const char *text)
 	return v;
 }
 
+/* A part of the schemas, which is YAML, beside the others. */
+static void
+put_schemas(json_t *schemas, const char *text)
+{
+	json_t *part = yaml(text);
+
+	must(json_object_update_missing(schemas, part) == 0);
+	json_decref(part);
+}
+
 static json_t *
 schema_ref(const char *name)
 {
@@ -300,7 +310,7 @@ json_t *
 openapi_tree(void)
 {
 	json_t *doc = json_object(), *info = json_object();
-	json_t *parts = json_object(), *schemas, *of_spec;
+	json_t *parts = json_object(), *schemas = json_object();
 
 	put_text(doc, "openapi", "3.1.0");
 	put_text(info, "title", "rekindle");
@@ -312,10 +322,10 @@ openapi_tree(void)
 	    "are RFC 3339, in UTC.");
 	put(doc, "info", info);
 	put(doc, "paths", paths());
-	schemas = yaml(openapi_schemas);
-	of_spec = yaml(openapi_spec_schemas);
-	must(json_object_update(schemas, of_spec) == 0);
-	json_decref(of_spec);
+	put_schemas(schemas, openapi_schemas);
+	put_schemas(schemas, openapi_warm_schemas);
+	put_schemas(schemas, openapi_judged_schemas);
+	put_schemas(schemas, openapi_spec_schemas);
 	openapi_put_model(schemas);
 	openapi_put_transforms(schemas);
 	put(parts, "schemas", schemas);

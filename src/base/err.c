@@ -151,6 +151,17 @@ rk_why_first(const struct rk_why *why)
 	return why->n > 0 ? fault_line(&why->v[0]) : "no reason given";
 }
 
+enum rk_err
+rk_why_end(struct rk_why *own, struct rk_why *why)
+{
+	enum rk_err rc = RK_OK;
+
+	if (own->n > 0)
+		rc = rk_refuse(why, "%s", rk_why_first(own));
+	rk_why_fini(own);
+	return rc;
+}
+
 char *
 rk_why_text(const struct rk_why *why)
 {

@@ -170,9 +170,5 @@ schedule_phase_parse(const json_t *v, struct schedule_phase *out,
 	    RKJ_REQUIRED);
 	out->index = (int)number - 1;
 	rkj_close_lenient(&o);
-	if (own.n == 0)
-		return RK_OK;
-	rk_refuse(why, "%s", rk_why_first(&own));
-	rk_why_fini(&own);
-	return RK_EINVAL;
+	return rk_why_end(&own, why);
 }

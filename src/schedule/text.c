@@ -128,11 +128,7 @@ schedule_parse(const json_t *v, struct schedule *out, struct rk_why *why)
 	out->by = (enum spec_on_resume)by;
 	read_plateau(&o, &out->plateau, &own);
 	rkj_close_lenient(&o);
-	if (own.n == 0)
-		return RK_OK;
-	rk_refuse(why, "%s", rk_why_first(&own));
-	rk_why_fini(&own);
-	return RK_EINVAL;
+	return rk_why_end(&own, why);
 }
 
 /* --- for people ----------------------------------------------------------- */

@@ -64,16 +64,6 @@ has_state(const struct warm_row *row)
 	    (!is_grown(row) || row->grown.way == WARM_BY_ROWS);
 }
 
-static size_t
-count_of(const struct warm_tensor *t)
-{
-	size_t n = 1;
-
-	for (int i = 0; i < t->ndim; i++)
-		n *= (size_t)t->d[i];
-	return n;
-}
-
 /* The slot of a row's tensor into the optimizer's, as its weight went. */
 static bool
 take_slot(struct carry *c, const struct warm_row *row, int k)
@@ -84,7 +74,7 @@ take_slot(struct carry *c, const struct warm_row *row, int k)
 	const bool turned = (row->steps & 1u << WARM_TRANSPOSE) != 0;
 	float *dst = optim_slot(c->r->optim, k) + to->offset;
 	const char *name = optim_slot_name(c->r->optim, k);
-	const size_t n = count_of(f);
+	const size_t n = (size_t)warm_count(f);
 
 	if (c->dry)
 		return warm_file_slot(c->f, (size_t)row->file, name, NULL, n);

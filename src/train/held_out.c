@@ -113,11 +113,7 @@ held_out_read(struct held_out *h, const json_t *v, struct rk_why *why)
 		read_fields(h, &o, &own);
 	h->how.rule = (enum data_split_rule)rule;
 	rkj_close_lenient(&o);
-	if (own.n == 0)
-		return RK_OK;
-	rk_refuse(why, "%s", rk_why_first(&own));
-	rk_why_fini(&own);
-	return RK_EINVAL;
+	return rk_why_end(&own, why);
 }
 
 enum rk_err

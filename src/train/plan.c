@@ -182,21 +182,11 @@ slice(float *dst, const float *src, const struct nn_tensor *to,
 	copy_shared(dst, src, to, have, step);
 }
 
-static size_t
-count_of(const struct warm_tensor *t)
-{
-	size_t n = 1;
-
-	for (int i = 0; i < t->ndim; i++)
-		n *= (size_t)t->d[i];
-	return n;
-}
-
 /* All numbers of a tensor of the file, the caller's. */
 static enum rk_err
 read_copy(const struct plan *p, int64_t file, float **out, struct rk_why *why)
 {
-	*out = malloc((count_of(&p->of->v[file]) + 1) * sizeof(**out));
+	*out = malloc(((size_t)warm_count(&p->of->v[file]) + 1) * sizeof(**out));
 	if (*out == NULL) {
 		rk_refuse(why, "there is no memory for %s",
 		    p->of->v[file].name);
@@ -216,7 +206,7 @@ static enum rk_err
 turn_copy(const struct plan *p, int64_t file, float **x, struct rk_why *why)
 {
 	const struct warm_tensor *f = &p->of->v[file];
-	float *y = malloc((count_of(f) + 1) * sizeof(*y));
+	float *y = malloc(((size_t)warm_count(f) + 1) * sizeof(*y));
 
 	if (y != NULL)
 		plan_turn(y, *x, f->d[1], f->d[0]);

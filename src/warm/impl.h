@@ -84,8 +84,6 @@ enum spec_policy warm_policy(const struct warm_plan *p,
     const struct warm_row *r);
 void warm_note(struct warm_plan *p, const char *fmt, ...) RK_PRINTF(2, 3);
 void warm_explain(struct warm_row *r, const char *fmt, ...) RK_PRINTF(2, 3);
-/* Elements of a tensor. */
-int64_t warm_count(const struct warm_tensor *t);
 
 /* --- grow.c --------------------------------------------------------------- */
 
