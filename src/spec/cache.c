@@ -85,9 +85,9 @@ check_frozen(const struct spec_training *t, struct rk_why *why)
 	    "trainable: false, or a phase that trains less than all";
 	char path[64];
 
-	if (!keeps_some(t))
+	if (!keeps_some(t) && t->cache.max_bytes > 0)
 		rk_refuse_at(why, "training.cache_features", "%s", words);
-	for (int k = 0; keeps_some(t) && k < t->nphases; k++) {
+	for (int k = 0; k < t->nphases; k++) {
 		if (t->phases[k].cache.max_bytes == 0 || freezes(t, k))
 			continue;
 		snprintf(path, sizeof(path), "training.phases[%d]."

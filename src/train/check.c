@@ -59,6 +59,20 @@ check_plan(struct run *r, json_t *out, json_t *refused)
 	return true;
 }
 
+/* As a run says them before its first step.  One that goes on with the schedule
+ * of its file is not known yet. */
+static void
+add_rate_remarks(struct run *r, json_t *notes)
+{
+	const struct spec_training *t = &r->spec->training;
+	const bool warm = warm_wanted(r);
+
+	if (warm && t->warm_start.schedule == SPEC_FROM_CONTINUE)
+		return;
+	r->at.rate_scale = warm ? t->warm_start_lr_scale : 1;
+	rate_remarks(r, add_remark, notes);
+}
+
 static bool
 check_all(struct run *r, json_t *out, json_t *refused)
 {
@@ -70,6 +84,7 @@ check_all(struct run *r, json_t *out, json_t *refused)
 		return false;
 	json_t *notes = json_array();
 	remarks(r, add_remark, notes);
+	add_rate_remarks(r, notes);
 	js_put(out, "remarks", notes);
 	js_put(out, "memory", json_integer((json_int_t)RK_MIN(m.wanted,
 	    (uint64_t)INT64_MAX)));

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Trainings in phases: parts of a network that rest and thaw, under kills, under changes of the job, and in words."""
 import glob
+import json
 import os
 import random
 import subprocess
@@ -154,6 +155,17 @@ def _(d):
         end = last(d, name)
         ends.append((os.path.basename(end), [sha(f"{end}/{f}.safetensors") for f in ("model", "optimizer")]))
     eq(ends[1], ends[0], "the last checkpoint")
+
+
+@case("of a phase that never comes, and of a warm-up longer than its phase, a check tells before there is a run",
+      "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    warmup = {"type": "cosine", "warmup_steps": 300}
+    job = mlp(d, phases=[{"steps": 57, "train": "fc2.*", "schedule": warmup}, {"steps": 200}, {}])
+    remarks = "\n".join(json.loads(trainer(d, job, "--check")[0])["remarks"])
+    has(remarks, "phase 1: the warm-up of 300 steps is longer than the run of 57")
+    has(remarks, "phase 3: nothing is trained: the training is over before it begins")
 
 
 @case("a plan tells the phases of a fine-tuning, for people and as JSON")

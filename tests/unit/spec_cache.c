@@ -114,6 +114,9 @@ T_CASE(what_cannot_be_kept_is_refused)
 	refused("training: {phases: [{epochs: 1, train: '0.*', "
 	    "cache_features: true}, {cache_features: {}}], epochs: 3}",
 	    "training.phases[1].cache_features", "nothing is frozen");
+	refused("training: {phases: [{epochs: 1, cache_features: true}, {}], "
+	    "epochs: 3}", "training.phases[0].cache_features",
+	    "nothing is frozen");
 	refused("training: {phases: [{epochs: 1, train: '0.*', "
 	    "cache_features: 8}, {}], epochs: 3}",
 	    "training.phases[0].cache_features", "is 8, want true");
