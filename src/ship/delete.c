@@ -178,13 +178,20 @@ add_uri(struct deletion *d, char *uri)
 	d->uris[d->nuris++] = uri;
 }
 
+/* Does a checkpoint but own have this object?  One that is on its way out, too,
+ * counts as long as its row is there: others may still see it. */
 static bool
-referred(const struct rows *rows, const char *uri)
+referred(const struct rows *rows, const struct remote_row *own,
+    const char *uri)
 {
 	struct rfiles f;
 	bool found = false;
 
 	for (size_t i = 0; i < rows->n && !found; i++) {
+		const struct remote_row *r = &rows->v[i];
+		if (strcmp(r->uri, own->uri) == 0 ||
+		    (r->state == RS_DELETING && r->remote_ms == 0))
+			continue;
 		rfiles_parse(&f, rows->v[i].files);
 		for (int k = 0; k < f.n; k++)
 			found = found || strcmp(f.v[k].uri, uri) == 0;
@@ -202,10 +209,11 @@ gather(struct deletion *d)
 	struct rfiles f;
 
 	add_uri(d, xasprintf("%scheckpoint.json", row->uri));
-	rows_load(d->h, row->job, RS_TO_DO | RS_THERE, &live);
+	rows_load(d->h, row->job, RS_TO_DO | RS_THERE | RS_BIT(RS_DELETING),
+	    &live);
 	rfiles_parse(&f, row->files);
 	for (int k = 0; k < f.n; k++) {
-		if (!referred(&live, f.v[k].uri))
+		if (!referred(&live, row, f.v[k].uri))
 			add_uri(d, xstrdup(f.v[k].uri));
 	}
 	rfiles_fini(&f);

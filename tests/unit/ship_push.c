@@ -347,6 +347,51 @@ T_CASE(nothing_is_deleted_without_the_word_of_the_guard)
 	s_close();
 }
 
+static char *sharing;           /* the job */
+
+/* Each that can be seen is whole, whichever goes first. */
+static bool
+both_are_gone(struct world *w)
+{
+	bool any = false;
+
+	(void)w;
+	for (int k = 1; k <= 2; k++) {
+		char *json = xasprintf("%s/checkpoint.json", s_dir(k * 100));
+		const bool there = s_there(sharing, json);
+		t_check(!there || s_there(sharing,
+		    "step-000000100/optimizer.safetensors"));
+		any |= there;
+		free(json);
+	}
+	return !any;
+}
+
+T_CASE(a_file_of_two_that_go_stays_until_the_second_has_gone)
+{
+	s_prepare();
+	S.held_back = true;
+	s_open();
+	ship_guard_set(S.ship, guard, NULL);
+	ship_go(S.ship, 0);
+	sharing = s_job(1);
+	s_push_as(sharing, 100, 7);
+	s_push_as(sharing, 200, 7);
+	s_push_as(sharing, 300, 8);
+	for (int k = 0; k < 2; k++) {
+		/* A batch is what was on its way out before the question. */
+		w_until(was_asked, "a question");
+		ship_answer_fn *fn = the_answer;
+		the_answer = NULL;
+		fn(the_actx, k == 1);
+	}
+	w_until(both_are_gone, "both are gone");
+	s_wait_gone(sharing, "step-000000100");
+	s_wait_gone(sharing, "step-000000200");
+	t_check(!s_there(sharing, "step-000000100/optimizer.safetensors"));
+	s_close();
+}
+
 T_CASE(what_is_not_ours_is_not_deleted)
 {
 	s_begin();
