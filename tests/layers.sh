@@ -83,6 +83,17 @@ else
 	bad=1
 fi
 
+# A program of tests or of etc that begins with #! can be run as it lies there.
+faults=$(find tests etc .ci -type f ! -perm -u+x 2>/dev/null -exec grep -lm1 '^#!' {} + |
+    while read -r f; do [ "$(head -c 2 "$f")" != '#!' ] || echo "$f: is not executable"; done)
+if [ -z "$faults" ]; then
+	echo "ok programs_that_begin_with_#!_can_be_run"
+else
+	printf '%s\n' "$faults" >&2
+	echo "FAILED programs_that_begin_with_#!_can_be_run"
+	bad=1
+fi
+
 # The check itself: an include that LAYERS forbids must be found.
 if [ $# = 0 ]; then
 	tmp=$(mktemp -d)
