@@ -27,9 +27,11 @@
  *	    --wire            speak the wire at fd 3 (wire.h), print no progress
  *	    --job ID --attempt N   for checkpoint.json and metrics.jsonl
  *	    --summary         print network, data, the memory it takes and what
- *	                      it is computed with as JSON and end (the data
- *	                      parted as by the job alone: a warm start's model
- *	                      is not asked).  Where the job itself gives the
+ *	                      it is computed with as JSON and end.  Data are
+ *	                      parted as by the run: a warm start's model is
+ *	                      asked where it is at hand (--model, --file, or a
+ *	                      file that can be read), else it is by the job
+ *	                      alone.  Where the job itself gives the
  *	                      network's input, files of data that are not there
  *	                      are not needed.  See below.  With --yaml: the
  *	                      model with its layers written out, which is a

@@ -93,6 +93,7 @@ print_plan(const json_t *plan)
 	line("known", cli_str(json_object_get(plan, "knowledge"), "summary"));
 	line("distill", cli_str(json_object_get(plan, "distill"), "summary"));
 	lines("note", json_object_get(plan, "notes"));
+	line("split", cli_str(json_object_get(plan, "validation"), "summary"));
 	const json_t *state = json_object_get(plan, "optimizer");
 	line("state", cli_str(state, "summary"));
 	lines("state", json_object_get(state, "notes"));

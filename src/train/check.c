@@ -73,6 +73,17 @@ add_rate_remarks(struct run *r, json_t *notes)
 	rate_remarks(r, add_remark, notes);
 }
 
+/* What a run warns of: that it validates on what its model has learned. */
+static void
+add_split_remark(const struct run *r, json_t *notes)
+{
+	char *text = held_out_warns(r) ? held_out_sentence(r) : NULL;
+
+	if (text != NULL)
+		add_remark(notes, text);
+	free(text);
+}
+
 static bool
 check_all(struct run *r, json_t *out, json_t *refused)
 {
@@ -92,7 +103,12 @@ check_all(struct run *r, json_t *out, json_t *refused)
 	js_put(out, "data", json_pack("{s:o, s:o}", "train",
 	    classes_json(r->train), "validation", r->valid != NULL ?
 	    classes_json(r->valid) : json_null()));
-	return !warm_wanted(r) || check_plan(r, out, refused);
+	if (!warm_wanted(r))
+		return true;
+	if (!check_plan(r, out, refused))
+		return false;
+	add_split_remark(r, notes);
+	return true;
 }
 
 bool

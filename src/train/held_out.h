@@ -113,6 +113,8 @@ void held_out_measure(struct run *r);
 void held_out_count(struct run *r);
 /* A sentence about it, the caller's; NULL where there is nothing to say. */
 char *held_out_sentence(const struct run *r);
+/* Is it a warning: the model was trained on some, or that is not known? */
+bool held_out_warns(const struct run *r);
 /* The sentence as an event of a run that begins: `split`, or as a warning
  * `split_leak` when it was trained on some, `split_unknown`. */
 void held_out_tell(struct run *r);

@@ -222,6 +222,13 @@ held_out_sentence(const struct run *r)
 	return sb_detach(&b);
 }
 
+bool
+held_out_warns(const struct run *r)
+{
+	return r->valid != NULL && r->held.how.rule != DATA_SPLIT_NONE &&
+	    r->held.trained_on != 0;
+}
+
 void
 held_out_tell(struct run *r)
 {
@@ -231,7 +238,7 @@ held_out_tell(struct run *r)
 	    (h->how.rule == DATA_SPLIT_NONE && !warm_wanted(r)))
 		return;
 	char *text = held_out_sentence(r);
-	if (h->trained_on == 0 || h->how.rule == DATA_SPLIT_NONE)
+	if (!held_out_warns(r))
 		report_event(&r->rep, "split", "%s", text);
 	else
 		report_warning(&r->rep, h->trained_on < 0 ? "split_unknown" :

@@ -338,8 +338,8 @@ bool run_build(struct run *r, const struct run_memory *m);
 bool run_check_samples(struct run *r);
 enum rk_err run_check_vocabulary(const struct run *r,
     const struct data_set *d, struct rk_why *why) RK_MUSTCHECK;
-/* It answers a question about a model (--plan, --evaluate, --predict), and
- * trains nothing. */
+/* It answers a question about a model (--plan, --check, --evaluate, --predict;
+ * --summary where the model is at hand), and trains nothing. */
 bool run_asks(const struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);

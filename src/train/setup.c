@@ -47,7 +47,8 @@ refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 bool
 run_asks(const struct run *r)
 {
-	return r->o->plan || r->o->evaluate != NULL;
+	return r->o->plan || r->o->check || r->o->evaluate != NULL ||
+	    (r->o->summary && warm_at_hand(r));
 }
 
 /* As far as the outputs are those of the model of a warm start. */

@@ -53,5 +53,7 @@ bool warm_start(struct run *r);
  * and as *text for people, the caller's. */
 json_t *warm_plan(struct run *r, char **text);
 bool warm_wanted(const struct run *r);
+/* Can its file be read here, as far as its address tells? */
+bool warm_at_hand(const struct run *r);
 
 #endif

@@ -79,6 +79,25 @@ bare_path(const char *path)
 	return xstrndup(path, (size_t)(rk_part_of(path) - path));
 }
 
+bool
+warm_at_hand(const struct run *r)
+{
+	const char *uri = r->spec->model.checkpoint;
+	struct rk_uri u = {0};
+	bool is = r->o->model != NULL;
+
+	if (is || uri == NULL)
+		return is;
+	if (place_of(r, uri) != NULL)
+		return true;
+	char *bare = bare_path(uri);
+	if (rk_uri_parse(&u, bare, NULL) == RK_OK && u.kind == RK_URI_FILE)
+		is = access(u.path, R_OK) == 0;
+	rk_uri_fini(&u);
+	free(bare);
+	return is;
+}
+
 /* Why a file is not read; always false. */
 static bool
 cannot_open(struct run *r, const char *path, const char *deed, enum rk_err rc,
@@ -376,6 +395,7 @@ plan_text(const struct plan *p, const json_t *tree, const json_t *refused)
 		sb_addf(&b, "note     %s\n", json_string_value(line));
 	add_line(&b, "known", json_object_get(tree, "knowledge"));
 	add_line(&b, "distill", json_object_get(tree, "distill"));
+	add_line(&b, "split", json_object_get(tree, "validation"));
 	const json_t *carried = json_object_get(tree, "optimizer");
 	if (carried != NULL)
 		sb_addf(&b, "state    %s\n", json_string_value(

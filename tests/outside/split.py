@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 
+import pictures
 from t import BUILD, case, csv, eq, has, run, tiny, wait_for
 
 SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "samples")
@@ -136,6 +137,53 @@ def _(d):
     r = d.post(f"/v1/jobs/{i}/resume", {"overrides": {"data": {"split_seed": 6}}})
     eq(r.status, 422, r.text)
     has(r.text, "data.split_seed")
+
+
+def folder_job(d, name, path, model=None, grow=False, **data):
+    """Pictures of folders, which split by class if nobody says otherwise."""
+    j = job(d, name, model=model)
+    j["model"].pop("arch")
+    j["model"].pop("sizes")
+    j["model"]["layers"] = ["flatten", {"type": "linear", "name": "fc", "out": len(os.listdir(path))}]
+    if grow:
+        j["model"]["grow"] = ["fc"]
+    j["data"] = {"train": {"type": "image_folder", "path": path}, "validation_split": 0.2, **data}
+    return j
+
+
+@case("a dry run, --check and --summary part the data as the run does, by the model's rule and seed, and say a leak")
+def _(d):
+    pictures.folder(f"{d.root}/p", ["a", "b"], [27, 33], 4, 4)
+    base = done(d, folder_job(d, "base", f"{d.root}/p", split_seed=5, split={"stratify": True}))
+    j = folder_job(d, "next", f"{d.root}/p", f"job://{base}/latest", split={"stratify": True}, split_seed=5)
+    del j["data"]["split"], j["data"]["split_seed"]
+    dry = d.post("/v1/jobs?dry_run=1", j, want=200).json
+    v = dry["plan"]["validation"]
+    eq((v["rule"], v["seed"], v["inherited"], v["trained_on"]), ("stratified", 5, True, 0))
+    eq([x for x in dry["remarks"] if "validate" in x], [])
+    run_ = done(d, j)
+    progress = d.job(run_)["progress"]
+    eq(dry["steps_total"], progress["steps_total"])
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(j, f)
+    at = ["--model", f"{folder(d, base)}/model.safetensors", f"{d.root}/job.json"]
+    s = subprocess.run([f"{BUILD}/rekindle-train", "--summary", *at], capture_output=True, text=True, check=True)
+    s = json.loads(s.stdout)
+    eq((s["steps_total"], s["data"]["validation"]["samples"]), (progress["steps_total"], v["validation"]))
+    # By the job alone where the model is not here: another number, by content.
+    s = subprocess.run([f"{BUILD}/rekindle-train", "--summary", at[2]], capture_output=True, text=True, check=True)
+    assert json.loads(s.stdout)["data"]["validation"]["samples"] != v["validation"], "seed 1 by content is no test"
+    # A seed of its own leaks, and that is said beforehand.
+    j["data"]["split_seed"] = 6
+    dry = d.post("/v1/jobs?dry_run=1", j, want=200).json
+    (said,) = [x for x in dry["remarks"] if "validate" in x]
+    has(said, "what is measured there is better than what it will do elsewhere")
+    with open(f"{d.root}/job.json", "w") as f:
+        json.dump(j, f)
+    shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "submit", "--dry-run", f"{d.root}/job.json"],
+                           capture_output=True, text=True, check=True).stdout
+    has(shown, f"remark    {said}\n")
+    has(shown, f"split     {said}\n")
 
 
 @case("a model file carries its split wherever it goes, and one that has none says so")
