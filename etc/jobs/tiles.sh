@@ -10,7 +10,7 @@
 #	BUILD   where the programs are; ../../build, else where rekindled is found
 #	JOBS    where the two jobs are; the folder of this script
 #	DIR     where all of it happens, made anew; tiles.run
-#	KILLS   epochs of tiles-six.yaml behind which it is killed; "0 5"
+#	KILLS   epochs of tiles-six.yaml behind which it is killed; "1 10"
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 IMAGES=$(realpath "${1:?usage: tiles.sh IMAGES}")
@@ -18,7 +18,7 @@ BUILD=${BUILD:-$HERE/../../build}
 [ -x "$BUILD/rekindled" ] || BUILD=$(dirname "$(command -v rekindled)")
 JOBS=${JOBS:-$HERE}
 DIR=${DIR:-$PWD/tiles.run}
-KILLS=${KILLS:-0 5}
+KILLS=${KILLS:-1 10}
 LATE='MT_Crack MT_Fray'
 DAEMON=
 
@@ -108,6 +108,10 @@ for after in $KILLS; do
 	# shellcheck disable=SC2086
 	kill -9 $DAEMON $TRAINER
 	echo "killed after epoch $after: rekindled $DAEMON, rekindle-train $TRAINER"
+	for _ in $(seq 400); do         # a process that is killed takes a moment to go
+		kill -0 $DAEMON 2>/dev/null || break
+		sleep 0.05
+	done
 	daemon_start
 done
 rk watch tiles-six

@@ -20,7 +20,7 @@ def shrunken(folder):
         with open(f"{JOBS}/{name}") as f:
             text = f.read()
         for old, new in (("batch_size: 32", f"batch_size: {BATCH}"), ("64", "32"), ("epochs: 60", "epochs: 3"),
-                         ("epochs: 1,", f"epochs: {FIRST},"), ("epochs: 9", f"epochs: {ALL}")):
+                         ("epochs: 2}", f"epochs: {FIRST}}}"), ("epochs: 18", f"epochs: {ALL}")):
             text = text.replace(old, new)
         with open(f"{folder}/{name}", "w") as f:
             f.write(text)
