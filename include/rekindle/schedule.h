@@ -238,9 +238,10 @@ void schedule_remarks(const struct schedule *s, double scale,
  * A request to go on at `step` with other terms than those of `old`.  It is
  * refused where the rate of the next step would be more than SCHEDULE_LEAP
  * times what the old schedule has there, unless the request itself says a
- * learning rate, on_resume, or all phases, whose rates are in them; and where
- * it changes the schedule while on_resume is keep, which would not use it.  Of
- * a training in phases it is the phase under way that is judged.
+ * learning rate or on_resume; and where it changes the schedule while on_resume
+ * is keep, which would not use it.  Of a training in phases it is the phase
+ * under way that is judged: a list of phases, which is given as a whole, says a
+ * learning rate where that of this phase is another than before.
  */
 #define SCHEDULE_LEAP 1.5
 struct schedule_request {
@@ -251,7 +252,13 @@ struct schedule_request {
 					   it */
 	const json_t *changed;          /* {path: [old, new]} of the job */
 	bool says_rate, says_on_resume;
+	int phase;                      /* its number, 0: no phases; and does */
+	bool own_rate, own_schedule;    /* ... it say these for itself? */
 };
+/* With terms, old and changed: the phase under way, from 0, of the job as it
+ * will be; and does its list of phases say a rate or on_resume? */
+void schedule_ask_phase(struct schedule_request *q,
+    const struct spec_training *t, int k);
 /* RK_EINVAL with a fault at the path that makes it leap.  The rates of the next
  * step, with and without the request, are set in any case; NULL: not wanted. */
 enum rk_err schedule_check(const struct schedule_request *q, double *was,

@@ -98,6 +98,30 @@ schedule_go_on(struct schedule *s, const struct schedule *old,
 
 /* --- a request ------------------------------------------------------------ */
 
+#define PHASES "training.phases"
+
+void
+schedule_ask_phase(struct schedule_request *q, const struct spec_training *t,
+    int k)
+{
+	if (t->nphases == 0)
+		return;
+	const struct spec_phase *p = &t->phases[k];
+	q->phase = k + 1;
+	q->own_rate = p->rate > 0 || p->scale != 1;
+	q->own_schedule = p->schedule != NULL;
+	/* That of the training is not what this phase follows. */
+	if (p->rate > 0)
+		q->says_rate = false;
+	if (q->own_schedule)
+		q->says_on_resume = false;
+	if (json_object_get(q->changed, PHASES) == NULL)
+		return;
+	q->says_rate |= q->own_rate && q->terms.peak != q->old->said.peak;
+	q->says_on_resume |= q->own_schedule &&
+	    p->schedule->on_resume != SPEC_RESUME_UNSAID;
+}
+
 static bool
 is_shape(const char *path)
 {
@@ -126,6 +150,8 @@ first_change(const json_t *changed, bool shape)
 
 	if (json_object_get(changed, type) != NULL)
 		return type;
+	if (!shape && json_object_get(changed, PHASES) != NULL)
+		return PHASES;
 	json_object_foreach(tree, path, v) {
 		if (is_shape(path) || (!shape && (is_length(path) ||
 		    strcmp(path, "training.schedule.on_resume") == 0)))
@@ -148,23 +174,30 @@ static enum rk_err
 refuse_leap(const struct schedule_request *q, const char *path, double was,
     double is, struct rk_why *why)
 {
-	char step[RK_HUMAN];
+	char step[RK_HUMAN], own[sizeof(PHASES) + 16] = "";
 
+	if (q->phase > 0)
+		snprintf(own, sizeof(own), PHASES "[%d]", q->phase - 1);
+	if (strcmp(path, PHASES) == 0 && q->phase > 0)
+		path = own;
 	return rk_refuse_at(why, path, "makes the learning rate leap from %.3g "
-	    "to %.3g at step %s: say training.schedule.on_resume: keep (the "
+	    "to %.3g at step %s: say %s.schedule.on_resume: keep (the "
 	    "old schedule goes on, with %.3g there), stretch (the new one as "
 	    "if it had been so from the beginning, %.3g) or restart (the new "
-	    "one begins here, %.3g); or set training.optimizer.learning_rate",
-	    was, is, rk_group_digits(step, q->step),
-	    rate_by(q, SPEC_RESUME_KEEP), rate_by(q, SPEC_RESUME_STRETCH),
-	    rate_by(q, SPEC_RESUME_RESTART));
+	    "one begins here, %.3g); or set %s.learning_rate",
+	    was, is, rk_group_digits(step, q->step), q->own_schedule ? own :
+	    "training", rate_by(q, SPEC_RESUME_KEEP),
+	    rate_by(q, SPEC_RESUME_STRETCH), rate_by(q, SPEC_RESUME_RESTART),
+	    q->phase > 0 ? own : "training.optimizer");
 }
 
 enum rk_err
 schedule_check(const struct schedule_request *q, double *was, double *is,
     struct rk_why *why)
 {
-	const char *shape = first_change(q->changed, true);
+	/* What a phase does not follow is not its schedule. */
+	const char *shape = q->own_schedule ? NULL :
+	    first_change(q->changed, true);
 	const char *path = first_change(q->changed, false);
 	struct schedule s;
 

@@ -157,16 +157,6 @@ phase_after(const struct past *p, const struct spec_training *t, int64_t spe)
 	return p->phase;
 }
 
-/* A list of phases has the rates of all of them. */
-static bool
-says_phases(const json_t *overrides)
-{
-	const json_t *v = json_object_get(json_object_get(overrides,
-	    "training"), "phases");
-
-	return v != NULL;
-}
-
 static enum rk_err
 judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
     json_t **told, struct rk_why *why)
@@ -174,8 +164,7 @@ judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
 	struct schedule_request q = {
 		.old = &p->old, .step = p->step, .scale = p->scale,
 		.changed = a->changed,
-		.says_rate = says_phases(a->overrides) ||
-		    says(a->overrides, "optimizer", "learning_rate"),
+		.says_rate = says(a->overrides, "optimizer", "learning_rate"),
 		.says_on_resume = says(a->overrides, "schedule", "on_resume"),
 	};
 	double was, is;
@@ -190,6 +179,7 @@ judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
 	const int64_t spe = p->old.said.steps_per_epoch;
 	const struct schedule_phase at = phase_after(p, &after->training, spe);
 	q.terms = schedule_terms_at(&after->training, spe, &at);
+	schedule_ask_phase(&q, &after->training, at.index);
 	enum rk_err rc = schedule_check(&q, &was, &is, why);
 	if (rc == RK_OK && p->step < q.terms.total)
 		*told = json_pack("{s:I, s:f, s:f}", "step",

@@ -67,8 +67,7 @@ check_rate(const struct run *r, const struct ckpt_info *i,
 		.old = &old, .step = i->step, .scale = 1, .changed = changed,
 		.terms = schedule_terms_at(t, r->steps_per_epoch, &r->phase),
 		.says_rate = json_object_get(changed,
-		    "training.optimizer.learning_rate") != NULL ||
-		    json_object_get(changed, "training.phases") != NULL,
+		    "training.optimizer.learning_rate") != NULL,
 		.says_on_resume = t->schedule.on_resume != SPEC_RESUME_UNSAID,
 	};
 
@@ -83,6 +82,7 @@ check_rate(const struct run *r, const struct ckpt_info *i,
 	if (phases_last(r) && (t->nphases == 0 || q.terms.total ==
 	    r->steps_total))
 		add_length(t, &old.said, &q.terms, changed);
+	schedule_ask_phase(&q, t, r->phase.index);
 	return schedule_check(&q, NULL, NULL, why);
 }
 

@@ -124,10 +124,50 @@ T_CASE(the_phase_under_way_is_judged)
 	    "phase", schedule_phase_json(&at)));
 	refused(a, json_pack("{s:{s:i}}", "training", "epochs", 6),
 	    "leap from 1.9e-07 to 0.0005 at step 228");
-	/* Who gives all phases gives their rates. */
-	t_check(resume(a, json_pack("{s:{s:i, s:[{s:i}, {s:s}]}}", "training",
-	    "epochs", 6, "phases", "epochs", 2, "schedule", "cosine")) ==
-	    NULL);
+	/* The list is given as a whole, and says the rate that it was. */
+	refused(a, json_pack("{s:{s:i, s:[{s:i}, {s:s}]}}", "training",
+	    "epochs", 6, "phases", "epochs", 2, "schedule", "cosine"),
+	    "overrides.training.epochs: makes");
+	refused(a, json_pack("{s:{s:n, s:[{s:i}, {s:s, s:i}]}}", "training",
+	    "epochs", "phases", "epochs", 2, "schedule", "cosine", "epochs",
+	    4), "overrides.training.phases[1]: makes the learning rate leap "
+	    "from 1.9e-07 to 0.0005 at step 228: say training.phases[1]."
+	    "schedule.on_resume: keep");
+	refused(a, json_pack("{s:{s:i, s:n}}", "training", "epochs", 6,
+	    "phases"), "overrides.training.phases: makes the learning rate "
+	    "leap from 1.9e-07 to 0.001 at step 228: say training.schedule");
+	/* The training's schedule is not that of the phase. */
+	refused(a, json_pack("{s:{s:i, s:{s:s}}}", "training", "epochs", 6,
+	    "schedule", "on_resume", "stretch"), "training.phases[1].schedule."
+	    "on_resume: keep");
+	t_check(resume(a, json_pack("{s:{s:i, s:[{s:i}, {s:s, s:f}]}}",
+	    "training", "epochs", 6, "phases", "epochs", 2, "schedule",
+	    "cosine", "learning_rate", 0.002)) == NULL);
+	json_decref(up.info.state);
+	free(a);
+	w_close();
+}
+
+T_CASE(a_phase_whose_schedule_says_on_resume_may_leap)
+{
+	const struct schedule_phase at = { 1, 114, 2, 0 };
+	const struct schedule_terms m = { .shape = { .type = SPEC_S_COSINE },
+		.peak = 0.001, .steps_per_epoch = 57, .total = 228 };
+	struct schedule s;
+
+	up_begin();
+	json_t *tree = w_job("ok ok ok");
+	up_set(tree, "training.epochs", json_integer(4));
+	up_set(tree, "training.phases", json_pack("[{s:i}, {s:s}]", "epochs",
+	    2, "schedule", "cosine"));
+	char *a = w_submit_tree(tree);
+	w_wait(a, JOB_SUCCEEDED);
+	schedule_begin_at(&s, &m, at.step);
+	bucket_has(json_pack("{s:o, s:o}", "schedule", schedule_json(&s),
+	    "phase", schedule_phase_json(&at)));
+	t_check(resume(a, json_pack("{s:{s:i, s:[{s:i}, {s:{s:s, s:s}}]}}",
+	    "training", "epochs", 6, "phases", "epochs", 2, "schedule", "type",
+	    "cosine", "on_resume", "stretch")) == NULL);
 	json_decref(up.info.state);
 	free(a);
 	w_close();

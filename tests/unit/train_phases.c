@@ -203,6 +203,24 @@ T_CASE(from_an_older_checkpoint_with_another_rate_in_a_later_phase)
 	}
 }
 
+/* Without a daemon, too: the list is whole and says the old rate. */
+T_CASE(a_phase_that_grows_may_not_make_the_rate_leap)
+{
+	write_job(ADAM "  phases: [{epochs: 1}, {epochs: 2, schedule: "
+	    "cosine}]\n");
+	train_ok("--run-dir", "r", "--set", "checkpoint.every.steps=100",
+	    "job.yaml");
+	write_job(ADAM "  phases: [{epochs: 1}, {epochs: 8, schedule: "
+	    "cosine}]\n");
+	t_eq_int(train("--run-dir", "r", "--set", "training.epochs=9",
+	    "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.phases[1]: makes the learning rate leap");
+	write_job(ADAM "  phases: [{epochs: 1}, {epochs: 4, learning_rate: "
+	    "0.005, schedule: cosine}]\n");
+	train_ok("--run-dir", "r", "--set", "training.epochs=5", "--set",
+	    "checkpoint.every.steps=100", "job.yaml");
+}
+
 /* --- what is trained ------------------------------------------------------ */
 
 T_CASE(what_a_phase_does_not_train_does_not_move)
@@ -498,9 +516,13 @@ T_CASE(a_resume_keeps_the_phase_under_way_in_its_place)
 	file_has("err", "training.phases: has 2 phases, and step-000000013 is "
 	    "in phase 3: those that are over, and the one under way, keep "
 	    "their places");
-	/* Without any it goes on with all of the network. */
+	/* Without any it goes on with all of the network, at another rate. */
 	write_job(ADAM);
-	train_ok("--run-dir", "r", "job.yaml");
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.phases: makes the learning rate leap from "
+	    "0.002 to 0.01 at step 13");
+	train_ok("--run-dir", "r", "--set",
+	    "training.schedule.on_resume=stretch", "job.yaml");
 	file_has("out", "finished at step 18");
 }
 
