@@ -112,6 +112,7 @@ struct spec_phase {
 	char **train;
 	int ntrain;
 	int64_t epochs, steps;          /* one is 0, of the last maybe both */
+	bool has_length;                /* one is said, be it a wrong one */
 	double rate;                    /* `learning_rate`; 0: not said */
 	double scale;                   /* `learning_rate_scale` */
 	struct spec_schedule *schedule; /* NULL: the training's */

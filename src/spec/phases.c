@@ -101,8 +101,7 @@ sum_of(const struct spec_training *t, bool epochs, bool *all, bool *last)
 	for (int k = 0; k < t->nphases; k++) {
 		const struct spec_phase *p = &t->phases[k];
 		const int64_t n = epochs ? p->epochs : p->steps;
-		const bool open = k == t->nphases - 1 && p->epochs == 0 &&
-		    p->steps == 0;
+		const bool open = k == t->nphases - 1 && !p->has_length;
 		sum += n;
 		*last = open;
 		*all &= n > 0 || open;
@@ -120,12 +119,9 @@ spec_phase_epochs(const struct spec_training *t)
 }
 
 bool
-sp_phases_have_lengths(const struct spec_training *t)
+sp_phases_end_open(const struct spec_training *t)
 {
-	for (int k = 0; k < t->nphases; k++)
-		if (t->phases[k].epochs == 0 && t->phases[k].steps == 0)
-			return false;
-	return t->nphases > 0;
+	return t->nphases > 0 && !t->phases[t->nphases - 1].has_length;
 }
 
 /* --- factors -------------------------------------------------------------- */
@@ -258,6 +254,14 @@ read_rate(struct spec_phase *p, struct rkj_obj *o)
 		    "same thing: give one of them");
 }
 
+static bool
+is_said(struct rkj_obj *o, const char *key)
+{
+	const json_t *v = rkj_any(o, key);
+
+	return v != NULL && !json_is_null(v);
+}
+
 static void
 read_phase(struct spec_phase *p, const json_t *v, const char *path,
     struct rk_why *why)
@@ -270,6 +274,7 @@ read_phase(struct spec_phase *p, const json_t *v, const char *path,
 		read_train(p, o, why);
 	rkj_int(o, "epochs", &p->epochs, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_int(o, "steps", &p->steps, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
+	p->has_length = is_said(o, "epochs") || is_said(o, "steps");
 	if (p->epochs > 0 && p->steps > 0)
 		rkj_fault(o, "steps", "is %lld, and epochs is %lld: a phase "
 		    "has one length, give one of them", (long long)p->steps,
@@ -305,8 +310,9 @@ sp_read_phases(struct spec_training *t, const json_t *v, struct rk_why *why)
 		return;
 	if (!json_is_array(v) || n > SPEC_MAX_PHASES) {
 		rk_refuse_at(why, path, "is %s, want a list of at most %d "
-		    "phases, such as [{epochs: 3, train: [\"fc.*\"]}, {}]",
-		    sp_shown(v, shown), SPEC_MAX_PHASES);
+		    "phases%s, such as [{epochs: 3, train: [\"fc.*\"]}, {}]",
+		    sp_shown(v, shown), SPEC_MAX_PHASES, json_is_object(v) ?
+		    ", which is given as a whole" : "");
 		return;
 	}
 	if (n == 0)
@@ -326,7 +332,7 @@ check_open(const struct spec_training *t, struct rk_why *why)
 	char path[64];
 
 	for (int k = 0; k < t->nphases - 1; k++) {
-		if (t->phases[k].epochs > 0 || t->phases[k].steps > 0)
+		if (t->phases[k].has_length)
 			continue;
 		snprintf(path, sizeof(path), "training.phases[%d]", k);
 		rk_refuse_at(why, path, "has no length, want epochs or steps: "

@@ -107,6 +107,28 @@ asked_for(const struct rkj_obj *o, size_t n, const char *key)
 	return false;
 }
 
+/* "phases[0]", of a --set or of one who asks for a part of a list. */
+static void
+fault_parts(struct rkj_obj *o, size_t n)
+{
+	json_t *v, *object = (json_t *)(uintptr_t)o->v;
+	const char *key;
+
+	json_object_foreach(object, key, v) {
+		for (size_t i = 0; i < n; i++) {
+			const char *seen = o->seen[i];
+			const size_t len = strlen(seen);
+			if (strncmp(key, seen, len) != 0 || key[len] != '[' ||
+			    asked_for(o, o->nseen, key))
+				continue;
+			rkj_any(o, key);        /* answered: not unknown */
+			rkj_fault(o, key, "cannot be set by itself: a list is "
+			    "given as a whole, %s: [...]", seen);
+			return;
+		}
+	}
+}
+
 void
 sp_close(struct sp_obj *s)
 {
@@ -122,6 +144,7 @@ sp_close(struct sp_obj *s)
 		rkj_fault(o, foreign[i].theirs, "is not a known field; this is "
 		    "written %s", foreign[i].ours);
 	}
+	fault_parts(o, n);
 	rkj_close(o);
 	json_decref(s->made);
 	s->made = NULL;

@@ -29,7 +29,7 @@ void sp_read_schedule(struct spec_schedule *s, const json_t *v,
 void sp_read_phases(struct spec_training *t, const json_t *v,
     struct rk_why *why);
 void sp_check_phases(const struct spec_training *t, struct rk_why *why);
-bool sp_phases_have_lengths(const struct spec_training *t);
+bool sp_phases_end_open(const struct spec_training *t);
 json_t *sp_json_phases(const struct spec_training *t);
 void sp_read_rates(struct spec_rates *r, struct rkj_obj *o,
     struct rk_why *why);

@@ -50,7 +50,7 @@ read_length(struct spec_training *t, struct rkj_obj *o)
 	rkj_int(o, "epochs", &t->epochs, 1, SP_MAX_COUNT, RKJ_OPTIONAL);
 	rkj_int(o, "steps", &t->steps, 0, SP_MAX_COUNT, RKJ_OPTIONAL);
 	if (rkj_any(o, "epochs") == NULL && o->v != NULL && t->steps == 0 &&
-	    !o->bad && t->nphases > 0 && !sp_phases_have_lengths(t))
+	    !o->bad && t->nphases > 0 && sp_phases_end_open(t))
 		rkj_fault(o, "epochs", "is missing: the last phase has no "
 		    "length and goes on to the end of the training, so say "
 		    "when that is, in epochs or in steps");
