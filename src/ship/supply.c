@@ -108,11 +108,63 @@ supply_row_model(struct ship *h, const struct job_row *r,
 	return rc == RK_ECORRUPT || rc == RK_ENOENT ? RK_EINVAL : rc;
 }
 
+/* Some file of a row; where the bucket has it no more, null. */
+static enum rk_err
+supply_row_file(struct ship *h, struct fetch_ask *a, json_t *files,
+    const char *uri, struct rk_why *why)
+{
+	char hex[RK_SHA256_HEX];
+	const enum rk_err rc = a->uri != NULL ? fetch_want(h, a, hex, why) :
+	    RK_ENOENT;
+
+	if (rc == RK_OK)
+		put_path(h, files, uri, hex);
+	if (rc != RK_ENOENT)
+		return rc == RK_ECORRUPT ? RK_EINVAL : rc;
+	json_object_set_new(files, uri, json_null());
+	return RK_OK;
+}
+
+/* The state of its optimizer, for a job that takes it along, and the record,
+ * which has the updates. */
+static enum rk_err
+supply_row_state(struct ship *h, const struct job_row *r,
+    const struct remote_row *row, const struct spec_warm_start *w,
+    json_t *files, struct rk_why *why)
+{
+	struct fetch_ask a = { .job = r->id, .attempt = r->attempt,
+		.patient = true, .optional = true };
+	char *record = xasprintf("%scheckpoint.json", row->uri);
+	char digest[RK_SHA256_HEX];
+	struct rfiles f;
+
+	rk_sha256_of(row->info, strlen(row->info), digest);
+	a.uri = record;
+	a.sha256 = digest;
+	a.size = strlen(row->info);
+	enum rk_err rc = supply_row_file(h, &a, files, w->record, why);
+	rfiles_parse(&f, row->files);
+	a.uri = NULL;
+	for (int k = 0; k < f.n; k++) {
+		if (strcmp(f.v[k].name, CKPT_OPTIM_FILE) != 0)
+			continue;
+		a.uri = f.v[k].uri;
+		a.sha256 = f.v[k].sha256;
+		a.size = f.v[k].size;
+	}
+	rc = worse(supply_row_file(h, &a, files, w->beside, why), rc);
+	rfiles_fini(&f);
+	free(record);
+	return rc;
+}
+
 /* job://ID/SELECTOR of a job whose checkpoint only a bucket has. */
 static enum rk_err
-supply_job(struct ship *h, const struct job_row *r, const char *uri,
-    bool again, json_t *files, struct rk_why *why)
+supply_job(struct ship *h, const struct job_row *r, const struct spec *s,
+    bool own_checkpoint, json_t *files, struct rk_why *why)
 {
+	const char *uri = s->model.checkpoint;
+	const struct spec_warm_start *w = &s->training.warm_start;
 	struct job_row other;
 	struct remote_row row;
 	struct rk_why own = {0};
@@ -134,8 +186,11 @@ supply_job(struct ship *h, const struct job_row *r, const char *uri,
 			if (rc == RK_ENOENT)    /* it is not here, but there */
 				rc = RK_OK;
 			if (rc == RK_OK)
-				rc = supply_row_model(h, r, &row, again, files,
-				    uri, &own);
+				rc = supply_row_model(h, r, &row,
+				    own_checkpoint, files, uri, &own);
+			if (rc == RK_OK && w->record != NULL && !own_checkpoint)
+				rc = supply_row_state(h, r, &row, w, files,
+				    &own);
 			store_remote_fini(&row);
 		}
 		spec_free(spec);
@@ -192,7 +247,7 @@ supply_other(struct ship *h, const struct job_row *r, const struct spec *spec,
 	if (own && !again)
 		return RK_OK;
 	return fetched ? supply_address(h, r, &at, own, files, why) :
-	    supply_job(h, r, at.uri, again, files, why);
+	    supply_job(h, r, spec, own, files, why);
 }
 
 static enum rk_err

@@ -8,6 +8,9 @@
 #define PREFIX_MAX 800          /* of a store's key, of 1024 in all */
 #define PARAMETERS ".pdparams"
 #define STATE      ".pdopt"     /* beside it */
+#define JOB        "job://"
+#define JOB_STATE  "optimizer.safetensors"
+#define JOB_RECORD "checkpoint.json"
 
 static const char *const fetched[] = { "https", "http", "s3", "oss" };
 
@@ -37,7 +40,8 @@ spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX])
 	return bare;
 }
 
-/* Paddle's optimizer has its state in a file beside the parameters. */
+/* Paddle's optimizer has its state in a file beside the parameters, and each
+ * checkpoint of a job. */
 void
 sp_find_beside(struct spec *s)
 {
@@ -45,14 +49,20 @@ sp_find_beside(struct spec *s)
 	const size_t m = strlen(PARAMETERS);
 	struct rk_part p;
 
-	if (!spec_is_address(uri) || s->training.warm_start.optimizer ==
+	if (uri == NULL || s->training.warm_start.optimizer ==
 	    SPEC_CARRY_NONE || rk_part_parse(&p, uri, NULL) != RK_OK)
 		return;
 	const size_t n = strlen(p.bare);
-	if (p.member == NULL && n > m && strcmp(p.bare + n - m, PARAMETERS) ==
-	    0)
+	if (strncmp(uri, JOB, strlen(JOB)) == 0) {
+		s->training.warm_start.beside = xasprintf("%s/" JOB_STATE,
+		    p.bare);
+		s->training.warm_start.record = xasprintf("%s/" JOB_RECORD,
+		    p.bare);
+	} else if (spec_is_address(uri) && p.member == NULL && n > m &&
+	    strcmp(p.bare + n - m, PARAMETERS) == 0) {
 		s->training.warm_start.beside = xasprintf("%.*s" STATE,
 		    (int)(n - m), p.bare);
+	}
 	rk_part_fini(&p);
 }
 
@@ -229,7 +239,7 @@ spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])
 	if (spec_is_address(s->model.warm.vocabulary))
 		v[n++] = (struct spec_address){ "model.checkpoint_vocabulary",
 		    SPEC_ADDRESS_NAMES, s->model.warm.vocabulary };
-	if (s->training.warm_start.beside != NULL)
+	if (spec_is_address(s->training.warm_start.beside))
 		v[n++] = (struct spec_address){ "training.warm_start."
 		    "optimizer", SPEC_ADDRESS_STATE,
 		    s->training.warm_start.beside };

@@ -158,6 +158,7 @@ spec_free(struct spec *s)
 	free(s->training.early.metric);
 	free(s->training.warm_start.plan);
 	free(s->training.warm_start.beside);
+	free(s->training.warm_start.record);
 	sp_free_groups(&s->training);
 	sp_free_phases(&s->training);
 	sp_free_data(&s->data);

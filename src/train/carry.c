@@ -1,4 +1,5 @@
 /* What a warm start takes along beside weights: see carry.h. */
+#include <fcntl.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -258,9 +259,34 @@ was_read(const struct carry *c, const char *path)
 	return ok;
 }
 
+/* How many updates there were, of a checkpoint of which the daemon has put the
+ * files one by one into its cache. */
+static void
+read_record(struct run *r)
+{
+	const char *uri = r->spec->training.warm_start.record;
+	const char *path = r->o->model == NULL && uri != NULL ?
+	    place_of(r, uri) : NULL;
+	struct ckpt_info info;
+	char *text = NULL;
+	size_t n;
+
+	if (path != NULL && rk_read_file(AT_FDCWD, path, CKPT_JSON_MAX, &text,
+	    &n) == RK_OK && ckpt_info_parse(text, n, NULL, &info, NULL) ==
+	    RK_OK) {
+		json_decref(r->warm_model.updates);
+		r->warm_model.step = info.step;
+		r->warm_model.updates = json_incref(json_object_get(info.state,
+		    "updates"));
+		ckpt_info_fini(&info);
+	}
+	free(text);
+}
+
 /*
  * The state in the file or beside it.  Beside an address means where the daemon
- * has put what it found there: a file in its cache has no neighbours.
+ * has put what it found there, and beside job:// where it has put what a bucket
+ * has: a file in its cache has no neighbours.
  */
 static bool
 find_state(struct carry *c, const char *path, char **reason)
@@ -270,8 +296,8 @@ find_state(struct carry *c, const char *path, char **reason)
 	const char *beside = r->spec->training.warm_start.beside;
 	const bool fetched = r->o->model == NULL && spec_is_address(uri) &&
 	    *rk_part_of(path) == '\0';
-	const char *state = fetched && beside != NULL ? place_of(r, beside) :
-	    NULL;
+	const char *state = r->o->model == NULL && beside != NULL &&
+	    *rk_part_of(path) == '\0' ? place_of(r, beside) : NULL;
 
 	if (warm_file_state(c->p->of, path, state, reason))
 		return true;
@@ -336,10 +362,11 @@ carry_all(struct run *r, const struct plan *p, const char *path, bool dry,
 {
 	const struct spec_warm_start *w = &r->spec->training.warm_start;
 	const bool moments = w->optimizer != SPEC_CARRY_NONE;
-	struct carry c = { .r = r, .p = p, .f = p->of,
-		.steps = r->warm_model.step, .dry = dry };
 	bool ok = true;
 
+	read_record(r);
+	struct carry c = { .r = r, .p = p, .f = p->of,
+		.steps = r->warm_model.step, .dry = dry };
 	*told = NULL;
 	if (!moments && w->schedule == SPEC_FROM_RESTART)
 		return true;

@@ -10,7 +10,7 @@
 
 /* What a job may call by another name than a path. */
 struct named {
-	struct spec_address v[SPEC_ADDRESSES + 1];
+	struct spec_address v[SPEC_ADDRESSES + 3];
 	size_t n;
 };
 
@@ -22,6 +22,11 @@ collect(struct named *a, const struct spec *s)
 	    !spec_is_address(s->model.checkpoint))      /* job:// */
 		a->v[a->n++] = (struct spec_address){ "model.checkpoint",
 		    SPEC_ADDRESS_MODEL, s->model.checkpoint };
+	const struct spec_warm_start *w = &s->training.warm_start;
+	const char *const of_job[] = { w->beside, w->record };
+	for (size_t i = 0; w->record != NULL && i < RK_ARRAY_LEN(of_job); i++)
+		a->v[a->n++] = (struct spec_address){ "training.warm_start."
+		    "optimizer", SPEC_ADDRESS_STATE, of_job[i] };
 }
 
 /*

@@ -252,9 +252,11 @@ stem_with(const char *path, const char *end)
 /* As a checkpoint of ours has it, which the model of a stranger's safetensors
  * file may come from, too. */
 static bool
-open_state_beside(struct warm_file *f, const char *path, char **reason)
+open_state_beside(struct warm_file *f, const char *path, const char *state,
+    char **reason)
 {
-	char *at = beside(path, CKPT_OPTIM_FILE);
+	char *at = state != NULL ? xstrdup(state) :
+	    beside(path, CKPT_OPTIM_FILE);
 	struct rk_why why = {0};
 
 	const bool ok = (f->set != NULL ? format_load(at, &f->state_set,
@@ -298,7 +300,7 @@ warm_file_state(struct warm_file *f, const char *path, const char *state,
 
 	*reason = NULL;
 	if (f->set != NULL || f->weights->format == WEIGHTS_SAFETENSORS)
-		return open_state_beside(f, path, reason);
+		return open_state_beside(f, path, state, reason);
 	if (has_role(f->weights, WEIGHTS_OPTIMIZER)) {
 		f->state = f->weights;
 		return true;

@@ -215,4 +215,22 @@ def _(d):
         has(b.job(bad)["message"], "its model has the digest")
 
 
+@case("a job takes the moments and their counts along of a checkpoint that only the bucket has", "stopped")
+def _(d):
+    def taken(m, a):
+        i = m.submit(job("child", epochs=2, frozen=(), model={"arch": "mlp", "sizes": [784, 128, 16, 10],
+                                                              "checkpoint": f"job://{a}/latest"},
+                         training={"epochs": 2, "batch_size": 16, "optimizer": {"type": "adam", "learning_rate": 0.003},
+                                   "warm_start": {"optimizer": "moments"}}))
+        m.wait_state(i, "succeeded")
+        has(str(m.events(i)), "the optimizer's state of 4 tensors is taken along, after 90 updates")
+        return bytes_of(steps(f"{m.state}/jobs/{i}")[-1])
+    with Scene(d) as s:
+        m, a = first(s, epochs=5)
+        here = taken(m, a)
+        written(m)
+        s.vanish(m, remove=True)
+        eq(taken(s.machine(), a), here, "bytes on a machine that has the checkpoint in the bucket alone")
+
+
 run()
