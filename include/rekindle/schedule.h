@@ -150,6 +150,8 @@ struct schedule_terms schedule_terms_of(const struct spec_training *t,
  * Each phase has a schedule of its own, which begins with it: `from` is its
  * first step, and the total that its terms have is the step at which it is over
  * by its own length; of one that has none, the step at which the training is.
+ * So is it of one that a resume has begin late, by a shorter phase before it,
+ * where all lengths are in the training's own unit.
  */
 struct schedule_phase {
 	int index;

@@ -106,8 +106,39 @@ schedule_phase_find(const struct spec_training *t, int64_t steps_per_epoch,
 	return at;
 }
 
-/* A phase that has a length keeps its schedule where the training ends
- * before. */
+/* Lengths in the training's own unit fill it, but for a phase that began later
+ * than they say: a resume has made the one before so short that it was over.
+ * True: this one has what is left. */
+static bool
+is_cut(const struct spec_training *t, const struct schedule_phase *at)
+{
+	const struct spec_phase *p = phase_of(t, at);
+
+	if (t->epochs > 0 && t->steps > 0)
+		return false;
+	for (int k = 0; k < t->nphases - 1; k++)
+		if ((t->phases[k].epochs > 0) != (t->epochs > 0))
+			return false;
+	return t->epochs > 0 ? p->epochs > t->epochs - at->epoch :
+	    t->steps > 0 && p->steps > t->steps - at->step;
+}
+
+/* The step at which a phase that has a length would be over. */
+static int64_t
+own_end(const struct spec_training *t, int64_t steps_per_epoch,
+    const struct schedule_phase *at)
+{
+	struct spec_phase p = *phase_of(t, at);
+
+	if (is_cut(t, at) && p.epochs > 0)
+		p.epochs = RK_MAX(t->epochs - at->epoch, 1);
+	else if (is_cut(t, at))
+		p.steps = RK_MAX(t->steps - at->step, 1);
+	return end_of(&p, steps_per_epoch, at);
+}
+
+/* A phase that has a length keeps its schedule where the training ends before,
+ * if their units differ. */
 struct schedule_terms
 schedule_terms_at(const struct spec_training *t, int64_t steps_per_epoch,
     const struct schedule_phase *at)
@@ -119,7 +150,7 @@ schedule_terms_at(const struct spec_training *t, int64_t steps_per_epoch,
 		.shape = *spec_phase_schedule(t, at->index),
 		.peak = spec_phase_peak(t, at->index),
 		.steps_per_epoch = steps_per_epoch,
-		.total = own ? end_of(p, steps_per_epoch, at) :
+		.total = own ? own_end(t, steps_per_epoch, at) :
 		    limit_of(t, steps_per_epoch),
 	};
 }

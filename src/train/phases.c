@@ -221,7 +221,9 @@ phases_tell(struct run *r, bool anew)
 	const int k = r->phase.index;
 	struct strbuf b = {0};
 
-	if (training(r)->nphases == 0)
+	/* One that is over says nothing: the next is about to. */
+	if (training(r)->nphases == 0 || (!anew && !phases_last(r) &&
+	    phases_over(r)))
 		return;
 	add_part(r, k, &b);
 	char *rates = schedule_text(&r->schedule, r->at.rate_scale);

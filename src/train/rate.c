@@ -204,8 +204,11 @@ void
 rate_tell(struct run *r, const struct ckpt_info *i,
     const struct rate_change *c)
 {
-	tell_rate(r, i, c);
-	if (c->anew)
-		tell_schedule(r);
+	/* Of a phase that is over no schedule is followed any more. */
+	if (phases_last(r) || !phases_over(r)) {
+		tell_rate(r, i, c);
+		if (c->anew)
+			tell_schedule(r);
+	}
 	tell_end(r);
 }

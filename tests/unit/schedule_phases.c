@@ -77,6 +77,35 @@ T_CASE(where_it_began_counts_and_not_where_it_would_have)
 	t_eq_int(schedule_phase_end(&job, SPE, &steps), 18);
 }
 
+/* The first was to be of 2 epochs and was made 1 behind both. */
+T_CASE(one_that_begins_late_has_the_schedule_of_what_is_left)
+{
+	struct spec_phase v[] = { { .epochs = 1, .scale = 1 },
+		{ .epochs = 3, .scale = 1 } };
+	struct spec_training t = { .epochs = 4, .phases = v, .nphases = 2 };
+	const struct schedule_phase late = { 1, 20, 2, 0 };
+	const struct schedule_phase inside = { 1, 17, 1, 7 };
+	struct schedule s;
+
+	struct schedule_terms m = schedule_terms_at(&t, SPE, &late);
+	t_eq_int(m.total, 40);
+	schedule_begin_at(&s, &m, late.step);
+	t_eq_int(s.now.total, 20);
+	t_eq_int(schedule_terms_at(&t, SPE, &inside).total, 40);
+	/* By steps, too. */
+	v[0] = (struct spec_phase){ .steps = 10, .scale = 1 };
+	v[1] = (struct spec_phase){ .steps = 30, .scale = 1 };
+	t.epochs = 0;
+	t.steps = 40;
+	t_eq_int(schedule_terms_at(&t, SPE, &late).total, 40);
+	/* In another unit a length is its own. */
+	t.steps = 0;
+	t.epochs = 4;
+	t_eq_int(schedule_terms_at(&t, SPE, &late).total, 50);
+	v[1] = (struct spec_phase){ .epochs = 3, .scale = 1 };
+	t_eq_int(schedule_terms_at(&t, SPE, &late).total, 50);
+}
+
 T_CASE(each_has_a_schedule_that_begins_with_it)
 {
 	const struct schedule_phase at = { 1, 13, 1, 3 };

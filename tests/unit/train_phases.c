@@ -526,6 +526,24 @@ T_CASE(a_resume_keeps_the_phase_under_way_in_its_place)
 	file_has("out", "finished at step 18");
 }
 
+/* Behind 9 steps the first, of 12, is to have had 6. */
+T_CASE(a_phase_that_is_made_so_short_that_it_is_over_gives_way_to_the_next)
+{
+	write_job(ADAM "  phases: [{epochs: 2, train: 'fc2.*', schedule: "
+	    "cosine}, {epochs: 1, schedule: one_cycle}]\n");
+	run_to("r", 9);
+	write_job(ADAM "  phases: [{epochs: 1, train: 'fc2.*', schedule: "
+	    "cosine}, {epochs: 2, schedule: one_cycle}]\n");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "phase 2 of 2 begins at step 9 (epoch 1): trains 6 of "
+	    "6 tensors (135 of 135 parameters); one_cycle over 9 steps from "
+	    "step 9");
+	char *out = read_text("out");
+	t_check(strstr(out, "jumps") == NULL && strstr(out, "goes on at") ==
+	    NULL && strstr(out, "by stretch") == NULL);
+	free(out);
+}
+
 T_CASE(phases_that_come_with_a_resume_count_from_the_beginning)
 {
 	write_job(ADAM);
