@@ -181,10 +181,10 @@ struct spec_warm_start {
 	                                   each epoch */
 	char *plan;                     /* `plan`: its digest; NULL */
 	/* Where the state of the optimizer is that is taken along: beside the
-	 * address of a .pdparams, .pdopt; of job://JOB/SELECTOR, whose files may
-	 * be in a bucket alone, that with /optimizer.safetensors, whose updates
-	 * are in the record, that with /checkpoint.json.  NULL: not by an
-	 * address. */
+	 * address of a .pdparams, .pdopt; of job://JOB/SELECTOR, whose files
+	 * may be in a bucket alone, that with /optimizer.safetensors, whose
+	 * updates are in the record, that with /checkpoint.json.  NULL: not by
+	 * an address. */
 	char *beside, *record;
 };
 

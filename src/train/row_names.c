@@ -138,6 +138,8 @@ row_names_classes(struct run *r)
 	list = said->n > 0 ? json_of(said) : classes_of_file(r, said->file);
 	if (list == NULL)
 		return false;
+	r->warm_model.renamed = r->warm_model.classes != NULL &&
+	    !json_equal(r->warm_model.classes, list);
 	json_decref(r->warm_model.classes);
 	r->warm_model.classes = list;
 	return true;

@@ -131,6 +131,23 @@ def _(d):
         "[fc] goes by their names")
 
 
+@case("a class may have another name now, which the job says of the file, and that it does is noted", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    from_old = parent(d)
+    otherwise = "calls them otherwise"
+    j = job(d, "new", ["crack", "dent", "fray", "hole"], STILL, 1, checkpoint=from_old, grow=["fc"],
+            checkpoint_classes=OLD)
+    assert otherwise not in str(plan(d, j)["notes"])
+    j["model"]["checkpoint_classes"] = ["crack", "fray", "uneven", "hole"]
+    p = plan(d, j)
+    has(str(p["notes"]), otherwise)
+    eq(p["classes"], {"kept": ["crack", "fray", "hole"], "new": ["dent"], "dropped": ["uneven"]})
+    trainer(d, j)
+    was, is_ = (rows_of(last(d, x), "model.safetensors", "fc.weight") for x in ("old", "new"))
+    eq([is_["hole"], is_["fray"]], [was["void"], was["fray"]])
+
+
 @case("fewer classes than a model has train a head of their own, and a person is told of the rows there are",
       "stopped")
 def _(d):
