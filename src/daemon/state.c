@@ -7,6 +7,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define LOCK_WAIT_MS 3000
+#define LOCK_POLL_US 20000
+
 /* Why a directory cannot be used, for people. */
 static enum rk_err
 cannot(struct rk_why *why, const char *dir, const char *what, int err)
@@ -19,6 +22,21 @@ cannot(struct rk_why *why, const char *dir, const char *what, int err)
 	return rk_from_errno(err);
 }
 
+/* A daemon that was killed a moment ago has the lock until the kernel is done
+ * with it, so that a start right behind a kill -9 waits for that. */
+static bool
+take_lock(int fd)
+{
+	const int64_t until_ms = mono_ms() + LOCK_WAIT_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || mono_ms() > until_ms)
+			return false;
+		usleep(LOCK_POLL_US);
+	}
+	return true;
+}
+
 static enum rk_err
 lock(struct state *st, const char *dir, struct rk_why *why)
 {
@@ -29,7 +47,7 @@ lock(struct state *st, const char *dir, struct rk_why *why)
 	    O_NOFOLLOW, 0600);
 	if (st->lockfd < 0)
 		return cannot(why, dir, "cannot write to it", errno);
-	if (flock(st->lockfd, LOCK_EX | LOCK_NB) == 0) {
+	if (take_lock(st->lockfd)) {
 		int len = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
 		/* Only for people: that it is missing hurts nobody. */
 		if (ftruncate(st->lockfd, 0) != 0 ||

@@ -216,6 +216,16 @@ second_daemon() {
 	curl -sf "$URL/readyz" >/dev/null || t_fail "the first daemon was hurt"
 }
 
+t_case "a start behind a daemon that was killed waits until the kernel is done with that"
+dying_daemon() {
+	mkdir -p state
+	# As one that is being torn down: it holds the lock and does nothing.
+	flock -x state/lock sleep 1 &
+	wait_for 10 sh -c '! flock -n state/lock true'
+	daemon_start
+	curl -sf "$URL/readyz" >/dev/null || t_fail "it is not ready"
+}
+
 t_case "drain saves every job and takes no more work"
 drain() {
 	slow_job
