@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "carry.h"
+#include "phases.h"
 
 struct carry {
 	struct run *r;
@@ -15,7 +16,7 @@ struct carry {
 	struct span_counts *updates;    /* [tensors of the network] */
 	int64_t steps;                  /* the most of them; of our
 					   checkpoint */
-	int64_t tensors;                /* whose moments were taken */
+	int64_t tensors;                /* whose moments are taken along */
 	int64_t left;                   /* and were not */
 	bool assumed;                   /* a power that is 0 was told of */
 	bool *slots;                    /* those of which any was taken */
@@ -197,7 +198,8 @@ take_row(struct carry *c, const struct warm_row *row)
 	}
 	if (taken > 0 && taken == wanted) {
 		take_updates(c, row);
-		c->tensors++;
+		/* What rests leaves them behind: spans_carry(). */
+		c->tensors += phases_train(c->r, to->name);
 	} else {
 		/* Half of them would be worse than none. */
 		for (int k = 0; k < slots && taken > 0 && !c->dry; k++)

@@ -222,9 +222,10 @@ put_carried(json_t *plan, json_t *carried)
 {
 	if (carried == NULL)
 		return;
-	char *s = xasprintf("the optimizer's state of %lld tensors is taken "
-	    "along, after %lld updates", (long long)json_integer_value(
-	    json_object_get(carried, "tensors")), (long long)
+	const int64_t n = json_integer_value(json_object_get(carried,
+	    "tensors"));
+	char *s = xasprintf("the optimizer's state of %lld tensor%s is taken "
+	    "along, after %lld updates", (long long)n, rk_s(n), (long long)
 	    json_integer_value(json_object_get(carried, "updates")));
 
 	js_put(carried, "summary", js_text(s));
