@@ -10,7 +10,8 @@
  *	  learning_rates: {"layer1.*": 0.1, "fc.*": 1}
  *
  * Phases follow one another.  In each the parameters whose names fit a pattern
- * of `train` (struct spec_group says what a pattern is) are trained, but for
+ * of `train` (struct spec_group says what a pattern is; one without * and ? may
+ * be the name of a layer, or of several up to a dot) are trained, but for
  * those of a group of training.parameters that is not trainable; all others
  * have no gradient, no update and no decay, and count for no norm of the
  * gradient.  A pattern that fits no parameter, or none that may be trained, is
@@ -121,6 +122,9 @@ struct spec_phase {
 	struct spec_cache cache;        /* `cache_features`, where it */
 	bool cache_said;                /* ... is said */
 };
+
+/* Does a pattern of train or learning_rates fit a parameter's name? */
+bool spec_phase_fits(const char *pattern, const char *name);
 
 /*
  * What counts in phase k, from 0; of a job without phases k is 0, and they tell

@@ -123,7 +123,8 @@
  * and of those above it.  Of a training in phases it is what the largest takes,
  * and phases: [{number, from, steps, tensors, parameters (that it trains),
  * learning_rate (its peak, with a warm start's scale), schedule,
- * frozen_batch_norms_evaluate}]; --plan has the same, as lines for people.
+ * frozen_batch_norms_evaluate, train (its patterns), names (of all that they
+ * come to)}]; --plan has the same, as lines for people, with the first names.
  * feature_bytes: of files that training.cache_features keeps, at most; absent
  * where it keeps none.  remarks: sentences on what may not have been meant
  * (below).

@@ -10,6 +10,15 @@ static const char *const norm_words[] = {
 
 /* --- what counts ---------------------------------------------------------- */
 
+bool
+spec_phase_fits(const char *pattern, const char *name)
+{
+	const size_t n = strlen(pattern);
+
+	return spec_pattern_fits(pattern, name) || (strcspn(pattern, "*?") ==
+	    n && strncmp(pattern, name, n) == 0 && name[n] == '.');
+}
+
 static const struct spec_phase *
 phase_of(const struct spec_training *t, int k)
 {
@@ -25,7 +34,7 @@ spec_phase_trains(const struct spec_training *t, int k, const char *name)
 	if (!spec_trains(t, name))
 		return false;
 	for (int i = 0; p != NULL && i < p->ntrain; i++)
-		if (spec_pattern_fits(p->train[i], name))
+		if (spec_phase_fits(p->train[i], name))
 			return true;
 	return p == NULL;
 }
@@ -34,7 +43,7 @@ static const struct spec_rate *
 rate_for(const struct spec_rates *r, const char *name)
 {
 	for (int i = 0; i < r->n; i++)
-		if (spec_pattern_fits(r->v[i].match, name))
+		if (spec_phase_fits(r->v[i].match, name))
 			return &r->v[i];
 	return NULL;
 }

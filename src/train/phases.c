@@ -101,7 +101,7 @@ fits(const struct run *r, const char *pattern, int k)
 
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
-		if (t->is_buffer || !spec_pattern_fits(pattern, t->name))
+		if (t->is_buffer || !spec_phase_fits(pattern, t->name))
 			continue;
 		if (k < 0 ? spec_trains(training(r), t->name) :
 		    spec_phase_trains(training(r), k, t->name))
@@ -171,6 +171,74 @@ phases_check(struct run *r)
 }
 
 /* --- saying so ------------------------------------------------------------ */
+
+/* A factor of the training that no phase has a use for. */
+static bool
+is_idle(const struct run *r, const char *pattern)
+{
+	for (int k = 0; k < RK_MAX(training(r)->nphases, 1); k++)
+		if (fits(r, pattern, k) == FITS)
+			return false;
+	return true;
+}
+
+void
+phases_remarks(const struct run *r, remark_fn *fn, void *ctx)
+{
+	const struct spec_rates *v = &training(r)->rates;
+
+	for (int i = 0; i < v->n; i++) {
+		if (!is_idle(r, v->v[i].match))
+			continue;
+		char *text = rk_text_clean(xasprintf("training.learning_rates "
+		    "has \"%s\", which fits nothing that is%s trained",
+		    v->v[i].match, training(r)->nphases > 0 ? " ever" : ""));
+		fn(ctx, text);
+		free(text);
+	}
+}
+
+#define NAMES_MAX 8             /* of what a phase trains, for people */
+
+/* "\n  fc.*: fc.weight, fc.bias": its patterns, and what they come to. */
+static void
+add_names(const struct run *r, int k, struct strbuf *b)
+{
+	const struct spec_phase *p = &training(r)->phases[k];
+	int64_t n = 0;
+
+	for (int i = 0; i < p->ntrain; i++)
+		sb_addf(b, "%s%s", i > 0 ? ", " : "  ", p->train[i]);
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
+		if (!t->is_buffer && spec_phase_trains(training(r), k,
+		    t->name) && n++ < NAMES_MAX)
+			sb_addf(b, "%s%s", n > 1 ? ", " : ": ", t->name);
+	}
+	if (n > NAMES_MAX)
+		sb_addf(b, " and %lld more", (long long)(n - NAMES_MAX));
+	sb_adds(b, "\n");
+}
+
+/* The names of all; and its patterns. */
+static void
+put_names(const struct run *r, int k, json_t *o)
+{
+	const struct spec_phase *p = &training(r)->phases[k];
+	json_t *train = json_array(), *names = json_array();
+
+	for (int i = 0; i < p->ntrain; i++)
+		must(json_array_append_new(train, js_text(p->train[i])) == 0);
+	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
+		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
+		if (!t->is_buffer && spec_phase_trains(training(r), k,
+		    t->name))
+			must(json_array_append_new(names, js_text(t->name)) ==
+			    0);
+	}
+	js_put(o, "train", train);
+	js_put(o, "names", names);
+}
 
 /* What of the network a phase trains. */
 struct part {
@@ -298,6 +366,7 @@ phases_json(const struct run *r)
 		    "frozen_batch_norms_evaluate", (int)
 		    spec_phase_evaluates(t, k));
 		must(o != NULL && json_array_append_new(list, o) == 0);
+		put_names(r, k, o);
 		if (r->train == NULL)
 			continue;
 		const struct schedule_phase at = place_of_phase(r, k);
@@ -326,8 +395,9 @@ phases_text(const struct run *r)
 		sb_addf(&b, "; %s, peak %g\n", spec_schedule_words[
 		    spec_phase_schedule(t, k)->type],
 		    spec_phase_peak(t, k) * scale_of(r));
+		add_names(r, k, &b);
 	}
-	return sb_detach(&b);
+	return rk_text_clean(sb_detach(&b));
 }
 
 /* --- the change ----------------------------------------------------------- */

@@ -36,6 +36,8 @@ bool phases_over(const struct run *r);
 bool phases_settle(struct run *r, const struct ckpt_info *i);
 /* With a network: does each pattern fit something that can be trained? */
 bool phases_check(struct run *r);
+/* Factors of the training that no phase has a use for, a sentence each. */
+void phases_remarks(const struct run *r, remark_fn *fn, void *ctx);
 /* Say which phase the run begins in, or goes on in. */
 void phases_tell(struct run *r, bool anew);
 /* Between two steps: begin the next phase if this one is over. */
@@ -47,7 +49,7 @@ bool phases_turn(struct run *r);
 json_t *phases_state(const struct run *r);
 void phases_put(const struct run *r, json_t *m);
 json_t *phases_json(const struct run *r);
-/* A line for each, for people; the caller frees. */
+/* Two lines for each, for people; the caller frees. */
 char *phases_text(const struct run *r);
 
 /* Steps to go, each as dear as one of this phase: costs by the operations of

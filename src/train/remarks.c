@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run.h"
+#include "phases.h"
 
 struct remarks {
 	const struct run *r;
@@ -271,6 +271,7 @@ remarks(const struct run *r, remark_fn *fn, void *ctx)
 {
 	const struct remarks m = { r, fn, ctx };
 
+	phases_remarks(r, fn, ctx);
 	remark_features(&m);
 	remark_data(&m);
 	remark_outputs(&m);

@@ -53,6 +53,23 @@ T_CASE(rates_are_the_phases_times_the_factor_of_the_longest_pattern)
 	spec_free(s);
 }
 
+T_CASE(the_name_of_a_layer_fits_all_that_is_in_it)
+{
+	struct spec *s = job_with(TRAINING("learning_rates: {fc: 0.5, "
+	    "'layer?': 3}, phases: [{epochs: 1, train: [fc, layer4]}, {}]"));
+	const struct spec_training *t = &s->training;
+
+	t_check(spec_phase_trains(t, 0, "fc.bias"));
+	t_check(spec_phase_trains(t, 0, "layer4.1.conv.weight"));
+	t_check(!spec_phase_trains(t, 0, "fc2.bias"));
+	t_check(!spec_phase_trains(t, 0, "layer40.weight"));
+	t_check(!spec_phase_trains(t, 0, "a.fc.bias"));
+	t_check(spec_phase_rate_of(t, 1, "fc.bias") == 0.5);
+	/* With a wildcard it is of the whole name, as ever. */
+	t_check(spec_phase_rate_of(t, 1, "layer1.bias") == 1);
+	spec_free(s);
+}
+
 T_CASE(frozen_batch_norms_evaluate_in_phases_unless_they_are_told_not_to)
 {
 	struct spec *s = job_with(TWO);

@@ -382,6 +382,13 @@ T_CASE(a_summary_tells_of_all_phases)
 	t_eq_int(json_integer_value(json_object_get(json_array_get(v, 0),
 	    "parameters")), 39);
 	t_eq_int(json_integer_value(json_object_get(o, "steps_total")), 18);
+	const json_t *first = json_array_get(v, 0);
+	t_eq_str(json_string_value(json_array_get(json_object_get(first,
+	    "train"), 0)), "fc2.*");
+	t_eq_str(json_string_value(json_array_get(json_object_get(first,
+	    "names"), 0)), "fc2.weight");
+	t_eq_int((int64_t)json_array_size(json_object_get(first, "names")), 2);
+	t_eq_int((int64_t)json_array_size(json_object_get(o, "remarks")), 0);
 	json_decref(o);
 }
 
@@ -424,6 +431,32 @@ T_CASE(a_training_by_its_phases_alone_ends_with_the_last)
 	t_eq_int(json_integer_value(json_object_get(i, "epoch")), 1);
 	json_decref(i);
 	file_has("out", "finished at step 9");
+}
+
+T_CASE(a_factor_of_what_is_never_trained_is_told)
+{
+	write_job(ADAM "  learning_rates: {'fc1.*': 0.1, fc2: 0.5}\n"
+	    "  phases: [{epochs: 1, train: fc2}, {train: [bn, fc2]}]\n");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "training.learning_rates has \"fc1.*\", which fits "
+	    "nothing that is ever trained");
+	char *out = read_text("out");
+	t_check(strstr(out, "has \"fc2\"") == NULL);
+	free(out);
+}
+
+/* Where each phase trains but a part. */
+T_CASE(moments_that_rest_are_not_said_to_be_taken_along)
+{
+	write_job(ADAM);
+	train_ok("--run-dir", "a", "job.yaml");
+	write_job(ADAM PHASES OPEN);
+	train_ok("--run-dir", "b", "--model",
+	    "a/checkpoints/" LAST "/model.safetensors", "--set",
+	    "training.warm_start.optimizer=all", "job.yaml");
+	file_has("out", "the moments of 4 tensors that phase 1 does not train "
+	    "are left behind");
+	file_has("out", "the optimizer's state of 2 tensors is taken along");
 }
 
 T_CASE(remarks_are_of_the_phase_that_they_are_about)
