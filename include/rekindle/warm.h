@@ -128,6 +128,9 @@ struct warm_want {
 	const struct spec_warm *spec;
 	bool strict;
 	struct warm_sides classes, tokens;      /* for what grows */
+	struct warm_names told;         /* what the file itself calls its
+	                                   classes, where the job says what
+	                                   they are called */
 };
 
 enum warm_action {

@@ -209,6 +209,7 @@ void
 held_out_model_fini(struct held_out_model *m)
 {
 	json_decref(m->classes);
+	json_decref(m->told);
 	json_decref(m->updates);
 	*m = (struct held_out_model){0};
 }

@@ -75,8 +75,8 @@ struct held_out_model {
 	char data_digest[RK_SHA256_HEX];        /* "": not known */
 	json_t *classes;                /* names of its outputs, owned; or
 					   NULL */
-	bool renamed;                   /* the job names them otherwise than
-					   the file does */
+	json_t *told;                   /* ... in the file's own words, where
+					   the job says others; owned */
 	const char *because;            /* when not known: why */
 };
 

@@ -101,6 +101,8 @@ plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
 		only_whole(&p->spec);
 	if (how->classes != NULL)
 		p->want.classes = *how->classes;
+	if (how->told != NULL)
+		p->want.told = *how->told;
 	if (how->tokens != NULL)
 		p->want.tokens = *how->tokens;
 	p->want.spec = &p->spec;

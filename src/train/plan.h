@@ -28,6 +28,7 @@ struct plan_how {
 	                                   the file has does not matter */
 	/* What rows are called after; NULL: nothing is known. */
 	const struct warm_sides *classes, *tokens;
+	const struct warm_names *told;
 };
 
 /* As warm_plan_new(): RK_EINVAL may leave a plan to be shown.  The network and

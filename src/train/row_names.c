@@ -138,9 +138,8 @@ row_names_classes(struct run *r)
 	list = said->n > 0 ? json_of(said) : classes_of_file(r, said->file);
 	if (list == NULL)
 		return false;
-	r->warm_model.renamed = r->warm_model.classes != NULL &&
-	    !json_equal(r->warm_model.classes, list);
-	json_decref(r->warm_model.classes);
+	json_decref(r->warm_model.told);
+	r->warm_model.told = r->warm_model.classes;
 	r->warm_model.classes = list;
 	return true;
 }
@@ -241,9 +240,11 @@ row_names_open(struct run *r, struct row_names *n)
 
 	*n = (struct row_names){0};
 	n->lists[0] = json_incref(r->warm_model.classes);
+	n->lists[2] = json_incref(r->warm_model.told);
 	n->lists[1] = r->train != NULL ? input_classes(r) : NULL;
 	borrow(n->lists[0], &n->classes.file);
 	borrow(n->lists[1], &n->classes.model);
+	borrow(n->lists[2], &n->told);
 	return s->ngrow == 0 || open_tokens(r, n);
 }
 
@@ -251,13 +252,14 @@ void
 row_names_close(struct row_names *n)
 {
 	const struct warm_names *const all[] = { &n->classes.file,
-		&n->classes.model, &n->tokens.file, &n->tokens.model };
+		&n->classes.model, &n->tokens.file, &n->tokens.model,
+		&n->told };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(all); i++)
 		free((void *)(uintptr_t)all[i]->v);
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < RK_ARRAY_LEN(n->lists); i++)
 		json_decref(n->lists[i]);
+	for (size_t i = 0; i < RK_ARRAY_LEN(n->texts); i++)
 		free(n->texts[i]);
-	}
 	*n = (struct row_names){0};
 }

@@ -14,7 +14,8 @@
 
 struct row_names {
 	struct warm_sides classes, tokens;      /* for warm.h */
-	json_t *lists[2];                       /* that classes borrow from */
+	struct warm_names told;                 /* ... too */
+	json_t *lists[3];                       /* that classes borrow from */
 	char *texts[2];                         /* that tokens borrow from */
 };
 

@@ -176,14 +176,10 @@ make_plan(struct run *r, const struct row_names *names, struct plan **pp,
     struct rk_why *why)
 {
 	const struct plan_how how = { .model = &r->spec->model,
-		.classes = &names->classes, .tokens = &names->tokens };
+		.classes = &names->classes, .tokens = &names->tokens,
+		.told = &names->told };
 
-	const enum rk_err rc = plan_new(pp, r->nn, r->warm, &how, why);
-	if (*pp != NULL && r->warm_model.renamed)
-		js_note((*pp)->is->notes, "the file knows what its classes "
-		    "are called, and model.checkpoint_classes, which counts, "
-		    "calls them otherwise");
-	return rc;
+	return plan_new(pp, r->nn, r->warm, &how, why);
 }
 
 /* --- what is said of it --------------------------------------------------- */

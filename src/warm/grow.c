@@ -93,6 +93,30 @@ has_names(struct warm_row *r, const struct warm_tensor *m,
 	return r->ungrown == NULL;
 }
 
+enum warm_said
+warm_said(const struct warm_plan *p, int64_t *at)
+{
+	const struct warm_names *told = &p->want->told;
+	const struct warm_names *said = &p->want->classes.file;
+	const size_t n = (size_t)told->n;
+	int64_t i = 0;
+	bool all = told->n == said->n;
+
+	if (n == 0 || said->n == 0)
+		return WARM_SAID_SAME;
+	while (i < RK_MIN(told->n, said->n) &&
+	    strcmp(told->v[i], said->v[i]) == 0)
+		i++;
+	*at = i;
+	if (all && i == told->n)
+		return WARM_SAID_SAME;
+	struct warm_entry *e = warm_index(told->v, n);
+	for (i = 0; i < said->n && all; i++)
+		all = warm_index_find(e, n, said->v[i]) >= 0;
+	free(e);
+	return all ? WARM_SAID_ORDER : WARM_SAID_OTHERS;
+}
+
 /* --- which rows ----------------------------------------------------------- */
 
 static void

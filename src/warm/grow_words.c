@@ -159,9 +159,30 @@ note_nothing_kept(struct warm_plan *p)
 		    (long long)r->grown.nfile, warm_row_name(p, r));
 }
 
+/* Names of the job that are not the file's own: it may have renamed them. */
+static void
+note_told(struct warm_plan *p)
+{
+	const struct warm_names *told = &p->want->told;
+	const struct warm_names *said = &p->want->classes.file;
+	int64_t at = 0;
+
+	if (warm_said(p, &at) == WARM_SAID_SAME)
+		return;
+	char *where = at < RK_MIN(told->n, said->n) ? xasprintf("class %lld is "
+	    "\"%.80s\" there and \"%.80s\" in the job", (long long)at,
+	    told->v[at], said->v[at]) : xasprintf("there are %lld there and "
+	    "%lld in the job", (long long)told->n, (long long)said->n);
+	warm_note(p, "the file knows what its classes are called, and "
+	    "model.checkpoint_classes, which counts, calls them otherwise: %s",
+	    where);
+	free(where);
+}
+
 void
 warm_note_growth(struct warm_plan *p)
 {
+	note_told(p);
 	note_nothing_kept(p);
 	note_could_grow(p);
 	note_names(p, WARM_ROWS_CLASSES);

@@ -7,6 +7,7 @@
  *	grow.c     what grows, and from which rows
  *	grow_words.c  what is said of it
  *	refuse.c   what is refused
+ *	unused.c   what is said of what is not used
  *	words.c    the sentence, JSON, the table, the digest
  */
 #ifndef WARM_IMPL_H
@@ -110,6 +111,15 @@ bool warm_grow(struct warm_plan *p, struct warm_row *r);
 void warm_add_could_grow(struct strbuf *b, const struct warm_plan *p,
     const struct warm_row *r);
 
+/* What the job calls the file's classes against what the file does. */
+enum warm_said {
+	WARM_SAID_SAME,                 /* also where one side says nothing */
+	WARM_SAID_OTHERS,               /* other names: they may be renamed */
+	WARM_SAID_ORDER                 /* the same names in another order */
+};
+/* at: the first that differs. */
+enum warm_said warm_said(const struct warm_plan *p, int64_t *at);
+
 /* --- grow_words.c --------------------------------------------------------- */
 
 /* What is new and what is dropped, by name; and which class has the row of
@@ -124,8 +134,19 @@ json_t *warm_grown_json(const struct warm_row *r);
 enum rk_err warm_judge(struct warm_plan *p, const struct warm_fit *fit,
     struct rk_why *why) RK_MUSTCHECK;
 
+/* --- unused.c ------------------------------------------------------------- */
+
+/* renames: [nrename], of each whether it has changed a name. */
+void warm_note_unused(struct warm_plan *p, const bool *renames);
+/* "; model.mismatch has "liner.*", which fits no tensor of the model", of each
+ * pattern of the fault. */
+void warm_add_unused(struct strbuf *b, const struct warm_plan *p,
+    enum spec_fault f);
+
 /* --- words.c -------------------------------------------------------------- */
 
+/* "0.28 M"; where all is below a million all digits. */
+char *warm_human(char out[RK_HUMAN], int64_t n, int64_t all);
 void warm_summarise(struct warm_plan *p);
 void warm_digest(struct warm_plan *p);
 /* "file [10,256], model [12,256]", with types where those differ. */

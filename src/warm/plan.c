@@ -26,11 +26,12 @@ const char *const warm_action_words[] = {
 struct renamed {
 	const char **v;                 /* names of the file */
 	char **own;                     /* those that were made, or NULL */
+	bool *did;                      /* of each expression: it fits one */
 	size_t n;
 };
 
 static enum rk_err
-rename_one(struct renamed *r, size_t i, const struct rk_regex *x,
+rename_one(struct renamed *r, size_t i, const struct rk_regex *x, int k,
     const char *text, uint64_t *budget)
 {
 	char *out;
@@ -41,6 +42,7 @@ rename_one(struct renamed *r, size_t i, const struct rk_regex *x,
 		free(r->own[i]);
 		r->own[i] = out;
 		r->v[i] = out;
+		r->did[k] = true;
 	}
 	return rc;
 }
@@ -80,6 +82,7 @@ rename_all(struct renamed *r, const struct warm_want *w, struct rk_why *why)
 	r->n = w->nfile;
 	r->v = xcalloc(r->n + 1, sizeof(*r->v));
 	r->own = xcalloc(r->n + 1, sizeof(*r->own));
+	r->did = xcalloc((size_t)w->spec->nrename + 1, sizeof(*r->did));
 	for (size_t i = 0; i < r->n; i++)
 		r->v[i] = w->file[i].name;
 	for (int k = 0; k < w->spec->nrename; k++) {
@@ -87,7 +90,7 @@ rename_all(struct renamed *r, const struct warm_want *w, struct rk_why *why)
 		struct rk_regex *x;
 		enum rk_err rc = rk_regex_new(&x, n->from, why);
 		for (size_t i = 0; rc == RK_OK && i < r->n; i++)
-			rc = rename_one(r, i, x, n->to, &budget);
+			rc = rename_one(r, i, x, k, n->to, &budget);
 		rk_regex_free(x);
 		if (rc == RK_ELIMIT)
 			rc = rk_refuse_at(why, "model.rename", "%s takes too "
@@ -104,6 +107,7 @@ renamed_fini(struct renamed *r)
 {
 	warm_names_free(r->own, r->n);
 	free(r->v);
+	free(r->did);
 }
 
 /* --- rows ----------------------------------------------------------------- */
@@ -424,6 +428,7 @@ warm_plan_new(struct warm_plan **pp, const struct warm_want *w,
 	note_reading(p);
 	note_variances(p);
 	warm_note_growth(p);
+	warm_note_unused(p, names.did);
 	rc = warm_judge(p, &fit, why);
 	warm_fit_free(&fit);
 	renamed_fini(&names);

@@ -3,6 +3,16 @@
 
 #include "impl.h"
 
+/* The name of a tensor's layer ends at *len. */
+static const char *
+layer_of(const char *name, int *len)
+{
+	const char *dot = strrchr(name, '.');
+
+	*len = (int)(dot != NULL ? (size_t)(dot - name) : strlen(name));
+	return name;
+}
+
 /* A linear weight that would fit in the other layout. */
 static bool
 add_transposed(struct strbuf *b, const struct warm_plan *p,
@@ -19,6 +29,31 @@ add_transposed(struct strbuf *b, const struct warm_plan *p,
 	sb_addf(b, "; its %s is transposed: say model.dialect: %s, if that is "
 	    "what it is", m->name, paddle ? "pytorch" : "paddle");
 	return true;
+}
+
+/* A head of other classes, of which nobody knows which they are. */
+static void
+add_head(struct strbuf *b, const struct warm_plan *p,
+    const struct warm_row *r)
+{
+	const struct warm_sides *s = &p->want->classes;
+
+	if (r->fault != SPEC_MISMATCH || r->model < 0 ||
+	    p->want->model[r->model].rows != WARM_ROWS_CLASSES ||
+	    (s->file.n > 0 && s->model.n > 0) ||
+	    spec_grow_of(p->want->spec, warm_row_name(p, r)) != NULL)
+		return;
+	int len;
+	const char *name = layer_of(warm_row_name(p, r), &len);
+	sb_addf(b, "; model.mismatch: {\"%.*s.*\": init} begins it anew; ",
+	    len, name);
+	if (s->file.n == 0)
+		sb_addf(b, "model.grow: [%.*s] with model.checkpoint_classes "
+		    "(what the file's classes are called) keeps what it knows "
+		    "of classes that the job has, too", len, name);
+	else
+		sb_addf(b, "model.grow: {%.*s: {match: index}} keeps the "
+		    "first rows", len, name);
 }
 
 static enum rk_err
@@ -40,6 +75,8 @@ refuse_rows(const struct warm_plan *p, struct rk_why *why)
 		warm_both_shapes(&b, p, r);
 		add_transposed(&b, p, r);
 		warm_add_could_grow(&b, p, r);
+		add_head(&b, p, r);
+		warm_add_unused(&b, p, r->fault);
 		rc = rk_refuse_at(why, warm_row_name(p, r), "%s: %s",
 		    words[r->fault],
 		    sb_str(&b));
@@ -58,9 +95,66 @@ last_layer(const struct warm_plan *p, int *len)
 	for (size_t i = 0; i < w->nmodel; i++)
 		if (!w->model[i].buffer)
 			name = w->model[i].name;
-	const char *dot = strrchr(name, '.');
-	*len = (int)(dot != NULL ? (size_t)(dot - name) : strlen(name));
-	return name;
+	return layer_of(name, len);
+}
+
+#define NAMED_FIRST 3
+
+static void
+add_first(struct strbuf *b, const struct warm_names *n)
+{
+	for (int64_t i = 0; i < RK_MIN(n->n, NAMED_FIRST); i++)
+		sb_addf(b, "%s\"%.*s\"", i > 0 ? ", " : "",
+		    (int)rk_text_fit(n->v[i], 80), n->v[i]);
+	if (n->n > NAMED_FIRST)
+		sb_adds(b, " ...");
+}
+
+/* Names that are written otherwise look like that: a head of which nothing is
+ * kept is a cold one.  Of the first tensor alone: its bias is the same. */
+static enum rk_err
+refuse_nothing_kept(const struct warm_plan *p, struct rk_why *why)
+{
+	const struct warm_row *r = NULL;
+	struct strbuf b = {0};
+
+	for (size_t i = 0; i < p->nmodel && r == NULL; i++)
+		if (p->v[i].action == WARM_GROW && p->v[i].grown.named &&
+		    p->v[i].grown.kept == 0)
+			r = &p->v[i];
+	if (r == NULL || !p->want->strict)
+		return RK_OK;
+	const struct warm_tensor *m = &p->want->model[r->model];
+	const struct warm_called *k = &warm_called[m->rows];
+	const struct warm_sides *s = warm_sides_of(p, m);
+	sb_addf(&b, "%s is matched by name, and none of the %lld %s of the "
+	    "file (", m->name, (long long)s->file.n, k->many);
+	add_first(&b, &s->file);
+	sb_addf(&b, ") is one of the job's %lld (", (long long)s->model.n);
+	add_first(&b, &s->model);
+	sb_addf(&b, "), so that all of its rows would begin anew: want %s with "
+	    "the file's %s, in its order, called as the job calls them",
+	    k->field, k->many);
+	const enum rk_err rc = rk_refuse_at(why, "model.grow", "%s",
+	    sb_str(&b));
+	sb_fini(&b);
+	return rc;
+}
+
+/* The same names in another order than the file has them are no other names,
+ * but a mistake; of which the rows of all would be another's. */
+static enum rk_err
+refuse_other_order(const struct warm_plan *p, struct rk_why *why)
+{
+	int64_t at;
+
+	if (!p->want->strict || warm_said(p, &at) != WARM_SAID_ORDER)
+		return RK_OK;
+	return rk_refuse_at(why, "model.checkpoint_classes", "has the names "
+	    "that the checkpoint itself has, in another order: class %lld is "
+	    "\"%.80s\" there and \"%.80s\" here; want none, as the checkpoint "
+	    "knows its classes", (long long)at, p->want->told.v[at],
+	    p->want->classes.file.v[at]);
 }
 
 /* What model.grow names, and cannot grow or is not there. */
@@ -234,6 +328,10 @@ warm_judge(struct warm_plan *p, const struct warm_fit *fit, struct rk_why *why)
 	if (refuse_tie(p, fit, why) != RK_OK)
 		rc = RK_EINVAL;
 	if (refuse_growth(p, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (refuse_nothing_kept(p, why) != RK_OK)
+		rc = RK_EINVAL;
+	if (refuse_other_order(p, why) != RK_OK)
 		rc = RK_EINVAL;
 	if (refuse_rows(p, why) != RK_OK)
 		rc = RK_EINVAL;

@@ -44,8 +44,8 @@ warm_both_shapes(struct strbuf *b, const struct warm_plan *p,
 /* --- the sentence --------------------------------------------------------- */
 
 /* "25.56 M", or all digits; a part is never rounded up to the whole. */
-static char *
-human(char out[RK_HUMAN], int64_t n, int64_t all)
+char *
+warm_human(char out[RK_HUMAN], int64_t n, int64_t all)
 {
 	if (all < 1000000)
 		return rk_group_digits(out, n);
@@ -150,8 +150,8 @@ warm_summarise(struct warm_plan *p)
 
 	sb_addf(&b, "loaded %zu of %zu tensor%s (%s of %s parameter%s)",
 	    p->tensors, p->nmodel, rk_s((int64_t)p->nmodel),
-	    human(got, p->loaded, p->parameters),
-	    human(all, p->parameters, p->parameters), rk_s(p->parameters));
+	    warm_human(got, p->loaded, p->parameters),
+	    warm_human(all, p->parameters, p->parameters), rk_s(p->parameters));
 	list(&b, p, PICK_NEW);
 	list(&b, p, PICK_SLICED);
 	list(&b, p, PICK_GROWN);

@@ -33,6 +33,37 @@ plan_of(struct test *t, struct spec_grow *grow, int n,
 	t->m.faults = t->m.why.n > 0 ? rk_why_text(&t->m.why) : xstrdup("");
 }
 
+/* The same with other names. */
+static void
+again(struct test *t, const struct warm_sides *classes, bool strict)
+{
+	struct warm_want w = t->m.want;
+
+	w.classes = *classes;
+	w.strict = strict;
+	made_fini(&t->m);
+	t->m = (struct made){ .want = w };
+	t->m.rc = warm_plan_new(&t->m.plan, &t->m.want, &t->m.why);
+	t->m.faults = t->m.why.n > 0 ? rk_why_text(&t->m.why) : xstrdup("");
+}
+
+static void
+loosely(struct test *t)
+{
+	const struct warm_sides classes = t->m.want.classes;
+
+	again(t, &classes, false);
+}
+
+static void
+notes_have(const struct test *t, const char *want)
+{
+	char *notes = rkj_text(t->m.plan->notes);
+
+	t_has(notes, want);
+	free(notes);
+}
+
 static void
 test_fini(struct test *t)
 {
@@ -223,11 +254,69 @@ T_CASE(a_head_of_which_no_class_is_known_says_so)
 	linear(&t.file, OURS, 3, 2, "hidden");
 	head(&t, OURS, 5, 4);
 	plan_of(&t, grow, 1, WARM_PYTORCH, &apart, NULL);
+	t_has(t.m.faults, "model.grow: fc.weight is matched by name, and none "
+	    "of the 4 classes of the file (\"crack\", \"fray\", \"uneven\" ...) "
+	    "is one of the job's 5 (\"CRACK\", \"FRAY\", \"DENT\" ...), so that "
+	    "all of its rows would begin anew: want model.checkpoint_classes "
+	    "with");
+	t_eq_int(t.m.why.n, 1);
+	loosely(&t);
+	t_eq_str(t.m.faults, "");
+	notes_have(&t, "none of the 4 classes of the file is one of the job's, "
+	    "so that all rows of fc.weight begin anew");
+	/* One is enough: the rest may be new. */
+	const struct warm_sides some = { NAMES(old), NAMES(new) };
+	again(&t, &some, true);
+	t_eq_str(t.m.faults, "");
+	test_fini(&t);
+}
+
+T_CASE(a_head_of_unknown_classes_is_told_what_may_be_done)
+{
+	const struct warm_sides ours = { { NULL, 0 }, NAMES(new) };
+	struct test t = {0};
+
+	linear(&t.ours, OURS, 3, 2, "hidden");
+	linear(&t.file, OURS, 3, 2, "hidden");
+	head(&t, OURS, 5, 4);
+	plan_of(&t, NULL, 0, WARM_PYTORCH, &ours, NULL);
+	t_has(t.m.faults, "fc.weight: does not match: file [4,3], model [5,3]; "
+	    "model.mismatch: {\"fc.*\": init} begins it anew; model.grow: [fc] "
+	    "with model.checkpoint_classes (");
+	test_fini(&t);
+}
+
+T_CASE(classes_that_the_checkpoint_calls_otherwise_are_said)
+{
+	static const char *const turned[] = { "crack", "void", "uneven",
+		"fray" };
+	static const char *const spelt[] = { "crack", "fray", "Uneven",
+		"void" };
+	const struct warm_sides order = { NAMES(turned), NAMES(new) };
+	const struct warm_sides other = { NAMES(spelt), NAMES(new) };
+	struct spec_grow grow[] = { GROW("fc", NAME, DEFAULT) };
+	struct test t = {0};
+
+	head(&t, OURS, 5, 4);
+	plan_of(&t, grow, 1, WARM_PYTORCH, &both, NULL);
+	t.m.want.told = (struct warm_names)NAMES(old);
+	again(&t, &both, true);
 	t_eq_str(t.m.faults, "");
 	char *notes = rkj_text(t.m.plan->notes);
-	t_has(notes, "none of the 4 classes of the file is one of the job's, "
-	    "so that all rows of fc.weight begin anew");
+	t_check(strstr(notes, "calls them otherwise") == NULL);
 	free(notes);
+	again(&t, &other, true);
+	t_eq_str(t.m.faults, "");
+	notes_have(&t, "model.checkpoint_classes, which counts, calls them "
+	    "otherwise: class 2 is \\\"uneven\\\" there and \\\"Uneven\\\" in the "
+	    "job");
+	again(&t, &order, true);
+	t_has(t.m.faults, "model.checkpoint_classes: has the names that the "
+	    "checkpoint itself has, in another order: class 1 is \"fray\" "
+	    "there and \"void\" here");
+	loosely(&t);
+	t_eq_str(t.m.faults, "");
+	notes_have(&t, "calls them otherwise");
 	test_fini(&t);
 }
 

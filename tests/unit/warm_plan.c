@@ -98,6 +98,71 @@ T_CASE(policies_are_by_pattern_and_the_longest_counts)
 	list_fini(&ours);
 }
 
+T_CASE(patterns_and_expressions_that_fit_nothing_are_named)
+{
+	struct spec_policy_of init[] = { { (char *)(uintptr_t)"liner.*",
+	    SPEC_POLICY_INIT }, { (char *)(uintptr_t)"conv.*",
+	    SPEC_POLICY_INIT } };
+	struct spec_policy_of skip[] = { { (char *)(uintptr_t)"aux.*",
+	    SPEC_POLICY_SKIP } };
+	struct spec_rename rename[] = { { (char *)(uintptr_t)"^enc",
+	    (char *)(uintptr_t)"" } };
+	const struct spec_warm spec = { .of = { [SPEC_MISMATCH] = {
+	    .v = init, .n = 2 }, [SPEC_UNEXPECTED] = { .v = skip, .n = 1 } },
+	    .rename = rename, .nrename = 1 };
+	struct list ours = { .n = 0 }, file = { .n = 0 };
+	struct made m;
+
+	body(&ours);
+	body(&file);
+	make_plan(&m, &ours, &file, WARM_PYTORCH, &spec, true);
+	t_eq_str(m.faults, "");
+	char *notes = rkj_text(m.plan->notes);
+	t_has(notes, "model.mismatch has \\\"liner.*\\\", which fits no tensor "
+	    "of the model");
+	t_has(notes, "model.unexpected has \\\"aux.*\\\", which fits no tensor "
+	    "of the file that the model has not");
+	t_has(notes, "model.rename has \\\"^enc\\\", which fits no name of the "
+	    "file");
+	t_check(strstr(notes, "conv.*") == NULL);
+	free(notes);
+	made_fini(&m);
+	/* And in the refusal that comes of it. */
+	linear(&ours, OURS, 3, 4, "linear");
+	linear(&file, OURS, 5, 4, "linear");
+	make_plan(&m, &ours, &file, WARM_PYTORCH, &spec, true);
+	t_has(m.faults, "linear.weight: does not match: file [5,4], model "
+	    "[3,4]; model.mismatch has \"liner.*\", which fits no tensor of "
+	    "the model");
+	made_fini(&m);
+	list_fini(&file);
+	list_fini(&ours);
+}
+
+T_CASE(a_file_of_a_larger_network_is_asked_after)
+{
+	struct list ours = { .n = 0 }, file = { .n = 0 };
+	struct made m;
+
+	body(&ours);
+	linear(&ours, OURS, 3, 4, "fc");
+	body(&file);
+	linear(&file, OURS, 1000, 4000, "head");
+	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, false);
+	t_eq_int(json_array_size(m.plan->notes), 0);
+	made_fini(&m);
+	put(&file, WARM_CONV, DIMS(100, 100, 3, 3), "conv2.weight");
+	norm(&file, OURS, 100, "bn2");
+	make_plan(&m, &ours, &file, WARM_PYTORCH, NULL, false);
+	char *notes = rkj_text(m.plan->notes);
+	t_has(notes, "the file has 5 tensors (90,200 of its 180,300 "
+	    "parameters) that the model has not: is it the same network?");
+	free(notes);
+	made_fini(&m);
+	list_fini(&file);
+	list_fini(&ours);
+}
+
 T_CASE(a_slice_takes_what_both_shapes_have)
 {
 	const struct spec_warm spec = { .of = { [SPEC_MISMATCH] = {
