@@ -28,7 +28,9 @@
  * is not true, why: ckpt.h)}, and while it runs samples_per_second and
  * eta_seconds; of one that was stopped early, early_stopped: why, and its
  * reason is early_stopped; after a warm start knowledge: {step, classes, before,
- * recall, forgotten: [{class, name, samples, before, recall}, ...]}, of the
+ * recall, few (classes with fewer than 50 samples, which are never called
+ * forgotten), forgotten: [{class, name, samples, before, recall}, ...],
+ * largest_fall: {as these}, where one has fallen}, of the
  * newest evaluation (train.h).  The row's is as old as the last checkpoint.
  *
  * A job whose bytes are not on this machine yet stays QUEUED, reason

@@ -171,12 +171,13 @@
  * among these classes, as that model answered, and by each evaluation.  A first
  * line of split validation, over `start` and of step 0, has what it was, with
  * loss and accuracy of the network as it begins; it and each later one have
- *	knowledge: {classes, before, recall, forgotten, by_class: [{class,
- *	    name, samples, before, recall, forgotten}]}
+ *	knowledge: {classes, before, recall, forgotten, few,
+ *	    by_class: [{class, name, samples, before, recall, forgotten}]}
  * before and recall being means of the classes; of more than 256 classes
  * by_class has those that have fallen most.  The event `forgotten` names a class
  * whose recall has fallen by more than 0.05 and of which there are 50 samples
- * at least, once a run.  Nothing is watched without validation data,
+ * at least, once a run; `few` is how many classes have fewer, and by_class has
+ * their falls, too.  Nothing is watched without validation data,
  * with training.warm_start.watch false, of more than 1024 classes, and of a head
  * that begins anew.
  *

@@ -66,6 +66,8 @@ const char openapi_judged_schemas[] =
 	"        before: {type: number}\n"
 	"        recall: {type: number}\n"
 	"        forgotten: {type: integer}\n"
+	"        few: {description: of fewer than 50 samples, and never called\n"
+	"            forgotten, type: integer}\n"
 	"        by_class:\n"
 	"          type: array\n"
 	"          items: {$ref: '#/components/schemas/KnownClass'}\n"

@@ -69,6 +69,8 @@ const char openapi_warm_schemas[] =
 	"      type: object\n"
 	"      properties:\n"
 	"        watched: {type: boolean}\n"
+	"        few: {description: how many of them have fewer than 50\n"
+	"            validation samples, type: integer}\n"
 	"        classes: {type: array, items: {type: [string, integer]}}\n"
 	"        summary: {type: string}\n"
 	"    distill:\n"

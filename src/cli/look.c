@@ -281,17 +281,28 @@ static void
 show_knowledge(const json_t *p)
 {
 	const json_t *k = json_object_get(p, "knowledge");
+	const json_t *fall = json_object_get(k, "largest_fall");
 	const double classes = cli_num(k, "classes", 0);
+	const double few = cli_num(k, "few", 0);
 	struct strbuf b = {0};
 
 	if (!json_is_object(k))
 		return;
 	printf("%-12s mean recall of %.0f class%s of before %.3f -> %.3f at "
-	    "step %.0f\n", "knowledge", classes, classes == 1 ? "" : "es",
+	    "step %.0f", "knowledge", classes, classes == 1 ? "" : "es",
 	    cli_num(k, "before", 0), cli_num(k, "recall", 0),
 	    cli_num(k, "step", 0));
+	if (few > 0)
+		printf("; %.0f of %.0f class%s ha%s fewer than 50 samples: a "
+		    "fall of theirs is not called forgotten", few, classes,
+		    classes == 1 ? "" : "es", few == 1 ? "s" : "ve");
+	putchar('\n');
 	cli_forgotten(&b, p);
 	line("forgotten", sb_str(&b));
+	sb_fini(&b);
+	if (json_is_object(fall))
+		add_fallen(&b, fall);
+	line("largest fall", sb_str(&b));
 	sb_fini(&b);
 }
 
@@ -486,7 +497,7 @@ static void
 metric_row(struct cli_table *t, const json_t *m)
 {
 	char attempt[32], step[32], epoch[32], loss[32], acc[32], lr[32];
-	char rate[32];
+	char rate[32], phase[32];
 
 	number(attempt, sizeof(attempt), m, "attempt", "%.0f");
 	number(step, sizeof(step), m, "step", "%.0f");
@@ -495,8 +506,9 @@ metric_row(struct cli_table *t, const json_t *m)
 	number(acc, sizeof(acc), m, "accuracy", "%.4f");
 	number(lr, sizeof(lr), m, "learning_rate", "%.4g");
 	number(rate, sizeof(rate), m, "samples_per_second", "%.0f");
-	const char *cells[] = { attempt, step, epoch, cli_str(m, "split"), loss,
-	    acc, lr, rate };
+	number(phase, sizeof(phase), m, "phase", "%.0f");
+	const char *cells[] = { attempt, step, epoch, phase,
+	    cli_str(m, "split"), loss, acc, lr, rate };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 }
 
@@ -527,8 +539,8 @@ follow(const struct cli_args *a, const char *what, const char *query,
 enum cli_exit
 cmd_metrics(const struct cli_args *a)
 {
-	static const char *const head[] = { "ATTEMPT", "STEP", "EPOCH", "SPLIT",
-	    "LOSS", "ACCURACY", "LR", "SAMPLES/S" };
+	static const char *const head[] = { "ATTEMPT", "STEP", "EPOCH", "PHASE",
+	    "SPLIT", "LOSS", "ACCURACY", "LR", "SAMPLES/S" };
 	char *q = a->split != NULL ? xasprintf("&split=%s", a->split) :
 	    xstrdup("");
 	enum cli_exit rc = a->follow ? follow(a, "metrics", q, print_data) :

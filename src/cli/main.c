@@ -91,8 +91,9 @@ help(FILE *f)
 	    "4 no such job.  Of what was watched (submit, resume and retry\n"
 	    "--watch, watch): 5 it failed or was cancelled; 6 it waits for a\n"
 	    "person: paused, held, too large for the machine, or its data\n"
-	    "(data_changed), checkpoints (checkpoints_missing) or arithmetic\n"
-	    "(arithmetic_changed) are not what they were; 7 the machine was\n"
+	    "(data_changed), checkpoints (checkpoints_missing), arithmetic\n"
+	    "(arithmetic_changed) or the model that it learns from\n"
+	    "(ancestor_missing) are not what they were; 7 the machine was\n"
 	    "drained or preempted: the job is saved, and goes on with the next\n"
 	    "daemon.  A job that waits for what passes by itself is watched on,\n"
 	    "and a daemon that is restarted is waited for, --patience long.\n");

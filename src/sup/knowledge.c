@@ -1,8 +1,8 @@
 /*
  * What a job still knows of the classes of before, out of its trainer's
- * metrics: progress.knowledge, {step, classes, before, recall, forgotten: [{class, name,
- * samples, before, recall}]}.  All of it is a stranger's, so numbers and names
- * are taken one by one.
+ * metrics: progress.knowledge, {step, classes, before, recall, few, forgotten:
+ * [{class, name, samples, before, recall}], largest_fall: one such}.  All of it is a
+ * stranger's, so numbers and names are taken one by one.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -74,6 +74,30 @@ forgotten_of(const json_t *said)
 	return a;
 }
 
+/* The class whose recall has fallen most; NULL: none has. */
+static json_t *
+largest_fall_of(const json_t *said)
+{
+	json_t *most = NULL;
+	double fall = 0;
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(said, "by_class"), i, c) {
+		json_t *o = class_of(c);
+		const double by = json_number_value(json_object_get(o,
+		    "before")) - json_number_value(json_object_get(o,
+		    "recall"));
+		if (o != NULL && by > fall) {
+			fall = by;
+			json_decref(most);
+			most = json_incref(o);
+		}
+		json_decref(o);
+	}
+	return most;
+}
+
 void
 knowledge_note(json_t *progress, const json_t *metric)
 {
@@ -87,7 +111,11 @@ knowledge_note(json_t *progress, const json_t *metric)
 	    take(o, said, "classes", 1e9, true) &&
 	    take(o, said, "before", 1, false) &&
 	    take(o, said, "recall", 1, false)) {
+		json_t *fall = largest_fall_of(said);
 		set(o, "forgotten", forgotten_of(said));
+		(void)take(o, said, "few", 1e9, true);
+		if (fall != NULL)
+			set(o, "largest_fall", fall);
 		set(progress, "knowledge", json_incref(o));
 	}
 	json_decref(o);

@@ -23,6 +23,24 @@ fall(const struct known_class *c)
 	return part(c->before, c->before_of) - part(c->now, c->now_of);
 }
 
+/* Too few samples for a fall to be called forgotten. */
+static bool
+is_few(const struct known_class *c)
+{
+	return RK_MIN(c->before_of, c->now_of) < KNOWLEDGE_SAMPLES;
+}
+
+/* "; 3 of 4 have fewer than 50 samples: ..." */
+static void
+add_few(struct strbuf *b, int64_t few, int64_t of)
+{
+	if (few > 0)
+		sb_addf(b, "; %lld of %lld ha%s fewer than %d validation "
+		    "samples: a fall of theirs is not called forgotten",
+		    (long long)few, (long long)of, few == 1 ? "s" : "ve",
+		    KNOWLEDGE_SAMPLES);
+}
+
 static const char *
 name_of(const struct knowledge *k, int64_t class)
 {
@@ -142,7 +160,7 @@ class_word(const struct class_map *m, int64_t i)
 
 /* "4 classes that the source knows, too, are watched: a, b, c, d" */
 static json_t *
-plan_summary(const json_t *classes, int64_t n, bool watched)
+plan_summary(const json_t *classes, int64_t n, bool watched, int64_t few)
 {
 	struct strbuf b = {0};
 
@@ -160,9 +178,29 @@ plan_summary(const json_t *classes, int64_t n, bool watched)
 	}
 	if (n > 3 * NAMED)
 		sb_addf(&b, " and %lld more", (long long)n - 3 * NAMED);
+	if (watched)
+		add_few(&b, few, n);
 	json_t *v = js_text(b.s);
 	sb_fini(&b);
 	return v;
+}
+
+/* How many of those that are kept have few samples to be judged by. */
+static int64_t
+count_few(const struct run *r, const struct class_map *m)
+{
+	const struct data_set *d = r->valid;
+	int64_t *of = xcalloc((size_t)m->n + 1, sizeof(*of)), few = 0;
+	const int32_t *v = d->many_from != NULL ? d->many : d->classes;
+	const int64_t n = d->many_from != NULL ? d->many_from[d->n] : d->n;
+
+	for (int64_t i = 0; v != NULL && i < n; i++)
+		if (v[i] < m->n)
+			of[v[i]]++;
+	for (int64_t i = 0; v != NULL && i < m->n; i++)
+		few += m->from[i] >= 0 && of[i] < KNOWLEDGE_SAMPLES;
+	free(of);
+	return few;
 }
 
 void
@@ -183,9 +221,10 @@ knowledge_plan(const struct run *r, const struct plan *p, json_t *plan)
 		if (m.from[i] >= 0)
 			must(json_array_append_new(classes, class_word(&m,
 			    i)) == 0);
-	json_t *o = json_pack("{s:b, s:o, s:o}", "watched", (int)watched,
-	    "summary", plan_summary(classes, m.kept, watched),
-	    "classes", classes);
+	const int64_t few = watched ? count_few(r, &m) : 0;
+	json_t *o = json_pack("{s:b, s:o, s:I, s:o}", "watched", (int)watched,
+	    "summary", plan_summary(classes, m.kept, watched, few),
+	    "few", (json_int_t)few, "classes", classes);
 	must(o != NULL);
 	js_put(plan, "knowledge", o);
 	class_map_fini(&m);
@@ -249,6 +288,29 @@ knowledge_stop(struct run *r)
 	r->knowledge->answers = NULL;
 }
 
+/* Those that have samples; the caller's. */
+static const struct known_class **
+measured(const struct knowledge *k, size_t *n)
+{
+	const struct known_class **v = xcalloc(k->n + 1, sizeof(*v));
+
+	*n = 0;
+	for (size_t i = 0; i < k->n; i++)
+		if (k->v[i].before_of > 0 && k->v[i].now_of > 0)
+			v[(*n)++] = &k->v[i];
+	return v;
+}
+
+static int64_t
+few_of(const struct known_class *const *v, size_t n)
+{
+	int64_t few = 0;
+
+	for (size_t i = 0; i < n; i++)
+		few += is_few(v[i]);
+	return few;
+}
+
 /* "crack 0.952 (63), blowhole 0.81 (120) and 2 more" */
 static void
 add_before(struct strbuf *b, const struct knowledge *k)
@@ -274,6 +336,10 @@ add_before(struct strbuf *b, const struct knowledge *k)
 	}
 	if (more > 0)
 		sb_addf(b, " and %zu more", more);
+	size_t n;
+	const struct known_class **v = measured(k, &n);
+	add_few(b, few_of(v, n), (int64_t)n);
+	free(v);
 }
 
 void
@@ -327,8 +393,7 @@ judge_class_by_class(struct run *r, struct strbuf *b)
 		c->now_of = is.support;
 		c->now = is.correct;
 		/* 0.95 - 0.9 is not more than 0.05 by rounding alone. */
-		c->forgotten = RK_MIN(c->before_of, c->now_of) >=
-		    KNOWLEDGE_SAMPLES && fall(c) > KNOWLEDGE_DROP + 1e-9;
+		c->forgotten = !is_few(c) && fall(c) > KNOWLEDGE_DROP + 1e-9;
 		if (!c->forgotten || c->said)
 			continue;
 		c->said = true;
@@ -395,19 +460,6 @@ class_json(const struct knowledge *k, const struct known_class *c)
 	return o;
 }
 
-/* Those that have samples; the caller's. */
-static const struct known_class **
-measured(const struct knowledge *k, size_t *n)
-{
-	const struct known_class **v = xcalloc(k->n + 1, sizeof(*v));
-
-	*n = 0;
-	for (size_t i = 0; i < k->n; i++)
-		if (k->v[i].before_of > 0 && k->v[i].now_of > 0)
-			v[(*n)++] = &k->v[i];
-	return v;
-}
-
 void
 knowledge_put(const struct run *r, json_t *metric)
 {
@@ -426,10 +478,11 @@ knowledge_put(const struct run *r, json_t *metric)
 	}
 	if (n > 0) {
 		json_t *list = json_array();
-		json_t *o = json_pack("{s:I, s:f, s:f, s:I}",
+		json_t *o = json_pack("{s:I, s:f, s:f, s:I, s:I}",
 		    "classes", (json_int_t)n, "before", before / (double)n,
 		    "recall", now / (double)n,
-		    "forgotten", (json_int_t)forgotten);
+		    "forgotten", (json_int_t)forgotten,
+		    "few", (json_int_t)few_of(v, n));
 		must(o != NULL);
 		qsort(v, n, sizeof(v[0]), by_fall);
 		n = RK_MIN(n, (size_t)KNOWLEDGE_SHOWN);

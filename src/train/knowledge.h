@@ -16,11 +16,12 @@
  *
  * A line of metrics.jsonl of split validation has, and so has a first one, of
  * step 0 and over `start`, with the model's own loss and accuracy:
- *	knowledge: {classes, before, recall, forgotten, by_class: [{class,
- *	    name, samples, before, recall, forgotten}]}
+ *	knowledge: {classes, before, recall, forgotten, few,
+ *	    by_class: [{class, name, samples, before, recall, forgotten}]}
  * classes: how many are watched and have samples; before, recall: the means of
- * theirs; forgotten: how many are; by_class: all of them, or of more than
- * KNOWLEDGE_SHOWN those that have fallen most, in the order of the classes;
+ * theirs; forgotten: how many are; few: how many have fewer than
+ * KNOWLEDGE_SAMPLES, so that no fall of theirs is called that; by_class: all of
+ * them, or of more than KNOWLEDGE_SHOWN those that have fallen most, in the order of the classes;
  * name may be absent.  A daemon keeps it as the job's progress.knowledge.
  *
  * Where it stands is in checkpoint.json (state.knowledge), so that a run that
@@ -60,8 +61,8 @@ struct knowledge {
 bool knowledge_map(const struct run *r, const struct plan *p,
     struct class_map *m);
 
-/* Into a plan: knowledge: {watched, classes: [name or number, ...], summary},
- * of the classes that both have; nothing where there are none. */
+/* Into a plan: knowledge: {watched, few, classes: [name or number, ...],
+ * summary}, of the classes that both have; nothing where there are none. */
 void knowledge_plan(const struct run *r, const struct plan *p, json_t *plan);
 
 /* The weights are those of a warm start by p: from here on r->knowledge says

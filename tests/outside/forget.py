@@ -102,6 +102,31 @@ def _(d):
     assert abs(m["loss"] - 0.3 * m["task_loss"] - 0.7 * m["distill_loss"]) < 1e-9, m
 
 
+@case("of classes with few samples a fall is never called forgotten, and the plan, metrics, API and show say so")
+def _(d):
+    a = parent(d)
+    j = child(d, f"job://{a}/latest")
+    pictures.folder(f"{d.root}/small", CLASSES, [60, 24, 24], 4, 4, seed=3)
+    j["data"]["validation"]["path"] = f"{d.root}/small"
+    few = "2 of 3 have fewer than 50 validation samples: a fall of theirs is not called forgotten"
+    plan = d.post("/v1/jobs?dry_run=1", j, want=200).json["plan"]["knowledge"]
+    eq(plan["few"], 2)
+    has(plan["summary"], f"are watched: crack, fray, void; {few}")
+    i = d.submit(j)
+    d.wait_state(i, "succeeded")
+    eq([x for x in forgotten(d, i) if "void" in x], [])
+    has(str(d.events(i)), few)
+    last = known(d, i)[-1]["knowledge"]
+    void = last["by_class"][2]
+    eq((last["few"], void["samples"]), (2, 24))
+    assert void["recall"] < void["before"] - 0.05, void
+    k = d.job(i)["progress"]["knowledge"]
+    eq((k["few"], k["largest_fall"]["name"]), (2, "void"))
+    shown = show(d, i)
+    has(shown, "; 2 of 3 classes have fewer than 50 samples: a fall of theirs is not called forgotten\n")
+    has(shown, f"largest fall void {void['before']:.3f} -> {void['recall']:.3f} (24 samples)\n")
+
+
 @case("killed behind the evaluation that says it, a job says it no second time, and ends with the same bytes")
 def _(d):
     a = parent(d)

@@ -108,6 +108,9 @@ def _(d):
     has(events, "phase 2 of 3 begins at step 57 (epoch 1): trains 4 of 6 tensors")
     shown = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "show", i], capture_output=True, text=True).stdout
     has(shown, "phase        3 of 3")
+    table = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "metrics", i], capture_output=True, text=True).stdout
+    head, first = (x.split() for x in table.splitlines()[:2])
+    eq((head[3], first[3]), ("PHASE", "1"))
 
 
 @case("what the phases of a resume say is held against the job, and what cannot be is refused at its place", "stopped")

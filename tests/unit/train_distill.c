@@ -168,7 +168,7 @@ T_CASE(plan_and_summary_tell_of_the_ancestor)
 	    DISTILL));
 	train_ok("--plan", "job.yaml");
 	file_has("out", "\nknown    3 classes that the source knows, too, are "
-	    "watched: 0, 1, 2\n");
+	    "watched: 0, 1, 2; 1 of 3 has fewer than 50 ");
 	file_has("out", "\ndistill  learns from the answers of ");
 	file_has("out", "too, on 3 of its 3 classes: weight 0.7");
 	train_ok("--plan", "--json", "job.yaml");

@@ -78,7 +78,9 @@ T_CASE(a_class_with_few_samples_is_not_called_forgotten)
 	write_blobs("valid.csv", 2, held);
 	write_file("job.yaml", BLOBS("3", BLOBS_FROM, RATE));
 	train_ok("--run-dir", "r", "job.yaml");
-	t_eq_int(count_in("out", "forgotten"), 0);
+	t_eq_int(count_in("out", "forgotten at"), 0);
+	file_has("out", "; 2 of 3 have fewer than 50 validation samples: a "
+	    "fall of theirs is not called forgotten");
 	json_t *v = line_of("r/metrics.jsonl", 4);
 	const json_t *two = json_array_get(json_object_get(json_object_get(v,
 	    "knowledge"), "by_class"), 2);
@@ -171,7 +173,7 @@ T_CASE(what_is_not_watched_is_not_measured)
 	write_file("job.yaml", BLOBS("3", BLOBS_FROM, "  warm_start: "
 	    "{learning_rate_scale: 1, watch: false}\n"));
 	train_ok("--run-dir", "r", "job.yaml");
-	t_eq_int(count_in("out", "forgotten"), 0);
+	t_eq_int(count_in("out", "forgotten at"), 0);
 	t_eq_int(count_in("r/metrics.jsonl", "knowledge"), 0);
 	/* A head that begins anew knows nothing. */
 	write_file("job.yaml", BLOBS("4", BLOBS_FROM "  strict: false\n"
