@@ -62,15 +62,19 @@
  * reduce_on_plateau begins anew in each.
  *
  * A resume may change phases, also how many follow; those that are over, and
- * the one under way, keep their places in the list.  What is changed of one to
- * come counts from its beginning.  schedule.h says how the phase under way is
- * found again.
+ * the one under way, keep their places in the list.  Those that are over stay
+ * as they were.  Of the one under way all may change: its length counts from
+ * its beginning, all else from the step that is gone on from.  What is changed
+ * of one to come counts from its beginning.  phases: null goes on without, with
+ * all of the network.  schedule.h says how the phase under way is found again.
  */
 #ifndef REKINDLE_SPEC_PHASES_H
 #define REKINDLE_SPEC_PHASES_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "rekindle/json.h"
 
 #define SPEC_MAX_PHASES 32
 
@@ -144,6 +148,12 @@ bool spec_phase_evaluates(const struct spec_training *t, int k);
 uint64_t spec_phase_cache(const struct spec_training *t, int k);
 /* Epochs of the whole training; 0: it is not by epochs. */
 int64_t spec_phase_epochs(const struct spec_training *t);
+/* A resume where so many phases are over, with {path: [old, new]} of the job as
+ * spec_override() and spec_compare() give it: RK_EINVAL with a fault for each
+ * field of theirs that would change.  A list that a record has as a digest is
+ * not compared. */
+enum rk_err spec_phases_stay(const json_t *changed, int past,
+    struct rk_why *why) RK_MUSTCHECK;
 /* Has any phase a schedule that evaluations decide? */
 bool spec_phase_any_plateau(const struct spec_training *t);
 

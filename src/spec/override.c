@@ -204,6 +204,44 @@ sp_compare(const json_t *before, const json_t *after, json_t *changed,
 	compare(&d, "", before, after);
 }
 
+/* A phase that is over, k of the list, in both of its normal forms. */
+static void
+phase_stays(int k, const json_t *was, const json_t *is, struct rk_why *why)
+{
+	json_t *whole = json_copy((json_t *)(uintptr_t)was), *v;
+	char from[SP_SHOWN], to[SP_SHOWN + 8], path[96];
+	const char *key;
+
+	json_object_update_missing(whole, (json_t *)(uintptr_t)is);
+	json_object_foreach(whole, key, v) {
+		const json_t *a = json_object_get(was, key);
+		const json_t *b = json_object_get(is, key);
+		if (a != NULL && b != NULL && json_equal(a, b))
+			continue;
+		snprintf(path, sizeof(path), "training.phases[%d].%.40s", k,
+		    key);
+		rk_refuse_at(why, path, "is %s and cannot be changed%s on a "
+		    "resume: the phase is over", a == NULL ? "not set" :
+		    sp_shown(a, from), asked_for(b, to));
+	}
+	json_decref(whole);
+}
+
+enum rk_err
+spec_phases_stay(const json_t *changed, int past, struct rk_why *why)
+{
+	const json_t *pair = json_object_get(changed, "training.phases");
+	const json_t *was = json_array_get(pair, 0);
+	const json_t *is = json_array_get(pair, 1);
+	const size_t n = RK_MIN(json_array_size(was), json_array_size(is));
+	struct rk_why own = {0};
+
+	for (int k = 0; k < past && (size_t)k < n; k++)
+		phase_stays(k, json_array_get(was, (size_t)k),
+		    json_array_get(is, (size_t)k), &own);
+	return sp_hand_over(&own, why);
+}
+
 /* --- the merge ----------------------------------------------------------- */
 
 static json_t *

@@ -174,6 +174,9 @@ judge(const struct past *p, const struct spec *after, const struct rate_ask *a,
 		return rk_refuse_at(why, "training.schedule.on_resume",
 		    "is keep, and %s was written by a version that did not "
 		    "record its schedule: say stretch or restart", p->dir);
+	if (p->phased && spec_phases_stay(a->changed, p->phase.index, why) !=
+	    RK_OK)
+		return RK_EINVAL;
 	if (!p->known)
 		return RK_OK;
 	const int64_t spe = p->old.said.steps_per_epoch;

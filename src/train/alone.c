@@ -103,6 +103,7 @@ alone_may_go_on(struct run *r, const struct ckpt_info *i)
 		return true;
 	}
 	if (spec_compare(record, r->spec, &changed, &why) != RK_OK ||
+	    spec_phases_stay(changed, r->phase.index, &why) != RK_OK ||
 	    check_rate(r, i, changed, &why) != RK_OK)
 		ok = refuse(r, i, &why);
 	json_decref(changed);

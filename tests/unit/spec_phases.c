@@ -257,6 +257,35 @@ T_CASE(a_resume_may_change_phases_and_factors)
 	spec_free(s);
 }
 
+T_CASE(phases_that_are_over_stay_as_they_were)
+{
+	json_t *job = tree_with(TWO), *over = yaml("training: {phases: "
+	    "[{epochs: 3, train: 'layer1.*', learning_rates: {'layer1.*': 2}, "
+	    "schedule: cosine, learning_rate: 2}, {learning_rate: 0.5}]}"),
+	    *changed;
+	struct rk_why w = { 0 };
+	struct spec *s;
+
+	if (spec_override(job, over, &s, &changed, &w) != RK_OK)
+		t_fail("%s", rk_why_first(&w));
+	t_eq_int(spec_phases_stay(changed, 0, &w), RK_OK);
+	t_eq_int(spec_phases_stay(changed, 1, &w), RK_EINVAL);
+	char *text = rk_why_text(&w);
+	t_has(text, "training.phases[0].train: is [\"fc.*\"] and cannot be "
+	    "changed to [\"layer1.*\"] on a resume: the phase is over");
+	t_has(text, "training.phases[0].learning_rates: ");
+	t_has(text, "training.phases[0].learning_rate: is not set and cannot "
+	    "be changed to 2");
+	t_eq_int((int64_t)w.n, 4);
+	t_check(strstr(text, "phases[1]") == NULL);
+	free(text);
+	rk_why_fini(&w);
+	json_decref(changed);
+	json_decref(job);
+	json_decref(over);
+	spec_free(s);
+}
+
 T_CASE(a_checkpoint_knows_the_phases_of_its_job)
 {
 	struct spec *s = job_with(TWO);

@@ -136,6 +136,11 @@ T_CASE(the_phase_under_way_is_judged)
 	refused(a, json_pack("{s:{s:i, s:n}}", "training", "epochs", 6,
 	    "phases"), "overrides.training.phases: makes the learning rate "
 	    "leap from 1.9e-07 to 0.001 at step 228: say training.schedule");
+	/* What is over stays. */
+	refused(a, json_pack("{s:{s:[{s:i, s:s}, {s:s}]}}", "training",
+	    "phases", "epochs", 2, "train", "fc*", "schedule", "cosine"),
+	    "overrides.training.phases[0].train: is [\"*\"] and cannot be "
+	    "changed");
 	/* The training's schedule is not that of the phase. */
 	refused(a, json_pack("{s:{s:i, s:{s:s}}}", "training", "epochs", 6,
 	    "schedule", "on_resume", "stretch"), "training.phases[1].schedule."

@@ -559,6 +559,21 @@ T_CASE(a_resume_keeps_the_phase_under_way_in_its_place)
 	file_has("out", "finished at step 18");
 }
 
+T_CASE(a_resume_keeps_phases_that_are_over_as_they_were)
+{
+	write_job(ADAM "  phases: [{epochs: 1, train: 'fc2.*'}, {}]\n");
+	run_to("r", 7);
+	write_job(ADAM "  phases: [{epochs: 1, train: 'fc1.*'}, {}]\n");
+	t_eq_int(train("--run-dir", "r", "job.yaml"), TRAIN_REFUSED);
+	file_has("err", "training.phases[0].train: is [\"fc2.*\"] and cannot "
+	    "be changed to [\"fc1.*\"] on a resume: the phase is over");
+	/* Of the one under way all may change. */
+	write_job(ADAM "  phases: [{epochs: 1, train: 'fc2.*'}, {epochs: 1, "
+	    "train: 'fc1.*', schedule: cosine}, {}]\n");
+	train_ok("--run-dir", "r", "job.yaml");
+	file_has("out", "phase 2 of 3 goes on at step 7");
+}
+
 /* Behind 9 steps the first, of 12, is to have had 6. */
 T_CASE(a_phase_that_is_made_so_short_that_it_is_over_gives_way_to_the_next)
 {
