@@ -133,6 +133,8 @@ struct spec_warm {
 	int nproducer;
 	struct spec_grow *grow;
 	int ngrow;
+	/* These three, and training.warm_start.plan, are refused without a
+	 * model.checkpoint. */
 	struct spec_names classes;      /* `checkpoint_classes` */
 	char *vocabulary;               /* `checkpoint_vocabulary`; NULL */
 };

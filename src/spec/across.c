@@ -176,6 +176,33 @@ check_synthetic(const struct spec *s, const struct spec_source *of,
 		    rk_human_bytes(have, s->memory));
 }
 
+/* What says how a model begins, of a job whose model begins cold: the line with
+ * model.checkpoint was lost.  Older fields than these are remarked upon, as
+ * jobs of before have them. */
+static void
+check_warm(const struct spec *s, struct rk_why *why)
+{
+	const struct spec_warm *w = &s->model.warm;
+	const struct {
+		bool said;
+		const char *field;
+	} fields[] = {
+		{ w->ngrow > 0, "model.grow" },
+		{ w->classes.n > 0 || w->classes.file != NULL,
+		    "model.checkpoint_classes" },
+		{ w->vocabulary != NULL, "model.checkpoint_vocabulary" },
+		{ s->training.warm_start.plan != NULL,
+		    "training.warm_start.plan" },
+	};
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(fields) && s->model.checkpoint ==
+	    NULL; i++)
+		if (fields[i].said)
+			rk_refuse_at(why, fields[i].field, "is for a model "
+			    "that starts from model.checkpoint, which the job "
+			    "does not say");
+}
+
 void
 sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
     struct rk_why *why)
@@ -185,6 +212,7 @@ sp_check_across(struct spec *s, const json_t *tree, unsigned sound,
 	if ((sound & (SP_MODEL | SP_TRAINING)) == (SP_MODEL | SP_TRAINING)) {
 		check_outputs(s, why);
 		sp_check_distill(s, why);
+		check_warm(s, why);
 	}
 	if (sound & SP_TRAINING) {
 		check_rates(&s->training, why);

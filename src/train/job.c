@@ -92,6 +92,30 @@ other_data(json_t *tree, const struct train_options *o, struct rk_why *why)
 	return rc;
 }
 
+/* --model is what model.checkpoint stands for, where fields of the job ask for
+ * one. */
+static void
+put_model(json_t *tree, const struct train_options *o)
+{
+	static const char *const fields[] = { "grow", "checkpoint_classes",
+		"checkpoint_vocabulary" };
+	json_t *model = json_object_get(tree, "model");
+	bool asks = json_object_get(json_object_get(json_object_get(tree,
+	    "training"), "warm_start"), "plan") != NULL;
+
+	if (o->model == NULL || !json_is_object(model) || json_is_string(json_object_get(model,
+	    "checkpoint")))
+		return;
+	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++)
+		asks |= json_object_get(model, fields[i]) != NULL;
+	if (asks) {
+		char *path = realpath(o->model, NULL);
+		js_put(model, "checkpoint", js_text(path != NULL ? path :
+		    o->model));
+		free(path);
+	}
+}
+
 /* As spec_load() reads a job, but with the fields of --set and --data-set in it
  * before any is judged. */
 static enum rk_err
@@ -119,6 +143,7 @@ load_with_sets(const struct train_options *o, struct spec **sp,
 	free(dir);
 	spell_out(tree);
 	rc = set_fields(tree, o, why);
+	put_model(tree, o);
 	if (rc == RK_OK && o->ndata_set > 0)
 		rc = other_data(tree, o, why);
 	if (rc == RK_OK)
@@ -150,7 +175,8 @@ run_load_spec(struct run *r)
 	if (!check_job(r))
 		return false;
 
-	if (r->o->nset + r->o->ndata_set > 0)
+	if (r->o->nset + r->o->ndata_set > 0 || (r->o->model != NULL &&
+	    !r->o->wire))
 		rc = load_with_sets(r->o, &r->spec, &why);
 	else if (r->o->wire || ((r->o->check || r->o->export != NULL) &&
 	    r->o->job_id != NULL))

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "phases.h"
+#include "start.h"
 
 struct remarks {
 	const struct run *r;
@@ -266,12 +267,45 @@ remark_features(const struct remarks *m)
 	    "batch");
 }
 
+/* What is said of a warm start that there is not: a lost line is a cold one. */
+static void
+remark_cold(const struct remarks *m)
+{
+	const struct spec_warm *w = &m->r->spec->model.warm;
+	const struct spec_warm_start *t = &m->r->spec->training.warm_start;
+	const struct {
+		bool said;
+		const char *field;
+	} fields[] = {
+		{ w->dialect != SPEC_DIALECT_UNSAID, "model.dialect" },
+		{ w->nrename > 0, "model.rename" },
+		{ w->nproducer > 0, "model.producer" },
+		{ t->optimizer != SPEC_CARRY_NONE,
+		    "training.warm_start.optimizer" },
+		{ t->schedule != SPEC_FROM_RESTART,
+		    "training.warm_start.schedule" },
+		{ t->ema, "training.warm_start.ema" },
+	};
+	struct strbuf b = {0};
+
+	for (size_t i = 0; !warm_wanted(m->r) && i < RK_ARRAY_LEN(fields); i++)
+		if (fields[i].said)
+			sb_addf(&b, "%s%s", b.len > 0 ? ", " : "",
+			    fields[i].field);
+	if (b.len > 0)
+		remark(m, "the job starts cold, as it says no "
+		    "model.checkpoint; without one %s counts for nothing",
+		    sb_str(&b));
+	sb_fini(&b);
+}
+
 void
 remarks(const struct run *r, remark_fn *fn, void *ctx)
 {
 	const struct remarks m = { r, fn, ctx };
 
 	phases_remarks(r, fn, ctx);
+	remark_cold(&m);
 	remark_features(&m);
 	remark_data(&m);
 	remark_outputs(&m);

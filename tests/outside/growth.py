@@ -148,6 +148,30 @@ def _(d):
     eq([is_["hole"], is_["fray"]], [was["void"], was["fray"]])
 
 
+@case("a lost line of the checkpoint is no cold start without a word, and --model stands for it", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    model = parent(d)
+    j = job(d, "new", NEW, STILL, 1, grow=["fc"])
+    path = f"{d.root}/new.json"
+    with open(path, "w") as f:
+        json.dump(j, f)
+    go = lambda *args: subprocess.run([f"{BUILD}/rekindle-train", path, "--run-dir", f"{d.root}/x", *args],
+                                      capture_output=True, text=True)
+    r = go("--plan", "--json")
+    assert r.returncode != 0, r
+    has(r.stderr + r.stdout, "model.grow: is for a model that starts from model.checkpoint, which the job does not say")
+    r = go("--plan", "--json", "--model", model)
+    eq((r.returncode, "2 grown" in r.stdout), (0, True))
+    del j["model"]["grow"]
+    j["model"]["dialect"] = "timm"
+    j["training"]["warm_start"] = {"optimizer": "moments"}
+    with open(path, "w") as f:
+        json.dump(j, f)
+    r = go("--check")
+    has(r.stderr + r.stdout, "without one model.dialect, training.warm_start.optimizer counts for nothing")
+
+
 @case("fewer classes than a model has train a head of their own, and a person is told of the rows there are",
       "stopped")
 def _(d):

@@ -112,6 +112,17 @@ static const struct {
 	{ "model: {grow: {fc: {rows: 3}}}", "model.grow.fc.rows",
 	    "not a known field" },
 	{ "model: {grow: {fc: mean}}", "model.grow.fc", "is \"mean\"" },
+	{ "model: {grow: [fc]}", "model.grow", "is for a model that starts "
+	    "from model.checkpoint, which the job does not say" },
+	{ "model: {checkpoint_classes: [a, b]}", "model.checkpoint_classes",
+	    "is for a model that starts" },
+	{ "model: {checkpoint_classes: /f}", "model.checkpoint_classes",
+	    "is for a model that starts" },
+	{ "model: {checkpoint_vocabulary: /f}",
+	    "model.checkpoint_vocabulary", "is for a model that starts" },
+	{ "training: {warm_start: {plan: 0123456789abcdef0123456789abcdef"
+	    "0123456789abcdef0123456789abcdef}}",
+	    "training.warm_start.plan", "is for a model that starts" },
 	{ "model: {checkpoint_classes: []}", "model.checkpoint_classes",
 	    "has 0 names, want 1 to 65536" },
 	{ "model: {checkpoint_classes: [a, true]}",

@@ -81,8 +81,8 @@ T_CASE(a_job_that_says_nothing_of_it_has_its_old_normal_form)
 
 T_CASE(a_list_of_layers_is_short_for_matching_by_name)
 {
-	struct spec *a = job_with("{model: {grow: [fc]}}");
-	struct spec *b = job_with("{model: {grow: {fc: {match: name, init: "
+	struct spec *a = job_with("{model: {checkpoint: /m, grow: [fc]}}");
+	struct spec *b = job_with("{model: {checkpoint: /m, grow: {fc: {match: name, init: "
 	    "default}}}}");
 	json_t *x = spec_json(a), *y = spec_json(b);
 
@@ -97,7 +97,7 @@ T_CASE(a_list_of_layers_is_short_for_matching_by_name)
 
 T_CASE(what_grows_comes_back_from_the_normal_form)
 {
-	struct spec *a = job_with("{model: {grow: {'fc.*': {init: mean}, "
+	struct spec *a = job_with("{model: {checkpoint: /m, grow: {'fc.*': {init: mean}, "
 	    "conv1: {match: index, init: zero}}, checkpoint_classes: "
 	    "[b, 7, 'a b'], checkpoint_vocabulary: /v.txt}}"), *b = NULL;
 	json_t *first = spec_json(a);
@@ -126,7 +126,7 @@ T_CASE(what_grows_comes_back_from_the_normal_form)
 
 T_CASE(of_patterns_that_fit_a_layer_the_longest_counts)
 {
-	struct spec *s = job_with("{model: {grow: {'*': {init: zero}, "
+	struct spec *s = job_with("{model: {checkpoint: /m, grow: {'*': {init: zero}, "
 	    "'head.*': {init: mean}, head.fc: {match: index}}}}");
 	const struct spec_warm *w = &s->model.warm;
 
@@ -204,7 +204,8 @@ T_CASE(files_that_name_no_classes_are_refused)
 /* It is of the plan, not of the weights. */
 T_CASE(a_plans_digest_is_not_in_the_jobs)
 {
-	struct spec *a = job_with("{}"), *b = job_with("{training: "
+	struct spec *a = job_with("{model: {checkpoint: /m}}");
+	struct spec *b = job_with("{model: {checkpoint: /m}, training: "
 	    "{warm_start: {plan: 0123456789abcdef0123456789abcdef0123456789"
 	    "abcdef0123456789abcdef}}}");
 	char x[RK_SHA256_HEX], y[RK_SHA256_HEX];
