@@ -56,7 +56,7 @@ select_model(struct sup *s, const struct job_row *r, const char *selector,
 
 	if (rc == RK_OK && access(dir, F_OK) != 0)
 		rc = rk_refuse(&own, known_any(r) ? "its checkpoints are gone" :
-		    "it has none yet");
+		    "it has no checkpoint yet");
 	if (rc == RK_OK)
 		rc = ckpt_open(&c, dir, false);
 	if (rc == RK_OK)
@@ -68,9 +68,8 @@ select_model(struct sup *s, const struct job_row *r, const char *selector,
 		    CKPT_MODEL_FILE);
 		ckpt_info_fini(&info);
 	} else if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECORRUPT) {
-		rc = rk_refuse_at(why, "model.checkpoint", "job %s has no "
-		    "checkpoint \"%s\": %s", r->id, selector,
-		    rk_why_first(&own));
+		rc = rk_refuse_at(why, "model.checkpoint", "job %s: %s",
+		    r->id, rk_why_first(&own));
 	}
 	ckpt_close(&c);
 	spec_free(spec);
