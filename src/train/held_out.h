@@ -32,7 +32,10 @@
  * How trained_on is found.  With rule, seed, fraction and samples of the model
  * the same samples validate, so the number is the model's own.  Else each
  * validation sample is looked up in the model's `seen`, which gives an upper
- * bound: exact when it is 0, and when the data are the model's.  A model from
+ * bound: exact when it is 0, and when the data are the model's.  By the rule
+ * stratified the bound is of all classes together, so that it also counts
+ * samples of a class that the model never had, as far as their rank is above
+ * the lowest that it was trained on.  A model from
  * before the record is one whose training samples have the digest of ours: 0;
  * or it is not known.
  */

@@ -190,10 +190,12 @@ say_trained_on(struct strbuf *b, const struct run *r)
 		sb_addf(b, "; %s was trained on none of them%s", model,
 		    h->lineage ? "" : ", as far as its lineage is known");
 	else
-		sb_addf(b, "; %s was trained on %s%s of them, and what is "
+		sb_addf(b, "; %s was trained on %s%s of them%s, and what is "
 		    "measured there is better than what it will do elsewhere%s",
 		    model, h->at_most ? "up to " : "",
-		    rk_group_digits(n, h->trained_on),
+		    rk_group_digits(n, h->trained_on), h->at_most ?
+		    " (a bound by their ranks alone, which counts samples that "
+		    "came to the data later, too)" : "",
 		    r->spec->data.split_seed_said ? ": leave data.split_seed "
 		    "out to hold out what it held out" : "");
 }

@@ -101,6 +101,8 @@ def _(d):
     n = done(d, job(d, "fourth", model=f"job://{i}/latest", validation_split=0.2))
     w = validation(d, n)
     assert w["at_most"] and v["trained_on"] < w["trained_on"] <= w["validation"], w
+    has(w["summary"], f"up to {w['trained_on']} of them (a bound by their ranks alone, which counts samples that came to "
+        "the data later, too), and ")
 
 
 @case("rows that come later, of a new class too, leave the others where they are")
