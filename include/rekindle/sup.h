@@ -234,6 +234,15 @@ typedef void sup_check_fn(void *ctx, enum rk_err rc, const json_t *said,
 enum rk_err sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn,
     void *ctx, struct rk_why *why) RK_MUSTCHECK;
 /*
+ * The same of a resume of a job that rests, with these overrides: faults of
+ * theirs have overrides. before them.  The job is checked as it would begin
+ * anew: no checkpoint is looked into, and the model of a warm start is read.
+ * RK_ECONFLICT: it does not rest.
+ */
+enum rk_err sup_check_resume(struct sup *s, const char *id,
+    const json_t *overrides, sup_check_fn *fn, void *ctx, struct rk_why *why)
+    RK_MUSTCHECK;
+/*
  * What is in the file of weights that an address leads to (s3:, oss:, https:,
  * http:, what of it is meant behind it: struct rk_part)?  It is fetched as a
  * job's would be, and fn is called as of sup_check(): RK_OK with what

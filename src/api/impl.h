@@ -442,6 +442,7 @@ bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
 /* The answer is what would become of this job. */
 void dry_run(struct req *q, const struct spec *spec);
+void dry_resume(struct req *q, const json_t *overrides);
 
 /* --- union.c: checkpoints here and in buckets ------------------------------ */
 

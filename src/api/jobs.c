@@ -266,13 +266,14 @@ void
 h_resume(struct req *q)
 {
 	struct store_note note = req_note(q);
+	const bool dry = query_flag(&q->query, "dry_run");
 	const json_t *overrides, *accept;
 	struct job_row r;
 	struct rkj_obj o;
 	char *from = NULL;
 	json_t *tree;
 
-	if (!req_job(q, &r))
+	if (req_refused(q, P_INVALID_QUERY) || !req_job(q, &r))
 		return;
 	store_job_fini(&r);
 	if ((tree = req_tree(q, true)) == NULL)
@@ -285,7 +286,11 @@ h_resume(struct req *q)
 		    "job");
 	accept = rkj_any(&o, "accept");
 	rkj_close(&o);
-	if (!req_refused(q, P_INVALID_FIELDS)) {
+	if (req_refused(q, P_INVALID_FIELDS)) {
+		;
+	} else if (dry) {
+		dry_resume(q, overrides);
+	} else {
 		enum rk_err rc = sup_resume_accept(q->api->sup, q->arg[0],
 		    from, overrides, accept, &note, &q->why);
 		/* The job is there: what is missing is what `from` selects. */

@@ -106,6 +106,20 @@ dry_run(struct req *q, const struct spec *spec)
 }
 
 void
+dry_resume(struct req *q, const json_t *overrides)
+{
+	const enum rk_err rc = sup_check_resume(q->api->sup, q->arg[0],
+	    overrides, dry_run_done, q, &q->why);
+
+	if (rc != RK_OK) {
+		not_checked(q, rc, &q->why);
+		return;
+	}
+	q->checked = true;
+	req_wait(q);
+}
+
+void
 h_warm_plan(struct req *q)
 {
 	struct spec *spec = NULL;

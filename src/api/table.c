@@ -51,8 +51,11 @@ const struct route routes[] = {
 	    "Commit a checkpoint and leave the machine", "", "Empty", VERBS,
 	    ROUTE_ETAG },
 	{ "POST", JOB "/resume", "resumeJob", h_resume,
-	    "Go on, from the latest checkpoint or the one named", "",
-	    "Resume", VERBS, ROUTE_ETAG },
+	    "Go on, from the latest checkpoint or the one named; with dry_run "
+	    "say what would be refused of the job with these overrides, as "
+	    "it would begin anew", "dry_run",
+	    "Resume", "200:DryRun 202:Job 404 409 415 422 504 507",
+	    ROUTE_ETAG },
 	{ "POST", JOB "/cancel", "cancelJob", h_cancel,
 	    "End a job; its checkpoints stay", "", "Empty", VERBS,
 	    ROUTE_ETAG },

@@ -231,7 +231,8 @@ char *cli_plan_rate(const json_t *plan);
 /* A line a tensor. */
 void cli_plan_table(const json_t *plan, const char *indent);
 /* Ask what would become of the job, and print it. */
-enum cli_exit cli_dry_run(const struct cli_args *a, const json_t *job);
+enum cli_exit cli_dry_run(const struct cli_args *a, const char *path,
+    const char *name, const json_t *body);
 
 /* --- weights_address.c -------------------------------------------------------- */
 

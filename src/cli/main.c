@@ -31,7 +31,7 @@ static const struct command {
 	{ "pause", 1, 1, "JOB", "save a checkpoint and stop for now",
 	    cmd_pause },
 	{ "resume", 1, 1, "JOB [--from latest|best|step:N|NAME|none] "
-	    "[--set PATH=VALUE]... [--accept data] [--watch] "
+	    "[--set PATH=VALUE]... [--accept data] [--dry-run] [--watch] "
 	    "[--patience SECONDS]",
 	    "go on, from a checkpoint you name", cmd_resume },
 	{ "cancel", 1, 1, "JOB", "stop for good; its checkpoints stay",
@@ -109,7 +109,10 @@ command_help(FILE *f, const struct command *c)
 	if (strstr(c->usage, "--dry-run") != NULL)
 		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
 		    "that comes before the first step,\nreading the data "
-		    "included, and says what it would refuse.\n");
+		    "included, and says what it would refuse.%s\n",
+		    strcmp(c->name, "resume") != 0 ? "" : "  Of a resume it "
+		    "is the job\nas it would begin anew: no checkpoint is "
+		    "looked into.");
 	if (strstr(c->usage, "--as-is") != NULL)
 		fprintf(f, "\nconvert --to safetensors, pdparams or pt writes "
 		    "FILE's model as that, beside it\nor to OUT.  With --arch "

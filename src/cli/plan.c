@@ -126,19 +126,19 @@ cmd_plan(const struct cli_args *a)
 
 /* What a job would be that would be accepted. */
 enum cli_exit
-cli_dry_run(const struct cli_args *a, const json_t *job)
+cli_dry_run(const struct cli_args *a, const char *path, const char *name,
+    const json_t *body)
 {
 	struct cli_reply r = {0};
 	char bytes[RK_HUMAN], steps[RK_HUMAN];
 
-	const enum cli_exit rc = cli_call("POST", "/v1/jobs?dry_run=1", job,
-	    &r);
+	const enum cli_exit rc = cli_call("POST", path, body, &r);
 	if (rc == CLI_OK && a->json) {
 		cli_print_json(r.json);
 	} else if (rc == CLI_OK) {
 		const json_t *plan = json_object_get(r.json, "plan");
 		printf("%s would be accepted: %s steps, %s of memory\n",
-		    cli_str(job, "name"), rk_group_digits(steps,
+		    name, rk_group_digits(steps,
 		    (int64_t)cli_num(r.json, "steps_total", 0)),
 		    rk_human_bytes(bytes, (uint64_t)cli_num(r.json, "memory",
 		    0)));

@@ -156,7 +156,8 @@ cmd_submit(const struct cli_args *a)
 	enum cli_exit rc = cli_read_job(a, &job);
 
 	if (rc == CLI_OK && a->dry_run) {
-		rc = cli_dry_run(a, job);
+		rc = cli_dry_run(a, "/v1/jobs?dry_run=1",
+		    cli_str(job, "name"), job);
 		json_decref(job);
 		return rc;
 	}

@@ -63,6 +63,20 @@ cmd_retry(const struct cli_args *a)
 	return verb(a, "retry", NULL);
 }
 
+static enum cli_exit
+dry_resume(const struct cli_args *a, const json_t *body)
+{
+	char id[RK_ID];
+	enum cli_exit rc = cli_find_job(a->pos[0], id);
+
+	if (rc != CLI_OK)
+		return rc;
+	char *path = xasprintf("/v1/jobs/%s/resume?dry_run=1", id);
+	rc = cli_dry_run(a, path, a->pos[0], body);
+	free(path);
+	return rc;
+}
+
 enum cli_exit
 cmd_resume(const struct cli_args *a)
 {
@@ -81,7 +95,8 @@ cmd_resume(const struct cli_args *a)
 		if (a->naccept > 0)
 			json_object_set(body, "accept", accept);
 		json_decref(accept);
-		rc = verb(a, "resume", body);
+		rc = a->dry_run ? dry_resume(a, body) :
+		    verb(a, "resume", body);
 	}
 	json_decref(overrides);
 	json_decref(body);

@@ -124,6 +124,32 @@ override(struct sup *s, struct job_row *r, const json_t *overrides,
 	return rc;
 }
 
+enum rk_err
+sup_check_resume(struct sup *s, const char *id, const json_t *overrides,
+    sup_check_fn *fn, void *ctx, struct rk_why *why)
+{
+	struct spec *spec = NULL;
+	json_t *changed = NULL;
+	struct job_row r;
+
+	must_be(s, SUP_TAG);
+	enum rk_err rc = get_job(s, id, &r, why);
+	if (rc != RK_OK)
+		return rc;
+	if (r.state != JOB_PAUSED && !job_ended(r.state))
+		rc = refuse_state(&r, "resumed", "pause it first", why);
+	if (rc == RK_OK && overrides != NULL)
+		rc = override(s, &r, overrides, &changed, why);
+	if (rc == RK_OK)
+		rc = row_spec(&r, NULL, &spec, why);
+	if (rc == RK_OK)
+		rc = sup_check(s, spec, fn, ctx, why);
+	spec_free(spec);
+	json_decref(changed);
+	store_job_fini(&r);
+	return rc;
+}
+
 static enum rk_err
 go_on(struct sup *s, struct job_row *r, const char *from,
     const json_t *overrides, const json_t *accept,

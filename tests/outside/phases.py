@@ -90,6 +90,21 @@ def _(d):
         assert "arithmetic" not in said, said
 
 
+@case("a resume is tried without being done: a pattern that fits nothing is refused, and the job rests as it was")
+def _(d):
+    i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}]))
+    done(d, i)
+    before = d.job(i)
+    for pattern, code in (("layr3.*", 1), ("fc1.*", 0)):
+        r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "resume", i, "--dry-run", "--set",
+                            "training.epochs=5", "--set",
+                            "training.phases=" + json.dumps([*HEAD, {"epochs": 2, "train": [pattern]}])],
+                           capture_output=True, text=True)
+        eq(r.returncode, code, r.stdout + r.stderr)
+        has(r.stdout + r.stderr, "would be accepted: 285 steps" if code == 0 else 'is "layr3.*", which fits no ')
+    eq((d.job(i)["state"], d.job(i)["spec"]), (before["state"], before["spec"]))
+
+
 @case("show, progress, metrics and events tell the phase")
 def _(d):
     i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}], log_every=19))
