@@ -150,8 +150,8 @@ uint64_t spec_phase_cache(const struct spec_training *t, int k);
 int64_t spec_phase_epochs(const struct spec_training *t);
 /* A resume where so many phases are over, with {path: [old, new]} of the job as
  * spec_override() and spec_compare() give it: RK_EINVAL with a fault for each
- * field of theirs that would change.  A list that a record has as a digest is
- * not compared. */
+ * field of theirs that would change, or for a list that ends before the one
+ * under way.  A list that a record has as a digest is not compared. */
 enum rk_err spec_phases_stay(const json_t *changed, int past,
     struct rk_why *why) RK_MUSTCHECK;
 /* Has any phase a schedule that evaluations decide? */

@@ -236,6 +236,12 @@ spec_phases_stay(const json_t *changed, int past, struct rk_why *why)
 	const size_t n = RK_MIN(json_array_size(was), json_array_size(is));
 	struct rk_why own = {0};
 
+	if (json_array_size(is) > 0 && json_array_size(is) <= (size_t)past)
+		return rk_refuse_at(why, "training.phases", "has %zu phase%s, "
+		    "and phase %d is under way: those that are over, and the "
+		    "one under way, keep their places in the list",
+		    json_array_size(is), rk_s((int64_t)json_array_size(is)),
+		    past + 1);
 	for (int k = 0; k < past && (size_t)k < n; k++)
 		phase_stays(k, json_array_get(was, (size_t)k),
 		    json_array_get(is, (size_t)k), &own);

@@ -280,6 +280,10 @@ T_CASE(phases_that_are_over_stay_as_they_were)
 	t_check(strstr(text, "phases[1]") == NULL);
 	free(text);
 	rk_why_fini(&w);
+	w = (struct rk_why){ 0 };
+	t_eq_int(spec_phases_stay(changed, 2, &w), RK_EINVAL);
+	t_has(rk_why_first(&w), "has 2 phases, and phase 3 is under way");
+	rk_why_fini(&w);
 	json_decref(changed);
 	json_decref(job);
 	json_decref(over);
