@@ -348,6 +348,24 @@ hear_all(struct inspect *i, struct weights **out, struct rk_why *why)
 	return rc;
 }
 
+/* What is no file; of a checkpoint's folder with the file that is meant. */
+static enum rk_err
+refuse_folder(const char *path, struct rk_why *why)
+{
+	static const char *const names[] = { "model.safetensors",
+		"model.safetensors.index.json" };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(names); k++) {
+		char *in = xasprintf("%s/%s", path, names[k]);
+		const bool there = access(in, F_OK) == 0;
+		free(in);
+		if (there)
+			return rk_refuse(why, "is a folder: want %s in it",
+			    names[k]);
+	}
+	return rk_refuse(why, "is not a regular file");
+}
+
 static enum rk_err
 open_it(struct inspect *i, const struct inspect_how *how, struct weights **out,
     struct rk_why *why)
@@ -366,7 +384,7 @@ open_it(struct inspect *i, const struct inspect_how *how, struct weights **out,
 	}
 	if (!S_ISREG(st.st_mode)) {
 		rk_close(&fd);
-		return rk_refuse(why, "is not a regular file");
+		return refuse_folder(i->path, why);
 	}
 	enum rk_err rc = inspect_start(i, i->path, how, fd, why);
 	if (rc == RK_OK)

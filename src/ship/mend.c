@@ -6,15 +6,18 @@
  *	           ▼       │
  *	LOOK ──► FETCH ──► PUT ──► DONE
  *	  │        └─ it is not to be had ──►
- *	  └─ all are good, or others here had a copy ──► DONE
+ *	  └─ all are good, or others here, of the job or of another, had a
+ *	     copy ──► DONE
  *
  * LOOK and PUT are a worker's.  What is fetched is known by its digest: by the
  * SHA-256 that a checkpoint of the job says, here or in the bucket, from the
  * cache or from where the bucket has it.  Done once for each attempt of a job;
  * where nothing helps, the trainer finds what it finds.
  */
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "impl.h"
@@ -91,6 +94,43 @@ mend_fini(struct ship *h)
 
 /* --- the worker ----------------------------------------------------------- */
 
+/* A copy that another job here has under the same name and digest, and that is
+ * another file of the disk; false: there is none that is good. */
+static bool
+mend_from_jobs(struct mending *w, struct ckpt *c, const struct ckpt_file *f)
+{
+	char *pattern = xasprintf("%s/../../*/checkpoints/step-*/%s",
+	    w->folder, f->name);
+	struct stat st, bad = {0};
+	glob_t all = {0};
+	int mended = 0;
+
+	if (glob(pattern, GLOB_NOSORT, NULL, &all) == 0)
+		for (size_t i = 0; i < all.gl_pathc && mended == 0; i++) {
+			if (lstat(all.gl_pathv[i], &st) != 0 ||
+			    !S_ISREG(st.st_mode) || (st.st_dev == bad.st_dev &&
+			    st.st_ino == bad.st_ino))
+				continue;
+			if (ckpt_mend(c, f, all.gl_pathv[i], &mended) != RK_OK)
+				bad = st;
+		}
+	globfree(&all);
+	free(pattern);
+	w->mended += mended;
+	return mended > 0;
+}
+
+static void
+look_at_jobs(struct mending *w, struct ckpt *c)
+{
+	int left = 0;
+
+	for (int k = 0; k < w->n; k++)
+		if (!mend_from_jobs(w, c, &w->bad[k]))
+			w->bad[left++] = w->bad[k];
+	w->n = left;
+}
+
 static void
 work(void *ctx)
 {
@@ -101,6 +141,8 @@ work(void *ctx)
 	w->rc = ckpt_open(&c, w->folder, false);
 	if (w->rc == RK_OK && !w->put)
 		w->rc = ckpt_bad_shards(c, w->bad, &w->n);
+	if (w->rc == RK_OK && !w->put)
+		look_at_jobs(w, c);
 	for (int k = 0; w->put && k < w->n && w->rc == RK_OK; k++) {
 		if (w->paths[k] == NULL)
 			continue;
@@ -142,11 +184,12 @@ tell(struct mend *m, const struct mending *w)
 		    m->job, rk_strerror(w->rc));
 	if (w->mended == 0)
 		return;
-	log_info("job=%s ship: %s is whole again in %d checkpoint%s", m->job,
-	    w->bad[0].name, w->mended, rk_s(w->mended));
+	log_info("job=%s ship: what is frozen is whole again in %d "
+	    "checkpoint%s", m->job, w->mended, rk_s(w->mended));
 	ship_event(m->h, m->job, "mended", NULL, "what is frozen was damaged "
 	    "in %d checkpoint%s here and is whole again: its bytes came from "
-	    "the bucket or the cache", w->mended, rk_s(w->mended));
+	    "%s", w->mended, rk_s(w->mended), w->put ? "the bucket or the "
+	    "cache" : "another job");
 }
 
 static void
@@ -162,6 +205,7 @@ done(void *ctx)
 		memcpy(m->bad, w->bad, sizeof(m->bad));
 		m->n = w->rc == RK_OK ? w->n : 0;
 		m->state = m->n > 0 ? MEND_FETCH : MEND_DONE;
+		tell(m, w);
 	}
 	if (m != NULL) {
 		m->work = NULL;

@@ -240,6 +240,32 @@ def _(d):
     has(d.job(w)["plan_summary"], "6 of 6")
 
 
+@case("who shows a checkpoint's folder is told which file of it has the weights")
+def _(d):
+    _, folder = succeeded(d, job(epochs=1))
+    p = subprocess.run([f"{BUILD}/rekindle", "weights", "show", steps(folder)[-1]], capture_output=True, text=True)
+    assert p.returncode != 0, p
+    has(p.stderr, f"is a folder: want {INDEX} in it")
+
+
+@case("without a bucket a damaged shard is mended from another job's copy, and no checkpoint is lost")
+def _(d):
+    other, _ = succeeded(d, job(epochs=2))
+    i, folder = succeeded(d, job(epochs=2))
+    had = steps(folder)
+    one, two = shard(steps(f"{d.state}/jobs/{other}")[-1]), shard(had[-1])
+    eq(os.path.basename(one), os.path.basename(two))
+    assert os.stat(one).st_ino != os.stat(two).st_ino
+    with open(two, "r+b") as f:
+        f.seek(100000)
+        f.write(b"\xff\x00\xff\x00")
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 3}}}, want=202)
+    d.wait_state(i, "succeeded")
+    has(d.get(f"/v1/jobs/{i}/events").body.decode(), "its bytes came from another job")
+    eq(open(two, "rb").read(), open(one, "rb").read(), "bytes of the shard")
+    eq([s for s in os.listdir(f"{folder}/checkpoints") if s.startswith((".bad", "bad"))], [], "checkpoints set aside")
+
+
 @case("a bit that flips in a shard is seen by who evaluates and who exports")
 def _(d):
     i, folder = succeeded(d, job())
