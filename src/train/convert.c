@@ -352,6 +352,23 @@ convert_load_spec(struct run *r)
 	return rc == RK_OK;
 }
 
+/* Pictures whose size the job says, as they are behind its transforms. */
+static void
+add_picture(const struct spec *s, json_t *shape)
+{
+	const struct spec_source *d = &s->data.train;
+	const bool cifar = d->type == SPEC_CIFAR;
+	int64_t size[2];
+
+	if (spec_transforms_size(&s->data.train_transforms,
+	    "data.transforms.train", cifar ? 32 : d->image_size[0], cifar ?
+	    32 : d->image_size[1], size, NULL) != RK_OK || size[0] == 0)
+		return;
+	json_array_append_new(shape, json_integer(cifar ? 3 : d->channels));
+	for (int i = 0; i < 2; i++)
+		json_array_append_new(shape, json_integer(size[i]));
+}
+
 /* {dtype, shape} as a checkpoint has it, of a sample of the data that are
  * said. */
 static json_t *
@@ -363,7 +380,12 @@ input_of(const struct spec *s)
 
 	for (int i = 0; i < s->model.ninput; i++)
 		json_array_append_new(shape, json_integer(s->model.input[i]));
-	if (s->model.ninput == 0 && d->type == SPEC_SYNTHETIC && !tokens)
+	if (s->model.ninput == 0 && (d->type == SPEC_CIFAR ||
+	    d->type == SPEC_IMAGE_FOLDER))
+		add_picture(s, shape);
+	if (s->model.ninput == 0 && (d->type == SPEC_SYNTHETIC ||
+	    ((d->type == SPEC_NPY || d->type == SPEC_NPZ) &&
+	    d->vocabulary == 0)) && !tokens)
 		for (int i = 0; i < d->ndim; i++)
 			json_array_append_new(shape, json_integer(
 			    d->shape[i]));

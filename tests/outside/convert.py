@@ -99,6 +99,25 @@ def _(d):
                 eq(evaluated(d, j, f"{d.root}/{out}"), want, f"{name}: {source} to {to}")
 
 
+@case("what a job says of its pictures is the sample's shape, though its data are elsewhere", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    trained(d, RESNET)
+    want = None
+    for k, (train, more) in enumerate((({"type": "synthetic", "shape": [3, 32, 32], "classes": 7, "samples": 9}, {}),
+                                       ({"type": "image_folder", "path": "gone", "channels": 3, "size": 32}, {}),
+                                       ({"type": "cifar", "path": "gone", "classes": 10}, {}),
+                                       ({"type": "image_folder", "path": "gone"}, {"transforms": {
+                                           x: [{"type": "center_crop", "size": 32}] for x in ("train", "validation")}}))):
+        with open(f"{d.root}/said{k}.json", "w") as f:
+            json.dump({**RESNET, "name": "said", "data": {"train": train, **more}}, f)
+        has(rekindle(d, "convert", "resnet.pdparams", "--to", "safetensors", "-o", f"{k}.safetensors", "--job",
+                     f"said{k}.json"), "0 missing")
+        got = digests(d, f"{k}.safetensors")
+        want = want or got
+        eq(got, want)
+
+
 @case("without a model names stay, and linear weights are turned where Paddle's own names tell them", "stopped")
 def _(d):
     trained(d, LAYERS)
