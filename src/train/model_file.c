@@ -121,6 +121,21 @@ is_index(const struct model_file *m)
 	    0 && held_out_is_ours(m->path);
 }
 
+/* With what can be done about it: only a start of the job looks for copies. */
+static bool
+cannot_shard(struct run *r, const struct model_file *m,
+    const struct ckpt_file *f, const char *reason)
+{
+	if (!ckpt_is_shared(f))
+		return cannot(r, m, reason);
+	char *s = xasprintf("%s; a resume of its job mends it, where another "
+	    "job, the bucket or the cache has a copy", reason);
+
+	(void)cannot(r, m, s);
+	free(s);
+	return false;
+}
+
 /* All parts are what the checkpoint was committed with; the digest is that of
  * the model file that they stand for. */
 static bool
@@ -138,7 +153,7 @@ take_shards(struct run *r, struct model_file *m)
 		if (fd < 0)
 			ok = cannot_read(r, m, path);
 		else if (ckpt_file_sums(fd, f, NULL, &why) != RK_OK)
-			ok = cannot(r, m, rk_why_first(&why));
+			ok = cannot_shard(r, m, f, rk_why_first(&why));
 		rk_close(&fd);
 		rk_why_fini(&why);
 		free(path);

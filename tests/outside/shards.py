@@ -276,6 +276,7 @@ def _(d):
     said = trainer(d, job("judge"), "--evaluate", last, want=3)[1]
     has(said, os.path.basename(shard(last)))
     has(said, "is not what was written")
+    has(said, "a resume of its job mends it, where another job, the bucket or the cache has a copy")
     has(d.get(f"/v1/jobs/{i}/checkpoints/latest/files/model.pt", want=500).json["detail"], "is not what was written")
 
 
