@@ -23,8 +23,8 @@
  * Where bytes go.  What put() returns but RK_OK ends the writing, and is what
  * the writer returns; put() leaves the sentence.  A sink without put() takes
  * nothing: the writer only counts, and reads no elements.  While a large tensor
- * is read a thread of the writer's may call put(), one call at a time and in the
- * order of the bytes.
+ * is read a thread of the writer's may call put(), one call at a time and in
+ * the order of the bytes.
  */
 struct format_sink {
 	enum rk_err (*put)(void *ctx, const void *p, size_t n,

@@ -29,9 +29,9 @@
  * Those of PyTorch (torch.optim, whose manual has them), which are Paddle's
  * except for RMSProp; adagrad: Duchi, Hazan, Singer 2011.  lamb is that of You
  * et al. 2020 (arXiv:1904.00962, algorithm 2 with the identity for phi) with
- * the bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so that
- * no span of lamb's is of two.  No trust is cut off, as some other versions
- * do.
+ * the bias corrections, as in Paddle; |.| are the 2-norms of one tensor, so
+ * that no span of lamb's is of two.  No trust is cut off, as some other
+ * versions do.
  *
  * The learning rate is no business of an optimiser: optim_step() is given it.
  * schedule.h has the formulas of all schedules, and what a resume does to them.

@@ -46,13 +46,14 @@ struct remote_op;
  *	profile          name in the credentials file
  *	checksum         none | crc32c | sha256: sent as x-amz-checksum-*; none
  *	verify_etag      auto | true | false
- *	encryption       AES256 | aws:kms | aws:kms:dsse; oss: AES256 | KMS | SM4:
- *	                 what objects are made with; none said: the bucket's
+ *	encryption       AES256 | aws:kms | aws:kms:dsse; oss: AES256 | KMS |
+ *	                 SM4: what objects are made with; none said: the
+ *	                 bucket's
  *	kms_key_id       of encryption aws:kms (KMS), which it implies
  *	storage_class    STANDARD_IA and so on, but none that is not read at
  *	                 once; the bucket's own names, too
  *	acl              bucket-owner-full-control and so on
- *	expected_owner   s3 only: the account, 12 digits, whose bucket it must be
+ *	expected_owner   s3 only: the account that has the bucket, 12 digits
  * Faults are at "stores[0].endpoint" and the like.  What no entry says comes
  * from the environment: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_REGION.
  * metadata_url: in place of the cloud's link-local addresses, for tests.

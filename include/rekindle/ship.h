@@ -12,12 +12,12 @@
  *	    checkpoint.json        the local one's bytes, last, put if absent:
  *	                           what makes the remote checkpoint exist
  *
- * So a shard (ckpt.h) is sent with the first checkpoint that has it, and lies in
- * that folder, as all that is left of it in the end, for as long as any
+ * So a shard (ckpt.h) is sent with the first checkpoint that has it, and lies
+ * in that folder, as all that is left of it in the end, for as long as any
  * checkpoint of the job refers to it.  Who takes the job over refers to it as
  * the newest checkpoint does that he goes on from (src/mirror/PROTOCOL), and
- * neither sends nor copies it.  An address of a checkpoint in shards, or job://,
- * means the one file that they stand for, which is joined in the cache.
+ * neither sends nor copies it.  An address of a checkpoint in shards, or
+ * job://, means the one file that they stand for, which is joined in the cache.
  *
  * newest first, one transfer a checkpoint, several checkpoints at once.  Rows
  * in the store say how far each is; a daemon that was killed goes on at the

@@ -83,9 +83,9 @@ struct spec_producer {
  * name ("fc") or of its tensors' ("fc.*"); of several that fit the longest
  * counts, of equally long ones the last in the order of their bytes.
  *
- *	match  name    rows are classes, or of an embedding tokens: each is taken
- *	               from where the file has the one of that name, wherever
- *	               that is; what the model has not is dropped
+ *	match  name    rows are classes, or of an embedding tokens: each is
+ *	               taken from where the file has the one of that name,
+ *	               wherever that is; what the model has not is dropped
  *	       index   row i is row i, and what is behind is new, or dropped
  *	init   default a new row begins as in a cold start
  *	       mean    as the mean of all rows of the file, which are added in
@@ -147,8 +147,8 @@ const struct spec_grow *spec_grow_of(const struct spec_warm *w,
  * freed by spec_names_fini().  Lines that are empty or begin a comment with #
  * and a blank count for nothing; where each line is a number and a name behind
  * a blank, the numbers 0 to n-1 in some order, these are `index name`.
- * Names may stand twice, as "crane" does in ImageNet's.  RK_EINVAL with the line:
- * no UTF-8, too long, too many, none.
+ * Names may stand twice, as "crane" does in ImageNet's.  RK_EINVAL with the
+ * line: no UTF-8, too long, too many, none.
  */
 enum rk_err spec_names_of_text(const char *text, size_t len,
     struct spec_names *out, struct rk_why *why) RK_MUSTCHECK;

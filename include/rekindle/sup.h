@@ -27,9 +27,9 @@
  * of a run that nothing interrupted; false; null: not known), inexact (where it
  * is not true, why: ckpt.h)}, and while it runs samples_per_second and
  * eta_seconds; of one that was stopped early, early_stopped: why, and its
- * reason is early_stopped; after a warm start knowledge: {step, classes, before,
- * recall, few (classes with fewer than 50 samples, which are never called
- * forgotten), forgotten: [{class, name, samples, before, recall}, ...],
+ * reason is early_stopped; after a warm start knowledge: {step, classes,
+ * before, recall, few (classes with fewer than 50 samples, which are never
+ * called forgotten), forgotten: [{class, name, samples, before, recall}, ...],
  * largest_fall: {as these}, where one has fallen}, of the
  * newest evaluation (train.h).  The row's is as old as the last checkpoint.
  *
@@ -65,8 +65,8 @@
  * the event's data have {checkpoint, was, is}, facts of kernel.h by name.  It
  * is resumed where they are the same again, or with another training.exact.
  *
- * A job with training.distill whose trainer cannot read the model that it learns
- * from, or finds another than when it began, is PAUSED with the reason
+ * A job with training.distill whose trainer cannot read the model that it
+ * learns from, or finds another than when it began, is PAUSED with the reason
  * `ancestor_missing`.  It is resumed where the model is back, or without
  * training.distill.
  *

@@ -174,12 +174,12 @@
  *	knowledge: {classes, before, recall, forgotten, few,
  *	    by_class: [{class, name, samples, before, recall, forgotten}]}
  * before and recall being means of the classes; of more than 256 classes
- * by_class has those that have fallen most.  The event `forgotten` names a class
- * whose recall has fallen by more than 0.05 and of which there are 50 samples
- * at least, once a run; `few` is how many classes have fewer, and by_class has
- * their falls, too.  Nothing is watched without validation data,
- * with training.warm_start.watch false, of more than 1024 classes, and of a head
- * that begins anew.
+ * by_class has those that have fallen most.  The event `forgotten` names a
+ * class whose recall has fallen by more than 0.05 and of which there are 50
+ * samples at least, once a run; `few` is how many classes have fewer, and
+ * by_class has their falls, too.  Nothing is watched without validation data,
+ * with training.warm_start.watch false, of more than 1024 classes, and of a
+ * head that begins anew.
  *
  * --evaluate: FILE is a file of tensors or the folder of a checkpoint (whose
  * digest of the model is checked).  It must be of the job's network, tensor for
@@ -269,8 +269,9 @@
  * (training.ema), so does the file, and the state is that of what is trained.
  * --to NAME in place of OUT: for the daemon.  model.safetensors of a checkpoint
  * with shards (ckpt.h) is then the file that they stand for, by the names and
- * with the metadata of such a file.  Prints {bytes} as a line of JSON, then the file without its first --skip bytes; or {refused, reason}, where
- * reason is no_form (there is no such form of it), gone, bad_checkpoint or io.
+ * with the metadata of such a file.  Prints {bytes} as a line of JSON, then the
+ * file without its first --skip bytes; or {refused, reason}, where reason is
+ * no_form (there is no such form of it), gone, bad_checkpoint or io.
  *
  * --convert: the tensors of FILE's model (--member NAME and --part PATH as of
  * --inspect) to OUT, whole or not at all, in the form that --to or OUT says

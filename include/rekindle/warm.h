@@ -18,8 +18,9 @@
  *	convert    from F16, BF16 or F64, each number to the nearest of F32
  *	           (what is too large is an infinity, as C converts it)
  *	slice      shapes differ; what both have is taken, the rest begins anew
- *	grow       model.grow names it (spec_warm.h), and its rows are others, or
- *	           the input channels of a convolution; also of a strict start
+ *	grow       model.grow names it (spec_warm.h), and its rows are others,
+ *	           or the input channels of a convolution; also of a strict
+ *	           start
  *	init       it begins as in a cold start
  *	skip       of the file, not used
  *
@@ -28,21 +29,21 @@
  *
  * Growth.  All but one dimension must be the same:
  *
- *	rows       the first dimension in our layout, [out,in] of a linear layer:
- *	           outputs, or places of a table.  By name each row of the model
- *	           is from where the file has its class or its token: the rows of
- *	           the head (the last layer, which has a row for each output) are
- *	           classes, those of an embedding of the input tokens; names must
- *	           be known on both sides, all of them of a head.  Rows of no
- *	           name, behind a vocabulary, go by their numbers.  Of other
- *	           layers, and by index, row i is row i.  A tensor of the same
- *	           shape whose rows are called otherwise grows as well: it is no
- *	           copy
- *	channels   the second dimension of a convolution's weight.  One channel in
- *	           place of several (RGB to grey) is their sum, several in place
- *	           of one (grey to RGB) have each an equal part of it, so that a
- *	           grey picture gives the same as before either way; any other
- *	           numbers want `match: index`
+ *	rows       the first dimension in our layout, [out,in] of a linear
+ *	           layer: outputs, or places of a table.  By name each row of
+ *	           the model is from where the file has its class or its token:
+ *	           the rows of the head (the last layer, which has a row for
+ *	           each output) are classes, those of an embedding of the input
+ *	           tokens; names must be known on both sides, all of them of a
+ *	           head.  Rows of no name, behind a vocabulary, go by their
+ *	           numbers.  Of other layers, and by index, row i is row i.  A
+ *	           tensor of the same shape whose rows are called otherwise
+ *	           grows as well: it is no copy
+ *	channels   the second dimension of a convolution's weight.  One channel
+ *	           in place of several (RGB to grey) is their sum, several in
+ *	           place of one (grey to RGB) have each an equal part of it, so
+ *	           that a grey picture gives the same as before either way; any
+ *	           other numbers want `match: index`
  *
  * What is new begins as model.grow's `init` says.
  *
@@ -223,8 +224,8 @@ char *warm_plan_changed(const struct warm_plan *p, const char *digest);
  *  tensors: [{name, action, steps, from, file_shape, file_dtype, model_shape,
  *  kind, elements, loaded, added, grown: {way, match, init, kept, new,
  *  dropped}, why}]}
- * from: its name in the file.  classes: names, at most WARM_LISTED each; where a
- * head grows by name.  A new reference.
+ * from: its name in the file.  classes: names, at most WARM_LISTED each; where
+ * a head grows by name.  A new reference.
  */
 #define WARM_LISTED 1000
 json_t *warm_plan_json(const struct warm_plan *p, const char *source);

@@ -123,8 +123,8 @@ transform_plans(const struct spec_data *s, const int64_t d[3],
 	return rc;
 }
 
-/* The size that a crop takes, and what it pads first on either side; NULL: it is
- * no crop. */
+/* The size that a crop takes, and what it pads first on either side; NULL: it
+ * is no crop. */
 static const int *
 crop_of(const struct spec_transform *t, const int **padding)
 {

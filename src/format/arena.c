@@ -73,8 +73,8 @@ arena_text(struct arena *a, const void *p, size_t n)
 	return s;
 }
 
-/* Where the block is linked in that has n bytes at p and nothing else; NULL: what
- * lies there shares its block. */
+/* Where the block is linked in that has n bytes at p and nothing else; NULL:
+ * what lies there shares its block. */
 static struct arena_block **
 alone(struct arena *a, const void *p, size_t n)
 {
@@ -88,8 +88,8 @@ alone(struct arena *a, const void *p, size_t n)
 	return NULL;
 }
 
-/* A block of its own grows where it is, or is moved by whole pages: a copy beside
- * the old one would be half as much again. */
+/* A block of its own grows where it is, or is moved by whole pages: a copy
+ * beside the old one would be half as much again. */
 static void *
 stretch(struct arena *a, struct arena_block **at, size_t n, size_t to)
 {

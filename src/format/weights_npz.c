@@ -116,8 +116,8 @@ lay_array(struct weights *w, const struct source_part *part,
 	return RK_OK;
 }
 
-/* Names of classes and the like lie beside weights, and are none: by the code of
- * the elements, of which the first bytes tell. */
+/* Names of classes and the like lie beside weights, and are none: by the code
+ * of the elements, of which the first bytes tell. */
 static bool
 holds_text(const uint8_t *archive, const struct source_part *part, size_t size)
 {

@@ -1,6 +1,6 @@
 /*
- * Addresses at which a cloud hands out secrets to whoever asks: a stranger's URL
- * must not lead there.
+ * Addresses at which a cloud hands out secrets to whoever asks: a stranger's
+ * URL must not lead there.
  */
 #include <arpa/inet.h>
 #include <netdb.h>

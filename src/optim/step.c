@@ -182,8 +182,8 @@ lamb_piece(void *ctx, size_t i)
 		    &o->sum[2 * i]);
 }
 
-/* A tensor's norms are the sums of its pieces, in their order; it has a span, or
- * several that are joined. */
+/* A tensor's norms are the sums of its pieces, in their order; it has a span,
+ * or several that are joined. */
 static void
 scale_by_trust(struct optim *o)
 {

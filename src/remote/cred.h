@@ -53,11 +53,11 @@ struct cred *cred_of_xml(const char *p, size_t n, char **why);
  * Python's configparser: a new string, or NULL.  '=' or ':' is between key and
  * value, blanks around them do not count; '#' and ';' begin comments at the
  * beginning of a line only; names of keys know no case; what [DEFAULT] says is
- * said of every section.  A line that is indented more than the key before it goes on
- * with that one's value, "\n" between them: so one that begins with "\n" is a
- * nested block.  Others that are indented are keys like any.  Where awscli
- * refuses the file, as little as can be is passed over: of several keys the
- * last one counts.  key NULL: "" if there is such a section.
+ * said of every section.  A line that is indented more than the key before it
+ * goes on with that one's value, "\n" between them: so one that begins with
+ * "\n" is a nested block.  Others that are indented are keys like any.  Where
+ * awscli refuses the file, as little as can be is passed over: of several keys
+ * the last one counts.  key NULL: "" if there is such a section.
  */
 char *ini_get(const char *text, const char *section, const char *key);
 /* The value of a key in the block "key =\n  sub = value". */

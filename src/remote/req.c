@@ -50,7 +50,8 @@ copy_spec(struct req *q, const struct req_spec *s)
 }
 
 /* Bytes in memory are hashed here: for the signature where the line is open to
- * all; and for Content-MD5, which a bucket with object lock wants in any case. */
+ * all; and for Content-MD5, which a bucket with object lock wants in any
+ * case. */
 static void
 hash_body(struct req *q)
 {

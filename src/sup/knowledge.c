@@ -1,8 +1,8 @@
 /*
  * What a job still knows of the classes of before, out of its trainer's
  * metrics: progress.knowledge, {step, classes, before, recall, few, forgotten:
- * [{class, name, samples, before, recall}], largest_fall: one such}.  All of it is a
- * stranger's, so numbers and names are taken one by one.
+ * [{class, name, samples, before, recall}], largest_fall: one such}.  All of it
+ * is a stranger's, so numbers and names are taken one by one.
  */
 #include <math.h>
 #include <stdlib.h>

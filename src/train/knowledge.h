@@ -21,8 +21,9 @@
  * classes: how many are watched and have samples; before, recall: the means of
  * theirs; forgotten: how many are; few: how many have fewer than
  * KNOWLEDGE_SAMPLES, so that no fall of theirs is called that; by_class: all of
- * them, or of more than KNOWLEDGE_SHOWN those that have fallen most, in the order of the classes;
- * name may be absent.  A daemon keeps it as the job's progress.knowledge.
+ * them, or of more than KNOWLEDGE_SHOWN those that have fallen most, in the
+ * order of the classes; name may be absent.  A daemon keeps it as the job's
+ * progress.knowledge.
  *
  * Where it stands is in checkpoint.json (state.knowledge), so that a run that
  * goes on measures nothing again and says nothing twice.  Without validation

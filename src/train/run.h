@@ -72,8 +72,8 @@
  * is what it is divided by for a mean: the samples, or by class weights.  Of
  * `counted` samples, those with a class that is not ignored, `correct` are.  Of
  * samples that weigh nothing there is no loss: NaN in a score, null outside.
- * taught_sum is what an ancestor's answers gave over `taught` samples (distill.h):
- * then the loss of a score is that of both. */
+ * taught_sum is what an ancestor's answers gave over `taught` samples
+ * (distill.h): then the loss of a score is that of both. */
 struct tally {
 	double loss, weight;
 	int64_t correct, counted, samples, steps;
@@ -196,7 +196,7 @@ struct run {
 	                                   last one */
 	struct knowledge *knowledge;    /* of a warm start's classes, or NULL */
 	struct distill *distill;        /* whose answers are learned; or NULL */
-	struct nn_taught taught;        /* ... of the part of a step under way */
+	struct nn_taught taught;        /* ... of the part of a step */
 	char ancestor[RK_SHA256_HEX];   /* ... and what it must be, or "" */
 	int64_t evaluations;            /* number of the last one kept */
 	bool evaluations_trouble;       /* said once */

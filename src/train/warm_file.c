@@ -112,8 +112,8 @@ has_role(const struct weights *w, enum weights_role role)
 	return false;
 }
 
-/* Of a file that has only the state of an optimizer one would have to guess what
- * the sentence of the plan means. */
+/* Of a file that has only the state of an optimizer one would have to guess
+ * what the sentence of the plan means. */
 static enum rk_err
 want_model(const struct weights *w, struct rk_why *why)
 {

@@ -34,8 +34,8 @@ struct writer_result {
  * an average their averages, as validation measured them; optimizer.safetensors
  * NAME.SLOT for every parameter, and with an average NAME.raw for every tensor,
  * what is trained.  Of what is in a shard (ckpt.h: parameters that are not
- * trained, as the optimizer's spans are when the writer is given the work) there
- * is nothing in the optimizer's file, and state.updates says 0.
+ * trained, as the optimizer's spans are when the writer is given the work)
+ * there is nothing in the optimizer's file, and state.updates says 0.
  */
 #define WRITER_RAW "raw"
 

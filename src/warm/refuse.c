@@ -185,8 +185,8 @@ refuse_growth(const struct warm_plan *p, struct rk_why *why)
 	return rc;
 }
 
-/* Do half of the file's names begin so?  Else it is a part of the network that is
- * called as another one of it ends: layer1.0.bn1 and bn1. */
+/* Do half of the file's names begin so?  Else it is a part of the network that
+ * is called as another one of it ends: layer1.0.bn1 and bn1. */
 static bool
 is_before_half(const struct warm_want *w, const char *prefix, size_t n)
 {
