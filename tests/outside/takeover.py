@@ -355,6 +355,7 @@ def _(d):
         a = w.owner()
         i = a.submit(dict(jobs(w.data)[0], training=dict(jobs(w.data)[0]["training"], epochs=12)))
         a.wait_state(i, "succeeded", seconds=60)
+        wait_for(60, "that is in the record", lambda: mirror(a)["unwritten"] == 0)
         sent = [k for k in w.bucket.keys(f"jobs/{i}/") if k.endswith("/checkpoint.json")]
         assert len(sent) > 1, sent
         vanish(a, remove=True)

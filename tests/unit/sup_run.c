@@ -53,7 +53,8 @@ T_CASE(what_a_job_has_forgotten_is_kept_and_said_once)
 	struct job_row r = w_row(id);
 	t_has(r.progress, "\"knowledge\":{\"before\":0.9,\"classes\":2,"
 	    "\"forgotten\":[{\"before\":0.9,\"class\":2,\"name\":\"a b\","
-	    "\"recall\":0.5,\"samples\":63}],\"recall\":0.7,\"step\":90}");
+	    "\"recall\":0.5,\"samples\":63}],\"largest_fall\":{");
+	t_has(r.progress, "\"samples\":63},\"recall\":0.7,\"step\":90}");
 	t_eq_int(count_words(w_events(id), "[forgotten]"), 1);
 	store_job_fini(&r);
 	free(id);
