@@ -442,11 +442,12 @@ def main():
 
 def keep(want):
     out = f"{BUILD}/bench.json"
+    kept = rows
     if want and os.path.exists(out):    # some rows measured again: keep the others
         names = {r["row"] for r in rows}
         old = [r for r in json.load(open(out)) if r["row"] not in names]
-        rows[:0] = old
-    json.dump(rows, open(out, "w"), indent=1)
+        kept = old + rows
+    json.dump(kept, open(out, "w"), indent=1)
     print(f"\nwritten to {os.path.relpath(out)}")
 
 
