@@ -104,8 +104,10 @@ T_CASE(a_warm_starts_scale_is_in_the_rates_that_are_told)
 	w_close();
 }
 
-/* Of two epochs; then a cosine over the next two, which is to be longer. */
-T_CASE(the_phase_under_way_is_judged)
+/* A job that has ended the second of two phases of two epochs each, a cosine,
+ * which is to be longer; up.info.state is the caller's. */
+static char *
+in_a_second_phase(void)
 {
 	const struct schedule_phase at = { 1, 114, 2, 0 };
 	const struct schedule_terms m = { .shape = { .type = SPEC_S_COSINE },
@@ -117,11 +119,18 @@ T_CASE(the_phase_under_way_is_judged)
 	up_set(tree, "training.epochs", json_integer(4));
 	up_set(tree, "training.phases", json_pack("[{s:i}, {s:s}]", "epochs",
 	    2, "schedule", "cosine"));
-	char *a = w_submit_tree(tree);
-	w_wait(a, JOB_SUCCEEDED);
+	char *id = w_submit_tree(tree);
+	w_wait(id, JOB_SUCCEEDED);
 	schedule_begin_at(&s, &m, at.step);
 	bucket_has(json_pack("{s:o, s:o}", "schedule", schedule_json(&s),
 	    "phase", schedule_phase_json(&at)));
+	return id;
+}
+
+T_CASE(the_phase_under_way_is_judged)
+{
+	char *a = in_a_second_phase();
+
 	refused(a, json_pack("{s:{s:i}}", "training", "epochs", 6),
 	    "leap from 1.9e-07 to 0.0005 at step 228");
 	/* The list is given as a whole, and says the rate that it was. */
@@ -155,21 +164,8 @@ T_CASE(the_phase_under_way_is_judged)
 
 T_CASE(a_phase_whose_schedule_says_on_resume_may_leap)
 {
-	const struct schedule_phase at = { 1, 114, 2, 0 };
-	const struct schedule_terms m = { .shape = { .type = SPEC_S_COSINE },
-		.peak = 0.001, .steps_per_epoch = 57, .total = 228 };
-	struct schedule s;
+	char *a = in_a_second_phase();
 
-	up_begin();
-	json_t *tree = w_job("ok ok ok");
-	up_set(tree, "training.epochs", json_integer(4));
-	up_set(tree, "training.phases", json_pack("[{s:i}, {s:s}]", "epochs",
-	    2, "schedule", "cosine"));
-	char *a = w_submit_tree(tree);
-	w_wait(a, JOB_SUCCEEDED);
-	schedule_begin_at(&s, &m, at.step);
-	bucket_has(json_pack("{s:o, s:o}", "schedule", schedule_json(&s),
-	    "phase", schedule_phase_json(&at)));
 	t_check(resume(a, json_pack("{s:{s:i, s:[{s:i}, {s:{s:s, s:s}}]}}",
 	    "training", "epochs", 6, "phases", "epochs", 2, "schedule", "type",
 	    "cosine", "on_resume", "stretch")) == NULL);
