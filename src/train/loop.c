@@ -366,6 +366,7 @@ static bool
 run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 {
 	const double norm = step_norm(r, rows);
+	const int64_t taught = counted(r, rows);
 	struct nn_result res;
 
 	*sum = (struct nn_result){ 0 };
@@ -380,7 +381,7 @@ run_parts(struct run *r, int64_t rows, struct nn_result *sum)
 		enter(r, PROFILE_DATA);
 		feed_load(r, r->train, at, s.rows);
 		leave(r, PROFILE_DATA);
-		distill_ask(r, &s, counted(r, rows));
+		distill_ask(r, &s, taught);
 		features_forward(r, r->train, at, &s, true);
 		nn_loss(r->nn, r->classes, feed_targets(r), &res);
 		if (!isfinite(res.loss_sum) || !isfinite(res.taught_sum))
