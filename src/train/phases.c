@@ -131,8 +131,8 @@ check_train(struct run *r, int k)
 		any |= fit == FITS;
 	}
 	return any || run_fail(r, "bad_spec", true, "training.phases[%d]."
-	    "train: nothing is trained: training.parameters has trainable: false for "
-	    "every parameter that it fits", k);
+	    "train: nothing is trained: training.parameters has trainable: "
+	    "false for every parameter that it fits", k);
 }
 
 static bool
@@ -220,15 +220,24 @@ add_names(const struct run *r, int k, struct strbuf *b)
 	sb_adds(b, "\n");
 }
 
-/* The names of all; and its patterns. */
+/* The patterns of what a phase trains. */
 static void
-put_names(const struct run *r, int k, json_t *o)
+put_patterns(const struct run *r, int k, json_t *o)
 {
 	const struct spec_phase *p = &training(r)->phases[k];
-	json_t *train = json_array(), *names = json_array();
+	json_t *train = json_array();
 
 	for (int i = 0; i < p->ntrain; i++)
 		must(json_array_append_new(train, js_text(p->train[i])) == 0);
+	js_put(o, "train", train);
+}
+
+/* The names of what a phase trains. */
+static void
+put_names(const struct run *r, int k, json_t *o)
+{
+	json_t *names = json_array();
+
 	for (size_t i = 0; i < nn_ntensors(r->nn); i++) {
 		const struct nn_tensor *t = nn_tensor_at(r->nn, i);
 		if (!t->is_buffer && spec_phase_trains(training(r), k,
@@ -236,7 +245,6 @@ put_names(const struct run *r, int k, json_t *o)
 			must(json_array_append_new(names, js_text(t->name)) ==
 			    0);
 	}
-	js_put(o, "train", train);
 	js_put(o, "names", names);
 }
 
@@ -307,18 +315,12 @@ json_t *
 phases_state(const struct run *r)
 {
 	const struct spec_training *t = training(r);
-	json_t *train = json_array();
 
-	if (t->nphases == 0) {
-		json_decref(train);
+	if (t->nphases == 0)
 		return NULL;
-	}
 	json_t *v = schedule_phase_json(&r->phase);
-	const struct spec_phase *p = &t->phases[r->phase.index];
-	for (int i = 0; i < p->ntrain; i++)
-		must(json_array_append_new(train, js_text(p->train[i])) == 0);
 	js_put(v, "of", json_integer(t->nphases));
-	js_put(v, "train", train);
+	put_patterns(r, r->phase.index, v);
 	js_put(v, "evaluates", json_boolean(spec_phase_evaluates(t,
 	    r->phase.index)));
 	return v;
@@ -366,6 +368,7 @@ phases_json(const struct run *r)
 		    "frozen_batch_norms_evaluate", (int)
 		    spec_phase_evaluates(t, k));
 		must(o != NULL && json_array_append_new(list, o) == 0);
+		put_patterns(r, k, o);
 		put_names(r, k, o);
 		if (r->train == NULL)
 			continue;
