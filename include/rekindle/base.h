@@ -288,6 +288,15 @@ char *rk_why_unwritable(const char *path, int err);     /* of a folder */
  * is not there: as above, or NULL where no reason is seen. */
 char *rk_folder_fault(const char *path);
 
+/*
+ * Does a path, once every symlink of it is followed, lie in one of the folders,
+ * or is it one of these?  What is not there yet lies where it would be made.  No:
+ * a path that is relative, has a "..", or cannot be followed to its end; and a
+ * file whose own folder is in none of them, for what lies beside a file is read
+ * with it.
+ */
+bool rk_path_within(const char *path, const char *const *folders, size_t n);
+
 /* The program of ours with that name: beside the one that runs, in ../libexec/
  * rekindle from there, or in PATH; NULL: there is none.  The caller frees. */
 char *rk_program_find(const char *name);

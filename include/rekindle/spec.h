@@ -699,6 +699,31 @@ size_t spec_addresses(const struct spec *s,
  * rk_part. */
 char *spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX]);
 
+/*
+ * Every place outside of itself that a job names, and that who reads, fetches
+ * or writes for it goes to by the job's word: files and folders of the machine,
+ * objects of stores, other jobs, and where its checkpoints are sent.  A field
+ * that is a path or an address and is not among these is not asked about when
+ * a record of a bucket names it (ship.h); tests/outside/allow.py holds the
+ * list against the schema of jobs.
+ */
+enum spec_place_kind {
+	SPEC_PLACE_FILE,                /* a file or folder that is read */
+	SPEC_PLACE_OBJECT,              /* https: http: s3: oss: */
+	SPEC_PLACE_JOB,                 /* job:// */
+	SPEC_PLACE_FOLDER,              /* checkpoint.push, of this machine */
+	SPEC_PLACE_PREFIX               /* checkpoint.push, of a store */
+};
+struct spec_place {
+	char field[SPEC_FIELD_MAX];
+	enum spec_place_kind kind;
+	char *text;                     /* FILE, FOLDER: the path alone; else
+					   as the job has it */
+};
+#define SPEC_PLACES (SPEC_FILES + 5)
+size_t spec_places(const struct spec *s, struct spec_place v[SPEC_PLACES]);
+void spec_places_fini(struct spec_place *v, size_t n);
+
 /* A selector of a checkpoint: latest | best | step:N | NAME | none. */
 enum spec_select_kind {
 	SPEC_SEL_LATEST, SPEC_SEL_BEST, SPEC_SEL_STEP, SPEC_SEL_NAME,

@@ -70,6 +70,11 @@ struct job_row {
 	int64_t known_step, known_ms;   /* of it, and when it was made */
 	int64_t lost_steps;     /* sum of what was trained and then gone */
 	char *accept;           /* words for the next attempt: see sup.h */
+	char *said_here;        /* "": the job was submitted here.  Else it came
+	                           from a record in a bucket, and this is what
+	                           of its paths and addresses was said here: a
+	                           JSON list of "FIELD TEXT" (spec_places()).  No
+	                           record has this field */
 	int64_t version;        /* grows with every change: the ETag */
 };
 void store_job_fini(struct job_row *r);
@@ -297,12 +302,13 @@ enum rk_err store_fact_get(struct store *s, const char *key, char **text)
  * A job's record, for another machine: its row with all fields, and its newest
  * attempts (at most 100), as one JSON object; a new reference.  Import puts it
  * in place of what is there, events and idempotency keys untouched; the row
- * keeps the record's version.  RK_EINVAL: it is no record, why says where.
+ * keeps the record's version.  said_here is the row's (NULL: "", as of a job
+ * that was submitted here).  RK_EINVAL: it is no record, why says where.
  */
 enum rk_err store_job_export(struct store *s, const char *id, json_t **out)
     RK_MUSTCHECK;                               /* RK_ENOENT */
 enum rk_err store_job_import(struct store *s, const json_t *record,
-    const struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+    const char *said_here, const struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * Many writes, one sync: what is written between these two calls, in one turn

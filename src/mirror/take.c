@@ -145,7 +145,7 @@ remove_row(struct mirror *m, const struct bjob *j, const struct store_note *n)
 		return rc == RK_ENOENT ? RK_OK : rc;
 	json_object_set_new(json_object_get(record, "row"), "state",
 	    json_string(job_state_words[JOB_CANCELLED]));
-	rc = store_job_import(m->store, record, NULL, NULL);
+	rc = store_job_import(m->store, record, NULL, NULL, NULL);
 	if (rc == RK_OK)
 		rc = store_job_delete(m->store, j->id, n);
 	json_decref(record);
@@ -192,7 +192,7 @@ import(struct mirror *m, struct bjob *j)
 
 	if (record != NULL) {
 		grow_version(j, record);
-		rc = store_job_import(m->store, record, &note, &why);
+		rc = store_job_import(m->store, record, "[]", &note, &why);
 	}
 	if (rc == RK_EINVAL) {
 		char *all = rk_why_text(&why);

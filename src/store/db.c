@@ -19,7 +19,7 @@ static const char *const sql[ST_COUNT] = {
 	[ST_PROBE] = "UPDATE probe SET n = n + 1",
 	[ST_JOB_INSERT] = "INSERT INTO jobs VALUES "
 	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,"
-	    "?19,?20,?21,?22,?23,?24,?25,?26)",
+	    "?19,?20,?21,?22,?23,?24,?25,?26,?27)",
 	[ST_TEXT_INSERT] = 
 	    "INSERT INTO texts (job,spec,plan) VALUES (?1,?2,?3)",
 	[ST_LABEL_INSERT] =
@@ -32,7 +32,7 @@ static const char *const sql[ST_COUNT] = {
 	    "started_ms=?13,ended_ms=?14,attempt=?15,failures=?16,"
 	    "not_before_ms=?17,resume_from=?18,progress=?19,plan_summary=?20,"
 	    "version=?21,known_dir=?22,known_step=?23,known_ms=?24,"
-	    "lost_steps=?25,accept=?26 WHERE id=?1",
+	    "lost_steps=?25,accept=?26,said_here=?27 WHERE id=?1",
 	[ST_JOB_KEYS] = "UPDATE jobs SET name=?2,priority=?3,state=?4 "
 	    "WHERE id=?1",
 	[ST_TEXT_UPDATE] = "UPDATE texts SET spec=?2,plan=?3 WHERE job=?1 "

@@ -6,7 +6,7 @@
 
 #include "rekindle/store.h"
 
-#define STORE_SCHEMA   3                /* PRAGMA user_version */
+#define STORE_SCHEMA   4                /* PRAGMA user_version */
 #define STORE_APP_ID   0x524b444c       /* "RKDL": the file is one of ours */
 #define STORE_IDEM_MS  (24LL * 3600 * 1000)
 
@@ -60,7 +60,8 @@ struct store {
 	"j.labels,j.threads,j.memory,j.created_ms,j.updated_ms,"          \
 	"j.started_ms,j.ended_ms,j.attempt,j.failures,j.not_before_ms,"   \
 	"j.resume_from,j.progress,j.plan_summary,j.version,j.known_dir,"  \
-	"j.known_step,j.known_ms,j.lost_steps,j.accept,t.spec,t.plan"
+	"j.known_step,j.known_ms,j.lost_steps,j.accept,j.said_here,"      \
+	"t.spec,t.plan"
 
 /* db.c: the error that a result of SQLite stands for, logged; `what` completes
  * "cannot ...". */

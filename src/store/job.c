@@ -38,6 +38,7 @@ bind_job(sqlite3_stmt *st, const struct job_row *r, bool all)
 	sqlite3_bind_int64(st, 24, r->known_ms);
 	sqlite3_bind_int64(st, 25, r->lost_steps);
 	db_text(st, 26, r->accept);
+	db_text(st, 27, r->said_here);
 }
 
 static enum rk_err
@@ -271,6 +272,7 @@ store_job_get(struct store *s, const char *id, struct job_row *out)
 		own(&out->plan_summary);
 		own(&out->known_dir);
 		own(&out->accept);
+		own(&out->said_here);
 	}
 	sqlite3_reset(st);
 	return rc;

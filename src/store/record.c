@@ -370,7 +370,7 @@ record_write(struct store *s, const struct record *c)
 
 enum rk_err
 store_job_import(struct store *s, const json_t *record,
-    const struct store_note *note, struct rk_why *why)
+    const char *said_here, const struct store_note *note, struct rk_why *why)
 {
 	struct record *c = record_parse(record, why);
 	int64_t seq = s->last_seq;
@@ -378,6 +378,7 @@ store_job_import(struct store *s, const json_t *record,
 
 	if (c == NULL)
 		return RK_EINVAL;
+	c->row.said_here = xstrdup(said_here != NULL ? said_here : "");
 	enum rk_err rc = db_begin(s);
 	if (rc == RK_OK) {
 		rc = old_state(s, c->row.id, &was);

@@ -30,6 +30,7 @@ store_job_fini(struct job_row *r)
 	free(r->plan_summary);
 	free(r->known_dir);
 	free(r->accept);
+	free(r->said_here);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -89,6 +90,7 @@ row_read(sqlite3_stmt *st, struct job_row *r)
 	r->known_ms = sqlite3_column_int64(st, 23);
 	r->lost_steps = sqlite3_column_int64(st, 24);
 	r->accept = db_lend(st, 25);
-	r->spec = db_lend(st, 26);
-	r->plan = db_lend(st, 27);
+	r->said_here = db_lend(st, 26);
+	r->spec = db_lend(st, 27);
+	r->plan = db_lend(st, 28);
 }

@@ -103,9 +103,19 @@ static const char schema_3[] =
 " WHERE CASE WHEN json_valid(progress) THEN"
 " json_type(progress, '$.checkpoint') = 'text' ELSE 0 END;";
 
+/*
+ * Which jobs came from a record in a bucket, and what of them was said here.
+ * An older file says so in the events, as far back as they go.
+ */
+static const char schema_4[] =
+"ALTER TABLE jobs ADD COLUMN said_here TEXT NOT NULL DEFAULT '';"
+"UPDATE jobs SET said_here = '[]' WHERE"
+" id IN (SELECT job FROM events WHERE kind = 'taken_over') AND"
+" id NOT IN (SELECT job FROM events WHERE kind = 'submitted');";
+
 /* steps[n] leads from schema n to n + 1; a new file goes all the way. */
 static const char *const steps[STORE_SCHEMA] = { schema_1, schema_2,
-	schema_3 };
+	schema_3, schema_4 };
 
 enum rk_err
 schema_bring(struct store *s, int64_t version)

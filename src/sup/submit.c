@@ -225,6 +225,7 @@ submit_row(struct job_row *r, const struct spec *spec, const json_t *tree)
 		.plan_summary = xstrdup(""),
 		.known_dir = xstrdup(""),
 		.accept = xstrdup(""),
+		.said_here = xstrdup(""),
 	};
 }
 

@@ -58,7 +58,7 @@ check(const char *id)
 	int64_t before = total();
 
 	must(store_job_export(the, id, &one) == RK_OK);
-	must(store_job_import(the, one, NULL, NULL) == RK_OK);
+	must(store_job_import(the, one, NULL, NULL, NULL) == RK_OK);
 	must(store_job_export(the, id, &two) == RK_OK);
 	must(json_equal(one, two));
 	must(total() == before);
@@ -78,7 +78,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	    rkj_parse_json((const char *)p, n, &v, NULL) != RK_OK)
 		return 0;
 	int64_t before = total();
-	enum rk_err rc = store_job_import(the, v, NULL, &why);
+	enum rk_err rc = store_job_import(the, v, NULL, NULL, &why);
 	must(rc == RK_OK || rc == RK_EINVAL);
 	must((rc == RK_OK) == (why.n == 0));
 	if (rc == RK_OK)

@@ -249,7 +249,7 @@ multiply(struct node *n, const char *id)
 			json_object_set_new(row, "state", json_string(i % 20 ?
 			    "succeeded" : "held"));
 		json_object_set_new(row, "progress", json_string("{}"));
-		t_eq_int(store_job_import(n->store, record, NULL, NULL),
+		t_eq_int(store_job_import(n->store, record, NULL, NULL, NULL),
 		    RK_OK);
 	}
 	t_eq_int(store_batch_end(n->store), RK_OK);

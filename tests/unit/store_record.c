@@ -35,7 +35,7 @@ imports(struct store *s, const json_t *record, const struct store_note *note)
 {
 	struct rk_why why = { 0 };
 
-	if (store_job_import(s, record, note, &why) != RK_OK)
+	if (store_job_import(s, record, NULL, note, &why) != RK_OK)
 		t_fail("%s", rk_why_first(&why));
 }
 
@@ -124,6 +124,29 @@ T_CASE(a_record_from_before_knows_what_its_progress_says)
 	imports(s, one, NULL);
 	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
 	t_eq_str(got.known_dir, "");
+	store_job_fini(&got);
+	json_decref(one);
+	store_job_fini(&r);
+	store_close(&s);
+}
+
+T_CASE(no_record_says_that_its_job_was_submitted_here)
+{
+	struct store *s = open_store();
+	struct job_row r = full(s), got;
+	json_t *one = exported(s, r.id), *row = json_object_get(one, "row");
+
+	t_check(json_object_get(row, "said_here") == NULL);
+	json_object_set_new(row, "said_here", json_string("[\"a /b\"]"));
+	t_eq_int(store_job_import(s, one, "[]", NULL, NULL), RK_OK);
+	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
+	t_eq_str(got.said_here, "[]");
+	/* it stays with every write of the row */
+	t_eq_int(store_job_put(s, &got, NULL), RK_OK);
+	store_job_fini(&got);
+	s = reopened(s);
+	t_eq_int(store_job_get(s, r.id, &got), RK_OK);
+	t_eq_str(got.said_here, "[]");
 	store_job_fini(&got);
 	json_decref(one);
 	store_job_fini(&r);
@@ -220,7 +243,7 @@ refuses(struct store *s, const json_t *good, const char *path, json_t *value,
 		json_object_set_new(o, path, value);
 	else
 		json_object_del(o, path);
-	t_eq_int(store_job_import(s, v, NULL, &why), RK_EINVAL);
+	t_eq_int(store_job_import(s, v, NULL, NULL, &why), RK_EINVAL);
 	t_has(rk_why_first(&why), sentence);
 	rk_why_fini(&why);
 	json_decref(v);
@@ -272,8 +295,8 @@ T_CASE(what_is_no_record_is_refused_by_its_path_and_changes_nothing)
 	    "attempts[1].n: is 4, want 2 to 3");
 	refuses(s, good, "attempts.1.instance", json_true(),
 	    "attempts[1].instance: ");
-	t_eq_int(store_job_import(s, many, NULL, &why), RK_EINVAL);
-	t_eq_int(store_job_import(s, NULL, NULL, NULL), RK_EINVAL);
+	t_eq_int(store_job_import(s, many, NULL, NULL, &why), RK_EINVAL);
+	t_eq_int(store_job_import(s, NULL, NULL, NULL, NULL), RK_EINVAL);
 	rk_why_fini(&why);
 	now = exported(s, r.id);
 	t_check(json_equal(good, now));

@@ -138,6 +138,30 @@ T_CASE(what_an_old_job_has_known_is_taken_from_its_progress)
 	}
 }
 
+T_CASE(an_old_job_that_was_taken_over_came_from_a_record)
+{
+	static const struct {
+		const char *events, *said_here;
+	} v[] = {
+		{ "", "" },             /* submitted here: make_old() */
+		{ "INSERT INTO events (time_ms,job,kind,message,data) VALUES "
+		    "(2,'" OLD_ID "','taken_over','','');", "" },
+		{ "UPDATE events SET kind = 'taken_over'", "[]" },
+	};
+	struct job_row r;
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++) {
+		(void)!system("rm -f " DB "*");
+		make_old();
+		run_sql(v[i].events);
+		struct store *s = open_store();
+		t_eq_int(store_job_get(s, OLD_ID, &r), RK_OK);
+		t_eq_str(r.said_here, v[i].said_here);
+		store_job_fini(&r);
+		store_close(&s);
+	}
+}
+
 T_CASE(a_file_that_cannot_be_brought_up_to_date_stays_as_it_was)
 {
 	struct rk_why why = { 0 };
