@@ -24,6 +24,12 @@ $(patsubst %,unit-%,$(MODULES)): unit-%:
 	@$(MAKE) --no-print-directory $(filter $(B)/unit/$*_%,$(UNIT))
 	@set -e; for t in $(filter $(B)/unit/$*_%,$(UNIT)); do $$t; done
 
+# What writes down the system calls of any program (tests/outside/calls.py).
+$(B)/calls.so: tests/calls.c tests/unit/u_calls.h | $(B)/
+	@echo "  TEST $@"
+	@$(CC) $(CPPFLAGS) $(CSTD) -O2 $(WARN) $(if $(WERROR),-Werror) -fPIC -shared \
+	    -o $@ $<
+
 # Fuzz targets: tests/fuzz/<target>.c; the first line names the module that it
 # links, as `/* module: spec */`.
 FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
@@ -75,13 +81,13 @@ JOBS ?= 2
 # check-unit, check-outside: a part.
 .PHONY: check check-unit check-outside check-long
 check: check-deps
-	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(REPLAYS)
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(REPLAYS) $(B)/calls.so
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS)) $(OUTSIDE)
 check-unit: $(UNIT) $(REPLAYS)
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) tests/layers.sh \
 	    $(abspath $(UNIT)) $(abspath $(REPLAYS))
-check-outside: all $(DRIVE)
+check-outside: all $(DRIVE) $(B)/calls.so
 	@BUILD=$(abspath $(B)) tests/run.sh -j $(JOBS) $(OUTSIDE)
 
 # make check-before: the bytes of jobs against those of an older program, which is
@@ -96,7 +102,7 @@ LONG_OWN  := $(sort $(shell grep -ls '^\#!/' tests/long/*.sh tests/long/*.py))
 LONG_MANY := crash.py nets.py takeover.py ship.py faults.py shipfaults.py
 check-long: check-deps
 	@tests/deps.sh long || echo "check-long: going on without"
-	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT)
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(B)/calls.so
 	@BUILD=$(abspath $(B)) T_LIMIT=14400 LONG=1 KILLS=200 ROUNDS=30 \
 	    RK_KILLS=1000 RK_KILL_STRIDE=3 tests/run.sh -j 1 $(LONG_OWN) \
 	    $(addprefix tests/outside/,$(LONG_MANY)) $(abspath $(B))/unit/ckpt_crash \

@@ -15,7 +15,8 @@ need_ptrace(void)
 		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0);
 	waitpid(pid, &st, 0);
 	if (st != 0)
-		t_skip("no ptrace here");
+		t_fail("this machine does not permit ptrace(2), without "
+		    "which a process cannot be killed at a system call");
 }
 
 /* Let the traced child go on to its n-th system call, and kill it there.
@@ -38,35 +39,6 @@ kill_at(pid_t pid, long n)
 	while (waitpid(pid, &st, 0) == pid && WIFSTOPPED(st))
 		continue;
 	return true;
-}
-
-/* The numbers of the calls that matter, in their order, as letters. */
-static inline void
-trace(pid_t pid, struct strbuf *b)
-{
-	struct __ptrace_syscall_info si;
-	int st;
-
-	t_check(waitpid(pid, &st, 0) == pid && WIFSTOPPED(st));
-	ptrace(PTRACE_SETOPTIONS, pid, NULL,
-	    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-	for (;;) {
-		t_check(ptrace(PTRACE_SYSCALL, pid, NULL, NULL) == 0);
-		t_check(waitpid(pid, &st, 0) == pid);
-		if (!WIFSTOPPED(st))
-			return;
-		long k = ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(si), &si);
-		if (k <= 0)
-			t_skip("no PTRACE_GET_SYSCALL_INFO here");
-		if (si.op != PTRACE_SYSCALL_INFO_ENTRY)
-			continue;
-		if (si.entry.nr == SYS_fsync)
-			sb_addc(b, 'f');
-		else if (si.entry.nr == SYS_pwrite64)
-			sb_addc(b, 'p');
-		else if (si.entry.nr == SYS_renameat)
-			sb_addc(b, 'R');
-	}
 }
 
 #endif
