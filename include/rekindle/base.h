@@ -62,6 +62,8 @@ enum rk_err {
 				   form */
 	RK_ETIMEDOUT,
 	RK_ELIMIT,              /* over a limit that we set */
+	RK_EGONE,               /* the file that we have open is no more at
+				   its path: removed, or replaced */
 };
 
 /* The error's name for logs and people: "no space left", "corrupt", ... */

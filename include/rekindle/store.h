@@ -8,8 +8,14 @@
  * epoch: `_ms`.  SQL stays inside this module.
  *
  * Errors of every call: RK_ENOSPC, RK_EROFS, RK_EIO (the disk), RK_ECORRUPT
- * (the file), RK_ENOMEM.  Others are named with the call.  Callbacks may read
+ * (the file), RK_EGONE (of those that write), RK_ENOMEM.  Others are named with the call.  Callbacks may read
  * from the store, but not walk the same list again, and they may not write.
+ *
+ * Before each commit and behind it, PATH and PATH-wal are looked at (stat(2)).
+ * Where they are not the files that are open - somebody removed or replaced
+ * them - the call is RK_EGONE: what was written, if it was, is in a file that
+ * the next daemon does not find, so that nobody may be told that it is kept.
+ * Put back at its path, the file is written to again.
  *
  * Beside the file at PATH lie PATH-wal (bounded to some megabytes) and
  * PATH-reserve: 1 MiB that is given up when the disk is full, so that state
@@ -98,6 +104,9 @@ void store_forget_pages(struct store *s);
 /* Can a transaction be written now?  For /readyz.  Writes only when the last
  * write failed. */
 enum rk_err store_ready(struct store *s) RK_MUSTCHECK;
+/* RK_EGONE where a write would be that now, with a sentence for people; else
+ * RK_OK. */
+enum rk_err store_here(struct store *s, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * What a write leaves beside itself: an event, and the answer to an

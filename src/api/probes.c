@@ -18,9 +18,11 @@ h_health(struct req *q)
 void
 h_ready(struct req *q)
 {
-	enum rk_err rc = store_ready(q->api->store);
+	enum rk_err rc = store_here(q->api->store, &q->why);
 
 	if (rc != RK_OK) {
+		reply_faults(q, P_NOT_READY, &q->why);
+	} else if ((rc = store_ready(q->api->store)) != RK_OK) {
 		reply_problem(q, P_NOT_READY, "the state directory cannot be "
 		    "written: %s", rk_strerror(rc));
 	} else if (sup_draining(q->api->sup)) {

@@ -35,6 +35,8 @@ const struct problem_def problems[PROBLEMS] = {
 	                         "Too many are following already", 503 },
 	[P_READ_ONLY]        = { "read-only",
 	                         "The state directory cannot be written", 503 },
+	[P_DATABASE_GONE]    = { "database-gone",
+	                         "The database was removed or replaced", 503 },
 	[P_TIMEOUT]          = { "timeout", "It took too long", 504 },
 	[P_NO_SPACE]         = { "no-space", "No space left on the disk", 507 },
 };

@@ -127,6 +127,9 @@ reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
 		{ RK_EROFS, P_READ_ONLY,
 		    "the state directory cannot be written; nothing was "
 		    "changed" },
+		{ RK_EGONE, P_DATABASE_GONE,
+		    "the database was removed or replaced; nobody may rely on "
+		    "what is changed now" },
 		{ RK_ETIMEDOUT, P_TIMEOUT, "it took too long" },
 		{ RK_ECORRUPT, P_CORRUPT, "what is stored of it is damaged" },
 		{ RK_ELIMIT, P_NOT_READY, "a limit is reached" },

@@ -245,6 +245,14 @@ from_cache(struct req *q, enum MHD_Result *ok)
 	return true;
 }
 
+/* Would a good answer promise that something is written down? */
+static bool
+is_kept(const struct req *q)
+{
+	return q->route->fn != h_drain && (changes_something(q) ||
+	    strcmp(q->method, "DELETE") == 0);
+}
+
 static void
 req_run(struct req *q)
 {
@@ -259,6 +267,10 @@ req_run(struct req *q)
 	if (q->len > 0 && q->route->body == NULL) {
 		reply_problem(q, P_BAD_REQUEST, "%s %s takes no body",
 		    q->route->method, q->route->path);
+		return;
+	}
+	if (is_kept(q) && store_here(q->api->store, &q->why) != RK_OK) {
+		reply_faults(q, P_DATABASE_GONE, &q->why);
 		return;
 	}
 	if (post && !idem_begin(q))

@@ -22,6 +22,7 @@ rk_strerror(enum rk_err e)
 	case RK_ECORRUPT:  return "corrupt";
 	case RK_ETIMEDOUT: return "timed out";
 	case RK_ELIMIT:    return "over the limit";
+	case RK_EGONE:     return "removed, or replaced by another file";
 	}
 	return "unknown error";
 }

@@ -197,13 +197,17 @@ enum rk_err
 db_begin(struct store *s)
 {
 	/* Some errors of SQLite roll all back, and the batch with it. */
+	enum rk_err rc = s->batch ? RK_OK : here_look(s);
+
+	if (rc != RK_OK)
+		return rc;
 	if (s->batch && sqlite3_get_autocommit(s->db))
 		return RK_EIO;
 	if (!s->batch)
 		reserve_restore(s);
 	enum st which = s->batch ? ST_SAVE : ST_BEGIN;
 	db_st(s, which);
-	enum rk_err rc = db_do(s, which, "begin a transaction");
+	rc = db_do(s, which, "begin a transaction");
 	if (rc != RK_OK)
 		s->sick = true;
 	return rc;
@@ -215,6 +219,9 @@ db_end(struct store *s, enum rk_err rc)
 	if (rc == RK_OK)
 		rc = s->batch ? db_do(s, ST_RELEASE, "end a part of a batch") :
 		    db_do(s, ST_COMMIT, "commit");
+	/* Removed while the disk was at work: nobody may rely on it. */
+	if (rc == RK_OK && !s->batch)
+		rc = here_look(s);
 	/* SQLite has rolled back by itself after some errors. */
 	if (rc != RK_OK && !sqlite3_get_autocommit(s->db)) {
 		enum st back = s->batch ? ST_BACK : ST_ROLLBACK;

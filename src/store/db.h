@@ -3,6 +3,7 @@
 #define STORE_DB_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "rekindle/store.h"
 
@@ -35,10 +36,19 @@ enum src {
 	SRC_ALL, SRC_STATE, SRC_NAME, SRC_LABEL, SRC_LABEL_VALUE, SRC_COUNT
 };
 
+/* Which file is open: here.c. */
+struct here {
+	bool known;
+	dev_t dev;
+	ino_t ino;
+};
+
 struct store {
 	sqlite3 *db;
 	char *path;
 	int dirfd;                      /* of the folder it lies in */
+	struct here file, wal;
+	bool gone;                      /* at the last look; logged */
 	sqlite3_stmt *st[ST_COUNT];
 	/* One cursor a state, so that pages over several states are merged. */
 	sqlite3_stmt *page[SRC_COUNT][2][JOB_STATES];
@@ -93,6 +103,10 @@ char *db_lend(sqlite3_stmt *st, int col);
 /* schema.c: the tables of today, from those of `version`, or from none if it is
  * 0; in one transaction. */
 enum rk_err schema_bring(struct store *s, int64_t version);
+
+/* here.c: remember which file is open; is it at its path? */
+void here_open(struct store *s);
+enum rk_err here_look(struct store *s) RK_MUSTCHECK;
 
 /* reserve.c */
 void reserve_open(struct store *s);

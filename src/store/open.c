@@ -197,6 +197,7 @@ store_open(struct store **sp, const char *path, struct rk_why *why)
 	    (rc = schema_bring(s, version)) != RK_OK ||
 	    (rc = check_tables(s)) != RK_OK)
 		goto fail;
+	here_open(s);
 	reserve_open(s);
 	*sp = s;
 	return RK_OK;
