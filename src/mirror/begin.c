@@ -171,17 +171,10 @@ begin(struct mirror *m)
 static void step_look(struct mirror *m);
 
 static void
-looked(void *ctx, const struct remote_result *r)
+looked(struct mirror *m)
 {
-	struct mirror *m = ctx;
-	int64_t top;
-
-	must_be(m, MIRROR_TAG);
-	if (!step_good(m, r, "list the epochs"))
-		return;
-	top = numbers_top(&m->list);
-	if (top > m->epoch)
-		mirror_lose(m, top);
+	if (m->top > m->epoch)
+		mirror_lose(m, m->top);
 	else if (watch_clock() - m->asked_ms > STALE_MS)
 		go_to(m, step_look);    /* frozen meanwhile: an old answer */
 	else
@@ -189,10 +182,22 @@ looked(void *ctx, const struct remote_result *r)
 }
 
 static void
+look_listed(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (!step_good(m, r, "list the epochs"))
+		return;
+	m->top = RK_MAX(numbers_top(&m->list), m->epoch);
+	ask_claims(m, looked);
+}
+
+static void
 step_look(struct mirror *m)
 {
 	m->asked_ms = watch_clock();
-	step_list(m, "epochs/", ".json", looked);
+	step_list(m, "epochs/", ".json", look_listed);
 }
 
 /* --- the base ------------------------------------------------------------- */

@@ -172,6 +172,15 @@ get_base(struct mirror *m)
 }
 
 static void
+newest_known(struct mirror *m)
+{
+	if (m->b > 0)
+		get_base(m);
+	else
+		go_to(m, step_read);
+}
+
+static void
 bases_listed(void *ctx, const struct remote_result *r)
 {
 	struct mirror *m = ctx;
@@ -184,10 +193,8 @@ bases_listed(void *ctx, const struct remote_result *r)
 	m->foreign = false;
 	if (m->b > m->epoch)
 		mirror_lose(m, m->b);
-	else if (m->b > 0)
-		get_base(m);
 	else
-		go_to(m, step_read);
+		ask_bases(m, m->epoch, 0, newest_known);
 }
 
 static void
@@ -271,6 +278,28 @@ put_claim(struct mirror *m)
 }
 
 static void
+may_claim(struct mirror *m)
+{
+	/* Who went on alone and was replaced does not disturb the owner. */
+	if (m->alone && m->b > 0 && !mine_made(m, m->b))
+		mirror_lose(m, m->b);
+	else if (m->top >= NUMBER_TOP)
+		go_again(m, "there is no epoch left: the objects below epochs/ "
+		    "and base/ are not ours");
+	else
+		put_claim(m);
+}
+
+static void
+highest_known(struct mirror *m)
+{
+	if (m->alone)
+		ask_bases(m, m->top + 1, mine_top(m), may_claim);
+	else
+		may_claim(m);
+}
+
+static void
 claim_bases_listed(void *ctx, const struct remote_result *r)
 {
 	struct mirror *m = ctx;
@@ -278,17 +307,19 @@ claim_bases_listed(void *ctx, const struct remote_result *r)
 	must_be(m, MIRROR_TAG);
 	if (!step_good(m, r, "list the bases"))
 		return;
-	int64_t b = numbers_top(&m->list);
-	m->top = RK_MAX(m->top, b);
+	m->b = numbers_top(&m->list);
+	m->top = RK_MAX(m->top, m->b);
 	m->top = RK_MAX(m->top, mine_top(m));
-	/* Who went on alone and was replaced does not disturb the owner. */
-	if (m->alone && b > 0 && !mine_made(m, b))
-		mirror_lose(m, b);
-	else if (m->top >= NUMBER_TOP)
-		go_again(m, "there is no epoch left: the objects below epochs/ "
-		    "and base/ are not ours");
+	ask_claims(m, highest_known);
+}
+
+static void
+still_highest(struct mirror *m)
+{
+	if (m->top > m->epoch)
+		mirror_lose(m, m->top);
 	else
-		put_claim(m);
+		step_bases(m);
 }
 
 static void
@@ -300,12 +331,12 @@ epochs_listed(void *ctx, const struct remote_result *r)
 	if (!step_good(m, r, "list the epochs"))
 		return;
 	m->top = numbers_top(&m->list);
-	if (m->epoch == 0)
+	if (m->epoch == 0) {
 		step_list(m, "base/", ".jsonl", claim_bases_listed);
-	else if (m->top > m->epoch)
-		mirror_lose(m, m->top);
-	else
-		step_bases(m);
+	} else {
+		m->top = RK_MAX(m->top, m->epoch);
+		ask_claims(m, still_highest);
+	}
 }
 
 /* With an epoch already: is it still the highest?  Then read again. */

@@ -4,6 +4,7 @@
  *	mirror.c   opening, states, being lost, closing
  *	names.c    the keys of objects, and listings of them
  *	claim.c    steps 1 and 2: an epoch of our own, and the newest base
+ *	unlisted.c claims and bases that a listing leaves out, asked for by name
  *	base.c     a base: text to jobs and back
  *	read.c     step 3: whose jobs, and their records
  *	find.c     which of their checkpoints are there
@@ -183,6 +184,8 @@ struct mirror {
 	struct remote_op *op;           /* the step's */
 	struct numbers list;
 	int64_t epoch, top;             /* ours; the highest seen */
+	int64_t asked_n, asked_low;     /* by name */
+	step_fn *asked_then;
 	char claim[RK_ID], dirname[RK_ID];
 	json_t *mine;                   /* [[epoch, claim], ...] */
 	int64_t b;                      /* the newest base, 0: none */
@@ -245,6 +248,13 @@ void step_list(struct mirror *m, const char *kind, const char *suffix,
 /* Was the step's operation good?  Else it is repeated. */
 bool step_good(struct mirror *m, const struct remote_result *r,
     const char *doing);
+
+/* unlisted.c: parts of a step, which is repeated when they fail */
+/* m->top becomes the highest claim: those behind it are asked for. */
+void ask_claims(struct mirror *m, step_fn *then);
+/* m->b becomes the newest base below `above`: those that are newer than m->b,
+ * and than `low`, are asked for. */
+void ask_bases(struct mirror *m, int64_t above, int64_t low, step_fn *then);
 
 /* claim.c */
 void step_claim(struct mirror *m);

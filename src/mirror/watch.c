@@ -29,26 +29,51 @@ tell(struct waiter *all, enum look found)
 }
 
 static void
-look_done(void *ctx, const struct remote_result *r)
+look_end(struct mirror *m, bool known, int64_t top)
+{
+	struct waiter *all = m->looking;
+
+	m->looking = NULL;
+	if (known && top > m->epoch)
+		mirror_lose(m, top);
+	else if (known)
+		m->checked_ms = mono_ms();
+	tell(all, m->state == MIRROR_LOST ? LOOK_HIGHER : known ? LOOK_FINE :
+	    LOOK_UNKNOWN);
+	if (m->waiting != NULL && m->look_op == NULL)
+		start_look(m);
+}
+
+static void
+next_asked(void *ctx, const struct remote_result *r)
 {
 	struct mirror *m = ctx;
-	struct waiter *all;
+
+	must_be(m, MIRROR_TAG);
+	m->look_op = NULL;
+	look_end(m, r->end == REMOTE_OK || r->end == REMOTE_MISSING,
+	    r->end == REMOTE_OK ? m->epoch + 1 : 0);
+}
+
+/* Who came behind us made the next number: also where lists are late. */
+static void
+look_listed(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+	struct remote_patience pt = patience(LOOK_MS);
 	int64_t top;
 
 	must_be(m, MIRROR_TAG);
 	m->look_op = NULL;
 	top = numbers_top(&m->look_list);
 	numbers_fini(&m->look_list);
-	all = m->looking;
-	m->looking = NULL;
-	if (r->end == REMOTE_OK && top > m->epoch)
-		mirror_lose(m, top);
-	else if (r->end == REMOTE_OK)
-		m->checked_ms = mono_ms();
-	tell(all, m->state == MIRROR_LOST ? LOOK_HIGHER : r->end == REMOTE_OK ?
-	    LOOK_FINE : LOOK_UNKNOWN);
-	if (m->waiting != NULL && m->look_op == NULL)
-		start_look(m);
+	if (r->end != REMOTE_OK || top > m->epoch) {
+		look_end(m, r->end == REMOTE_OK, top);
+		return;
+	}
+	char *key = key_of(m, "epochs/", m->epoch + 1, ".json");
+	m->look_op = remote_head(m->remote, key, &pt, next_asked, m);
+	free(key);
 }
 
 static bool
@@ -70,7 +95,7 @@ start_look(struct mirror *m)
 	m->waiting = NULL;
 	m->look_list.suffix = ".json";
 	m->look_op = remote_list(m->remote, dir, false, see_numbers, &pt,
-	    look_done, m);
+	    look_listed, m);
 	free(dir);
 }
 

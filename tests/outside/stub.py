@@ -24,6 +24,7 @@ Settings, to be changed at any time:
     st.page = 1000              # entries in an answer to a list, at most
     st.lie_crc = True           # OSS: a CRC64 that is another object's
     st.before = fn              # fn(seen) for each request that was let in
+    st.late = fn                # fn(bucket, key): lists leave it out yet
 """
 import base64
 import calendar
@@ -166,6 +167,7 @@ class Store:
         self.keys, self.clock, self.conditional, self.versioned = {}, 0, True, False
         self.public_forbidden, self.slow_every, self.complete_error = False, 0, 0
         self.min_part, self.page, self.lie_crc, self.before = 1, 1000, False, None
+        self.late = None
         self.key = self.add("AKstub0000000000", "stubSecret+/=" + uuid.uuid4().hex)
         self.id, self.secret = self.key.id, self.key.secret
         store = self
@@ -555,7 +557,7 @@ class Request(http.server.BaseHTTPRequestHandler):
                 raise No(400, "InvalidArgument", "The continuation token provided is incorrect")
         entries, last, more = [], "", False
         for k in sorted(b, key=lambda s: s.encode(errors="surrogateescape")):
-            if not k.startswith(prefix):
+            if not k.startswith(prefix) or self.st.late and self.st.late(self.bucket, k):
                 continue
             cut = k.find(delimiter, len(prefix)) if delimiter else -1
             entry = (k[:cut + len(delimiter)], None) if cut >= 0 else (k, b[k])
