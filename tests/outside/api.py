@@ -105,6 +105,23 @@ def _(d):
     eq(d.get("/v1/jobs?limti=5", want=400).status, 400)
 
 
+@case("what was refused under an Idempotency-Key may be tried again under it, and what was done is done once")
+def _(d):
+    i, h = d.submit(dict(tiny(d, epochs=1000000), hold=True)), {"Idempotency-Key": "later"}
+    eq(d.post(f"/v1/jobs/{i}/resume", headers=h).status, 409, "a resume of what is held")
+    job = dict(tiny(d, "early", epochs=1), data={"train": {"type": "csv", "path": f"{d.root}/later", "label": "class"}})
+    d.post("/v1/jobs", job, headers={"Idempotency-Key": "data"}, want=422)
+    os.link(f"{d.root}/tiny.csv", f"{d.root}/later")
+    r = [d.post("/v1/jobs", job, headers={"Idempotency-Key": "data"}, want=201).json["id"] for _ in range(2)]
+    eq(r[0], r[1], "the job of a second answer")
+    d.post(f"/v1/jobs/{i}/start", want=202)
+    d.wait_state(i, "running")
+    d.post(f"/v1/jobs/{i}/pause", want=202)
+    d.wait_state(i, "paused")
+    eq(d.post(f"/v1/jobs/{i}/resume", headers=h).status, 202, "a resume of what is paused")
+    d.post(f"/v1/jobs/{i}/cancel")
+
+
 @case("PATCH changes priority and labels under If-Match")
 def _(d):
     i = d.submit(tiny(d, hold=True))

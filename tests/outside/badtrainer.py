@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Trainers that die, lie, hang or speak nonsense: the job says so in the end,
 and the daemon goes on with the others."""
+import json
 import os
 import re
 import subprocess
@@ -69,6 +70,12 @@ def leaves_a_child():
         time.sleep(300)
     sys.exit(1)
 
+def told():
+    say(hello)
+    for line in os.fdopen(3, "rb"):
+        with open("@ROOT@/told", "ab") as f:
+            f.write(line)
+
 known = {k: v for k, v in globals().items() if callable(v) and k not in ("say", "checkpoint")}
 if job in known:
     known[job]()
@@ -83,12 +90,13 @@ SAID = {
     "path_in_name": "checkpoint", "lying_checkpoint": "not there", "hangs": "hello", "mute": "silent",
     "closes": "closed", "leaves": "without a word", "dies": "signal 11", "talks_and_dies": "exit code 5", "leaves_a_child": "exit code 1",
 }
+OTHERS = {"told"}
 
 
 def trainer(d):
     path = f"{d.root}/trainer.py"
     with open(path, "w") as f:
-        f.write(TRAINER.replace("@BUILD@", BUILD))
+        f.write(TRAINER.replace("@BUILD@", BUILD).replace("@ROOT@", d.root))
     os.chmod(path, 0o755)
     with open(f"{d.root}/config.yaml", "w") as f:
         f.write("start_timeout: 3\nstall_timeout: 3\nstop_timeout: 2\nretry: {base: 0.05}\n")
@@ -103,7 +111,7 @@ def children(pid):
 @case("each trainer that dies, lies or speaks nonsense fails its job with a sentence, and the good ones train",
       "stopped")
 def _(d):
-    modes = set(re.findall(r"^def (\w+)", TRAINER, re.M)) - {"say", "checkpoint"}
+    modes = set(re.findall(r"^def (\w+)", TRAINER, re.M)) - {"say", "checkpoint"} - OTHERS
     eq(modes, set(SAID))
     trainer(d)
     jobs = {m: d.submit(tiny(d, m, retries=1)) for m in SAID}
@@ -179,6 +187,46 @@ def _(d):
     d.wait_state(c, "starting")
     d.post(f"/v1/jobs/{c}/cancel", want=202)
     d.wait_state(c, "cancelled", seconds=15)
+
+
+def is_sleep(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as f:
+            return "sleep" in f.read()
+    except OSError:
+        return False
+
+
+@case("what a trainer has started ends with it, also when it has done its work", "stopped")
+def _(d):
+    path = f"{d.root}/trainer.sh"
+    with open(path, "w") as f:
+        f.write(f'#!/bin/sh\nsleep 100 & echo $! >>{d.root}/children\nexec {BUILD}/rekindle-train "$@"\n')
+    os.chmod(path, 0o755)
+    d.start("--trainer", path)
+    d.wait_state(d.submit(tiny(d, epochs=2)), "succeeded")
+    i = d.submit(tiny(d, "long", epochs=1000000))
+    d.wait_state(i, "running")
+    d.post(f"/v1/jobs/{i}/pause", want=202)
+    d.wait_state(i, "paused")
+    with open(f"{d.root}/children") as f:
+        children = f.read().split()
+    eq(len(children), 2)
+    wait_for(10, f"all of {children} have ended", lambda: not [p for p in children if is_sleep(p)])
+
+
+@case("a trainer has nine tenths of the time that there is, and the way out the rest", "stopped")
+def _(d):
+    trainer(d)
+    for deed in ("pause", "cancel"):
+        i = d.submit(tiny(d, "told"))
+        d.wait_state(i, "running")
+        d.post(f"/v1/jobs/{i}/{deed}", want=202)
+        d.wait_state(i, "paused", "cancelled")
+    with open(f"{d.root}/told") as f:
+        said = [json.loads(x) for x in f]
+    left = [m["deadline_seconds"] for m in said if m["type"] in ("pause", "stop")]
+    assert len(left) >= 2 and all(1 < x <= 1.8 for x in left), f"{left} of stop_timeout: 2"
 
 
 run()

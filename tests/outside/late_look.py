@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Between a daemon's last look at the epochs and its beginning the machine stands still: what it saw is old by then."""
+import os
+import re
+import signal
+import time
+
+import bucket
+from proxy import Proxy, call_after
+from stub import Store
+from t import Daemon, case, eq, has, run, wait_for
+
+FROZEN = 3.0        # longer than an answer counts
+TAKEN = 7           # what a daemon ends with whose jobs another has
+
+
+def machine(d, st, url):
+    os.makedirs(d.root, exist_ok=True)
+    return bucket.rekindled(d, {"stores": [st.store("s3://", endpoint=url)], "ship": {"retry_base": 0.2},
+                                "mirror": {"prefix": "s3://b/team/", "instance": "gpu-a", "check": 60}})
+
+
+def state(d):
+    return d.get("/v1/status").json["mirror"]["state"]
+
+
+@case("a daemon that is frozen with the answer to its last look does not begin when another has begun", "stopped")
+def _(d):
+    st = Store()
+    p = Proxy(st.port)
+    a, b, asked = Daemon(f"{d.root}/a"), Daemon(f"{d.root}/b"), []
+
+    def held(seen):
+        """The first list of epochs behind its base: another daemon begins before the answer comes."""
+        if asked or not any("/base/" in k for k in st.buckets["b"]):
+            return
+        asked.append(seen)
+        os.kill(a.proc.pid, signal.SIGSTOP)
+        at = time.monotonic()
+        machine(b, st, st.url)
+        wait_for(30, "the other owns the jobs", lambda: state(b) == "owner")
+        time.sleep(max(0, FROZEN - (time.monotonic() - at)))
+        os.kill(a.proc.pid, signal.SIGCONT)
+    p.rule(call_after(held), method="GET", match=r"epochs", times=None)
+    try:
+        machine(a, st, p.url)
+        wait_for(60, "the first has given up, or begun", lambda: not a.alive() or "-> owner" in a.log())
+        eq(len(asked), 1, "how often it was held")
+        eq(a.proc.poll(), TAKEN, f"exit code ({a.log()[-500:]})")
+        assert not re.search("mirror: .* -> owner", a.log()), a.log()[-800:]
+        has(a.log(), "-> lost")
+        eq(state(b), "owner", "the other's")
+    finally:
+        for x in (a, b):
+            x.kill()
+        p.stop()
+        st.stop()
+
+
+run()
