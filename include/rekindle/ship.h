@@ -68,6 +68,12 @@ void ship_close(struct ship **hp);
  * without one), nor after ship_stop() (somebody else has taken over): what is
  * on its way is cut off. */
 void ship_go(struct ship *h, int64_t epoch);
+/*
+ * Before ship_go(): the bucket cannot say whose a key is (mirror.h, ALONE), so
+ * `part` ("alone/ID/", of this directory alone) goes behind the prefix of each
+ * job.  What lies elsewhere is read as ever, and neither finished nor deleted.
+ */
+void ship_apart(struct ship *h, const char *part);
 void ship_stop(struct ship *h);
 /* Names of a job's checkpoints were given or taken, without sup. */
 void ship_look(struct ship *h, const char *job);

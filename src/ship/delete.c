@@ -363,7 +363,8 @@ delete_look(struct ship *h)
 	for (size_t i = 0; i < rows.n; i++) {
 		char *key = delete_key(&rows.v[i]);
 		bool waits = trouble_waits(h, key) ||
-		    push_find(h, &rows.v[i]) != NULL;
+		    push_find(h, &rows.v[i]) != NULL ||
+		    !job_may_write(h, rows.v[i].uri);
 		free(key);
 		if (waits) {
 			store_remote_fini(&rows.v[i]);

@@ -139,7 +139,8 @@ static bool
 can_try(struct ship *h, const struct remote_row *r)
 {
 	char *prefix = prefix_of_uri(r->uri);
-	bool waits = trouble_waits(h, prefix) || trouble_waits(h, r->uri);
+	bool waits = trouble_waits(h, prefix) || trouble_waits(h, r->uri) ||
+	    !job_may_write(h, r->uri);
 
 	free(prefix);
 	return !waits;
@@ -262,7 +263,8 @@ see_hope(void *ctx, const struct remote_row *r)
 	char *prefix = prefix_of_uri(r->uri);
 	const struct trouble *t = trouble_of(o->h, prefix, false);
 
-	o->any = t == NULL || !t->denied || t->n < DENIED_ENOUGH;
+	o->any = job_may_write(o->h, r->uri) && (t == NULL || !t->denied ||
+	    t->n < DENIED_ENOUGH);
 	free(prefix);
 	return !o->any;
 }

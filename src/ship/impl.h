@@ -116,6 +116,8 @@ struct jobinfo {
 bool job_look(struct ship *h, const char *id, struct jobinfo *out);
 void jobinfo_fini(struct jobinfo *j);
 char *job_base(const char *prefix, const char *id);
+/* May what is at this address of a row be written and deleted (ship_apart())? */
+bool job_may_write(const struct ship *h, const char *uri);
 char *job_folder(struct ship *h, const char *id);       /* .../checkpoints */
 /* Both of a row's uri. */
 char *base_of_uri(const char *uri);
@@ -429,6 +431,7 @@ struct ship {
 	struct ship_config c;           /* its strings are ours */
 	bool going, stopped, kicked;
 	int64_t epoch;
+	char *part;                     /* of ship_apart(), or NULL */
 	ship_guard_fn *guard;
 	void *guard_ctx;
 	ship_there_fn *there;

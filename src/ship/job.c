@@ -17,10 +17,30 @@ with_slash(const char *prefix)
 char *
 ship_prefix(struct ship *h, const struct spec *spec)
 {
+	const char *push = spec->checkpoint.push;
+	char *whole, *prefix;
+
 	must_be(h, SHIP_TAG);
-	if (spec->checkpoint.push != NULL && spec->checkpoint.push[0] != '\0')
-		return with_slash(spec->checkpoint.push);
-	return with_slash(h->c.prefix != NULL ? h->c.prefix : "");
+	if (push == NULL || push[0] == '\0')
+		push = h->c.prefix != NULL ? h->c.prefix : "";
+	prefix = with_slash(push);
+	if (h->part == NULL || prefix[0] == '\0')
+		return prefix;
+	whole = remote_join(prefix, h->part);
+	free(prefix);
+	return whole;
+}
+
+bool
+job_may_write(const struct ship *h, const char *uri)
+{
+	char *prefix = prefix_of_uri(uri);
+	size_t n = strlen(prefix), k = h->part != NULL ? strlen(h->part) : 0;
+	bool yes = n >= k && strcmp(prefix + n - k, h->part != NULL ? h->part :
+	    "") == 0;
+
+	free(prefix);
+	return yes;
 }
 
 char *

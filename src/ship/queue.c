@@ -174,7 +174,7 @@ pick(struct ship *h, const struct rows *rows, size_t *at)
 		const struct remote_row *r = &rows->v[i];
 		struct jobinfo j;
 		if (job_is_busy(h, r->job) || trouble_waits(h, r->uri) ||
-		    !job_look(h, r->job, &j))
+		    !job_may_write(h, r->uri) || !job_look(h, r->job, &j))
 			continue;
 		char *prefix = prefix_of_uri(r->uri);
 		bool waits = trouble_waits(h, prefix);

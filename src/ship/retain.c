@@ -123,7 +123,7 @@ retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 	for (size_t i = 0; i < rows.n; i++) {
 		struct remote_row *r = &rows.v[i];
 		if (stays[i] || in_use(h, r) || !behind_verified(&rows, stays,
-		    i))
+		    i) || !job_may_write(h, r->uri))
 			continue;
 		if (is_twin(&rows, stays, i) || !is_named(h, r))
 			(void)delete_row(h, r, "retention");

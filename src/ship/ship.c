@@ -157,6 +157,7 @@ ship_close(struct ship **hp)
 	free((void *)(uintptr_t)h->c.state_dir);
 	free((void *)(uintptr_t)h->c.prefix);
 	free((void *)(uintptr_t)h->c.instance);
+	free(h->part);
 	h->tag = 0;
 	free(h);
 }
@@ -207,6 +208,14 @@ keep_heirs(struct ship *h)
 			h->heirs[kept++] = h->heirs[i];
 	}
 	h->nheirs = kept;
+}
+
+void
+ship_apart(struct ship *h, const char *part)
+{
+	must_be(h, SHIP_TAG);
+	must(!h->going && h->part == NULL);
+	h->part = xstrdup(part);
 }
 
 void

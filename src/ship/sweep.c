@@ -212,9 +212,11 @@ add_prefix(struct sweep *s, char *prefix)
 static bool
 see_row(void *ctx, const struct remote_row *r)
 {
+	struct sweep *s = ctx;
 	char *p = prefix_of_uri(r->uri);
 
-	add_prefix(ctx, remote_join(p, "jobs/"));
+	if (job_may_write(s->h, r->uri))
+		add_prefix(s, remote_join(p, "jobs/"));
 	free(p);
 	return true;
 }
@@ -233,7 +235,8 @@ sweep_timer_fn(void *ctx)
 		return;
 	s = h->sweep = xcalloc(1, sizeof(*s));
 	s->h = h;
-	if (h->c.prefix != NULL && h->c.prefix[0] != '\0')
+	/* What ship_apart() sends has prefixes that the rows know. */
+	if (h->part == NULL && h->c.prefix != NULL && h->c.prefix[0] != '\0')
 		add_prefix(s, remote_join(h->c.prefix, "jobs/"));
 	(void)!store_remotes(h->store, NULL, 0, see_row, s);
 	uploads_load(h, &s->known);
