@@ -245,13 +245,17 @@ put_done(void *ctx, const struct req_result *q)
 	struct small *s = answered(ctx, q);
 	struct rstore *st = s->op.place.store;
 
-	if (s->if_absent && q->fault == F_EXISTS && s->unsure) {
+	/* 409 has a code of its own in each store; what is there tells. */
+	bool maybe = q->fault == F_PERMANENT && q->a != NULL &&
+	    q->a->end == HTTP_ANSWERED && q->a->status == 409;
+	s->unsure |= maybe;
+	if (s->if_absent && (q->fault == F_EXISTS || maybe) && s->unsure) {
 		ask(s, "GET", compared);
 	} else if (s->if_absent && !st->no_conditional &&
 	    fault_not_implemented(q)) {
 		log_warn("remote: %s has no conditional PUT; it is asked with "
-		    "HEAD first, and two daemons that write at once may both "
-		    "believe that they were first", st->host);
+		    "HEAD first, and of two that write at once the later one "
+		    "stays", st->host);
 		st->no_conditional = true;
 		ask(s, "HEAD", looked);
 	} else {
