@@ -58,11 +58,23 @@ void mirror_flush(struct mirror *m, const char *text, int64_t deadline_ms,
 enum mirror_state { MIRROR_CLAIMING, MIRROR_TAKING, MIRROR_ALONE, MIRROR_OWNER,
 	MIRROR_LOST };
 extern const char *const mirror_state_words[];
-/* ALONE: going on without the bucket, which cannot be reached. */
+/*
+ * ALONE: going on without an epoch.  The bucket cannot be reached, and nothing
+ * is sent; or its store ignores the condition of a put-if-absent, so that two
+ * machines could both be the owner: then checkpoints go below a part of their
+ * own behind the prefix, and no records.
+ */
 enum mirror_state mirror_state(const struct mirror *m);
+/* What a probe at the start found of put-if-absent in this bucket. */
+enum mirror_absent { MIRROR_ABSENT_UNKNOWN, MIRROR_ABSENT_WORKS,
+	MIRROR_ABSENT_IGNORED };
+extern const char *const mirror_absent_words[];
+enum mirror_absent mirror_absent(const struct mirror *m);
 /* {state, prefix, instance, epoch, since, unwritten: changes of records not yet
- * in the bucket, but for what waits for a checkpoint's bytes, error: a sentence
- * or null: what holds it up, or who has the jobs}; a new reference. */
+ * in the bucket, but for what waits for a checkpoint's bytes, put_if_absent: a
+ * word of the above, part: "alone/ID/" or null: where checkpoints go when the
+ * store ignores put-if-absent, error: a sentence or null: what holds it up, why
+ * it is alone, or who has the jobs}; a new reference. */
 json_t *mirror_json(const struct mirror *m);
 
 #endif

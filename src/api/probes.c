@@ -1,6 +1,7 @@
 /* Routes about the daemon itself: is it alive, is it ready, how is it. */
 #include "impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define DRAIN_SECONDS 60        /* unless the request says */
@@ -12,6 +13,33 @@ h_health(struct req *q)
 	sb_adds(&q->out, "{\"status\":\"ok\",\"version\":\"" REKINDLE_VERSION
 	    "\"}\n");
 	reply_json(q, 200);
+}
+
+/* What the mirror's error says, "" where there is none; the caller frees. */
+static char *
+mirror_error(const struct api *a)
+{
+	json_t *m = a->mirror != NULL ? mirror_json(a->mirror) : NULL;
+	const char *s = json_string_value(json_object_get(m, "error"));
+	char *error = xstrdup(s != NULL ? s : "");
+
+	json_decref(m);
+	return error;
+}
+
+/* A daemon that goes on alone takes work, and nobody would take it over. */
+static void
+reply_ready(struct req *q)
+{
+	const struct mirror *m = q->api->mirror;
+	bool alone = m != NULL && mirror_state(m) == MIRROR_ALONE;
+	char *error = mirror_error(q->api);
+	json_t *o = json_pack("{s:s}", "status", "ready");
+
+	if (alone)
+		json_object_set_new(o, "alone", json_string(error));
+	free(error);
+	reply_tree(q, 200, o);
 }
 
 /* Ready to take work: it can be written down, and somebody will see to it. */
@@ -29,17 +57,14 @@ h_ready(struct req *q)
 		reply_problem(q, P_NOT_READY, "the daemon is draining and "
 		    "takes no new work");
 	} else if (sup_held(q->api->sup)) {
-		json_t *m = q->api->mirror != NULL ?
-		    mirror_json(q->api->mirror) : NULL;
-		const char *error = json_string_value(json_object_get(m,
-		    "error"));
-		reply_problem(q, P_NOT_READY, "the jobs of this instance are "
-		    "being taken over from the bucket%s%s", error != NULL &&
-		    error[0] != '\0' ? ": " : "", error != NULL ? error : "");
-		json_decref(m);
+		char *error = mirror_error(q->api);
+		reply_problem(q, P_NOT_READY, "the jobs of this instance %s "
+		    "taken over from the bucket%s%s", error[0] != '\0' ?
+		    "are not" : "are being", error[0] != '\0' ? ": " : "",
+		    error);
+		free(error);
 	} else {
-		sb_adds(&q->out, "{\"status\":\"ready\"}\n");
-		reply_json(q, 200);
+		reply_ready(q);
 	}
 }
 

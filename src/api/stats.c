@@ -117,6 +117,25 @@ write_doors(struct strbuf *b, struct api *a)
 	    "Clients that follow events, metrics or a log.", a->nstreams);
 }
 
+/* --- the mirror ----------------------------------------------------------- */
+
+static void
+write_mirror(struct strbuf *b, const struct mirror *m)
+{
+	if (m == NULL)
+		return;
+	head(b, "rekindle_mirror_state", "gauge",
+	    "1 for the state that the mirror is in.");
+	for (int i = 0; mirror_state_words[i] != NULL; i++)
+		sb_addf(b, "rekindle_mirror_state{state=\"%s\"} %d\n",
+		    mirror_state_words[i], (int)mirror_state(m) == i);
+	if (mirror_absent(m) != MIRROR_ABSENT_UNKNOWN)
+		gauge(b, "rekindle_mirror_put_if_absent",
+		    "1: the bucket does it; 0: it ignores it, so that no "
+		    "machine can own the jobs.",
+		    mirror_absent(m) == MIRROR_ABSENT_WORKS);
+}
+
 /* --- jobs ---------------------------------------------------------------- */
 
 struct running {
@@ -375,5 +394,6 @@ stats_write(struct strbuf *b, struct api *a)
 	write_ship(b, a);
 	write_requests(b, &a->stats);
 	write_doors(b, a);
+	write_mirror(b, a->mirror);
 	write_process(b, &a->stats);
 }

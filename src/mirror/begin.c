@@ -171,10 +171,15 @@ begin(struct mirror *m)
 static void step_look(struct mirror *m);
 
 static void
-looked(struct mirror *m)
+looked(void *ctx, enum look found)
 {
-	if (m->top > m->epoch)
-		mirror_lose(m, m->top);
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (found == LOOK_HIGHER)
+		return;
+	if (found == LOOK_UNKNOWN)
+		go_again(m, m->look_error);
 	else if (watch_clock() - m->asked_ms > STALE_MS)
 		go_to(m, step_look);    /* frozen meanwhile: an old answer */
 	else
@@ -182,22 +187,9 @@ looked(struct mirror *m)
 }
 
 static void
-look_listed(void *ctx, const struct remote_result *r)
-{
-	struct mirror *m = ctx;
-
-	must_be(m, MIRROR_TAG);
-	if (!step_good(m, r, "list the epochs"))
-		return;
-	m->top = RK_MAX(numbers_top(&m->list), m->epoch);
-	ask_claims(m, looked);
-}
-
-static void
 step_look(struct mirror *m)
 {
-	m->asked_ms = watch_clock();
-	step_list(m, "epochs/", ".json", look_listed);
+	watch_look(m, looked, m);
 }
 
 /* --- the base ------------------------------------------------------------- */

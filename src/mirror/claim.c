@@ -97,10 +97,21 @@ mine_load(struct mirror *m, char **other)
 }
 
 enum rk_err
+name_save(struct mirror *m)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:O}", "prefix", m->c.prefix,
+	    "instance", m->c.instance, "dirname", m->dirname, "mine",
+	    m->mine);
+	char *text = rkj_text(o);
+	enum rk_err rc = store_fact_put(m->store, FACT, text);
+	free(text);
+	json_decref(o);
+	return rc;
+}
+
+enum rk_err
 mine_save(struct mirror *m, bool anew)
 {
-	enum rk_err rc = RK_OK;
-
 	if (anew)
 		json_array_clear(m->mine);
 	if (!mine_has(m, m->epoch, m->claim)) {
@@ -110,16 +121,8 @@ mine_save(struct mirror *m, bool anew)
 		while (json_array_size(m->mine) > MINE_MAX)
 			json_array_remove(m->mine, 0);
 	}
-	json_t *o = json_pack("{s:s, s:s, s:s, s:O}", "prefix", m->c.prefix,
-	    "instance", m->c.instance, "dirname", m->dirname, "mine",
-	    m->mine);
-	char *text = rkj_text(o);
-	rc = store_fact_put(m->store, FACT, text);
-	free(text);
-	json_decref(o);
-	return rc;
+	return name_save(m);
 }
-
 /* --- the newest base ------------------------------------------------------ */
 
 static void
@@ -205,6 +208,63 @@ step_bases(struct mirror *m)
 
 /* --- the claim ------------------------------------------------------------ */
 
+/* By its bytes: they have the claim's random word. */
+bool
+claim_is_ours(const struct mirror *m, const struct remote_result *r)
+{
+	return r->len == strlen(m->claim_text) && memcmp(r->body,
+	    m->claim_text, r->len) == 0;
+}
+
+/* Somebody was quicker; not in step with them again. */
+static void
+beaten(struct mirror *m)
+{
+	uint32_t jitter;
+
+	m->op = NULL;
+	m->epoch = 0;
+	m->step = step_claim;
+	rk_random_bytes(&jitter, sizeof(jitter));
+	loop_timer_at(m->step_timer, mono_ms() + (int64_t)(jitter %
+	    (uint32_t)(20 * RK_MIN(RK_MAX(m->collisions, 1), 20))));
+}
+
+/* Where two can put it, the last one has it. */
+static void
+claim_got(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	if (r->end == REMOTE_MISSING) {
+		go_back(m, step_claim, "our claim was put, and cannot be "
+		    "read");
+	} else if (r->too_large || (r->end == REMOTE_OK &&
+	    !claim_is_ours(m, r))) {
+		log_warn("mirror: epoch %lld was claimed by two at once",
+		    (long long)m->epoch);
+		m->collisions++;
+		beaten(m);
+	} else if (step_good(m, r, "read our claim")) {
+		m->misses = 0;
+		m->claim_read = true;
+		log_info("mirror: instance \"%s\", epoch %lld",
+		    m->c.instance, (long long)m->epoch);
+		go_to(m, step_bases);
+	}
+}
+
+static void
+step_read_claim(struct mirror *m)
+{
+	struct remote_patience pt = patience(30000);
+	char *key = key_of(m, "epochs/", m->epoch, ".json");
+
+	m->op = remote_get(m->remote, key, CLAIM_MAX, &pt, claim_got, m);
+	free(key);
+}
+
 static char *
 boot_id(void)
 {
@@ -240,41 +300,31 @@ static void
 claim_put(void *ctx, const struct remote_result *r)
 {
 	struct mirror *m = ctx;
-	uint32_t jitter;
 
 	must_be(m, MIRROR_TAG);
-	if (r->end == REMOTE_EXISTS && m->collisions++ < COLLISIONS) {
-		/* Somebody was quicker; not in step with them again. */
-		m->op = NULL;
-		m->epoch = 0;
-		rk_random_bytes(&jitter, sizeof(jitter));
-		loop_timer_at(m->step_timer, mono_ms() + (int64_t)(jitter %
-		    (uint32_t)(20 * RK_MIN(m->collisions, 20))));
-		return;
-	}
-	if (!step_good(m, r, "claim the jobs")) {
+	if (r->end == REMOTE_EXISTS && m->collisions++ < COLLISIONS)
+		beaten(m);
+	else if (step_good(m, r, "claim the jobs"))
+		go_to(m, step_read_claim);
+	else
 		m->epoch = 0;           /* it may have been made: look again */
-		return;
-	}
-	log_info("mirror: instance \"%s\", epoch %lld", m->c.instance,
-	    (long long)m->epoch);
-	go_to(m, step_bases);
 }
 
 static void
 put_claim(struct mirror *m)
 {
 	struct remote_patience pt = patience(30000);
-	char *key, *text;
+	char *key;
 
 	m->epoch = m->top + 1;
 	rk_id_new(m->claim);
 	key = key_of(m, "epochs/", m->epoch, ".json");
-	text = claim_text(m);
-	m->op = remote_put(m->remote, key, text, strlen(text), true, &pt,
-	    claim_put, m);
+	free(m->claim_text);
+	m->claim_text = claim_text(m);
+	m->claim_read = false;
+	m->op = remote_put(m->remote, key, m->claim_text,
+	    strlen(m->claim_text), true, &pt, claim_put, m);
 	free(key);
-	free(text);
 }
 
 static void
@@ -318,6 +368,8 @@ still_highest(struct mirror *m)
 {
 	if (m->top > m->epoch)
 		mirror_lose(m, m->top);
+	else if (!m->claim_read)
+		step_read_claim(m);
 	else
 		step_bases(m);
 }

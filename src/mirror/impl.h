@@ -3,15 +3,18 @@
  *
  *	mirror.c   opening, states, being lost, closing
  *	names.c    the keys of objects, and listings of them
+ *	probe.c    step 0: does the store mean put-if-absent?
  *	claim.c    steps 1 and 2: an epoch of our own, and the newest base
  *	unlisted.c claims and bases that a listing leaves out, asked for by name
+ *	apart.c    where it does not: no epoch, and a key part of our own
  *	base.c     a base: text to jobs and back
  *	read.c     step 3: whose jobs, and their records
  *	find.c     which of their checkpoints are there
  *	take.c     jobs into the database, late checkpoints out of the way
  *	begin.c    steps 4 and 5: our base, the last look, and off
  *	clean.c    what is left to do behind that: old objects, ended jobs
- *	watch.c    looking for a higher epoch; the guard of deletions
+ *	look.c     is there a higher epoch, and is the claim still ours?
+ *	watch.c    looking now and then; the guard of deletions
  *	table.c    what the bucket has of each job
  *	behind.c   what is true of a job as long as its bytes are not there
  *	records.c  changes of jobs into the bucket, and the last word
@@ -36,6 +39,7 @@
 #define GETS         16                 /* records being read */
 #define FINDS        8                  /* jobs being looked for */
 #define PUTS         8                  /* records being written */
+#define CLAIM_MAX    65536
 #define BASES_KEPT   3
 #define MANY_ENDED   200                /* jobs: looked for behind the start */
 #define SLICE        100                /* jobs a turn of the loop */
@@ -187,6 +191,11 @@ struct mirror {
 	int64_t asked_n, asked_low;     /* by name */
 	step_fn *asked_then;
 	char claim[RK_ID], dirname[RK_ID];
+	char *claim_text;               /* epochs/N as we put it */
+	bool claim_read;                /* back, and it was that */
+	enum mirror_absent absent;
+	char *probe;                    /* its key, as long as it is there */
+	bool apart;                     /* ship_apart() */
 	json_t *mine;                   /* [[epoch, claim], ...] */
 	int64_t b;                      /* the newest base, 0: none */
 	char *text;                     /* of it */
@@ -198,7 +207,9 @@ struct mirror {
 	int under_way;
 	struct fetch *fetches;
 	struct search *searches;
-	int64_t waits_since_ms, asked_ms;
+	int64_t waits_since_ms;
+	int64_t asked_ms;               /* watch_clock() of a look's last
+	                                   question */
 
 	/* our base */
 	struct strbuf out;
@@ -210,6 +221,7 @@ struct mirror {
 	int64_t tick_ms, boot_ms, checked_ms;
 	struct remote_op *look_op;
 	struct numbers look_list;
+	char *look_error;               /* why the last one found nothing out */
 	struct waiter *waiting, *looking;
 	struct question *questions;
 	struct remote_op *who_op;
@@ -241,7 +253,9 @@ void go_again(struct mirror *m, const char *error);     /* after a while */
  * itself. */
 void go_back(struct mirror *m, step_fn *step, const char *error);
 void went_well(struct mirror *m);                       /* trouble is over */
+/* Our own epoch: the claim is another's by now. */
 void mirror_lose(struct mirror *m, int64_t higher);
+bool has_jobs(const struct mirror *m);
 /* A listing of numbers for the step; fn gets the result. */
 void step_list(struct mirror *m, const char *kind, const char *suffix,
     remote_done_fn *fn);
@@ -255,9 +269,16 @@ void ask_claims(struct mirror *m, step_fn *then);
 /* m->b becomes the newest base below `above`: those that are newer than m->b,
  * and than `low`, are asked for. */
 void ask_bases(struct mirror *m, int64_t above, int64_t low, step_fn *then);
+/* probe.c, apart.c */
+void step_probe(struct mirror *m);
+void apart_stop(struct mirror *m);              /* an empty directory waits */
+void step_apart(struct mirror *m);              /* any other goes on alone */
+char *apart_part(const struct mirror *m);       /* behind the prefix */
 
 /* claim.c */
 void step_claim(struct mirror *m);
+bool claim_is_ours(const struct mirror *m, const struct remote_result *r);
+enum rk_err name_save(struct mirror *m) RK_MUSTCHECK;   /* the directory's */
 bool mine_has(const struct mirror *m, int64_t epoch, const char *claim);
 bool mine_made(const struct mirror *m, int64_t epoch);  /* by whatever claim */
 /* *other: the name under which the directory has been the same prefix's, if
@@ -279,9 +300,12 @@ void step_begin(struct mirror *m);
 void clean_begin(struct mirror *m);
 void clean_fini(struct mirror *m);
 
+/* look.c: one that begins now; fn may be called after the mirror was lost. */
+void watch_look(struct mirror *m, look_fn *fn, void *ctx);
+void look_fini(struct mirror *m);
+
 /* watch.c */
 void watch_begin(struct mirror *m);
-void watch_look(struct mirror *m, look_fn *fn, void *ctx);
 void watch_guard(void *ctx, ship_answer_fn *answer, void *actx);
 void watch_ask(struct mirror *m);       /* questions that may be ripe */
 int64_t watch_clock(void);              /* ms; goes on in sleep, too */

@@ -10,7 +10,6 @@
 #define MISSES       3                  /* that may be chance */
 #define LEAVE_MS     10000              /* for trainers of jobs that are lost */
 #define WHO_MS       2000
-#define CLAIM_MAX    65536
 
 const char *const mirror_state_words[] = {
 	"claiming", "taking_over", "alone", "owner", "lost", NULL
@@ -20,7 +19,8 @@ const char *const mirror_state_words[] = {
  *     CLAIMING ───────────────────────▶ TAKING ──┐
  *      │  │  └── base written ──────┐     │      │
  *      │  └─ start_wait ─▶ ALONE ───┼──▶ OWNER ◀─┘
- *      └────────────────────┴───────┴──────┴─────▶ LOST   a higher epoch */
+ *      │     put-if-absent  │       │      │         a higher epoch, or our
+ *      └──── is ignored ────┴───────┴──────┴─────▶ LOST   claim was replaced */
 void
 mirror_move(struct mirror *m, enum mirror_state to, const char *cause)
 {
@@ -147,10 +147,11 @@ say_who(struct mirror *m, const struct remote_result *r)
 		at = json_string_value(json_object_get(o, "claimed_at"));
 	}
 	m->who = rk_text_clean(xasprintf("the jobs of instance \"%s\" were "
-	    "taken over: epoch %lld%s%.200s%s%.40s, ours is %lld",
+	    "taken over: epoch %lld%s%.200s%s%.40s, ours is %lld%s",
 	    m->c.instance, (long long)m->higher, host != NULL ? " by " : "",
 	    host != NULL ? host : "", at != NULL ? " at " : "",
-	    at != NULL ? at : "", (long long)m->epoch));
+	    at != NULL ? at : "", (long long)m->epoch, m->higher == m->epoch ?
+	    ", and the claim under its key is not the one that we put" : ""));
 	json_decref(o);
 	log_error("mirror: %s", m->who);
 	sup_event(m->sup, "", "taken_over", m->who, NULL);
@@ -176,7 +177,8 @@ mirror_lose(struct mirror *m, int64_t higher)
 	if (m->state == MIRROR_LOST)
 		return;
 	m->higher = higher;
-	mirror_move(m, MIRROR_LOST, "a higher epoch");
+	mirror_move(m, MIRROR_LOST, higher > m->epoch ? "a higher epoch" :
+	    "our claim was replaced");
 	loop_timer_off(m->step_timer);
 	loop_timer_off(m->alone_timer);
 	loop_timer_off(m->batch_timer);
@@ -194,7 +196,7 @@ mirror_lose(struct mirror *m, int64_t higher)
 
 /* --- alone ---------------------------------------------------------------- */
 
-static bool
+bool
 has_jobs(const struct mirror *m)
 {
 	int64_t n[JOB_STATES];
@@ -320,7 +322,7 @@ mirror_open(struct mirror **mp, struct loop *l, struct remote *r,
 	/* A machine that stood still has not asked for so long. */
 	loop_timer_seen(m->alone_timer, loop_seen_ms(m->loop) +
 	    m->c.start_wait_ms);
-	go_to(m, step_claim);
+	go_to(m, step_probe);
 	*mp = m;
 	return RK_OK;
 }
@@ -352,6 +354,8 @@ mirror_close(struct mirror **mp)
 	sb_fini(&m->out);
 	json_decref(m->mine);
 	free(m->text);
+	free(m->claim_text);
+	free(m->probe);
 	free(m->dir);
 	free(m->error);
 	free(m->who);
@@ -371,16 +375,29 @@ mirror_state(const struct mirror *m)
 	return m->state;
 }
 
+enum mirror_absent
+mirror_absent(const struct mirror *m)
+{
+	must_be(m, MIRROR_TAG);
+	return m->absent;
+}
+
 json_t *
 mirror_json(const struct mirror *m)
 {
-	char since[RK_TIME];
+	char since[RK_TIME], *part = NULL;
 	const char *error = m->state == MIRROR_LOST ? m->who : m->error;
+	json_t *o;
 
 	must_be(m, MIRROR_TAG);
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s?}", "state",
-	    mirror_state_words[m->state], "prefix", m->c.prefix, "instance",
-	    m->c.instance, "epoch", (json_int_t)m->epoch, "since",
+	if (m->apart)
+		part = apart_part(m);
+	o = json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s, s:s?, s:s?}",
+	    "state", mirror_state_words[m->state], "prefix", m->c.prefix,
+	    "instance", m->c.instance, "epoch", (json_int_t)m->epoch, "since",
 	    rk_time_text(since, m->since_ms), "unwritten",
-	    (json_int_t)m->waiting_recs, "error", error);
+	    (json_int_t)m->waiting_recs, "put_if_absent",
+	    mirror_absent_words[m->absent], "part", part, "error", error);
+	free(part);
+	return o;
 }

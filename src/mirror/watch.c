@@ -1,7 +1,7 @@
 /*
- * Looking for a higher epoch, as long as the jobs are ours: now and then, when
- * somebody asks, and at once when this process was frozen.  And the guard that
- * ship asks before it deletes: PROTOCOL, "Deletions".
+ * When to look (look.c), as long as the jobs are ours: now and then, and at
+ * once when this process was frozen.  And the guard that ship asks before it
+ * deletes: PROTOCOL, "Deletions".
  */
 #include <stdlib.h>
 #include <time.h>
@@ -10,106 +10,8 @@
 
 #define TICK_MS   500
 #define FROZEN_MS 1500          /* a tick that is so late was no busy machine */
-#define LOOK_MS   20000
 
-static void start_look(struct mirror *m);
-
-/* --- looks ---------------------------------------------------------------- */
-
-static void
-tell(struct waiter *all, enum look found)
-{
-	struct waiter *w, *next;
-
-	for (w = all; w != NULL; w = next) {
-		next = w->next;
-		w->fn(w->ctx, found);
-		free(w);
-	}
-}
-
-static void
-look_end(struct mirror *m, bool known, int64_t top)
-{
-	struct waiter *all = m->looking;
-
-	m->looking = NULL;
-	if (known && top > m->epoch)
-		mirror_lose(m, top);
-	else if (known)
-		m->checked_ms = mono_ms();
-	tell(all, m->state == MIRROR_LOST ? LOOK_HIGHER : known ? LOOK_FINE :
-	    LOOK_UNKNOWN);
-	if (m->waiting != NULL && m->look_op == NULL)
-		start_look(m);
-}
-
-static void
-next_asked(void *ctx, const struct remote_result *r)
-{
-	struct mirror *m = ctx;
-
-	must_be(m, MIRROR_TAG);
-	m->look_op = NULL;
-	look_end(m, r->end == REMOTE_OK || r->end == REMOTE_MISSING,
-	    r->end == REMOTE_OK ? m->epoch + 1 : 0);
-}
-
-/* Who came behind us made the next number: also where lists are late. */
-static void
-look_listed(void *ctx, const struct remote_result *r)
-{
-	struct mirror *m = ctx;
-	struct remote_patience pt = patience(LOOK_MS);
-	int64_t top;
-
-	must_be(m, MIRROR_TAG);
-	m->look_op = NULL;
-	top = numbers_top(&m->look_list);
-	numbers_fini(&m->look_list);
-	if (r->end != REMOTE_OK || top > m->epoch) {
-		look_end(m, r->end == REMOTE_OK, top);
-		return;
-	}
-	char *key = key_of(m, "epochs/", m->epoch + 1, ".json");
-	m->look_op = remote_head(m->remote, key, &pt, next_asked, m);
-	free(key);
-}
-
-static bool
-see_numbers(void *ctx, const struct remote_entry *v, size_t n)
-{
-	struct mirror *m = ctx;
-
-	must_be(m, MIRROR_TAG);
-	return numbers_see(&m->look_list, v, n);
-}
-
-static void
-start_look(struct mirror *m)
-{
-	struct remote_patience pt = patience(LOOK_MS);
-	char *dir = dir_of(m, "epochs/");
-
-	m->looking = m->waiting;
-	m->waiting = NULL;
-	m->look_list.suffix = ".json";
-	m->look_op = remote_list(m->remote, dir, false, see_numbers, &pt,
-	    look_listed, m);
-	free(dir);
-}
-
-/* A look that began before the question is no answer to it. */
-void
-watch_look(struct mirror *m, look_fn *fn, void *ctx)
-{
-	struct waiter *w = xcalloc(1, sizeof(*w));
-
-	*w = (struct waiter){ m->waiting, fn, ctx };
-	m->waiting = w;
-	if (m->look_op == NULL)
-		start_look(m);
-}
+/* --- now and then --------------------------------------------------------- */
 
 static void
 nobody(void *ctx, enum look found)
@@ -184,8 +86,9 @@ ask_timer_fn(void *ctx)
 			q->mark = m->marks;
 		if (q->looking)
 			continue;
-		if (m->state != MIRROR_OWNER) {
-			answer(q, false);
+		if (m->apart || m->state != MIRROR_OWNER) {
+			/* What ship_apart() deletes is nobody else's. */
+			answer(q, m->apart && m->state == MIRROR_ALONE);
 			next = m->questions;    /* anything may have changed */
 		} else if (oldest > q->mark) {
 			q->looking = true;
@@ -221,27 +124,12 @@ watch_begin(struct mirror *m)
 	m->ask_timer = loop_timer_add(m->loop, ask_timer_fn, m);
 }
 
-static void
-drop(struct waiter *w)
-{
-	struct waiter *next;
-
-	for (; w != NULL; w = next) {
-		next = w->next;
-		free(w);
-	}
-}
-
 void
 watch_fini(struct mirror *m)
 {
 	struct question *q;
 
-	remote_cancel(&m->look_op);
-	numbers_fini(&m->look_list);
-	drop(m->waiting);
-	drop(m->looking);
-	m->waiting = m->looking = NULL;
+	look_fini(m);
 	while ((q = m->questions) != NULL) {
 		m->questions = q->next;
 		free(q);

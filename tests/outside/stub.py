@@ -15,7 +15,8 @@ Settings, to be changed at any time:
     st.clock = 1200             # seconds by which its clock is ahead of ours
     u = st.session(3.0)         # id, secret, token that expire in 3 s;
     st.expire(u)                # now
-    st.conditional = 501        # S3: True, False (ignored), 501
+    st.conditional = 501        # S3: True, False (ignored), 501, 409 with a code of its own, "keeps" (200, and what
+                                # was there stays)
     st.versioned = True         # OSS: forbid-overwrite has no effect
     st.public_forbidden = True  # OSS: as for new users on a public endpoint
     st.slow_every = 5           # every 5th request gets 503 SlowDown
@@ -493,7 +494,9 @@ class Request(http.server.BaseHTTPRequestHandler):
         elif "if-none-match" in self.h and self.st.conditional:
             if self.st.conditional == 501:
                 raise No(501, "NotImplemented", "A header you provided implies functionality that is not implemented")
-            if self.name in b:
+            if self.name in b and self.st.conditional == 409:
+                raise No(409, "Conflict", "The resource is there")
+            if self.name in b and self.st.conditional != "keeps":
                 raise No(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 
     def sum(self, body):
@@ -511,6 +514,8 @@ class Request(http.server.BaseHTTPRequestHandler):
 
     def put(self, b):
         self.absent(b)
+        if self.st.conditional == "keeps" and "if-none-match" in self.h and self.name in b:
+            return self.reply(200, headers=self.says(b[self.name]))
         b[self.name] = Object(self.body, self.etag(self.body), self.sum(self.body), self.meta())
         self.reply(200, headers=self.says(b[self.name]))
 
