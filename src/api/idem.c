@@ -61,6 +61,14 @@ first_line(const char **text)
 	return line;
 }
 
+/* The job that an unknown key has made may be on its way here. */
+static bool
+may_be_known(struct req *q)
+{
+	return api_taking_over(q->api) && strncmp(q->route->path, "/v1/jobs",
+	    strlen("/v1/jobs")) == 0 && !query_flag(&q->query, "dry_run");
+}
+
 /* The kept answer, or one made again from the job that was its effect. */
 static void
 replay(struct req *q, const struct idem_row *row)
@@ -108,6 +116,10 @@ idem_begin(struct req *q)
 	if (in_flight(q))
 		return false;
 	rc = store_idem_get(q->api->store, key, &row);
+	if (rc == RK_ENOENT && may_be_known(q)) {
+		reply_taking_over(q);
+		return false;
+	}
 	if (rc == RK_ENOENT)
 		return true;
 	if (rc != RK_OK) {

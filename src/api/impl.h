@@ -310,6 +310,13 @@ void reply_problem(struct req *q, enum problem p, const char *fmt, ...)
 void reply_faults(struct req *q, enum problem p, const struct rk_why *why);
 /* What there is more of than max bytes is not taken. */
 void reply_too_long(struct req *q, const char *what, uint64_t max);
+/* While a machine takes over it cannot tell what does not exist: what
+ * would be P_NOT_FOUND of a job is "not ready", and so is a list that lacks
+ * what may come. */
+bool api_taking_over(const struct api *a);
+/* What the mirror's error says, "" where there is none; the caller frees. */
+char *api_mirror_error(const struct api *a);
+void reply_taking_over(struct req *q);
 /* What a module said no with; `what` names the thing, for RK_ENOENT. */
 void reply_err(struct req *q, enum rk_err e, const struct rk_why *why,
     const char *what);

@@ -46,6 +46,15 @@ prefix_ok(const char *s)
 	    strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz") == strlen(s);
 }
 
+/* Does the page lack jobs that are on their way here?  A directory's own jobs
+ * are shown until it is known that they are another's. */
+static bool
+lacks_some(const struct api *a, const struct page *p)
+{
+	return api_taking_over(a) && (p->n == 0 ||
+	    mirror_state(a->mirror) == MIRROR_TAKING);
+}
+
 void
 h_jobs(struct req *q)
 {
@@ -76,6 +85,10 @@ h_jobs(struct req *q)
 	free(key);
 	if (rc != RK_OK) {
 		reply_err(q, rc, NULL, "page");
+		return;
+	}
+	if (lacks_some(q->api, &p)) {
+		reply_taking_over(q);
 		return;
 	}
 	sb_adds(&q->out, "],\"next\":");

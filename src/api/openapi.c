@@ -199,6 +199,10 @@ answer_text(int status)
 		{ 202, "It will be done; this is how it is now" },
 		{ 204, "Done, or (of a stream) there will be no more" },
 		{ 206, "A part of the file" }, { 304, "It has not changed" },
+		{ 503, "Not now: no new work is taken, the state directory "
+		    "cannot be written, or the jobs of this instance are being "
+		    "taken over from the bucket, and what was asked for may be "
+		    "among them" },
 	};
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(words); i++) {
@@ -235,6 +239,9 @@ answer(const struct route *r, int status, const char *schema)
 		put_header(a, "Rekindle-Draining", false, "Why the daemon "
 		    "takes no work: shutdown, drain, preempted, taken_over; "
 		    "absent where it does");
+	if (status == 503)
+		put_header(a, "Retry-After", true, "Ask again after so many "
+		    "seconds");
 	if (status == 405)
 		put_header(a, "Allow", true, "The methods that it takes");
 	return a;

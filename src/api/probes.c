@@ -15,25 +15,13 @@ h_health(struct req *q)
 	reply_json(q, 200);
 }
 
-/* What the mirror's error says, "" where there is none; the caller frees. */
-static char *
-mirror_error(const struct api *a)
-{
-	json_t *m = a->mirror != NULL ? mirror_json(a->mirror) : NULL;
-	const char *s = json_string_value(json_object_get(m, "error"));
-	char *error = xstrdup(s != NULL ? s : "");
-
-	json_decref(m);
-	return error;
-}
-
 /* A daemon that goes on alone takes work, and nobody would take it over. */
 static void
 reply_ready(struct req *q)
 {
 	const struct mirror *m = q->api->mirror;
 	bool alone = m != NULL && mirror_state(m) == MIRROR_ALONE;
-	char *error = mirror_error(q->api);
+	char *error = api_mirror_error(q->api);
 	json_t *o = json_pack("{s:s}", "status", "ready");
 
 	if (alone)
@@ -57,12 +45,7 @@ h_ready(struct req *q)
 		reply_problem(q, P_NOT_READY, "the daemon is draining and "
 		    "takes no new work");
 	} else if (sup_held(q->api->sup)) {
-		char *error = mirror_error(q->api);
-		reply_problem(q, P_NOT_READY, "the jobs of this instance %s "
-		    "taken over from the bucket%s%s", error[0] != '\0' ?
-		    "are not" : "are being", error[0] != '\0' ? ": " : "",
-		    error);
-		free(error);
+		reply_taking_over(q);
 	} else {
 		reply_ready(q);
 	}

@@ -51,12 +51,41 @@ reply_shared(struct req *q, int status, struct MHD_Response *r)
 	q->shared = true;
 }
 
+bool
+api_taking_over(const struct api *a)
+{
+	return a->mirror != NULL && sup_held(a->sup);
+}
+
+char *
+api_mirror_error(const struct api *a)
+{
+	json_t *m = a->mirror != NULL ? mirror_json(a->mirror) : NULL;
+	const char *s = json_string_value(json_object_get(m, "error"));
+	char *error = xstrdup(s != NULL ? s : "");
+
+	json_decref(m);
+	return error;
+}
+
+/* What is not here may be there: nobody is told that it does not exist. */
+static bool
+may_come(const struct req *q, enum problem p)
+{
+	return p == P_NOT_FOUND && q->route != NULL && rk_id_ok(q->arg[0]) &&
+	    api_taking_over(q->api);
+}
+
 static void
 reply_document(struct req *q, enum problem p, const char *detail,
     const struct rk_why *faults)
 {
 	must(q->status == 0);
 	sb_reset(&q->out);
+	if (may_come(q, p)) {
+		reply_taking_over(q);
+		return;
+	}
 	problem_write(&q->out, p, detail, faults);
 	q->status = problems[p].status;
 	q->ctype = TYPE_PROBLEM;
@@ -75,6 +104,17 @@ reply_problem(struct req *q, enum problem p, const char *fmt, ...)
 	va_end(ap);
 	reply_document(q, p, sb_str(&b), NULL);
 	sb_fini(&b);
+}
+
+void
+reply_taking_over(struct req *q)
+{
+	char *error = api_mirror_error(q->api);
+
+	reply_problem(q, P_NOT_READY, "the jobs of this instance are %staken "
+	    "over from the bucket%s%s", error[0] != '\0' ? "not " : "being ",
+	    error[0] != '\0' ? " yet: " : "", error);
+	free(error);
 }
 
 void
@@ -220,7 +260,8 @@ reply_send(struct req *q)
 	if (q->resp == NULL) {
 		size_t size = q->out.len;
 		bool keep = q->route != NULL && q->status == 200 &&
-		    (q->route->flags & ROUTE_CACHE) != 0;
+		    (q->route->flags & ROUTE_CACHE) != 0 &&
+		    !api_taking_over(q->api);
 		if (unchanged(q)) {
 			sb_reset(&q->out);
 			q->status = 304;

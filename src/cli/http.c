@@ -269,6 +269,20 @@ cli_judge(struct cli_reply *r, const struct cli_ended *e, bool plain)
 	return r->status == 404 ? CLI_NO_JOB : CLI_REFUSED;
 }
 
+/* What it says itself, where it says something. */
+static const char *
+not_ready(const struct cli_ended *e)
+{
+	static char text[CLI_WHY];
+	json_t *o = json_loadb(sb_str(e->body), e->body->len, 0, NULL);
+	const char *detail = cli_str(o, "detail");
+
+	snprintf(text, sizeof(text), "it answers, and is not ready%s%s",
+	    *detail != '\0' ? ": " : "", detail);
+	json_decref(o);
+	return text;
+}
+
 /* Says why it is worth waiting for another answer than this, or NULL: it is
  * final.  A daemon that was never there may be a wrong address: only who gives
  * --patience waits for one.  A daemon that drains, or has too many followers,
@@ -287,7 +301,7 @@ not_yet(const struct cli_ended *e)
 		if (strstr(sb_str(e->body), finals[i]) != NULL)
 			return NULL;
 	}
-	return "it answers, and is not ready";
+	return not_ready(e);
 }
 
 /* A few tries, for a connection that breaks. */
