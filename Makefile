@@ -148,6 +148,7 @@ help:
 	@echo 'make demo       train Fashion-MNIST, kill -9 half way, see it go on'
 	@echo 'make check      build and run every test (SAN=1: under ASan and UBSan)'
 	@echo 'make check-before  compare with the bytes of an older program, built anew'
+	@echo 'make mutants    break it in many ways, and see whether tests notice (MUTANTS=...)'
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
 	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
 	@echo 'make check-interop   files of weights against real Paddle and PyTorch'

@@ -66,7 +66,7 @@ $(B)/fuzz/%.sh: $(B)/fuzz/%
 
 # What begins with #! is a test; the other modules of Python are their words.
 OUTSIDE := $(sort $(shell grep -l '^\#!/' tests/outside/*.sh tests/outside/*.py) \
-    tests/numerics/keys_test.py)
+    tests/numerics/keys_test.py tests/mutants/still_apply.py)
 export RK_SHARED ?= $(abspath $(CURDIR)/../shared)
 ifdef SAN
 export SAN
@@ -95,6 +95,13 @@ check-outside: all $(DRIVE) $(B)/calls.so
 .PHONY: check-before
 check-before: all $(B)/unit/spec_drive
 	@BUILD=$(abspath $(B)) T_LIMIT=3600 tests/run.sh tests/long/before.py
+
+# make mutants: small breakages, one at a time, and whether the tests that are named
+# for each notice it; MUTANTS="retention" for some.  Within an hour.
+.PHONY: mutants
+mutants: check-deps
+	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(B)/calls.so
+	@BUILD=$(abspath $(B)) JOBS=$(JOBS) tests/mutants/mutants.py $(MUTANTS)
 
 # make check-long: hours.  The tests of tests/long (machines that boot), the ones
 # that choose moments at random with many more of them, and every fuzz target.

@@ -17,7 +17,7 @@ TAKEN = 7           # what a daemon ends with whose jobs another has
 def machine(d, st, url):
     os.makedirs(d.root, exist_ok=True)
     return bucket.rekindled(d, {"stores": [st.store("s3://", endpoint=url)], "ship": {"retry_base": 0.2},
-                                "mirror": {"prefix": "s3://b/team/", "instance": "gpu-a", "check": 60}})
+                                "mirror": {"prefix": "s3://b/team/", "instance": "gpu-a", "check": 300}})
 
 
 def state(d):
@@ -55,6 +55,27 @@ def _(d):
         for x in (a, b):
             x.kill()
         p.stop()
+        st.stop()
+
+
+@case("an owner that was frozen looks at once, however seldom it looks else", "stopped")
+def _(d):
+    st = Store()
+    a, b = Daemon(f"{d.root}/a"), Daemon(f"{d.root}/b")
+    try:
+        machine(a, st, st.url)
+        wait_for(30, "it owns the jobs", lambda: state(a) == "owner")
+        os.kill(a.proc.pid, signal.SIGSTOP)
+        machine(b, st, st.url)
+        wait_for(30, "the other owns the jobs", lambda: state(b) == "owner")
+        time.sleep(FROZEN)
+        os.kill(a.proc.pid, signal.SIGCONT)
+        # Unasked: a question would have it look.
+        wait_for(20, "the first has given up", lambda: not a.alive())
+        eq(a.proc.poll(), TAKEN, f"exit code ({a.log()[-500:]})")
+    finally:
+        for x in (a, b):
+            x.kill()
         st.stop()
 
 

@@ -99,6 +99,14 @@ def capacity(d):
     return re.search(r"(\d+) threads? and (.*) for jobs", d.log()).groups()
 
 
+@case("where nobody says how much memory is for jobs it is eight tenths of the machine's")
+def _(d):
+    with open("/proc/meminfo") as f:
+        all_ = int(re.search(r"MemTotal: *(\d+) kB", f.read()).group(1)) << 10
+    job = dict(tiny(d), hold=True, resources={"memory": all_ * 8 // 10 + (1 << 20)})
+    has(d.post("/v1/jobs", job, want=422).text, "resources.memory")
+
+
 @case("memory and processors that a group above the daemon's own allows are what jobs may take", "stopped")
 def _(d):
     with groups(d, memory=320 << 20, cpu=150000) as into:

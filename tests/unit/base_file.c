@@ -8,6 +8,7 @@
 
 #include "rekindle/base.h"
 #include "t.h"
+#include "u_calls.h"
 
 static int
 entries(const char *path)
@@ -44,6 +45,21 @@ T_CASE(a_file_is_replaced_whole_and_no_temporary_stays)
 	file_is("d/g", "two");
 	t_eq_int(entries("d"), 1);
 	t_eq_int(entries("."), 2);
+}
+
+T_CASE(a_replacement_is_synced_before_its_name_and_its_folder_behind_that)
+{
+	calls_begin("calls");
+	t_eq_int(rk_replace_file(AT_FDCWD, "f", "one", 3), RK_OK);
+	calls_are("wsrs");
+	calls_always("rename * */f", "sync *", NULL);
+}
+
+T_CASE(a_write_that_is_cut_short_goes_on_where_it_was)
+{
+	calls_most = 3;
+	t_eq_int(rk_replace_file(AT_FDCWD, "f", "one two three", 13), RK_OK);
+	file_is("f", "one two three");
 }
 
 T_CASE(a_failed_replacement_leaves_the_old_file_and_no_temporary)
