@@ -308,10 +308,11 @@ enum rk_err store_fact_get(struct store *s, const char *key, char **text)
     RK_MUSTCHECK;               /* RK_ENOENT; *text is the caller's */
 
 /*
- * A job's record, for another machine: its row with all fields, and its newest
- * attempts (at most 100), as one JSON object; a new reference.  Import puts it
- * in place of what is there, events and idempotency keys untouched; the row
- * keeps the record's version.  said_here is the row's (NULL: "", as of a job
+ * A job's record, for another machine: its row with all fields, its newest
+ * attempts and the idempotency keys of its last day (at most 100 of each), as
+ * one JSON object; a new reference.  Import puts it in place of what is there,
+ * events untouched; the row keeps the record's version.  A key that is there
+ * already stays what it is, others are as after a crash: without an answer.  said_here is the row's (NULL: "", as of a job
  * that was submitted here).  RK_EINVAL: it is no record, why says where.
  */
 enum rk_err store_job_export(struct store *s, const char *id, json_t **out)

@@ -65,6 +65,10 @@ static const char *const sql[ST_COUNT] = {
 	    "WHERE key=?1",
 	[ST_IDEM_INSERT] = "INSERT INTO idem "
 	    "(key,digest,job,status,body,created_ms) VALUES (?1,?2,?3,0,'',?4)",
+	[ST_IDEM_TAKE] = "INSERT OR IGNORE INTO idem "
+	    "(key,digest,job,status,body,created_ms) VALUES (?1,?2,?3,0,'',?4)",
+	[ST_IDEM_JOB] = "SELECT key,digest,created_ms FROM idem WHERE job=?1 "
+	    "AND created_ms>=?2 ORDER BY created_ms DESC LIMIT ?3",
 	[ST_IDEM_ANSWER] = "UPDATE idem SET status=?2,body=?3 WHERE key=?1",
 	[ST_IDEM_DROP] = "DELETE FROM idem WHERE key=?1 AND created_ms<?2",
 	[ST_SWEEP_IDEM] = "DELETE FROM idem WHERE created_ms<?1",

@@ -23,6 +23,7 @@ enum st {
 	ST_ATTEMPT_PUT, ST_ATTEMPTS, ST_ATTEMPTS_NEWEST,
 	ST_EVENT_INSERT, ST_EVENTS, ST_EVENTS_JOB, ST_LAST_SEQ,
 	ST_IDEM_GET, ST_IDEM_INSERT, ST_IDEM_ANSWER, ST_IDEM_DROP,
+	ST_IDEM_TAKE, ST_IDEM_JOB,
 	ST_SWEEP_IDEM, ST_SWEEP_EVENTS,
 	ST_REMOTE_PUT, ST_REMOTE_DROP, ST_REMOTES, ST_REMOTES_JOB,
 	ST_UPLOAD_PUT, ST_UPLOAD_GET, ST_UPLOAD_DROP, ST_UPLOADS,
@@ -131,6 +132,14 @@ enum rk_err note_write(struct store *s, const char *job,
 enum rk_err job_insert(struct store *s, const struct job_row *r);
 /* The row with all that hangs on it. */
 enum rk_err job_erase(struct store *s, const char *id);
+/* The keys that led to a job, newest first: at most max. */
+typedef void idem_key_fn(void *ctx, const char *key, const char *digest,
+    int64_t at_ms);
+enum rk_err idem_walk(struct store *s, const char *job, int max,
+    idem_key_fn *fn, void *ctx);
+/* One that another machine was given; what is here already stays. */
+enum rk_err idem_take(struct store *s, const char *key, const char *digest,
+    const char *job, int64_t at_ms);
 enum rk_err idem_insert(struct store *s, const char *key, const char *digest,
     const char *job);
 

@@ -36,6 +36,39 @@ idem_insert(struct store *s, const char *key, const char *digest,
 }
 
 enum rk_err
+idem_walk(struct store *s, const char *job, int max, idem_key_fn *fn, void *ctx)
+{
+	sqlite3_stmt *st = db_st(s, ST_IDEM_JOB);
+	int got;
+
+	db_text(st, 1, job);
+	sqlite3_bind_int64(st, 2, now_ms() - STORE_IDEM_MS);
+	sqlite3_bind_int(st, 3, max);
+	while ((got = sqlite3_step(st)) == SQLITE_ROW)
+		fn(ctx, db_col(st, 0), db_col(st, 1),
+		    sqlite3_column_int64(st, 2));
+	enum rk_err rc = db_err(s, got, "read a job's idempotency keys");
+	sqlite3_reset(st);
+	return rc;
+}
+
+enum rk_err
+idem_take(struct store *s, const char *key, const char *digest,
+    const char *job, int64_t at_ms)
+{
+	enum rk_err rc = drop_if_old(s, key);
+
+	if (rc != RK_OK)
+		return rc;
+	sqlite3_stmt *st = db_st(s, ST_IDEM_TAKE);
+	db_text(st, 1, key);
+	db_text(st, 2, digest);
+	db_text(st, 3, job);
+	sqlite3_bind_int64(st, 4, RK_MIN(at_ms, now_ms()));
+	return db_do(s, ST_IDEM_TAKE, "take an idempotency key over");
+}
+
+enum rk_err
 store_idem_add(struct store *s, const char *key, const char *digest,
     const char *job)
 {

@@ -3,8 +3,11 @@
  * by one machine and read by another.
  *
  *	{"record": 1, "row": {"id": ..., "state": "running", ...},
- *	 "attempts": [{"n": 1, ...}, ...]}
+ *	 "attempts": [{"n": 1, ...}, ...],
+ *	 "keys": [{"key": ..., "digest": ..., "at": ...}, ...]}
  *
+ * keys: the Idempotency-Keys of its last day, newest first; older records are
+ * without them.
  * Texts that are JSON themselves (spec, labels, progress, plan) stay texts, so
  * that what is read is byte for byte what was written.  Fields that are not
  * known are passed over: a newer rekindled may have more of them; one that
@@ -17,6 +20,8 @@
 
 #define RECORD_VERSION  1
 #define ATTEMPTS_MAX    100
+#define KEYS_MAX        100
+#define KEY_MAX         255
 #define NUMBER_MAX      ((int64_t)1 << 53)      /* as JSON's readers have it */
 #define WORD_MAX        256
 #define SENTENCE_MAX    65536
@@ -126,6 +131,17 @@ add_attempt(void *ctx, const struct attempt_row *a)
 	return true;
 }
 
+static void
+add_key(void *ctx, const char *key, const char *digest, int64_t at_ms)
+{
+	json_t *o = json_object();
+
+	put_text(o, "key", key);
+	put_text(o, "digest", digest);
+	put(o, "at", json_integer(at_ms));
+	must(json_array_append_new(ctx, o) == 0);
+}
+
 enum rk_err
 store_job_export(struct store *s, const char *id, json_t **out)
 {
@@ -136,6 +152,7 @@ store_job_export(struct store *s, const char *id, json_t **out)
 	if (rc != RK_OK)
 		return rc;
 	json_t *row = json_object(), *attempts = json_array();
+	json_t *keys = json_array();
 	put_text(row, "id", r.id);
 	put_text(row, "state", job_state_words[r.state]);
 	put_text(row, "desired", job_desired_words[r.desired]);
@@ -147,8 +164,10 @@ store_job_export(struct store *s, const char *id, json_t **out)
 	db_text(st, 1, id);
 	sqlite3_bind_int(st, 2, ATTEMPTS_MAX);
 	rc = attempts_walk(s, st, add_attempt, attempts);
-	*out = json_pack("{s:i, s:o, s:o}", "record", RECORD_VERSION, "row",
-	    row, "attempts", attempts);
+	if (rc == RK_OK)
+		rc = idem_walk(s, id, KEYS_MAX, add_key, keys);
+	*out = json_pack("{s:i, s:o, s:o, s:o}", "record", RECORD_VERSION,
+	    "row", row, "attempts", attempts, "keys", keys);
 	must(*out != NULL);
 	if (rc != RK_OK) {
 		json_decref(*out);
@@ -288,10 +307,33 @@ get_attempt(struct attempt_row *a, const json_t *v, size_t i, int64_t after,
 	rkj_close_lenient(&o);
 }
 
+struct key {
+	char *key, *digest;
+	int64_t at_ms;
+};
+
+static void
+get_key(struct key *k, const json_t *v, size_t i, struct rk_why *why)
+{
+	struct rkj_obj o;
+	char path[32];
+
+	snprintf(path, sizeof(path), "keys[%zu]", i);
+	rkj_open(&o, v, path, why);
+	if (rkj_str(&o, "key", &k->key, KEY_MAX, RKJ_REQUIRED) &&
+	    k->key[0] == '\0')
+		rkj_fault(&o, "key", "is empty");
+	rkj_str(&o, "digest", &k->digest, WORD_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "at", &k->at_ms, 0, NUMBER_MAX, RKJ_REQUIRED);
+	rkj_close_lenient(&o);
+}
+
 struct record {
 	struct job_row row;
 	struct attempt_row at[ATTEMPTS_MAX];
 	size_t n;
+	struct key key[KEYS_MAX];
+	size_t nkeys;
 };
 
 static void
@@ -300,6 +342,10 @@ record_free(struct record *c)
 	store_job_fini(&c->row);
 	for (size_t i = 0; i < c->n; i++)
 		store_attempt_fini(&c->at[i]);
+	for (size_t i = 0; i < c->nkeys; i++) {
+		free(c->key[i].key);
+		free(c->key[i].digest);
+	}
 	free(c);
 }
 
@@ -328,6 +374,12 @@ record_parse(const json_t *v, struct rk_why *why)
 		get_attempt(&c->at[c->n++], json_array_get(a, i), i, after,
 		    c->row.attempt, &own);
 	}
+	const json_t *k = json_object_get(v, "keys");
+	if (own.n == 0 && k != NULL && (!json_is_array(k) ||
+	    json_array_size(k) > KEYS_MAX))
+		rkj_fault(&o, "keys", "is no list of at most %d", KEYS_MAX);
+	for (size_t i = 0; own.n == 0 && i < json_array_size(k); i++)
+		get_key(&c->key[c->nkeys++], json_array_get(k, i), i, &own);
 	rkj_close_lenient(&o);
 	if (own.n > 0) {
 		for (size_t i = 0; i < own.n; i++)
@@ -365,6 +417,9 @@ record_write(struct store *s, const struct record *c)
 		rc = job_insert(s, &c->row);
 	for (size_t i = 0; i < c->n && rc == RK_OK; i++)
 		rc = attempt_write(s, c->row.id, &c->at[i]);
+	for (size_t i = 0; i < c->nkeys && rc == RK_OK; i++)
+		rc = idem_take(s, c->key[i].key, c->key[i].digest, c->row.id,
+		    c->key[i].at_ms);
 	return rc;
 }
 

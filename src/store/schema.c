@@ -111,7 +111,8 @@ static const char schema_4[] =
 "ALTER TABLE jobs ADD COLUMN said_here TEXT NOT NULL DEFAULT '';"
 "UPDATE jobs SET said_here = '[]' WHERE"
 " id IN (SELECT job FROM events WHERE kind = 'taken_over') AND"
-" id NOT IN (SELECT job FROM events WHERE kind = 'submitted');";
+" id NOT IN (SELECT job FROM events WHERE kind = 'submitted');"
+"CREATE INDEX idem_job ON idem (job, created_ms);";
 
 /* steps[n] leads from schema n to n + 1; a new file goes all the way. */
 static const char *const steps[STORE_SCHEMA] = { schema_1, schema_2,

@@ -182,7 +182,7 @@ T_CASE(a_freeze_at_any_step_of_a_take_over_ends_in_being_lost)
 		w_kill(&b);
 		w_kill(&c);
 	}
-	t_check(freezes > 5 && began <= 2);
+	t_check(freezes > 2 && began <= 2);
 	free(id);
 	w_world_end();
 }

@@ -198,6 +198,96 @@ T_CASE(a_record_takes_the_place_of_the_job_that_is_there)
 	store_close(&s);
 }
 
+#define DAY_MS (24LL * 3600 * 1000)
+
+/* What is kept of a key, as "job status body", or what went wrong. */
+static char *
+kept(struct store *s, const char *key)
+{
+	struct idem_row i;
+	enum rk_err rc = store_idem_get(s, key, &i);
+
+	if (rc != RK_OK)
+		return xstrdup(rk_strerror(rc));
+	char *out = xasprintf("%s %s %d %s", i.job, i.digest, i.status, i.body);
+	store_idem_fini(&i);
+	return out;
+}
+
+T_CASE(a_record_has_the_keys_that_led_to_its_job_and_what_is_known_here_stays)
+{
+	struct store *s = open_store();
+	struct store_note note = { .idem_key = "submit",
+		.idem_digest = "digest" };
+	struct job_row r = blank("one"), other = blank("other");
+
+	t_eq_int(store_job_add(s, &r, &note), RK_OK);
+	t_eq_int(store_idem_answer(s, "submit", 201, "the answer"), RK_OK);
+	note.idem_key = "second";
+	t_eq_int(store_job_put(s, &r, &note), RK_OK);
+	json_t *record = exported(s, r.id);
+	t_eq_int((int)json_array_size(json_object_get(record, "keys")), 2);
+	imports(s, record, NULL);
+	char *text = kept(s, "submit"), *want = xasprintf("%s digest 201 "
+	    "the answer", r.id);
+	t_eq_str(text, want);
+	free(text);
+	free(want);
+	store_close(&s);
+	t_check(unlink(DB) == 0);
+
+	/* Another machine, which has given one of them to a job of its own. */
+	s = open_store();
+	t_eq_int(store_job_add(s, &other, &note), RK_OK);
+	imports(s, record, NULL);
+	text = kept(s, "submit");
+	want = xasprintf("%s digest 0 ", r.id);
+	t_eq_str(text, want);
+	free(text);
+	free(want);
+	text = kept(s, "second");
+	t_has(text, other.id);
+	free(text);
+	json_t *again = exported(s, r.id);
+	t_eq_int((int)json_array_size(json_object_get(again, "keys")), 1);
+	json_decref(again);
+
+	/* A record of before has none. */
+	json_object_del(record, "keys");
+	imports(s, record, NULL);
+	json_decref(record);
+	store_job_fini(&r);
+	store_job_fini(&other);
+	store_close(&s);
+}
+
+T_CASE(keys_older_than_a_day_stay_behind)
+{
+	struct store *s = open_store();
+	struct job_row r = blank("one");
+
+	t_eq_int(store_job_add(s, &r, NULL), RK_OK);
+	json_t *v = exported(s, r.id), *keys = json_object_get(v, "keys");
+	json_array_append_new(keys, json_pack("{s:s, s:s, s:I}", "key", "old",
+	    "digest", "d", "at", (json_int_t)(now_ms() - DAY_MS - 9)));
+	json_array_append_new(keys, json_pack("{s:s, s:s, s:I}", "key",
+	    "of a clock that is ahead", "digest", "d", "at",
+	    (json_int_t)(now_ms() + DAY_MS)));
+	imports(s, v, NULL);
+	json_decref(v);
+	char *text = kept(s, "old");
+	t_eq_str(text, rk_strerror(RK_ENOENT));
+	free(text);
+	v = exported(s, r.id);
+	keys = json_object_get(v, "keys");
+	t_eq_int((int)json_array_size(keys), 1);
+	t_check(json_integer_value(json_object_get(json_array_get(keys, 0),
+	    "at")) <= now_ms());
+	json_decref(v);
+	store_job_fini(&r);
+	store_close(&s);
+}
+
 T_CASE(a_record_holds_the_newest_hundred_attempts)
 {
 	struct store *s = open_store();
@@ -295,6 +385,15 @@ T_CASE(what_is_no_record_is_refused_by_its_path_and_changes_nothing)
 	    "attempts[1].n: is 4, want 2 to 3");
 	refuses(s, good, "attempts.1.instance", json_true(),
 	    "attempts[1].instance: ");
+	refuses(s, good, "keys", json_true(), "keys: is no list of at most");
+	refuses(s, good, "keys", json_incref(many),
+	    "keys: is no list of at most");
+	refuses(s, good, "keys", json_pack("[{s:s, s:s, s:i}]", "key", "",
+	    "digest", "d", "at", 1), "keys[0].key: is empty");
+	refuses(s, good, "keys", json_pack("[{s:s, s:i}]", "key", "k", "at",
+	    1), "keys[0].digest: is missing");
+	refuses(s, good, "keys", json_pack("[{s:s, s:s, s:i}]", "key", "k",
+	    "digest", "d", "at", -1), "keys[0].at: ");
 	t_eq_int(store_job_import(s, many, NULL, NULL, &why), RK_EINVAL);
 	t_eq_int(store_job_import(s, NULL, NULL, NULL, NULL), RK_EINVAL);
 	rk_why_fini(&why);
