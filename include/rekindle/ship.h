@@ -31,6 +31,11 @@
  * no other checkpoint refers to behind it.  Nothing that is not in our rows is
  * ever deleted, and stale multipart uploads are aborted under our prefix only.
  *
+ * What was verified is asked for again every recheck_ms, and soon after the
+ * start, the newest and best first, a bounded number of HEADs a round.  What
+ * is not there any more is `missing`: nothing counts it, it is sent again if it
+ * is here, and an event (remote_missing) says so, or what is lost.
+ *
  * Pull.  Addresses of models and data go through a cache of digests
  * (<state>/cache) with a size limit: one download for all who wait, resumed by
  * range, checked, the least recently used evicted, what a running job uses
@@ -58,6 +63,8 @@ struct ship_config {
 	uint64_t disk_reserve;          /* bytes to stay free on the disk */
 	int64_t stale_upload_ms;        /* abort those begun before; 24 h */
 	int64_t retry_ms, retry_max_ms; /* after an upload failed; 5 s, 5 min */
+	int64_t recheck_ms;             /* ask again for what is verified, once
+	                                   in so long; 0: never */
 };
 enum rk_err ship_open(struct ship **hp, struct loop *l, struct remote *r,
     struct store *st, struct sup *su, const struct ship_config *c,
@@ -83,7 +90,9 @@ char *ship_prefix(struct ship *h, const struct spec *spec);
 
 /*
  * Where a checkpoint stands: {state: local | queued | uploading | remote |
- * verified, percent, uri, error, verified_at}; a new reference.
+ * verified | missing, percent, uri, error, verified_at: when all of it was seen
+ * there last}; a new reference.  missing: it was in the bucket, and is not any
+ * more, or not whole; error says what.
  */
 json_t *ship_durability(struct ship *h, const char *job, const char *dir);
 /* Checkpoints that buckets have, as ckpt_list() gives local ones; `uri` of each
@@ -91,6 +100,10 @@ json_t *ship_durability(struct ship *h, const char *job, const char *dir);
 enum rk_err ship_remote_list(struct ship *h, const char *job,
     struct ckpt_info **v, char ***uris, size_t *n) RK_MUSTCHECK;
 void ship_uris_free(char **uris, size_t n);
+/* Those that buckets had, and have no more, or not whole: nothing goes on from
+ * them.  Free with ckpt_list_free(). */
+enum rk_err ship_missing_list(struct ship *h, const char *job,
+    struct ckpt_info **v, size_t *n) RK_MUSTCHECK;
 
 /* Push what is committed and not yet remote now, before its turn: an early
  * warning came. */
@@ -118,6 +131,8 @@ json_t *ship_rehearse(struct ship *h, double seconds);
 
 struct ship_stats {
 	int64_t queued, uploading, failed;      /* checkpoints */
+	int64_t missing;        /* that were in a bucket, and are not */
+	int64_t missed;         /* noticed, since the start */
 	int64_t pushed, verified, pulled;       /* since the start */
 	uint64_t pushed_bytes, pulled_bytes, cache_bytes;
 	int64_t cache_files;

@@ -201,6 +201,24 @@ h_checkpoints(struct req *q)
 	ckpt_close(&c);
 }
 
+/* One that a bucket had: by its folder's name, as latest and best are others. */
+static void
+reply_lost(struct req *q)
+{
+	struct ckpt_info *v = NULL;
+	size_t n = 0;
+	enum rk_err rc = ship_missing_list(q->api->ship, q->arg[0], &v, &n);
+
+	for (size_t i = 0; rc == RK_OK && i < n; i++) {
+		if (strcmp(v[i].dir, q->arg[1]) != 0)
+			continue;
+		q->status = 0;          /* in place of the 404 */
+		reply_tree(q, 200, checkpoint_json(q, &v[i], false));
+		break;
+	}
+	ckpt_list_free(v, n);
+}
+
 /* One that is only in a bucket; false: there is none that is meant. */
 static bool
 reply_elsewhere(struct req *q)
@@ -219,8 +237,10 @@ reply_elsewhere(struct req *q)
 	if (ship_remote_list(q->api->ship, q->arg[0], &v, NULL, &n) == RK_OK)
 		at = ckpt_info_select(v, n, q->arg[1], metric, max, NULL);
 	free(metric);
-	if (at >= 0)
+	if (at >= 0) {
+		q->status = 0;          /* in place of the 404 */
 		reply_tree(q, 200, checkpoint_json(q, &v[at], false));
+	}
 	ckpt_list_free(v, n);
 	return at >= 0;
 }
@@ -232,8 +252,8 @@ h_checkpoint(struct req *q)
 	struct ckpt *c;
 
 	if (!checkpoint_select(q, &c, &i)) {
-		if (q->status == 404)
-			(void)reply_elsewhere(q);
+		if (q->status == 404 && !reply_elsewhere(q))
+			reply_lost(q);
 		return;
 	}
 	reply_checkpoint(q, 200, &i);

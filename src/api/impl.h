@@ -452,7 +452,7 @@ bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 void dry_run(struct req *q, const struct spec *spec);
 void dry_resume(struct req *q, const json_t *overrides);
 
-/* --- union.c: checkpoints here and in buckets ------------------------------ */
+/* --- union.c: checkpoints here, in buckets, and lost ------------------------------ */
 
 /* Oldest first, by branch and step; one of each folder's name. */
 struct union_ckpt {
@@ -462,8 +462,8 @@ struct union_ckpt {
 struct union_list {
 	struct union_ckpt *v;
 	size_t n;
-	struct ckpt_info *here, *there;
-	size_t nhere, nthere;
+	struct ckpt_info *here, *there, *lost;
+	size_t nhere, nthere, nlost;
 };
 /* c NULL: the job has no folder of checkpoints. */
 enum rk_err union_open(struct union_list *u, struct api *a, const char *job,

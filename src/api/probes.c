@@ -60,14 +60,15 @@ h_status(struct req *q)
 	json_t *v;
 
 	ship_stats(a->ship, &s);
-	v = json_pack("{s:s, s:b, s:b, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I}}",
+	v = json_pack("{s:s, s:b, s:b, s:o, s:o, s:{s:I, s:I, s:I, s:I, s:I, s:I}}",
 	    "version", REKINDLE_VERSION, "draining", sup_draining(a->sup),
 	    "held", sup_held(a->sup), "mirror", a->mirror != NULL ?
 	    mirror_json(a->mirror) : json_null(), "preemption",
 	    preempt_json(a->preempt), "checkpoints", "queued",
 	    (json_int_t)s.queued, "uploading", (json_int_t)s.uploading,
 	    "failed", (json_int_t)s.failed, "pushed", (json_int_t)s.pushed,
-	    "verified", (json_int_t)s.verified);
+	    "verified", (json_int_t)s.verified, "missing",
+	    (json_int_t)s.missing);
 	must(v != NULL);
 	reply_tree(q, 200, v);
 }

@@ -316,6 +316,11 @@ write_ship(struct strbuf *b, struct api *a)
 	    "Checkpoints that became remote.", s.pushed);
 	counter(b, "rekindle_ship_verified_total",
 	    "Checkpoints that became verified.", s.verified);
+	gauge(b, "rekindle_ship_missing_checkpoints",
+	    "Checkpoints that were in a bucket, and are not any more.",
+	    s.missing);
+	counter(b, "rekindle_ship_missing_total",
+	    "Verified checkpoints that were found to be missing.", s.missed);
 	counter(b, "rekindle_ship_pushed_bytes_total",
 	    "Bytes of checkpoints that became remote.", s.pushed_bytes);
 	counter(b, "rekindle_ship_pulled_total",

@@ -1,5 +1,5 @@
-/* Checkpoints of a job: those in its folder, and those that only a bucket
- * has. */
+/* Checkpoints of a job: those in its folder, those that only a bucket has, and
+ * those that a bucket had and that are lost. */
 #include "impl.h"
 
 #include <stdlib.h>
@@ -26,6 +26,15 @@ has(const struct union_list *u, const char *dir)
 	return false;
 }
 
+static void
+add_others(struct union_list *u, const struct ckpt_info *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!has(u, v[i].dir))
+			u->v[u->n++] = (struct union_ckpt){ &v[i], false };
+	}
+}
+
 enum rk_err
 union_open(struct union_list *u, struct api *a, const char *job,
     struct ckpt *c)
@@ -38,18 +47,17 @@ union_open(struct union_list *u, struct api *a, const char *job,
 	if (rc == RK_OK)
 		rc = ship_remote_list(a->ship, job, &u->there, NULL,
 		    &u->nthere);
+	if (rc == RK_OK)
+		rc = ship_missing_list(a->ship, job, &u->lost, &u->nlost);
 	if (rc != RK_OK) {
 		union_close(u);
 		return rc;
 	}
-	u->v = xcalloc(u->nhere + u->nthere + 1, sizeof(*u->v));
+	u->v = xcalloc(u->nhere + u->nthere + u->nlost + 1, sizeof(*u->v));
 	for (size_t i = 0; i < u->nhere; i++)
 		u->v[u->n++] = (struct union_ckpt){ &u->here[i], true };
-	for (size_t i = 0; i < u->nthere; i++) {
-		if (!has(u, u->there[i].dir))
-			u->v[u->n++] = (struct union_ckpt){ &u->there[i],
-			    false };
-	}
+	add_others(u, u->there, u->nthere);
+	add_others(u, u->lost, u->nlost);
 	qsort(u->v, u->n, sizeof(*u->v), by_place);
 	return RK_OK;
 }
@@ -59,6 +67,7 @@ union_close(struct union_list *u)
 {
 	ckpt_list_free(u->here, u->nhere);
 	ckpt_list_free(u->there, u->nthere);
+	ckpt_list_free(u->lost, u->nlost);
 	free(u->v);
 	*u = (struct union_list){ 0 };
 }

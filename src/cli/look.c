@@ -455,8 +455,8 @@ where_text(char *out, size_t n, const json_t *c)
 		snprintf(out, n, "uploading %.0f %%", cli_num(d, "percent", 0));
 	else
 		snprintf(out, n, "%s%s", state,
-		    json_is_false(json_object_get(c, "local")) ?
-		    ", not here" : "");
+		    !json_is_false(json_object_get(c, "local")) ? "" :
+		    strcmp(state, "missing") == 0 ? ", lost" : ", not here");
 }
 
 static void

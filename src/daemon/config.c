@@ -22,7 +22,7 @@ config_init(struct config *c)
 		.log_max = 64u << 20, .log_files = 4,
 		.ship = { .uploads = 2, .parts = 4, .part_size = 16u << 20,
 		    .cache = 20ull << 30, .stale_uploads = 86400,
-		    .retry_base = 5, .retry_max = 300 },
+		    .retry_base = 5, .retry_max = 300, .recheck = 3600 },
 		.mirror = { .check = 10, .start_wait = 30 },
 		.preempt = { .cloud = CLOUD_AUTO, .gcp_notice = 30,
 		    .margin = 2 },
@@ -124,6 +124,7 @@ read_stores(struct config *c, struct rkj_obj *top)
 	    RKJ_OPTIONAL);
 	seconds(&o, "retry_base", &c->ship.retry_base, 0.01);
 	seconds(&o, "retry_max", &c->ship.retry_max, 0.01);
+	rkj_real(&o, "recheck", &c->ship.recheck, 0, 31536000, RKJ_OPTIONAL);
 	rkj_close(&o);
 	section(top, "mirror", &o);
 	rkj_str(&o, "prefix", &c->mirror.prefix, 1024, RKJ_OPTIONAL);

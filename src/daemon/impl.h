@@ -69,7 +69,7 @@ struct config {
 	struct config_ship {
 		int64_t uploads, parts;
 		uint64_t part_size, upload_rate, download_rate, cache;
-		double stale_uploads, retry_base, retry_max;
+		double stale_uploads, retry_base, retry_max, recheck;
 	} ship;
 	struct config_mirror {
 		char *prefix, *instance;        /* NULL: none */

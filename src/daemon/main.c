@@ -280,6 +280,7 @@ open_ship(struct daemon *d)
 		.stale_upload_ms = (int64_t)(c->ship.stale_uploads * 1000),
 		.retry_ms = (int64_t)(c->ship.retry_base * 1000),
 		.retry_max_ms = (int64_t)(c->ship.retry_max * 1000),
+		.recheck_ms = (int64_t)(c->ship.recheck * 1000),
 	};
 
 	return ship_open(&d->ship, d->loop, d->remote, d->store, d->sup, &s,

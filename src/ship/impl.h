@@ -12,7 +12,8 @@
  *	names.c    names that were given later
  *	retain.c   which remote ones stay; delete.c takes the others away
  *	find.c     what is in a bucket that we do not know; reappear.c: what was
- *	           missing there, and is there again
+ *	           missing there, and is there again; recheck.c: is what was
+ *	           verified still there?
  *	cache.c    files by digest; fetch.c part.c model.c one download for all
  *	           who wait
  *	choose.c   which checkpoint a start needs; pull.c brings it here, mend.c
@@ -70,6 +71,11 @@ char *rfiles_text(const struct rfiles *f);
 bool names_same(char *const *a, char *const *b);        /* sorted, or NULL */
 char **names_copy(char *const *names);
 void names_free(char **names);
+
+struct idlist {
+	char (*v)[RK_ID];
+	size_t n;
+};
 
 struct rows {
 	struct remote_row *v;
@@ -302,6 +308,17 @@ void reappear_look(struct ship *h, const char *job, const char *prefix);
 void reappear_gone(struct ship *h, const char *job);
 void reappear_fini(struct ship *h);     /* after find_fini() */
 
+/* recheck.c */
+void recheck_begin(struct ship *h);     /* at ship_go() */
+void recheck_timer_fn(void *ctx);
+void recheck_fini(struct ship *h);
+/* Was it verified, or looked at again, so lately that it may be relied on? */
+bool recheck_lately(const struct ship *h, const struct remote_row *r);
+/* If not: look at the newest of the job, then retain_job(). */
+void recheck_soon(struct ship *h, const char *job);
+/* Was it in the bucket, and is not, or not whole? */
+bool row_missing(const struct remote_row *r);
+
 void sweep_timer_fn(void *ctx);
 void sweep_stop(struct ship *h);
 void sweep_fini(struct ship *h);
@@ -447,13 +464,17 @@ struct ship {
 	struct deletion *deletion;
 	struct find *finds;
 	struct reappear *reappears;
+	struct recheck *recheck;        /* a round; NULL between two */
+	char recheck_last[RK_ID];       /* ended job that was the last of one */
+	int64_t recheck_at_ms;          /* mono: the next round */
+	struct idlist soon;             /* jobs to be looked at out of turn */
 	struct sweep *sweep;
 	struct fetch *fetches;
 	struct pull *pulls;
 	struct mend *mends;
 	struct drain *drain;
 	struct loop_timer *queue_timer, *scan_timer, *sweep_timer, *fetch_timer,
-	    *drain_timer;
+	    *drain_timer, *recheck_timer;
 
 	char (*dirty)[RK_ID];           /* jobs to be scanned */
 	size_t ndirty;
@@ -466,7 +487,7 @@ struct ship {
 	int64_t cache_files;
 	bool fetch_files;               /* tests: file:// is fetched, too */
 
-	int64_t pushed, verified, pulled, failures;
+	int64_t pushed, verified, missed, pulled, failures;
 	uint64_t pushed_bytes, pulled_bytes;
 };
 

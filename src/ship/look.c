@@ -48,7 +48,8 @@ ship_durability(struct ship *h, const char *job, const char *dir)
 		    "percent", "uri", "error", "verified_at");
 	const struct remote_row *r = &b.row;
 	p = push_find(h, r);
-	const char *state = r->state == RS_DROPPED ? "local" :
+	const char *state = row_missing(r) ? "missing" :
+	    r->state == RS_DROPPED ? "local" :
 	    p != NULL && r->state == RS_QUEUED ? "uploading" :
 	    remote_state_words[r->state];
 	o = json_pack("{s:s}", "state", state);
@@ -88,6 +89,28 @@ ship_remote_list(struct ship *h, const char *job, struct ckpt_info **v,
 	free(at);
 	rows_fini(&rows);
 	return RK_OK;
+}
+
+enum rk_err
+ship_missing_list(struct ship *h, const char *job, struct ckpt_info **v,
+    size_t *n)
+{
+	struct rows rows;
+	size_t *at, kept = 0;
+
+	must_be(h, SHIP_TAG);
+	enum rk_err rc = rows_try(h, job, RS_BIT(RS_DROPPED), &rows);
+	for (size_t i = 0; i < rows.n; i++) {
+		if (row_missing(&rows.v[i]))
+			rows.v[kept++] = rows.v[i];
+		else
+			store_remote_fini(&rows.v[i]);
+	}
+	rows.n = kept;
+	rows_infos(&rows, v, &at, n);
+	free(at);
+	rows_fini(&rows);
+	return rc;
 }
 
 enum rk_err
@@ -194,7 +217,9 @@ count_row(void *ctx, const struct remote_row *r)
 		out->queued++;
 	else if (r->state == RS_UPLOADING)
 		out->uploading++;
-	if (r->error[0] != '\0')
+	else if (row_missing(r))
+		out->missing++;
+	if (r->error[0] != '\0' && r->state != RS_DROPPED)
 		out->failed++;
 	return true;
 }
@@ -207,12 +232,14 @@ ship_stats(struct ship *h, struct ship_stats *out)
 
 	must_be(h, SHIP_TAG);
 	*out = (struct ship_stats){ .pushed = h->pushed,
-		.verified = h->verified, .pulled = h->pulled,
+		.verified = h->verified, .missed = h->missed,
+		.pulled = h->pulled,
 		.pushed_bytes = h->pushed_bytes,
 		.pulled_bytes = h->pulled_bytes,
 		.cache_bytes = h->cache_bytes, .cache_files = h->cache_files,
 		.remote_age_seconds = -1 };
-	(void)!store_remotes(h->store, NULL, RS_TO_DO, count_row, out);
+	(void)!store_remotes(h->store, NULL, RS_TO_DO | RS_BIT(RS_DROPPED),
+	    count_row, out);
 	(void)!store_jobs(h->store, &f, NULL, 10000, take_job, &ids);
 	for (size_t i = 0; i < ids.n; i++)
 		out->remote_age_seconds = RK_MAX(out->remote_age_seconds,

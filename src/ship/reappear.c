@@ -124,6 +124,7 @@ found(void *ctx, int n, const char *why)
 	    "missing in the bucket %s there again", n, rk_s(n),
 	    n == 1 ? "was" : "were", n == 1 ? "is" : "are");
 	drop(h, a);
+	queue_kick(h);                  /* to be verified */
 	sup_supplied(h->sup);
 }
 

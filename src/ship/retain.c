@@ -11,6 +11,18 @@
 
 #include "impl.h"
 
+/* It is there, as far as can be known without asking.  One that nobody has
+ * looked at for long is asked for first. */
+static bool
+counts(const struct ship *h, const struct remote_row *r, bool *stale)
+{
+	if (r->state != RS_VERIFIED)
+		return false;
+	bool lately = recheck_lately(h, r);
+	*stale = *stale || !lately;
+	return lately;
+}
+
 /* Newer: a later epoch's, or a later branch's, or of a later step. */
 static bool
 newer(const struct remote_row *a, const struct remote_row *b)
@@ -23,12 +35,13 @@ newer(const struct remote_row *a, const struct remote_row *b)
 }
 
 static bool
-behind_verified(const struct rows *rows, const bool *stays, size_t i)
+behind_verified(const struct ship *h, const struct rows *rows,
+    const bool *stays, size_t i, bool *stale)
 {
 	for (size_t k = 0; k < rows->n; k++) {
 		bool same = strcmp(rows->v[k].dir, rows->v[i].dir) == 0;
-		if (stays[k] && rows->v[k].state == RS_VERIFIED &&
-		    (newer(&rows->v[k], &rows->v[i]) || same))
+		if (stays[k] && (newer(&rows->v[k], &rows->v[i]) || same) &&
+		    counts(h, &rows->v[k], stale))
 			return true;
 	}
 	return false;
@@ -97,12 +110,36 @@ is_listed(const struct ckpt_info *v, size_t n, const char *dir)
 	return false;
 }
 
+/* What is left of one that went missing, once it was sent again. */
+static void
+clear_missing(struct ship *h, const char *job, const struct rows *there,
+    const bool *stays)
+{
+	struct rows rows;
+
+	rows_load(h, job, RS_BIT(RS_DROPPED), &rows);
+	for (size_t i = 0; i < rows.n; i++) {
+		bool twin = false;
+		if (!row_missing(&rows.v[i]) ||
+		    !job_may_write(h, rows.v[i].uri))
+			continue;
+		for (size_t k = 0; k < there->n && !twin; k++)
+			twin = stays[k] &&
+			    there->v[k].state == RS_VERIFIED && strcmp(there->v[k].dir, rows.v[i].dir) == 0 &&
+			    strcmp(there->v[k].info, rows.v[i].info) == 0;
+		if (twin)
+			(void)delete_row(h, &rows.v[i], "it was sent again");
+	}
+	rows_fini(&rows);
+}
+
 void
 retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 {
 	struct rows rows;
 	struct ckpt_info *v;
 	size_t *at, n;
+	bool stale = false;
 
 	rows_load(h, job, RS_THERE, &rows);
 	rows_infos(&rows, &v, &at, &n);
@@ -122,12 +159,15 @@ retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 		stays[at[k]] = keep[k];
 	for (size_t i = 0; i < rows.n; i++) {
 		struct remote_row *r = &rows.v[i];
-		if (stays[i] || in_use(h, r) || !behind_verified(&rows, stays,
-		    i) || !job_may_write(h, r->uri))
+		if (stays[i] || in_use(h, r) || !job_may_write(h, r->uri) ||
+		    !behind_verified(h, &rows, stays, i, &stale))
 			continue;
 		if (is_twin(&rows, stays, i) || !is_named(h, r))
 			(void)delete_row(h, r, "retention");
 	}
+	clear_missing(h, job, &rows, stays);
+	if (stale)
+		recheck_soon(h, job);
 	free(keep);
 	free(stays);
 	free(at);

@@ -96,6 +96,7 @@ ship_open(struct ship **hp, struct loop *l, struct remote *r, struct store *st,
 	h->sweep_timer = loop_timer_add(l, sweep_timer_fn, h);
 	h->fetch_timer = loop_timer_add(l, fetch_timer_fn, h);
 	h->drain_timer = loop_timer_add(l, ship_drain_timer_fn, h);
+	h->recheck_timer = loop_timer_add(l, recheck_timer_fn, h);
 	enum rk_err rc = RK_OK;
 	if (h->c.prefix[0] != '\0')
 		rc = remote_check(r, h->c.prefix, why);
@@ -120,6 +121,7 @@ cut(struct ship *h)
 	naming_fini(h);
 	delete_stop(h);
 	sweep_stop(h);
+	recheck_fini(h);
 }
 
 void
@@ -154,6 +156,7 @@ ship_close(struct ship **hp)
 	loop_timer_del(&h->sweep_timer);
 	loop_timer_del(&h->fetch_timer);
 	loop_timer_del(&h->drain_timer);
+	loop_timer_del(&h->recheck_timer);
 	free((void *)(uintptr_t)h->c.state_dir);
 	free((void *)(uintptr_t)h->c.prefix);
 	free((void *)(uintptr_t)h->c.instance);
@@ -232,6 +235,7 @@ ship_go(struct ship *h, int64_t epoch)
 	scan_all(h);
 	queue_kick(h);
 	loop_timer_at(h->sweep_timer, mono_ms());
+	recheck_begin(h);
 }
 
 void
@@ -246,6 +250,7 @@ ship_stop(struct ship *h)
 	loop_timer_off(h->queue_timer);
 	loop_timer_off(h->scan_timer);
 	loop_timer_off(h->sweep_timer);
+	loop_timer_off(h->recheck_timer);
 }
 
 void
