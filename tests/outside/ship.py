@@ -174,6 +174,29 @@ def _(s):
     s.d.wait_state(s.d.submit(job), "succeeded")
 
 
+@case("a checkpoint that is in the bucket alone is shown by its folder's name and by the names that people gave", "stopped")
+def _(d):
+    bucket.rekindled(d, {})
+    job = tiny(d, epochs=3, checkpoint={"every": {"steps": 50}, "push": f"file://{d.root}/bucket/"})
+    i = d.submit(job)
+    d.wait_state(i, "succeeded")
+    wait_for(20, "all are verified", lambda: {x["state"] for x in bucket.durability(d, i).values()} == {"verified"})
+    newest = d.get(f"/v1/jobs/{i}/checkpoints/latest").json
+    at = f"/v1/jobs/{i}/checkpoints"
+    eq(d.call("PATCH", f"{at}/latest", {"name": "good"}).status, 200)
+    names = f"{d.root}/bucket/jobs/{i}/checkpoints/{newest['checkpoint']}/names.json"
+    wait_for(20, "the name is there", lambda: os.path.exists(names))
+    shutil.rmtree(f"{d.state}/jobs/{i}/checkpoints/{newest['checkpoint']}")
+    os.unlink(f"{d.state}/jobs/{i}/checkpoints/good")
+    for name in (newest["checkpoint"], "good", "latest"):
+        r = d.get(f"{at}/{name}").json
+        if name != "latest":
+            eq((r["checkpoint"], r["local"], r["digest"]), (newest["checkpoint"], False, newest["digest"]), name)
+    shutil.rmtree(f"{d.state}/jobs/{i}/checkpoints")
+    eq(d.get(f"{at}/latest").json["checkpoint"], newest["checkpoint"], "latest of a job without any of its own")
+    d.get(f"{at}/other", want=404)
+
+
 @case("an OSS bucket gets checkpoints, too, whole and by its own signature", "stopped")
 def _(d):
     st = Store(region="cn-hangzhou")
