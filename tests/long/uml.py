@@ -16,8 +16,10 @@ anew.  Where that cannot be, Skip says why.  Not a test itself.
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
@@ -25,8 +27,8 @@ sys.path.insert(0, f"{SOURCE}/tests/outside")
 from t import BUILD, SANITIZED, Skip, limit                      # noqa: E402
 
 PACKAGES = """systemd systemd-sysv dbus udev kmod e2fsprogs procps iproute2 passwd login util-linux
-    python3-minimal curl ca-certificates libmicrohttpd12 libjansson4 libyaml-0-2 libsqlite3-0 libcurl4
-    libssl3 libopenblas0-openmp libdnnl2 libsystemd0 zlib1g libxxhash0""".split()
+    python3 xxhash curl ca-certificates libmicrohttpd12 libjansson4 libyaml-0-2 libsqlite3-0 libcurl4
+    libssl3 libopenblas0-openmp libdnnl2 libsystemd0 zlib1g libxxhash0 libjpeg62-turbo libpng16-16""".split()
 BOOT = """[Unit]
 After=basic.target
 [Service]
@@ -152,13 +154,29 @@ class Uml:
             end_session(p.pid)
 
 
-def end_session(sid):
-    """Each process of a machine is one here, in the machine's session."""
+def left(sid):
+    """The processes of a session that have not ended, with their states."""
+    found = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat") as f:
-                of = int(f.read().rsplit(") ", 1)[1].split()[3])
-            if of == sid:
-                os.kill(int(pid), 9)
-        except (OSError, IndexError):
-            pass
+        with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat") as f:
+            state, _, _, of = f.read().rsplit(") ", 1)[1].split()[:4]
+            if int(of) == sid and state not in "ZX":
+                found[int(pid)] = state
+    return found
+
+
+def end_session(sid):
+    """Each process of a machine is one here, in the machine's session.  Its kernel is the first of them and traces the
+    others: it has to stand still, for it must not see them go, and they must be killed before it, or they would go on
+    as processes of this machine, with its files."""
+    with contextlib.suppress(ProcessLookupError):
+        if sid in left(sid):
+            os.kill(sid, signal.SIGSTOP)
+            while left(sid).get(sid, "T") not in "Tt":
+                time.sleep(0.001)
+            os.killpg(sid, signal.SIGKILL)
+    while left(sid):
+        for pid in left(sid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
