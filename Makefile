@@ -150,6 +150,7 @@ help:
 	@echo 'make check-before  compare with the bytes of an older program, built anew'
 	@echo 'make mutants    break it in many ways, and see whether tests notice (MUTANTS=...)'
 	@echo 'make check-long hours: machines that boot, many rounds, fuzzing'
+	@echo 'make power-cut  cut the power of a machine that trains (CUTS=40 SETTINGS=...)'
 	@echo 'make check-numerics  a step of every network against PyTorch (CASES=...)'
 	@echo 'make check-interop   files of weights against real Paddle and PyTorch'
 	@echo 'make accuracy   train on real data, also beside PyTorch: hours (ROWS=...)'

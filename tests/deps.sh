@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install what is missing from Debian: `deps.sh build` what it takes to build
 # and run, `deps.sh long` also what make check-long boots (tests/long), `deps.sh
+# power` that and the store that make power-cut (tests/power) uses, `deps.sh
 # numerics` also what make check-numerics compares with (tests/numerics), `deps.sh
 # accuracy` also what make accuracy compares with (tests/accuracy), `deps.sh
 # bench` that and what make bench-deps makes environments with, `deps.sh
@@ -19,6 +20,7 @@ tests="python3-minimal python3 python3-numpy procps util-linux iproute2 systemd 
 services="radosgw ceph-mon ceph-osd"
 models="spin"
 kernels="user-mode-linux mmdebstrap e2fsprogs"   # whole ones: tests/long/uml.py
+powers="python3 iproute2 systemd xxhash"         # around them: tests/power
 numerics="python3-torch"
 learned="python3-torch python3-numpy python3-pil"
 peers="python3-torch python3-yaml python3-venv g++"     # g++: torch.compile
@@ -81,6 +83,12 @@ fi
 if [ "${1:-build}" = long ]; then
 	# shellcheck disable=SC2086
 	have $kernels || rc=1
+fi
+if [ "${1:-build}" = power ]; then
+	for group in "$kernels" "$powers" "$services"; do
+		# shellcheck disable=SC2086
+		have $group || rc=1
+	done
 fi
 
 # promtool checks our /metrics.  Its package would start a Prometheus server,

@@ -117,6 +117,15 @@ check-long: check-deps
 	@set -e; for t in $(FUZZ); do \
 	    $(MAKE) --no-print-directory fuzz T=$$t SECONDS=$(SECONDS); done
 
+# make power-cut: the power of a machine that trains ends, CUTS times at random, and
+# nothing that was acknowledged may be lost.  SETTINGS="mirror full" for some of plain,
+# mirror, large and full; SEED=N for the same moments.  Half a minute and more a cut.
+.PHONY: power-cut
+power-cut: all
+	@tests/deps.sh power
+	@BUILD=$(abspath $(B)) CUTS="$(CUTS)" SEED="$(SEED)" SETTINGS="$(SETTINGS)" \
+	    tests/power/power_cut.py
+
 # make check-numerics: a step of each architecture and of graphs of one's own
 # against PyTorch in double precision; CASES="resnet18 bert" for some.  PyTorch is
 # Debian's, or that of the interpreters that BENCH_PYTHON names.  Without CASES
