@@ -163,9 +163,8 @@ push_fail(struct push *p, const struct remote_result *r)
 	push_fail_text(p, r->end, r->error);
 }
 
-/* The local checkpoint was deleted before it could be opened. */
-void
-push_gone(struct push *p)
+static void
+drop(struct push *p)
 {
 	struct ship *h = p->h;
 
@@ -179,6 +178,40 @@ push_gone(struct push *p)
 	trouble_over(h, p->row.uri);
 	push_free(p);
 	queue_kick(h);
+}
+
+static void
+gone_seen(void *ctx, const struct remote_result *r)
+{
+	struct push *p = ctx;
+
+	must_be(p, PUSH_TAG);
+	p->op = NULL;
+	if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
+	    memcmp(r->body, p->row.info, r->len) == 0)
+		push_remote(p);
+	else if (result_known(r) || r->hidden)
+		drop(p);
+	else
+		push_fail(p, r);
+}
+
+/* The local checkpoint was deleted before it could be opened.  A daemon that was
+ * killed behind its last object may have had no time to write down that it is
+ * there: it may be the newest that the bucket has. */
+void
+push_gone(struct push *p)
+{
+	struct remote_patience pt = push_patience();
+
+	if (p->row.state != RS_UPLOADING) {
+		drop(p);
+		return;
+	}
+	char *uri = push_uri(p, "checkpoint.json");
+	p->op = remote_get(p->h->remote, uri, CKPT_JSON_MAX, &pt, gone_seen,
+	    p);
+	free(uri);
 }
 
 /* --- files --------------------------------------------------------------- */

@@ -194,20 +194,21 @@ local_of(const struct scan *s, const struct remote_row *r)
 }
 
 /* Waiting, but gone here or bound for a place where the job sends nothing any
- * more.  One that is on its way has its files open. */
+ * more.  One that is on its way has its files open; of one that was on its way
+ * when a daemon was killed the push asks whether it got there (push_gone). */
 static void
 drop_stale(struct scan *s)
 {
 	for (size_t k = 0; k < s->rows.n; k++) {
 		struct remote_row *r = &s->rows.v[k];
-		bool here = local_of(s, r) != NULL &&
-		    starts_with(r->uri, s->j.base);
-		if (here || push_find(s->h, r) != NULL)
+		bool here = local_of(s, r) != NULL;
+		bool bound = starts_with(r->uri, s->j.base);
+		if ((here && bound) || push_find(s->h, r) != NULL)
 			continue;
 		if (r->state == RS_QUEUED && row_drop(s->h, r))
 			r->state = RS_DROPPED;
-		else if (r->state == RS_UPLOADING)
-			(void)delete_row(s->h, r, "it is not here any more");
+		else if (r->state == RS_UPLOADING && !bound)
+			(void)delete_row(s->h, r, "it goes elsewhere now");
 	}
 }
 

@@ -2,6 +2,7 @@
 """What a daemon takes away from a bucket, and what it leaves alone."""
 import hashlib
 import json
+import shutil
 import time
 
 import bucket
@@ -96,6 +97,38 @@ def _(d):
         assert twins, "its own checkpoints are nowhere"
         for k in twins:
             eq(json.loads(s.st.buckets["b"][k].body)["job"], id)
+
+
+@case("what got there before a kill and is gone here stays, and what is half there goes", "stopped")
+def _(d):
+    # A trainer that is left alone retires checkpoints; the bucket may have nothing newer yet.
+    for last, stays in (("checkpoint.json", True), ("optimizer.safetensors", False)):
+        with Scene(d) as s:
+            hit = []
+
+            def die(seen):
+                if seen.method == "PUT" and seen.target.endswith(last) and not hit:     # noqa: B023
+                    hit.append(seen.target[len("/b/"):])    # noqa: B023
+                    d.proc.kill()
+            s.st.before = die
+            job = tiny(d, epochs=1)
+            job["checkpoint"] = {"every": {"epochs": 1}, "push": "s3://b/runs/"}
+            id = d.submit(job)
+            wait_for(30, f"{last} goes up", lambda: hit)        # noqa: B023
+            d.proc.wait()
+            wait_for(30, "its trainer has left", lambda: not d.trainers())
+            folder = hit[0].rpartition("/")[0]
+            wait_for(30, f"{last} is there", lambda: hit[0] in s.st.buckets["b"])       # noqa: B023
+            shutil.rmtree(f"{d.state}/jobs/{id}/checkpoints/{folder.split('/')[-1]}")
+            bucket.rekindled(d, s.config)
+            # Checkpoints that are made anew have folders of their own.
+            if stays:
+                wait_for(30, "it is looked at again", lambda: "is verified" in d.log())
+                assert f"/{folder}/ goes" not in d.log(), d.log()[-800:]
+                assert f"{folder}/checkpoint.json" in s.st.buckets["b"], "it was deleted"
+            else:
+                wait_for(30, "it goes", lambda: f"/{folder}/ goes" in d.log())  # noqa: B023
+        shutil.rmtree(d.state)
 
 
 run()
