@@ -106,7 +106,8 @@ mutants: check-deps
 # make check-long: hours.  The tests of tests/long (machines that boot), the ones
 # that choose moments at random with many more of them, and every fuzz target.
 LONG_OWN  := $(sort $(shell grep -ls '^\#!/' tests/long/*.sh tests/long/*.py))
-LONG_MANY := crash.py nets.py takeover.py ship.py faults.py shipfaults.py
+LONG_MANY := crash.py nets.py takeover.py ship.py faults.py shipfaults.py \
+    random_storage.py
 check-long: check-deps
 	@tests/deps.sh long || echo "check-long: going on without"
 	@$(MAKE) --no-print-directory -j $(CORES) all $(UNIT) $(B)/calls.so
