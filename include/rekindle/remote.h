@@ -76,6 +76,15 @@ void remote_close(struct remote **rp);  /* operations end without an answer */
  */
 enum rk_err remote_check(struct remote *r, const char *uri,
     struct rk_why *why) RK_MUSTCHECK;
+/*
+ * Does the configuration name the store of this address: has `stores` an entry
+ * that counts for it, or does it lie in `bucket` ("s3://b/"; NULL: none)?  Not
+ * where a part of its path is . or .., which a server may take for another key.
+ * What http:// an address has is said by the entry of https://.
+ */
+bool remote_named(struct remote *r, const char *uri, const char *bucket);
+/* Has `stores` an entry at all? */
+bool remote_has_stores(const struct remote *r);
 /* "s3://b/p" and "x/y" to "s3://b/p/x/y"; the caller frees. */
 char *remote_join(const char *uri, const char *key);
 

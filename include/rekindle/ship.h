@@ -65,6 +65,9 @@ struct ship_config {
 	int64_t retry_ms, retry_max_ms; /* after an upload failed; 5 s, 5 min */
 	int64_t recheck_ms;             /* ask again for what is verified, once
 	                                   in so long; 0: never */
+	const json_t *paths;            /* `paths.allow`: a list of folders;
+	                                   NULL or null: see ship_allows() */
+	const char *config_file;        /* for people who are to add a line */
 };
 enum rk_err ship_open(struct ship **hp, struct loop *l, struct remote *r,
     struct store *st, struct sup *su, const struct ship_config *c,
@@ -87,6 +90,20 @@ void ship_look(struct ship *h, const char *job);
 
 /* The prefix that this job's checkpoints go to, "" for none; a new string. */
 char *ship_prefix(struct ship *h, const struct spec *spec);
+
+/*
+ * May a job do what it names (spec_places())?  said_here: the row's.  One that
+ * was submitted here may; of one that came from a record what was said here
+ * may, and else the stores that the configuration names, the bucket of the
+ * mirror, and files and folders below `paths.allow` and below a mirror that is
+ * a folder.  Why not, with the line to add, is one sentence in why (may be
+ * NULL).  push_only: where it sends its checkpoints alone; as long as that is
+ * not allowed the job is shipped nowhere.
+ */
+enum ship_allow { SHIP_ALLOWED, SHIP_STORE, SHIP_PATH };
+extern const char *const ship_allow_words[];    /* store_not_allowed, ... */
+enum ship_allow ship_allows(struct ship *h, const char *said_here,
+    const struct spec *spec, bool push_only, struct rk_why *why);
 
 /*
  * Where a checkpoint stands: {state: local | queued | uploading | remote |

@@ -723,6 +723,9 @@ struct spec_place {
 #define SPEC_PLACES (SPEC_FILES + 5)
 size_t spec_places(const struct spec *s, struct spec_place v[SPEC_PLACES]);
 void spec_places_fini(struct spec_place *v, size_t n);
+/* "FIELD TEXT", as the database keeps which of them were said here (store.h); a
+ * new reference. */
+json_t *spec_place_said(const struct spec_place *p);
 
 /* A selector of a checkpoint: latest | best | step:N | NAME | none. */
 enum spec_select_kind {

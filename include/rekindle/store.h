@@ -55,7 +55,8 @@ struct job_row {
 	                           shutdown, priority, disk_full, fetching,
 	                           uploading, checkpoints_missing,
 	                           data_changed, arithmetic_changed,
-	                           ancestor_missing, ... */
+	                           ancestor_missing, store_not_allowed,
+	                           path_not_allowed, ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */

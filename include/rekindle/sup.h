@@ -40,6 +40,13 @@
  * machine that is gone, it is QUEUED again.  struct sup_supplier are those who
  * know about either.
  *
+ * A job that came from a record in a bucket and names a store or a path that
+ * this machine's configuration does not let it use stays QUEUED, reason
+ * `store_not_allowed` or `path_not_allowed`; jobs behind it may start.  Its
+ * message, and the event `not_allowed`, have the line to add; with it, and the
+ * daemon started again, it goes on.  What a person says in a resume
+ * (overrides) is said here, and counts as that of a job submitted here.
+ *
  * A job that has had a checkpoint never begins anew by itself.  The row keeps
  * the newest that it has had (known_dir, known_step, known_ms); when none is
  * left that can be used - here, in a bucket, set aside - the job is PAUSED with
@@ -71,7 +78,7 @@
  * training.distill.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
- * attempt}), fetching (it began to wait for bytes), resumed (data.changed:
+ * attempt}), fetching (it began to wait for bytes), not_allowed, resumed (data.changed:
  * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by
  * the schedule in the checkpoint and by the job's), changed, pause, cancel,
  * priority, checkpoint, steps_lost, checkpoint_named, warm_start, orphan,
@@ -167,6 +174,12 @@ struct sup_supplier {
 	    const struct spec *spec, const char *checkpoint);
 	/* The job was deleted. */
 	void (*gone)(void *ctx, const char *job);
+	/* May it do what it names, on this machine?  NULL: yes.  Else the
+	 * reason, a word, for which it waits QUEUED until the configuration is
+	 * another one and the daemon is started again; why has the sentence.
+	 * Asked before anything else is about a job that could start. */
+	const char *(*allowed)(void *ctx, const struct job_row *r,
+	    const struct spec *spec, struct rk_why *why);
 	/* The prefix that its checkpoints go to, "" for nowhere; the caller
 	 * frees.  NULL: what checkpoint.push says. */
 	char *(*where)(void *ctx, const struct spec *spec);
@@ -438,6 +451,9 @@ struct sup_totals {
 	double stall_seconds, write_seconds;
 	uint64_t log_lost_bytes;        /* of logs, that a line tells of */
 };
+/* Jobs that wait for a line in the configuration: those with this reason
+ * (store_not_allowed, path_not_allowed). */
+int64_t sup_not_allowed(const struct sup *s, const char *reason);
 /* Jobs that are PAUSED until one of their checkpoints can be used again. */
 int64_t sup_checkpoints_missing(const struct sup *s);
 void sup_totals(const struct sup *s, struct sup_totals *out);

@@ -234,6 +234,12 @@ write_jobs(struct strbuf *b, struct api *a)
 	gauge(b, "rekindle_jobs_checkpoints_missing",
 	    "Jobs that have had a checkpoint and wait until one can be used.",
 	    (double)sup_checkpoints_missing(a->sup));
+	head(b, "rekindle_jobs_not_allowed", "gauge", "Jobs from the bucket "
+	    "that wait for a line in the configuration, by reason.");
+	for (int i = SHIP_STORE; i <= SHIP_PATH; i++)
+		sb_addf(b, "rekindle_jobs_not_allowed{reason=\"%s\"} %lld\n",
+		    ship_allow_words[i], (long long)sup_not_allowed(a->sup,
+		    ship_allow_words[i]));
 	gauge(b, "rekindle_draining", "1 while no new work is taken.",
 	    sup_draining(a->sup));
 	write_running(b, a);

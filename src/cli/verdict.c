@@ -43,6 +43,8 @@ static const struct {
 	{ "arithmetic_changed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "ancestor_missing", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "too_large", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
+	{ "store_not_allowed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
+	{ "path_not_allowed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "priority", CLI_GOES_ON, CLI_GOES_ON },
 	{ "disk_full", CLI_GOES_ON, CLI_GOES_ON },
 	{ "read_only", CLI_GOES_ON, CLI_GOES_ON },

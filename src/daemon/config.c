@@ -45,6 +45,7 @@ config_fini(struct config *c)
 	free(c->trainer);
 	free(c->log_level);
 	json_decref(c->stores);
+	json_decref(c->paths);
 	free(c->aws_metadata);
 	free(c->alibaba_metadata);
 	free(c->mirror.prefix);
@@ -96,6 +97,50 @@ check_both(const struct config *c, struct rkj_obj *o)
 		    "is missing; a mirror wants both prefix and instance");
 }
 
+/* A folder that jobs may name things in; no dots, as these of a job are not
+ * followed either. */
+static bool
+folder_ok(const json_t *v)
+{
+	const char *s = json_string_value(v);
+
+	if (s == NULL || s[0] != '/' || strlen(s) > 4000)
+		return false;
+	for (const char *p = s; (p = strstr(p, "/..")) != NULL; p += 3) {
+		if (p[3] == '/' || p[3] == '\0')
+			return false;
+	}
+	return true;
+}
+
+static void
+read_paths(struct config *c, struct rkj_obj *top)
+{
+	const json_t *list;
+	struct rkj_obj o;
+	char shown[80];
+
+	section(top, "paths", &o);
+	list = rkj_any(&o, "allow");
+	if (list != NULL && !json_is_null(list)) {
+		if (!json_is_array(list) || json_array_size(list) > PATHS_MAX)
+			rkj_fault(&o, "allow", "is no list of at most %d "
+			    "folders", PATHS_MAX);
+		for (size_t i = 0; i < json_array_size(list); i++) {
+			const json_t *v = json_array_get(list, i);
+			if (folder_ok(v))
+				continue;
+			snprintf(shown, sizeof(shown), "%s", json_is_string(v) ?
+			    json_string_value(v) : "no text");
+			rkj_fault(&o, "allow", "has \"%s\", want absolute "
+			    "paths of folders, without ..", shown);
+		}
+		json_decref(c->paths);
+		c->paths = json_deep_copy(list);
+	}
+	rkj_close(&o);
+}
+
 /* Object stores, and what goes there. */
 static void
 read_stores(struct config *c, struct rkj_obj *top)
@@ -110,6 +155,7 @@ read_stores(struct config *c, struct rkj_obj *top)
 		json_decref(c->stores);
 		c->stores = json_deep_copy(list);
 	}
+	read_paths(c, top);
 	section(top, "ship", &o);
 	rkj_int(&o, "uploads", &c->ship.uploads, 1, 16, RKJ_OPTIONAL);
 	rkj_int(&o, "parts", &c->ship.parts, 1, 16, RKJ_OPTIONAL);

@@ -34,6 +34,7 @@ enum daemon_exit {
 #define CONFIG_FILE    "/etc/rekindle/rekindled.yaml"
 #define CONFIG_CREDENTIAL "rekindled.yaml"      /* the same, from systemd */
 #define CONFIG_MAX     (1u << 20)
+#define PATHS_MAX    64              /* folders of paths.allow */
 #define DEFAULT_STATE  "/var/lib/rekindle"
 #define DEFAULT_LISTEN "127.0.0.1:7450"
 
@@ -64,6 +65,7 @@ struct config {
 	int64_t log_files;
 	int64_t keep_events;
 	double sweep;
+	json_t *paths;                  /* paths.allow: folders, or NULL */
 	json_t *stores;         /* a list, as remote.h says; or NULL */
 	char *aws_metadata, *alibaba_metadata;  /* or NULL */
 	struct config_ship {

@@ -281,6 +281,8 @@ open_ship(struct daemon *d)
 		.retry_ms = (int64_t)(c->ship.retry_base * 1000),
 		.retry_max_ms = (int64_t)(c->ship.retry_max * 1000),
 		.recheck_ms = (int64_t)(c->ship.recheck * 1000),
+		.paths = c->paths,
+		.config_file = c->file != NULL ? c->file : CONFIG_FILE,
 	};
 
 	return ship_open(&d->ship, d->loop, d->remote, d->store, d->sup, &s,

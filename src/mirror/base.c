@@ -10,7 +10,8 @@
  * `found` false: the list is that of an earlier base, and nobody has looked
  * since whether they are there.  `epochs`: checkpoints of these count as well;
  * of a job that was left aside, because its record could not be used or its
- * checkpoints not be looked for; it is tried again at the next start.  The last
+ * checkpoints not be looked for, or whose store this machine may not ask; it is
+ * tried again at the next start.  The last
  * line counts those between: a base that was cut is none.  A line that cannot
  * be read is passed over.
  */
@@ -346,11 +347,28 @@ base_put_head(struct strbuf *b, int64_t epoch, const char *claim)
 	    "at", (json_int_t)now_ms()));
 }
 
-void
-base_put_job(struct strbuf *b, const json_t *record, json_t *ckpts, bool found)
+/* Those whose checkpoints count as well, and one more. */
+static json_t *
+epochs_and(const struct bjob *j, int64_t epoch)
 {
-	put(b, json_pack("{s:O, s:o, s:b}", "record", record, "checkpoints",
-	    ckpts, "found", found));
+	json_t *v = j->epochs != NULL ? json_copy(j->epochs) : json_array();
+
+	if (epoch > 0 && !bjob_epoch(j, epoch) &&
+	    json_array_size(v) < EPOCHS_MAX)
+		json_array_append_new(v, json_integer(epoch));
+	return v;
+}
+
+void
+base_put_job(struct strbuf *b, const json_t *record, json_t *ckpts,
+    const struct bjob *not_found, int64_t epoch)
+{
+	json_t *o = json_pack("{s:O, s:o, s:b}", "record", record,
+	    "checkpoints", ckpts, "found", not_found == NULL);
+
+	if (o != NULL && not_found != NULL)
+		json_object_set_new(o, "epochs", epochs_and(not_found, epoch));
+	put(b, o);
 }
 
 void
@@ -372,7 +390,7 @@ base_put_aside(struct strbuf *b, const struct bjob *j, const char *text,
 {
 	struct bjob old = *j;
 	json_t *record = j->rec != NULL || j->len > 0 ? bjob_record(j, text,
-	    NULL) : NULL, *epochs;
+	    NULL) : NULL;
 	const json_t *row;
 
 	if (record == NULL && j->rec != NULL && j->len > 0) {
@@ -385,12 +403,8 @@ base_put_aside(struct strbuf *b, const struct bjob *j, const char *text,
 		json_decref(record);
 		return false;
 	}
-	epochs = j->epochs != NULL ? json_copy(j->epochs) : json_array();
-	if (epoch > 0 && !bjob_epoch(j, epoch) &&
-	    json_array_size(epochs) < EPOCHS_MAX)
-		json_array_append_new(epochs, json_integer(epoch));
 	put(b, json_pack("{s:o, s:o, s:b, s:o}", "record", record,
 	    "checkpoints", j->ckpts != NULL ? json_copy(j->ckpts) :
-	    json_array(), "found", false, "epochs", epochs));
+	    json_array(), "found", false, "epochs", epochs_and(j, epoch)));
 	return true;
 }

@@ -29,8 +29,8 @@ see_row(void *ctx, const struct remote_row *r)
 static bool
 later(const struct bjob *j)
 {
-	return !j->gone && j->refused == NULL && !j->search &&
-	    (j->take || j->unfound);
+	return !j->gone && j->refused == NULL && (j->closed ||
+	    (!j->search && (j->take || j->unfound)));
 }
 
 static void
@@ -69,7 +69,8 @@ put_job(struct mirror *m, const char *id)
 	if (rc == RK_OK) {
 		records_known(m, id, record);
 		cut_attempts(m, record);
-		base_put_job(&m->out, record, list, !old);
+		base_put_job(&m->out, record, list, old ? j : NULL,
+		    old && j->closed ? m->b : 0);
 		m->lines++;
 	} else {
 		json_decref(list);

@@ -118,10 +118,61 @@ found(void *ctx, int n, const char *why)
 	find_more(m);
 }
 
-/* Where its checkpoints go, "" if nowhere; NULL with why. */
+static json_t *
+places_of(const char *text)
+{
+	struct spec_place v[SPEC_PLACES];
+	json_t *tree = NULL, *list = json_array();
+	struct spec *spec = NULL;
+
+	if (rkj_parse_json(text, strlen(text), &tree, NULL) == RK_OK &&
+	    spec_parse(tree, &spec, NULL) == RK_OK) {
+		const size_t n = spec_places(spec, v);
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(list, spec_place_said(&v[i]));
+		spec_places_fini(v, n);
+	}
+	spec_free(spec);
+	json_decref(tree);
+	return list;
+}
+
+/* A job that was submitted here, went elsewhere and comes back has what it
+ * named then. */
+char *
+said_here(struct mirror *m, const struct bjob *j)
+{
+	struct job_row r;
+	char *said;
+
+	if (!j->here || store_job_get(m->store, j->id, &r) != RK_OK)
+		return xstrdup("[]");
+	if (r.said_here[0] != '\0' || !j->take) {
+		said = xstrdup(r.said_here);
+	} else {
+		json_t *list = places_of(r.spec);
+		said = rkj_text(list);
+		json_decref(list);
+	}
+	store_job_fini(&r);
+	return said;
+}
+
+static bool
+may_look(struct mirror *m, const struct bjob *j, const struct spec *spec)
+{
+	char *said = said_here(m, j);
+	const bool yes = ship_allows(m->ship, said, spec, true, NULL) ==
+	    SHIP_ALLOWED;
+
+	free(said);
+	return yes;
+}
+
+/* Where its checkpoints go, "" if nowhere; NULL with why.  One that is not
+ * allowed to send them there is `closed`. */
 static char *
-prefix_of(struct mirror *m, const struct bjob *j, bool *own,
-    struct rk_why *why)
+prefix_of(struct mirror *m, struct bjob *j, bool *own, struct rk_why *why)
 {
 	json_t *record = bjob_record(j, m->text, why), *tree = NULL;
 	const char *text = json_string_value(json_object_get(json_object_get(
@@ -135,6 +186,7 @@ prefix_of(struct mirror *m, const struct bjob *j, bool *own,
 	    why) == RK_OK && spec_parse(tree, &spec, why) == RK_OK) {
 		prefix = ship_prefix(m->ship, spec);
 		*own = strncmp(prefix, m->c.prefix, strlen(m->c.prefix)) != 0;
+		j->closed = !may_look(m, j, spec);
 	}
 	spec_free(spec);
 	json_decref(tree);
@@ -157,7 +209,7 @@ find_one(struct mirror *m, size_t i)
 	} else if (!m->began && drop_rows(m, j->id) != RK_OK) {
 		go_again(m, "cannot write to the database");
 		good = false;
-	} else if (prefix[0] != '\0') {
+	} else if (prefix[0] != '\0' && !j->closed) {
 		struct search *s = xcalloc(1, sizeof(*s));
 		s->m = m;
 		s->i = i;

@@ -61,6 +61,8 @@ struct bjob {
 	size_t rec_len;
 	/* what we make of it */
 	bool here, take, search, done;
+	bool closed;                    /* where it sends its checkpoints is not
+	                                   looked into: ship_allows() */
 	int64_t here_version;
 	int tries;
 	char *refused;                  /* why it is left aside */
@@ -88,8 +90,10 @@ void bjob_add(struct bjob *j, const char *folder);
 bool bjob_epoch(const struct bjob *j, int64_t epoch);
 /* Lines: */
 void base_put_head(struct strbuf *b, int64_t epoch, const char *claim);
+/* not_found: as it was read, of a job that nobody has looked for since; those of
+ * `epoch` (0: none) count as well.  NULL: it has been looked for. */
 void base_put_job(struct strbuf *b, const json_t *record, json_t *ckpts,
-    bool found);
+    const struct bjob *not_found, int64_t epoch);
 void base_put_gone(struct strbuf *b, const char *id, int64_t at_ms);
 /* One that is left aside, as it was read; false: there is nothing to keep. */
 bool base_put_aside(struct strbuf *b, const struct bjob *j, const char *text,
@@ -293,6 +297,9 @@ void read_fini(struct mirror *m);
 void step_find(struct mirror *m);
 void search_later(struct mirror *m);      /* ended jobs, behind the beginning */
 void search_fini(struct mirror *m);
+/* What of a job's paths and addresses was said on this machine, as its row has
+ * it when it has been taken: struct job_row; the caller frees. */
+char *said_here(struct mirror *m, const struct bjob *j);
 /* Of a job's remote checkpoints nothing is known any more. */
 enum rk_err drop_rows(struct mirror *m, const char *job) RK_MUSTCHECK;
 void step_take(struct mirror *m);

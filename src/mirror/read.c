@@ -170,6 +170,9 @@ judge(struct mirror *m, struct bjob *j)
 	 * ended when the base was made, and have not changed since. */
 	j->search = j->take && !j->gone && (!j->ended || j->here ||
 	    j->epochs != NULL || j->listed > j->version);
+	/* Ours, and where it sends its checkpoints may be allowed by now. */
+	j->search = j->search || (!j->take && j->here && !j->gone &&
+	    j->unfound && j->epochs != NULL);
 }
 
 static void

@@ -188,11 +188,12 @@ import(struct mirror *m, struct bjob *j)
 	char *text = xasprintf("goes on here: taken over from epoch %lld",
 	    (long long)m->base.epoch);
 	struct store_note note = { .kind = "taken_over", .message = text };
+	char *said = said_here(m, j);
 	enum rk_err rc = RK_EINVAL;
 
 	if (record != NULL) {
 		grow_version(j, record);
-		rc = store_job_import(m->store, record, "[]", &note, &why);
+		rc = store_job_import(m->store, record, said, &note, &why);
 	}
 	if (rc == RK_EINVAL) {
 		char *all = rk_why_text(&why);
@@ -200,6 +201,7 @@ import(struct mirror *m, struct bjob *j)
 		free(all);
 	}
 	json_decref(record);
+	free(said);
 	free(text);
 	rk_why_fini(&why);
 	return rc;

@@ -133,6 +133,7 @@ struct rstore {
 	struct rstore *next;
 	enum store_kind kind;
 	char *match;                    /* "s3://", "s3://bucket/", ... */
+	bool named;                     /* an entry of `stores` */
 	char *missing;                  /* why it cannot be used, or NULL */
 	char *scheme, *host;            /* of the endpoint; host has the port */
 	char *base;                     /* path behind the host, or "" */

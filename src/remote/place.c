@@ -47,6 +47,64 @@ find_store(struct remote *r, const char *uri)
 	return NULL;
 }
 
+/* "." and "..", also percent-encoded: a part that may be taken for another. */
+static bool
+has_dots(const char *path)
+{
+	for (const char *p = path; p != NULL; p = strchr(p, '/')) {
+		int dots = 0;
+		p += *p == '/';
+		const char *at = p;
+		for (;; dots++) {
+			if (*at == '.')
+				at++;
+			else if (strncasecmp(at, "%2e", 3) == 0)
+				at += 3;
+			else
+				break;
+		}
+		if ((*at == '/' || *at == '\0' || *at == '?') && dots > 0 &&
+		    dots < 3)
+			return true;
+	}
+	return false;
+}
+
+bool
+remote_named(struct remote *r, const char *uri, const char *bucket)
+{
+	struct rk_part part;
+	struct rk_uri u;
+	bool yes = false;
+
+	if (rk_part_parse(&part, uri, NULL) != RK_OK)
+		return false;
+	if (rk_uri_parse(&u, part.bare, NULL) == RK_OK) {
+		const bool web = strcmp(u.scheme, "http") == 0;
+		char *plain = u.kind != RK_URI_OTHER ? NULL : xasprintf(
+		    "%s://%s/%s", web ? "https" : u.scheme, u.host, u.path);
+		const struct rstore *s = plain != NULL ?
+		    find_store(r, plain) : NULL;
+		yes = plain != NULL && !has_dots(u.path) &&
+		    ((s != NULL && s->named) || (bucket != NULL &&
+		    strncmp(plain, bucket, strlen(bucket)) == 0));
+		free(plain);
+		rk_uri_fini(&u);
+	}
+	rk_part_fini(&part);
+	return yes;
+}
+
+bool
+remote_has_stores(const struct remote *r)
+{
+	for (const struct rstore *s = r->stores; s != NULL; s = s->next) {
+		if (s->named)
+			return true;
+	}
+	return false;
+}
+
 static enum rk_err
 place_bucket(struct remote *r, const char *uri, struct place *p,
     struct rk_uri *u, struct rk_why *why)

@@ -314,6 +314,7 @@ add_store(struct remote *r, enum store_kind kind, const struct entry *e,
 	struct rstore *s = store_new(r, kind, e->match);
 
 	s->ca_file = e->ca_file != NULL ? xstrdup(e->ca_file) : NULL;
+	s->named = o != NULL;
 	s->v1 = e->signature == 1;
 	s->checksum = e->checksum;
 	for (size_t i = 0; i < WISHES; i++)

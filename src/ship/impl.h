@@ -3,6 +3,7 @@
  *
  *	ship.c     opening, going, stopping; what sup tells
  *	job.c      what a job's specification says of shipping
+ *	allow.c    what a job that came from a record may reach for
  *	rows.c     rows of the store, and the lists of files in them
  *	note.c     remote.json and names.json: written, and read from strangers
  *	scan.c     which local checkpoints are to be pushed
@@ -108,6 +109,13 @@ bool starts_with(const char *s, const char *prefix);
 /* An event of a job; data may be NULL. */
 void ship_event(struct ship *h, const char *job, const char *kind,
     const json_t *data, const char *fmt, ...) RK_PRINTF(5, 6);
+
+/* --- allow.c ------------------------------------------------------------- */
+
+void allow_open(struct ship *h, const struct ship_config *c);
+void allow_fini(struct ship *h);
+/* Of a job that is submitted here: is each path of it in `paths.allow`? */
+void allow_check(struct ship *h, const struct spec *spec, struct rk_why *why);
 
 /* --- job.c --------------------------------------------------------------- */
 
@@ -485,6 +493,9 @@ struct ship {
 	struct cuse *uses;
 	uint64_t cache_bytes;
 	int64_t cache_files;
+	char **paths, *bucket;          /* allow.c */
+	size_t npaths;
+	bool paths_said;
 	bool fetch_files;               /* tests: file:// is fetched, too */
 
 	int64_t pushed, verified, missed, pulled, failures;

@@ -67,15 +67,17 @@ take_spec(struct ship *h, const struct job_row *r, struct jobinfo *out)
 	struct rk_why why = {0};
 
 	if (rkj_parse_json(r->spec, strlen(r->spec), &tree, &why) == RK_OK &&
-	    spec_parse(tree, &s, &why) == RK_OK) {
+	    spec_parse(tree, &s, &why) == RK_OK &&
+	    ship_allows(h, r->said_here, s, true, &why) == SHIP_ALLOWED) {
 		out->prefix = ship_prefix(h, s);
 		out->metric = xstrdup(s->checkpoint.metric);
 		out->mode_max = s->checkpoint.mode_max;
 		out->keep_last = s->checkpoint.keep_last;
 		out->keep_best = s->checkpoint.keep_best;
 	} else {
-		log_warn("job=%s ship: its specification cannot be read: %s",
-		    r->id, rk_why_first(&why));
+		if (s == NULL)
+			log_warn("job=%s ship: its specification cannot be "
+			    "read: %s", r->id, rk_why_first(&why));
 		/* It goes nowhere, and nothing of it goes. */
 		out->prefix = xstrdup("");
 		out->metric = xstrdup("loss");

@@ -65,6 +65,8 @@ take_config(struct ship *h, const struct ship_config *c)
 	h->c.state_dir = xstrdup(c->state_dir);
 	h->c.prefix = xstrdup(c->prefix != NULL ? c->prefix : "");
 	h->c.instance = xstrdup(c->instance != NULL ? c->instance : "");
+	h->c.config_file = xstrdup(c->config_file != NULL ? c->config_file :
+	    "the configuration");
 	if (h->c.uploads < 1)
 		h->c.uploads = UPLOADS;
 	if (h->c.cache_limit == 0)
@@ -91,6 +93,7 @@ ship_open(struct ship **hp, struct loop *l, struct remote *r, struct store *st,
 	h->sup = su;
 	h->cache_fd = h->part_fd = -1;
 	take_config(h, c);
+	allow_open(h, c);
 	h->queue_timer = loop_timer_add(l, queue_timer_fn, h);
 	h->scan_timer = loop_timer_add(l, scan_timer_fn, h);
 	h->sweep_timer = loop_timer_add(l, sweep_timer_fn, h);
@@ -161,6 +164,8 @@ ship_close(struct ship **hp)
 	free((void *)(uintptr_t)h->c.prefix);
 	free((void *)(uintptr_t)h->c.instance);
 	free(h->part);
+	free((void *)(uintptr_t)h->c.config_file);
+	allow_fini(h);
 	h->tag = 0;
 	free(h);
 }

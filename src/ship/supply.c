@@ -180,7 +180,8 @@ supply_job(struct ship *h, const struct job_row *r, const struct spec *s,
 		const char *settled = sup_pinned(h->sup, r->id, other.id);
 		if (rkj_parse_json(other.spec, strlen(other.spec), &tree,
 		    NULL) == RK_OK && spec_parse(tree, &spec, NULL) == RK_OK &&
-		    choose(h, other.id, spec, settled != NULL ? settled :
+		    ship_allows(h, other.said_here, spec, true, NULL) ==
+		    SHIP_ALLOWED && choose(h, other.id, spec, settled != NULL ? settled :
 		    u.path, &row) == CHOSE_REMOTE) {
 			rc = sup_pin(h->sup, r->id, other.id, row.dir);
 			if (rc == RK_ENOENT)    /* it is not here, but there */
@@ -348,7 +349,18 @@ check(void *ctx, const struct spec *spec, struct rk_why *why)
 		check_one(h, "checkpoint.push", spec->checkpoint.push, why);
 		check_folder("checkpoint.push", spec->checkpoint.push, why);
 	}
+	allow_check(h, spec, why);
 	return why->n + why->more > before ? RK_EINVAL : RK_OK;
+}
+
+static const char *
+allowed(void *ctx, const struct job_row *r, const struct spec *spec,
+    struct rk_why *why)
+{
+	const enum ship_allow a = ship_allows(ctx, r->said_here, spec, false,
+	    why);
+
+	return a == SHIP_ALLOWED ? NULL : ship_allow_words[a];
 }
 
 /* What a selector means of the checkpoints that are there; out may be NULL. */
@@ -465,7 +477,8 @@ supply_set(struct ship *h)
 	struct sup_supplier p = { .ctx = h, .supply = supply, .fetch = fetch,
 		.check = check,
 		.has = has, .info = select_there,
-		.shipped = shipped, .gone = gone, .where = where };
+		.shipped = shipped, .gone = gone, .where = where,
+		.allowed = allowed };
 
 	sup_supplier_set(h->sup, &p);
 }

@@ -103,3 +103,13 @@ spec_places_fini(struct spec_place *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		free(v[i].text);
 }
+
+json_t *
+spec_place_said(const struct spec_place *p)
+{
+	char *text = xasprintf("%s %s", p->field, p->text);
+	json_t *v = json_string(text);
+
+	free(text);
+	return v != NULL ? v : json_string("");         /* no UTF-8 */
+}

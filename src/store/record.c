@@ -33,26 +33,29 @@
 struct text_field {
 	const char *key;
 	size_t at, max;
-	char json;              /* 'o' an object, 'v' any value or "" */
+	char json;              /* 'o' an object, 'v' any value or "", 'n' no
+	                           JSON but a name or "", 's' or "step:N" */
 	bool newer;             /* older records are without it */
 };
 #define JOB_TEXT(f, max, json) \
 	{ #f, offsetof(struct job_row, f), max, json, false }
-#define JOB_TEXT_NEWER(f, max) \
-	{ #f, offsetof(struct job_row, f), max, 0, true }
+#define JOB_TEXT_NEWER(f, max, json) \
+	{ #f, offsetof(struct job_row, f), max, json, true }
 static const struct text_field job_texts[] = {
 	JOB_TEXT(name, 4096, 0), JOB_TEXT(reason, WORD_MAX, 0),
 	JOB_TEXT(message, SENTENCE_MAX, 0), JOB_TEXT(spec, RKJ_MAX_BYTES, 'o'),
-	JOB_TEXT(labels, SENTENCE_MAX, 'o'), JOB_TEXT(resume_from, WORD_MAX, 0),
+	JOB_TEXT(labels, SENTENCE_MAX, 'o'), JOB_TEXT(resume_from, WORD_MAX, 's'),
 	JOB_TEXT(progress, RKJ_MAX_BYTES, 'o'),
 	JOB_TEXT(plan, RKJ_MAX_BYTES, 'v'),
 	JOB_TEXT(plan_summary, SENTENCE_MAX, 0),
-	JOB_TEXT_NEWER(known_dir, WORD_MAX), JOB_TEXT_NEWER(accept, WORD_MAX),
+	JOB_TEXT_NEWER(known_dir, WORD_MAX, 'n'),
+	JOB_TEXT_NEWER(accept, WORD_MAX, 0),
 };
-#define AT_TEXT(f, max) { #f, offsetof(struct attempt_row, f), max, 0, false }
+#define AT_TEXT(f, max, json) \
+	{ #f, offsetof(struct attempt_row, f), max, json, false }
 static const struct text_field attempt_texts[] = {
-	AT_TEXT(from, WORD_MAX), AT_TEXT(outcome, WORD_MAX),
-	AT_TEXT(message, SENTENCE_MAX), AT_TEXT(instance, WORD_MAX),
+	AT_TEXT(from, WORD_MAX, 'n'), AT_TEXT(outcome, WORD_MAX, 0),
+	AT_TEXT(message, SENTENCE_MAX, 0), AT_TEXT(instance, WORD_MAX, 0),
 };
 
 struct int_field {
@@ -178,13 +181,27 @@ store_job_export(struct store *s, const char *id, json_t **out)
 
 /* --- reading -------------------------------------------------------------- */
 
-/* Is the text JSON of the kind that its field holds? */
+/* What becomes a part of a path, or a word of a command: of a checkpoint. */
 static void
-check_json(struct rkj_obj *o, const struct text_field *f, const char *s)
+check_name(struct rkj_obj *o, const struct text_field *f, const char *s)
+{
+	const bool step = f->json == 's' && strncmp(s, "step:", 5) == 0;
+
+	if (s[0] != '\0' && !rk_name_ok(step ? s + 5 : s))
+		rkj_fault(o, f->key, "is no name of a checkpoint");
+}
+
+/* Is the text of the kind that its field holds? */
+static void
+check_text(struct rkj_obj *o, const struct text_field *f, const char *s)
 {
 	struct rk_why own = {0};
 	json_t *v = NULL;
 
+	if (f->json == 'n' || f->json == 's') {
+		check_name(o, f, s);
+		return;
+	}
 	if (f->json == 'v' && s[0] == '\0')
 		return;
 	if (rkj_parse_json(s, strlen(s), &v, &own) != RK_OK)
@@ -207,7 +224,7 @@ get_fields(struct rkj_obj *o, void *row, const struct text_field *t, size_t nt,
 		char *s = NULL;
 		if (rkj_str(o, t[i].key, &s, t[i].max, t[i].newer ?
 		    RKJ_OPTIONAL : RKJ_REQUIRED) && t[i].json != 0)
-			check_json(o, &t[i], s);
+			check_text(o, &t[i], s);
 		if (s == NULL && t[i].newer)
 			s = xstrdup("");
 		memcpy(p + t[i].at, &s, sizeof(s));
@@ -249,7 +266,7 @@ known_of_progress(struct job_row *r)
 	    strlen(r->progress), &p, NULL) != RK_OK)
 		return;
 	dir = json_string_value(json_object_get(p, "checkpoint"));
-	if (dir != NULL && strlen(dir) <= WORD_MAX) {
+	if (dir != NULL && rk_name_ok(dir)) {
 		free(r->known_dir);
 		r->known_dir = xstrdup(dir);
 		r->known_step = RK_MAX(json_integer_value(json_object_get(p,

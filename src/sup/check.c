@@ -285,6 +285,7 @@ check_step(void *ctx)
 {
 	struct check *c = ctx;
 	struct rk_why why = { 0 };
+	const char *reason;
 	const bool late = mono_ms() >= c->until_ms;
 
 	if (c->pid > 0) {
@@ -297,7 +298,7 @@ check_step(void *ctx)
 		return;
 	}
 	enum rk_err rc = c->address != NULL ? inspect_fetch(c, &why) :
-	    supply_ask(c->s, &c->row, c->spec, c->files, &why);
+	    supply_ask(c->s, &c->row, c->spec, c->files, &reason, &why);
 	if (rc == RK_OK && c->address == NULL)
 		rc = find_model(c, &why);
 	if (rc == RK_OK)

@@ -63,12 +63,13 @@ may_be_fetched(struct sup *s, const char *id)
 	struct rk_why why = { 0 };
 	struct spec *spec = NULL;
 	json_t *files = json_object();
+	const char *reason;
 	struct job_row r;
 	bool yes = true;
 
 	if (s->up.supply != NULL && store_job_get(s->store, id, &r) == RK_OK) {
 		if (row_spec(&r, NULL, &spec, NULL) == RK_OK)
-			yes = supply_ask(s, &r, spec, files, &why) !=
+			yes = supply_ask(s, &r, spec, files, &reason, &why) !=
 			    RK_ENOSPC;
 		store_job_fini(&r);
 	}

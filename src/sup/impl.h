@@ -133,13 +133,16 @@ struct orphan {
 	bool told;
 };
 
-/* A queued job whose bytes are on their way. */
+/* A queued job whose bytes are on their way, or that this machine does not let
+ * have them. */
 struct fetching {
 	struct fetching *next;
 	char id[RK_ID];
 	int64_t until_ms, said_ms;      /* mono: ask again; its row was
 					   written */
 	bool ready;                     /* it waits no more */
+	const char *reason;             /* "fetching", or as of
+					   sup_supplier.allowed */
 };
 
 /* A job whose training is done and whose last checkpoint is not elsewhere. */
@@ -270,14 +273,25 @@ enum rk_err check_job(struct sup *s, const struct spec *spec, json_t *tree,
 /* Its addresses, and where its checkpoints are to go. */
 void check_remote(struct sup *s, const struct spec *spec, struct rk_why *why);
 
-/* supply.c.  RK_OK: all is there, `files` has a path for each address, or null.
- * RK_EBUSY, RK_EINVAL, RK_ENOSPC: see struct sup_supplier. */
+/* supply.c.  RK_OK, or RK_EBUSY: it is not allowed, and *reason is why. */
+enum rk_err supply_allowed(struct sup *s, const struct job_row *r,
+    const struct spec *spec, const char **reason, struct rk_why *why)
+    RK_MUSTCHECK;
+/* RK_OK: it is allowed, and all is there: `files` has a path for each address,
+ * or null.  RK_EBUSY: *reason is why; RK_EINVAL, RK_ENOSPC: see struct
+ * sup_supplier. */
 enum rk_err supply_ask(struct sup *s, const struct job_row *r,
-    const struct spec *spec, json_t *files, struct rk_why *why) RK_MUSTCHECK;
+    const struct spec *spec, json_t *files, const char **reason,
+    struct rk_why *why) RK_MUSTCHECK;
 /* After RK_EBUSY: remember it, and say so in its row. */
-enum rk_err supply_wait(struct sup *s, struct job_row *r,
+enum rk_err supply_wait(struct sup *s, struct job_row *r, const char *reason,
     const struct rk_why *why) RK_MUSTCHECK;
 bool supply_waits(const struct sup *s, const char *id);
+/* It waits, and nothing but the configuration will end that. */
+bool supply_denied(const struct sup *s, const char *id);
+/* What overrides say of the paths and addresses of the job is said here. */
+void said_by_overrides(struct job_row *r, const struct spec *was,
+    const struct spec *is, const json_t *overrides);
 int64_t supply_next(const struct sup *s);       /* mono: to ask again; 0 */
 void supply_look(struct sup *s);        /* ask about those whose time it is */
 void supply_sweep(struct sup *s);       /* forget those that wait no more */

@@ -130,6 +130,7 @@ sup_check_resume(struct sup *s, const char *id, const json_t *overrides,
 {
 	struct spec *spec = NULL;
 	json_t *changed = NULL;
+	const char *reason;
 	struct job_row r;
 
 	must_be(s, SUP_TAG);
@@ -142,6 +143,9 @@ sup_check_resume(struct sup *s, const char *id, const json_t *overrides,
 		rc = override(s, &r, overrides, &changed, why);
 	if (rc == RK_OK)
 		rc = row_spec(&r, NULL, &spec, why);
+	/* What would wait is not looked at for who asks, either. */
+	if (rc == RK_OK && supply_allowed(s, &r, spec, &reason, why) != RK_OK)
+		rc = RK_EINVAL;
 	if (rc == RK_OK)
 		rc = sup_check(s, spec, fn, ctx, why);
 	spec_free(spec);

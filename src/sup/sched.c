@@ -6,8 +6,8 @@
  * does not fit now holds back all behind it, so that a large one is not starved
  * by a stream of small ones; the price is that some threads may be idle while
  * it waits.  Passed over are only jobs that could not run if there were room:
- * those in their back-off, those whose bytes are on their way, those whose old
- * process is still there, and those that ask for more than the machine has.
+ * those in their back-off, those whose bytes are on their way or not allowed,
+ * those whose old process is still there, and those that ask for more than the machine has.
  *
  * When the first that does not fit has a higher priority than some that run,
  * and would fit without them, the fewest and lowest of those are asked to save
@@ -116,6 +116,8 @@ consider(void *ctx, const struct job_row *r)
 			to_pick(k->s, &k->too_large, r);
 		return true;
 	}
+	if (supply_denied(k->s, r->id))
+		return true;
 	if (supply_waits(k->s, r->id))
 		return ++k->ahead < AHEAD_MAX;
 	if (!fits(&k->free, threads, memory)) {
@@ -247,6 +249,7 @@ head_is_supplied(struct sup *s, const struct pick *head)
 {
 	struct rk_why why = { 0 };
 	struct spec *spec = NULL;
+	const char *reason = NULL;
 	struct job_row r;
 	bool yes = true;
 
@@ -255,10 +258,11 @@ head_is_supplied(struct sup *s, const struct pick *head)
 		return true;
 	json_t *files = json_object();
 	if (row_spec(&r, NULL, &spec, &why) == RK_OK) {
-		enum rk_err rc = supply_ask(s, &r, spec, files, &why);
+		enum rk_err rc = supply_ask(s, &r, spec, files, &reason,
+		    &why);
 		yes = rc == RK_OK;
 		if (rc == RK_EBUSY)
-			rc = supply_wait(s, &r, &why);
+			rc = supply_wait(s, &r, reason, &why);
 		else if (rc != RK_OK)
 			rc = not_startable(s, &r, rc, &why, "fetch");
 		if (rc != RK_OK)        /* not written: not at once again */

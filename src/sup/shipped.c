@@ -32,7 +32,8 @@ sup_where(struct sup *s, const struct spec *spec)
 	    "");
 }
 
-/* A text of the row's progress, or ""; the caller frees. */
+/* A text of the row's progress, or ""; the caller frees.  That of a record may
+ * say anything. */
 static char *
 row_text(const struct job_row *r, const char *key)
 {
@@ -190,6 +191,8 @@ settle(struct sup *s, const struct uploading *u)
 		return true;
 	}
 	checkpoint = row_text(&r, "checkpoint");
+	if (!rk_name_ok(checkpoint))
+		checkpoint[0] = '\0';
 	early = row_text(&r, EARLY_STOPPED);
 	bool yes = shipped_yet(s, &r, checkpoint, &text);
 	if (yes) {

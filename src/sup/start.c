@@ -142,6 +142,7 @@ struct prepared {
 	char *dir, *file;
 	json_t *files;
 	const char *reason;             /* of a failure */
+	const char *waits;              /* of RK_EBUSY */
 	enum known known;               /* not THERE: it waits for them */
 	bool leaves;                    /* its checkpoints go elsewhere, too */
 };
@@ -158,12 +159,17 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 	p->file = xasprintf("%s/job.json", p->dir);
 	p->files = json_object();
 	p->reason = "bad_spec";
+	/* First of all: one that may not look into the bucket has, for all it
+	 * knows, no checkpoints. */
+	if (rc == RK_OK)
+		rc = supply_allowed(s, r, spec, &p->waits, why);
 	if (rc == RK_OK) {
 		/* Before its model is asked for, which it should not need. */
 		p->known = known_before_start(s, r, false, why);
 		p->reason = "fetch";
 		if (p->known == KNOWN_THERE)
-			rc = supply_ask(s, r, spec, p->files, why);
+			rc = supply_ask(s, r, spec, p->files, &p->waits,
+			    why);
 	}
 	/* What the bucket had may have been no good. */
 	if (rc == RK_OK && p->known == KNOWN_THERE)
@@ -265,7 +271,8 @@ start_job(struct sup *s, const char *id)
 		return RK_OK;
 	}
 	rc = prepare(s, &r, &p, &why);
-	if (rc == RK_EBUSY && (rc = supply_wait(s, &r, &why)) == RK_OK) {
+	if (rc == RK_EBUSY && (rc = supply_wait(s, &r, p.waits,
+	    &why)) == RK_OK) {
 		rc = RK_EBUSY;
 		goto out;
 	}

@@ -5,12 +5,17 @@
  * at once, from what they know.  A job whose bytes are on their way stays
  * QUEUED, reason `fetching`, and is passed over: jobs behind it may start.  It
  * is remembered here, so that a pass over the queue need not ask again, and
- * asked about anew after a while or when sup_supplied() says so.
+ * asked about anew after a while or when sup_supplied() says so.  So is a job
+ * that came from a record and names what this machine does not let it have.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "impl.h"
+
+#define DENIED_ASK_MS 30000     /* links may have been changed meanwhile */
+
+static const char is_fetching[] = "fetching";
 
 static struct fetching *
 find(const struct sup *s, const char *id)
@@ -28,6 +33,30 @@ supply_waits(const struct sup *s, const char *id)
 	const struct fetching *f = find(s, id);
 
 	return f != NULL && !f->ready;
+}
+
+static bool
+is_denied(const struct fetching *f)
+{
+	return !f->ready && strcmp(f->reason, is_fetching) != 0;
+}
+
+bool
+supply_denied(const struct sup *s, const char *id)
+{
+	const struct fetching *f = find(s, id);
+
+	return f != NULL && is_denied(f);
+}
+
+int64_t
+sup_not_allowed(const struct sup *s, const char *reason)
+{
+	int64_t n = 0;
+
+	for (const struct fetching *f = s->fetching; f != NULL; f = f->next)
+		n += is_denied(f) && strcmp(f->reason, reason) == 0;
+	return n;
 }
 
 int64_t
@@ -62,11 +91,23 @@ check_files(const struct spec *spec, const json_t *files, struct rk_why *why)
 }
 
 enum rk_err
-supply_ask(struct sup *s, const struct job_row *r, const struct spec *spec,
-    json_t *files, struct rk_why *why)
+supply_allowed(struct sup *s, const struct job_row *r, const struct spec *spec,
+    const char **reason, struct rk_why *why)
 {
-	enum rk_err rc = RK_OK;
+	*reason = s->up.allowed != NULL ? s->up.allowed(s->up.ctx, r, spec,
+	    why) : NULL;
+	return *reason == NULL ? RK_OK : RK_EBUSY;
+}
 
+enum rk_err
+supply_ask(struct sup *s, const struct job_row *r, const struct spec *spec,
+    json_t *files, const char **reason, struct rk_why *why)
+{
+	enum rk_err rc = supply_allowed(s, r, spec, reason, why);
+
+	if (rc != RK_OK)
+		return rc;
+	*reason = is_fetching;
 	if (s->up.supply != NULL)
 		rc = s->up.supply(s->up.ctx, r, spec, files, why);
 	return rc == RK_OK ? check_files(spec, files, why) : rc;
@@ -96,7 +137,7 @@ static bool
 worth_writing(const struct sup *s, const struct fetching *f,
     const struct job_row *r, const char *text, int64_t now)
 {
-	if (strcmp(r->reason, "fetching") != 0)
+	if (strcmp(r->reason, f->reason) != 0)
 		return true;
 	if (strcmp(r->message, text) == 0)
 		return false;
@@ -106,7 +147,8 @@ worth_writing(const struct sup *s, const struct fetching *f,
 }
 
 enum rk_err
-supply_wait(struct sup *s, struct job_row *r, const struct rk_why *why)
+supply_wait(struct sup *s, struct job_row *r, const char *reason,
+    const struct rk_why *why)
 {
 	struct fetching *f = find(s, r->id);
 	char *text = rk_text_clean(why->n > 0 ? rk_why_text(why) :
@@ -122,11 +164,12 @@ supply_wait(struct sup *s, struct job_row *r, const struct rk_why *why)
 		s->fetching = f;
 	}
 	f->ready = false;
-	f->until_ms = now + s->supply_ask_ms;
+	f->reason = reason;
+	f->until_ms = now + (is_denied(f) ? DENIED_ASK_MS : s->supply_ask_ms);
 	if (worth_writing(s, f, r, text, now)) {
-		if (strcmp(r->reason, "fetching") != 0)
-			note.kind = "fetching";
-		set_str(&r->reason, "fetching");
+		if (strcmp(r->reason, reason) != 0)
+			note.kind = is_denied(f) ? "not_allowed" : reason;
+		set_str(&r->reason, reason);
 		set_str(&r->message, text);
 		rc = sup_put(s, r, NULL, &note);
 		f->said_ms = now;
@@ -143,6 +186,7 @@ ask_again(struct sup *s, struct fetching *f)
 	struct rk_why why = { 0 };
 	struct spec *spec = NULL;
 	json_t *files = json_object();
+	const char *reason = NULL;
 	struct job_row r;
 
 	f->ready = true;                /* should it be none of ours any more */
@@ -150,9 +194,9 @@ ask_again(struct sup *s, struct fetching *f)
 		enum rk_err rc = r.state != JOB_QUEUED ? RK_OK :
 		    row_spec(&r, NULL, &spec, &why);
 		if (rc == RK_OK && spec != NULL)
-			rc = supply_ask(s, &r, spec, files, &why);
+			rc = supply_ask(s, &r, spec, files, &reason, &why);
 		if (rc == RK_EBUSY)
-			rc = supply_wait(s, &r, &why);
+			rc = supply_wait(s, &r, reason, &why);
 		else if (rc != RK_OK)
 			rc = not_startable(s, &r, rc, &why, "fetch");
 		if (rc != RK_OK)
@@ -178,19 +222,19 @@ supply_look(struct sup *s)
 
 /* Its bytes are there, a slot was not: its row should not say otherwise. */
 static void
-waits_for_its_turn(struct sup *s, const char *id)
+waits_for_its_turn(struct sup *s, const struct fetching *f)
 {
 	struct job_row r;
 
-	if (store_job_get(s->store, id, &r) != RK_OK)
+	if (store_job_get(s->store, f->id, &r) != RK_OK)
 		return;
-	if (r.state == JOB_QUEUED && strcmp(r.reason, "fetching") == 0) {
+	if (r.state == JOB_QUEUED && strcmp(r.reason, f->reason) == 0) {
 		set_str(&r.reason, "");
 		set_str(&r.message, "all that it needs is there; waits for its "
 		    "turn");
 		if (sup_put(s, &r, NULL, NULL) != RK_OK)
-			log_warn("job=%s its row still says that it fetches",
-			    id);
+			log_warn("job=%s its row still says: %s", f->id,
+			    f->reason);
 	}
 	store_job_fini(&r);
 }
@@ -205,7 +249,7 @@ supply_sweep(struct sup *s)
 			p = &f->next;
 			continue;
 		}
-		waits_for_its_turn(s, f->id);
+		waits_for_its_turn(s, f);
 		*p = f->next;
 		free(f);
 	}

@@ -291,6 +291,13 @@ respec(struct sup *s, struct job_row *r, const json_t *overrides,
 		    NULL)
 			r->memory = spec->memory;
 	}
+	if (rc == RK_OK && r->said_here[0] != '\0') {
+		struct spec *was = NULL;
+		rc = row_spec(r, NULL, &was, why);
+		if (rc == RK_OK)
+			said_by_overrides(r, was, spec, overrides);
+		spec_free(was);
+	}
 	if (rc == RK_OK) {
 		tree = spec_json(spec);
 		free(r->spec);

@@ -99,7 +99,8 @@ class Reply:
 
 def no_cloud(root, flags):
     """The flags, with a configuration that has no daemon of a test ask the metadata service of the machine that
-    it happens to run on."""
+    it happens to run on, and that lets jobs which are taken over have their data wherever a test has put it; what
+    the test says itself stays."""
     if "--config" not in flags:
         path = f"{root}/no-cloud.yaml"
         with open(path, "w") as f:
@@ -108,10 +109,15 @@ def no_cloud(root, flags):
     path = flags[len(flags) - 1 - flags[::-1].index("--config") + 1]
     with open(path) as f:
         text = f.read()
+    more = {}
     if "preempt" not in text:
+        more["preempt"] = {"cloud": "none"}
+    if "mirror" in text and "paths" not in text:
+        more["paths"] = {"allow": ["/"]}
+    if more:
         with open(path, "w") as f:
-            f.write(json.dumps({**json.loads(text), "preempt": {"cloud": "none"}}) if text.startswith("{") else
-                    text + "\npreempt: {cloud: none}\n")
+            f.write(json.dumps({**json.loads(text), **more}) if text.startswith("{") else
+                    text + "".join(f"\n{k}: {json.dumps(v)}" for k, v in more.items()) + "\n")
     return flags
 
 

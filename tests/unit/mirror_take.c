@@ -80,6 +80,7 @@ T_CASE(a_job_whose_own_store_does_not_answer_is_left_aside_until_the_next_start)
 	w_wait_step(near, 5);
 	w_wait_written(&a);
 	w_kill(&a);
+	snprintf(other, sizeof(other), "%s.other/jobs/%s", w_bucket, away);
 	t_eq_int(rename(other, "kept"), 0);
 	t_eq_int(symlink(other, other), 0);     /* leads nowhere: an error */
 

@@ -107,7 +107,11 @@ w_start(struct node *n, const char *name)
 	c.state_dir = n->dir;
 	c.held = true;
 	c.instance = w_instance;
+	static json_t *everywhere;
+	if (everywhere == NULL)
+		everywhere = json_pack("[s]", "/");
 	struct ship_config sc = { .state_dir = n->dir, .prefix = prefix,
+		.paths = everywhere,
 		.instance = w_instance, .uploads = 2, .cache_limit = 1 << 30,
 		.stale_upload_ms = 86400000, .retry_ms = 50,
 		.retry_max_ms = 200 };
