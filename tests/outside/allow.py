@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import socketserver
 import subprocess
@@ -234,6 +235,17 @@ def _(d):
     eq(sorted((set(PLACES) | set(NO_PLACE)) - found), [], "fields that there are no more")
 
 
+@case("each test that SECURITY names is there", "stopped")
+def _(d):
+    here = os.path.dirname(os.path.abspath(__file__))
+    with open(f"{here}/../../SECURITY.md") as f:
+        named = re.findall(r"\[`([a-z_]+\.py)`: ([^]]+)\]", f.read())
+    assert len(named) > 15, f"{len(named)} tests are named"
+    for name, sentence in named:
+        with open(f"{here}/{name}") as f:
+            has(f.read(), '("' + " ".join(sentence.split()))
+
+
 # --- each place ---------------------------------------------------------------------------------
 
 @world("what a record names outside of what this machine allows is neither read nor fetched nor written")
@@ -325,20 +337,23 @@ def digests(state, i):
 @world("with the line and a restart the job goes on from its checkpoints there, also two machines later")
 def _(w):
     a = w.machine(allow=["/"])
-    away = w.job("away", epochs=60, checkpoint={"every": {"steps": 50}, "push": f"file://{w.root}/other/"})
+    away = w.job("away", epochs=6, checkpoint={"every": {"steps": 50}, "push": f"file://{w.root}/other/"})
     i = a.submit(away)
     whole = a.submit({**away, "name": "whole", "checkpoint": {"every": {"steps": 50}}})
-    eq(a.wait_state(whole, "succeeded", "failed")["state"], "succeeded")
+    for k in (i, whole):
+        eq(a.wait_state(k, "succeeded", "failed")["state"], "succeeded")
+    a.post(f"/v1/jobs/{whole}/resume", {"overrides": {"training": {"epochs": 9}}}, want=202)
+    wait_for(60, "the other one has gone on", lambda: job(a, whole)["state"] == "succeeded" and
+             job(a, whole)["attempt"] == 2)
     want = digests(a.state, whole)
-    wait_for(30, "a checkpoint is in the other folder",
-             lambda: glob.glob(f"{w.root}/other/jobs/{i}/checkpoints/*/checkpoint.json"))
-    a.post(f"/v1/jobs/{i}/pause", {})
-    a.wait_state(i, "paused", "succeeded")
     written(a)
-    state = job(a, i)["state"]
     vanish(a)
     shutil.rmtree(a.state)
-    w.edit(i, lambda row, spec: row.update(state="running", desired="run") if state == "paused" else None)
+
+    def longer(row, spec):
+        row.update(state="queued", reason="", ended_ms=0)
+        put(spec, "training.epochs", 9)
+    w.edit(i, longer)
     there = sorted(glob.glob(f"{w.root}/other/**", recursive=True))
     for _ in range(2):
         b = w.machine(allow=[w.data])
