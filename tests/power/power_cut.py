@@ -48,11 +48,10 @@ CUTS = int(os.environ.get("CUTS") or "40")
 SEED = int(os.environ.get("SEED") or str(random.randrange(1 << 30)))
 NAMES = (os.environ.get("SETTINGS") or " ".join(SETTINGS)).split()
 STATE = "/var/lib/private/rekindle"
+LARGE_WRITE = 1 << 20                           # bytes: such a one has to be waited for
 LOAD = 8                                        # seconds of it, at most
 GOES_ON = 90                                    # seconds of a quiet machine until a job runs again
 ENDS = 600                                      # until all have come to their end
-# Bytes on their way to the disk with which the machine ends; 0: at any moment.
-FUSES = (0, 1, 1, 1 << 13, 1 << 15, 1 << 17, 1 << 19)
 # Once in so many cuts:
 WHILE_BOOTING, NEW_MACHINE = 8, 6
 SYSTEM = """systemctl show rekindled -p NRestarts -p ActiveState -p SubState --value | tr '\\n' ' '; echo
@@ -172,9 +171,9 @@ class Ordeal:
             i = self.setting.jobs.number(job.name)
             if i is not None and i not in self.long:
                 self.long[i] = job
-        if since is not None:
-            return
-        for key, spec, i, _ in [e for e in asked if e[2]] + self.ledger.submitted[-3:]:
+        # Keys travel with the records.
+        known = [e for e in self.ledger.submitted if since is None or e[3] < since and e[2] in shown]
+        for key, spec, i, _ in [e for e in asked if e[2] and since is None] + known[-3:]:
             status, answer = self.m.call("POST", "/v1/jobs", spec, key=key)
             if status == 201 and answer["id"] != i or status not in (201, 507):
                 self.found(f"{key} made {i}; asked again after the cut: {status} {answer}")
@@ -311,7 +310,7 @@ class Ordeal:
         way, seed = self.r.choice(disk.OFTEN), self.r.randrange(1 << 30)
         time.sleep(wait)
         if fuse:
-            self.m.fuse(fuse, 2)
+            self.m.fuse(fuse, 2 if fuse < LARGE_WRITE else 15)
             self.count["cut in the middle of a write"] += not self.m.alive()
         writes, sectors, lost = self.m.cut(way, seed)
         self.count["cuts"] += 1
@@ -341,7 +340,7 @@ class Ordeal:
         if n == self.cuts:
             return
         people = People(self.setting.name, self.m, self.ledger, self.long, self.setting.jobs, self.r.random())
-        said = self.end_power(self.r.uniform(0.5, LOAD), self.r.choice(FUSES))
+        said = self.end_power(self.r.uniform(0.5, LOAD), self.r.choice(self.setting.fuses))
         people.end()
         if self.store:
             self.look_into_bucket()

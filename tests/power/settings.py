@@ -63,13 +63,19 @@ LARGE = Jobs([({"arch": "mlp", "sizes": [PIXELS, 2880, 2880, CLASSES]}, ADAM, 16
               ({"arch": "mlp", "sizes": [PIXELS, 3600, 3600, CLASSES]}, NESTEROV, 160, {"seconds": 2}, FEW, "320MiB")])
 
 
+# Bytes on their way to the disk with which the machine ends; 0: at any moment.
+FUSES = (0, 1, 1, 1 << 13, 1 << 15, 1 << 17, 1 << 19)
+LARGE_FUSES = (0, 1, 1 << 15, 2 * MIB, 8 * MIB, 16 * MIB, 40 * MIB)
+
+
 class Setting:
-    def __init__(self, name, jobs=SMALL, size=1800 * MIB, memory=1024, store=False):
-        self.name, self.jobs, self.size, self.memory, self.store = name, jobs, size, memory, store
+    def __init__(self, name, jobs=SMALL, size=1800 * MIB, memory=1024, fuses=FUSES, store=False):
+        self.name, self.jobs, self.size, self.memory = name, jobs, size, memory
+        self.fuses, self.store = fuses, store
 
 
 SETTINGS = {x.name: x for x in (Setting("plain"), Setting("mirror", store=True),
-                                Setting("large", LARGE, 4096 * MIB, 1536), Setting("full"))}
+                                Setting("large", LARGE, 4096 * MIB, 1536, LARGE_FUSES), Setting("full"))}
 
 
 class Store:
