@@ -97,7 +97,7 @@ class Ordeal:
         if os.path.exists(path):
             with open(path) as f:
                 return json.load(f)
-        vm.copy(self.fresh, self.disk)
+        Image().make(CONFIG, self.disk, self.setting.size)      # it leaves nothing in a bucket
         m = vm.Machine(self.folder, self.disk, self.setting.memory, volatile=False)
         try:
             m.on()
@@ -176,7 +176,7 @@ class Ordeal:
         for key, spec, i, _ in [e for e in asked if e[2] and since is None] + known[-3:]:
             status, answer = self.m.call("POST", "/v1/jobs", spec, key=key)
             if status == 201 and answer["id"] != i or status not in (201, 507):
-                self.found(f"{key} made {i}; asked again after the cut: {status} {answer}")
+                self.found(f"{key} made {i}; asked again after the cut: {status} {str(answer)[:200]}")
             self.count["keys asked again"] += 1
 
     def check(self, since=None):
@@ -247,14 +247,15 @@ class Ordeal:
         p = Patience(GOES_ON)
         for job in self.long.values():
             while job.run.value == "run":
-                now = self.m.call("GET", f"/v1/jobs/{job.id}")[1]
-                if now["state"] in ("running", "succeeded"):
+                status, now = self.m.call("GET", f"/v1/jobs/{job.id}")
+                if status != 200 or now["state"] in ("running", "succeeded"):
                     break
                 if p.spent():
                     self.found(f"{job.id} ({job.name}) does not go on: {now['state']} {now['reason']}: {now['message']}")
                     break
                 time.sleep(0.2)
-            attempts = self.m.call("GET", f"/v1/jobs/{job.id}/attempts?limit=500")[1]["attempts"]
+            status, page = self.m.call("GET", f"/v1/jobs/{job.id}/attempts?limit=500")
+            attempts = page["attempts"] if status == 200 else []
             if attempts and before.get(job.id, {}).get("attempt", 0) < attempts[-1]["attempt"] and \
                     attempts[-1]["start_step"] < job.seen:
                 self.found(f"{job.id} ({job.name}) began at step {attempts[-1]['start_step']}, and step {job.seen} was there")
