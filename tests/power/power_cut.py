@@ -59,7 +59,7 @@ dmesg | grep -iE 'ext4-fs (error|warning)|i/o error'
 journalctl -b -u rekindled -o cat --no-pager | grep -iE 'bug:|damaged|corrupt|set aside'
 true"""
 LOOK = f"cd /srv/look && python3 -c 'import bucket; print(sum(map(len, bucket.local(\"{STATE}\").values())))'"
-LINKS = f"cd {STATE}/jobs && find . -name 'bad-*' -o -name 'late-*' -o -xtype l"
+LINKS = f"cd {STATE}/jobs && find . -name 'bad-*' -o -name 'late-*' -o -xtype l 2>/dev/null"
 
 
 class Ordeal:
@@ -311,7 +311,7 @@ class Ordeal:
         way, seed = self.r.choice(disk.OFTEN), self.r.randrange(1 << 30)
         time.sleep(wait)
         if fuse:
-            self.m.fuse(fuse, 2 if fuse < LARGE_WRITE else 15)
+            self.m.fuse(fuse, 2 if fuse < LARGE_WRITE else 10)
             self.count["cut in the middle of a write"] += not self.m.alive()
         writes, sectors, lost = self.m.cut(way, seed)
         self.count["cuts"] += 1

@@ -65,7 +65,7 @@ LARGE = Jobs([({"arch": "mlp", "sizes": [PIXELS, 2880, 2880, CLASSES]}, ADAM, 16
 
 # Bytes on their way to the disk with which the machine ends; 0: at any moment.
 FUSES = (0, 1, 1, 1 << 13, 1 << 15, 1 << 17, 1 << 19)
-LARGE_FUSES = (0, 1, 1 << 15, 2 * MIB, 8 * MIB, 16 * MIB, 40 * MIB)
+LARGE_FUSES = (0, 1 << 15, 1 << 18, 1 * MIB, 2 * MIB, 4 * MIB, 8 * MIB)
 
 
 class Setting:
