@@ -137,6 +137,11 @@ void ship_hurry(struct ship *h, const char *why);
 typedef void ship_drained_fn(void *ctx);
 void ship_drain(struct ship *h, int64_t deadline_ms, ship_drained_fn *fn,
     void *ctx);
+/* The drain is over, or is given up: what is to go up has its turn as ever.
+ * Its fn is not called any more. */
+void ship_undrain(struct ship *h);
+/* Is all that is to be in buckets verified there? */
+bool ship_all_up(struct ship *h);
 /* The same for the bucket: "NAME: step 1,200 is in the bucket; ...", "" before
  * the end of a drain; ship's. */
 const char *ship_drain_story(const struct ship *h);

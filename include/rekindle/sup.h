@@ -374,7 +374,7 @@ void sup_checkpoint_forget(struct sup *s, void *ctx);
  * (may be NULL) is called once from the loop when none runs any more.  Called
  * again, the nearer deadline counts, and both are told; the first reason stays,
  * but for taken_over (the jobs are another daemon's by now).  A drained
- * supervisor stays drained.
+ * supervisor stays drained, until sup_undrain().
  */
 typedef void sup_drained_fn(void *ctx);
 void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
@@ -384,6 +384,9 @@ void sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
  * checkpoint)}]}, null where there was none; of jobs with a process, in the
  * order of the queue; a new reference. */
 json_t *sup_drain_rehearse(struct sup *s);
+/* The reason is gone: jobs have their turn again, and new work is taken.  fn of
+ * a drain is not called any more. */
+void sup_undrain(struct sup *s);
 bool sup_draining(const struct sup *s);
 /* The reason of the drain, "" where there is none. */
 const char *sup_drain_reason(const struct sup *s);

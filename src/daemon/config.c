@@ -25,7 +25,7 @@ config_init(struct config *c)
 		    .retry_base = 5, .retry_max = 300, .recheck = 3600 },
 		.mirror = { .check = 10, .start_wait = 30 },
 		.preempt = { .cloud = CLOUD_AUTO, .gcp_notice = 30,
-		    .margin = 2 },
+		    .margin = 2, .survived = 60, .acknowledge = ACK_ENDS },
 	};
 	c->state_dir = xstrdup(dir != NULL && dir[0] == '/' &&
 	    strchr(dir, ':') == NULL ? dir : DEFAULT_STATE);
@@ -194,6 +194,9 @@ read_clouds(struct config *c, struct rkj_obj *top)
 	seconds(&o, "poll", &c->preempt.poll, 0);
 	seconds(&o, "gcp_notice", &c->preempt.gcp_notice, 5);
 	seconds(&o, "margin", &c->preempt.margin, 0);
+	seconds(&o, "survived", &c->preempt.survived, 1);
+	rkj_enum(&o, "acknowledge", &c->preempt.acknowledge, preempt_ack_words,
+	    RKJ_OPTIONAL);
 	rkj_str(&o, "azure_name", &c->preempt.azure_name, 256, RKJ_OPTIONAL);
 	section(&o, "url", &u);
 	for (int i = CLOUD_AWS; i < CLOUD_COUNT; i++)

@@ -81,7 +81,8 @@ struct config {
 		int cloud;              /* enum preempt_cloud */
 		char *url[CLOUD_COUNT]; /* or NULL */
 		char *azure_name;       /* or NULL */
-		double poll, gcp_notice, margin;
+		double poll, gcp_notice, margin, survived;
+		int acknowledge;        /* enum preempt_ack */
 	} preempt;
 };
 void config_init(struct config *c);

@@ -319,7 +319,9 @@ open_preempt(struct daemon *d)
 		.cloud = (enum preempt_cloud)c->cloud,
 		.poll_ms = (int64_t)(c->poll * 1000),
 		.gcp_notice_seconds = c->gcp_notice,
-		.margin_seconds = c->margin, .azure_name = c->azure_name,
+		.margin_seconds = c->margin, .survived_seconds = c->survived,
+		.acknowledge = (enum preempt_ack)c->acknowledge,
+		.azure_name = c->azure_name,
 	};
 
 	for (int i = 0; i < CLOUD_COUNT; i++)

@@ -7,17 +7,20 @@
  */
 #include "clouds.h"
 
-static void
-read_alibaba(int i, int status, const char *body, size_t len, const char *me,
-    int64_t now, struct notice *n)
+static bool
+read_alibaba(int i, int status, const char *body, size_t len,
+    struct sight *s, struct notice *n)
 {
 	int64_t when;
 
 	(void)i;
-	(void)me;
-	if (status == 200 && when_parse(body, len, 0, &when))
-		when_notice(n, "Alibaba Cloud releases this preemptible "
-		    "instance", when, now);
+	if (status == 404 || (status == 200 && when_blank(body, len)))
+		return true;
+	if (status != 200 || !when_parse(body, len, 0, &when))
+		return false;
+	when_notice(n, "Alibaba Cloud releases this preemptible instance",
+	    when, s);
+	return true;
 }
 
 const struct cloud cloud_alibaba = {

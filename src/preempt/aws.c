@@ -1,7 +1,9 @@
 /*
  * AWS EC2: spot interruptions, rebalance recommendations, scheduled events, the
- * end of an Auto Scaling group's instance.  IMDSv2; a service that knows no
- * tokens is asked without.
+ * end of an Auto Scaling group's instance.  IMDSv2; a service that gives no
+ * token is asked without.  A scheduled event stays `active` for a while after
+ * the reboot that it announced, and a recommendation outlives a stop and a
+ * start: what lies before our beginning, or was said before the boot, is over.
  *
  * Amazon EC2 User Guide, "Spot Instance interruption notices", "EC2 instance
  * rebalance recommendations", "Scheduled events"; Auto Scaling User Guide,
@@ -15,7 +17,6 @@
 
 enum { ACTION, REBALANCE, SCHEDULED, LIFECYCLE };
 
-#define SCHEDULED_SOON_MS (10 * 60 * 1000)
 #define EVENTS_MAX 64
 
 static json_t *
@@ -36,7 +37,7 @@ text_of(const json_t *o, const char *key)
 
 /* {"action": "terminate", "time": "2017-09-18T08:22:00Z"} */
 static void
-read_action(const json_t *v, int64_t now, struct notice *n)
+read_action(const json_t *v, const struct sight *s, struct notice *n)
 {
 	const char *action = text_of(v, "action"), *time = text_of(v, "time");
 	char who[96];
@@ -48,16 +49,16 @@ read_action(const json_t *v, int64_t now, struct notice *n)
 	(void)when_parse(time, strlen(time), 0, &when);
 	/* Hibernation has begun when it is announced. */
 	if (strcmp(action, "hibernate") == 0 && when == 0)
-		when = now;
+		when = s->now_ms;
 	snprintf(who, sizeof(who), "AWS takes this spot instance back (%s)",
 	    action);
-	when_notice(n, who, when, now);
+	when_notice(n, who, when, s);
 }
 
 /* [{"NotBefore": "21 Jan 2019 09:00:43 GMT", "Code": "system-reboot",
  *   "State": "active", "EventId": ...}] */
 static void
-read_scheduled(const json_t *list, int64_t now, struct notice *n)
+read_scheduled(const json_t *list, const struct sight *s, struct notice *n)
 {
 	const json_t *e;
 	size_t i;
@@ -78,8 +79,8 @@ read_scheduled(const json_t *list, int64_t now, struct notice *n)
 		snprintf(who, sizeof(who), "AWS has scheduled %.40s for this "
 		    "instance", text_of(e, "Code"));
 		struct notice one = { 0 };
-		when_notice(&one, who, when, now);
-		if (one.kind == NOTICE_LEAVE && when > now + SCHEDULED_SOON_MS)
+		when_notice(&one, who, when, s);
+		if (one.kind == NOTICE_LEAVE && when > s->now_ms + SOON_MS)
 			one.kind = NOTICE_EARLY;
 		snprintf(one.id, sizeof(one.id), "%.100s",
 		    text_of(e, "EventId"));
@@ -91,37 +92,55 @@ read_scheduled(const json_t *list, int64_t now, struct notice *n)
 	}
 }
 
+/* {"noticeTime": "2020-10-27T08:22:00Z"} */
 static void
-read_aws(int i, int status, const char *body, size_t len, const char *me,
-    int64_t now, struct notice *n)
+read_rebalance(const json_t *v, const struct sight *s, struct notice *n)
+{
+	const char *time = text_of(v, "noticeTime");
+	int64_t said = 0;
+
+	if (time[0] == '\0')
+		return;
+	if (when_parse(time, strlen(time), 0, &said) && said < s->boot_ms)
+		return;
+	n->kind = NOTICE_EARLY;
+	snprintf(n->text, sizeof(n->text), "AWS recommends to leave this spot "
+	    "instance: it may be taken back");
+	snprintf(n->id, sizeof(n->id), "%.100s", time);
+	rk_text_clean(n->id);
+}
+
+static void
+read_lifecycle(const char *body, size_t len, struct notice *n)
+{
+	if (len < 10 || memcmp(body, "Terminated", 10) != 0)
+		return;
+	n->kind = NOTICE_LEAVE;
+	snprintf(n->text, sizeof(n->text), "AWS Auto Scaling terminates this "
+	    "instance");
+}
+
+static bool
+read_aws(int i, int status, const char *body, size_t len, struct sight *s,
+    struct notice *n)
 {
 	json_t *v = NULL;
 
-	(void)me;
 	if (status != 200)
-		return;
+		return status == 404;
 	if (i == LIFECYCLE) {
-		if (len >= 10 && memcmp(body, "Terminated", 10) == 0) {
-			n->kind = NOTICE_LEAVE;
-			snprintf(n->text, sizeof(n->text), "AWS Auto Scaling "
-			    "terminates this instance");
-		}
-		return;
+		read_lifecycle(body, len, n);
+		return true;
 	}
 	v = tree_of(body, len);
 	if (i == ACTION)
-		read_action(v, now, n);
+		read_action(v, s, n);
 	else if (i == SCHEDULED)
-		read_scheduled(v, now, n);
-	else if (text_of(v, "noticeTime")[0] != '\0') {
-		n->kind = NOTICE_EARLY;
-		snprintf(n->text, sizeof(n->text), "AWS recommends to leave "
-		    "this spot instance: it may be taken back");
-		snprintf(n->id, sizeof(n->id), "%.100s",
-		    text_of(v, "noticeTime"));
-		rk_text_clean(n->id);
-	}
+		read_scheduled(v, s, n);
+	else
+		read_rebalance(v, s, n);
 	json_decref(v);
+	return v != NULL;
 }
 
 const struct cloud cloud_aws = {

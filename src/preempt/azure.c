@@ -1,9 +1,16 @@
 /*
  * Azure Scheduled Events.  The list is of all machines of a set: only events
  * that name ours count.  The first request switches the service on and may take
- * two minutes; who does not ask for a day has it switched off.  When all is
- * saved the event is acknowledged (watch.c), and Azure need not wait; but not
- * one that names others, too, for Azure would go on with them as well.
+ * two minutes; who does not ask for a day has it switched off.
+ *
+ * When all is saved and in its bucket the event is acknowledged (watch.c), and
+ * Azure need not wait: one that ends the machine, unless the configuration says
+ * otherwise; a reboot may yet be put off.  Not one that names others, too, for
+ * Azure would go on with them as well.
+ *
+ * An event is `Started` from its time on, and is listed as such for a while
+ * after the reboot that it announced, without a time.  So what has started
+ * before our first answer is over.
  *
  * Azure documentation, "Azure Metadata Service: Scheduled Events for Linux
  * VMs", api-version 2020-07-01.
@@ -40,36 +47,70 @@ names_me(const json_t *e, const char *me)
 	return false;
 }
 
+static const struct {
+	const char *word;
+	enum notice_kind kind;
+	bool ends;              /* the machine does not come back from it */
+} types[] = {
+	{ "Preempt", NOTICE_LEAVE, true },
+	{ "Terminate", NOTICE_LEAVE, true },
+	{ "Reboot", NOTICE_LEAVE, false },
+	{ "Redeploy", NOTICE_LEAVE, false },
+	{ "Freeze", NOTICE_EARLY, false },
+};
+
+/* Is this event over?  One that is at the first answer stays so. */
+static bool
+is_over(const json_t *e, int64_t when, const char *id, struct sight *s)
+{
+	bool started = strcmp(text_of(e, "EventStatus"), "Started") == 0;
+
+	for (int i = 0; i < s->overs; i++) {
+		if (strcmp(s->over[i], id) == 0)
+			return true;
+	}
+	if (!s->first || !(started || (when != 0 && when <= s->begun_ms)))
+		return false;
+	if (s->overs < OVER_MAX && id[0] != '\0')
+		snprintf(s->over[s->overs++], EVENT_ID, "%s", id);
+	return true;
+}
+
 static void
-read_event(const json_t *e, const char *me, int64_t now, struct notice *n)
+read_event(const json_t *e, struct sight *s, struct notice *n)
 {
 	const char *type = text_of(e, "EventType");
 	const char *before = text_of(e, "NotBefore");
 	int64_t when = 0;
+	size_t t = 0;
 	char who[96];
 
+	while (t < RK_ARRAY_LEN(types) && strcmp(types[t].word, type) != 0)
+		t++;
+	snprintf(n->id, sizeof(n->id), "%.100s", text_of(e, "EventId"));
+	rk_text_clean(n->id);
 	/* Empty once it has started. */
 	(void)when_parse(before, strlen(before), 0, &when);
-	if (strcmp(type, "Freeze") == 0) {
+	if (t == RK_ARRAY_LEN(types) || is_over(e, when, n->id, s))
+		return;
+	if (types[t].kind == NOTICE_EARLY) {
 		n->kind = NOTICE_EARLY;
 		snprintf(n->text, sizeof(n->text), "Azure will freeze this "
 		    "machine for some seconds");
-	} else if (strcmp(type, "Preempt") == 0 ||
-	    strcmp(type, "Terminate") == 0 || strcmp(type, "Reboot") == 0 ||
-	    strcmp(type, "Redeploy") == 0) {
+	} else {
 		snprintf(who, sizeof(who), "Azure takes this machine (%s)",
 		    type);
-		when_notice(n, who, when, now);
+		when_notice(n, who, when, s);
+		n->lead_ms = SHORTEST_MS;
 	}
-	n->alone = me[0] != '\0' &&
+	n->ends = types[t].ends;
+	n->alone = s->me[0] != '\0' &&
 	    json_array_size(json_object_get(e, "Resources")) == 1;
-	snprintf(n->id, sizeof(n->id), "%.100s", text_of(e, "EventId"));
-	rk_text_clean(n->id);
 }
 
-static void
-read_azure(int i, int status, const char *body, size_t len, const char *me,
-    int64_t now, struct notice *n)
+static bool
+read_azure(int i, int status, const char *body, size_t len, struct sight *s,
+    struct notice *n)
 {
 	json_t *v = NULL;
 	const json_t *e, *list;
@@ -77,19 +118,21 @@ read_azure(int i, int status, const char *body, size_t len, const char *me,
 
 	(void)i;
 	if (status != 200 || rkj_parse_json(body, len, &v, NULL) != RK_OK)
-		return;
+		return false;
 	list = json_object_get(v, "Events");
 	json_array_foreach(list, k, e) {
 		struct notice one = { 0 };
 		if (k >= EVENTS_MAX)
 			break;
-		if (names_me(e, me))
-			read_event(e, me, now, &one);
+		if (names_me(e, s->me))
+			read_event(e, s, &one);
 		if (one.kind > n->kind || (one.kind == n->kind &&
 		    one.when_ms != 0 && one.when_ms < n->when_ms))
 			*n = one;
 	}
+	bool said = json_is_array(list);
 	json_decref(v);
+	return said;
 }
 
 const struct cloud cloud_azure = {

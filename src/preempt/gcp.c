@@ -1,7 +1,9 @@
 /*
  * Google Compute Engine.  A hanging GET answers when the value changes; it
  * carries the ETag of the last answer, so that no change is missed between two.
- * Preempted is said without a time: the configuration's gcp_notice counts.
+ * Preempted is said without a time: the configuration's gcp_notice counts.  A
+ * host's maintenance that ends the machine is said an hour ahead; one that
+ * moves it while it runs is nobody's business.
  *
  * Compute Engine documentation, "Spot VMs", "Query VM metadata: wait for
  * change", "Live migration: maintenance-event".
@@ -9,6 +11,8 @@
 #include <string.h>
 
 #include "clouds.h"
+
+#define HOUR_MS (3600 * 1000)
 
 enum { PREEMPTED, MAINTENANCE };
 
@@ -20,30 +24,26 @@ says(const char *body, size_t len, const char *word)
 	return len == strlen(word) && memcmp(body, word, len) == 0;
 }
 
-static void
-read_gcp(int i, int status, const char *body, size_t len, const char *me,
-    int64_t now, struct notice *n)
+static bool
+read_gcp(int i, int status, const char *body, size_t len, struct sight *s,
+    struct notice *n)
 {
-	(void)me;
-	(void)now;
+	(void)s;
 	if (status != 200)
-		return;
+		return status == 404;
 	if (i == PREEMPTED && says(body, len, "TRUE")) {
 		n->kind = NOTICE_LEAVE;
+		n->lead_ms = LEAD_CONFIGURED;
 		snprintf(n->text, sizeof(n->text),
 		    "Google preempts this instance");
 	} else if (i == MAINTENANCE &&
 	    says(body, len, "TERMINATE_ON_HOST_MAINTENANCE")) {
 		n->kind = NOTICE_LEAVE;
-		n->when_ms = now + 60 * 1000;
+		n->lead_ms = HOUR_MS;
 		snprintf(n->text, sizeof(n->text), "Google stops this instance "
 		    "for maintenance of its host");
-	} else if (i == MAINTENANCE &&
-	    says(body, len, "MIGRATE_ON_HOST_MAINTENANCE")) {
-		n->kind = NOTICE_EARLY;
-		snprintf(n->text, sizeof(n->text), "Google moves this instance "
-		    "to another host");
 	}
+	return len > 0;
 }
 
 const struct cloud cloud_gcp = {

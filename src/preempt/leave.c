@@ -5,7 +5,8 @@
  *	          up as soon as its trainer has committed it
  *	FLUSHING  what came of it into the events, then records and events into
  *	          the bucket
- *	LEFT      the cloud is told, and the caller
+ *	LEFT      the cloud is told, and the caller; after a notice that was
+ *	          withdrawn or survived: back to NOT, and jobs go on
  *
  * The deadline only comes nearer.  When there is something to ship, trainers
  * get half of the time: one that does not yield by then is killed, and the rest
@@ -14,12 +15,80 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "impl.h"
+#include "clouds.h"
 
 #define FLUSH_MS 500            /* kept back for the last words */
 #define ACK_MS   1000           /* the cloud has so long to hear of it */
 
 static void saved(struct preempt *p);
+
+/* --- and back ------------------------------------------------------------ */
+
+static void
+set_text(char **to, const char *text)
+{
+	free(*to);
+	*to = text != NULL ? xstrdup(text) : NULL;
+}
+
+/* The notices are over.  What is under way comes to its end first; who was told
+ * to leave by a person, a signal or another owner does not come back. */
+static void
+come_back(struct preempt *p)
+{
+	char *text;
+
+	if (p->back == NULL || p->stays || p->stage != LEAVE_LEFT ||
+	    !p->sup_done || (p->mirror != NULL && mirror_state(p->mirror) ==
+	    MIRROR_LOST))
+		return;
+	text = xasprintf("%s; jobs go on", p->back);
+	log_info("preempt: %s", text);
+	sup_event(p->sup, "", "notice", text, NULL);
+	free(text);
+	loop_timer_off(p->limit);
+	p->stage = LEAVE_NOT;
+	p->back = NULL;
+	p->sup_done = p->ship_done = p->flushed = false;
+	set_text(&p->reason, NULL);
+	set_text(&p->text, NULL);
+	if (p->ship != NULL)
+		ship_undrain(p->ship);
+	sup_undrain(p->sup);
+}
+
+void
+leave_back(struct preempt *p, const char *why)
+{
+	if (p->stage == LEAVE_NOT)
+		return;
+	p->back = why;
+	if (p->stays)
+		log_info("preempt: %s; but it was not only that (%s)", why,
+		    p->reason);
+	come_back(p);
+}
+
+/* --- there ---------------------------------------------------------------- */
+
+/* Nothing would be lost if the machine went now.  Without buckets, what is on
+ * its disk is all there is to have. */
+static bool
+all_up(const struct preempt *p)
+{
+	return p->sup_done && p->flushed && (p->ship == NULL ||
+	    ship_all_up(p->ship));
+}
+
+/* The cloud first, as far as there is something to say, then the caller. */
+static void
+tell(struct preempt *p)
+{
+	if (p->back == NULL && all_up(p) && watch_acknowledge(p))
+		loop_timer_at(p->limit, mono_ms() + ACK_MS);
+	else
+		leave_tell(p);
+}
 
 static void
 finish(struct preempt *p)
@@ -37,10 +106,8 @@ finish(struct preempt *p)
 	    (double)(mono_ms() - p->began_ms) / 1000, p->reason, running,
 	    rk_s(running));
 	p->code = running > 0 ? 1 : 0;
-	if (watch_acknowledge(p))
-		loop_timer_at(p->limit, mono_ms() + ACK_MS);
-	else
-		leave_tell(p);
+	tell(p);
+	come_back(p);
 }
 
 void
@@ -62,6 +129,7 @@ on_flushed(void *ctx, bool all)
 	if (!all)
 		log_warn("preempt: not every record reached the bucket in "
 		    "time");
+	p->flushed = all;
 	finish(p);
 }
 
@@ -74,7 +142,7 @@ on_limit(void *ctx)
 	if (p->stage == LEAVE_SAVING)
 		saved(p);
 	else if (p->stage == LEAVE_LEFT)
-		leave_tell(p);
+		tell(p);
 	else
 		finish(p);
 }
@@ -121,8 +189,10 @@ saved(struct preempt *p)
 	loop_timer_at(p->limit, RK_MAX(p->by_ms, mono_ms() + FLUSH_MS));
 	if (p->mirror != NULL && strcmp(p->reason, "taken_over") != 0)
 		flush(p, text);
-	else
+	else {
+		p->flushed = true;
 		loop_timer_at(p->limit, mono_ms());
+	}
 	free(text);
 }
 
@@ -141,6 +211,7 @@ on_sup(void *ctx)
 	must_be(p, PREEMPT_TAG);
 	p->sup_done = true;
 	look(p);
+	come_back(p);
 }
 
 static void
@@ -192,16 +263,14 @@ drive(struct preempt *p, bool first)
 	loop_timer_at(p->limit, p->by_ms);
 }
 
-void
-preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
-    const char *text, bool end)
+static void
+leave(struct preempt *p, int64_t deadline_ms, const char *reason,
+    const char *text)
 {
 	bool first = p->stage == LEAVE_NOT;
 
-	must_be(p, PREEMPT_TAG);
-	p->end = p->end || end;
 	if (p->stage == LEAVE_LEFT) {
-		/* Drained by hand before; now the process may go, too. */
+		/* Drained before; now the process may go, too. */
 		loop_timer_at(p->limit, mono_ms());
 		return;
 	}
@@ -209,8 +278,8 @@ preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
 		return;
 	if (first) {
 		p->began_ms = mono_ms();
-		p->reason = xstrdup(reason);
-		p->text = xstrdup(text);
+		set_text(&p->reason, reason);
+		set_text(&p->text, text);
 		p->stage = LEAVE_SAVING;
 	}
 	p->by_ms = deadline_ms;
@@ -222,36 +291,36 @@ preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
 		loop_timer_at(p->limit, p->by_ms);
 }
 
+void
+preempt_leave(struct preempt *p, int64_t deadline_ms, const char *reason,
+    const char *text, bool end)
+{
+	must_be(p, PREEMPT_TAG);
+	p->end = p->end || end;
+	p->stays = true;
+	leave(p, deadline_ms, reason, text);
+}
+
 /* --- notices ------------------------------------------------------------- */
 
 /* The cloud's time on our clock of deadlines, less the margin.  A time that is
  * not said, or lies in the past, is the shortest notice that clouds promise. */
-static int64_t
-deadline_of(const struct preempt *p, const struct notice *n)
+int64_t
+leave_deadline(const struct preempt *p, const struct notice *n)
 {
 	int64_t left = n->when_ms - now_ms();
 	int64_t margin = (int64_t)(p->c.margin_seconds * 1000);
 
 	if (n->when_ms == 0 || left <= 0)
-		left = 30 * 1000;
+		left = SHORTEST_MS;
 	return mono_ms() + RK_MAX(left - margin, 1000);
-}
-
-/* Of two that say leave, the one that leaves less time. */
-static bool
-nearer(const struct preempt *p, const struct notice *n)
-{
-	return n->kind > p->notice.kind || (n->kind == p->notice.kind &&
-	    deadline_of(p, n) < deadline_of(p, &p->notice));
 }
 
 void
 leave_notice(struct preempt *p, const struct notice *n)
 {
-	if (n->kind == NOTICE_NONE || n->kind < p->notice.kind)
+	if (n->kind < p->notice.kind)
 		return;
-	if (n->kind == NOTICE_EARLY || nearer(p, n))
-		p->notice = *n;
 	log_warn("preempt: %s", n->text);
 	sup_event(p->sup, "", "notice", n->text, NULL);
 	if (n->kind == NOTICE_EARLY) {
@@ -259,7 +328,8 @@ leave_notice(struct preempt *p, const struct notice *n)
 			ship_hurry(p->ship, n->text);
 		return;
 	}
-	preempt_leave(p, deadline_of(p, n), "preempted", n->text, true);
+	p->back = NULL;
+	leave(p, leave_deadline(p, n), "preempted", n->text);
 }
 
 void

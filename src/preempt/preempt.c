@@ -9,6 +9,10 @@ const char *const preempt_cloud_words[CLOUD_COUNT + 1] = {
 	"volcengine", NULL
 };
 
+const char *const preempt_ack_words[ACK_COUNT + 1] = {
+	"none", "ends", "all", NULL
+};
+
 static char *
 copy_of(const char *s)
 {
@@ -31,6 +35,7 @@ preempt_open(struct preempt **pp, struct loop *l, struct http *h,
 		p->c.url[i] = copy_of(c->url[i]);
 	p->c.azure_name = copy_of(c->azure_name);
 	leave_init(p);
+	stand_init(p);
 	p->cloud = c->cloud;
 	if (c->cloud != CLOUD_NONE)
 		watch_open(p);
@@ -48,6 +53,7 @@ preempt_close(struct preempt **pp)
 	must_be(p, PREEMPT_TAG);
 	*pp = NULL;
 	watch_close(p);
+	stand_fini(p);
 	leave_fini(p);
 	for (int i = 0; i < CLOUD_COUNT; i++)
 		free((void *)(uintptr_t)p->c.url[i]);
@@ -68,9 +74,10 @@ preempt_json(const struct preempt *p)
 		    kinds[p->notice.kind], "text", p->notice.text, "deadline",
 		    p->notice.when_ms != 0 ? json_string(rk_time_text(t,
 		    p->notice.when_ms)) : json_null());
-	v = json_pack("{s:s, s:b, s:o, s:I, s:I}", "cloud",
+	v = json_pack("{s:s, s:b, s:o, s:b, s:I, s:I}", "cloud",
 	    preempt_cloud_words[p->cloud], "watching", p->watch != NULL,
-	    "notice", n, "asked", (json_int_t)p->asked, "failed",
+	    "notice", n, "saved", p->stage == LEAVE_LEFT, "asked",
+	    (json_int_t)p->asked, "failed",
 	    (json_int_t)p->failed);
 	must(v != NULL);
 	return v;

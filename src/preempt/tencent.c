@@ -8,17 +8,19 @@
 
 #define UTC_PLUS_8 (8 * 60)
 
-static void
-read_tencent(int i, int status, const char *body, size_t len, const char *me,
-    int64_t now, struct notice *n)
+static bool
+read_tencent(int i, int status, const char *body, size_t len,
+    struct sight *s, struct notice *n)
 {
 	int64_t when;
 
 	(void)i;
-	(void)me;
-	if (status == 200 && when_parse(body, len, UTC_PLUS_8, &when))
-		when_notice(n, "Tencent Cloud reclaims this spot instance",
-		    when, now);
+	if (status == 404 || (status == 200 && when_blank(body, len)))
+		return true;
+	if (status != 200 || !when_parse(body, len, UTC_PLUS_8, &when))
+		return false;
+	when_notice(n, "Tencent Cloud reclaims this spot instance", when, s);
+	return true;
 }
 
 const struct cloud cloud_tencent = {

@@ -28,18 +28,20 @@ epoch_seconds(const char *s, size_t len, int64_t *ms)
 	return true;
 }
 
-static void
+static bool
 read_volcengine(int i, int status, const char *body, size_t len,
-    const char *me, int64_t now, struct notice *n)
+    struct sight *s, struct notice *n)
 {
 	int64_t when;
 
 	(void)i;
-	(void)me;
-	if (status == 200 && (when_parse(body, len, UTC_PLUS_8, &when) ||
-	    epoch_seconds(body, len, &when)))
-		when_notice(n, "Volcengine takes this spot instance back",
-		    when, now);
+	if (status == 404 || (status == 200 && when_blank(body, len)))
+		return true;
+	if (status != 200 || (!when_parse(body, len, UTC_PLUS_8, &when) &&
+	    !epoch_seconds(body, len, &when)))
+		return false;
+	when_notice(n, "Volcengine takes this spot instance back", when, s);
+	return true;
 }
 
 const struct cloud cloud_volcengine = {

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <time.h>
+
 #include "clouds.h"
 
 #define CONNECT_MS   1000
 #define TOTAL_MS     2000
 #define HANG_S       60         /* of a hanging question */
 #define TOKEN_EARLY_MS 15000    /* renewed so long before it expires */
+#define TOKEN_AGAIN_MS 60000    /* between tries where none is given */
 #define SLOW_MS      10000      /* between tries while nobody answers: a
                                    notice may be of thirty seconds */
 #define NAME_MS      5000       /* between tries to learn our name */
@@ -31,7 +34,7 @@ struct ask {
 	char etag[128];                 /* of a hanging question's last
 					   answer */
 	int64_t begun_ms;               /* mono: when it was asked */
-	struct notice last;             /* what it said, and was passed on */
+	bool said;                      /* an answer could be read */
 };
 
 struct watch {
@@ -43,13 +46,19 @@ struct watch {
 	struct http_call *token_call, *name_call, *ack_call;
 	char token[TOKEN_MAX];
 	int64_t token_until_ms;         /* mono */
-	bool no_token;                  /* the service knows none */
+	bool no_token;                  /* the service gives none */
 	char name[NAME_MAX_];           /* "": not known (yet) */
 	int64_t name_ms;                /* mono: when it was asked for */
 	bool nameless;                  /* that was said */
 	bool asking;                    /* the questions have begun */
 	int silent;                     /* failures in a row */
 	int64_t skew_ms;                /* their clock less ours */
+	bool clock_known;               /* they have said what time it is */
+	int64_t began_ms;               /* mono: when this daemon began */
+	int64_t up_ms;                  /* the machine's uptime then; 0: not
+					   known */
+	struct sight sight;
+	char acked[EVENT_ID];           /* the event that was acknowledged */
 };
 
 static void send_ask(void *ctx);
@@ -122,6 +131,15 @@ token_ok(const char *s, size_t len)
 	return true;
 }
 
+/* Where a token is refused there are none.  Where none comes in time, this may
+ * be a container that is a hop too far away for it, while questions are
+ * answered. */
+static bool
+goes_without(const struct http_answer *a)
+{
+	return a->end == HTTP_ANSWERED || a->end == HTTP_STALLED;
+}
+
 static void
 on_token(void *ctx, const struct http_answer *a)
 {
@@ -139,10 +157,13 @@ on_token(void *ctx, const struct http_answer *a)
 		w->token_until_ms = mono_ms() + w->cloud->token_ms -
 		    TOKEN_EARLY_MS;
 		w->no_token = false;
-	} else if (a->end == HTTP_ANSWERED && (a->status == 403 ||
-	    a->status == 404 || a->status == 405)) {
-		w->no_token = true;     /* the older form, without */
-		w->token_until_ms = mono_ms() + w->cloud->token_ms;
+	} else if (goes_without(a)) {
+		if (!w->no_token)
+			log_info("preempt: the metadata service gives no token "
+			    "(%s); it is asked without", a->end ==
+			    HTTP_ANSWERED ? "refused" : "no answer in time");
+		w->no_token = true;     /* the older form */
+		w->token_until_ms = mono_ms() + TOKEN_AGAIN_MS;
 	} else {
 		for (int i = 0; i < w->n; i++)
 			again(&w->ask[i], pace(w, &w->ask[i]));
@@ -151,7 +172,8 @@ on_token(void *ctx, const struct http_answer *a)
 	ask_all(w);
 }
 
-/* True: there is one, or none is needed. */
+/* True: there is one, or it is known to go without: another try for one holds
+ * no question up. */
 static bool
 have_token(struct watch *w)
 {
@@ -165,7 +187,7 @@ have_token(struct watch *w)
 		w->token_call = http_send(w->p->http, &r);
 		free(url);
 	}
-	return false;
+	return w->no_token;
 }
 
 /* --- their clock ---------------------------------------------------------- */
@@ -183,6 +205,10 @@ learn_clock(struct watch *w, const struct http_answer *a)
 
 	if (date == NULL || !rk_time_parse(date, &at))
 		return;
+	if (!w->clock_known) {
+		w->clock_known = true;
+		w->sight.begun_ms = at - (mono_ms() - w->began_ms);
+	}
 	/* A date has no fractions: rather a second too early than too late. */
 	skew = at + 999 - now_ms();
 	if (llabs(skew - w->skew_ms) < SKEW_MS)
@@ -192,16 +218,36 @@ learn_clock(struct watch *w, const struct http_answer *a)
 	    "ours; notices count by theirs", (long long)(w->skew_ms / 1000));
 }
 
-static void
+/* False: the answer says nothing. */
+static bool
 read_answer(struct ask *k, const struct http_answer *a, struct notice *n)
 {
 	struct watch *w = k->w;
+	struct sight *s = &w->sight;
 
 	learn_clock(w, a);
-	w->cloud->read(k->i, a->status, a->body, a->len, w->name, now_ms() +
-	    w->skew_ms, n);
+	s->me = w->name;
+	s->now_ms = now_ms() + w->skew_ms;
+	s->boot_ms = w->up_ms > 0 ? s->begun_ms - w->up_ms : 0;
+	s->first = !k->said;
+	if (!w->cloud->read(k->i, a->status, a->body, a->len, s, n))
+		return false;
+	k->said = true;
 	if (n->when_ms != 0)
 		n->when_ms -= w->skew_ms;
+	return true;
+}
+
+/* Ours, until they have said theirs. */
+static void
+begin_clock(struct watch *w)
+{
+	struct timespec up;
+
+	w->began_ms = mono_ms();
+	w->sight.begun_ms = now_ms();
+	if (clock_gettime(CLOCK_BOOTTIME, &up) == 0)
+		w->up_ms = (int64_t)up.tv_sec * 1000;
 }
 
 /* --- questions ------------------------------------------------------------ */
@@ -218,42 +264,6 @@ go_on(struct ask *k)
 	if (k->etag[0] != '\0')
 		ms = RK_MAX(k->begun_ms + ms - mono_ms(), 0);
 	again(k, ms);
-}
-
-/* Google does not say when: from the first word of it on. */
-static void
-give_time(const struct ask *k, struct notice *n)
-{
-	const struct preempt *p = k->w->p;
-
-	if (p->cloud != CLOUD_GCP || n->kind != NOTICE_LEAVE)
-		return;
-	if (k->last.kind == NOTICE_LEAVE)
-		n->when_ms = k->last.when_ms;
-	else if (n->when_ms == 0)
-		n->when_ms = now_ms() + (int64_t)(p->c.gcp_notice_seconds *
-		    1000);
-}
-
-/* Questions are answered over and over: what is new of this one's is passed on.
- * An event with a name is not new because it was gone for a moment; one that is
- * put off, or says "now" each time, tells nothing new. */
-static void
-pass_on(struct ask *k, const struct notice *n)
-{
-	const struct notice *old = &k->last;
-
-	if (n->kind == NOTICE_NONE) {
-		if (k->last.id[0] == '\0')
-			k->last.kind = NOTICE_NONE;
-		return;
-	}
-	if (n->kind == old->kind && strcmp(n->id, old->id) == 0 &&
-	    (n->when_ms == old->when_ms ||
-	    (old->when_ms != 0 && n->when_ms > old->when_ms)))
-		return;
-	k->last = *n;
-	leave_notice(k->w->p, n);
 }
 
 static void
@@ -277,16 +287,20 @@ on_answer(void *ctx, const struct http_answer *a)
 	    sizeof(k->etag) && strspn(etag, "0123456789abcdefABCDEF") ==
 	    strlen(etag))
 		memcpy(k->etag, etag, strlen(etag) + 1);
-	go_on(k);
-	if (a->end != HTTP_ANSWERED)
+	if (a->end != HTTP_ANSWERED) {
+		go_on(k);
 		return;
+	}
 	k->answered = true;
 	if (w->name[0] == '\0' && w->name_call == NULL &&
 	    mono_ms() - w->name_ms >= NAME_MS)
 		(void)ask_name(w);
-	read_answer(k, a, &n);
-	give_time(k, &n);
-	pass_on(k, &n);
+	if (read_answer(k, a, &n))
+		stand_answer(w->p, k->i, &n);
+	/* Whether it is withdrawn is not waited for. */
+	if (w->p->stand[k->i].stands && n.kind == NOTICE_NONE)
+		k->etag[0] = '\0';
+	go_on(k);
 }
 
 static void
@@ -382,6 +396,7 @@ watch_open(struct preempt *p)
 	w = xcalloc(1, sizeof(*w));
 	w->p = p;
 	w->cloud = c;
+	begin_clock(w);
 	w->base = xstrdup(p->c.url[p->cloud] != NULL ? p->c.url[p->cloud] :
 	    c->base);
 	for (size_t n = strlen(w->base); n > 0 && w->base[n - 1] == '/'; n--)
@@ -411,16 +426,27 @@ on_ack(void *ctx, const struct http_answer *a)
 	leave_tell(w->p);
 }
 
+/* Is this notice one that the cloud is to be told of? */
+static bool
+wants_word(const struct preempt *p)
+{
+	const struct notice *n = &p->notice;
+
+	return p->cloud == CLOUD_AZURE && n->kind == NOTICE_LEAVE && n->alone &&
+	    n->id[0] != '\0' && strcmp(n->id, p->watch->acked) != 0 &&
+	    (p->c.acknowledge == ACK_ALL ||
+	    (p->c.acknowledge == ACK_ENDS && n->ends));
+}
+
 bool
 watch_acknowledge(struct preempt *p)
 {
 	struct watch *w = p->watch;
 	json_t *v;
 
-	if (w == NULL || p->cloud != CLOUD_AZURE || w->ack_call != NULL ||
-	    p->notice.kind != NOTICE_LEAVE || !p->notice.alone ||
-	    p->notice.id[0] == '\0')
+	if (w == NULL || w->ack_call != NULL || !wants_word(p))
 		return false;
+	snprintf(w->acked, sizeof(w->acked), "%s", p->notice.id);
 	v = json_pack("{s:[{s:s}]}", "StartRequests", "EventId", p->notice.id);
 	char *text = rkj_text(v);
 	char *url = xasprintf("%s%s", w->base, w->cloud->q[0].path);

@@ -30,6 +30,16 @@ parse_local(const char *s, int zone_minutes, int64_t *ms)
 }
 
 bool
+when_blank(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!isspace((unsigned char)s[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
 when_parse(const char *s, size_t len, int zone_minutes, int64_t *ms)
 {
 	char text[TEXT_MAX];
@@ -48,11 +58,13 @@ when_parse(const char *s, size_t len, int zone_minutes, int64_t *ms)
 }
 
 void
-when_notice(struct notice *n, const char *who, int64_t when_ms, int64_t now)
+when_notice(struct notice *n, const char *who, int64_t when_ms,
+    const struct sight *s)
 {
 	char t[RK_TIME];
 
-	if (when_ms != 0 && when_ms < now - STALE_MS)
+	if (when_ms != 0 && (when_ms <= s->begun_ms ||
+	    when_ms < s->now_ms - STALE_MS))
 		return;
 	n->kind = NOTICE_LEAVE;
 	n->when_ms = when_ms;

@@ -429,6 +429,39 @@ ship_drain_story(const struct ship *h)
 	return h->drain != NULL ? sb_str(&h->drain->story) : "";
 }
 
+void
+ship_undrain(struct ship *h)
+{
+	must_be(h, SHIP_TAG);
+	if (h->drain == NULL)
+		return;
+	loop_timer_off(h->drain_timer);
+	for (struct push *p = h->pushes; p != NULL; p = p->next)
+		push_hold(p, false);
+	ship_drain_fini(h);
+	queue_kick(h);
+}
+
+static bool
+see_row(void *ctx, const struct remote_row *r)
+{
+	bool *any = ctx;
+
+	(void)r;
+	*any = true;
+	return false;
+}
+
+bool
+ship_all_up(struct ship *h)
+{
+	bool any = false;
+
+	must_be(h, SHIP_TAG);
+	return h->ndirty == 0 && h->npushes == 0 && store_remotes(h->store,
+	    NULL, RS_TO_DO | RS_BIT(RS_REMOTE), see_row, &any) == RK_OK && !any;
+}
+
 /* --- the beginning ------------------------------------------------------- */
 
 static bool

@@ -43,8 +43,8 @@ drain_timer_fn(void *ctx)
 	}
 }
 
-void
-drain_fini(struct sup *s)
+static void
+forget_waiters(struct sup *s)
 {
 	struct waiter *w;
 
@@ -52,6 +52,12 @@ drain_fini(struct sup *s)
 		s->waiters = w->next;
 		free(w);
 	}
+}
+
+void
+drain_fini(struct sup *s)
+{
+	forget_waiters(s);
 	free(s->drain_reason);
 	s->drain_reason = NULL;
 }
@@ -137,6 +143,23 @@ sup_drain(struct sup *s, int64_t deadline_ms, const char *reason,
 	for (struct run *r = s->runs; r != NULL; r = r->next)
 		run_leave(r, LEAVE_DRAIN, true, s->drain_by_ms);
 	drain_look(s);
+}
+
+/* What draining has held up; what a job says of it goes when the job does. */
+void
+sup_undrain(struct sup *s)
+{
+	must_be(s, SUP_TAG);
+	forget_waiters(s);
+	if (!s->draining)
+		return;
+	s->draining = false;
+	sup_event(s, "", "drain", "takes work again", NULL);
+	if (!s->held && !s->recovered)
+		loop_timer_at(s->recover_timer, mono_ms());
+	disk_wait(s);
+	known_timer_set(s);
+	sched_kick(s);
 }
 
 /* --- what a drain would have to do ---------------------------------------- */

@@ -3,14 +3,17 @@
     from clouds import Cloud
     c = Cloud("aws")            # serves on a free port of loopback: c.url
     c.notice(seconds=30)        # from now on there is a notice
+    c.withdraw()                # not any more
     c.asked("/latest/api/token")        # how often
     c.config(margin=0)          # a `preempt` section for the daemon
     c.close()
+    saved(d)                    # wait until a daemon is, and may go
 
 Knobs: c.clock (seconds that its clock is ahead of ours), c.hang (seconds before
-each answer), c.slow_first, c.tokens (False: a service that knows none), c.status
-(an answer for everything), c.body (bytes in place of a notice), c.acks (what was
-POSTed).  Not a test itself.
+each answer), c.slow_first, c.tokens (False: a service that knows none; a number:
+the status of who asks for one), c.token_hang (seconds), c.status (an answer for
+everything), c.body (bytes in place of a notice), c.event (of Azure: what is other
+than usual of it), c.acks (what was POSTed).  Not a test itself.
 """
 import datetime
 import http.server
@@ -18,9 +21,16 @@ import json
 import threading
 import time
 
+from t import wait_for
+
 
 def utc(t, form="%Y-%m-%dT%H:%M:%SZ"):
     return datetime.datetime.fromtimestamp(t, datetime.timezone.utc).strftime(form)
+
+
+def saved(d, seconds=20):
+    """The daemon has saved what there is, and waits for the machine's end."""
+    wait_for(seconds, "everything is saved", lambda: d.get("/v1/status").json["preemption"]["saved"])
 
 
 class Cloud:
@@ -29,7 +39,8 @@ class Cloud:
         self.at = None                  # the notice's time, seconds since the epoch
         self.extra = {}                 # path part: body, in place of "no notice"
         self.clock = self.hang = self.slow_first = 0
-        self.tokens, self.status, self.body = True, None, None
+        self.tokens, self.status, self.body, self.event = True, None, None, {}
+        self.token_hang = 0
         self.acks, self.log, self.issued = [], [], set()
         self.change = threading.Condition()
         outer = self
@@ -83,6 +94,11 @@ class Cloud:
             self.at = time.time() + self.clock + seconds
             self.change.notify_all()
 
+    def withdraw(self):
+        with self.change:
+            self.at = None
+            self.change.notify_all()
+
     def asked(self, part):
         return sum(part in p for _, p in self.log)
 
@@ -97,15 +113,16 @@ class Cloud:
         if path == "/latest/api/token" and method == "PUT":
             ttl = {"aws": "X-aws-ec2-metadata-token-ttl-seconds",
                    "alibaba": "X-aliyun-ecs-metadata-token-ttl-seconds"}.get(self.kind)
-            if not self.tokens or ttl is None:
-                return 404, "", {}
+            time.sleep(self.token_hang)
+            if self.tokens is not True or ttl is None:
+                return self.tokens or 404, "", {}
             if not headers.get(ttl, "").isdigit():
                 return 400, "", {}
             t = f"token-{len(self.issued)}"
             self.issued.add(t)
             return 200, t, {}
         want = {"aws": "X-aws-ec2-metadata-token", "alibaba": "X-aliyun-ecs-metadata-token"}.get(self.kind)
-        if want and self.tokens and headers.get(want) not in self.issued:
+        if want and self.tokens is True and not self.token_hang and headers.get(want) not in self.issued:
             return 401, "", {}
         for part, text in self.extra.items():
             if part in path:
@@ -166,5 +183,5 @@ class Cloud:
         if self.at:
             events.append({"EventId": "E-mine", "EventType": "Preempt", "ResourceType": "VirtualMachine",
                            "Resources": [self.name], "EventStatus": "Scheduled",
-                           "NotBefore": utc(self.at, "%a, %d %b %Y %H:%M:%S GMT")})
+                           "NotBefore": utc(self.at, "%a, %d %b %Y %H:%M:%S GMT"), **self.event})
         return self.told(json.dumps({"DocumentIncarnation": 1, "Events": events}))

@@ -8,7 +8,7 @@ import shutil
 import time
 
 import s3
-from clouds import Cloud
+from clouds import Cloud, saved
 from t import SANITIZED, Skip, case, eq, has, run, tiny, wait_for
 
 WIDE = [4, 2900, 2900, 3]       # 8.4 million parameters, 101 MB with Adam's moments
@@ -57,9 +57,9 @@ def _(d):
     wait_for(60, "each has done some steps", lambda: all(d.job(i)["progress"].get("step", 0) > 5 for i in jobs))
     t0 = time.time()
     c.notice(30)
-    wait_for(40, "the daemon has left", lambda: d.proc.poll() is not None)
+    saved(d, 40)
     took = time.time() - t0
-    eq(d.proc.returncode, 0, "exit code")
+    eq(d.stop(), 0, "exit code")
     assert took < 30, f"{took:.1f} s"
     c.close()
     done = {i: last_step(d, i) for i in jobs}
@@ -73,7 +73,6 @@ def _(d):
     eq(g.uploads(b), [], "unfinished uploads")
 
     # Another machine: nothing of the old one but the bucket.
-    d.proc.stdout.close()
     shutil.rmtree(d.state)
     d.start("--config", config(d, g, b), "--threads", "3", "--memory", "4GiB")
     for i in jobs:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Notices of the clouds: every job saved and the daemon gone in time."""
+"""Notices of the clouds: every job saved in time, and the daemon ready to go."""
 import json
 import signal
 import time
 
-from clouds import Cloud
+from clouds import Cloud, saved, utc
 from t import case, eq, has, limit, run, tiny, wait_for
 
 CLOUDS = ("aws", "gcp", "azure", "alibaba", "tencent", "volcengine")
@@ -25,13 +25,15 @@ def training(d, name="long"):
 
 
 def gone(d, seconds):
-    """The daemon ends by itself; its exit code."""
-    wait_for(seconds, "the daemon has left", lambda: d.proc.poll() is not None)
-    return d.proc.returncode
+    """The daemon has saved everything, and ends when it is asked to; its exit code."""
+    saved(d, seconds)
+    eq(d.trainers(), [], "trainers that are left")
+    eq(d.call("GET", "/readyz").status, 503, "is it ready?")
+    return d.stop()
 
 
 for kind in CLOUDS:
-    @case(f"a notice of {kind} makes every job save and the daemon leave in time", "stopped")
+    @case(f"a notice of {kind} makes every job save in time, and the daemon may go", "stopped")
     def _(d, kind=kind):
         c = Cloud(kind)
         start(d, c, gcp_notice=30)
@@ -47,7 +49,6 @@ for kind in CLOUDS:
             wait_for(3, "the event is acknowledged", lambda: c.acks)
             eq(c.acks[0], {"StartRequests": [{"EventId": "E-mine"}]})
         c.close()
-        d.proc.stdout.close()
         d.start()
         j = d.wait_state(i, "running", "starting", "queued")
         has(" ".join(d.events(i)), "the machine is taken away")
@@ -132,7 +133,7 @@ def _(d):
     c = Cloud("aws")
     start(d, c)
     i = training(d)
-    c.extra["rebalance"] = '{"noticeTime": "2025-11-23T12:10:00Z"}'
+    c.extra["rebalance"] = json.dumps({"noticeTime": utc(time.time())})
     wait_for(5, "the daemon has heard", lambda: (d.get("/v1/status").json["preemption"]["notice"] or {}).get("kind") == "early")
     eq(d.job(i)["state"], "running")
     c.notice(30)
@@ -153,7 +154,6 @@ def _(d):
     gone(d, 20)
     assert time.time() - t0 < limit(12), time.time() - t0
     c.close()
-    d.proc.stdout.close()
     d.start()
     d.wait_state(i, "running")
     wait_for(10, "it goes on from there", lambda: any(f"at step {have:,}" in e or "goes on from" in e for e in d.events(i)))

@@ -17,7 +17,7 @@ import time
 
 import bucket
 import s3
-from clouds import Cloud
+from clouds import Cloud, saved, utc
 from metadata import Metadata
 from proxy import answer, call, call_after, cut_up
 from s3 import Proxy, Store
@@ -96,10 +96,10 @@ def _(d):
         wait_for(10, "the notice is heard", lambda: "preempt: everything is to be saved" in d.log())
         within = float(re.findall(r"to be saved within ([0-9.]+) s", d.log())[-1])
         assert 20 < within <= 30, f"within {within} s"
-        wait_for(20, "the daemon has left", lambda: d.proc.poll() is not None)
+        saved(d)
         eq(said(d, "warn preempt: AWS takes"), 1, "how often the log has the notice")
+        d.stop()
         c.close()
-        d.proc.stdout.close()
         os.remove(f"{d.root}/daemon.log")
         shutil.rmtree(d.state)
 
@@ -403,7 +403,7 @@ def _(d):
         s.p.heal()
         time.sleep(0.5)
         eq(s.g.keys_of(s.b), [], "what is there before")
-        c.extra["rebalance"] = '{"noticeTime": "2025-11-23T12:10:00Z"}'
+        c.extra["rebalance"] = json.dumps({"noticeTime": utc(time.time())})
         verified(d, id, 20)
     c.close()
 

@@ -20,7 +20,7 @@ import termios
 import threading
 import time
 
-from clouds import Cloud
+from clouds import Cloud, saved
 from t import BUILD, case, csv, eq, has, limit, run, tiny, wait_for
 
 RK = f"{BUILD}/rekindle"
@@ -218,7 +218,7 @@ def _(d):
     eq(d.call("GET", f"/v1/jobs/{i}").headers["Rekindle-Draining"], "drain", "the header")
 
 
-@case("a machine that is taken away is 7, however quickly the daemon leaves", "stopped")
+@case("a machine that is taken away is 7, however quickly everything is saved", "stopped")
 def _(d):
     c = Cloud("aws")
     path = f"{d.root}/rekindled.yaml"
@@ -235,7 +235,8 @@ def _(d):
         text = b.ends(7)
         has(text, "the machine is taken away")
         eq("takes no more work" in text, False, "said twice")
-    eq(d.proc.wait(limit(20)), 0, "exit code of the daemon")
+    saved(d)
+    eq(d.stop(), 0, "exit code of the daemon")
     c.close()
     # A shutdown is known as such, too, though another daemon may come.
     d.start()

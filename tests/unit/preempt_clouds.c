@@ -4,13 +4,27 @@
 
 #define NOW 1763900000000LL             /* 2025-11-23T12:13:20Z */
 
+#define BEGUN (NOW - 60000)
+#define BOOT  (NOW - 100000)            /* 12:11:40 */
+
+/* What it is, as `s` sees it. */
 static struct notice
-ask(const struct cloud *c, int i, int status, const char *body)
+see(struct sight *s, const struct cloud *c, int i, int status,
+    const char *body)
 {
 	struct notice n = { 0 };
 
-	c->read(i, status, body, strlen(body), "vm-7", NOW, &n);
+	(void)c->read(i, status, body, strlen(body), s, &n);
 	return n;
+}
+
+static struct notice
+ask(const struct cloud *c, int i, int status, const char *body)
+{
+	struct sight s = { .me = "vm-7", .now_ms = NOW, .begun_ms = BEGUN,
+	    .boot_ms = BOOT };
+
+	return see(&s, c, i, status, body);
 }
 
 static int64_t
@@ -87,7 +101,81 @@ T_CASE(a_time_long_past_is_a_leftover_and_no_notice)
 T_CASE(a_rebalance_recommendation_is_only_early)
 {
 	t_eq_int(ask(&cloud_aws, 1, 200,
-	    "{\"noticeTime\":\"2025-11-23T12:10:00Z\"}").kind, NOTICE_EARLY);
+	    "{\"noticeTime\":\"2025-11-23T12:12:00Z\"}").kind, NOTICE_EARLY);
+}
+
+T_CASE(a_recommendation_from_before_the_boot_is_over)
+{
+	t_eq_int(ask(&cloud_aws, 1, 200,
+	    "{\"noticeTime\":\"2025-11-23T12:11:00Z\"}").kind, NOTICE_NONE);
+}
+
+T_CASE(a_time_before_the_daemon_began_was_survived)
+{
+	static const struct {
+		const struct cloud *c;
+		int i;
+		const char *over, *stands;
+	} v[] = {
+		{ &cloud_aws, 0,
+		    "{\"action\":\"stop\",\"time\":\"2025-11-23T12:12:20Z\"}",
+		    "{\"action\":\"stop\",\"time\":\"2025-11-23T12:12:21Z\"}" },
+		{ &cloud_aws, 2, "[{\"NotBefore\":\"23 Nov 2025 12:12:20 GMT\","
+		    "\"Code\":\"system-reboot\",\"State\":\"active\"}]",
+		    "[{\"NotBefore\":\"23 Nov 2025 12:12:21 GMT\","
+		    "\"Code\":\"system-reboot\",\"State\":\"active\"}]" },
+		{ &cloud_alibaba, 0, "2025-11-23T12:12:20Z",
+		    "2025-11-23T12:12:21Z" },
+		{ &cloud_tencent, 0, "2025-11-23 20:12:20",
+		    "2025-11-23 20:12:21" },
+		{ &cloud_volcengine, 0, "1763899940", "1763899941" },
+	};
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(v); k++) {
+		t_eq_int(ask(v[k].c, v[k].i, 200, v[k].over).kind, NOTICE_NONE);
+		t_eq_int(ask(v[k].c, v[k].i, 200, v[k].stands).kind,
+		    NOTICE_LEAVE);
+	}
+}
+
+T_CASE(an_error_and_garbage_do_not_say_that_there_is_no_notice)
+{
+	static const struct {
+		const struct cloud *c;
+		int i, status;
+		const char *body;
+		bool says;
+	} v[] = {
+		{ &cloud_aws, 0, 404, "", true },
+		{ &cloud_aws, 0, 401, "", false },
+		{ &cloud_aws, 0, 500, "", false },
+		{ &cloud_aws, 0, 200, "<html>", false },
+		{ &cloud_aws, 2, 200, "[]", true },
+		{ &cloud_aws, 3, 200, "InService", true },
+		{ &cloud_gcp, 0, 200, "FALSE", true },
+		{ &cloud_gcp, 0, 200, "", false },
+		{ &cloud_gcp, 0, 503, "FALSE", false },
+		{ &cloud_azure, 0, 200, "{\"Events\":[]}", true },
+		{ &cloud_azure, 0, 200, "{}", false },
+		{ &cloud_azure, 0, 200, "{", false },
+		{ &cloud_azure, 0, 429, "{\"Events\":[]}", false },
+		{ &cloud_alibaba, 0, 404, "", true },
+		{ &cloud_alibaba, 0, 200, "\n", true },
+		{ &cloud_alibaba, 0, 200, "soon", false },
+		{ &cloud_tencent, 0, 404, "", true },
+		{ &cloud_tencent, 0, 500, "", false },
+		{ &cloud_volcengine, 0, 200, "", true },
+		{ &cloud_volcengine, 0, 200, "soon", false },
+	};
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(v); k++) {
+		struct sight s = { .me = "vm-7", .now_ms = NOW,
+		    .begun_ms = BEGUN };
+		struct notice n = { 0 };
+		t_eq_int(v[k].c->read(v[k].i, v[k].status, v[k].body,
+		    strlen(v[k].body), &s, &n), v[k].says);
+		t_eq_int(n.kind, NOTICE_NONE);
+	}
 }
 
 T_CASE(a_scheduled_event_of_aws_is_early_until_it_is_near)
@@ -114,10 +202,13 @@ T_CASE(gcp_says_preempted_without_a_time)
 
 	t_eq_int(n.kind, NOTICE_LEAVE);
 	t_eq_int(n.when_ms, 0);
-	t_eq_int(ask(&cloud_gcp, 1, 200, "TERMINATE_ON_HOST_MAINTENANCE").kind,
-	    NOTICE_LEAVE);
+	t_eq_int(n.lead_ms, LEAD_CONFIGURED);
+	n = ask(&cloud_gcp, 1, 200, "TERMINATE_ON_HOST_MAINTENANCE");
+	t_eq_int(n.kind, NOTICE_LEAVE);
+	t_eq_int(n.when_ms, 0);
+	t_eq_int(n.lead_ms, 3600 * 1000);
 	t_eq_int(ask(&cloud_gcp, 1, 200, "MIGRATE_ON_HOST_MAINTENANCE").kind,
-	    NOTICE_EARLY);
+	    NOTICE_NONE);
 }
 
 #define AZURE(type, who, before, status) \
@@ -145,6 +236,43 @@ T_CASE(an_event_of_azure_that_has_started_has_no_time_and_still_counts)
 
 	t_eq_int(n.kind, NOTICE_LEAVE);
 	t_eq_int(n.when_ms, 0);
+	t_eq_int(n.lead_ms, SHORTEST_MS);
+}
+
+T_CASE(an_event_of_azure_that_had_started_at_the_first_answer_is_over)
+{
+	static const char started[] = AZURE("Reboot", "vm-7", "", "Started");
+	static const char past[] = AZURE("Reboot", "vm-7",
+	    "Sun, 23 Nov 2025 12:12:20 GMT", "Scheduled");
+	static const char ahead[] = AZURE("Reboot", "vm-7",
+	    "Sun, 23 Nov 2025 12:28:20 GMT", "Scheduled");
+	const char *const over[] = { started, past };
+
+	for (size_t k = 0; k < RK_ARRAY_LEN(over); k++) {
+		struct sight s = { .me = "vm-7", .now_ms = NOW,
+		    .begun_ms = BEGUN, .first = true };
+		t_eq_int(see(&s, &cloud_azure, 0, 200, over[k]).kind,
+		    NOTICE_NONE);
+		s.first = false;
+		t_eq_int(see(&s, &cloud_azure, 0, 200, started).kind,
+		    NOTICE_NONE);
+	}
+	struct sight s = { .me = "vm-7", .now_ms = NOW, .begun_ms = BEGUN,
+	    .first = true };
+	t_eq_int(see(&s, &cloud_azure, 0, 200, ahead).kind, NOTICE_LEAVE);
+	s.first = false;
+	t_eq_int(see(&s, &cloud_azure, 0, 200, started).kind, NOTICE_LEAVE);
+}
+
+T_CASE(only_what_ends_the_machine_ends_it)
+{
+#define ENDS(type) ask(&cloud_azure, 0, 200, AZURE(type, "vm-7", \
+	"Sun, 23 Nov 2025 12:14:00 GMT", "Scheduled")).ends
+	t_check(ENDS("Preempt"));
+	t_check(ENDS("Terminate"));
+	t_check(!ENDS("Reboot"));
+	t_check(!ENDS("Redeploy"));
+	t_check(!ENDS("Freeze"));
 }
 
 T_CASE(a_freeze_of_azure_is_only_early)
