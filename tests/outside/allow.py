@@ -13,6 +13,7 @@ import subprocess
 import threading
 
 import s3
+from stub import Object
 from t import BUILD, Daemon, case, csv, eq, has, limit, run, tiny, wait_for
 
 
@@ -369,6 +370,33 @@ def _(w):
     eq(metric(c, 'rekindle_jobs_not_allowed{reason="path_not_allowed"}'), 0)
 
 
+@world("a store that the line names is asked, with this machine's keys, after a restart")
+def _(w):
+    st = s3.Store()
+    with open(f"{w.data}/x.csv", "rb") as f:
+        body = f.read()
+    st.buckets["models"] = {"x.csv": Object(body, hashlib.md5(body).hexdigest(), 0, {})}
+    env = {"AWS_ENDPOINT_URL": st.url, "AWS_ACCESS_KEY_ID": st.id, "AWS_SECRET_ACCESS_KEY": st.secret}
+    a = w.machine(allow=["/"])
+    i = a.submit(w.job(epochs=1, hold=True))
+    written(a)
+    vanish(a)
+
+    def elsewhere(row, spec):
+        row.update(state="queued", reason="")
+        put(spec, "data.train.path", "s3://models/x.csv")
+    w.edit(i, elsewhere)
+    b = w.machine("b", stores=[{"match": "s3://others/"}], env=env)
+    said = waits(b, i, "store_not_allowed")
+    has(said, f'add to {b.root}/rekindled.yaml, in `stores`: - {{match: "s3://models/"}}; and restart')
+    eq(len(st.seen), 0, "requests before")
+    written(b)
+    vanish(b)
+    b = w.machine("b", stores=[{"match": "s3://others/"}, {"match": "s3://models/"}], env=env)
+    eq(b.wait_state(i, "succeeded", "failed")["state"], "succeeded")
+    st.stop()
+
+
 # --- who said it ----------------------------------------------------------------------------------
 
 @world("what was submitted on a machine goes on there, after a restart and after having been elsewhere")
@@ -418,6 +446,8 @@ def _(w):
     waits(b, i, "path_not_allowed")
     b.post(f"/v1/jobs/{i}/pause", {}, want=202)
     b.wait_state(i, "paused")
+    r = b.post(f"/v1/jobs/{i}/resume?dry_run=true", {}, want=422)
+    has(r.text, "paths: {allow: ")
     # an override of something else says nothing of it
     b.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 2}}}, want=202)
     waits(b, i, "path_not_allowed")

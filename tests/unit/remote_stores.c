@@ -140,6 +140,41 @@ T_CASE(the_longest_match_wins_and_ends_where_a_name_does)
 	fini();
 }
 
+T_CASE(a_store_is_named_by_an_entry_that_counts_for_it_or_by_its_bucket)
+{
+	static const struct {
+		const char *uri;
+		bool named;
+	} v[] = {
+		{ "s3://own/x", true }, { "s3://own/x#member=a", true },
+		{ "s3://own", true }, { "s3://own-not/x", false },
+		{ "s3://part/a/x", true }, { "s3://part/b/x", false },
+		{ "s3://part/ab", false }, { "s3://part/a/../b/x", false },
+		{ "s3://part/a/./x", false }, { "s3://part/a/..", false },
+		{ "s3://part/a/..x", true }, { "s3://part/a/...", true },
+		{ "oss://own/x", false }, { "https://host/x", true },
+		{ "http://host/x", true }, { "https://host:81/x", false },
+		{ "https://host.evil/x", false }, { "https://host/a/../x", false },
+		{ "https://host/%2e%2E/x", false }, { "https://host@evil/", false },
+		{ "s3://mirror/any", true }, { "s3://mirror-not/any", false },
+		{ "s3://mirror/../own", false }, { "file:///x", false },
+		{ "/x", false }, { "model:x", false }, { "", false },
+	};
+
+	must_open("- {match: \"s3://own\"}\n- {match: \"s3://part/a/\"}\n"
+	    "- {match: \"https://host\"}");
+	t_check(remote_has_stores(r));
+	for (size_t i = 0; i < RK_ARRAY_LEN(v); i++)
+		if (remote_named(r, v[i].uri, "s3://mirror/") != v[i].named)
+			t_fail("%s is%s named", v[i].uri, v[i].named ? " not" :
+			    "");
+	t_check(!remote_named(r, "s3://mirror/any", NULL));
+	fini();
+	must_open("[]");
+	t_check(!remote_has_stores(r) && !remote_named(r, "s3://own/x", NULL));
+	fini();
+}
+
 T_CASE(buckets_are_before_the_host_or_in_the_path)
 {
 	must_open("- {match: 's3://', endpoint: 'https://minio.example:443/'}\n"
