@@ -65,9 +65,10 @@ extern const char *const mirror_state_words[];
  * own behind the prefix, and no records.
  */
 enum mirror_state mirror_state(const struct mirror *m);
-/* What a probe at the start found of put-if-absent in this bucket. */
+/* What a probe at the start found of put-if-absent in this bucket.  BY_HEAD: the
+ * store says that it has none. */
 enum mirror_absent { MIRROR_ABSENT_UNKNOWN, MIRROR_ABSENT_WORKS,
-	MIRROR_ABSENT_IGNORED };
+	MIRROR_ABSENT_BY_HEAD, MIRROR_ABSENT_IGNORED };
 extern const char *const mirror_absent_words[];
 enum mirror_absent mirror_absent(const struct mirror *m);
 /* {state, prefix, instance, epoch, since, unwritten: changes of records not yet

@@ -123,6 +123,8 @@ struct remote_result {
 	bool hidden;            /* of REMOTE_DENIED, head and get: it may just
 	                           not be there, which S3 does not tell who
 	                           may not list the bucket */
+	bool by_head;           /* of put if absent: the store has no condition,
+	                           and was asked with HEAD first */
 	const char *error;      /* a sentence: host, status, code, message,
 	                           request id; "" on RK_OK */
 	const char *code;       /* of the store, "SlowDown", or "" */

@@ -133,7 +133,7 @@ write_mirror(struct strbuf *b, const struct mirror *m)
 		gauge(b, "rekindle_mirror_put_if_absent",
 		    "1: the bucket does it; 0: it ignores it, so that no "
 		    "machine can own the jobs.",
-		    mirror_absent(m) == MIRROR_ABSENT_WORKS);
+		    mirror_absent(m) != MIRROR_ABSENT_IGNORED);
 }
 
 /* --- jobs ---------------------------------------------------------------- */

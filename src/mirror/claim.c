@@ -16,6 +16,7 @@
 #define MINE_MAX   64
 #define COLLISIONS 200                  /* others were quicker */
 #define HOST_MAX   256
+#define GAP        1000000u             /* to the next epoch, at most */
 
 /* --- mine ----------------------------------------------------------------- */
 
@@ -125,6 +126,8 @@ mine_save(struct mirror *m, bool anew)
 }
 /* --- the newest base ------------------------------------------------------ */
 
+static void beaten(struct mirror *m);
+
 static void
 base_got(void *ctx, const struct remote_result *r)
 {
@@ -159,7 +162,10 @@ base_got(void *ctx, const struct remote_result *r)
 	} else {
 		m->misses = 0;
 		m->foreign = !mine_has(m, m->b, m->base.claim);
-		go_to(m, step_read);
+		if (m->foreign && m->b == m->epoch)
+			beaten(m);      /* two claimed it, and that one began */
+		else
+			go_to(m, step_read);
 	}
 	rk_why_fini(&why);
 }
@@ -310,13 +316,24 @@ claim_put(void *ctx, const struct remote_result *r)
 		m->epoch = 0;           /* it may have been made: look again */
 }
 
+/* Where two can put one key, they had better not: PROTOCOL, DEMANDED. */
+static int64_t
+gap(const struct mirror *m)
+{
+	uint32_t r = 0;
+
+	if (m->absent == MIRROR_ABSENT_BY_HEAD)
+		rk_random_bytes(&r, sizeof(r));
+	return RK_MIN(1 + (int64_t)(r % GAP), NUMBER_TOP - m->top);
+}
+
 static void
 put_claim(struct mirror *m)
 {
 	struct remote_patience pt = patience(30000);
 	char *key;
 
-	m->epoch = m->top + 1;
+	m->epoch = m->top + gap(m);
 	rk_id_new(m->claim);
 	key = key_of(m, "epochs/", m->epoch, ".json");
 	free(m->claim_text);

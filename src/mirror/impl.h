@@ -198,6 +198,7 @@ struct mirror {
 	char *claim_text;               /* epochs/N as we put it */
 	bool claim_read;                /* back, and it was that */
 	enum mirror_absent absent;
+	bool by_head;                   /* the probe's second put was */
 	char *probe;                    /* its key, as long as it is there */
 	bool apart;                     /* ship_apart() */
 	json_t *mine;                   /* [[epoch, claim], ...] */
@@ -225,6 +226,7 @@ struct mirror {
 	int64_t tick_ms, boot_ms, checked_ms;
 	struct remote_op *look_op;
 	struct numbers look_list;
+	bool claim_gone;                /* says the look under way */
 	char *look_error;               /* why the last one found nothing out */
 	struct waiter *waiting, *looking;
 	struct question *questions;

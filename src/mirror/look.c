@@ -9,8 +9,9 @@
  *	get epochs/N+1     it is there: lost.  Lists may lag, and who claims next
  *	                   claims this one
  *
- * A claim that is gone is put again: whoever empties a bucket under a daemon
- * that runs would have the next one begin beside it.
+ * A claim that is gone though no higher one is there is put again: whoever
+ * empties a bucket under a daemon that runs would have the next one begin beside
+ * it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,35 @@ end_unknown(struct mirror *m, const struct remote_result *r, const char *doing)
 /* --- the next epoch ------------------------------------------------------- */
 
 static void
+put_again(void *ctx, const struct remote_result *r)
+{
+	struct mirror *m = ctx;
+
+	must_be(m, MIRROR_TAG);
+	m->look_op = NULL;
+	if (r->end == REMOTE_OK) {
+		log_warn("mirror: our claim, epoch %lld, was gone, and is put "
+		    "again", (long long)m->epoch);
+		end(m, LOOK_FINE);
+	} else if (r->end == REMOTE_EXISTS) {
+		get_claim(m);
+	} else {
+		end_unknown(m, r, "put our claim again");
+	}
+}
+
+static void
+put_claim(struct mirror *m)
+{
+	struct remote_patience pt = patience(LOOK_MS);
+	char *key = key_of(m, "epochs/", m->epoch, ".json");
+
+	m->look_op = remote_put(m->remote, key, m->claim_text,
+	    strlen(m->claim_text), true, &pt, put_again, m);
+	free(key);
+}
+
+static void
 next_got(void *ctx, const struct remote_result *r)
 {
 	struct mirror *m = ctx;
@@ -70,10 +100,12 @@ next_got(void *ctx, const struct remote_result *r)
 	m->look_op = NULL;
 	if (r->end == REMOTE_OK || r->too_large)
 		end_higher(m, m->epoch + 1);
-	else if (r->end == REMOTE_MISSING || r->hidden)
-		end(m, LOOK_FINE);
-	else
+	else if (r->end != REMOTE_MISSING && !r->hidden)
 		end_unknown(m, r, "ask for the next epoch");
+	else if (m->claim_gone)
+		put_claim(m);
+	else
+		end(m, LOOK_FINE);
 }
 
 static void
@@ -90,43 +122,19 @@ get_next(struct mirror *m)
 /* --- our own -------------------------------------------------------------- */
 
 static void
-put_again(void *ctx, const struct remote_result *r)
-{
-	struct mirror *m = ctx;
-
-	must_be(m, MIRROR_TAG);
-	m->look_op = NULL;
-	if (r->end == REMOTE_OK) {
-		log_warn("mirror: our claim, epoch %lld, was gone, and is put "
-		    "again", (long long)m->epoch);
-		get_next(m);
-	} else if (r->end == REMOTE_EXISTS) {
-		get_claim(m);
-	} else {
-		end_unknown(m, r, "put our claim again");
-	}
-}
-
-static void
 claim_got(void *ctx, const struct remote_result *r)
 {
-	struct remote_patience pt = patience(LOOK_MS);
 	struct mirror *m = ctx;
 
 	must_be(m, MIRROR_TAG);
 	m->look_op = NULL;
-	if (r->end == REMOTE_OK && claim_is_ours(m, r)) {
+	m->claim_gone = r->end == REMOTE_MISSING;
+	if (m->claim_gone || (r->end == REMOTE_OK && claim_is_ours(m, r)))
 		get_next(m);
-	} else if (r->end == REMOTE_OK || r->too_large) {
+	else if (r->end == REMOTE_OK || r->too_large)
 		end_higher(m, m->epoch);
-	} else if (r->end == REMOTE_MISSING) {
-		char *key = key_of(m, "epochs/", m->epoch, ".json");
-		m->look_op = remote_put(m->remote, key, m->claim_text,
-		    strlen(m->claim_text), true, &pt, put_again, m);
-		free(key);
-	} else {
+	else
 		end_unknown(m, r, "read our claim");
-	}
 }
 
 static void

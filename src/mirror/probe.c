@@ -8,8 +8,8 @@
  * matter which of the two it has then, would make two owners of one epoch.
  * Asked once a start: what is found holds for the run.
  *
- * A store that knows that it cannot (501) is good: remote asks it with HEAD
- * first, and PROTOCOL says why that is enough for claims and bases.
+ * A store that knows that it cannot (501) is asked with HEAD first; there claims
+ * leave gaps, which PROTOCOL has the reason for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@
 static const char first[] = "first\n", second[] = "second\n";
 
 const char *const mirror_absent_words[] = {
-	"unknown", "works", "ignored", NULL
+	"unknown", "works", "by_head", "ignored", NULL
 };
 
 static void
@@ -44,7 +44,7 @@ dropped(void *ctx, const struct remote_result *r)
 	forget_key(m);
 	if (m->absent == MIRROR_ABSENT_UNKNOWN)
 		go_to(m, step_probe);
-	else if (m->absent == MIRROR_ABSENT_WORKS)
+	else if (m->absent != MIRROR_ABSENT_IGNORED)
 		go_to(m, step_claim);
 	else if (m->alone || has_jobs(m))
 		go_to(m, step_apart);
@@ -74,10 +74,13 @@ got(void *ctx, const struct remote_result *r)
 	struct mirror *m = ctx;
 
 	must_be(m, MIRROR_TAG);
-	if (step_good(m, r, "read the probe of the bucket"))
-		decide(m, r->len == strlen(first) && memcmp(r->body, first,
-		    r->len) == 0 ? MIRROR_ABSENT_WORKS :
-		    MIRROR_ABSENT_IGNORED);
+	if (!step_good(m, r, "read the probe of the bucket"))
+		return;
+	if (r->len != strlen(first) || memcmp(r->body, first, r->len) != 0)
+		decide(m, MIRROR_ABSENT_IGNORED);
+	else
+		decide(m, m->by_head ? MIRROR_ABSENT_BY_HEAD :
+		    MIRROR_ABSENT_WORKS);
 }
 
 static void
@@ -87,6 +90,7 @@ put_second(void *ctx, const struct remote_result *r)
 	struct mirror *m = ctx;
 
 	must_be(m, MIRROR_TAG);
+	m->by_head = r->by_head;
 	if (r->end == REMOTE_EXISTS)
 		m->op = remote_get(m->remote, m->probe, PROBE_MAX, &pt, got,
 		    m);

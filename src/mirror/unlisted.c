@@ -100,6 +100,9 @@ ask_bases(struct mirror *m, int64_t above, int64_t low, step_fn *then)
 {
 	m->asked_n = above - 1;
 	m->asked_low = RK_MAX(RK_MAX(m->b, low), above - 1 - BASES_MAX);
+	/* Where claims leave gaps, no number is the next. */
+	if (m->absent == MIRROR_ABSENT_BY_HEAD)
+		m->asked_low = m->asked_n;
 	m->asked_then = then;
 	ask_base(m);
 }

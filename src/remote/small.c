@@ -78,6 +78,12 @@ begin(struct remote *r, const char *uri, enum what what,
 
 /* --- the end -------------------------------------------------------------- */
 
+static bool
+by_head(const struct small *s)
+{
+	return s->if_absent && s->op.place.store->no_conditional;
+}
+
 static void
 end(struct small *s, const struct req_result *q)
 {
@@ -88,6 +94,7 @@ end(struct small *s, const struct req_result *q)
 	res.tries = s->tries;
 	if (s->what == DO_PUT && res.end == REMOTE_OK)
 		res.size = s->len;
+	res.by_head = by_head(s);
 	op_end(&s->op, &res);
 }
 
@@ -95,7 +102,7 @@ static void
 end_as(struct small *s, enum remote_end e, const char *error)
 {
 	op_end(&s->op, &(struct remote_result){ .end = e, .error = error,
-	    .tries = s->tries });
+	    .tries = s->tries, .by_head = by_head(s) });
 }
 
 static struct small *

@@ -13,6 +13,15 @@
  * come back to; 5 as 2, and the last checkpoint of a daemon ends the job, which
  * its record says.
  *
+ * The store is a good one unless it is
+ * STORE_LATE     lists of claims and of bases leave out the newest, and both of
+ *                the first two there ever were
+ * STORE_HEAD     put-if-absent is a HEAD and, later, a PUT; claims leave gaps,
+ *                so that no two claim one epoch
+ * STORE_CHANCE   the same, and two do; what is looked at then is that one of
+ *                them begins, at most
+ * STORE_IGNORES  put-if-absent overwrites and says yes
+ *
  * tests/outside/model.sh runs each part as it is, where no assertion may fail,
  * and with a BROKEN_ rule, where one must.
  */
@@ -52,10 +61,48 @@
 /* The highest epoch of a set of 1..4, 0 for none. */
 #define TOP(m)  (((m) & 16) -> 4 : (((m) & 8) -> 3 : (((m) & 4) -> 2 : \
 		(((m) & 2) -> 1 : 0))))
+#if defined(STORE_HEAD) || defined(STORE_CHANCE)
+#define BY_HEAD 1
+#else
+#define BY_HEAD 0
+#endif
+#if BY_HEAD || defined(STORE_IGNORES)
+#define OVERWRITES 1
+#else
+#define OVERWRITES 0
+#endif
+
+/* What is cleaned away behind base n; where lists are late the newest two bases
+ * stay, of which a list has one. */
+#ifdef STORE_LATE
+#define BELOW(n) (BIT(TOP(bases & (BIT(n) - 1))) - 1)
+#else
+#define BELOW(n) (BIT(n) - 1)
+#endif
+
+/*
+ * A look: LOST(n) and STILL(n), both of which may be true where lists are late.
+ * The next epoch is asked for by name, our claim read.
+ */
+#ifdef BROKEN_REREAD
+#define MINE(n) true
+#else
+#define MINE(n) (claim_by[n] == r + 1)
+#endif
+#define LOST(n) (TOP(epochs) > n || !MINE(n))
+#ifndef STORE_LATE
+#define STILL(n) (!LOST(n))
+#elif defined(BROKEN_NEXT)
+#define STILL(n) MINE(n)
+#else
+#define STILL(n) (MINE(n) && !HAS(epochs, n + 1))
+#endif
 
 /* --- the bucket ----------------------------------------------------------- */
 byte epochs;                    /* epochs/<n> that are there */
+byte claim_by[RUNS + 2];        /* daemon + 1 whose claim it is */
 byte bases;                     /* base/<n> */
+byte base_by[RUNS + 2];         /* directory + 1 that made it */
 byte base_rec[RUNS + 1], base_ck[RUNS + 1];
 byte recs, rec[RUNS + 1];              /* records/<n>/: the job's newest */
 byte cks, files;                /* checkpoint.json; the file beside it */
@@ -77,9 +124,24 @@ byte unsent[RUNS];              /* committed, not in the bucket yet */
 
 /* --- for the assertions alone --------------------------------------------- */
 byte ever;                      /* epochs that were ever made */
+byte drawn;                     /* and those that somebody drew */
 byte base_dirs;                 /* directories that ever made a base */
 byte gone, gone_ck[RUNS + 1];          /* epochs that began, and what they counted */
 byte sure_ck[RUNS + 1], sure_rec[RUNS + 1];   /* put while there was no higher epoch */
+
+/* The highest of a list. */
+inline list(set, out)
+{
+#ifdef STORE_LATE
+	if
+	:: out = TOP(set)
+	:: out = TOP(set & ~BIT(TOP(set)))
+	:: TOP(ever) <= 2 -> out = 0
+	fi
+#else
+	out = TOP(set)
+#endif
+}
 
 /* id + 1 of the newest checkpoint of set that is in the bucket, or 0. */
 inline newest(set, out)
@@ -228,23 +290,58 @@ claim:
 	atomic {
 		if
 		:: goto die
-		:: n = TOP(epochs | bases) + 1
+		:: true
 		fi;
+#if defined(STORE_IGNORES) && !defined(BROKEN_PROBE)
+		goto die;               /* the probe; what is trained is its own */
+#endif
+		list(epochs, n);
+		list(bases, p);
+		n = (p > n -> p : n) + 1;
+		p = 0;
+#if defined(STORE_HEAD) && !defined(BROKEN_GAPS)
+		/* Gaps of random length: nobody draws the same one. */
+		do
+		:: HAS(drawn, n) -> n++
+		:: else -> break
+		od;
+		drawn = drawn | BIT(n);
+#endif
+#ifdef STORE_LATE
+		do
+		:: HAS(epochs, n) -> n++
+		:: else -> break
+		od;
+#endif
 #ifdef BROKEN_ORDER
 		b = TOP(bases)
 #endif
 	}
+#if BY_HEAD
 	atomic {
 		if
 		:: goto die
 		:: HAS(epochs, n) -> goto claim
+		:: !HAS(epochs, n)
+		fi
+	}
+#endif
+	atomic {
+		if
+		:: goto die
+#if !OVERWRITES
+		:: HAS(epochs, n) -> goto claim
 		:: !HAS(epochs, n) ->
+#else
+		:: true ->
+#endif
 #ifdef BROKEN_OWNER
 			/* "whoever made the highest epoch has the truth" */
 			seen = HAS(own[d], TOP(epochs));
 			own[d] = own[d] | BIT(n);
 #endif
 			epochs = epochs | BIT(n);
+			claim_by[n] = r + 1;
 			ever = ever | BIT(n)
 		fi
 	}
@@ -256,10 +353,31 @@ read:
 		:: true
 		fi;
 #ifndef BROKEN_ORDER
-		b = TOP(bases);
+		list(bases, b)
 #endif
+	}
+#if defined(STORE_LATE) && !defined(BROKEN_NAMES)
+	/* Those below n that the list leaves out are asked for by name. */
+	p = n - 1;
+	do
+	:: atomic {
+		p > b ->
+		if
+		:: HAS(bases, p) -> b = p
+		:: else -> p--
+		fi
+	   }
+	:: p <= b -> break
+	od;
+	p = 0;
+#endif
+	atomic {
+		if
+		:: goto die
+		:: true
+		fi;
 #ifndef BROKEN_OWNER
-		seen = HAS(own[d], b);
+		seen = (HAS(own[d], b) && base_by[b] == d + 1);
 #endif
 		seen = (seen || b == 0);
 		if
@@ -354,12 +472,26 @@ read:
 	}
 
 base:
+#if BY_HEAD && !defined(BROKEN_BLIND)
 	atomic {
 		if
 		:: goto die
 		:: HAS(bases, n) -> goto die
+		:: !HAS(bases, n)
+		fi
+	}
+#endif
+	atomic {
+		if
+		:: goto die
+#if !OVERWRITES
+		:: HAS(bases, n) -> goto die
 		:: !HAS(bases, n) ->
+#else
+		:: true ->
+#endif
 			bases = bases | BIT(n);
+			base_by[n] = d + 1;
 			base_rec[n] = R;
 			base_ck[n] = C;
 			base_dirs = base_dirs | BIT(d)
@@ -369,8 +501,8 @@ base:
 	atomic {
 		if
 		:: goto die
-		:: TOP(epochs) > n -> goto die
-		:: TOP(epochs) <= n
+		:: LOST(n) -> goto die
+		:: STILL(n)
 		fi
 	}
 #endif
@@ -381,13 +513,18 @@ base:
 		:: true
 		fi;
 		d_step {
+			assert(!HAS(gone, n));          /* one owner of an epoch */
+#ifndef STORE_CHANCE
 			assert_no_late_ones();
+#endif
 			gone = gone | BIT(n);
 			gone_ck[n] = C;
 			/* A directory that was always alone has lost nothing
 			 * that it had acknowledged. */
+#ifndef STORE_CHANCE
 			assert(base_dirs != BIT(d) ||
 			    (local_rec[d] & ~R & ~ENDED) == 0);
+#endif
 			/* What was committed without an epoch gets this one. */
 			q = 0;
 			do
@@ -411,6 +548,7 @@ base:
 		fi;
 		d_step {
 			newest(C, begun);
+#ifndef STORE_CHANCE
 			if
 			:: TOP(ever) == n ->
 				i = (begun > 0 -> ck_past[begun - 1] : 0);
@@ -420,6 +558,7 @@ base:
 				    HAS(files, ck_ref[begun - 1]))
 			:: else
 			fi;
+#endif
 			i = 0;
 			b = 0;
 			R = 0;
@@ -512,8 +651,8 @@ work:
 			fi;
 #elif !defined(BROKEN_GUARD)
 			if
-			:: TOP(epochs) > n -> goto die
-			:: else
+			:: LOST(n) -> goto die
+			:: STILL(n)
 			fi;
 #endif
 			may = asked;
@@ -547,13 +686,13 @@ work:
 			seen = false;
 			i = 0
 		}
-	:: CLEANS && ((epochs | bases | recs) & (BIT(n) - 1)) != 0 ->
+	:: CLEANS && ((epochs | bases | recs) & BELOW(n)) != 0 ->
 		d_step {                /* cleaning behind the own base */
-			epochs = epochs & ~(BIT(n) - 1);
-			bases = bases & ~(BIT(n) - 1);
-			recs = recs & ~(BIT(n) - 1)
+			epochs = epochs & ~BELOW(n);
+			bases = bases & ~BELOW(n);
+			recs = recs & ~BELOW(n)
 		}
-	:: TOP(epochs) > n -> goto die  /* it looked, and stops */
+	:: LOST(n) -> goto die          /* it looked, and stops */
 	od;
 
 die:
