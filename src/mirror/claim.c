@@ -63,6 +63,41 @@ is(const json_t *o, const char *key, const char *text)
 	return s != NULL && strcmp(s, text) == 0;
 }
 
+/*
+ * The newest base is epoch's, and cannot be had.  If this directory made it,
+ * and has gone on from it since, what is here is what it said, and more.
+ */
+bool
+own_base(struct mirror *m, int64_t epoch, const char *fault)
+{
+	if (epoch != mine_top(m))
+		return false;
+	if (m->told_base != epoch) {
+		char *text = xasprintf("base/%010lld.jsonl %s; it was made "
+		    "from this directory, which goes on with what it has and "
+		    "puts all of it into the bucket again", (long long)epoch,
+		    fault);
+		m->told_base = epoch;
+		log_warn("mirror: %s", text);
+		sup_event(m->sup, "", "mirror", text, NULL);
+		free(text);
+	}
+	base_fini(&m->base);
+	m->base.epoch = m->b = epoch;
+	m->foreign = false;
+	return true;
+}
+
+char *
+no_base_text(const struct mirror *m, int64_t epoch, const char *fault)
+{
+	return xasprintf("base/%010lld.jsonl %s, and nobody but the directory "
+	    "that made it knows the jobs of epoch %lld without it: start "
+	    "rekindled on that directory (epochs/ says on which host), or put "
+	    "the object back, or remove %s to begin without these jobs",
+	    (long long)epoch, fault, (long long)epoch, m->dir);
+}
+
 enum rk_err
 mine_load(struct mirror *m, char **other)
 {
@@ -153,12 +188,17 @@ base_got(void *ctx, const struct remote_result *r)
 	m->text_len = r->len;
 	if (base_parse(&m->base, m->text, m->text_len, &why) != RK_OK ||
 	    m->base.epoch != m->b) {
-		text = xasprintf("base/%010lld.jsonl cannot be used: %s",
-		    (long long)m->b, why.n > 0 ? rk_why_first(&why) :
-		    "it is of another epoch");
+		char *fault = xasprintf("cannot be used (%s)", why.n > 0 ?
+		    rk_why_first(&why) : "it is of another epoch");
 		base_fini(&m->base);
-		go_again(m, text);
-		free(text);
+		if (own_base(m, m->b, fault)) {
+			go_to(m, step_read);
+		} else {
+			text = no_base_text(m, m->b, fault);
+			go_again(m, text);
+			free(text);
+		}
+		free(fault);
 	} else {
 		m->misses = 0;
 		m->foreign = !mine_has(m, m->b, m->base.claim);

@@ -203,6 +203,7 @@ struct mirror {
 	bool apart;                     /* ship_apart() */
 	json_t *mine;                   /* [[epoch, claim], ...] */
 	int64_t b;                      /* the newest base, 0: none */
+	int64_t told_base;              /* that cannot be had, and is ours */
 	char *text;                     /* of it */
 	size_t text_len;
 	struct base base;
@@ -292,6 +293,10 @@ bool mine_made(const struct mirror *m, int64_t epoch);  /* by whatever claim */
 enum rk_err mine_load(struct mirror *m, char **other) RK_MUSTCHECK;
 enum rk_err mine_save(struct mirror *m, bool anew) RK_MUSTCHECK;
 int64_t mine_top(const struct mirror *m);
+/* It cannot be had, which `fault` says: true: it was ours, and step 3 goes on
+ * with what is here. */
+bool own_base(struct mirror *m, int64_t epoch, const char *fault);
+char *no_base_text(const struct mirror *m, int64_t epoch, const char *fault);
 
 /* read.c, find.c, take.c, begin.c, clean.c: the steps in their order */
 void step_read(struct mirror *m);

@@ -264,7 +264,8 @@ step_records(struct mirror *m)
 }
 
 /* Records of an epoch are put behind its base: where they are without, the base
- * was taken away, and nothing is begun from nothing. */
+ * was taken away, and nothing is begun from nothing: but for the directory that
+ * made the base and has gone on from it. */
 static void
 folders_listed(void *ctx, const struct remote_result *r)
 {
@@ -275,10 +276,8 @@ folders_listed(void *ctx, const struct remote_result *r)
 	if (!step_good(m, r, "list the folders of records"))
 		return;
 	top = numbers_top(&m->list);
-	if (top > m->b && top != m->epoch) {
-		char *text = xasprintf("there are records of epoch %lld, and "
-		    "base/%010lld.jsonl is missing", (long long)top,
-		    (long long)top);
+	if (top > m->b && top != m->epoch && !own_base(m, top, "is missing")) {
+		char *text = no_base_text(m, top, "is missing");
 		/* It may have been put since we looked. */
 		m->step = step_claim;
 		go_again(m, text);
