@@ -7,7 +7,7 @@ _rekindle_ask() {
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit plan list show watch start pause resume cancel retry
-		checkpoint checkpoints export metrics evaluations plot log events attempts delete drain status weights help"
+		checkpoint checkpoints export metrics evaluations plot log events attempts delete adopt drain status weights help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -68,6 +68,10 @@ _rekindle() {
 		fi
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	adopt)
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask status |
+		    sed -n '/"unrecorded"/,$s/.*"\(id\|name\)": "\([^"]*\)".*/\2/p')" -- "$cur")
 		;;
 	list | drain | status | help) ;;
 	*)

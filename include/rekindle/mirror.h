@@ -71,6 +71,9 @@ enum mirror_absent { MIRROR_ABSENT_UNKNOWN, MIRROR_ABSENT_WORKS,
 	MIRROR_ABSENT_BY_HEAD, MIRROR_ABSENT_IGNORED };
 extern const char *const mirror_absent_words[];
 enum mirror_absent mirror_absent(const struct mirror *m);
+/* Does the bucket say of a job that is not here that it must not come back, or
+ * have a record of it that we could not use?  A sentence, or NULL. */
+const char *mirror_aside(const struct mirror *m, const char *id);
 /* {state, prefix, instance, epoch, since, unwritten: changes of records not yet
  * in the bucket, but for what waits for a checkpoint's bytes, put_if_absent: a
  * word of the above, part: "alone/ID/" or null: where checkpoints go when the

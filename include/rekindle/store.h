@@ -56,7 +56,8 @@ struct job_row {
 	                           uploading, checkpoints_missing,
 	                           data_changed, arithmetic_changed,
 	                           ancestor_missing, store_not_allowed,
-	                           path_not_allowed, ... */
+	                           path_not_allowed, adopted,
+	                           ... */
 	char *message;          /* a sentence for people, "" if there is none */
 	char *spec;             /* normal form, JSON text */
 	char *labels;           /* JSON object of strings */
@@ -316,6 +317,8 @@ enum rk_err store_fact_get(struct store *s, const char *key, char **text)
  * already stays what it is, others are as after a crash: without an answer.  said_here is the row's (NULL: "", as of a job
  * that was submitted here).  RK_EINVAL: it is no record, why says where.
  */
+/* Of a row that is in no database yet: without attempts and keys. */
+json_t *store_job_record(const struct job_row *r);
 enum rk_err store_job_export(struct store *s, const char *id, json_t **out)
     RK_MUSTCHECK;                               /* RK_ENOENT */
 enum rk_err store_job_import(struct store *s, const json_t *record,

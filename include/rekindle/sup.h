@@ -82,9 +82,9 @@
  * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by
  * the schedule in the checkpoint and by the job's), changed, pause, cancel,
  * priority, checkpoint, steps_lost, checkpoint_named, warm_start, orphan,
- * stopped (its trainer is, by a signal or the like), too_large, drain, deleted,
- * and those of the trainer's own, of which forgotten is not said twice in the
- * same words.
+ * adopted (sup_adopt()), stopped (its trainer is, by a signal or the like),
+ * too_large, drain, deleted, and those of the trainer's own, of which forgotten
+ * is not said twice in the same words.
  *
  * One thread, the loop's.
  */
@@ -307,6 +307,28 @@ enum rk_err sup_delete(struct sup *s, const char *id, struct store_note *note,
 enum rk_err sup_patch(struct sup *s, const char *id, const json_t *fields,
     int64_t if_version, struct store_note *note, struct rk_why *why)
     RK_MUSTCHECK;                               /* if_version -1: any */
+
+/*
+ * Folders in <state>/jobs whose job the database has no record of, found by
+ * sup_go() (the log names them then): how many, and of each its id, its name
+ * ("" if that cannot be read), and why it cannot be taken back, or "".  fn may
+ * be NULL; it returns false to stop.
+ */
+typedef bool sup_stray_fn(void *ctx, const char *id, const char *name,
+    const char *why);
+size_t sup_strays(struct sup *s, sup_stray_fn *fn, void *ctx);
+/*
+ * Take such a job back from its folder: from record.json, which is its record
+ * as it was when the job last rested or started, else from job.json.  Its id,
+ * name, priority, labels, attempts and Idempotency-Keys stay; what had ended
+ * has ended, anything else is PAUSED, reason `adopted`, and goes on from the
+ * newest checkpoint in the folder when it is resumed.  RK_ENOENT: there is no
+ * such folder; RK_ECONFLICT: the database has the job, its trainer has not left
+ * yet, or another instance trained it; RK_EINVAL: what lies there cannot be
+ * used.  Why has a sentence in each case.
+ */
+enum rk_err sup_adopt(struct sup *s, const char *id, struct rk_why *why)
+    RK_MUSTCHECK;
 
 /*
  * A name that is given again moves.  Where it was before: dir is "" when it was

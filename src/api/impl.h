@@ -452,7 +452,12 @@ bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 void dry_run(struct req *q, const struct spec *spec);
 void dry_resume(struct req *q, const json_t *overrides);
 
-/* --- union.c: checkpoints here, in buckets, and lost ------------------------------ */
+/* --- adopt.c --------------------------------------------------------------- */
+
+/* Folders without a record: {count, jobs}; a new reference. */
+json_t *adopt_status(struct api *a);
+
+/* --- union.c: checkpoints here, in buckets, and lost ----------------------- */
 
 /* Oldest first, by branch and step; one of each folder's name. */
 struct union_ckpt {
@@ -486,7 +491,8 @@ route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
 route_fn h_evaluations, h_evaluation;
-route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain;
+route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
+    h_adopt;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 /* YAML, each a part of the components. */

@@ -70,6 +70,7 @@ h_status(struct req *q)
 	    "verified", (json_int_t)s.verified, "missing",
 	    (json_int_t)s.missing);
 	must(v != NULL);
+	must(json_object_set_new(v, "unrecorded", adopt_status(q->api)) == 0);
 	reply_tree(q, 200, v);
 }
 

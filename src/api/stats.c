@@ -322,6 +322,9 @@ write_ship(struct strbuf *b, struct api *a)
 	    "Checkpoints that became remote.", s.pushed);
 	counter(b, "rekindle_ship_verified_total",
 	    "Checkpoints that became verified.", s.verified);
+	gauge(b, "rekindle_folders_without_record",
+	    "Folders of jobs that the database does not know.",
+	    sup_strays(a->sup, NULL, NULL));
 	gauge(b, "rekindle_ship_missing_checkpoints",
 	    "Checkpoints that were in a bucket, and are not any more.",
 	    s.missing);

@@ -109,6 +109,10 @@ const struct route routes[] = {
 	{ "POST", "/v1/drain", "drain", h_drain,
 	    "Every trainer commits and leaves; no new work is taken", "",
 	    "Drain", "200:Rehearsal 202:Draining 413 415 422", 0 },
+	{ "POST", "/v1/adopt", "adopt", h_adopt,
+	    "Take jobs back from folders that the database has no record of: "
+	    "one, or a hundred a request; paused, unless they had ended", "",
+	    "Adopt", "200:Adopted 404 409 413 415 422 507", 0 },
 	{ "GET", "/v1/status", "status", h_status,
 	    "The daemon: its mirror, its cloud, what is being shipped", "",
 	    NULL, "200:Status", 0 },

@@ -26,7 +26,7 @@ enum cli_exit {
 struct cli_args {
 	const char *pos[CLI_WORDS];     /* what is not an option */
 	int npos;
-	bool json, follow, watch, hold, rehearse, plan, all, dry_run;
+	bool json, follow, watch, hold, rehearse, resume, plan, all, dry_run;
 	bool statistics;
 	const char *to, *out, *arch, *job;      /* of weights convert */
 	bool as_is, force;
@@ -248,8 +248,9 @@ enum cli_exit cli_weights_fetch(const char *address, char **place);
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
 cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
-    cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_checkpoint,
-    cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot, cmd_log,
+    cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_adopt,
+    cmd_checkpoint, cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot,
+    cmd_log,
     cmd_events, cmd_attempts,
     cmd_status, cmd_weights, cmd_export;
 

@@ -60,6 +60,9 @@ static const struct command {
 	{ "attempts", 1, 1, "JOB", "each run of its trainer", cmd_attempts },
 	{ "delete", 1, 1, "JOB", "remove an ended job and its checkpoints",
 	    cmd_delete },
+	{ "adopt", 0, 1, "[JOB] [--resume]",
+	    "take jobs back from their folders, of which the database has no "
+	    "record", cmd_adopt },
 	{ "drain", 0, 0, "[--in SECONDS] [--rehearse]",
 	    "save every job, and take no work until started anew", cmd_drain },
 	{ "weights", 2, CLI_WORDS, "show FILE... [--statistics] "
@@ -148,6 +151,14 @@ command_help(FILE *f, const struct command *c)
 		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
 		    "\n", CLI_PATIENCE_S, strstr(c->usage, "[-f]") != NULL ?
 		    ", while following" : ", while watching");
+	if (strcmp(c->name, "adopt") == 0)
+		fprintf(f, "\nWhere the database was lost, or is an older copy, "
+		    "the folders of jobs that it does\nnot know are named by "
+		    "`rekindle status` and the log.  JOB (an id, or a name) is "
+		    "taken\nback, or all of them: what had ended has ended, the "
+		    "others are paused.  --resume lets\nthem go on at once, "
+		    "each from the newest checkpoint in its folder.  Exit "
+		    "status 1:\nsome could not be taken back.\n");
 	if (strstr(c->usage, "--accept") != NULL)
 		fprintf(f, "\n--from none begins anew.  --accept data goes on "
 		    "although the data has changed\nsince the checkpoint was "
@@ -169,7 +180,7 @@ enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
 	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
-	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE
+	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE, O_RESUME
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -192,6 +203,7 @@ static const struct option options[] = {
 	{ "tail", required_argument, NULL, O_TAIL },
 	{ "in", required_argument, NULL, O_IN },
 	{ "rehearse", no_argument, NULL, O_REHEARSE },
+	{ "resume", no_argument, NULL, O_RESUME },
 	{ "patience", required_argument, NULL, O_PATIENCE },
 	{ "statistics", no_argument, NULL, O_STATISTICS },
 	{ "member", required_argument, NULL, O_MEMBER },
@@ -291,6 +303,7 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_SPLIT: a->split = arg; return true;
 	case 'f': return a->follow = true;
 	case O_REHEARSE: return a->rehearse = true;
+	case O_RESUME: return a->resume = true;
 	case O_LIMIT: return whole_number("limit", arg, &a->limit);
 	case O_TAIL: return whole_number("tail", arg, &a->tail);
 	case O_IN: return whole_seconds("in", arg, 1, 86400, &a->deadline);

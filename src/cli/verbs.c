@@ -1,6 +1,6 @@
 /*
  * The commands that ask something of a job: start, pause, resume, cancel,
- * retry, checkpoint, delete; and of the daemon: drain.
+ * retry, checkpoint, delete; and of the daemon: drain, adopt.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -213,6 +213,57 @@ cmd_drain(const struct cli_args *a)
 	else if (rc == CLI_OK && r.json != NULL)
 		cli_print_json(r.json);
 	cli_reply_fini(&r);
+	return rc;
+}
+
+/* A page of them; *next (the caller's) goes on behind it, NULL: there is no
+ * more. */
+static enum cli_exit
+adopt_page(const struct cli_args *a, json_t *body, char **next)
+{
+	struct cli_reply r;
+	const json_t *v;
+	size_t i;
+	enum cli_exit rc = cli_call("POST", "/v1/adopt", body, &r);
+
+	*next = NULL;
+	if (rc == CLI_OK && a->json) {
+		cli_print_json(r.json);
+	} else if (rc == CLI_OK) {
+		json_array_foreach(json_object_get(r.json, "adopted"), i, v)
+			print_job(a, v);
+	}
+	json_array_foreach(json_object_get(r.json, "refused"), i, v)
+		fprintf(stderr, "rekindle: %s: %s\n", cli_str(v, "job"),
+		    cli_str(v, "reason"));
+	if (rc == CLI_OK && json_array_size(json_object_get(r.json,
+	    "refused")) > 0)
+		rc = CLI_REFUSED;
+	if (json_is_string(json_object_get(r.json, "next")))
+		*next = xstrdup(cli_str(r.json, "next"));
+	cli_reply_fini(&r);
+	return rc;
+}
+
+enum cli_exit
+cmd_adopt(const struct cli_args *a)
+{
+	json_t *body = json_object();
+	enum cli_exit rc = CLI_OK, one;
+	char *next = NULL;
+
+	if (a->npos > 0)
+		json_object_set_new(body, "job", json_string(a->pos[0]));
+	if (a->resume)
+		json_object_set_new(body, "resume", json_true());
+	do {
+		if (next != NULL)
+			json_object_set_new(body, "after", json_string(next));
+		free(next);
+		one = adopt_page(a, body, &next);
+		rc = one != CLI_OK ? one : rc;
+	} while (next != NULL);
+	json_decref(body);
 	return rc;
 }
 

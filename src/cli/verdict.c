@@ -42,6 +42,7 @@ static const struct {
 	{ "checkpoints_unreadable", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "arithmetic_changed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "ancestor_missing", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
+	{ "adopted", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "too_large", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "store_not_allowed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },
 	{ "path_not_allowed", CLI_NEEDS_PERSON, CLI_NEEDS_PERSON },

@@ -94,6 +94,27 @@ see_id(void *ctx, const char *id, int64_t version)
 	return p->n < SLICE;
 }
 
+static void
+keep_aside(struct mirror *m, const struct bjob *j)
+{
+	m->asides = xrealloc(m->asides, (m->nasides + 1) *
+	    sizeof(*m->asides));
+	memcpy(m->asides[m->nasides].id, j->id, RK_ID);
+	m->asides[m->nasides++].gone = j->gone;
+}
+
+const char *
+mirror_aside(const struct mirror *m, const char *id)
+{
+	for (size_t i = 0; i < m->nasides; i++) {
+		if (strcmp(m->asides[i].id, id) == 0)
+			return m->asides[i].gone ? "it was deleted, as the "
+			    "bucket says" : "the bucket has a record of it "
+			    "that this rekindled cannot read";
+	}
+	return NULL;
+}
+
 /* Deleted jobs, so that an older directory does not bring them back, and lines
  * that we could not use. */
 static void
@@ -103,6 +124,8 @@ put_others(struct mirror *m)
 
 	for (size_t i = m->base.n; i-- > 0;) {
 		const struct bjob *j = &m->base.v[i];
+		if (j->gone || j->refused != NULL)
+			keep_aside(m, j);
 		if (j->gone && m->gone < GONE_KEPT &&
 		    now - j->gone_ms < GONE_KEPT_MS) {
 			base_put_gone(&m->out, j->id, j->gone_ms);
@@ -143,7 +166,7 @@ void
 step_begin(struct mirror *m)
 {
 	sb_reset(&m->out);
-	m->lines = m->gone = 0;
+	m->lines = m->gone = m->nasides = 0;
 	m->after[0] = '\0';
 	base_put_head(&m->out, m->epoch, m->claim);
 	step_build(m);

@@ -67,6 +67,11 @@ struct bjob {
 	int tries;
 	char *refused;                  /* why it is left aside */
 };
+/* What the bucket says of a job that is none here. */
+struct aside {
+	char id[RK_ID];
+	bool gone;                      /* deleted; else it cannot be read */
+};
 struct base {
 	int64_t epoch;
 	char claim[RK_ID];
@@ -219,6 +224,8 @@ struct mirror {
 
 	/* our base */
 	struct strbuf out;
+	struct aside *asides;           /* of our base */
+	size_t nasides;
 	size_t lines, gone;
 	char after[RK_ID];
 

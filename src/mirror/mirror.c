@@ -351,6 +351,7 @@ mirror_close(struct mirror **mp)
 	loop_timer_del(&m->alone_timer);
 	numbers_fini(&m->list);
 	base_fini(&m->base);
+	free(m->asides);
 	sb_fini(&m->out);
 	json_decref(m->mine);
 	free(m->text);

@@ -145,6 +145,23 @@ add_key(void *ctx, const char *key, const char *digest, int64_t at_ms)
 	must(json_array_append_new(ctx, o) == 0);
 }
 
+json_t *
+store_job_record(const struct job_row *r)
+{
+	json_t *row = json_object(), *o;
+
+	put_text(row, "id", r->id);
+	put_text(row, "state", job_state_words[r->state]);
+	put_text(row, "desired", job_desired_words[r->desired]);
+	put(row, "memory", json_integer((json_int_t)r->memory));
+	put_fields(row, r, job_texts, RK_ARRAY_LEN(job_texts), job_ints,
+	    RK_ARRAY_LEN(job_ints));
+	o = json_pack("{s:i, s:o, s:[], s:[]}", "record", RECORD_VERSION,
+	    "row", row, "attempts", "keys");
+	must(o != NULL);
+	return o;
+}
+
 enum rk_err
 store_job_export(struct store *s, const char *id, json_t **out)
 {
@@ -154,14 +171,9 @@ store_job_export(struct store *s, const char *id, json_t **out)
 	*out = NULL;
 	if (rc != RK_OK)
 		return rc;
-	json_t *row = json_object(), *attempts = json_array();
-	json_t *keys = json_array();
-	put_text(row, "id", r.id);
-	put_text(row, "state", job_state_words[r.state]);
-	put_text(row, "desired", job_desired_words[r.desired]);
-	put(row, "memory", json_integer((json_int_t)r.memory));
-	put_fields(row, &r, job_texts, RK_ARRAY_LEN(job_texts), job_ints,
-	    RK_ARRAY_LEN(job_ints));
+	*out = store_job_record(&r);
+	json_t *attempts = json_object_get(*out, "attempts");
+	json_t *keys = json_object_get(*out, "keys");
 	store_job_fini(&r);
 	sqlite3_stmt *st = db_st(s, ST_ATTEMPTS_NEWEST);
 	db_text(st, 1, id);
@@ -169,9 +181,6 @@ store_job_export(struct store *s, const char *id, json_t **out)
 	rc = attempts_walk(s, st, add_attempt, attempts);
 	if (rc == RK_OK)
 		rc = idem_walk(s, id, KEYS_MAX, add_key, keys);
-	*out = json_pack("{s:i, s:o, s:o, s:o}", "record", RECORD_VERSION,
-	    "row", row, "attempts", attempts, "keys", keys);
-	must(*out != NULL);
 	if (rc != RK_OK) {
 		json_decref(*out);
 		*out = NULL;

@@ -22,6 +22,8 @@
  *	shipped.c  jobs that wait until their last checkpoint is elsewhere
  *	orphan.c   processes of a daemon that was killed
  *	trash.c    folders of deleted jobs
+ *	record_file.c adopt.c    a job's record in its folder; folders whose jobs
+ *	           the database does not know
  *	look.c     what can be seen
  *
  * A `run` is the process of an attempt, from just before the fork to the
@@ -173,6 +175,8 @@ struct sup {
 	struct fetching *fetching;
 	struct uploading *uploading;
 	struct pin *pins;
+	char (*strays)[RK_ID];          /* folders without a row, sorted */
+	size_t nstrays;
 	int pins_fd;                    /* <state>/pins; -1: not there yet */
 	int64_t supply_ask_ms, supply_say_ms;
 	int64_t shipped_ms;             /* mono: the last look */
@@ -247,6 +251,14 @@ enum rk_err start_job(struct sup *s, const char *id) RK_MUSTCHECK;
 enum rk_err not_startable(struct sup *s, struct job_row *r, enum rk_err rc,
     const struct rk_why *why, const char *reason) RK_MUSTCHECK;
 /* job.json in its folder. */
+/* record_file.c: as it is now; RK_OK, too, where there is no folder yet. */
+#define RECORD_FILE "record.json"
+enum rk_err record_file_put(struct sup *s, const char *id) RK_MUSTCHECK;
+void record_file_keep(struct sup *s, const char *id);   /* or a warning */
+/* adopt.c */
+void strays_find(struct sup *s);
+void strays_fini(struct sup *s);
+
 enum rk_err write_job_file(const char *dir, const json_t *tree) RK_MUSTCHECK;
 /* submit.c: the row of a job that is new; id is not set. */
 void submit_row(struct job_row *r, const struct spec *spec,

@@ -131,6 +131,8 @@ sup_move(struct sup *s, struct job_row *r, enum job_state to,
 		pin_wait(s, r);         /* it may need it no more */
 	else if (to == JOB_QUEUED && (job_ended(from) || from == JOB_PAUSED))
 		pin_wait(s, r);
+	if (to != JOB_STARTING && to != JOB_RUNNING)
+		record_file_keep(s, r->id);
 	sup_tell(s, r->id, 's');
 	sup_tell(s, r->id, 'e');
 	return RK_OK;

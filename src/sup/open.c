@@ -153,6 +153,7 @@ recover(struct sup *s)
 		return rc;
 	shipped_find(s);
 	pin_settle(s);
+	strays_find(s);
 	keep_epoch(s);
 	/* The first look says whether any job waits for it. */
 	disk_wait(s);
@@ -361,6 +362,7 @@ sup_close(struct sup **sp)
 	supply_fini(s);
 	shipped_fini(s);
 	pin_fini(s);
+	strays_fini(s);
 	loop_timer_del(&s->shipped_timer);
 	loop_timer_del(&s->log_timer);
 	loop_timer_del(&s->known_timer);

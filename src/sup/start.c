@@ -180,6 +180,8 @@ prepare(struct sup *s, const struct job_row *r, struct prepared *p,
 		rc = rk_mkdirs(p->dir, 0750);
 	if (rc == RK_OK)
 		rc = write_job_file(p->dir, tree);
+	if (rc == RK_OK)
+		rc = record_file_put(s, r->id);
 	if (rc == RK_OK) {
 		p->reason = "warm_start";
 		rc = find_model(s, r, spec, p->files, why);

@@ -365,6 +365,8 @@ sup_patch(struct sup *s, const char *id, const json_t *fields,
 		n.message = text;
 		n.data = changed;
 		rc = sup_put(s, &r, NULL, &n);
+		if (rc == RK_OK)
+			record_file_keep(s, id);
 		free(text);
 		free(what);
 	}
