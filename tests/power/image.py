@@ -13,7 +13,7 @@ import shutil
 import struct
 
 from vm import API, ITS, SHELL, tool
-from uml import BUILD, SOURCE, Uml, why_not     # noqa: F401: why_not: for those who import us
+from uml import BUILD, SOURCE, Uml, why_not     # noqa: F401: also for those who import us
 
 UNITS = {
     "network/10-all.network": f"[Match]\nName=vec*\n[Network]\nAddress={ITS}/24\nLinkLocalAddressing=no\n"

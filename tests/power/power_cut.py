@@ -28,6 +28,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -398,6 +399,7 @@ def main():
     unknown = [n for n in NAMES if n not in SETTINGS]
     if unknown or why_not():
         sys.exit(f"power-cut: {why_not() or f'no such settings: {unknown}; there are {list(SETTINGS)}'}")
+    signal.signal(signal.SIGTERM, lambda *a: sys.exit(143))     # a machine does not outlive us
     vm.own_network()
     total, findings = 0, []
     for k, name in enumerate(NAMES):
