@@ -106,6 +106,48 @@ def _(d, st):
         eq((gone[0], gone[-1]), ("checkpoint.json", "remote.json"), f"the first and last of {gone}")
 
 
+@stubbed("a folder whose remote.json is of another checkpoint is not ours, and is not deleted")
+def _(d, st):
+    started(d, st)
+    i = d.submit(on_demand(d))
+    d.wait_state(i, "running")
+    first = save(d, i)
+    wait_for(20, "it is verified", lambda: is_(d, i, first, "verified"))
+    key = next(k for k in st.buckets["b"] if k.endswith(f"/{first}/remote.json"))
+    body = re.sub(rb'("digest": *)"[0-9a-f]{64}"', rb'\1"' + b"0" * 64 + b'"', st.buckets["b"][key].body)
+    assert body != st.buckets["b"][key].body, body
+    st.buckets["b"][key] = Object(body, hashlib.md5(body).hexdigest(), 0, {})
+    second = save(d, i)
+    wait_for(20, "another is verified", lambda: is_(d, i, second, "verified"))
+    wait_for(20, "it is said", lambda: "is not ours and is left alone" in d.log() or st.count("DELETE"))
+    eq(st.count("DELETE"), 0, "deletions")
+    d.post(f"/v1/jobs/{i}/cancel")
+
+
+@stubbed("a job goes on from what lies here where that is newer than what the bucket has, and fetches nothing")
+def _(d, st):
+    started(d, st)
+    i = d.submit(on_demand(d))
+    d.wait_state(i, "running")
+    first = save(d, i)
+    wait_for(20, "it is verified", lambda: is_(d, i, first, "verified"))
+
+    def no_more(seen):
+        if seen.method in ("PUT", "POST"):
+            raise No(503, "SlowDown")
+    st.before = no_more
+    d.post(f"/v1/jobs/{i}/pause", want=202)
+    d.wait_state(i, "paused")
+    here = sorted(os.listdir(f"{d.state}/jobs/{i}/checkpoints"))
+    last = [x for x in here if x.startswith("step-")]
+    assert len(last) == 1 and last[0] > first, f"{here} behind {first}"
+    d.post(f"/v1/jobs/{i}/resume", want=202)
+    d.wait_state(i, "running")
+    eq(d.get(f"/v1/jobs/{i}/attempts").json["attempts"][-1]["from"], last[0], "what it goes on from")
+    eq(st.count("GET", "safetensors"), 0, "files that were fetched")
+    d.post(f"/v1/jobs/{i}/cancel")
+
+
 @stubbed("of what waits the most important job's goes up first, though another has waited for longer")
 def _(d, st):
     def down(seen):
