@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Between a daemon's last look at the epochs and its beginning the machine stands still: what it saw is old by then."""
+"""What a daemon believes of the epochs and bases may be old: the machine stood still between its last look and its
+beginning, or another has begun meanwhile."""
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import time
 import bucket
 from proxy import Proxy, call_after
 from stub import Store
-from t import Daemon, case, eq, has, limit, run, wait_for
+from t import Daemon, case, eq, has, limit, run, tiny, wait_for
 
 FROZEN = 3.0        # longer than an answer counts
 TAKEN = 7           # what a daemon ends with whose jobs another has
@@ -85,6 +86,31 @@ def _(d):
         # Unasked: a question would have it look.
         wait_for(20, "the first has given up", lambda: not a.alive())
         eq(a.proc.poll(), TAKEN, f"exit code ({a.log()[-500:]})")
+    finally:
+        for x in (a, b):
+            x.kill()
+        st.stop()
+
+
+@case("a base of a number that we made, which another has made anew, is not ours: its jobs are taken over", "stopped")
+def _(d):
+    st = Store()
+    a, b = Daemon(f"{d.root}/a"), Daemon(f"{d.root}/b")
+    try:
+        machine(a, st, st.url)
+        wait_for(30, "it owns the jobs", lambda: state(a) == "owner")
+        a.stop()
+        st.buckets["b"].clear()
+        machine(b, st, st.url)
+        wait_for(30, "the other owns the jobs", lambda: state(b) == "owner")
+        job = b.submit(dict(tiny(b), hold=True))
+        b.stop()
+        eq(sorted(k.split("/")[-1] for k in st.buckets["b"] if "/base/" in k), ["0000000001.jsonl"], "bases")
+        os.remove(f"{a.root}/daemon.log")
+        machine(a, st, st.url)
+        wait_for(30, "it owns the jobs", lambda: state(a) == "owner")
+        has(a.log(), "-> owner (taken over)")
+        eq(a.job(job)["state"], "held")
     finally:
         for x in (a, b):
             x.kill()
