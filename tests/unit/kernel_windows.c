@@ -466,6 +466,8 @@ T_CASE(places_of_a_window)
 	t_check(kernel_window_places(112, 3, 2, 1, 1, false) == 56);
 	/* The second window would begin behind the image. */
 	t_check(kernel_window_places(4, 2, 5, 0, 1, true) == 1);
+	/* ... in the padding behind it: right where that begins. */
+	t_check(kernel_window_places(4, 2, 5, 1, 1, true) == 1);
 	t_check(kernel_window_places(9, 3, 1, 0, 4, false) == 1);
 	t_check(kernel_window_places(8, 3, 1, 0, 4, false) == 0);
 }

@@ -191,6 +191,29 @@ T_CASE(training_draws_new_masks_each_step_and_the_same_at_the_same_step)
 	nn_free(s.nn);
 }
 
+T_CASE(dropout_that_downscales_has_so_much_less_when_it_infers)
+{
+	struct net s = { 0 }, plain = { 0 };
+
+	net_input(&s, 1, 100, 0, 0);
+	net_linear(&s, 10);
+	struct spec_layer *l = net_add(&s, SPEC_OP_dropout);
+	l->u.dropout.p = 0.2;
+	l->u.dropout.scaling = 1;       /* downscale_in_infer: ops.def */
+	net_build(&s, 16);
+	net_input(&plain, 1, 100, 0, 0);
+	net_linear(&plain, 10);
+	net_build(&plain, 16);
+	net_forward(&s, 16, false, 5, 0);
+	net_forward(&plain, 16, false, 5, 0);
+	/* A product in float32 is off by 2^-24 of it. */
+	for (int i = 0; i < 160; i++)
+		t_near(nn_output(s.nn)[i], 0.8 * nn_output(plain.nn)[i],
+		    1e-6);
+	nn_free(s.nn);
+	nn_free(plain.nn);
+}
+
 T_CASE(the_input_is_not_written_to)
 {
 	for (int t = 0; t < SPEC_OP_V1; t++) {
