@@ -26,9 +26,9 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 # Networks by word; a run lasts a second or two.
 KINDS = {
-    "adam": ([4, 64, 64, 64, 3], 200, {"type": "adam", "learning_rate": 0.002}),
-    "momentum": ([4, 96, 64, 3], 250, {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}),
-    "decay": ([4, 128, 32, 3], 250, {"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.01}),
+    "adam": ([4, 64, 64, 64, 3], 100, {"type": "adam", "learning_rate": 0.002}),
+    "momentum": ([4, 96, 64, 3], 120, {"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True}),
+    "decay": ([4, 128, 32, 3], 120, {"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.01}),
 }
 
 
