@@ -3,11 +3,12 @@
     a_round(world, n)                   # some of it, drawn
 """
 import json
+import os
 import shutil
 
 from moods import Mood
 from storage_world import ENDED, KINDS
-from t import wait_for
+from t import Patience, wait_for
 
 LIVE_JOBS = 3
 
@@ -179,7 +180,8 @@ def copied(w, m):
     """As an image of a disk is: all stands still meanwhile."""
     m.freeze(True)
     c = w.machine(m.directory)
-    shutil.copytree(m.d.state, c.d.state, symlinks=True)
+    shutil.copytree(m.d.state, f"{c.d.state}.part", symlinks=True)
+    os.rename(f"{c.d.state}.part", c.d.state)
     w.note(f"{c.name} is a copy of {m.name}")
     w.sleep(0, 0.1)
     m.thaw()
@@ -247,9 +249,23 @@ def ill(w):
     w.note(f"the store is {kind}")
 
 
+def some_training(w, m):
+    """A job, and mostly a checkpoint more that was said to be verified."""
+    if pick(w, m, "running", "queued", "starting") is None:
+        submits(w, m)
+    said, p = w.rules.counts["said"], Patience(3)
+    more = w.rng.randint(0, 3)
+    while w.rules.counts["said"] < said + more and not p.spent() and pick(w, m, "running", "queued", "starting"):
+        w.sleep(0.05, 0.05)
+
+
 def a_round(w, n):
     w.note(f"round {n}")
-    m = w.settled() if w.st.well() else w.owner() or w.rng.choice(w.ours("up") or [w.fresh()])
+    if w.st.well():
+        m = w.settled()
+        some_training(w, m)
+    else:
+        m = w.owner() or w.rng.choice(w.ours("up") or [w.fresh()])
     for _ in range(w.rng.randint(1, 3)):
         deed(w)
         w.sleep(0, 0.25)
