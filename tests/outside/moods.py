@@ -13,6 +13,7 @@ Moods:
     refuse      connections are closed without an answer
     hang        no answer until the mood is over, then the connection is closed
     busy        503 SlowDown, with Retry-After
+    blind       the same for HEAD alone, so that much is sent and little looked at again
     slow        each request waits up to `value` seconds before it has its effect
     lost        a change of `value` (a share of 1) has its effect, and the answer never comes
 """
@@ -122,7 +123,7 @@ class Moody(Store):
         here = self.here
         here.who = who = self.doors[re.search(r"Credential=([^/]+)/", seen.headers["authorization"]).group(1)]
         here.at, here.lose, here.listing = time.monotonic(), False, None
-        self.be(self.mood_of(who), who)
+        self.be(self.mood_of(who), who, seen.method)
         path, _, query = seen.target.partition("?")
         key = urllib.parse.unquote(path)[len(NAME) + 2:]
         with self.lock:
@@ -134,7 +135,7 @@ class Moody(Store):
             elif key:
                 self.tell(self.rules.asked, who, here.at, seen.method, key)
 
-    def be(self, mood, who):
+    def be(self, mood, who, method):
         if mood is None:
             return
         if mood.kind == "refuse":
@@ -143,7 +144,8 @@ class Moody(Store):
             while self.mood_of(who) is mood:
                 time.sleep(0.02)
             raise Gone
-        if mood.kind == "busy" and self.rng.random() < mood.value:
+        busy = mood.kind == "busy" or mood.kind == "blind" and method == "HEAD"
+        if busy and self.rng.random() < mood.value:
             raise No(503, "SlowDown", "Please reduce your request rate.", headers={"Retry-After": "1"})
         if mood.kind == "slow":
             time.sleep(self.rng.uniform(0, mood.value))

@@ -44,7 +44,9 @@ def undisturbed(w, kind):
 def last_there(w, job):
     """The newest of a job that counts: its name without branch, its tensors."""
     with w.st.lock:
-        t = max(w.rules.counting(job), key=lambda t: t.order + (t.epoch,))
+        t = max(w.rules.counting(job), key=lambda t: t.order + (t.epoch,), default=None)
+        if t is None:
+            return None, {}
         return t.dir[:14], {OBJECT.fullmatch(k).group(3): v for k, v in t.files.items() if k.endswith(".safetensors")}
 
 
@@ -79,8 +81,11 @@ def end_of(w, m):
     all_written(w, m)
     for i in ids:
         kind = w.rules.kinds.get(i)
-        wait_for(30, f"the last checkpoint of {i} is there", lambda: w.check() or w.rules.counting(i))  # noqa: B023
         if kind in KINDS:
+            step = undisturbed(w, kind)[0]
+            # With require_remote: false it may still be on its way.
+            wait_for(60, f"the last checkpoint of {i}, {kind}, is there", lambda: w.check() or
+                     last_there(w, i)[0] == step)       # noqa: B023
             eq(last_there(w, i), undisturbed(w, kind), f"the last checkpoint of {i}, {kind}")
     return len(ids)
 

@@ -239,12 +239,12 @@ def next_door(w):
 
 def ill(w):
     """The store, for all or for whoever has the jobs."""
-    kind = w.rng.choice(["refuse", "hang", "busy", "busy", "slow", "slow", "lost", "lost", "late", "late"])
+    kind = w.rng.choice(["refuse", "hang", "busy", "blind", "slow", "slow", "lost", "lost", "late", "late"])
     m = w.owner()
     if kind == "late":
         w.st.lag = w.rng.uniform(0.2, 1)
     else:
-        value = {"busy": w.rng.choice([0.3, 0.9]), "slow": 0.08, "lost": 0.3}.get(kind, 0)
+        value = {"busy": w.rng.choice([0.3, 0.9]), "blind": 0.8, "slow": 0.08, "lost": 0.3}.get(kind, 0)
         w.st.mood(Mood(kind, value), m.who if m and w.rng.random() < 0.4 else None)
     w.note(f"the store is {kind}")
 
