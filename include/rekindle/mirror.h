@@ -65,6 +65,9 @@ extern const char *const mirror_state_words[];
  * own behind the prefix, and no records.
  */
 enum mirror_state mirror_state(const struct mirror *m);
+/* Of one that is lost: has it the highest claim all the same?  Then whoever has
+ * the jobs stops for it, and the daemon is to be started again. */
+bool mirror_start_again(const struct mirror *m);
 /* What a probe at the start found of put-if-absent in this bucket.  BY_HEAD: the
  * store says that it has none. */
 enum mirror_absent { MIRROR_ABSENT_UNKNOWN, MIRROR_ABSENT_WORKS,

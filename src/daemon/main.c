@@ -91,7 +91,7 @@ on_lost(void *ctx, const char *who)
 {
 	struct daemon *d = ctx;
 
-	d->code = EXIT_TAKEN;
+	d->code = mirror_start_again(d->mirror) ? EXIT_FAILED : EXIT_TAKEN;
 	notify_stopping();
 	preempt_leave(d->preempt, mono_ms() + HURRY_MS, "taken_over", who,
 	    true);

@@ -151,7 +151,9 @@ say_who(struct mirror *m, const struct remote_result *r)
 	    m->c.instance, (long long)m->higher, host != NULL ? " by " : "",
 	    host != NULL ? host : "", at != NULL ? " at " : "",
 	    at != NULL ? at : "", (long long)m->epoch, m->higher == m->epoch ?
-	    ", and the claim under its key is not the one that we put" : ""));
+	    ", and the claim under its key is not the one that we put" :
+	    mirror_start_again(m) ? ", put before this directory went on "
+	    "alone: started again, it takes them over" : ""));
 	json_decref(o);
 	log_error("mirror: %s", m->who);
 	sup_event(m->sup, "", "taken_over", m->who, NULL);
@@ -178,7 +180,8 @@ mirror_lose(struct mirror *m, int64_t higher)
 		return;
 	m->higher = higher;
 	mirror_move(m, MIRROR_LOST, higher > m->epoch ? "a higher epoch" :
-	    "our claim was replaced");
+	    higher == m->epoch ? "our claim was replaced" :
+	    "another has gone on with the jobs meanwhile");
 	loop_timer_off(m->step_timer);
 	loop_timer_off(m->alone_timer);
 	loop_timer_off(m->batch_timer);
@@ -368,6 +371,13 @@ mirror_close(struct mirror **mp)
 }
 
 /* --- looks ---------------------------------------------------------------- */
+
+bool
+mirror_start_again(const struct mirror *m)
+{
+	must_be(m, MIRROR_TAG);
+	return m->state == MIRROR_LOST && m->higher < m->epoch;
+}
 
 enum mirror_state
 mirror_state(const struct mirror *m)

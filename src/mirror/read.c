@@ -292,7 +292,7 @@ folders_listed(void *ctx, const struct remote_result *r)
 void
 step_read(struct mirror *m)
 {
-	if (m->alone && m->foreign) {
+	if (m->alone && m->foreign) {           /* claimed before it was alone */
 		mirror_lose(m, m->b);
 		return;
 	}

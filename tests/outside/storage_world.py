@@ -22,6 +22,7 @@ from stub import Object
 from t import SLOW, Daemon, csv, tiny, wait_for
 
 TAKEN = 7                               # what a daemon ends with whose jobs another has
+AGAIN = 1                               # and one whose claim stopped the other, when it knows too late to go on
 ENDED = ("succeeded", "failed", "cancelled")
 
 # Networks by word; a run lasts a second or two.
@@ -80,6 +81,8 @@ class Machine:
         if rc == TAKEN and self.w.rules.instances[self.instance].top() > self.claimed():
             self.lost = True
             return True
+        if rc == AGAIN and self.claimed() == self.w.rules.instances[self.instance].top():
+            return "started again, it takes them over" in self.d.log()
         return self.ending and rc == 0 or self.state != "up"
 
     def claimed(self):
@@ -118,6 +121,8 @@ class Machine:
             self.state = "down"
             self.d.proc.stdout.close()
             self.w.note(f"{self.name} has left with {rc}")
+            if rc == AGAIN:
+                self.start()            # as systemd does
         return self.state == "down"
 
     def mirror(self):

@@ -16,6 +16,7 @@ import signal
 import time
 
 import s3
+from stub import Object
 from t import SLOW, Daemon, Skip, case, csv, eq, has, limit, run, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
@@ -389,6 +390,44 @@ def _(d):
         assert re.search(rf"^RestartPreventExitStatus=.*\b{TAKEN}\b", unit, re.M), unit
     finally:
         w.end()
+
+
+@case("a daemon that went on alone behind its own claim leaves to be started again, and then takes over", "stopped")
+def _(d):
+    # Its claim stops whoever went on meanwhile: with the exit code of a lost one nobody would have the jobs.
+    w = World(d)
+    st = s3.Store()
+    w.bucket.uri, w.bucket.stores = "s3://b/team/", [st.store("s3://")]
+    objects, at = st.buckets["b"], "team/instances/gpu-a/"
+    try:
+        a = w.owner("first")
+        i = a.submit(dict(jobs(w.data)[0], hold=True))
+        wait_for(30, "its record is there", lambda: mirror(a)["unwritten"] == 0)
+        vanish(a)
+        claim = objects[f"{at}epochs/0000000001.json"].body
+        st.buckets["b"][f"{at}epochs/0000000002.json"] = Object(claim, "2", 0, {})
+        gate = []
+
+        def before(seen):
+            while "0000000003" in "".join(objects) and not gate:
+                time.sleep(0.02)
+        st.before = before
+        b = w.daemon("first", start_wait=0.5)
+        wait_for(30, "it goes on alone", lambda: mirror(b)["state"] == "alone")
+        assert f"{at}epochs/0000000003.json" in objects, "it has not claimed"
+        line, rest = objects[f"{at}base/0000000001.jsonl"].body.split(b"\n", 1)
+        head = dict(json.loads(line), epoch=2, claim="01hzzzzzzzzzzzzzzzzzzzzzzz")
+        with st.lock:
+            objects[f"{at}base/0000000002.jsonl"] = Object(json.dumps(head).encode() + b"\n" + rest, "b2", 0, {})
+        gate.append(True)
+        eq(b.proc.wait(limit(60)), 1, "exit status, upon which it is started again")
+        has(b.log(), "started again, it takes them over")
+        c = w.owner("first")
+        eq((mirror(c)["epoch"], c.job(i)["state"]), (4, "held"))
+        has(c.log(), "taking_over -> owner")
+    finally:
+        w.end()
+        st.stop()
 
 
 @case("an empty machine that cannot reach the bucket is not ready and says why", "stopped")
