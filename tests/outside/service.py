@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """The unit as it is shipped, under a systemd that has booted: what a job that has
 no checkpoint for hours loses when the daemon or the machine goes."""
+import os
+import time
+
 from machine import machine_case
 from t import eq, has, run, wait_for
 
@@ -97,6 +100,38 @@ def _(m):
     wait_for(60, "the stuck trainer is gone", lambda: m.try_sh(f"kill -0 {stuck[0]}").returncode != 0)
     m.runs_beyond(i, 0, "the job runs again")
     assert any("did not leave and was killed" in e for e in m.events(i)), m.events(i)
+
+
+@machine_case("a notice that is withdrawn or stands leaves the service running, and the job goes on when it is over")
+def _(m):
+    # A cloud whose notice is a file: 404 when there is none.
+    folder = f"{m.dir}/srv/cloud/latest"
+    os.makedirs(folder)
+    m.write("/etc/systemd/system/cloud.service",
+            "[Service]\nExecStart=/usr/bin/python3 -m http.server --bind 127.0.0.1 --directory /srv/cloud 8000\n")
+    m.config('preempt: {cloud: volcengine, url: {volcengine: "http://127.0.0.1:8000"}, poll: 0.1}\n')
+    i = started(m)
+    m.sh("systemctl start cloud")
+
+    def preemption():
+        return m.get("/v1/status")["preemption"]
+    for n in range(2):
+        at, daemon = m.step(i), m.daemon()
+        m.write("/srv/cloud/latest/spot_instance_termination_time", str(int(time.time()) + 300 + n))
+        wait_for(60, "everything is saved", lambda: preemption()["saved"])
+        eq((m.trainers(), m.show("ActiveState")), ([], "active"))
+        if n == 1:
+            # It dies, for whatever reason: the next one saves once more, and waits as well.
+            m.sh("systemctl kill --kill-who=main -s KILL rekindled")
+            wait_for(60, "the next daemon", lambda: m.daemon() not in (0, daemon) and m.ready() is not None)
+            wait_for(60, "it is saved", lambda: m.get("/v1/status") and preemption()["saved"])
+            daemon = m.daemon()
+        os.unlink(f"{folder}/spot_instance_termination_time")
+        m.wait_ready()
+        m.runs_beyond(i, at, "the job goes on")
+        eq((m.daemon(), m.show("NRestarts")), (daemon, str(n)), "the daemon and how often it was restarted")
+    m.sh("systemctl stop rekindled")
+    eq(m.show("Result"), "success", "how it was stopped")
 
 
 run()
