@@ -194,6 +194,7 @@ class Copy:
             argv = [f"{self.b}/unit/{program}", *(w.replace(" ", "_") for w in words)]
         p = subprocess.Popen(argv, cwd=self.root, env=dict(os.environ, BUILD=self.b), stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+        RUNNING.add(p)
         try:
             out = p.communicate(timeout=LIMIT)[0]
         except subprocess.TimeoutExpired:
@@ -205,6 +206,8 @@ class Copy:
                 pass
             p.communicate()
             return f"longer than {LIMIT} s"
+        finally:
+            RUNNING.discard(p)
         failed = re.findall(r"^FAILED (\S+)", out, re.M)
         if failed:
             return "FAILED " + " ".join(failed)
@@ -214,6 +217,14 @@ class Copy:
 
 
 LIMIT = int(os.environ.get("LIMIT", "240"))
+RUNNING = set()                 # tests, each a process group of its own
+
+
+def stopped(*_):
+    for p in list(RUNNING):
+        if p.poll() is None:
+            os.killpg(p.pid, signal.SIGTERM)
+    sys.exit("stopped")
 
 
 class Round:
@@ -290,10 +301,11 @@ def main(args):
     build = os.path.abspath(os.environ.get("BUILD", "build"))
     os.environ.setdefault("RK_SHARED", os.path.abspath(f"{ROOT}/../shared"))
     root = tempfile.mkdtemp(prefix="rk-mutants-")
+    signal.signal(signal.SIGTERM, stopped)
     try:
         r = Round(chosen)
         t = time.monotonic()
-        workers = [threading.Thread(target=r.work, args=(Copy(f"{root}/{n}", build),))
+        workers = [threading.Thread(target=r.work, args=(Copy(f"{root}/{n}", build),), daemon=True)
                    for n in range(min(int(os.environ.get("JOBS", "2")), len(chosen)))]
         for w in workers:
             w.start()

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Scores that are equal: only a better one is a new best."""
+"""Scores, and what is the best of them: only a better one is a new best, and each is of its own weights."""
 import glob
 import json
+import subprocess
 
-from t import case, eq, run, tiny, trainer
+from t import BUILD, case, eq, limit, run, tiny, trainer, wait_for
 
 
 def still(d, name, **training):
@@ -47,6 +48,39 @@ def _(d):
     with open(f"{d.root}/flat.run/metrics.jsonl") as f:
         rates = {json.loads(x).get("learning_rate") for x in f}
     eq(rates - {None}, {1e-7, 5e-8}, "rates")
+
+
+def checkpoints(d, name):
+    """{step: whether it has scores of the validation data}"""
+    out = {}
+    for p in glob.glob(f"{d.root}/{name}.run/checkpoints/step-*/checkpoint.json"):
+        try:
+            with open(p) as f:
+                c = json.load(f)
+        except FileNotFoundError:
+            continue                    # retention was quicker
+        out[c["step"]] = "val_loss" in c["metrics"]
+    return out
+
+
+@case("a checkpoint has the scores of its own weights and no others", "stopped")
+def _(d):
+    job = tiny(d, "own", epochs=1000000, checkpoint={"every": {"epochs": 1}, "keep": {"last": 2, "best": 0}})
+    job["model"]["sizes"] = [4, 256, 256, 3]
+    with open(f"{d.root}/own.json", "w") as f:
+        json.dump(job, f)
+    for _ in range(5):                  # it is seldom asked to leave at an epoch's end
+        newest = max(checkpoints(d, "own"), default=0)
+        p = subprocess.Popen([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/own.run", f"{d.root}/own.json"],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(30, "a checkpoint more", lambda: max(checkpoints(d, "own"), default=0) > newest)
+        p.terminate()
+        eq(p.wait(limit(30)), 0)
+        scored = checkpoints(d, "own")
+        if max(scored) % 57:
+            break
+    assert max(scored) % 57, scored
+    eq(scored, {step: step % 57 == 0 for step in scored}, "which have scores of the validation data")
 
 
 run()

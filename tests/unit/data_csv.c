@@ -146,6 +146,15 @@ T_CASE(the_label_is_found_by_index_or_name)
 	check_ages(parse_as(text, n, &s));
 }
 
+T_CASE(a_quote_in_a_name_is_written_twice)
+{
+	const char *text = "height,age,\"a \"\"kind\"\"\"\n1,2.5,0\n3,-4,2\n";
+	struct spec_source s = last;
+
+	s.label_name = (char[]){ "a \"kind\"" };
+	check_ages(parse_as(text, strlen(text), &s));
+}
+
 T_CASE(a_label_by_name_makes_the_first_row_a_header)
 {
 	const char *text = "1,2,3\n1,2.5,0\n3,-4,2\n";

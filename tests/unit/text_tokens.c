@@ -235,7 +235,15 @@ T_CASE(line_ends_of_windows_and_a_mark_are_no_part_of_tokens)
 
 T_CASE(a_hash_tells_vocabularies_and_options_apart)
 {
+	static const char four[] = "[PAD]\n[UNK]\nab\nc\n";
+	struct text_options o = { .kind = TEXT_WORDS, .lower_case = true };
+	struct text_tokens *accents;
+
+	t_eq_int(text_tokens_new(&accents, &o, four, strlen(four),
+	    "vocab.txt", NULL), RK_OK);
+
 	struct text_tokens *t[] = {
+		accents,
 		tokens_of(TEXT_WORDS, "[PAD]\n[UNK]\nab\nc\n", true, false),
 		tokens_of(TEXT_WORDS, "[PAD]\n[UNK]\na\nbc\n", true, false),
 		tokens_of(TEXT_WORDS, "[PAD]\n[UNK]\nab\nc\n", false, false),
@@ -243,10 +251,10 @@ T_CASE(a_hash_tells_vocabularies_and_options_apart)
 		tokens_of(TEXT_BYTES, NULL, false, false),
 	};
 
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		for (size_t k = 0; k < i; k++)
 			t_check(text_hash(t[i]) != text_hash(t[k]));
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 6; i++)
 		text_tokens_free(t[i]);
 }
 
