@@ -23,6 +23,7 @@ import traceback
 from t import limit
 
 EVERY = 0.15
+TAKING = ("claiming", "taking_over")
 
 
 def xxh128(paths):
@@ -118,6 +119,8 @@ class Looks:
     def api(self, m):
         api, rules = Api(m.d), self.rules
         before = api.json("/v1/status")["mirror"]
+        if before["state"] in TAKING:
+            self.not_yet(m, api)
         if before["state"] != "owner":
             return
         found, gone = api.json("/v1/jobs?limit=100"), set(rules.to_delete)
@@ -133,6 +136,18 @@ class Looks:
                 rules.deleted |= gone
                 if gone:
                     rules.note(f"    {m.who} has nothing unwritten, and not {sorted(gone)}")
+
+    def not_yet(self, m, api):
+        """Who takes over does not say that there is no job, nor that these are all."""
+        with self.st.lock:
+            there = sorted(j for j in self.rules.written - self.rules.to_delete if self.rules.jobs[j] == m.instance)
+        asked = [(path, *api.get(path)) for path in ["/v1/jobs?limit=100", *[f"/v1/jobs/{j}" for j in there[-1:]]]]
+        if api.json("/v1/status")["mirror"]["state"] not in TAKING:
+            return
+        for path, status, headers, body in asked:
+            whole = path.startswith("/v1/jobs/") or json.loads(body).get("jobs") if status == 200 else False
+            assert status == 503 and headers["Retry-After"] or whole, \
+                f"not yet: {m.name} takes over, and answers {path} with {status} {body[:200]!r}"
 
     def job(self, m, api, epoch, job):
         since = time.monotonic()
