@@ -253,7 +253,7 @@ def some_training(w, m):
     """A job, and mostly a checkpoint more that was said to be verified."""
     if pick(w, m, "running", "queued", "starting") is None:
         submits(w, m)
-    said, p = w.rules.counts["said"], Patience(3)
+    said, p = w.rules.counts["said"], Patience(0.7)
     more = w.rng.randint(0, 3)
     while w.rules.counts["said"] < said + more and not p.spent() and pick(w, m, "running", "queued", "starting"):
         w.sleep(0.05, 0.05)

@@ -213,22 +213,16 @@ class World:
 
     def settled(self):
         """One owner, and all others have left; as soon as a bucket that is well allows."""
-        for m in [m for m in self.ours("up") if m.ended()]:
-            self.rested(m)
-        if not self.ours("up"):
-            self.rng.choice([self.fresh, self.back])()
-
         def one():
             self.check()
             up = [m for m in self.ours("up") if not m.ended()]
+            if not up:                  # who went on alone and was replaced has left, too
+                self.rng.choice([self.fresh, self.back])()
             return len(up) == 1 and up[0].is_owner()
         wait_for(60, "one has the jobs and no other is left", one)
         m = self.owner()
         self.kept(m)
         return m
-
-    def rested(self, m):
-        m.d.signal_trainers(signal.SIGCONT)
 
     def kept(self, m):
         """A directory loses nothing that it acknowledged, if nobody else took over since."""
