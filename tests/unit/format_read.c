@@ -118,6 +118,7 @@ T_CASE(unknown_fields_are_passed_over_whatever_they_hold)
 T_CASE(headers_that_lie_are_refused_with_a_sentence)
 {
 	refused("{\"a\":" U8("[2]", "[0,1]") "}", 1, "has 1 byte of data");
+	refused("{\"a\":" U8("[1]", "[0,2]") "}", 2, "has 2 bytes of data");
 	refused("{\"a\":" U8("[1]", "[1,2]") "}", 2, "belong to no tensor");
 	refused("{\"a\":" U8("[2]", "[0,2]") ",\"b\":" U8("[2]", "[1,3]") "}",
 	    3, "overlap");

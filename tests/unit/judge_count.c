@@ -239,6 +239,24 @@ T_CASE(nothing_at_all_has_no_figures)
 }
 
 /* The fifth and the sixth of equals: the lower class goes first. */
+/* A third is the upper end of (4/15, 5/15], which three tenths are in, too. */
+T_CASE(a_confidence_on_an_edge_belongs_to_the_bin_below_it)
+{
+	const float z[2][4] = { { 0, 0, 0, -1000 },
+	    { 0.25131443f, 0, 0, 0 } }; /* log(0.3 / (0.7 / 3)) */
+	const int32_t y[2] = { 0, 1 };
+	struct judge *j = made(JUDGE_TASK_CLASSES, 4);
+
+	judge_add(j, 2, z[0], y, NULL, NULL);
+	json_t *r = judge_report(j, NULL);
+	/* One of two is right; their mean is (1/3 + 0.3) / 2, as float has
+	 * it. */
+	t_near(at(json_object_get(r, "calibration"), "ece"), 0.5 -
+	    (1 / 3.0 + 0.3) / 2, 1e-7);
+	json_decref(r);
+	judge_free(j);
+}
+
 T_CASE(equal_outputs_go_by_their_class)
 {
 	struct judge *j = made(JUDGE_TASK_CLASSES, 8);

@@ -194,6 +194,10 @@ T_CASE(what_a_list_may_not_say_is_refused_by_its_path)
 		/* Labels that are mixed. */
 		{ "{training: {loss: mse}, " OF_IDX("train: [mixup]") "}",
 		    "data.transforms.train[0]", "is for cross_entropy" },
+		{ "{training: {loss: {class_weights: [1, 2]}}, "
+		    OF_IDX("train: [mixup]") "}",
+		    "data.transforms.train[0]",
+		    "training.loss.class_weights" },
 		{ "{training: {loss: {ignore_index: 3}}, "
 		    OF_IDX("train: [hflip, cutmix]") "}",
 		    "data.transforms.train[1]", "training.loss.ignore_index" },
