@@ -1,11 +1,11 @@
 /*
  * The order of the system calls that change files, written down as they happen.
  *
- * What includes this file calls them itself, in libc's place: a unit test does for
- * all of its program, and $(B)/calls.so (tests/calls.c) for any other, which it is
- * loaded into (LD_PRELOAD; tests/outside/calls.py).  It needs no right to trace.
- * The file that $RK_CALLS names, or calls_begin(), gets a line for each call that
- * went well, behind it, of all threads and children:
+ * What includes this file calls them itself, in libc's place: a unit test does
+ * for all of its program, and $(B)/calls.so (tests/calls.c) for any other, which
+ * it is loaded into (LD_PRELOAD; tests/outside/calls.py).  It needs no right to
+ * trace.  The file that $RK_CALLS names, or calls_begin(), gets a line for each
+ * call that went well, behind it, of all threads and children:
  *
  *	write /state/jobs/j/metrics.jsonl
  *	sync /state/jobs/j/metrics.jsonl        fsync(2), fdatasync(2)
