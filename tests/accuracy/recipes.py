@@ -133,7 +133,7 @@ def growth(name, folder, fold, classes, epochs):
 
 def growth_before(fold):
     """Of the four classes that there are at first, learned to the end."""
-    return growth("four", material.tile_folds(FOLDS, "tiles-of-four", LATE), fold, 4, 60)
+    return growth("four", material.tile_folds(FOLDS, "tiles-of-four", LATE), fold, 4, 150)
 
 
 def growth_cold(fold):
@@ -149,5 +149,5 @@ def growth_warm(fold, model):
     del made["training"]["epochs"]
     made["training"].update(warm_start={"learning_rate_scale": 1}, learning_rates={"fc.*": 3}, phases=[
         {"train": ["fc.*"], "epochs": 1, "learning_rate_scale": 3},
-        {"train": ["*"], "epochs": 16, "learning_rate_scale": 0.4, "schedule": {"type": "one_cycle"}}])
+        {"train": ["*"], "epochs": 18, "learning_rate_scale": 0.4, "schedule": {"type": "one_cycle"}}])
     return made
