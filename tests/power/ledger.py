@@ -136,6 +136,8 @@ class Ledger:
         if now is None:
             return
         self.count["jobs compared"] += 1
+        if now["state"] == "paused" and now["reason"] in WAITS:
+            self.count[f"of them {now['reason']}"] += 1
         for what, field, fits in (("what it should do", job.run, lambda v: may_be(v, now)),
                                   ("labels", job.labels, lambda v: v == now["labels"]),
                                   ("priority", job.priority, lambda v: v == now["priority"])):

@@ -126,13 +126,13 @@ class People:
     def fill(self, r):
         """The disk, with something that is not rekindled's."""
         while True:
-            free = r.choice([0, 1, 4, 16, 40, 90])
+            free = r.choice([0, 0, 1, 2, 4, 16, 40])     # MiB
             self.m.sh(f"avail=$(df --output=avail -k / | tail -1); size=$((avail - {free} * 1024)); "
                       "[ $size -le 0 ] || fallocate -l ${size}K /filler-$RANDOM")
             self.ledger.count["times filled"] += 1
-            if not self.rest(r, 0.5, 4):
+            if not self.rest(r, 1, 4):
                 return
-            if r.random() < 0.5:
+            if r.random() < 0.3:
                 self.m.sh("rm -f /filler-*")
             if not self.rest(r, 0.1, 2):
                 return
