@@ -78,6 +78,7 @@ class Ordeal:
         self.m = None
         self.ledger = Ledger(self.count, self.found)
         self.long = {}                          # number -> its job in the ledger
+        self.there = {}                         # the bucket's checkpoints: {job: folders}
         self.booted = 20.0                      # seconds that the last boot took
 
     def say(self, text):
@@ -184,6 +185,8 @@ class Ordeal:
         """since: this machine is new, and has what was in the bucket then."""
         shown = self.jobs()
         self.in_doubt(shown, since)
+        if since is not None:
+            self.begin_anew(shown)
         self.ledger.compare(self.jobs(), since)
         self.long = {i: j for i, j in self.long.items() if j.id in self.ledger.jobs and j.there.value}
         for job in self.ledger.living():
@@ -194,6 +197,15 @@ class Ordeal:
         if self.setting.name == "full":
             self.m.sh("rm -f /filler-*")
         self.go_on(shown)
+
+    def begin_anew(self, shown):
+        """As PROTOCOL has it a job waits for a person where it has had a checkpoint, and the bucket never had one."""
+        for i, now in shown.items():
+            if now["reason"] == "checkpoints_missing" and not self.there.get(i):
+                status, answer = self.m.call("POST", f"/v1/jobs/{i}/resume", {"from": "none"})
+                if status != 202:
+                    self.found(f"{i} ({now['name']}) does not begin anew: {answer}")
+                self.count["jobs that began anew"] += 1
 
     def names(self, job, since):
         for n, field in list(job.names.items()):
@@ -300,6 +312,7 @@ class Ordeal:
         except AssertionError as e:
             self.found(f"bucket: {e}")
             return
+        self.there = there
         self.count["checkpoints looked at in the bucket"] += sum(map(len, there.values()))
         for job in self.ledger.living():
             newest = max((int(x[5:14]) for x in there.get(job.id, [])), default=0)
