@@ -1,13 +1,14 @@
 /*
  * Which remote checkpoints stay.
  *
- * The same rule as in the local folder.  One goes only when a newer one is
+ * The same rule as in the local folder, and what that keeps.  One goes only when a newer one is
  * verified that stays; of two of one name (pushed again under a later epoch, or
  * into another folder) the older goes.  A name that was given here counts from
  * then on, also when the bucket has not been told yet.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "impl.h"
 
@@ -110,6 +111,32 @@ is_listed(const struct ckpt_info *v, size_t n, const char *dir)
 	return false;
 }
 
+/* What is kept here is kept there: it would be sent again.  The two differ where
+ * one of them has never had what is best for the other. */
+static void
+keep_what_is_here(struct ship *h, const char *job, const struct pinning *p)
+{
+	char *path = job_folder(h, job);
+	struct ckpt *c = NULL;
+	struct ckpt_info *here = NULL;
+	size_t m = 0;
+
+	if (access(path, F_OK) == 0 && ckpt_open(&c, path, false) == RK_OK &&
+	    ckpt_list(c, &here, &m) == RK_OK) {
+		bool *kept = xcalloc(m + 1, sizeof(*kept));
+		ckpt_info_keep(here, m, p->j->keep_last, p->j->keep_best,
+		    p->j->metric, p->j->mode_max, kept);
+		for (size_t i = 0; i < m; i++)
+			for (size_t k = 0; k < p->n; k++)
+				p->keep[k] |= kept[i] &&
+				    strcmp(p->v[k].dir, here[i].dir) == 0;
+		free(kept);
+	}
+	ckpt_list_free(here, m);
+	ckpt_close(&c);
+	free(path);
+}
+
 /* What is left of one that went missing, once it was sent again. */
 static void
 clear_missing(struct ship *h, const char *job, const struct rows *there,
@@ -152,6 +179,7 @@ retain_job(struct ship *h, const char *job, const struct jobinfo *j)
 	sup_pins(h->sup, job, keep_pinned, &p);
 	if (!job_ended(j->state))
 		keep_selected(&p, j->resume_from);
+	keep_what_is_here(h, job, &p);
 	/* What cannot be read stays, whatever it is. */
 	for (size_t i = 0; i < rows.n; i++)
 		stays[i] = !is_listed(v, n, rows.v[i].dir);

@@ -197,6 +197,35 @@ def _(d):
     d.get(f"{at}/other", want=404)
 
 
+@case("a checkpoint that is the best here and not in the bucket, which knows one as good, is sent once", "stopped")
+def _(d):
+    bucket.rekindled(d, {})
+    job = tiny(d, epochs=100000, checkpoint={"every": {"epochs": 40}, "push": f"file://{d.root}/bucket/", "keep": {
+        "last": 1, "best": 1, "metric": "val_top5"}})       # of three classes: it is 1 from the start
+    i = d.submit(job)
+    wait_for(30, "it has some", lambda: (d.job(i)["newest_known"] or {"step": 0})["step"] > 57 * 80)
+    d.post(f"/v1/jobs/{i}/pause", want=202)
+    paused = d.wait_state(i, "paused")
+    wait_for(20, "all are verified", lambda: {x["state"] for x in bucket.durability(d, i).values()} == {"verified"})
+    eq(d.stop(), 0)
+    oldest, *rest = bucket.local(d.state)[i]
+    assert rest, "the best is the newest, too"
+    shutil.rmtree(f"{d.state}/jobs/{i}/checkpoints/{oldest}")
+    bucket.rekindled(d, {})
+    epochs = paused["newest_known"]["step"] // 57 + 200
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": epochs}}}, want=202)
+    d.wait_state(i, "succeeded", seconds=60)
+    wait_for(20, "all are verified", lambda: {x["state"] for x in bucket.durability(d, i).values()} == {"verified"})
+    other = d.submit(tiny(d, "other", checkpoint=job["checkpoint"]))
+    d.wait_state(other, "succeeded", seconds=60)
+    wait_for(20, "and of another job", lambda: {x["state"] for x in bucket.durability(d, other).values()} == {"verified"})
+    pushed = [e["data"]["checkpoint"] for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"]
+              if e["kind"] == "pushed"]
+    eq({x: pushed.count(x) for x in pushed}, {x: 1 for x in pushed}, "how often each was sent")
+    there = bucket.durability(d, i)
+    eq((oldest in there, len(there)), (True, 3), f"the bucket's best, the best here and the last ({there})")
+
+
 @case("an OSS bucket gets checkpoints, too, whole and by its own signature", "stopped")
 def _(d):
     st = Store(region="cn-hangzhou")
