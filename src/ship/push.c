@@ -180,6 +180,14 @@ drop(struct push *p)
 	queue_kick(h);
 }
 
+/* The last object is there, byte by byte as we would send it. */
+static bool
+info_is_ours(const struct push *p, const struct remote_result *r)
+{
+	return r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
+	    memcmp(r->body, p->row.info, r->len) == 0;
+}
+
 static void
 gone_seen(void *ctx, const struct remote_result *r)
 {
@@ -187,8 +195,7 @@ gone_seen(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
-	    memcmp(r->body, p->row.info, r->len) == 0)
+	if (info_is_ours(p, r))
 		push_remote(p);
 	else if (result_known(r) || r->hidden)
 		drop(p);
@@ -328,8 +335,7 @@ committed_other(void *ctx, const struct remote_result *r)
 
 	must_be(p, PUSH_TAG);
 	p->op = NULL;
-	if (r->end == REMOTE_OK && r->len == strlen(p->row.info) &&
-	    memcmp(r->body, p->row.info, r->len) == 0)
+	if (info_is_ours(p, r))
 		push_remote(p);
 	else if (r->end == REMOTE_OK || r->too_large)
 		push_elsewhere(p);
