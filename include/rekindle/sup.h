@@ -157,6 +157,11 @@ struct sup_supplier {
 	 * RK_EINVAL at "address", RK_ENOSPC as above. */
 	enum rk_err (*fetch)(void *ctx, const char *who, const char *address,
 	    char **path, struct rk_why *why);
+	/* Has `who` waited in vain for what is behind an address: several
+	 * requests since since_ms (mono), and nobody answered one?  why has a
+	 * sentence.  A job waits on; who only asks need not. */
+	bool (*silent)(void *ctx, const char *who, int64_t since_ms,
+	    struct rk_why *why);
 	/* May it be submitted, or changed so: its addresses, and where its
 	 * checkpoints are to go?  Faults by path. */
 	enum rk_err (*check)(void *ctx, const struct spec *spec,
@@ -239,7 +244,8 @@ enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
  * refuse is refused at once, RK_EINVAL; the rest a trainer finds out, and fn is
  * called once, from the loop: RK_OK with what `rekindle-train --check` printed
  * (train.h), accepted or not; else a sentence: RK_ETIMEDOUT (bytes were not
- * fetched, or data not read, in two minutes), RK_EINVAL, RK_EIO and the like.
+ * fetched, or data not read, in two minutes; or nobody answers at an address,
+ * which some seconds tell), RK_EINVAL, RK_EIO and the like.
  * RK_ELIMIT: four are checked already.  sup_check_forget(): the asker has gone.
  */
 typedef void sup_check_fn(void *ctx, enum rk_err rc, const json_t *said,
@@ -250,11 +256,11 @@ enum rk_err sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn,
  * The same of a resume of a job that rests, with these overrides: faults of
  * theirs have overrides. before them.  The job is checked as it would begin
  * anew: no checkpoint is looked into, and the model of a warm start is read.
- * RK_ECONFLICT: it does not rest.
+ * RK_ECONFLICT: it does not rest.  RK_ETIMEDOUT after within_ms.
  */
 enum rk_err sup_check_resume(struct sup *s, const char *id,
-    const json_t *overrides, sup_check_fn *fn, void *ctx, struct rk_why *why)
-    RK_MUSTCHECK;
+    const json_t *overrides, int64_t within_ms, sup_check_fn *fn, void *ctx,
+    struct rk_why *why) RK_MUSTCHECK;
 /*
  * What is in the file of weights that an address leads to (s3:, oss:, https:,
  * http:, what of it is meant behind it: struct rk_part)?  It is fetched as a

@@ -242,6 +242,7 @@ struct req {
 	bool waiting;           /* suspended until somebody answers */
 	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool checked;           /* sup checks a job for us */
+	json_t *resume;         /* the body of a resume that waits for that */
 	struct sup_export *exporting;   /* a download, until its size is
 					   known */
 	bool counted;
@@ -450,7 +451,13 @@ bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
 /* The answer is what would become of this job. */
 void dry_run(struct req *q, const struct spec *spec);
+/* jobs.c: the answer to a verb. */
+void verb_done(struct req *q, enum rk_err rc);
 void dry_resume(struct req *q, const json_t *overrides);
+/* The resume itself, with all that the body says (a tree, which is kept): at
+ * once, or, where it names parameters, when a trainer has looked whether there
+ * are such. */
+void go_resume(struct req *q, json_t *body);
 
 /* --- adopt.c --------------------------------------------------------------- */
 

@@ -219,7 +219,7 @@ h_job_delete(struct req *q)
 typedef enum rk_err verb_fn(struct sup *, const char *, struct store_note *,
     struct rk_why *);
 
-static void
+void
 verb_done(struct req *q, enum rk_err rc)
 {
 	if (rc != RK_OK) {
@@ -278,9 +278,8 @@ h_retry(struct req *q)
 void
 h_resume(struct req *q)
 {
-	struct store_note note = req_note(q);
 	const bool dry = query_flag(&q->query, "dry_run");
-	const json_t *overrides, *accept;
+	const json_t *overrides;
 	struct job_row r;
 	struct rkj_obj o;
 	char *from = NULL;
@@ -297,18 +296,15 @@ h_resume(struct req *q)
 	if (overrides != NULL && !json_is_object(overrides))
 		rkj_fault(&o, "overrides", "want an object of fields of the "
 		    "job");
-	accept = rkj_any(&o, "accept");
+	(void)rkj_any(&o, "accept");
 	rkj_close(&o);
+	free(from);
 	if (req_refused(q, P_INVALID_FIELDS)) {
 		;
 	} else if (dry) {
 		dry_resume(q, overrides);
 	} else {
-		enum rk_err rc = sup_resume_accept(q->api->sup, q->arg[0],
-		    from, overrides, accept, &note, &q->why);
-		/* The job is there: what is missing is what `from` selects. */
-		verb_done(q, rc == RK_ENOENT ? RK_EINVAL : rc);
+		go_resume(q, tree);
 	}
-	free(from);
 	json_decref(tree);
 }

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define PLAN_FILE "plan.json"
+#define LOOK_MS   20000         /* a resume waits so long to be looked at */
+#define USUAL_MS  120000
 
 /* --- a job that is not submitted ------------------------------------------ */
 
@@ -109,7 +111,7 @@ void
 dry_resume(struct req *q, const json_t *overrides)
 {
 	const enum rk_err rc = sup_check_resume(q->api->sup, q->arg[0],
-	    overrides, dry_run_done, q, &q->why);
+	    overrides, USUAL_MS, dry_run_done, q, &q->why);
 
 	if (rc != RK_OK) {
 		not_checked(q, rc, &q->why);
@@ -118,6 +120,100 @@ dry_resume(struct req *q, const json_t *overrides)
 	q->checked = true;
 	req_wait(q);
 }
+
+/* --- a resume that names parameters --------------------------------------- */
+
+/* Fields of training whose patterns only the trainer can hold against names. */
+static const char *const named[] = { "phases", "learning_rates",
+    "parameters" };
+
+static bool
+names_parameters(const json_t *overrides)
+{
+	const json_t *training = json_object_get(overrides, "training");
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(named); i++) {
+		const json_t *v = json_object_get(training, named[i]);
+		if (v != NULL && !json_is_null(v))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_named(const char *path)
+{
+	const char *field = path + strlen("training.");
+
+	if (strncmp(path, "training.", strlen("training.")) != 0)
+		return false;
+	for (size_t i = 0; i < RK_ARRAY_LEN(named); i++) {
+		size_t n = strlen(named[i]);
+		if (strncmp(field, named[i], n) == 0 &&
+		    strchr(".[", field[n]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+do_resume(struct req *q)
+{
+	struct store_note note = req_note(q);
+	enum rk_err rc = sup_resume_accept(q->api->sup, q->arg[0],
+	    json_string_value(json_object_get(q->resume, "from")),
+	    json_object_get(q->resume, "overrides"),
+	    json_object_get(q->resume, "accept"), &note, &q->why);
+
+	/* The job is there: what is missing is what `from` selects. */
+	verb_done(q, rc == RK_ENOENT ? RK_EINVAL : rc);
+}
+
+/* Only what these fields say is held against them: data that are not here yet,
+ * or a trainer that takes long, are the attempt's business. */
+static void
+looked_at(void *ctx, enum rk_err rc, const json_t *said,
+    const struct rk_why *why)
+{
+	struct req *q = ctx;
+	struct rk_why all = { 0 };
+
+	must_be(q, REQ_TAG);
+	(void)why;
+	q->checked = false;
+	if (rc == RK_OK)
+		add_faults(&all, said);
+	for (size_t i = 0; i < all.n; i++) {
+		if (is_named(all.v[i].path))
+			rk_refuse_at(&q->why, all.v[i].path, "%s",
+			    all.v[i].message);
+	}
+	rk_why_fini(&all);
+	if (q->why.n > 0)
+		reply_faults(q, P_INVALID_FIELDS, &q->why);
+	else
+		do_resume(q);
+	req_wake(q);
+}
+
+void
+go_resume(struct req *q, json_t *body)
+{
+	const json_t *overrides = json_object_get(body, "overrides");
+	struct rk_why why = { 0 };
+
+	q->resume = json_incref(body);
+	if (names_parameters(overrides) && sup_check_resume(q->api->sup,
+	    q->arg[0], overrides, LOOK_MS, looked_at, q, &why) == RK_OK) {
+		q->checked = true;
+		req_wait(q);
+	} else {
+		do_resume(q);
+	}
+	rk_why_fini(&why);
+}
+
+/* --- plans of warm starts -------------------------------------------------- */
 
 void
 h_warm_plan(struct req *q)

@@ -72,6 +72,7 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	if (q->resp != NULL && !q->shared)
 		MHD_destroy_response(q->resp);
 	rk_why_fini(&q->why);
+	json_decref(q->resume);
 	sb_fini(&q->out);
 	free(q->uri);
 	free(q->body);

@@ -280,6 +280,23 @@ find_model(struct check *c, struct rk_why *why)
 	return rc;
 }
 
+/* Nobody answers where its bytes are: instead of what it waits for, why says
+ * so. */
+static bool
+in_vain(const struct check *c, struct rk_why *why)
+{
+	const struct sup_supplier *up = &c->s->up;
+	struct rk_why own = { 0 };
+	bool yes = up->silent != NULL && up->silent(up->ctx, c->row.id,
+	    c->since_ms, &own);
+
+	if (yes) {
+		rk_why_fini(why);
+		*why = own;
+	}
+	return yes;
+}
+
 static void
 check_step(void *ctx)
 {
@@ -303,6 +320,8 @@ check_step(void *ctx)
 		rc = find_model(c, &why);
 	if (rc == RK_OK)
 		rc = begin(c, &why);
+	if (rc == RK_EBUSY && in_vain(c, &why))
+		rc = RK_ETIMEDOUT;
 	if (rc == RK_OK)
 		loop_timer_at(c->timer, c->until_ms);
 	else if (rc == RK_EBUSY && !late)
@@ -328,7 +347,8 @@ check_new(struct sup *s, sup_check_fn *fn, void *ctx, struct check **out,
 	}
 	struct check *c = xcalloc(1, sizeof(*c));
 	*c = (struct check){ .s = s, .next = s->checks, .fn = fn, .ctx = ctx,
-		.until_ms = mono_ms() + CHECK_MS, .files = json_object() };
+		.since_ms = mono_ms(), .until_ms = mono_ms() + CHECK_MS,
+		.files = json_object() };
 	s->checks = c;
 	rk_id_new(c->row.id);
 	c->timer = loop_timer_add(s->loop, check_step, c);
@@ -338,8 +358,8 @@ check_new(struct sup *s, sup_check_fn *fn, void *ctx, struct check **out,
 }
 
 enum rk_err
-sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
-    struct rk_why *why)
+check_spec(struct sup *s, const struct spec *spec, int64_t within_ms,
+    sup_check_fn *fn, void *ctx, struct rk_why *why)
 {
 	json_t *tree = spec_json(spec);
 	struct check *c;
@@ -350,6 +370,7 @@ sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
 	if (rc == RK_OK)
 		rc = check_new(s, fn, ctx, &c, why);
 	if (rc == RK_OK) {
+		c->until_ms = mono_ms() + within_ms;
 		memcpy(id, c->row.id, RK_ID);
 		submit_row(&c->row, spec, tree);
 		memcpy(c->row.id, id, RK_ID);
@@ -358,6 +379,13 @@ sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
 	}
 	json_decref(tree);
 	return rc;
+}
+
+enum rk_err
+sup_check(struct sup *s, const struct spec *spec, sup_check_fn *fn, void *ctx,
+    struct rk_why *why)
+{
+	return check_spec(s, spec, CHECK_MS, fn, ctx, why);
 }
 
 void

@@ -17,7 +17,7 @@ struct check {
 	pid_t pid;                      /* 0: not yet, or no more */
 	bool late;                      /* killed: its time was up */
 	struct loop_timer *timer;
-	int64_t until_ms;               /* mono */
+	int64_t since_ms, until_ms;     /* mono */
 	sup_check_fn *fn;               /* both NULL: nobody waits any more */
 	sup_weights_fn *bytes;          /* of an address; then there is no fn */
 	void *ctx;
@@ -26,6 +26,10 @@ struct check {
 /* RK_ELIMIT: there are as many as may be.  It begins from the loop. */
 enum rk_err check_new(struct sup *s, sup_check_fn *fn, void *ctx,
     struct check **out, struct rk_why *why) RK_MUSTCHECK;
+/* sup_check(), for so long. */
+enum rk_err check_spec(struct sup *s, const struct spec *spec,
+    int64_t within_ms, sup_check_fn *fn, void *ctx, struct rk_why *why)
+    RK_MUSTCHECK;
 /* The process; an errno. */
 int check_spawn(struct check *c, const char *const *argv);
 /* What it wrote, "out" or "err", the caller's; NULL. */

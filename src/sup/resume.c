@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "impl.h"
 
 const char *const sup_accept_words[] = { "data", NULL };
@@ -126,7 +127,7 @@ override(struct sup *s, struct job_row *r, const json_t *overrides,
 
 enum rk_err
 sup_check_resume(struct sup *s, const char *id, const json_t *overrides,
-    sup_check_fn *fn, void *ctx, struct rk_why *why)
+    int64_t within_ms, sup_check_fn *fn, void *ctx, struct rk_why *why)
 {
 	struct spec *spec = NULL;
 	json_t *changed = NULL;
@@ -147,7 +148,7 @@ sup_check_resume(struct sup *s, const char *id, const json_t *overrides,
 	if (rc == RK_OK && supply_allowed(s, &r, spec, &reason, why) != RK_OK)
 		rc = RK_EINVAL;
 	if (rc == RK_OK)
-		rc = sup_check(s, spec, fn, ctx, why);
+		rc = check_spec(s, spec, within_ms, fn, ctx, why);
 	spec_free(spec);
 	json_decref(changed);
 	store_job_fini(&r);

@@ -105,6 +105,40 @@ def _(d):
     eq((d.job(i)["state"], d.job(i)["spec"]), (before["state"], before["spec"]))
 
 
+@case("a resume that names parameters there are not is refused at once, and the job rests as it was")
+def _(d):
+    i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}]))
+    done(d, i)
+    before = d.job(i)
+    for more in ({"phases": [*HEAD, {"epochs": 2, "train": ["layr3.*"]}]}, {"learning_rates": {"layr3.*": 0.1}},
+                 {"parameters": [{"match": "layr3.*", "weight_decay": 0}]}):
+        field = next(iter(more))
+        sets = {**more, "phases": more.get("phases", [*HEAD, {"epochs": 2}])}
+        r = d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 5, **sets}}}, want=422)
+        has(r.text, f"training.{field}")
+        has(r.text, "layr3.*")
+    r = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "resume", i, "--set", "training.epochs=5", "--set",
+                        "training.phases=" + json.dumps([*HEAD, {"epochs": 2, "train": ["layr3.*"]}])],
+                       capture_output=True, text=True)
+    eq(r.returncode, 1, r.stdout + r.stderr)
+    has(r.stderr, 'is "layr3.*", which fits no ')
+    eq((d.job(i)["state"], d.job(i)["spec"], d.job(i)["attempt"]), (before["state"], before["spec"], before["attempt"]))
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 5, "phases": [
+        *HEAD, {"epochs": 2, "train": ["fc1.*"]}]}}}, want=202)
+    done(d, i)
+    eq(d.job(i)["progress"]["step"], 285)
+
+
+@case("a resume whose data cannot be read now is taken as before: they are the attempt's business")
+def _(d):
+    i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}]))
+    done(d, i)
+    path = d.job(i)["spec"]["data"]["train"]["path"]
+    os.rename(path, path + ".away")
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 5, "phases": [*HEAD, {"epochs": 2}]}}}, want=202)
+    os.rename(path + ".away", path)
+
+
 @case("show, progress, metrics and events tell the phase")
 def _(d):
     i = d.submit(mlp(d, phases=[*HEAD, {"epochs": 1}], log_every=19))
