@@ -213,7 +213,7 @@ go_resume(struct req *q, json_t *body)
 	rk_why_fini(&why);
 }
 
-/* --- plans of warm starts -------------------------------------------------- */
+/* --- plans of warm starts ------------------------------------------------- */
 
 void
 h_warm_plan(struct req *q)

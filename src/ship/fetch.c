@@ -131,6 +131,8 @@ fetch_damaged(struct fetch *f, const char *error)
 void
 fetch_trouble(struct fetch *f, const struct remote_result *r)
 {
+	f->silent_ms = r->end == REMOTE_UNAVAILABLE && r->status == 0 ?
+	    mono_ms() : 0;
 	switch (r->end) {
 	case REMOTE_UNAVAILABLE:
 		wait_and_again(f, r->error);
@@ -400,6 +402,30 @@ begin(struct fetch *f)
 
 /* --- who waits ----------------------------------------------------------- */
 
+static bool
+asks(const struct fetch *f, const char *job)
+{
+	for (size_t i = 0; i < f->njobs; i++) {
+		if (strcmp(f->jobs[i].job, job) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+fetch_silent(struct ship *h, const char *job, int64_t since_ms,
+    struct rk_why *why)
+{
+	for (const struct fetch *f = h->fetches; f != NULL; f = f->next) {
+		if (f->silent_ms == 0 || f->silent_ms < since_ms ||
+		    f->error == NULL || !asks(f, job))
+			continue;
+		rk_refuse(why, "cannot reach %s: %s", f->bare, f->error);
+		return true;
+	}
+	return false;
+}
+
 static struct asker *
 add_job(struct fetch *f, const char *job, int64_t attempt)
 {
@@ -609,6 +635,11 @@ fetch_want(struct ship *h, const struct fetch_ask *a, char hex[RK_SHA256_HEX],
 		begin(f);
 	}
 	f->patient = f->patient || a->patient;
+	/* Who comes anew may know that the trouble is over. */
+	if (f->state == FETCH_WAIT && !asks(f, a->job)) {
+		add_job(f, a->job, a->attempt);
+		begin(f);
+	}
 	const bool in_trouble = f->state == FETCH_WAIT ||
 	    f->state == FETCH_FAILED;
 	struct asker *k = add_job(f, a->job, a->attempt);

@@ -54,6 +54,7 @@ struct fetch {
 	struct remote_range *have;
 	size_t nhave;
 	int damaged, fails;
+	int64_t silent_ms;              /* mono: when nobody answered; 0 */
 	int64_t at_ms;                  /* mono: WAIT until, DONE since */
 	enum rk_err err;                /* FAILED */
 	char *error;                    /* a sentence, also of WAIT */

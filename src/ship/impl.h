@@ -386,6 +386,9 @@ struct fetch_ask {
  */
 enum rk_err fetch_want(struct ship *h, const struct fetch_ask *a,
     char hex[RK_SHA256_HEX], struct rk_why *why) RK_MUSTCHECK;
+/* Has nobody answered at an address that `job` waits for, since then (mono)? */
+bool fetch_silent(struct ship *h, const char *job, int64_t since_ms,
+    struct rk_why *why);
 /* What we have of it already, whether or not it is still the same there. */
 bool fetch_known(struct ship *h, const char *uri, const char *job,
     char hex[RK_SHA256_HEX]);

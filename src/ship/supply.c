@@ -353,6 +353,15 @@ check(void *ctx, const struct spec *spec, struct rk_why *why)
 	return why->n + why->more > before ? RK_EINVAL : RK_OK;
 }
 
+static bool
+silent(void *ctx, const char *who, int64_t since_ms, struct rk_why *why)
+{
+	struct ship *h = ctx;
+
+	must_be(h, SHIP_TAG);
+	return fetch_silent(h, who, since_ms, why);
+}
+
 static const char *
 allowed(void *ctx, const struct job_row *r, const struct spec *spec,
     struct rk_why *why)
@@ -475,7 +484,7 @@ void
 supply_set(struct ship *h)
 {
 	struct sup_supplier p = { .ctx = h, .supply = supply, .fetch = fetch,
-		.check = check,
+		.silent = silent, .check = check,
 		.has = has, .info = select_there,
 		.shipped = shipped, .gone = gone, .where = where,
 		.allowed = allowed };
