@@ -48,7 +48,7 @@ def names(w, m):
 
 
 def drops(w, m):
-    """A checkpoint, often one that has to stay: the newest, or one with a name that another job begins from."""
+    """A checkpoint; the newest has to stay, and one that another job begins from is left alone."""
     job = pick(w, m, "running", "queued", "paused", "succeeded")
     there = checkpoints(m, job) if job else []
     if not there:

@@ -54,7 +54,6 @@ class Looks:
         self.st, self.rules, self.machines, self.wrong = st, rules, [], []
         self.seen, self.attempts, self.n = set(), set(), 0
         self.asked = {}                 # {job: checkpoints that a person resumed it from}
-        self.gone = {}                  # {job: when an owner with nothing unwritten had deleted it}
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 

@@ -53,7 +53,7 @@ class Machine:
         self.root = f"{world.root}/{name}"
         os.makedirs(self.root, exist_ok=True)
         self.d = Daemon(self.root)
-        self.state, self.who, self.ending, self.lost = "down", None, False, False
+        self.state, self.who, self.ending = "down", None, False
         self.acked = {}                 # jobs that it has said yes to: {id: highest claim then}
 
     def is_up(self):
@@ -71,7 +71,7 @@ class Machine:
             json.dump(config, f)
         os.chmod(path, 0o600)
         w.rules.process(self.who, self.instance, self.directory)
-        self.ending = self.lost = False
+        self.ending = False
         self.d.flags = ["--config", path, "--threads", "3"]
         self.d.start()
         self.state = "up"
@@ -79,7 +79,6 @@ class Machine:
 
     def expected_end(self, rc):
         if rc == TAKEN and self.w.rules.instances[self.instance].top() > self.claimed():
-            self.lost = True
             return True
         if rc == AGAIN and self.claimed() == self.w.rules.instances[self.instance].top():
             return "started again, it takes them over" in self.d.log()
