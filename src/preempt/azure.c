@@ -63,7 +63,7 @@ static const struct {
 static bool
 is_over(const json_t *e, int64_t when, const char *id, struct sight *s)
 {
-	bool started = strcmp(text_of(e, "EventStatus"), "Started") == 0;
+	bool started = strcasecmp(text_of(e, "EventStatus"), "Started") == 0;
 
 	for (int i = 0; i < s->overs; i++) {
 		if (strcmp(s->over[i], id) == 0)
@@ -85,7 +85,8 @@ read_event(const json_t *e, struct sight *s, struct notice *n)
 	size_t t = 0;
 	char who[96];
 
-	while (t < RK_ARRAY_LEN(types) && strcmp(types[t].word, type) != 0)
+	while (t < RK_ARRAY_LEN(types) && strcasecmp(types[t].word, type) !=
+	    0)
 		t++;
 	snprintf(n->id, sizeof(n->id), "%.100s", text_of(e, "EventId"));
 	rk_text_clean(n->id);
@@ -108,6 +109,14 @@ read_event(const json_t *e, struct sight *s, struct notice *n)
 	    json_array_size(json_object_get(e, "Resources")) == 1;
 }
 
+/* One without a time is under way. */
+static bool
+counts_before(const struct notice *a, const struct notice *b)
+{
+	return a->kind > b->kind || (a->kind == b->kind &&
+	    a->when_ms < b->when_ms);
+}
+
 static bool
 read_azure(int i, int status, const char *body, size_t len, struct sight *s,
     struct notice *n)
@@ -126,8 +135,7 @@ read_azure(int i, int status, const char *body, size_t len, struct sight *s,
 			break;
 		if (names_me(e, s->me))
 			read_event(e, s, &one);
-		if (one.kind > n->kind || (one.kind == n->kind &&
-		    one.when_ms != 0 && one.when_ms < n->when_ms))
+		if (counts_before(&one, n))
 			*n = one;
 	}
 	bool said = json_is_array(list);

@@ -7,7 +7,7 @@ import signal
 import time
 
 from clouds import Cloud, saved, utc
-from t import case, eq, limit, run, tiny, wait_for
+from t import case, eq, has, limit, run, tiny, wait_for
 
 
 def start(d, c, **more):
@@ -75,6 +75,32 @@ def _(d):
     saved(d)
     assert time.time() - t0 < limit(12), time.time() - t0
     eq(len(notices(d)), 2, "notices")
+    c.close()
+
+
+@case("of several events of Azure the one that is under way counts, though another has a time", "stopped")
+def _(d):
+    for order in (1, -1):
+        c = Cloud("azure")
+        start(d, c)
+        stuck(d)                                    # what is there at the first answer may be over
+        wait_for(5, "asked", lambda: c.asked("scheduledevents") > 2)
+        begun = {**event("E-2", "vm-7"), "EventStatus": "Started", "NotBefore": ""}
+        c.extra["scheduledevents"] = events(*[event("E-1", "vm-7", kind="Redeploy", seconds=600), begun][::order])
+        wait_for(5, "a notice", lambda: notices(d))
+        has(notices(d)[0], "Azure takes this machine (Preempt)")
+        d.kill()
+        d.signal_trainers(signal.SIGKILL)
+        c.close()
+
+
+@case("the words of an event of Azure count however they are capitalised", "stopped")
+def _(d):
+    c = Cloud("azure")
+    start(d, c)
+    wait_for(5, "asked", lambda: c.asked("scheduledevents") > 2)
+    c.extra["scheduledevents"] = events(event("E", "VM-7", kind="PREEMPT"))
+    saved(d)
     c.close()
 
 
