@@ -23,6 +23,7 @@
 #define KEYS_MAX        100
 #define KEY_MAX         255
 #define NUMBER_MAX      ((int64_t)1 << 53)      /* as JSON's readers have it */
+#define COUNT_MAX  1000000000
 #define WORD_MAX        256
 #define SENTENCE_MAX    65536
 
@@ -66,13 +67,17 @@ struct int_field {
 };
 #define JOB_INT(f, min) \
 	{ #f, offsetof(struct job_row, f), min, NUMBER_MAX, false }
+/* A count goes on from what it is, and has to stay a number of ten digits: that
+ * is what names of records have room for. */
+#define JOB_COUNT(f, min) \
+	{ #f, offsetof(struct job_row, f), min, COUNT_MAX, false }
 #define JOB_INT_NEWER(f) \
 	{ #f, offsetof(struct job_row, f), 0, NUMBER_MAX, true }
 static const struct int_field job_ints[] = {
 	JOB_INT(priority, -NUMBER_MAX), JOB_INT(threads, 0),
 	JOB_INT(created_ms, 0), JOB_INT(updated_ms, 0), JOB_INT(started_ms, 0),
-	JOB_INT(ended_ms, 0), JOB_INT(attempt, 0), JOB_INT(failures, 0),
-	JOB_INT(not_before_ms, 0), JOB_INT(version, 1),
+	JOB_INT(ended_ms, 0), JOB_COUNT(attempt, 0), JOB_COUNT(failures, 0),
+	JOB_INT(not_before_ms, 0), JOB_COUNT(version, 1),
 	JOB_INT_NEWER(known_step), JOB_INT_NEWER(known_ms),
 	JOB_INT_NEWER(lost_steps),
 };

@@ -328,7 +328,8 @@ put_at_rest(struct sup *s, const char *id, json_t *record)
 	const int64_t version = json_integer_value(json_object_get(row,
 	    "version"));
 
-	put(row, "version", json_integer(version + 1));
+	if (version < INT64_MAX)        /* else it is refused */
+		put(row, "version", json_integer(version + 1));
 	put(row, "updated_ms", json_integer(now_ms()));
 	put_newest(s, id, row);
 	end_attempts(record);

@@ -130,10 +130,10 @@ def _(d):
 
 @case("what is wrong with a folder is said by name, and nothing of it gets into the database")
 def _(d):
-    ids = [d.submit(tiny(d, f"j{n}", epochs=1)) for n in range(7)]
+    ids = [d.submit(tiny(d, f"j{n}", epochs=1)) for n in range(8)]
     for i in ids:
         d.wait_state(i, "succeeded")
-    a, b, newer, other, link, pipe, dup = ids
+    a, b, newer, other, link, pipe, many, dup = ids
     lose(d)
     for f in ("record.json", "job.json"):
         os.unlink(f"{folder(d, a)}/{f}")
@@ -142,6 +142,10 @@ def _(d):
     r = json.load(open(f"{folder(d, newer)}/record.json"))
     with open(f"{folder(d, newer)}/record.json", "w") as f:
         json.dump(dict(r, record=99), f)
+    r = json.load(open(f"{folder(d, many)}/record.json"))
+    r["row"]["version"] = 2 ** 63 - 1
+    with open(f"{folder(d, many)}/record.json", "w") as f:
+        json.dump(r, f)
     shutil.copy(f"{folder(d, a)}/../{newer}/record.json", f"{folder(d, other)}/record.json")
     shutil.move(folder(d, link), f"{d.root}/elsewhere")
     os.symlink(f"{d.root}/elsewhere", folder(d, link))
@@ -156,6 +160,7 @@ def _(d):
     has(why[other], f'its record.json is of job "{newer}"')
     has(why[link], "is no folder of a job")
     has(why[pipe], "it is no file")
+    has(why[many], "row.version")
     eq({x: j["refused"] is not None for x, j in unrecorded(d)[1].items()}[a], True, "said in the status, too")
     r = d.post("/v1/adopt", {"job": a})
     eq(r.status, 422, "status of one that cannot be used")

@@ -511,5 +511,26 @@ def _(w):
     eq(after, [p for p in before if not p.startswith(f"{w.root}/b")], "what lies outside of its directory")
 
 
+@world("counts in a record that are at their end are refused, and who goes on can be gone on from")
+def _(w):
+    a = w.machine(allow=["/"])
+    ids = [a.submit(w.job(f"j{k}", hold=True)) for k in range(4)]
+    written(a)
+    vanish(a)
+    last = 9999999998                   # the next one would say that the job was deleted
+    for i, key in zip(ids, ("version", "attempt", "failures")):
+        w.edit(i, lambda row, spec, key=key: row.update({key: last}))
+    path = glob.glob(f"{w.root}/bucket/instances/a/records/*/{ids[0]}.*.json")[0]
+    os.rename(path, f"{os.path.dirname(path)}/{ids[0]}.{last}.json")
+    b = w.machine("b", allow=["/"])
+    for i, key in zip(ids, ("version", "attempt", "failures")):
+        eq(b.call("GET", f"/v1/jobs/{i}").status, 404, "status of a job whose record is no good")
+        has(b.log(), f"row.{key}: is {last}")
+    b.call("PATCH", f"/v1/jobs/{ids[3]}", {"priority": 5})
+    written(b)
+    vanish(b)
+    eq(job(w.machine("c", allow=["/"]), ids[3])["priority"], 5)
+
+
 if __name__ == "__main__":
     run()
