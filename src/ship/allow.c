@@ -133,6 +133,7 @@ add_folders(struct ship *h, struct missing *m, const struct spec_place *p)
 {
 	char *real = realpath(p->text, NULL);
 	const char *ways[] = { p->text, real };
+	static const char *const root[] = { "/" };
 	bool any = false;
 
 	for (size_t i = 0; p->text[0] == '/' && i < 2; i++) {
@@ -147,12 +148,12 @@ add_folders(struct ship *h, struct missing *m, const struct spec_place *p)
 		const char *const one[] = { dir };
 		any = any || rk_path_within(p->text, one, 1) || i == 1;
 		if (!rk_path_within(dir, (const char *const *)h->paths,
-		    h->npaths) && strstr(dir, "/..") == NULL)
+		    h->npaths) && rk_path_within(dir, root, 1))
 			add_text(m->folders, dir);
 		free(dir);
 	}
 	free(real);
-	return any && strstr(p->text, "/..") == NULL;
+	return any && rk_path_within(p->text, root, 1);
 }
 
 /* All folders that are said, and those that are missing: the line replaces the

@@ -268,6 +268,7 @@ def _(w):
         ("data.train.path", f"{w.data}/link.csv", "path", out),
         ("data.train.path", f"{w.data}/way/x.csv", "path", out),
         ("data.train.path", f"{w.data}-other/x.csv", "path", f"{w.data}-other"),
+        ("data.train.path", f"{out}/..2026/x.csv", "path", f"{out}/..2026"),    # as a Kubernetes volume has it
         ("data.train.path", "x.csv", "path", None),
         ("data.train.path", f"file://{out}/x.csv", "path", out),
         ("data.train.path", "s3://evil/x.csv", "store", "s3://evil/"),
