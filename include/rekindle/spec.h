@@ -192,6 +192,8 @@
  *	                 another is being written is taken as soon as that one
  *	                 is there, at a later step: training does not wait
  *	checkpoint.keep  {last: 3 (from 1), best: 1 (from 0), metric, mode}.
+ *	                 With best above 0 the end of an epoch whose metric is
+ *	                 the best so far is saved, whatever `every` says.
  *	                 metric val_accuracy | val_loss | loss: the first, for
  *	                 mse the second, without validation data the third; or
  *	                 val_macro_f1, val_macro_precision, val_macro_recall,
