@@ -71,7 +71,9 @@ put_again(void *ctx, const struct remote_result *r)
 	m->look_op = NULL;
 	if (r->end == REMOTE_OK) {
 		log_warn("mirror: our claim, epoch %lld, was gone, and is put "
-		    "again", (long long)m->epoch);
+		    "again; if what we wrote of jobs is gone as well, start "
+		    "rekindled again on this directory: it puts all of it "
+		    "there", (long long)m->epoch);
 		end(m, LOOK_FINE);
 	} else if (r->end == REMOTE_EXISTS) {
 		get_claim(m);

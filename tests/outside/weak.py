@@ -364,7 +364,7 @@ def _(d, st):
     wait_for(30, "it is put again", lambda: CLAIM in st.buckets["b"])
     eq(st.buckets["b"][CLAIM].body, body)
     eq(status(d)["state"], "owner")
-    has(d.log(), "our claim, epoch 1, was gone, and is put again")
+    has(d.log(), "our claim, epoch 1, was gone, and is put again; if what we wrote of jobs is gone as well, start")
 
 
 @stubbed("a higher epoch that no list has yet is found by its name")
