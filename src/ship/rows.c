@@ -212,8 +212,10 @@ row_save(struct ship *h, const struct remote_row *r)
 		h->there(h->there_ctx, r->job);
 	if (rc == RK_OK)
 		return true;
-	log_error("job=%s ship: cannot write that %s is %s: %s", r->job,
-	    r->dir, remote_state_words[r->state], rk_strerror(rc));
+	if (rc != RK_EGONE)     /* store has said that, once */
+		log_error("job=%s ship: cannot write that %s is %s: %s",
+		    r->job, r->dir, remote_state_words[r->state],
+		    rk_strerror(rc));
 	return false;
 }
 

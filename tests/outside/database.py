@@ -102,11 +102,14 @@ def _(d):
 
 @case("a job that runs goes on while the database is away, and what it did is written when it is back")
 def _(d):
-    i = d.submit(tiny(d, epochs=400, checkpoint={"every": {"epochs": 40}}))
+    os.mkdir(f"{d.root}/up")
+    i = d.submit(tiny(d, epochs=400, checkpoint={"every": {"epochs": 40}, "push": f"file://{d.root}/up/"}))
     d.wait_state(i, "running")
     back = away(d)
     wait_for(60, "its trainer is done", lambda: not d.trainers(i))
     assert d.job(i)["state"] != "succeeded", "an end that is not kept is not said"
+    has(d.log(), "which its row does not say yet")
+    eq(d.log().count("cannot write that"), 0, "lines of each checkpoint that cannot be recorded")
     back()
     d.wait_state(i, "succeeded")
 
