@@ -210,7 +210,10 @@ say(struct ship *h, const struct missing *m, struct rk_why *why)
 	}
 	if (json_array_size(m->folders) > 0) {
 		char *line = paths_line(h, m);
-		sb_addf(&b, "; to let it, say in %s: %s", file, line);
+		if (json_array_size(m->stores) > 0)
+			sb_addf(&b, "; and say there: %s", line);
+		else
+			sb_addf(&b, "; to let it, say in %s: %s", file, line);
 		free(line);
 	}
 	if (json_array_size(m->stores) > 0 || json_array_size(m->folders) > 0)

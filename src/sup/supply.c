@@ -156,6 +156,7 @@ supply_wait(struct sup *s, struct job_row *r, const char *reason,
 	struct store_note note = { .message = text };
 	int64_t now = mono_ms();
 	enum rk_err rc = RK_OK;
+	bool news = f == NULL || strcmp(r->reason, reason) != 0;
 
 	if (f == NULL) {
 		f = xcalloc(1, sizeof(*f));
@@ -165,6 +166,8 @@ supply_wait(struct sup *s, struct job_row *r, const char *reason,
 	}
 	f->ready = false;
 	f->reason = reason;
+	if (news && is_denied(f))       /* a person has to read it */
+		log_warn("job=%s waits (%s): %s", r->id, reason, text);
 	f->until_ms = now + (is_denied(f) ? DENIED_ASK_MS : s->supply_ask_ms);
 	if (worth_writing(s, f, r, text, now)) {
 		if (strcmp(r->reason, reason) != 0)

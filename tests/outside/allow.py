@@ -299,6 +299,7 @@ def _(w):
     b = w.machine(allow=[w.data], env=env)
     for i, (field, value, reason, line) in zip(ids, table):
         said = waits(b, i, f"{reason}_not_allowed")
+        has(b.log(), f"job={i} waits ({reason}_not_allowed): {said}")
         has(said, field.partition("[")[0] + ("" if "[" in field else " is "))
         if reason == "store":
             has(said, f'add to {b.root}/rekindled.yaml: stores: [{{match: "{line}"}}]')
