@@ -10,6 +10,16 @@
 #define CLAIMS_MAX 10000                /* asked for, one behind the other */
 #define BASES_MAX  100                  /* that a listing may leave out */
 
+/*
+ * Where the right to list is for a prefix, S3 forbids what is not there.  Were
+ * it there and not to be read, our claim could not be read back either.
+ */
+static bool
+is_missing(const struct remote_result *r)
+{
+	return r->end == REMOTE_MISSING || r->hidden;
+}
+
 static void ask_claim(struct mirror *m);
 static void ask_base(struct mirror *m);
 
@@ -21,7 +31,7 @@ claim_asked(void *ctx, const struct remote_result *r)
 	struct mirror *m = ctx;
 
 	must_be(m, MIRROR_TAG);
-	if (r->end == REMOTE_MISSING) {
+	if (is_missing(r)) {
 		m->op = NULL;
 		m->asked_then(m);
 		return;
@@ -66,7 +76,7 @@ base_asked(void *ctx, const struct remote_result *r)
 	struct mirror *m = ctx;
 
 	must_be(m, MIRROR_TAG);
-	if (r->end == REMOTE_MISSING) {
+	if (is_missing(r)) {
 		m->op = NULL;
 		m->asked_n--;
 		ask_base(m);

@@ -7,7 +7,7 @@ from buckets import stubbed
 from drive import Drive, refused
 from proxy import Proxy, answer, call
 from stub import No, Object
-from t import eq, has, run, tiny, wait_for
+from t import Daemon, eq, has, run, tiny, wait_for
 from warm_files import sample
 
 CONDITION = ("if-none-match", "x-oss-forbid-overwrite")
@@ -37,6 +37,29 @@ def verified(d, i):
 
 
 # --- rights ---------------------------------------------------------------------------------------
+
+@stubbed("a role that may list a prefix alone, and is told 403 of what is not there, has a mirror that others go on from")
+def _(d, st):
+    hidden = NoListing(st)
+    st.before = lambda seen: hidden(seen) if "prefix=" not in seen.target else None
+    config = {"stores": [st.store("s3://")], "mirror": {"prefix": "s3://b/team/", "instance": "a", "check": 0.3}}
+    mirror = lambda m: m.get("/v1/status").json["mirror"]
+    other = Daemon(f"{d.root}/other")
+    os.makedirs(other.root)
+    try:
+        for m, epoch in ((d, 1), (other, 2)):
+            bucket.rekindled(m, config)
+            wait_for(20, "it is the owner", lambda: mirror(m)["state"] == "owner")
+            eq(mirror(m)["epoch"], epoch)
+            if m is d:
+                i = d.submit(tiny(d, epochs=2))
+                d.wait_state(i, "succeeded")
+                wait_for(20, "the record is there", lambda: mirror(d)["unwritten"] == 0)
+                d.kill()
+        eq(other.job(i)["state"], "succeeded")
+    finally:
+        other.kill()
+
 
 @stubbed("a role that may put, get and delete, and not list, pushes, deletes what is old, and pushes after a kill")
 def _(d, st):
