@@ -14,7 +14,7 @@
  * cache or from where the bucket has it.  Done once for each attempt of a job;
  * where nothing helps, the trainer finds what it finds.
  */
-#include <glob.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,30 +94,75 @@ mend_fini(struct ship *h)
 
 /* --- the worker ----------------------------------------------------------- */
 
+struct search {
+	struct ckpt *c;
+	const struct ckpt_file *f;
+	struct stat bad;                /* the last that was not good */
+	int mended;
+};
+
+static void
+try_copy(struct search *s, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    (st.st_dev == s->bad.st_dev && st.st_ino == s->bad.st_ino))
+		return;
+	if (ckpt_mend(s->c, s->f, path, &s->mended) != RK_OK)
+		s->bad = st;
+}
+
+/* Each folder in `dir` whose name begins so, until one has helped. */
+static void
+each_folder(struct search *s, const char *dir, const char *begins,
+    void (*fn)(struct search *s, const char *path))
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d != NULL && s->mended == 0 && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.' ||
+		    strncmp(e->d_name, begins, strlen(begins)) != 0)
+			continue;
+		char *path = xasprintf("%s/%s", dir, e->d_name);
+		fn(s, path);
+		free(path);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+static void
+try_checkpoint(struct search *s, const char *path)
+{
+	char *file = xasprintf("%s/%s", path, s->f->name);
+
+	try_copy(s, file);
+	free(file);
+}
+
+static void
+try_job(struct search *s, const char *path)
+{
+	char *dir = xasprintf("%s/checkpoints", path);
+
+	each_folder(s, dir, "step-", try_checkpoint);
+	free(dir);
+}
+
 /* A copy that another job here has under the same name and digest, and that is
  * another file of the disk; false: there is none that is good. */
 static bool
 mend_from_jobs(struct mending *w, struct ckpt *c, const struct ckpt_file *f)
 {
-	char *pattern = xasprintf("%s/../../*/checkpoints/step-*/%s",
-	    w->folder, f->name);
-	struct stat st, bad = {0};
-	glob_t all = {0};
-	int mended = 0;
+	struct search s = { .c = c, .f = f };
+	char *jobs = xasprintf("%s/../..", w->folder);
 
-	if (glob(pattern, GLOB_NOSORT, NULL, &all) == 0)
-		for (size_t i = 0; i < all.gl_pathc && mended == 0; i++) {
-			if (lstat(all.gl_pathv[i], &st) != 0 ||
-			    !S_ISREG(st.st_mode) || (st.st_dev == bad.st_dev &&
-			    st.st_ino == bad.st_ino))
-				continue;
-			if (ckpt_mend(c, f, all.gl_pathv[i], &mended) != RK_OK)
-				bad = st;
-		}
-	globfree(&all);
-	free(pattern);
-	w->mended += mended;
-	return mended > 0;
+	each_folder(&s, jobs, "", try_job);
+	free(jobs);
+	w->mended += s.mended;
+	return s.mended > 0;
 }
 
 static void

@@ -22,7 +22,7 @@ def job(name="frozen", epochs=4, frozen=("fc1.*",), **more):
 
 
 def steps(folder):
-    return sorted(glob.glob(f"{folder}/checkpoints/step-*"))
+    return sorted(glob.glob(f"{glob.escape(folder)}/checkpoints/step-*"))
 
 
 def digest(path):
@@ -36,7 +36,7 @@ def bytes_of(step):
 
 
 def shard(step):
-    (path,) = glob.glob(f"{step}/frozen-*.safetensors")
+    (path,) = glob.glob(f"{glob.escape(step)}/frozen-*.safetensors")
     return path
 
 
