@@ -164,10 +164,19 @@ char *sb_detach(struct strbuf *b);              /* caller frees; b is {0}
 size_t rk_utf8_len(const void *s, size_t n);
 /* How many of n bytes, from the first, are UTF-8: n where all are. */
 size_t rk_utf8_good(const void *s, size_t n);
-/* Control characters and bytes that are not UTF-8 become '?' (newline and tab a
- * space), in place; returns s.  What is left is one line, and fit for JSON.
- * rk_refuse() does this to its faults, the log to its lines. */
+/* Control characters, marks of direction and bytes that are not UTF-8 become a
+ * '?' for each byte (newline and tab a space), in place; returns s.  What is
+ * left is one line, and fit for JSON.  rk_refuse() does this to its faults, the
+ * log to its lines. */
 char *rk_text_clean(char *s);
+/* The bytes of the mark of direction that p begins with, or 0.  They have no
+ * width and turn what stands behind them round: a name with one can look like
+ * another, or like our own words. */
+size_t rk_mark_len(const void *p, size_t n);
+/* The same as JSON may write it, "\\u202e": the text stays what it is. */
+const char *rk_mark_json(char out[8], const void *mark);
+/* Only these become '?': for what has lines of its own. */
+char *rk_marks_clean(char *s);
 /* The most bytes of s, up to max, that do not cut a UTF-8 character. */
 size_t rk_text_fit(const char *s, size_t max);
 

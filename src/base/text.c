@@ -1,4 +1,5 @@
 /* Text from outside, made fit for a log line, a table or a JSON string. */
+#include <stdio.h>
 #include <string.h>
 
 #include "rekindle/base.h"
@@ -46,6 +47,45 @@ rk_utf8_good(const void *p, size_t n)
 	return n;
 }
 
+/* U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069. */
+size_t
+rk_mark_len(const void *p, size_t n)
+{
+	const unsigned char *s = p;
+
+	if (n >= 2 && s[0] == 0xd8)
+		return s[1] == 0x9c ? 2 : 0;
+	if (n < 3 || s[0] != 0xe2)
+		return 0;
+	if (s[1] == 0x80)
+		return s[2] == 0x8e || s[2] == 0x8f ||
+		    (s[2] >= 0xaa && s[2] <= 0xae) ? 3 : 0;
+	return s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9 ? 3 : 0;
+}
+
+const char *
+rk_mark_json(char out[8], const void *mark)
+{
+	const unsigned char *s = mark;
+
+	snprintf(out, 8, "\\u%04x", s[0] == 0xd8 ?
+	    (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu) :
+	    (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu));
+	return out;
+}
+
+char *
+rk_marks_clean(char *s)
+{
+	const char *const end = s + strlen(s);
+
+	for (char *p = s; p < end; p++) {
+		const size_t n = rk_mark_len(p, (size_t)(end - p));
+		memset(p, '?', n);
+	}
+	return s;
+}
+
 char *
 rk_text_clean(char *s)
 {
@@ -62,6 +102,8 @@ rk_text_clean(char *s)
 				*p++ = '?';
 			continue;
 		}
+		if (rk_mark_len(p, n) == n)
+			memset(p, '?', n);
 		p += n;
 	}
 	return s;

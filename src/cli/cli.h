@@ -140,6 +140,7 @@ enum cli_exit cli_find_job(const char *ref, char id[RK_ID]);
 /* --- print.c ------------------------------------------------------------- */
 
 /* Text fields of a JSON object, "" where absent. */
+const char *cli_text(const json_t *v);  /* "": it is no text */
 const char *cli_str(const json_t *o, const char *key);
 double cli_num(const json_t *o, const char *key, double absent);
 /* Any value as JSON text, "" where it is absent or null.  The caller's. */

@@ -314,7 +314,7 @@ cmd_plot(const struct cli_args *a)
 		printf("nothing has been measured yet\n");
 	else if (rc == CLI_OK)
 		json_array_foreach(f.files, i, file)
-			printf("%s\n", json_string_value(file));
+			printf("%s\n", cli_text(file));
 	json_decref(f.files);
 	cli_reply_fini(&job);
 	rk_close(&f.fd);

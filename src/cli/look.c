@@ -471,7 +471,7 @@ checkpoint_row(struct cli_table *t, const json_t *c)
 
 	where_text(where, sizeof(where), c);
 	json_array_foreach(names, i, name)
-		sb_addf(&b, "%s%s", i > 0 ? "," : "", json_string_value(name));
+		sb_addf(&b, "%s%s", i > 0 ? "," : "", cli_text(name));
 	number(step, sizeof(step), c, "step", "%.0f");
 	number(epoch, sizeof(epoch), c, "epoch", "%.0f");
 	number(loss, sizeof(loss), m, "val_loss", "%.4f");

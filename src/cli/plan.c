@@ -72,7 +72,7 @@ lines(const char *key, const json_t *list)
 	size_t i;
 
 	json_array_foreach(list, i, v)
-		line(key, json_string_value(v));
+		line(key, cli_text(v));
 }
 
 static void

@@ -10,8 +10,46 @@
 const char *
 cli_str(const json_t *o, const char *key)
 {
-	const char *s = json_string_value(json_object_get(o, key));
+	return cli_text(json_object_get(o, key));
+}
+
+/* Of what a person reads no terminal shall obey a part; cleaned in its place,
+ * so that it is the tree's as before. */
+const char *
+cli_text(const json_t *v)
+{
+	const char *s = json_string_value(v);
+	size_t n = s != NULL ? strlen(s) : 0, i = 0;
+
+	while (i < n && rk_mark_len(s + i, n - i) == 0)
+		i++;
+	if (i < n) {
+		char *clean = rk_marks_clean(xstrdup(s));
+		must(json_string_set((json_t *)(uintptr_t)v, clean) == 0);
+		free(clean);
+	}
+	s = json_string_value(v);
 	return s != NULL ? s : "";
+}
+
+/* JSON, in which marks of direction are written as escapes. */
+static char *
+visible(char *json)
+{
+	const char *const end = json + strlen(json);
+	struct strbuf b = {0};
+	char mark[8];
+
+	for (const char *p = json; p < end;) {
+		const size_t n = rk_mark_len(p, (size_t)(end - p));
+		if (n > 0)
+			sb_adds(&b, rk_mark_json(mark, p));
+		else
+			sb_addc(&b, *p);
+		p += RK_MAX(n, (size_t)1);
+	}
+	free(json);
+	return sb_detach(&b);
 }
 
 double
@@ -26,7 +64,8 @@ cli_value(const json_t *o, const char *key)
 {
 	const json_t *v = json_object_get(o, key);
 
-	return v == NULL || json_is_null(v) ? xstrdup("") : rkj_text(v);
+	return v == NULL || json_is_null(v) ? xstrdup("") :
+	    visible(rkj_text(v));
 }
 
 void
@@ -36,7 +75,8 @@ cli_table_row(struct cli_table *t, size_t n, const char *const *cells)
 	t->n = n;
 	t->cells = xrealloc(t->cells, (t->rows + 1) * n * sizeof(char *));
 	for (size_t i = 0; i < n; i++)
-		t->cells[t->rows * n + i] = xstrdup(*cells[i] ? cells[i] : "-");
+		t->cells[t->rows * n + i] = rk_marks_clean(xstrdup(*cells[i] ?
+		    cells[i] : "-"));
 	t->rows++;
 }
 
@@ -64,7 +104,7 @@ cli_table_print(struct cli_table *t)
 void
 cli_print_json(const json_t *v)
 {
-	char *s = v != NULL ? rkj_pretty(v) : xstrdup("null");
+	char *s = visible(v != NULL ? rkj_pretty(v) : xstrdup("null"));
 
 	printf("%s\n", s);
 	free(s);

@@ -101,7 +101,7 @@ print_weights(const json_t *w, bool statistics)
 	    rk_s((int64_t)json_array_size(tensors)), rk_group_digits(count,
 	    (int64_t)cli_num(w, "parameters", 0)));
 	json_array_foreach(json_object_get(w, "notes"), i, v)
-		printf("note: %s\n", json_string_value(v));
+		printf("note: %s\n", cli_text(v));
 	if (json_array_size(tensors) > 0)
 		cli_table_row(&table, statistics ? RK_ARRAY_LEN(all) :
 		    RK_ARRAY_LEN(plain), statistics ? all : plain);

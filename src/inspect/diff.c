@@ -276,6 +276,8 @@ are_of_two_frameworks(const struct diff *d)
 static void
 put_table(struct strbuf *b, const struct diff *d)
 {
+	const size_t at = b->len;
+
 	sb_addf(b, "A: %s\nB: %s\n", d->path_a, d->path_b);
 	for (size_t i = 0; i < d->n; i++) {
 		const struct weights_tensor *t = either(&d->v[i]);
@@ -296,6 +298,7 @@ put_table(struct strbuf *b, const struct diff *d)
 		sb_adds(b, "one is PyTorch's and one Paddle's, whose linear "
 		    "weights lie the other way and whose statistics have other "
 		    "names: convert one first, with --arch or --job\n");
+	rk_marks_clean(b->s + at);
 }
 
 /* --- files ---------------------------------------------------------------- */

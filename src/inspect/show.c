@@ -13,6 +13,8 @@
 void
 inspect_put_text(struct strbuf *b, const char *s)
 {
+	char mark[8];
+
 	if (s == NULL) {
 		sb_adds(b, "null");
 		return;
@@ -27,6 +29,8 @@ inspect_put_text(struct strbuf *b, const char *s)
 			sb_adds(b, "\\ufffd");
 		else if (c < 0x20 || c == 0x7f)
 			sb_addf(b, "\\u%04x", c);
+		else if (rk_mark_len(s, n) > 0)
+			sb_adds(b, rk_mark_json(mark, s));
 		else
 			sb_add(b, s, n);
 		s += n > 0 ? n : 1;
@@ -385,6 +389,8 @@ show_one(const struct inspect_show *show, const char *path, struct strbuf *b)
 	if (rc == RK_OK)
 		rc = show->table ? put_table(b, path, w, show->statistics,
 		    &why) : put_json(b, path, w, show->statistics, &why);
+	if (rc == RK_OK && show->table)
+		rk_marks_clean(b->s);
 	if (rc != RK_OK) {
 		char *sentence = rk_text_clean(xasprintf("%s: %s", path,
 		    why.n > 0 ? rk_why_first(&why) : rk_strerror(rc)));

@@ -232,6 +232,26 @@ T_CASE(times_are_rfc_3339_in_utc)
 	t_check(mono_ms() > 0 && now_ms() > 1700000000000);
 }
 
+T_CASE(marks_of_direction_are_no_text)
+{
+	/* U+061C, 200E, 200F, 202A, 202E, 2066, 2069; and their neighbours. */
+	char s[] = "a\xd8\x9c\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\xaa\xe2\x80"
+	    "\xae\xe2\x81\xa6\xe2\x81\xa9z\n";
+	char near[] = "\xd8\x9b\xd8\x9d\xe2\x80\x8d\xe2\x80\x90\xe2\x80\xa9"
+	    "\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa";
+	char mark[8], same[sizeof(near)], *t = xstrdup(s);
+
+	memcpy(same, near, sizeof(near));
+	t_eq_str(rk_text_clean(near), same);
+	t_eq_str(rk_marks_clean(near), same);
+	t_eq_str(rk_marks_clean(t), "a????????????????????z\n");
+	t_eq_str(rk_mark_json(mark, s + 1), "\\u061c");
+	t_eq_str(rk_mark_json(mark, s + 12), "\\u202e");
+	t_eq_str(rk_mark_json(mark, s + 18), "\\u2069");
+	t_eq_str(rk_text_clean(s), "a????????????????????z ");
+	free(t);
+}
+
 T_CASE(text_from_outside_is_cleaned)
 {
 	char s[] = "a\tb\n\x01\x7f \xc3\xa4 \xff \xc3( \xe2\x82 \xed\xa0\x80 "
