@@ -19,6 +19,7 @@
 #define TOKEN_AGAIN_MS 60000    /* between tries where none is given */
 #define SLOW_MS      10000      /* between tries while nobody answers: a
                                    notice may be of thirty seconds */
+#define UNREAD       5          /* answers that tell nothing, to be said */
 #define NAME_MS      5000       /* between tries to learn our name */
 #define BODY_MAX     65536
 #define TOKEN_MAX    2048
@@ -35,6 +36,7 @@ struct ask {
 					   answer */
 	int64_t begun_ms;               /* mono: when it was asked */
 	bool said;                      /* an answer could be read */
+	int unread;                     /* answers in a row that could not */
 };
 
 struct watch {
@@ -218,6 +220,27 @@ learn_clock(struct watch *w, const struct http_answer *a)
 	    "ours; notices count by theirs", (long long)(w->skew_ms / 1000));
 }
 
+/* A service that is switched off, or is another's, answers and says nothing. */
+static void
+count_unread(struct ask *k, bool read, int status)
+{
+	struct watch *w = k->w;
+	const char *path = w->cloud->q[k->i].path;
+
+	if (read) {
+		if (k->unread >= UNREAD)
+			log_info("preempt: %s is answered again", path);
+		k->unread = 0;
+		return;
+	}
+	w->p->failed++;
+	if (k->unread < UNREAD && ++k->unread == UNREAD)
+		log_warn("preempt: the metadata service answers %d to %s, "
+		    "which tells nothing: a notice there would not be seen; is "
+		    "the service switched on for this machine, and %s its "
+		    "cloud?", status, path, preempt_cloud_words[w->p->cloud]);
+}
+
 /* False: the answer says nothing. */
 static bool
 read_answer(struct ask *k, const struct http_answer *a, struct notice *n)
@@ -230,7 +253,10 @@ read_answer(struct ask *k, const struct http_answer *a, struct notice *n)
 	s->now_ms = now_ms() + w->skew_ms;
 	s->boot_ms = w->up_ms > 0 ? s->begun_ms - w->up_ms : 0;
 	s->first = !k->said;
-	if (!w->cloud->read(k->i, a->status, a->body, a->len, s, n))
+	const bool read = w->cloud->read(k->i, a->status, a->body, a->len, s,
+	    n);
+	count_unread(k, read, a->status);
+	if (!read)
 		return false;
 	k->said = true;
 	if (n->when_ms != 0)

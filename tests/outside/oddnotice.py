@@ -94,6 +94,23 @@ def _(d):
         c.close()
 
 
+for kind in ("aws", "azure", "gcp", "alibaba", "tencent", "volcengine"):
+    @case(f"a service of {kind} that answers and tells nothing is said once, and once that it does again", "stopped")
+    def _(d, kind=kind):
+        c = Cloud(kind)
+        c.status = 403
+        start(d, c)
+        wait_for(10, "it is said", lambda: "which tells nothing" in d.log())
+        has(d.log(), "answers 403 to /")
+        has(d.log(), f"is the service switched on for this machine, and {kind} its cloud?")
+        assert d.get("/v1/status").json["preemption"]["failed"] >= 5
+        c.status = None
+        wait_for(10, "it is said", lambda: "is answered again" in d.log())
+        said = [line.split(" to /")[1].split(",")[0] for line in d.log().splitlines() if "which tells nothing" in line]
+        eq(len(said), len(set(said)), "questions that are said")
+        c.close()
+
+
 @case("the words of an event of Azure count however they are capitalised", "stopped")
 def _(d):
     c = Cloud("azure")
