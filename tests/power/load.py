@@ -17,7 +17,7 @@ NAMES = 6
 class People:
     def __init__(self, setting, machine, ledger, victims, jobs, seed):
         self.setting, self.m, self.ledger, self.victims, self.jobs = setting, machine, ledger, victims, jobs
-        self.over, self.threads = threading.Event(), []
+        self.over, self.quiet, self.threads = threading.Event(), threading.Event(), []
         r = random.Random(seed)
         quick = [j for j in ledger.living() if jobs.number(j.name) is None]
         deeds = [(self.submit, quick[::2]), (self.submit, quick[1::2]), (self.name,), (self.pause,), (self.look,)]
@@ -42,7 +42,17 @@ class People:
 
     def rest(self, r, low, high):
         """False when it is over."""
+        while self.quiet.is_set() and not self.over.is_set():
+            time.sleep(0.05)
         return not self.over.wait(r.uniform(low, high))
+
+    def lull(self, seconds):
+        """Nobody asks for anything until all is said to be in the bucket, or so long."""
+        begun, before = time.monotonic(), self.ledger.written
+        self.quiet.set()
+        while self.ledger.written == before and time.monotonic() < begun + seconds:
+            time.sleep(0.05)
+        self.quiet.clear()
 
     def submit(self, r, mine):
         """Quick jobs, some of them held: labels, priorities, start, cancel, delete.  mine: those of before."""
@@ -110,7 +120,7 @@ class People:
 
     def look(self, r):
         """What the API shows is as good as acknowledged."""
-        while self.rest(r, 0.1, 0.4):
+        while not self.over.wait(r.uniform(0.1, 0.3)):
             begun = time.monotonic()
             mirror = self.m.call("GET", "/v1/status")[1]["mirror"]
             if mirror and mirror["state"] == "owner" and mirror["unwritten"] == 0:

@@ -51,10 +51,11 @@ NAMES = (os.environ.get("SETTINGS") or " ".join(SETTINGS)).split()
 STATE = "/var/lib/private/rekindle"
 LARGE_WRITE = 1 << 20                           # bytes: such a one has to be waited for
 LOAD = 8                                        # seconds of it, at most
+LULL = 10                                       # at most, for all to be written in the bucket
 GOES_ON = 90                                    # seconds of a quiet machine until a job runs again
 ENDS = 600                                      # until all have come to their end
 # Once in so many cuts:
-WHILE_BOOTING, NEW_MACHINE = 8, 6
+WHILE_BOOTING, NEW_MACHINE = 8, 4
 SYSTEM = """systemctl show rekindled -p NRestarts -p ActiveState -p SubState --value | tr '\\n' ' '; echo
 dmesg | grep -iE 'ext4-fs (error|warning)|i/o error'
 journalctl -b -u rekindled -o cat --no-pager | grep -iE 'bug:|damaged|corrupt|set aside'
@@ -355,6 +356,8 @@ class Ordeal:
         if n == self.cuts:
             return
         people = People(self.setting.name, self.m, self.ledger, self.long, self.setting.jobs, self.r.random())
+        if self.store and self.r.random() < 0.5:
+            people.lull(LULL)
         said = self.end_power(self.r.uniform(0.5, LOAD), self.r.choice(self.setting.fuses))
         people.end()
         if self.store:

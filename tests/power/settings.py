@@ -89,7 +89,8 @@ class Store:
 
     def config(self):
         return {"stores": [self.g.store(url=f"http://{OURS}:{DOOR}")], "ship": {"retry_base": 0.2, "retry_max": 2},
-                "mirror": {"prefix": f"s3://{self.bucket}/team/", "instance": "gpu-a", "check": 1}}
+                "mirror": {"prefix": f"s3://{self.bucket}/team/", "instance": "gpu-a", "check": 1},
+                "paths": {"allow": ["/srv/data"]}}      # for jobs that come from a record
 
     def end(self):
         with contextlib.suppress(ProcessLookupError):
