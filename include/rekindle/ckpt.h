@@ -171,6 +171,10 @@ struct ckpt_info {
 	struct ckpt_file files[CKPT_MAX_FILES];
 	int nfiles;
 	uint64_t bytes;                 /* of all files */
+	uint64_t shared;                /* of these, in files that another
+	                                   folder of this machine has, too
+	                                   (hard links), and that cost nothing;
+	                                   by save, ckpt_list, ckpt_read */
 	char digest[RK_SHA256_HEX];     /* of checkpoint.json; by save, load */
 	char **names;                   /* people's names for it, then NULL;
 	                                   owned; by ckpt_list, ckpt_read */
@@ -243,6 +247,10 @@ enum ckpt_part { CKPT_TRAINED, CKPT_FROZEN };    /* struct tensor.part */
 enum rk_err ckpt_save(struct ckpt *c, struct ckpt_info *info,
     const struct tensor_set *model, const struct tensor_set *optim,
     const char *name) RK_MUSTCHECK;
+
+/* Bytes of a checkpoint that the next one of its folder need not write, as long
+ * as the same is frozen: it is given a link. */
+uint64_t ckpt_info_frozen(const struct ckpt_info *i);
 
 /* All that can be seen, oldest first: by branch, then step; names filled in.
  * One whose checkpoint.json cannot be read is left out (and logged). */

@@ -38,7 +38,8 @@
  *	metric      metric (the object that was appended to metrics.jsonl);
  *	            its `knowledge` is kept as the job's progress.knowledge
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
- *	            digest, bytes, metrics, stall_seconds, write_seconds,
+ *	            digest, bytes (that were written for it: a frozen shard
+ *	            that is a link is none), metrics, stall_seconds, write_seconds,
  *	            arithmetic and inexact of the run (what was not known at
  *	            hello may be by now); sent after the commit
  *	log         level (debug|info|warn|error), message

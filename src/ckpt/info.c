@@ -123,6 +123,18 @@ common_json(const struct ckpt_info *i)
 	return o;
 }
 
+uint64_t
+ckpt_info_frozen(const struct ckpt_info *i)
+{
+	uint64_t bytes = 0;
+
+	for (int k = 0; k < i->nfiles; k++) {
+		if (ckpt_is_shared(&i->files[k]))
+			bytes += i->files[k].size;
+	}
+	return bytes;
+}
+
 json_t *
 ckpt_info_json(const struct ckpt_info *i)
 {
@@ -134,6 +146,7 @@ ckpt_info_json(const struct ckpt_info *i)
 	put(o, "names", names);
 	put_str(o, "checkpoint", i->dir);
 	put_int(o, "bytes", (int64_t)i->bytes);
+	put_int(o, "shared_bytes", (int64_t)i->shared);
 	put_str(o, "digest", i->digest);
 	return o;
 }

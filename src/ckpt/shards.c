@@ -303,6 +303,7 @@ put_frozen(struct save *s, const struct tensor_set *frozen, bool sha256)
 			sum_shared(s->c, &f, frozen);
 		i->files[i->nfiles++] = f;
 		i->bytes += f.size;
+		i->shared += f.size;
 		return RK_OK;
 	}
 	rc = save_set(s, f.name, frozen, sha256);

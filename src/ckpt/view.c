@@ -219,6 +219,21 @@ is_unreadable(int e)
 	return e == EIO || e == EACCES || e == EPERM;
 }
 
+static uint64_t
+bytes_shared(int fd, const struct ckpt_info *i)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (int k = 0; k < i->nfiles; k++) {
+		if (ckpt_is_shared(&i->files[k]) && fstatat(fd,
+		    i->files[k].name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    st.st_nlink > 1)
+			bytes += i->files[k].size;
+	}
+	return bytes;
+}
+
 enum rk_err
 read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
     struct rk_why *why)
@@ -240,8 +255,10 @@ read_dir_info(struct ckpt *c, const char *dir, struct ckpt_info *out,
 	bool unreadable = rc != RK_OK && is_unreadable(errno);
 	if (rc == RK_OK) {
 		rc = ckpt_info_parse(s, len, dir, out, why);
-		if (rc == RK_OK)
+		if (rc == RK_OK) {
 			read_sums(fd, out);
+			out->shared = bytes_shared(fd, out);
+		}
 		free(s);
 	} else if (rc != RK_ENOMEM && dir_exists(c, dir)) {
 		rk_refuse(why, CKPT_JSON ": %s", rk_strerror(rc));

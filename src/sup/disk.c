@@ -87,7 +87,8 @@ may_go_on(struct sup *s, const char *id, uint64_t *room)
 	uint64_t need = s->c.disk_reserve;
 
 	if (own_latest(s, id, &info) == RK_OK) {
-		need += info.bytes;
+		/* What is frozen is linked, not written again. */
+		need += info.bytes - ckpt_info_frozen(&info);
 		ckpt_info_fini(&info);
 	}
 	if (*room < need)

@@ -22,7 +22,7 @@ say_checkpoint(struct run *r, const struct ckpt_info *i, const char *name,
 	    "{s:s, s:s, s:I, s:I, s:s, s:I, s:o, s:f, s:f}",
 	    "checkpoint", i->dir, "name", name, "step", (json_int_t)i->step,
 	    "epoch", (json_int_t)i->epoch, "digest", i->digest,
-	    "bytes", (json_int_t)i->bytes, "metrics", metrics,
+	    "bytes", (json_int_t)(i->bytes - i->shared), "metrics", metrics,
 	    "stall_seconds", stall_s, "write_seconds", write_s);
 	must(m != NULL);
 	exact_put(r, m);
@@ -47,16 +47,16 @@ fail_write(struct run *r, const struct writer_result *res)
 	if (rk_disk_free(r->dir_fd, &bytes) != RK_OK)
 		bytes = 0;
 	if (getrlimit(RLIMIT_FSIZE, &is) == 0 && is.rlim_cur <
-	    r->checkpoint_bytes && bytes > r->checkpoint_bytes)
+	    run_needs(r) && bytes > run_needs(r))
 		return run_fail(r, "disk_full", false, "no checkpoint at step "
 		    "%lld: it has %s, and the limit of a file's size (ulimit "
 		    "-f) is %s", (long long)res->info.step,
-		    rk_human_bytes(need, r->checkpoint_bytes),
+		    rk_human_bytes(need, run_needs(r)),
 		    rk_human_bytes(have, is.rlim_cur));
 	return run_fail(r, "disk_full", false, "no room for a checkpoint at "
 	    "step %lld: it needs %s, %s is free",
 	    (long long)res->info.step,
-	    rk_human_bytes(need, r->checkpoint_bytes),
+	    rk_human_bytes(need, run_needs(r)),
 	    rk_human_bytes(have, bytes));
 }
 
@@ -71,6 +71,7 @@ collect(struct run *r)
 	if (res.rc == RK_OK) {
 		snprintf(r->due.dir, sizeof(r->due.dir), "%s", res.info.dir);
 		r->write_s = res.write_s;
+		run_newest(r, &res.info);
 		alone_known_write(r, res.info.dir);
 		say_checkpoint(r, &res.info, res.name, r->due.stall_s,
 		    res.write_s);

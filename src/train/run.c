@@ -143,6 +143,21 @@ open_dir(struct run *r)
 	return ok;
 }
 
+void
+run_newest(struct run *r, const struct ckpt_info *i)
+{
+	const uint64_t frozen = ckpt_info_frozen(i);
+
+	r->newest_bytes = frozen > 0 ? i->bytes - frozen : 0;
+}
+
+uint64_t
+run_needs(const struct run *r)
+{
+	return r->newest_bytes > 0 ? RK_MIN(r->newest_bytes,
+	    r->checkpoint_bytes) : r->checkpoint_bytes;
+}
+
 /* A run that cannot keep its first checkpoint should not begin. */
 static bool
 check_space(struct run *r)
@@ -151,11 +166,11 @@ check_space(struct run *r)
 	uint64_t bytes;
 
 	if (rk_disk_free(r->dir_fd, &bytes) != RK_OK ||
-	    bytes >= r->checkpoint_bytes + SPACE_SLACK)
+	    bytes >= run_needs(r) + SPACE_SLACK)
 		return true;
 	return run_fail(r, "disk_full", false, "no room for a checkpoint in "
 	    "%s: it needs %s, %s is free", r->dir,
-	    rk_human_bytes(need, r->checkpoint_bytes),
+	    rk_human_bytes(need, run_needs(r)),
 	    rk_human_bytes(have, bytes));
 }
 
@@ -238,6 +253,7 @@ set_up(struct run *r)
 	    start_judge_data(&s, r) && settle(&s, r) && run_measure(r, &m) &&
 	    phases_settle(r, s.rc == RK_OK ? &s.info : NULL) &&
 	    run_build(r, &m) && start_decide(&s, r) && distill_begin(r);
+	run_newest(r, &s.info);
 	start_end(&s);
 	if (!ok)
 		return false;

@@ -247,7 +247,11 @@ struct run {
 		double stall_s;         /* that training waited for it */
 		char dir[CKPT_DIR_MAX]; /* the newest committed, or "" */
 	} due;
-	uint64_t checkpoint_bytes;
+	uint64_t checkpoint_bytes;      /* at the most */
+	uint64_t newest_bytes;          /* of the newest, without what is frozen
+	                                   in it: the next is given a link of
+	                                   that.  0: nothing is, or there is
+	                                   none */
 	uint64_t process_bytes;         /* memory of the process by itself */
 	uint64_t memory_wanted;         /* where the job does not say it; or
 					   0 */
@@ -341,6 +345,10 @@ enum rk_err run_check_vocabulary(const struct run *r,
 /* It answers a question about a model (--plan, --check, --evaluate, --predict;
  * --summary where the model is at hand), and trains nothing. */
 bool run_asks(const struct run *r);
+/* This is the newest checkpoint. */
+void run_newest(struct run *r, const struct ckpt_info *i);
+/* Bytes that the next one wants of the disk. */
+uint64_t run_needs(const struct run *r);
 /* There are classes, so there is an accuracy. */
 bool run_classifies(const struct run *r);
 

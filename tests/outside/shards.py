@@ -10,7 +10,7 @@ import subprocess
 from json_schema import faults
 from leftovers import npy
 from sharded import INDEX, bytes_of, digest, job, record, shard, steps, tensors
-from t import BUILD, case, eq, has, limit, run, trainer, wait_for
+from t import BUILD, Skip, case, eq, has, limit, run, trainer, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -266,6 +266,48 @@ def _(d):
     has(d.get(f"/v1/jobs/{i}/events").body.decode(), "its bytes came from another job")
     eq(open(two, "rb").read(), open(one, "rb").read(), "bytes of the shard")
     eq([s for s in os.listdir(f"{folder}/checkpoints") if s.startswith((".bad", "bad"))], [], "checkpoints set aside")
+
+
+@case("a shard that is linked costs nothing: what is written is said, and a disk with room for the rest is enough", "stopped")
+def _(d):
+    os.makedirs(d.state)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=750", "none", d.state], stderr=subprocess.DEVNULL).returncode:
+        raise Skip("a file system of one's own wants root")
+    with open(f"{d.root}/c.json", "w") as f:
+        json.dump({"disk": {"reserve": "1MiB", "check": 0.2}}, f)
+    d.start("--config", f"{d.root}/c.json")
+    # 6.4 MB that are frozen, and 0.4 MB with its moments that are not.
+    wide = {"model": {"arch": "mlp", "sizes": [784, 2048, 16, 10]}, "resources": {"threads": 1, "memory": "512MiB"}}
+    i, folder = succeeded(d, job(epochs=10, **wide))
+    last = steps(folder)[-1]
+    size = os.path.getsize(shard(last))
+    all_ = d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"]
+    assert len(all_) > 1, all_
+    for c in all_:
+        eq(c["shared_bytes"], size)
+        eq(c["bytes"] - c["shared_bytes"], sum(f["size"] for f in c["files"]) - size)
+    said = [e for e in d.get(f"/v1/jobs/{i}/events?limit=500").json["events"] if e["kind"] == "checkpoint"]
+    eq([e["data"]["bytes"] > size for e in said], [True] + [False] * (len(said) - 1), "is the shard among what was written?")
+    # Room for some of the rest, and not for another shard.
+    st = os.statvfs(d.state)
+    with open(f"{d.state}/fill", "wb") as f:
+        f.write(b"\0" * (st.f_bavail * st.f_frsize - size // 2))
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 12}}}, want=202)
+    d.wait_state(i, "succeeded", "paused", "failed")
+    eq(d.job(i)["state"], "succeeded", d.job(i)["message"])
+    # A job that waits for room goes on with as little.
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 200000}}}, want=202)
+    d.wait_state(i, "running")
+    with open(f"{d.state}/more", "wb", buffering=0) as f:
+        try:
+            while f.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    d.wait_state(i, "paused")
+    eq(d.job(i)["reason"], "disk_full")
+    os.unlink(f"{d.state}/more")
+    d.wait_state(i, "running")
 
 
 @case("a bit that flips in a shard is seen by who evaluates and who exports")
