@@ -39,7 +39,8 @@
  *	            its `knowledge` is kept as the job's progress.knowledge
  *	checkpoint  checkpoint (folder), name (a person's, or ""), step, epoch,
  *	            digest, bytes (that were written for it: a frozen shard
- *	            that is a link is none), metrics, stall_seconds, write_seconds,
+ *	            that is a link is none), metrics, stall_seconds,
+ *	            write_seconds,
  *	            arithmetic and inexact of the run (what was not known at
  *	            hello may be by now); sent after the commit
  *	log         level (debug|info|warn|error), message
