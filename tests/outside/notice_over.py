@@ -256,7 +256,7 @@ def _(d):
     wait_for(60, "it has done a step", lambda: step(d, i) > 0)
     c.notice(120)
     wait_for(60, "the event is acknowledged", lambda: c.acks)
-    newest = max(d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"], key=lambda c: c["step"])["name"]
+    newest = max(d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"], key=lambda c: c["step"])["checkpoint"]
     assert any(f"/{newest}/" in k for k in there[0]), f"{newest} was saved, Azure was told with {there[0]}"
     d.stop()
     # The store is gone: what cannot be sent is no reason to give the machine back.
