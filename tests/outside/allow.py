@@ -404,7 +404,7 @@ def _(w):
 @world("what was submitted on a machine goes on there, after a restart and after having been elsewhere")
 def _(w):
     a = w.machine("a")
-    i = a.submit(w.job(epochs=100000))
+    i = a.submit(w.job(epochs=10000000))
     a.wait_state(i, "running")
     written(a)
     vanish(a)
