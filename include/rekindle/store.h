@@ -8,8 +8,9 @@
  * epoch: `_ms`.  SQL stays inside this module.
  *
  * Errors of every call: RK_ENOSPC, RK_EROFS, RK_EIO (the disk), RK_ECORRUPT
- * (the file), RK_EGONE (of those that write), RK_ENOMEM.  Others are named with the call.  Callbacks may read
- * from the store, but not walk the same list again, and they may not write.
+ * (the file), RK_EGONE (of those that write), RK_ENOMEM.  Others are named with
+ * the call.  Callbacks may read from the store, but not walk the same list
+ * again, and they may not write.
  *
  * Before each commit and behind it, PATH and PATH-wal are looked at (stat(2)).
  * Where they are not the files that are open - somebody removed or replaced
@@ -314,15 +315,17 @@ enum rk_err store_fact_get(struct store *s, const char *key, char **text)
  * attempts and the idempotency keys of its last day (at most 100 of each), as
  * one JSON object; a new reference.  Import puts it in place of what is there,
  * events untouched; the row keeps the record's version.  A key that is there
- * already stays what it is, others are as after a crash: without an answer.  said_here is the row's (NULL: "", as of a job
- * that was submitted here).  RK_EINVAL: it is no record, why says where.
+ * already stays what it is, others are as after a crash: without an answer.
+ * said_here is the row's (NULL: "", as of a job that was submitted here).
+ * RK_EINVAL: it is no record, why says where.  store_job_record() is that of a
+ * row that is in no database yet: without attempts and keys.
  */
-/* Of a row that is in no database yet: without attempts and keys. */
 json_t *store_job_record(const struct job_row *r);
 enum rk_err store_job_export(struct store *s, const char *id, json_t **out)
     RK_MUSTCHECK;                               /* RK_ENOENT */
 enum rk_err store_job_import(struct store *s, const json_t *record,
-    const char *said_here, const struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+    const char *said_here, const struct store_note *note, struct rk_why *why)
+    RK_MUSTCHECK;
 
 /*
  * Many writes, one sync: what is written between these two calls, in one turn

@@ -78,12 +78,12 @@
  * training.distill.
  *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
- * attempt}), fetching (it began to wait for bytes), not_allowed, resumed (data.changed:
- * {path: [old, new]}, data.learning_rate: {step, was, is} of the next step by
- * the schedule in the checkpoint and by the job's), changed, pause, cancel,
- * priority, checkpoint, steps_lost, checkpoint_named, warm_start, orphan,
- * adopted (sup_adopt()), stopped (its trainer is, by a signal or the like),
- * too_large, drain, deleted, and those of the trainer's own, of which forgotten
+ * attempt}), fetching (it began to wait for bytes), not_allowed, resumed
+ * (data.changed: {path: [old, new]}, data.learning_rate: {step, was, is} of the
+ * next step by the schedule in the checkpoint and by the job's), changed, pause,
+ * cancel, priority, checkpoint, steps_lost, checkpoint_named, warm_start,
+ * orphan, adopted (sup_adopt()), stopped (its trainer is, by a signal or the
+ * like), too_large, drain, deleted, and those of the trainer's own, of which forgotten
  * is not said twice in the same words.
  *
  * One thread, the loop's.

@@ -1,10 +1,10 @@
 /*
  * Which remote checkpoints stay.
  *
- * The same rule as in the local folder, and what that keeps.  One goes only when a newer one is
- * verified that stays; of two of one name (pushed again under a later epoch, or
- * into another folder) the older goes.  A name that was given here counts from
- * then on, also when the bucket has not been told yet.
+ * The same rule as in the local folder, and what that keeps.  One goes only
+ * when a newer one is verified that stays; of two of one name (pushed again
+ * under a later epoch, or into another folder) the older goes.  A name that was
+ * given here counts from then on, also when the bucket has not been told yet.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -152,7 +152,8 @@ clear_missing(struct ship *h, const char *job, const struct rows *there,
 			continue;
 		for (size_t k = 0; k < there->n && !twin; k++)
 			twin = stays[k] &&
-			    there->v[k].state == RS_VERIFIED && strcmp(there->v[k].dir, rows.v[i].dir) == 0 &&
+			    there->v[k].state == RS_VERIFIED &&
+			    strcmp(there->v[k].dir, rows.v[i].dir) == 0 &&
 			    strcmp(there->v[k].info, rows.v[i].info) == 0;
 		if (twin)
 			(void)delete_row(h, &rows.v[i], "it was sent again");

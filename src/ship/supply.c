@@ -181,8 +181,8 @@ supply_job(struct ship *h, const struct job_row *r, const struct spec *s,
 		if (rkj_parse_json(other.spec, strlen(other.spec), &tree,
 		    NULL) == RK_OK && spec_parse(tree, &spec, NULL) == RK_OK &&
 		    ship_allows(h, other.said_here, spec, true, NULL) ==
-		    SHIP_ALLOWED && choose(h, other.id, spec, settled != NULL ? settled :
-		    u.path, &row) == CHOSE_REMOTE) {
+		    SHIP_ALLOWED && choose(h, other.id, spec, settled != NULL ?
+		    settled : u.path, &row) == CHOSE_REMOTE) {
 			rc = sup_pin(h->sup, r->id, other.id, row.dir);
 			if (rc == RK_ENOENT)    /* it is not here, but there */
 				rc = RK_OK;

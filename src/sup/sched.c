@@ -7,7 +7,8 @@
  * by a stream of small ones; the price is that some threads may be idle while
  * it waits.  Passed over are only jobs that could not run if there were room:
  * those in their back-off, those whose bytes are on their way or not allowed,
- * those whose old process is still there, and those that ask for more than the machine has.
+ * those whose old process is still there, and those that ask for more than the
+ * machine has.
  *
  * When the first that does not fit has a higher priority than some that run,
  * and would fit without them, the fewest and lowest of those are asked to save

@@ -103,8 +103,8 @@ put_model(json_t *tree, const struct train_options *o)
 	bool asks = json_object_get(json_object_get(json_object_get(tree,
 	    "training"), "warm_start"), "plan") != NULL;
 
-	if (o->model == NULL || !json_is_object(model) || json_is_string(json_object_get(model,
-	    "checkpoint")))
+	if (o->model == NULL || !json_is_object(model) ||
+	    json_is_string(json_object_get(model, "checkpoint")))
 		return;
 	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++)
 		asks |= json_object_get(model, fields[i]) != NULL;
