@@ -4,9 +4,6 @@
 # archive, and a program or test links the archives of the modules it may know.
 
 B        ?= build
-# One name for a folder in here, however it is given: what compilers write of an
-# object's headers begins with it.
-override B := $(patsubst $(CURDIR)/%,%,$(abspath $(B)))
 CORES    := $(shell nproc 2>/dev/null || echo 2)
 PREFIX   ?= /usr/local
 DESTDIR  ?=

@@ -101,7 +101,7 @@ class Uml:
     def install(self, script, files, programs):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.root}/etc/rekindle/rekindled.yaml")       # which install would keep
-        tool("make", "-s", "-C", SOURCE, "install", f"B={BUILD}", f"DESTDIR={self.root}")
+        tool("make", "-s", "-C", SOURCE, "install", f"B={os.path.relpath(BUILD, SOURCE)}", f"DESTDIR={self.root}")
         self.write("/etc/hostname", "uml\n")
         self.write("/etc/hosts", "127.0.0.1 localhost\n")
         self.write("/etc/fstab", "LABEL=root / ext4 errors=remount-ro 0 1\n")

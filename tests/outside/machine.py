@@ -96,7 +96,9 @@ class Machine:
     def install(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
         args = [f"{k}={env[k]}" for k in ("CC", "WERROR") if k in env]
-        p = subprocess.run(["make", "-s", "-C", SOURCE, f"B={BUILD}", *args, "install", f"DESTDIR={self.root}/installed"], env=env,
+        # As the objects' headers are noted: by another name of the folder make does not find them.
+        build = os.path.relpath(BUILD, SOURCE)
+        p = subprocess.run(["make", "-s", "-C", SOURCE, f"B={build}", *args, "install", f"DESTDIR={self.root}/installed"], env=env,
                            capture_output=True, text=True)
         eq(p.returncode, 0, f"make install ({p.stderr})")
         conf = "/etc/rekindle/rekindled.yaml"

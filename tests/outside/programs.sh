@@ -32,7 +32,7 @@ cli_links() {
 t_case "make install puts everything under DESTDIR and PREFIX"
 installs() {
 	[ -z "${SAN:-}" ] || t_skip "sanitized programs are not for installing"
-	make -s -C "$T_ROOT" B="$BUILD" ${CC:+CC=$CC} ${WERROR:+WERROR=$WERROR} \
+	make -s -C "$T_ROOT" B="$(realpath --relative-to="$T_ROOT" "$BUILD")" ${CC:+CC=$CC} ${WERROR:+WERROR=$WERROR} \
 	    install DESTDIR="$PWD/d" PREFIX=/opt/rk >install.log
 	for f in opt/rk/bin/rekindled opt/rk/bin/rekindle-train opt/rk/bin/rekindle \
 	    opt/rk/lib/systemd/system/rekindled.service etc/rekindle/rekindled.yaml \
@@ -46,7 +46,7 @@ installs() {
 
 t_case "a rebuild with nothing changed compiles nothing"
 rebuild() {
-	make -s -C "$T_ROOT" B="$BUILD" all >again 2>&1 || t_fail "$(cat again)"
+	make -s -C "$T_ROOT" B="$(realpath --relative-to="$T_ROOT" "$BUILD")" all >again 2>&1 || t_fail "$(cat again)"
 	eq "$(grep -cE ' (CC|LINK) ' again)" 0 "files compiled again"
 }
 
