@@ -1,0 +1,108 @@
+/*
+ * models - the registry: numbered versions of models, aliases with history.
+ *
+ * A model is a name and a log.  All there is to know of it are the entries of
+ * its log, numbered from 1 without holes, each an object made by put-if-absent
+ * below the root (the mirror's prefix + models/, shared by all instances of the
+ * prefix; without a mirror a folder of the state directory, in the same layout):
+ *
+ *	ROOT/NAME/log/0000000001.json      an entry; see below
+ *	ROOT/NAME/versions/ID/             the files of a version, put before its
+ *	    model.safetensors ...          entry; ID is new for each registration
+ *	    version.json                   the version's record, for people who
+ *	                                   look with other tools, put behind it
+ *
+ * Who appends entry M has read all before it, so that what it decides
+ * (the next number of a version, where an alias was, whether a version may go)
+ * is decided in one order, by whatever machine.  M is taken: read it, decide
+ * anew.  Entries are never changed or deleted.  A reader asks for the next
+ * entry by name until there is none: lists that are late hide new models for a
+ * while and nothing else.
+ *
+ *	{format: 1, seq, id: of who made it, at: time, by: author, instance,
+ *	event:
+ *	"version"    version: N, record: {...} (etc/model-version.schema.json)
+ *	"alias"      alias, version: N | null (taken away), was: N | null,
+ *	             how: "moved" | "rollback" | "removed", note,
+ *	             better: {metric, data, was, is} of --if-better
+ *	"deleted"    version: N; its files are removed behind it
+ *	"changed"    version: N, notes and labels as far as they changed
+ *	"evaluated"  version: N, job, data: {digest, source}, metrics: {...}
+ *	}
+ *
+ * What an entry names lies below ROOT/NAME: a record never points outside.  An
+ * entry that is none (edited by hand, of a newer rekindled) counts for its
+ * number and for nothing else, and is told.
+ *
+ * The copy in the store answers reads; it says how old it is.  On a store that
+ * has no put-if-absent (mirror.h) nothing is written, and reads work.
+ *
+ * The loop's thread.  Callbacks come once, from the loop, later.
+ */
+#ifndef REKINDLE_MODELS_H
+#define REKINDLE_MODELS_H
+
+#include "rekindle/mirror.h"
+
+struct models;
+
+struct models_config {
+	const char *root;               /* ends in "models/" */
+	const char *instance;           /* of entries; "" */
+	int64_t fresh_ms;               /* a list may be so old; 60 s */
+};
+enum rk_err models_open(struct models **mp, struct loop *l, struct remote *r,
+    struct store *st, struct sup *su, struct ship *h, struct mirror *m,
+    const struct models_config *c, struct rk_why *why) RK_MUSTCHECK;
+void models_close(struct models **mp);  /* before mirror, ship, sup */
+
+/* said: borrowed; NULL but on RK_OK.  why: a sentence but on RK_OK. */
+typedef void models_fn(void *ctx, enum rk_err rc, const json_t *said,
+    const struct rk_why *why);
+/* Whoever asked with this ctx has gone; what was asked for is done. */
+void models_forget(struct models *m, const void *ctx);
+
+/* --- which ------------------------------------------------------------------ */
+
+/* A model's and an alias' name: [A-Za-z0-9][A-Za-z0-9._-]{0,63}; an alias is not
+ * all digits, nor `latest`.  Faults have no path. */
+enum rk_err models_name_ok(const char *name, struct rk_why *why) RK_MUSTCHECK;
+enum rk_err models_alias_ok(const char *alias, struct rk_why *why) RK_MUSTCHECK;
+/*
+ * "NAME@ALIAS", "NAME/N", "NAME" (the newest version), each with or without
+ * model:// before it: by the copy, as it is.  RK_ENOENT with what there is.
+ */
+struct models_which {
+	char name[65];
+	int64_t version;
+};
+enum rk_err models_which(struct models *m, const char *text,
+    struct models_which *out, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- reading: the copy ------------------------------------------------------ */
+
+/* Bring the copy of a model (NULL: of all, names too) up to date, if it is older
+ * than max_age_ms (0: in any case).  RK_ETIMEDOUT, RK_EIO: the store does not
+ * answer; the copy is as it was. */
+void models_look(struct models *m, const char *name, int64_t max_age_ms,
+    models_fn *fn, void *ctx);
+/* The record of a version as it is now, with number, aliases, evaluations,
+ * deleted; a new reference.  RK_ENOENT. */
+enum rk_err models_version(struct models *m, const char *name, int64_t version,
+    json_t **out, struct rk_why *why) RK_MUSTCHECK;
+
+/* --- writing ---------------------------------------------------------------- */
+
+/*
+ * Append an entry.  decide() is called with the copy up to the entry before, as
+ * often as somebody else was quicker: it fills `entry` (event and its fields)
+ * or refuses, which ends it.  id: an entry of this id that is there already is
+ * the answer: so a write that is repeated after a crash happens once.
+ * RK_EROFS: the store has no put-if-absent.
+ */
+typedef enum rk_err models_decide_fn(void *ctx, json_t *entry,
+    struct rk_why *why);
+void models_append(struct models *m, const char *name, const char *id,
+    const char *by, models_decide_fn *decide, models_fn *fn, void *ctx);
+
+#endif
