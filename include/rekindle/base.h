@@ -393,14 +393,17 @@ bool rk_name_ok(const char *s);
  * A URI of the kinds we know, taken apart in place:
  *   job://ID/CHECKPOINT   kind RK_URI_JOB,  host = ID, path = CHECKPOINT
  *   file:/abs, file:///abs, /abs, rel/path   RK_URI_FILE, path = the path
- *   https: http: s3: oss: model:             RK_URI_OTHER, scheme is set
- * ID may also be a job's name; CHECKPOINT is latest, best, step:N or a name.
+ *   model://NAME@ALIAS    kind RK_URI_MODEL, host = NAME, path = ALIAS
+ *   model://NAME/N        the same,          host = NAME, path = N
+ *   https: http: s3: oss:                    RK_URI_OTHER, scheme is set
+ * ID may also be a job's name; CHECKPOINT is latest, best, step:N or a name.  N
+ * is the number of a version, which no alias is: it has other than digits.
  * The path of a file: address is percent-decoded, a bare path is not.  scheme
  * is lower case and always set; RK_URI_OTHER has host and the path behind the
  * slash.  Strings are the caller's to free with rk_uri_fini(); after a refusal
  * there are none.
  */
-enum rk_uri_kind { RK_URI_FILE, RK_URI_JOB, RK_URI_OTHER };
+enum rk_uri_kind { RK_URI_FILE, RK_URI_JOB, RK_URI_MODEL, RK_URI_OTHER };
 struct rk_uri {
 	enum rk_uri_kind kind;
 	char *scheme, *host, *path;

@@ -39,8 +39,12 @@
  *	                 src/nn/init.c; torch, of arch bert bert
  *	model.checkpoint the warm start; none.  A file of weights
  *	                 (format_weights.h) by its path,
- *	                 file: or another address (see below), or
- *	                 job://ID/CHECKPOINT (latest, best, step:N or a name)
+ *	                 file: or another address (see below),
+ *	                 job://ID/CHECKPOINT (latest, best, step:N or a name),
+ *	                 or a version of a model: model://NAME@ALIAS or
+ *	                 model://NAME/N
+ *	model.checkpoint_said  none; model://NAME@ALIAS, where model.checkpoint
+ *	                 is the version that it was at the submission
  *	model.strict     true: all tensors must fit, by copy, rename, convert or
  *	                 transpose; false: what does not fit is left out or
  *	                 begins anew (missing init, unexpected skip, mismatch
@@ -228,6 +232,12 @@
  * job://JOB/SELECTOR (model.checkpoint): step:N, a name or a folder mean what
  * they mean at submit, latest and best what they are at the job's first start;
  * what is meant stays until the job has begun (sup.h).
+ *
+ * model://NAME@ALIAS, model://NAME/N: a version of the registry (models.h).  At
+ * the submission the alias becomes the number, with #sha256= and the digest of
+ * the version's model behind it, and what was said is model.checkpoint_said,
+ * which is in no digest and no record.  A trainer that runs alone has no
+ * registry, and refuses it.
  *
  * Addresses.  model.checkpoint and the files of data.train and data.validation
  * may lie elsewhere: s3://BUCKET/KEY, oss://BUCKET/KEY (keys as they are, not
@@ -657,8 +667,9 @@ void spec_check_vocabulary(const struct spec *s, struct rk_why *why);
 #define SPEC_UNPACKED      ".unpacked"
 #define SPEC_UNPACKING     ".unpacking"
 #define SPEC_UNPACKED_TAR  "data.tar"
-/* Is this one of https: http: s3: oss:, which others fetch? */
+/* Is this one of https: http: s3: oss: model:, which others fetch? */
 bool spec_is_address(const char *where);        /* NULL: no */
+bool spec_is_version(const char *where);        /* model:; NULL: no */
 /* Is it one, and a good one, of a model?  Its scheme is then in lower case.
  * RK_EINVAL at "address". */
 enum rk_err spec_check_address(char *address, struct rk_why *why)
@@ -681,13 +692,14 @@ struct spec_file {
 size_t spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES]);
 /* Addresses of a job with the fields they are in; one that two fields have is
  * there twice.  Texts are the spec's.  How many there are. */
-#define SPEC_ADDRESSES (SPEC_FILES + 4)
+#define SPEC_ADDRESSES (SPEC_FILES + 5)
 enum spec_address_of {
 	SPEC_ADDRESS_DATA,
 	SPEC_ADDRESS_MODEL,             /* model.checkpoint */
 	SPEC_ADDRESS_NAMES,             /* its classes and its vocabulary */
-	SPEC_ADDRESS_STATE              /* struct spec_warm_start: beside; it
-	                                   need not be there */
+	SPEC_ADDRESS_STATE              /* struct spec_warm_start: beside, and
+	                                   of a version record; they need not
+	                                   be there */
 };
 struct spec_address {
 	char field[SPEC_FIELD_MAX];
@@ -713,6 +725,7 @@ enum spec_place_kind {
 	SPEC_PLACE_FILE,                /* a file or folder that is read */
 	SPEC_PLACE_OBJECT,              /* https: http: s3: oss: */
 	SPEC_PLACE_JOB,                 /* job:// */
+	SPEC_PLACE_MODEL,               /* model:// */
 	SPEC_PLACE_FOLDER,              /* checkpoint.push, of this machine */
 	SPEC_PLACE_PREFIX               /* checkpoint.push, of a store */
 };

@@ -127,6 +127,7 @@ struct spec_model {
 	int noutputs;
 	enum spec_init init;
 	char *checkpoint;               /* NULL: cold start */
+	char *said;                     /* `checkpoint_said`; NULL */
 	bool strict;
 	struct spec_warm warm;
 };

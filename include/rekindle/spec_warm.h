@@ -184,8 +184,9 @@ struct spec_warm_start {
 	char *plan;                     /* `plan`: its digest; NULL */
 	/* Where the state of the optimizer is that is taken along: beside the
 	 * address of a .pdparams, .pdopt; of job://JOB/SELECTOR, whose files
-	 * may be in a bucket alone, that with /optimizer.safetensors, whose
-	 * updates are in the record, that with /checkpoint.json.  NULL: not by
+	 * may be in a bucket alone, and of a version of a model that with
+	 * /optimizer.safetensors, whose updates are in the record, that with
+	 * /checkpoint.json.  NULL: not by
 	 * an address. */
 	char *beside, *record;
 };

@@ -1,4 +1,5 @@
-/* Where something lies: file paths, job://, and addresses that others fetch. */
+/* Where something lies: file paths, job://, model://, and addresses that others
+ * fetch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,47 @@ parse_job(struct rk_uri *u, const char *rest, struct rk_why *why)
 	    "a checkpoint's name", rest);
 }
 
+/* Names of models and aliases begin with a letter or a digit. */
+static bool
+model_name_ok(const char *s)
+{
+	return rk_name_ok(s) && s[0] != '_';
+}
+
+/* A version's number, as we write it. */
+static bool
+number_ok(const char *s)
+{
+	return s[0] != '0' && s[0] != '\0' && strlen(s) <= 18 &&
+	    strspn(s, "0123456789") == strlen(s);
+}
+
+static bool
+alias_ok(const char *s)
+{
+	return model_name_ok(s) && strspn(s, "0123456789") < strlen(s);
+}
+
+static enum rk_err
+parse_model(struct rk_uri *u, const char *rest, struct rk_why *why)
+{
+	const size_t n = strncmp(rest, "//", 2) == 0 ?
+	    strcspn(rest + 2, "@/") : 0;
+	const char *at = rest + 2 + n;
+
+	u->kind = RK_URI_MODEL;
+	if (n > 0 && *at != '\0') {
+		u->host = xstrndup(rest + 2, n);
+		u->path = xstrdup(at + 1);
+		if (model_name_ok(u->host) && (*at == '@' ?
+		    alias_ok(u->path) : number_ok(u->path)))
+			return RK_OK;
+	}
+	return rk_refuse(why, "\"model:%.200s\" is not of the form "
+	    "model://NAME@ALIAS or model://NAME/N, where N is the number of a "
+	    "version", rest);
+}
+
 static enum rk_err
 parse_other(struct rk_uri *u, const char *rest, struct rk_why *why)
 {
@@ -130,8 +172,8 @@ parse_other(struct rk_uri *u, const char *rest, struct rk_why *why)
 		return RK_OK;
 	}
 	return rk_refuse(why, "\"%s:%s\" names no %s: want %s://...",
-	    u->scheme, rest, strcmp(u->scheme, "model") == 0 ? "model" :
-	    u->scheme[0] == 'h' ? "host" : "bucket", u->scheme);
+	    u->scheme, rest, u->scheme[0] == 'h' ? "host" : "bucket",
+	    u->scheme);
 }
 
 static enum rk_err
@@ -150,8 +192,9 @@ parse_scheme(struct rk_uri *u, const char *s, size_t n, struct rk_why *why)
 		u->kind = RK_URI_JOB;
 		return parse_job(u, rest, why);
 	}
-	static const char *const others[] = { "https", "http", "s3", "oss",
-	    "model" };
+	if (strcmp(u->scheme, "model") == 0)
+		return parse_model(u, rest, why);
+	static const char *const others[] = { "https", "http", "s3", "oss" };
 	for (size_t i = 0; i < RK_ARRAY_LEN(others); i++) {
 		if (strcmp(u->scheme, others[i]) == 0)
 			return parse_other(u, rest, why);

@@ -75,7 +75,8 @@ check_mirror(const struct config_mirror *m, struct rk_why *why)
 	/* A bare path may be an address whose scheme was forgotten. */
 	bool bare = u.kind == RK_URI_FILE &&
 	    strncasecmp(m->prefix, "file:", 5) != 0;
-	if (bare || u.kind == RK_URI_JOB || (u.kind == RK_URI_OTHER &&
+	if (bare || u.kind == RK_URI_JOB || u.kind == RK_URI_MODEL ||
+	    (u.kind == RK_URI_OTHER &&
 	    strcmp(u.scheme, "s3") != 0 && strcmp(u.scheme, "oss") != 0))
 		rk_refuse_at(why, "mirror.prefix", "is \"%s\", want "
 		    "s3://BUCKET/PREFIX/, oss://BUCKET/PREFIX/ or "

@@ -9,10 +9,11 @@
 #define PARAMETERS ".pdparams"
 #define STATE      ".pdopt"     /* beside it */
 #define JOB        "job://"
+#define VERSION    "model://"
 #define JOB_STATE  "optimizer.safetensors"
 #define JOB_RECORD "checkpoint.json"
 
-static const char *const fetched[] = { "https", "http", "s3", "oss" };
+static const char *const fetched[] = { "https", "http", "s3", "oss", "model" };
 
 bool
 spec_is_address(const char *where)
@@ -24,6 +25,13 @@ spec_is_address(const char *where)
 			return true;
 	}
 	return false;
+}
+
+bool
+spec_is_version(const char *where)
+{
+	return where != NULL && strncasecmp(where, VERSION, strlen(VERSION)) ==
+	    0;
 }
 
 char *
@@ -41,7 +49,7 @@ spec_address_bare(const char *uri, char sha256[RK_SHA256_HEX])
 }
 
 /* Paddle's optimizer has its state in a file beside the parameters, and each
- * checkpoint of a job. */
+ * checkpoint of a job, and each version of a model that came from one. */
 void
 sp_find_beside(struct spec *s)
 {
@@ -53,7 +61,7 @@ sp_find_beside(struct spec *s)
 	    SPEC_CARRY_NONE || rk_part_parse(&p, uri, NULL) != RK_OK)
 		return;
 	const size_t n = strlen(p.bare);
-	if (strncmp(uri, JOB, strlen(JOB)) == 0) {
+	if (strncmp(uri, JOB, strlen(JOB)) == 0 || spec_is_version(uri)) {
 		s->training.warm_start.beside = xasprintf("%s/" JOB_STATE,
 		    p.bare);
 		s->training.warm_start.record = xasprintf("%s/" JOB_RECORD,
@@ -121,6 +129,12 @@ check_bare(const char *bare, char *text, struct rk_why *why)
 
 	if (rc != RK_OK)
 		return rc;
+	if (u.kind == RK_URI_MODEL) {
+		rk_uri_fini(&u);
+		return rk_refuse(why, "is a version of a model, which is the "
+		    "place of no file: want an address of s3:, oss:, https: or "
+		    "http:");
+	}
 	const bool web = u.scheme[0] == 'h';
 	rc = web ? check_web(bare, &u, why) : check_bucket(&u, why);
 	if (rc == RK_OK && !web)
@@ -145,17 +159,41 @@ sp_check_address(char *text, struct rk_why *why)
 }
 
 enum rk_err
+sp_check_version(char *text, struct rk_why *why)
+{
+	struct rk_part p;
+	struct rk_uri u;
+	enum rk_err rc = rk_part_parse(&p, text, why);
+
+	if (rc != RK_OK)
+		return rc;
+	if (p.member != NULL)
+		rc = rk_refuse(why, "has \"%.16s...\" behind a version of a "
+		    "model, which is no archive", rk_part_of(text));
+	if (rc == RK_OK)
+		rc = rk_uri_parse(&u, p.bare, why);
+	if (rc == RK_OK) {              /* one way to write it */
+		memcpy(text, u.scheme, strlen(u.scheme));
+		rk_uri_fini(&u);
+	}
+	rk_part_fini(&p);
+	return rc;
+}
+
+enum rk_err
 spec_check_address(char *address, struct rk_why *why)
 {
 	struct rk_why own = {0};
 	enum rk_err rc;
 
-	if (spec_is_address(address))
+	if (spec_is_version(address))
+		rc = sp_check_version(address, &own);
+	else if (spec_is_address(address))
 		rc = sp_check_address(address, &own);
 	else
 		rc = rk_refuse(&own, "is \"%.*s\", want an address of s3:, "
-		    "oss:, https: or http:", (int)rk_text_fit(address, 80),
-		    address);
+		    "oss:, https: or http:, or model://NAME@ALIAS",
+		    (int)rk_text_fit(address, 80), address);
 	if (rc != RK_OK)
 		rk_refuse_at(why, "address", "%s", rk_why_first(&own));
 	rk_why_fini(&own);
@@ -243,5 +281,9 @@ spec_addresses(const struct spec *s, struct spec_address v[SPEC_ADDRESSES])
 		v[n++] = (struct spec_address){ "training.warm_start."
 		    "optimizer", SPEC_ADDRESS_STATE,
 		    s->training.warm_start.beside };
+	if (spec_is_address(s->training.warm_start.record))
+		v[n++] = (struct spec_address){ "training.warm_start."
+		    "optimizer", SPEC_ADDRESS_STATE,
+		    s->training.warm_start.record };
 	return n;
 }

@@ -35,7 +35,7 @@ check_bare(const struct rk_part *p, const char *uri, struct rkj_obj *o)
 	if (u.kind == RK_URI_OTHER && !spec_is_address(uri))
 		rkj_fault(o, "checkpoint", "is an address of scheme %s:, which "
 		    "cannot be fetched: want a file, job://ID/CHECKPOINT, "
-		    "s3:, oss:, https: or http:", u.scheme);
+		    "model://NAME@ALIAS, s3:, oss:, https: or http:", u.scheme);
 	else if (u.kind == RK_URI_JOB && strcmp(u.path, "none") == 0)
 		rkj_fault(o, "checkpoint", "asks for checkpoint none of a job, "
 		    "want latest, best, step:N or a name");
@@ -51,13 +51,40 @@ check_warm_start(char *uri, struct rkj_obj *o)
 {
 	struct rk_why w = {0};
 	struct rk_part p = {0};
+	const bool version = spec_is_version(uri);
 
-	if (rk_part_parse(&p, uri, &w) != RK_OK ||
-	    (spec_is_address(uri) && sp_check_address(uri, &w) != RK_OK))
+	if (version ? sp_check_version(uri, &w) != RK_OK :
+	    rk_part_parse(&p, uri, &w) != RK_OK || (spec_is_address(uri) &&
+	    sp_check_address(uri, &w) != RK_OK))
 		rkj_fault(o, "checkpoint", "%s", w.v[0].message);
+	else if (version)
+		;
 	else
 		check_bare(&p, uri, o);
 	rk_part_fini(&p);
+	rk_why_fini(&w);
+}
+
+/* What was said where the version of a model now stands; of another checkpoint
+ * it is left over from one. */
+static void
+read_said(struct spec_model *m, struct rkj_obj *o)
+{
+	struct rk_why w = {0};
+
+	if (!rkj_str(o, "checkpoint_said", &m->said, SP_MAX_PATH,
+	    RKJ_OPTIONAL))
+		return;
+	if (!spec_is_version(m->said))
+		rkj_fault(o, "checkpoint_said", "is \"%.*s\", want "
+		    "model://NAME@ALIAS", (int)rk_text_fit(m->said, 80),
+		    m->said);
+	else if (sp_check_version(m->said, &w) != RK_OK)
+		rkj_fault(o, "checkpoint_said", "%s", w.v[0].message);
+	else if (spec_is_version(m->checkpoint))
+		return;
+	free(m->said);
+	m->said = NULL;
 	rk_why_fini(&w);
 }
 
@@ -237,6 +264,7 @@ sp_read_model(struct spec_model *m, const json_t *v, struct rk_why *why)
 		m->init = (enum spec_init)word;
 	if (rkj_str(o, "checkpoint", &m->checkpoint, SP_MAX_PATH, RKJ_OPTIONAL))
 		check_warm_start(m->checkpoint, o);
+	read_said(m, o);
 	rkj_bool(o, "strict", &m->strict, RKJ_OPTIONAL);
 	sp_read_warm(&m->warm, o, why);
 	sp_close(&s);
@@ -272,6 +300,8 @@ sp_json_model(const struct spec_model *m, bool brief)
 		sp_put(o, "init", json_string(spec_init_words[m->init]));
 	if (m->checkpoint != NULL)
 		sp_put(o, "checkpoint", json_string(m->checkpoint));
+	if (m->said != NULL && !brief)
+		sp_put(o, "checkpoint_said", json_string(m->said));
 	sp_put(o, "strict", json_boolean(m->strict));
 	sp_put_warm(o, &m->warm);
 	return o;
@@ -288,5 +318,6 @@ sp_free_model(struct spec_model *m)
 		free(m->outputs[i].layer);
 	}
 	free(m->checkpoint);
+	free(m->said);
 	sp_free_warm(&m->warm);
 }

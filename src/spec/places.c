@@ -52,6 +52,7 @@ add_checkpoint(struct places *p, const char *field, const char *text)
 			add(p, field, SPEC_PLACE_FILE, u.path);
 		else
 			add(p, field, u.kind == RK_URI_JOB ? SPEC_PLACE_JOB :
+			    u.kind == RK_URI_MODEL ? SPEC_PLACE_MODEL :
 			    SPEC_PLACE_OBJECT, text);
 		rk_uri_fini(&u);
 	}
@@ -90,7 +91,9 @@ spec_places(const struct spec *s, struct spec_place v[SPEC_PLACES])
 	add_checkpoint(&p, "model.checkpoint", s->model.checkpoint);
 	add_file(&p, "model.checkpoint_classes", s->model.warm.classes.file);
 	add_file(&p, "model.checkpoint_vocabulary", s->model.warm.vocabulary);
-	if (spec_is_address(s->training.warm_start.beside))
+	/* Beside a version is where the version is. */
+	if (spec_is_address(s->training.warm_start.beside) &&
+	    !spec_is_version(s->training.warm_start.beside))
 		add_file(&p, "training.warm_start.optimizer",
 		    s->training.warm_start.beside);
 	add_push(&p, s->checkpoint.push);

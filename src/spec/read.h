@@ -130,6 +130,8 @@ void sp_check_early(struct spec *s, struct rk_why *why);
 /* An address of spec_is_address(): can it be one?  Its scheme is then in lower
  * case. */
 enum rk_err sp_check_address(char *text, struct rk_why *why) RK_MUSTCHECK;
+/* The same of a version of a model, spec_is_version(). */
+enum rk_err sp_check_version(char *text, struct rk_why *why) RK_MUSTCHECK;
 /* training.warm_start: beside, of a job that has been read. */
 void sp_find_beside(struct spec *s);
 /* Where checkpoints are sent: into its normal form. */

@@ -389,8 +389,10 @@ T_CASE(addresses_are_taken_apart)
 	uri_is("job://mine/step:1200", RK_URI_JOB, "job", "mine", "step:1200");
 	uri_is("s3://bucket/a/b", RK_URI_OTHER, "s3", "bucket", "a/b");
 	uri_is("https://h", RK_URI_OTHER, "https", "h", "");
-	uri_is("model://defects@production", RK_URI_OTHER, "model",
-	    "defects@production", "");
+	uri_is("model://defects@production", RK_URI_MODEL, "model", "defects",
+	    "production");
+	uri_is("MODEL://de.f-e_c/12", RK_URI_MODEL, "model", "de.f-e_c", "12");
+	uri_is("model://a@1b", RK_URI_MODEL, "model", "a", "1b");
 }
 
 static void
@@ -422,6 +424,20 @@ T_CASE(addresses_that_mean_nothing_are_refused_with_a_sentence)
 	uri_refused("job:///best", "job://ID/CHECKPOINT");
 	uri_refused("job://x/step:", "job://ID/CHECKPOINT");
 	uri_refused("job://x/step:1a", "job://ID/CHECKPOINT");
+	uri_refused("model:x", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x@", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://@p", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://_x@p", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x@12", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x@a/b", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/a", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/03", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/0", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/3/y", "model://NAME@ALIAS or model://NAME/N");
+	uri_refused("model://x/1234567890123456789", "model://NAME/N");
+	uri_refused("model://../x@p", "model://NAME@ALIAS or model://NAME/N");
 	uri_refused("s3:///x", "names no bucket");
 	uri_refused("s3:", "names no bucket");
 	uri_refused("a\nb", "control character (byte 10)");

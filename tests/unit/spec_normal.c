@@ -655,6 +655,32 @@ T_CASE(addresses_are_neither_made_absolute_nor_looked_for)
 	spec_free(s);
 }
 
+/* Said of a version alone; a file that took its place leaves nothing of it. */
+T_CASE(what_was_said_of_a_version_is_in_the_normal_form_and_in_no_digest)
+{
+	char a[RK_SHA256_HEX], b[RK_SHA256_HEX];
+	struct spec *s = job_with("model: {checkpoint: 'model://m/3'}");
+	struct spec *t = job_with("model: {checkpoint: 'model://m/3', "
+	    "checkpoint_said: 'MODEL://m@production'}");
+	json_t *record = spec_record(t), *tree = spec_json(t);
+
+	t_eq_str(t->model.said, "model://m@production");
+	t_eq_str(json_string_value(json_object_get(json_object_get(tree,
+	    "model"), "checkpoint_said")), "model://m@production");
+	t_check(json_object_get(json_object_get(record, "model"),
+	    "checkpoint_said") == NULL);
+	spec_digest(s, a);
+	spec_digest(t, b);
+	t_eq_str(a, b);
+	json_decref(record);
+	json_decref(tree);
+	spec_free(s);
+	spec_free(t);
+	s = job_with("model: {checkpoint: /f, checkpoint_said: 'model://m@p'}");
+	t_check(s->model.said == NULL);
+	spec_free(s);
+}
+
 T_CASE(the_digest_sees_where_bytes_lie_and_what_pins_them)
 {
 	char a[RK_SHA256_HEX], b[RK_SHA256_HEX];
