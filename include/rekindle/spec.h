@@ -127,6 +127,9 @@
  *	                 sample is computed once; see spec_phases.h
  *	training.early_stopping  none; {metric, mode, patience: 10, min_delta:
  *	                 0, restore: none}: see struct spec_early
+ *	training.register  none; {name, alias, if: "val_accuracy >= 0.9",
+ *	                 notes}: the version of a model that the job becomes
+ *	                 when it has succeeded; see spec_register.h
  *	training.warm_start.learning_rate_scale  0.2; >0 to 1
  *	training.warm_start.optimizer  none | moments | all; none: what is taken
  *	                 of the optimizer's state: nothing, its moments and the
@@ -220,6 +223,7 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, cache_features, ema, early_stopping,
+ * register,
  * micro_batch_size, phases, learning_rates, frozen_batch_norm, sampler,
  * distill, model.dialect to model.producer but strict (grow and the names of
  * the checkpoint's rows, too), warm_start but its learning_rate_scale,
@@ -256,6 +260,7 @@
 #include "rekindle/spec_data.h"
 #include "rekindle/spec_model.h"
 #include "rekindle/spec_phases.h"
+#include "rekindle/spec_register.h"
 
 #define SPEC_MAX_BYTES   RK_JOB_MAX     /* of the text of a job */
 #define SPEC_MAX_NORMAL  (64u << 20)    /* of its normal form in a file */
@@ -498,6 +503,7 @@ struct spec_training {
 	struct spec_rates rates;        /* `learning_rates` */
 	enum spec_frozen_norm frozen_norm;
 	struct spec_early early;
+	struct spec_register reg;       /* `register` */
 	double gradient_clip_norm, gradient_clip_value;
 	struct spec_ema ema;
 	struct spec_cache cache;        /* `cache_features` */
@@ -581,7 +587,7 @@ enum rk_err spec_schedule_parse(const json_t *v, struct spec_schedule *out,
     struct rk_why *why) RK_MUSTCHECK;
 
 /* SHA-256 of the normal form of what decides the weights: model, training (but
- * for resume_from, log_every and exact) and data (but for threads and broken);
+ * for resume_from, log_every, exact and register) and data (but for threads and broken);
  * not name, priority, labels,
  * resources, checkpoint, metadata.  Paths and addresses count as the text they
  * are, with the digest that pins them.  What data.split_seed and data.split are

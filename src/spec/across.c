@@ -39,6 +39,7 @@ check_metric(struct spec *s, const json_t *tree, struct rk_why *why)
 	if (mode == NULL || json_is_null(mode))
 		c->mode_max = sp_metric_grows(c->metric);
 	sp_check_early(s, why);
+	sp_check_register(s, why);
 }
 
 static void

@@ -201,6 +201,8 @@ sp_json_training(const struct spec_training *t, bool brief)
 		sp_put(o, "cache_features", sp_json_cache(&t->cache));
 	if (t->early.on)
 		sp_put(o, "early_stopping", sp_json_early(&t->early));
+	if (t->reg.name != NULL)
+		sp_put(o, "register", sp_json_register(&t->reg));
 	sp_put(o, "warm_start", sp_json_warm_start(t, brief));
 	if (t->distill.weight > 0)
 		sp_put(o, "distill", sp_json_distill(&t->distill));
@@ -313,11 +315,12 @@ spec_digest(const struct spec *s, char hex[RK_SHA256_HEX])
 	json_t *o = json_object(), *data = sp_json_data(s);
 	json_t *training = sp_json_training(&s->training, true);
 
-	/* Where to go on from, how often to report and whom to refuse change no
-	 * weight. */
+	/* Where to go on from, how often to report, whom to refuse and what
+	 * becomes of it change no weight. */
 	json_object_del(training, "resume_from");
 	json_object_del(training, "log_every");
 	json_object_del(training, "exact");
+	json_object_del(training, "register");
 	sp_drop_cache_bytes(training);
 	sp_put(o, "training", training);
 	if (spec_phase_any_plateau(&s->training))

@@ -156,6 +156,7 @@ spec_free(struct spec *s)
 	sp_free_loss(&s->training.loss);
 	free(s->training.resume_from);
 	free(s->training.early.metric);
+	sp_free_register(&s->training.reg);
 	free(s->training.warm_start.plan);
 	free(s->training.warm_start.beside);
 	free(s->training.warm_start.record);

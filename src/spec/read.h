@@ -60,6 +60,11 @@ json_t *sp_json_cache(const struct spec_cache *c);
 void sp_drop_cache_bytes(json_t *training);
 void sp_read_early(struct spec_early *e, const json_t *v, struct rk_why *why);
 json_t *sp_json_early(const struct spec_early *e);
+void sp_read_register(struct spec_register *r, const json_t *v,
+    struct rk_why *why);
+void sp_check_register(const struct spec *s, struct rk_why *why);
+json_t *sp_json_register(const struct spec_register *r);
+void sp_free_register(struct spec_register *r);
 void sp_read_distill(struct spec_distill *d, const json_t *v,
     struct rk_why *why);
 void sp_check_distill(const struct spec *s, struct rk_why *why);

@@ -87,7 +87,7 @@ spec_record(const struct spec *s)
 {
 	static const char *const kept[] = { "model", "training", "data" };
 	static const char *const left_out[] = { "resume_from", "log_every",
-		"epochs", "steps" };
+		"epochs", "steps", "register" };
 	static const char *const addresses[] = { "checkpoint",
 		"checkpoint_classes", "checkpoint_vocabulary" };
 	json_t *whole = spec_json(s), *o = json_object();

@@ -149,6 +149,7 @@ sp_read_training(struct spec_training *t, const json_t *v, struct rk_why *why)
 	sp_read_schedule(&t->schedule, rkj_any(o, "schedule"),
 	    "training.schedule", why);
 	sp_read_early(&t->early, rkj_any(o, "early_stopping"), why);
+	sp_read_register(&t->reg, rkj_any(o, "register"), why);
 	sp_read_warm_start(t, rkj_any(o, "warm_start"), why);
 	sp_read_distill(&t->distill, rkj_any(o, "distill"), why);
 	sp_close(&s);

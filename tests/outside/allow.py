@@ -202,7 +202,7 @@ labels[] metadata[] model.checkpoint_classes[] model.grow[] model.layers[].input
 model.layers[].name model.layers[].tied model.outputs[] model.producer[] model.rename[] model.rename[][] name
 resources.memory training.cache_features.max_bytes training.optimizer.no_decay[] training.parameters[].match
 training.phases[].cache_features.max_bytes training.phases[].train training.phases[].train[] training.resume_from
-training.warm_start.plan
+training.register.alias training.register.if training.register.name training.register.notes training.warm_start.plan
 """.split()
 
 
