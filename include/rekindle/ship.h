@@ -168,6 +168,44 @@ void ship_stats(struct ship *h, struct ship_stats *out);
 /* Seconds since the newest remote checkpoint of a job was committed, -1. */
 double ship_remote_age(struct ship *h, const char *job);
 
+/* --- for the registry ------------------------------------------------------- */
+
+/*
+ * model://NAME/N and model://NAME@ALIAS are fetched as other addresses are;
+ * model://NAME/N/FILE is one file of the version.  Where that is the registry
+ * says (models.h), which is above ship.
+ */
+struct ship_version {
+	char *folder;                   /* its address, ends in '/' */
+	char digest[RK_SHA256_HEX];     /* of the model */
+	char model[64];                 /* the file that is the model; "": it is
+	                                   in shards, of checkpoint.json */
+	struct ckpt_file *files;        /* names, sizes, SHA-256 */
+	size_t nfiles;
+};
+struct ship_registry {
+	void *ctx;
+	/* The version of a model that `which`, a number or an alias, names, as
+	 * the registry knows it now; what it points to is the caller's (free()
+	 * both).  RK_EBUSY: it does not know of it, and is asking the store:
+	 * ship_registry_told() follows.  RK_ENOENT: there is none, or it is
+	 * deleted.  why has a sentence. */
+	enum rk_err (*version)(void *ctx, const char *name, const char *which,
+	    struct ship_version *out, struct rk_why *why);
+	/* The address of a shard of what is frozen (ckpt.h, by its name, which
+	 * has its digest, and its size) in any version; the caller's, and its
+	 * SHA-256.  false: none has it. */
+	bool (*shard)(void *ctx, const struct ckpt_file *f, char **uri,
+	    char sha256[RK_SHA256_HEX]);
+	/* A file of a version was not to be had from the store, or is another
+	 * there than it was (fault: a sentence), or was had (NULL). */
+	void (*seen)(void *ctx, const char *name, const char *which,
+	    const char *file, const char *fault);
+};
+void ship_registry_set(struct ship *h, const struct ship_registry *g);
+/* What it knows may be more than it was. */
+void ship_registry_told(struct ship *h);
+
 /* --- for the mirror ----------------------------------------------------------- */
 
 /*

@@ -8,7 +8,9 @@
  * what lies in the folders of `paths.allow`.  What was said here counts as any
  * job's: struct job_row, said_here.
  *
- * spec_places() has all that a job names; job:// are jobs of this directory.
+ * spec_places() has all that a job names; job:// are jobs of this directory,
+ * and model:// is below the prefix that the records come from, wherever a
+ * record of the registry says that it is (models.h).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +76,7 @@ is_push(const struct spec_place *p)
 static bool
 may(struct ship *h, const struct spec_place *p)
 {
-	if (p->kind == SPEC_PLACE_JOB)
+	if (p->kind == SPEC_PLACE_JOB || p->kind == SPEC_PLACE_MODEL)
 		return true;
 	if (!is_path(p))
 		return remote_named(h->remote, p->text, h->bucket);

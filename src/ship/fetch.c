@@ -7,6 +7,8 @@
  * gone on with after a restart; a file that does not have its digest is thrown
  * away and fetched anew, twice, before that is believed.
  *
+ * Of a version of a model the registry is asked first, in WAIT.
+ *
  *	ASK ──► HEAD ──► GET ──► DONE          kept for a minute
  *	         │ ▲      │        │
  *	         │ └──────┼────────┘           somebody else asks
@@ -45,8 +47,10 @@ free_fetch(struct fetch *f)
 	rk_close(&f->fd);
 	free(f->bare);
 	free(f->from);
+	free(f->folder);
 	free(f->jobs);
 	whole_free(&f->whole);
+	version_free(&f->version);
 	free(f->etag);
 	free(f->have);
 	free(f->error);
@@ -70,6 +74,8 @@ fetch_failed(struct fetch *f, enum rk_err err, const char *error)
 	f->at_ms = mono_ms();
 	rk_close(&f->fd);
 	log_warn("ship: cannot fetch %s: %s", f->bare, error);
+	if (err == RK_ENOENT || err == RK_ECORRUPT)
+		version_seen(f, NULL, error);
 	sup_supplied(f->h->sup);
 }
 
@@ -93,10 +99,32 @@ wait_and_again(struct fetch *f, const char *error)
 }
 
 void
+fetch_asks(struct fetch *f, const char *error)
+{
+	row_set(&f->error, error);
+	f->asks = true;
+	f->state = FETCH_WAIT;
+	f->at_ms = mono_ms() + f->h->c.retry_ms;
+	loop_timer_at(f->h->fetch_timer, mono_ms());
+}
+
+void
+ship_registry_told(struct ship *h)
+{
+	must_be(h, SHIP_TAG);
+	for (struct fetch *f = h->fetches; f != NULL; f = f->next) {
+		if (f->asks)
+			f->at_ms = mono_ms();
+	}
+	loop_timer_at(h->fetch_timer, mono_ms());
+}
+
+void
 fetch_done(struct fetch *f, const char *hex)
 {
 	if (f->fails > 0)
 		log_info("ship: %s can be fetched again", f->bare);
+	version_seen(f, NULL, NULL);
 	memcpy(f->hex, hex, sizeof(f->hex));
 	f->state = FETCH_DONE;
 	f->at_ms = mono_ms();
@@ -388,6 +416,11 @@ begin(struct fetch *f)
 		f->jobs[i].looked = f->jobs[i].looked ||
 		    f->jobs[i].hex[0] == '\0';
 	whole_free(&f->whole);
+	f->asks = false;
+	if (spec_is_version(f->bare)) {
+		version_find(f);
+		return;
+	}
 	if (f->model && model_named(f)) {
 		model_find(f);
 		return;

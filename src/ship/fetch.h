@@ -1,7 +1,7 @@
 /*
  * A download and its parts: fetch.c the whole, part.c the partial file,
  * model.c the model of a checkpoint that an address names; whole.c that model
- * where it is in shards.
+ * where it is in shards; version.c the version of a model.
  */
 #ifndef SHIP_FETCH_H
 #define SHIP_FETCH_H
@@ -21,6 +21,7 @@ struct asker {
 };
 
 struct whole;
+struct version;
 
 struct fetch {
 	unsigned tag;
@@ -32,6 +33,9 @@ struct fetch {
 	bool model;                     /* may be a checkpoint's folder */
 	char *from;                     /* what is downloaded: bare, or a file
 	                                   of that folder */
+	char *folder;                   /* of the checkpoint, ends in '/' */
+	struct version *version;        /* of model://, when it was asked for */
+	bool asks;                      /* WAIT: for the registry */
 	char need[RK_SHA256_HEX];       /* its digest, "" if not known */
 	char xxh128[RK_XXH128_HEX];     /* or this, of a model whose
 	                                   checkpoint.json has only this */
@@ -67,6 +71,7 @@ void fetch_done(struct fetch *f, const char *hex);
 void fetch_download(struct fetch *f);
 void fetch_keep(struct fetch *f, const char *sha256, const char *etag);
 void fetch_damaged(struct fetch *f, const char *error);
+void fetch_asks(struct fetch *f, const char *error);    /* the registry */
 bool fetch_part_open(struct fetch *f);  /* false: it has failed */
 
 /* part.c */
@@ -80,6 +85,16 @@ uint64_t part_bytes(const struct fetch *f);
  * those of its model, and it goes on with fetch_download(). */
 bool model_named(const struct fetch *f);
 void model_find(struct fetch *f);
+void model_find_in(struct fetch *f, const char *folder);
+
+/* version.c: of an address that is spec_is_version().  file NULL: the one that
+ * is fetched. */
+void version_find(struct fetch *f);
+void version_free(struct version **vp);         /* NULL is fine */
+/* What the version's record says of a file of it; "": nothing, or f is of no
+ * version. */
+const char *version_sha256(const struct fetch *f, const char *name);
+void version_seen(const struct fetch *f, const char *file, const char *fault);
 
 /*
  * whole.c: shards, each fetched by itself (so that what is shared is fetched

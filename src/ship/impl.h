@@ -15,8 +15,8 @@
  *	find.c     what is in a bucket that we do not know; reappear.c: what was
  *	           missing there, and is there again; recheck.c: is what was
  *	           verified still there?
- *	cache.c    files by digest; fetch.c part.c model.c one download for all
- *	           who wait
+ *	cache.c    files by digest; fetch.c part.c model.c version.c one
+ *	           download for all who wait
  *	choose.c   which checkpoint a start needs; pull.c brings it here, mend.c
  *	           what is damaged of those that are here
  *	supply.c   what sup asks
@@ -464,6 +464,7 @@ struct ship {
 	void *guard_ctx;
 	ship_there_fn *there;
 	void *there_ctx;
+	struct ship_registry registry;
 	/* For each job its newest remote checkpoint at ship_go(), by job. */
 	struct heir *heirs;
 	size_t nheirs;

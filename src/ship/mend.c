@@ -10,8 +10,8 @@
  *	     copy ──► DONE
  *
  * LOOK and PUT are a worker's.  What is fetched is known by its digest: by the
- * SHA-256 that a checkpoint of the job says, here or in the bucket, from the
- * cache or from where the bucket has it.  Done once for each attempt of a job;
+ * SHA-256 that a checkpoint of the job says, here or in the bucket, or a version
+ * of a model, from the cache or from where the bucket has it.  Done once for each attempt of a job;
  * where nothing helps, the trainer finds what it finds.
  */
 #include <dirent.h>
@@ -277,7 +277,8 @@ start(struct mend *m, bool put)
 
 /* --- where it is to be had ------------------------------------------------ */
 
-/* A row of the job that has the file: its SHA-256 and its address. */
+/* A row of the job that has the file, else a version of a model that has it:
+ * its SHA-256 and its address. */
 static void
 look_it_up(struct mend *m, int k)
 {
@@ -300,6 +301,10 @@ look_it_up(struct mend *m, int k)
 		rfiles_fini(&r);
 	}
 	rows_fini(&rows);
+	const struct ship_registry *g = &m->h->registry;
+	if (m->uri[k] == NULL && g->shard != NULL &&
+	    !g->shard(g->ctx, f, &m->uri[k], f->sha256))
+		m->uri[k] = NULL;
 }
 
 static enum rk_err
@@ -334,7 +339,8 @@ fetch_all(struct mend *m, struct rk_why *why)
 		else if (rc != RK_OK)
 			log_warn("job=%s ship: no good copy of %s: %s", m->job,
 			    m->bad[k].name, own.n > 0 ? rk_why_first(&own) :
-			    "no bucket and no cache has one");
+			    "no bucket, no cache and no version of a model has "
+			    "one");
 		busy = busy || rc == RK_EBUSY;
 		rk_why_fini(&own);
 	}

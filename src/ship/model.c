@@ -39,8 +39,7 @@ static void
 get(struct fetch *f, const char *name, size_t max, remote_done_fn *fn)
 {
 	struct remote_patience pt = push_patience();
-	char *uri = xasprintf("%.*s%s", (int)folder_length(f->bare), f->bare,
-	    name);
+	char *uri = xasprintf("%s%s", f->folder, name);
 
 	f->op = remote_get(f->h->remote, uri, max, &pt, fn, f);
 	free(uri);
@@ -50,11 +49,11 @@ get(struct fetch *f, const char *name, size_t max, remote_done_fn *fn)
 static char *
 beside(const struct fetch *f, const char *folder, const char *name)
 {
-	size_t n = folder_length(f->bare) - 1;
+	size_t n = strlen(f->folder) - 1;
 
-	while (n > 0 && f->bare[n - 1] != '/')
+	while (n > 0 && f->folder[n - 1] != '/')
 		n--;
-	return xasprintf("%.*s%s/%s", (int)n, f->bare, folder, name);
+	return xasprintf("%.*s%s/%s", (int)n, f->folder, folder, name);
 }
 
 /* What remote.json says of the model; false: what it says is not what was
@@ -128,9 +127,9 @@ take_shards(struct fetch *f, struct ckpt_info *i)
 	whole_free(&f->whole);
 	f->whole = whole_new(i);
 	for (int k = 0; k < n; k++)
-		whole_part(f->whole, files[k].name, xasprintf("%.*s%s",
-		    (int)folder_length(f->bare), f->bare, files[k].name),
-		    files[k].sha256);
+		whole_part(f->whole, files[k].name, xasprintf("%s%s",
+		    f->folder, files[k].name), files[k].sha256[0] != '\0' ?
+		    files[k].sha256 : version_sha256(f, files[k].name));
 }
 
 /* Into f what checkpoint.json says of the model. */
@@ -173,9 +172,34 @@ take_record(struct fetch *f, const char *text, size_t len, struct rk_why *why)
 		return RK_OK;
 	}
 	ckpt_info_fini(&i);
+	if (f->version != NULL)
+		return rk_refuse(why, "its " RECORD " names no shards, and it "
+		    "was registered as a model in shards");
 	if (f->want[0] != '\0' && strcmp(f->want, f->need) != 0)
 		return rk_refuse(why, "its model has the digest %s", f->need);
 	return RK_OK;
+}
+
+/* Of a version: is it the one that was registered? */
+static bool
+is_registered(struct fetch *f, const struct remote_result *r)
+{
+	const char *want = version_sha256(f, RECORD);
+	char has[RK_SHA256_HEX];
+
+	if (r->end == REMOTE_MISSING)
+		version_seen(f, RECORD, r->error);
+	if (r->end != REMOTE_OK || want[0] == '\0')
+		return true;
+	rk_sha256_of(r->body, r->len, has);
+	if (strcmp(want, has) == 0)
+		return true;
+	char *text = xasprintf("%s" RECORD " has the SHA-256 %s, and was "
+	    "registered with %s", f->folder, has, want);
+	version_seen(f, RECORD, text);
+	fetch_damaged(f, text);
+	free(text);
+	return false;
 }
 
 static void
@@ -186,6 +210,8 @@ record_got(void *ctx, const struct remote_result *r)
 
 	must_be(f, FETCH_TAG);
 	f->op = NULL;
+	if (!is_registered(f, r))
+		return;
 	if (r->end != REMOTE_OK) {
 		fetch_trouble(f, r);
 		return;
@@ -195,15 +221,31 @@ record_got(void *ctx, const struct remote_result *r)
 		rk_why_fini(&why);
 		return;
 	}
+	if (f->version != NULL) {
+		whole_begin(f);
+		return;
+	}
 	free(f->from);
-	f->from = xasprintf("%.*s" CKPT_MODEL_FILE,
-	    (int)folder_length(f->bare), f->bare);
+	f->from = xasprintf("%s" CKPT_MODEL_FILE, f->folder);
 	get(f, "remote.json", NOTE_MAX, note_got);
 }
 
 void
 model_find(struct fetch *f)
 {
+	char *folder = xstrndup(f->bare, folder_length(f->bare));
+
+	model_find_in(f, folder);
+	free(folder);
+}
+
+void
+model_find_in(struct fetch *f, const char *folder)
+{
+	char *own = xstrdup(folder);
+
+	free(f->folder);
+	f->folder = own;
 	f->state = FETCH_HEAD;
 	get(f, RECORD, CKPT_JSON_MAX, record_got);
 }

@@ -80,6 +80,14 @@ whole_part(struct whole *w, const char *name, char *uri, const char *sha256)
 	snprintf(w->part[k].sha256, sizeof(w->part[k].sha256), "%s", sha256);
 }
 
+/* A version's pin was held against its record. */
+static bool
+is_wanted(const struct fetch *f, const char *hex)
+{
+	return f->want[0] == '\0' || f->version != NULL ||
+	    strcmp(f->want, hex) == 0;
+}
+
 /* --- the worker ----------------------------------------------------------- */
 
 static void
@@ -114,7 +122,7 @@ joined(struct fetch *f, const struct joining *j)
 		else
 			fetch_failed(f, j->rc, text);
 		free(text);
-	} else if (f->want[0] != '\0' && strcmp(f->want, j->sha256) != 0) {
+	} else if (!is_wanted(f, j->sha256)) {
 		text = xasprintf("its model has the digest %s", j->sha256);
 		fetch_failed(f, RK_EINVAL, text);
 		free(text);
@@ -186,8 +194,7 @@ is_known(struct fetch *f)
 		return false;
 	char hex[RK_SHA256_HEX];
 	memcpy(hex, c.digest, sizeof(hex));
-	const bool is = cache_has(f->h, hex, c.size) &&
-	    (f->want[0] == '\0' || strcmp(f->want, hex) == 0);
+	const bool is = cache_has(f->h, hex, c.size) && is_wanted(f, hex);
 	store_cache_fini(&c);
 	if (is)
 		fetch_done(f, hex);
@@ -223,6 +230,11 @@ whole_go(struct fetch *f, const struct fetch_ask *by, struct rk_why *why)
 		if (a.uri == NULL)
 			continue;
 		enum rk_err one = fetch_want(f->h, &a, w->part[k].hex, why);
+		if (one == RK_OK)
+			version_seen(f, w->info.files[k].name, NULL);
+		else if (one == RK_ENOENT || one == RK_ECORRUPT)
+			version_seen(f, w->info.files[k].name,
+			    rk_why_first(why));
 		/* Trouble wins over waiting. */
 		if (one != RK_OK && (rc == RK_OK || rc == RK_EBUSY))
 			rc = one;
