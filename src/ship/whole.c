@@ -211,34 +211,62 @@ whole_begin(struct fetch *f)
 	sup_supplied(f->h->sup);
 }
 
+static enum rk_err
+want_part(struct fetch *f, int k, const struct fetch_ask *by,
+    struct rk_why *why)
+{
+	struct whole *w = f->whole;
+	const struct fetch_ask a = { .uri = w->part[k].uri,
+		.sha256 = w->part[k].sha256[0] != '\0' ?
+		    w->part[k].sha256 : NULL,
+		.size = w->info.files[k].size, .job = by->job,
+		.attempt = by->attempt, .patient = f->patient };
+	const enum rk_err rc = fetch_want(f->h, &a, w->part[k].hex, why);
+
+	if (rc == RK_OK)
+		version_seen(f, w->info.files[k].name, NULL);
+	else if (rc == RK_ENOENT || rc == RK_ECORRUPT)
+		version_seen(f, w->info.files[k].name, rk_why_first(why));
+	return rc;
+}
+
+/* Trouble wins over waiting, with its words. */
+static enum rk_err
+want_parts(struct fetch *f, const struct fetch_ask *by, struct rk_why *why)
+{
+	struct whole *w = f->whole;
+	struct rk_why worst = { 0 };
+	enum rk_err rc = RK_OK;
+
+	for (int k = 0; k < w->info.nfiles; k++) {
+		struct rk_why own = { 0 };
+		const enum rk_err one = w->part[k].uri != NULL ?
+		    want_part(f, k, by, &own) : RK_OK;
+		if (one != RK_OK && (rc == RK_OK || (rc == RK_EBUSY &&
+		    one != RK_EBUSY))) {
+			rc = one;
+			rk_why_fini(&worst);
+			worst = own;
+		} else {
+			rk_why_fini(&own);
+		}
+	}
+	for (size_t i = 0; i < worst.n; i++)
+		rk_refuse_at(why, worst.v[i].path, "%s", worst.v[i].message);
+	rk_why_fini(&worst);
+	return rc;
+}
+
 enum rk_err
 whole_go(struct fetch *f, const struct fetch_ask *by, struct rk_why *why)
 {
 	struct whole *w = f->whole;
-	enum rk_err rc = RK_OK;
 
 	if (w->joining != NULL) {
 		rk_refuse(why, "joins the shards of %s", f->bare);
 		return RK_EBUSY;
 	}
-	for (int k = 0; k < w->info.nfiles; k++) {
-		const struct fetch_ask a = { .uri = w->part[k].uri,
-			.sha256 = w->part[k].sha256[0] != '\0' ?
-			    w->part[k].sha256 : NULL,
-			.size = w->info.files[k].size, .job = by->job,
-			.attempt = by->attempt, .patient = f->patient };
-		if (a.uri == NULL)
-			continue;
-		enum rk_err one = fetch_want(f->h, &a, w->part[k].hex, why);
-		if (one == RK_OK)
-			version_seen(f, w->info.files[k].name, NULL);
-		else if (one == RK_ENOENT || one == RK_ECORRUPT)
-			version_seen(f, w->info.files[k].name,
-			    rk_why_first(why));
-		/* Trouble wins over waiting. */
-		if (one != RK_OK && (rc == RK_OK || rc == RK_EBUSY))
-			rc = one;
-	}
+	enum rk_err rc = want_parts(f, by, why);
 	if (rc == RK_OK)
 		rc = start_join(f, why);
 	if (rc == RK_OK) {
