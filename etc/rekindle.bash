@@ -4,10 +4,45 @@
 _rekindle_ask() {
 	timeout 1 rekindle "$@" 2>/dev/null
 }
+# Of `rekindle models VERB ...` the word at `at` behind models: the verb is at 0.
+# A word ends at @ for a shell, unless COMP_WORDBREAKS lacks it: versions are
+# offered by their numbers.
+_rekindle_models() {
+	local verb=$1 at=$2 cur=$3
+	if ((at == 0)); then
+		mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
+		return
+	fi
+	case $verb:$at in
+	list:1 | search:1 | rollback:1 | history:1 | register:1)
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask models list --all |
+		    awk 'NR > 1 {print $1}')" -- "$cur")
+		;;
+	show:1 | promote:1 | lineage:1 | compare:[12] | card:1 | pull:1 | delete:1)
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask models search --all |
+		    awk 'NR > 1 {print $1}')" -- "$cur")
+		;;
+	register:2)
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask list --all |
+		    awk 'NR > 1 {print $1; print $2}')" -- "$cur")
+		;;
+	promote:2 | rollback:2 | history:2)
+		# NAME, of NAME/N too.
+		local name=${COMP_WORDS[COMP_CWORD - 1]%%/*}
+		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask models list --all |
+		    awk -v m="$name" '$1 == m {gsub("=[0-9]+", "", $NF); gsub(",", " ", $NF); print $NF}')" \
+		    -- "$cur")
+		;;
+	pull:2)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		;;
+	esac
+}
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="submit plan list show watch start pause resume cancel retry
-		checkpoint checkpoints export metrics evaluations plot log events attempts delete adopt drain status weights help"
+		checkpoint checkpoints export metrics evaluations plot log events attempts delete adopt drain status weights models help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
@@ -20,6 +55,11 @@ _rekindle() {
 		esac
 	done
 	COMPREPLY=()
+	local verbs="list show search register promote rollback history lineage compare card pull delete"
+	local verb=
+	if [ "$cmd" = models ] && ((COMP_CWORD > i + 1)); then
+		verb=${COMP_WORDS[i + 1]}
+	fi
 	case $prev in
 	--state)
 		mapfile -t COMPREPLY < <(compgen -W "held queued starting running
@@ -43,6 +83,18 @@ _rekindle() {
 		    -- "$cur")
 		return
 		;;
+	--format)
+		mapfile -t COMPREPLY < <(compgen -W "safetensors paddle pytorch" -- "$cur")
+		return
+		;;
+	--job)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--alias | --author | --notes | --note | --if-better | --metric | --sort)
+		return
+		;;
 	--server | --name | --label | --limit | --tail | --in | --patience | --set | --member | --part)
 		return
 		;;
@@ -52,8 +104,9 @@ _rekindle() {
 		return
 	fi
 	if [[ $cur == -* ]]; then
+		# shellcheck disable=SC2086
 		mapfile -t COMPREPLY < <(compgen -W "--help --json --server $(rekindle \
-		    "$cmd" --help 2>/dev/null | head -n 1 | grep -oE -- '--[a-z][a-z-]+')" -- "$cur")
+		    "$cmd" $verb --help 2>/dev/null | head -n 1 | grep -oE -- '--[a-z][a-z-]+')" -- "$cur")
 		return
 	fi
 	case $cmd in
@@ -68,6 +121,9 @@ _rekindle() {
 		fi
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	models)
+		_rekindle_models "$verb" $((COMP_CWORD - i - 1)) "$cur"
 		;;
 	adopt)
 		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask status |

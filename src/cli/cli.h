@@ -36,6 +36,12 @@ struct cli_args {
 	int nset;
 	const char **accept;    /* naccept words */
 	int naccept;
+	/* of models: */
+	const char *alias, *author, *notes, *note, *if_better, *format,
+	    *metric, *sort;
+	bool no_optimizer;
+	const char **labels;    /* nlabels of KEY=VALUE */
+	int nlabels;
 };
 
 /* --- http.c -------------------------------------------------------------- */
@@ -81,12 +87,17 @@ struct cli_ended {
 	enum http_end end;
 	int status;
 	int64_t ms;
-	char error[256], draining[24];
+	char error[256], draining[24], etag[96];
+	uint64_t sunk;          /* of cli_fetch() */
 	struct strbuf *body;    /* where the body goes, or NULL */
 };
 void cli_perform(const char *method, const char *path,
     const char *const *headers, const char *body, http_chunk_fn *chunk,
     void *cctx, int64_t total_ms, struct cli_ended *e);
+/* GET a file into fd, from byte `at` of it on; e->sunk bytes came, also where
+ * it broke off.  The status is 200, or 206 where `at` is not 0; of any other
+ * the body is an answer. */
+void cli_fetch(const char *path, int fd, uint64_t at, struct cli_ended *e);
 const char *cli_why_unreachable(const struct cli_ended *e);
 enum cli_exit cli_unreachable(const char *why);         /* printed */
 /* Into r, and printed unless it is 2xx.  plain: it need not be JSON. */
@@ -146,9 +157,11 @@ double cli_num(const json_t *o, const char *key, double absent);
 /* Any value as JSON text, "" where it is absent or null.  The caller's. */
 char *cli_value(const json_t *o, const char *key);
 
-/* A table: header and rows of n cells each, columns as wide as they need. */
+/* A table: header and rows of n cells each, columns as wide as they need; cut:
+ * the last one ends where a terminal does. */
 struct cli_table {
 	size_t n, rows;
+	bool cut;
 	char **cells;
 };
 void cli_table_row(struct cli_table *t, size_t n, const char *const *cells);
@@ -160,12 +173,19 @@ char *cli_age(char *out, size_t n, const char *rfc3339);
 
 /* --- look.c -------------------------------------------------------------- */
 
+/* "&KEY=VALUE" at the end of a query; nothing where value is NULL. */
+void cli_query_add(struct strbuf *q, const char *key, const char *value);
+
 /*
  * The entries under `key` of all pages of a list, `limit` of them at most;
  * *more: there are others.  query begins with an ampersand or is empty.
  */
 enum cli_exit cli_walk(const char *path, const char *query, const char *key,
     int64_t limit, json_t *all, bool *more);
+/* And *page, which the caller sets to NULL before and frees, is the last of
+ * them. */
+enum cli_exit cli_walk_pages(const char *path, const char *query,
+    const char *key, int64_t limit, json_t *all, bool *more, json_t **page);
 /* GET /v1/jobs/ID + tail, of the job that the first word means. */
 enum cli_exit cli_get(const struct cli_args *a, const char *tail,
     struct cli_reply *r);
@@ -216,7 +236,7 @@ extern const struct cli_verdict_def {
 } cli_verdicts[CLI_VERDICTS];
 enum cli_verdict cli_judge_job(const struct cli_seen *s);
 
-/* --- submit.c ---------------------------------------------------------------- */
+/* --- submit.c ------------------------------------------------------------- */
 
 /* The job of the first word, with what --set and --name say, and absolute
  * paths; the caller's, on CLI_OK. */
@@ -224,7 +244,7 @@ enum cli_exit cli_read_job(const struct cli_args *a, json_t **job);
 /* What each --set says, into a job or into overrides. */
 enum cli_exit cli_apply_sets(json_t *tree, const struct cli_args *a);
 
-/* --- plan.c ------------------------------------------------------------------ */
+/* --- plan.c --------------------------------------------------------------- */
 
 /* "0.0006, which is 0.2 times the job's 0.003"; "" where it is not cut; the
  * caller frees. */
@@ -235,7 +255,7 @@ void cli_plan_table(const json_t *plan, const char *indent);
 enum cli_exit cli_dry_run(const struct cli_args *a, const char *path,
     const char *name, const json_t *body);
 
-/* --- weights_address.c -------------------------------------------------------- */
+/* --- weights_address.c ---------------------------------------------------- */
 
 bool cli_is_address(const char *s);
 /* What the daemon says of the file that it leads to, printed. */
@@ -245,15 +265,30 @@ enum cli_exit cli_weights_address(const struct cli_args *a,
  * the program that takes the place of this one; the caller's. */
 enum cli_exit cli_weights_fetch(const char *address, char **place);
 
+/* --- models.c ------------------------------------------------------------- */
+
+/* The verb of models by its name ("pull"), or NULL. */
+const struct cli_command *cli_models_verb(const char *name);
+
 /* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
-cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start, cmd_pause,
-    cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain, cmd_adopt,
-    cmd_checkpoint, cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot,
+struct cli_command {
+	const char *name;       /* one word; of a verb of models two */
+	int min, max;           /* words that are not options */
+	const char *usage, *what;
+	cli_command_fn *fn;
+};
+extern const struct cli_command cli_models_verbs[];
+extern const size_t cli_nmodels_verbs;
+void cli_help(FILE *f, const struct cli_command *commands, size_t n);
+void cli_command_help(FILE *f, const struct cli_command *c);
+cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start,
+    cmd_pause, cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain,
+    cmd_adopt, cmd_checkpoint, cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot,
     cmd_log,
     cmd_events, cmd_attempts,
-    cmd_status, cmd_weights, cmd_export;
+    cmd_status, cmd_weights, cmd_export, cmd_models;
 
 /* Watch a job until it has ended, or will not go on by itself.  met: the daemon
  * has answered before, so it is waited for. */

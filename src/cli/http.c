@@ -109,6 +109,7 @@ take(void *ctx, const struct http_answer *a)
 {
 	struct cli_ended *e = ctx;
 	const char *draining = http_header(a, "Rekindle-Draining");
+	const char *etag = http_header(a, "ETag");
 
 	e->end = a->end;
 	e->status = a->status;
@@ -116,6 +117,8 @@ take(void *ctx, const struct http_answer *a)
 	snprintf(e->error, sizeof(e->error), "%s", a->error);
 	snprintf(e->draining, sizeof(e->draining), "%s",
 	    draining != NULL ? draining : "");
+	snprintf(e->etag, sizeof(e->etag), "%s", etag != NULL ? etag : "");
+	e->sunk = a->sunk;
 	if (e->body != NULL) {
 		sb_reset(e->body);
 		sb_add(e->body, a->body, a->len);
@@ -137,6 +140,24 @@ cli_perform(const char *method, const char *path, const char *const *headers,
 	    .ctx = e };
 
 	http_now(&r, chunk, cctx);
+	free(url);
+}
+
+void
+cli_fetch(const char *path, int fd, uint64_t at, struct cli_ended *e)
+{
+	char range[48], *url = xasprintf("%s%s", base_url, path);
+	const char *headers[] = { at > 0 ? range : NULL, NULL };
+
+	snprintf(range, sizeof(range), "Range: bytes=%llu-",
+	    (unsigned long long)at);
+	const struct http_request r = { .method = "GET", .url = url,
+	    .headers = headers, .body_fd = -1, .sink_fd = fd,
+	    .sink_status = at > 0 ? 206 : 200, .sink_at = at,
+	    .sink_size = UINT64_MAX - at, .slow = 1, .slow_ms = CALL_MS,
+	    .unix_socket = socket_path, .no_proxy = true, .done = take,
+	    .ctx = e };
+	http_now(&r, NULL, NULL);
 	free(url);
 }
 
@@ -352,7 +373,8 @@ cli_call(const char *method, const char *path, const json_t *body,
 		r->text = xstrdup("");
 		return cli_unreachable(cli_why_unreachable(&e));
 	}
-	return cli_judge(r, &e, strstr(path, "/log") != NULL);
+	return cli_judge(r, &e, strstr(path, "/log") != NULL ||
+	    strstr(path, "/card") != NULL);
 }
 
 enum cli_look

@@ -15,6 +15,13 @@ enum cli_exit
 cli_walk(const char *path, const char *query, const char *key, int64_t limit,
     json_t *all, bool *more)
 {
+	return cli_walk_pages(path, query, key, limit, all, more, NULL);
+}
+
+enum cli_exit
+cli_walk_pages(const char *path, const char *query, const char *key,
+    int64_t limit, json_t *all, bool *more, json_t **page)
+{
 	char *cursor = NULL;
 	enum cli_exit rc;
 	int64_t left = limit;
@@ -39,6 +46,10 @@ cli_walk(const char *path, const char *query, const char *key, int64_t limit,
 			json_array_extend(all, list);
 			if (*cli_str(r.json, "next") != '\0')
 				cursor = xstrdup(cli_str(r.json, "next"));
+		}
+		if (rc == CLI_OK && page != NULL) {
+			json_decref(*page);
+			*page = json_incref(r.json);
 		}
 		cli_reply_fini(&r);
 		left = limit - (int64_t)json_array_size(all);
@@ -97,8 +108,8 @@ job_cells(struct cli_table *t, const json_t *job)
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 }
 
-static void
-query_add(struct strbuf *q, const char *key, const char *value)
+void
+cli_query_add(struct strbuf *q, const char *key, const char *value)
 {
 	if (value == NULL)
 		return;
@@ -117,8 +128,8 @@ cmd_list(const struct cli_args *a)
 	json_t *all = json_array();
 	bool more;
 
-	query_add(&query, "state", a->state);
-	query_add(&query, "label", a->label);
+	cli_query_add(&query, "state", a->state);
+	cli_query_add(&query, "label", a->label);
 	enum cli_exit rc = cli_walk("/v1/jobs", sb_str(&query), "jobs", limit, all,
 	    &more);
 	if (rc == CLI_OK && json_array_size(all) == 0 && !a->json)

@@ -9,12 +9,7 @@
 
 #include "cli.h"
 
-static const struct command {
-	const char *name;
-	int min, max;           /* words that are not options */
-	const char *usage, *what;
-	cli_command_fn *fn;
-} commands[] = {
+static const struct cli_command commands[] = {
 	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
 	    "[--dry-run] [--watch] [--patience SECONDS]",
 	    "queue a job; FILE is YAML or JSON, - for stdin", cmd_submit },
@@ -71,6 +66,9 @@ static const struct command {
 	    "what is in files of weights, whoever wrote them; a daemon is asked "
 	    "for addresses (s3:, oss:, https:, http:) alone",
 	    cmd_weights },
+	{ "models", 0, CLI_WORDS, "[--limit N] [--all] | VERB ...",
+	    "numbered versions of models, their aliases and where they come "
+	    "from", cmd_models },
 	{ "status", 0, 0, "", "the daemon: its mirror, its cloud, its uploads",
 	    cmd_status },
 };
@@ -78,96 +76,10 @@ static const struct command {
 static void
 help(FILE *f)
 {
-	fprintf(f, "rekindle %s - jobs of a rekindled\n\n"
-	    "usage: rekindle [--server WHERE] COMMAND [options]\n\n",
-	    REKINDLE_VERSION);
-	for (size_t i = 0; i < RK_ARRAY_LEN(commands); i++)
-		fprintf(f, "  %-12s %s\n", commands[i].name, commands[i].what);
-	fprintf(f, "\n"
-	    "JOB is an id, the beginning of one that no other has, or a name.\n"
-	    "--json prints what the daemon said; COMMAND --help says more.\n\n"
-	    "The daemon is found by --server (a URL, or a socket's path),\n"
-	    "REKINDLE_SERVER, rekindled.sock under REKINDLE_STATE_DIR,\n"
-	    "/run/rekindle/rekindled.sock, or http://127.0.0.1:7450.\n\n"
-	    "exit status: 0 done; 1 the daemon refused or could not; 2 wrong\n"
-	    "usage or a job file that cannot be read; 3 no daemon reached;\n"
-	    "4 no such job.  Of what was watched (submit, resume and retry\n"
-	    "--watch, watch): 5 it failed or was cancelled; 6 it waits for a\n"
-	    "person: paused, held, too large for the machine, from a bucket\n"
-	    "with a store or a path that the configuration does not let it\n"
-	    "have (store_not_allowed, path_not_allowed), or its data\n"
-	    "(data_changed), checkpoints (checkpoints_missing), arithmetic\n"
-	    "(arithmetic_changed) or the model that it learns from\n"
-	    "(ancestor_missing) are not what they were; 7 the machine was\n"
-	    "drained or preempted: the job is saved, and goes on with the next\n"
-	    "daemon.  A job that waits for what passes by itself is watched on,\n"
-	    "and a daemon that is restarted is waited for, --patience long.\n");
+	cli_help(f, commands, RK_ARRAY_LEN(commands));
 }
 
-static void
-command_help(FILE *f, const struct command *c)
-{
-	fprintf(f, "usage: rekindle %s %s\n\n%s\n", c->name, c->usage, c->what);
-	if (strstr(c->usage, "--set") != NULL)
-		fprintf(f, "\n--set PATH=VALUE changes a field, as "
-		    "training.epochs=3; it may be repeated.\n");
-	if (strstr(c->usage, "--dry-run") != NULL)
-		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
-		    "that comes before the first step,\nreading the data "
-		    "included, and says what it would refuse.%s\n",
-		    strcmp(c->name, "resume") != 0 ? "" : "  Of a resume it "
-		    "is the job\nas it would begin anew: no checkpoint is "
-		    "looked into.");
-	if (strstr(c->usage, "--as-is") != NULL)
-		fprintf(f, "\nconvert --to safetensors, pdparams or pt writes "
-		    "FILE's model as that, beside it\nor to OUT.  With --arch "
-		    "(a name, or \"{arch: resnet50, classes: 10}\") or the job "
-		    "of\n--job names and layout become those of the framework; "
-		    "without, names stay, and\nweights of linear layers are "
-		    "turned where the file tells which they are, or it is\n"
-		    "refused (--as-is: left as they lie).\n");
-	if (strstr(c->usage, "--statistics") != NULL)
-		fprintf(f, "\n--statistics adds least, largest, mean, "
-		    "deviation, counts of NaN and of\ninfinities, and the "
-		    "SHA-256 of each tensor.  --member NAME is the file in a "
-		    "tar,\n--part PATH what is taken for the model in a file "
-		    "of several objects.\nrekindle-train reads the files, in "
-		    "a process that may open and reach nothing else.\nA "
-		    "FILE may be an address (s3:, oss:, https:, http:), which "
-		    "the daemon fetches as a\njob's model; of convert and "
-		    "diff the file then comes here, into $TMPDIR or "
-		    "/var/tmp.\n"
-		    "Exit status of show: 1 where a file could not be read, "
-		    "the others are shown;\nof diff: 1 where the files "
-		    "differ, 2 where one could not be read;\nof convert: 1 "
-		    "where it could not be done.\n");
-	if (strstr(c->usage, "--force") != NULL)
-		fprintf(f, "\nA file that is there already stays%s, and the exit "
-		    "status is 1;\n--force replaces it.\n",
-		    strstr(c->usage, "[-o OUT]") != NULL ?
-		    " where -o does not name it" : "");
-	if (strstr(c->usage, "--patience") != NULL)
-		fprintf(f, "\n--patience SECONDS is how long to wait for a "
-		    "daemon that is away\nor not ready (%d; 0: not at all)%s."
-		    "\n", CLI_PATIENCE_S, strstr(c->usage, "[-f]") != NULL ?
-		    ", while following" : ", while watching");
-	if (strcmp(c->name, "adopt") == 0)
-		fprintf(f, "\nWhere the database was lost, or is an older copy, "
-		    "the folders of jobs that it does\nnot know are named by "
-		    "`rekindle status` and the log.  JOB (an id, or a name) is "
-		    "taken\nback, or all of them: what had ended has ended, the "
-		    "others are paused.  --resume lets\nthem go on at once, "
-		    "each from the newest checkpoint in its folder.  Exit "
-		    "status 1:\nsome could not be taken back.\n");
-	if (strstr(c->usage, "--accept") != NULL)
-		fprintf(f, "\n--from none begins anew.  --accept data goes on "
-		    "although the data has changed\nsince the checkpoint was "
-		    "taken.\n");
-	fprintf(f, "\n--json prints JSON.  --server WHERE says which "
-	    "daemon.\n");
-}
-
-static const struct command *
+static const struct cli_command *
 find_command(const char *name)
 {
 	for (size_t i = 0; i < RK_ARRAY_LEN(commands); i++)
@@ -180,7 +92,9 @@ enum {
 	O_SERVER = 256, O_JSON, O_SET, O_NAME, O_HOLD, O_WATCH, O_STATE,
 	O_LABEL, O_LIMIT, O_ALL, O_FROM, O_SPLIT, O_TAIL, O_IN, O_REHEARSE,
 	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
-	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE, O_RESUME
+	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE, O_RESUME, O_ALIAS,
+	O_AUTHOR, O_NOTES, O_NOTE, O_IF_BETTER, O_FORMAT, O_METRIC, O_SORT,
+	O_NO_OPTIMIZER
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -214,6 +128,15 @@ static const struct option options[] = {
 	{ "job", required_argument, NULL, O_JOB },
 	{ "as-is", no_argument, NULL, O_AS_IS },
 	{ "force", no_argument, NULL, O_FORCE },
+	{ "alias", required_argument, NULL, O_ALIAS },
+	{ "author", required_argument, NULL, O_AUTHOR },
+	{ "notes", required_argument, NULL, O_NOTES },
+	{ "note", required_argument, NULL, O_NOTE },
+	{ "if-better", required_argument, NULL, O_IF_BETTER },
+	{ "format", required_argument, NULL, O_FORMAT },
+	{ "metric", required_argument, NULL, O_METRIC },
+	{ "sort", required_argument, NULL, O_SORT },
+	{ "no-optimizer", no_argument, NULL, O_NO_OPTIMIZER },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -252,7 +175,7 @@ whole_seconds(const char *opt, const char *text, int64_t min, int64_t max,
 /* Whether this command's usage names the option (help and the global ones go
  * with all). */
 static bool
-takes(const struct command *c, int o)
+takes(const struct cli_command *c, int o)
 {
 	char flag[40];
 
@@ -272,6 +195,13 @@ takes(const struct command *c, int o)
 	return false;
 }
 
+static void
+add_word(const char ***list, int *n, const char *word)
+{
+	*list = xrealloc(*list, (size_t)(*n + 1) * sizeof(**list));
+	(*list)[(*n)++] = word;
+}
+
 static bool
 take_option(struct cli_args *a, int o, const char *arg, const char **server)
 {
@@ -283,7 +213,10 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_DRY_RUN: return a->dry_run = true;
 	case O_WATCH: return a->watch = true;
 	case O_STATE: a->state = arg; return true;
-	case O_LABEL: a->label = arg; return true;
+	case O_LABEL:
+		a->label = arg;
+		add_word(&a->labels, &a->nlabels, arg);
+		return true;
 	case O_ALL: return a->all = true;
 	case O_STATISTICS: return a->statistics = true;
 	case O_MEMBER: a->member = arg; return true;
@@ -296,10 +229,17 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_FORCE: return a->force = true;
 	case O_FROM: a->from = arg; return true;
 	case O_ACCEPT:
-		a->accept = xrealloc(a->accept,
-		    (size_t)(a->naccept + 1) * sizeof(*a->accept));
-		a->accept[a->naccept++] = arg;
+		add_word(&a->accept, &a->naccept, arg);
 		return true;
+	case O_ALIAS: a->alias = arg; return true;
+	case O_AUTHOR: a->author = arg; return true;
+	case O_NOTES: a->notes = arg; return true;
+	case O_NOTE: a->note = arg; return true;
+	case O_IF_BETTER: a->if_better = arg; return true;
+	case O_FORMAT: a->format = arg; return true;
+	case O_METRIC: a->metric = arg; return true;
+	case O_SORT: a->sort = arg; return true;
+	case O_NO_OPTIMIZER: return a->no_optimizer = true;
 	case O_SPLIT: a->split = arg; return true;
 	case 'f': return a->follow = true;
 	case O_REHEARSE: return a->rehearse = true;
@@ -319,26 +259,37 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	}
 }
 
-/* The command may stand behind global options: find it first. */
-static const struct command *
-command_of(int argc, char **argv, int *at)
+/* The next word that is no global option, from i on; argc: there is none. */
+static int
+word_from(int argc, char **argv, int i)
 {
-	for (int i = 1; i < argc; i++) {
+	for (; i < argc && *argv[i] == '-'; i++)
 		if (strcmp(argv[i], "--server") == 0)
 			i++;
-		else if (*argv[i] != '-') {
-			*at = i;
-			return find_command(argv[i]);
-		}
-	}
-	*at = argc;
-	return NULL;
+	return RK_MIN(i, argc);
+}
+
+/* The command may stand behind global options: find it first.  *words: those
+ * that name it. */
+static const struct cli_command *
+command_of(int argc, char **argv, int *at, int *words)
+{
+	*words = 1;
+	*at = word_from(argc, argv, 1);
+	if (*at == argc)
+		return NULL;
+	const struct cli_command *c = find_command(argv[*at]), *verb = NULL;
+	const int next = word_from(argc, argv, *at + 1);
+	if (c != NULL && c->fn == cmd_models && next < argc)
+		verb = cli_models_verb(argv[next]);
+	*words += verb != NULL;
+	return verb != NULL ? verb : c;
 }
 
 /* Help or a version were asked for, or the words are wrong: an exit code.  -1:
  * there is a command to run. */
 static int
-read_options(int argc, char **argv, const struct command *c,
+read_options(int argc, char **argv, const struct cli_command *c,
     struct cli_args *a, const char **server)
 {
 	int o;
@@ -346,7 +297,7 @@ read_options(int argc, char **argv, const struct command *c,
 	while ((o = getopt_long(argc, argv, "hfo:", options, NULL)) != -1) {
 		if (o == 'h') {
 			if (c != NULL)
-				command_help(stdout, c);
+				cli_command_help(stdout, c);
 			else
 				help(stdout);
 			return CLI_OK;
@@ -373,8 +324,8 @@ main(int argc, char **argv)
 	struct cli_args a = { .limit = -1, .tail = -1, .deadline = -1,
 		.patience = -1 };
 	const char *server = NULL;
-	int at, ret;
-	const struct command *c = command_of(argc, argv, &at);
+	int at, ret, words;
+	const struct cli_command *c = command_of(argc, argv, &at, &words);
 
 	signal(SIGPIPE, SIG_DFL);
 	if (c == NULL && at < argc && strcmp(argv[at], "help") != 0) {
@@ -388,14 +339,14 @@ main(int argc, char **argv)
 		ret = at < argc ? CLI_OK : CLI_USAGE;
 	}
 	/* argv[optind] is the command itself. */
-	a.npos = argc - optind - 1;
+	a.npos = argc - optind - words;
 	if (ret < 0 && (a.npos < c->min || a.npos > c->max)) {
 		fprintf(stderr, "usage: rekindle %s %s\n", c->name, c->usage);
 		ret = CLI_USAGE;
 	}
 	if (ret < 0) {
 		for (int i = 0; i < a.npos; i++)
-			a.pos[i] = argv[optind + 1 + i];
+			a.pos[i] = argv[optind + words + i];
 		if (a.watch || a.follow || c->fn == cmd_watch)
 			cli_patience_set(a.patience >= 0 ? a.patience :
 			    CLI_PATIENCE_S, a.patience >= 0);
@@ -405,5 +356,6 @@ main(int argc, char **argv)
 		free(a.set[i]);
 	free(a.set);
 	free(a.accept);
+	free(a.labels);
 	return ret;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -75,29 +76,48 @@ cli_table_row(struct cli_table *t, size_t n, const char *const *cells)
 	t->n = n;
 	t->cells = xrealloc(t->cells, (t->rows + 1) * n * sizeof(char *));
 	for (size_t i = 0; i < n; i++)
-		t->cells[t->rows * n + i] = rk_marks_clean(xstrdup(*cells[i] ?
+		t->cells[t->rows * n + i] = rk_text_clean(xstrdup(*cells[i] ?
 		    cells[i] : "-"));
 	t->rows++;
+}
+
+static void
+print_row(const struct cli_table *t, size_t row, const size_t *width,
+    size_t room)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		char *s = t->cells[row * t->n + i];
+		if (i + 1 < t->n) {
+			printf("%s%*s", s, (int)(width[i] - cli_width(s) + 2),
+			    "");
+			used += width[i] + 2;
+			continue;
+		}
+		/* Of a line that would wrap, the end is left out. */
+		if (t->cut && used + 8 < room)
+			cli_cut(s, room - used);
+		printf("%s\n", s);
+	}
 }
 
 void
 cli_table_print(struct cli_table *t)
 {
-	for (size_t r = 0; r < t->rows; r++) {
-		for (size_t i = 0; i < t->n; i++) {
-			size_t w = 0;
-			for (size_t k = 0; k < t->rows; k++)
-				w = RK_MAX(w, strlen(t->cells[k * t->n + i]));
-			const char *s = t->cells[r * t->n + i];
-			if (i + 1 == t->n)
-				printf("%s\n", s);
-			else
-				printf("%-*s  ", (int)w, s);
-		}
-	}
+	const size_t room = isatty(STDOUT_FILENO) ?
+	    cli_columns(STDOUT_FILENO) : SIZE_MAX;
+	size_t *width = xcalloc(t->n + 1, sizeof(*width));
+
+	for (size_t i = 0; i < t->rows * t->n; i++)
+		width[i % t->n] = RK_MAX(width[i % t->n],
+		    cli_width(t->cells[i]));
+	for (size_t r = 0; r < t->rows; r++)
+		print_row(t, r, width, room);
 	for (size_t i = 0; i < t->rows * t->n; i++)
 		free(t->cells[i]);
 	free(t->cells);
+	free(width);
 	*t = (struct cli_table){0};
 }
 

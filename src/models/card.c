@@ -53,7 +53,7 @@ card_number(struct strbuf *b, const json_t *v)
 		sb_adds(b, "-");
 }
 
-/* --- what it is --------------------------------------------------------------- */
+/* --- what it is ----------------------------------------------------------- */
 
 static void
 names(struct strbuf *b, const json_t *list, const char *unit)
@@ -213,7 +213,7 @@ what_it_is(struct strbuf *b, const json_t *record, const json_t *tensors)
 	line(b, "SHA-256", card_text(record, "digest"), true);
 }
 
-/* --- how to use it ------------------------------------------------------------ */
+/* --- how to use it -------------------------------------------------------- */
 
 static void
 how_to_use(struct strbuf *b, const json_t *record, const char *which)
@@ -236,7 +236,7 @@ how_to_use(struct strbuf *b, const json_t *record, const char *which)
 	    which);
 }
 
-/* --- data, metrics ------------------------------------------------------------ */
+/* --- data, metrics -------------------------------------------------------- */
 
 static void
 put_data(struct strbuf *b, const json_t *record)
@@ -328,7 +328,7 @@ put_evaluations(struct strbuf *b, const json_t *list)
 	}
 }
 
-/* --- files -------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------- */
 
 static void
 put_files(struct strbuf *b, const json_t *files)

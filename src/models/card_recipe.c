@@ -6,7 +6,7 @@
 
 #define INDENT_MAX 64
 
-/* --- the recipe --------------------------------------------------------------- */
+/* --- the recipe ----------------------------------------------------------- */
 
 /* "adamw (learning_rate 0.001, weight_decay 0.05)" of an object with a type, or
  * of a word. */
@@ -181,7 +181,7 @@ card_recipe(struct strbuf *b, const json_t *record)
 	put_warm_start(b, record);
 }
 
-/* --- the ancestors ------------------------------------------------------------ */
+/* --- the ancestors -------------------------------------------------------- */
 
 static void
 put_version(struct strbuf *b, const json_t *n)

@@ -48,7 +48,7 @@ same_text(const char *a, const char *b)
 	    json_boolean(strcmp(a, b) == 0);
 }
 
-/* --- metrics ------------------------------------------------------------------ */
+/* --- metrics -------------------------------------------------------------- */
 
 static void
 add_metric(json_t *list, const char *name, json_t *a, json_t *b)
@@ -77,7 +77,7 @@ metrics_of(json_t *a, json_t *b)
 	return list;
 }
 
-/* --- on the same data ------------------------------------------------------- */
+/* --- on the same data ----------------------------------------------------- */
 
 /*
  * All that was measured of a version: {DIGEST: {source, metrics}}.  What its
@@ -140,7 +140,7 @@ same_data(const json_t *a, const json_t *b)
 	return list;
 }
 
-/* --- classes ------------------------------------------------------------------ */
+/* --- classes -------------------------------------------------------------- */
 
 static json_t *
 class_named(const json_t *list, const char *name)
@@ -186,7 +186,7 @@ classes_of(const json_t *a, const json_t *b)
 	return list;
 }
 
-/* --- data --------------------------------------------------------------------- */
+/* --- data ----------------------------------------------------------------- */
 
 static json_t *
 data_of(const json_t *a, const json_t *b)
@@ -207,7 +207,7 @@ data_of(const json_t *a, const json_t *b)
 	return o;
 }
 
-/* --- tensors ------------------------------------------------------------------ */
+/* --- tensors -------------------------------------------------------------- */
 
 /* {NAME: {name, dtype, shape}} of a tensors.json. */
 static json_t *
@@ -280,7 +280,7 @@ tensors_of(const json_t *ta, const json_t *tb)
 	return o;
 }
 
-/* --- jobs --------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------- */
 
 /* Not there is not null: a field that one side lacks has no a or no b. */
 static void
@@ -340,7 +340,7 @@ changes(json_t *list, const char *path, json_t *a, json_t *b)
 	}
 }
 
-/* --- all of it ---------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 static json_t *
 who(const json_t *record)

@@ -10,8 +10,8 @@
 
 /* One line, within a sentence or a cell. */
 void md_text(struct strbuf *b, const char *s);
-/* The same as code, which is what names, addresses and digests are; in_table: in a
- * cell of a table. */
+/* The same as code, which is what names, addresses and digests are; in_table:
+ * in a cell of a table. */
 void md_code(struct strbuf *b, const char *s, bool in_table);
 /* Lines of their own, as a quotation; nothing for none. */
 void md_quote(struct strbuf *b, const char *s);

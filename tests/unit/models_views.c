@@ -63,7 +63,7 @@ parent(const json_t *node, size_t i)
 	return json_array_get(json_object_get(node, "parents"), i);
 }
 
-/* --- lineage ------------------------------------------------------------------ */
+/* --- lineage -------------------------------------------------------------- */
 
 T_CASE(a_lineage_goes_from_the_version_to_its_first_ancestor)
 {
@@ -136,7 +136,7 @@ T_CASE(a_lineage_that_was_edited_by_hand_loses_what_is_none)
 	json_decref(record);
 }
 
-/* --- comparison --------------------------------------------------------------- */
+/* --- comparison ----------------------------------------------------------- */
 
 static const json_t *
 entry(const json_t *list, const char *key, const char *name)
@@ -229,7 +229,7 @@ T_CASE(tensors_are_the_same_of_another_form_or_in_one_alone)
 	json_decref(b);
 }
 
-/* --- card --------------------------------------------------------------------- */
+/* --- card ----------------------------------------------------------------- */
 
 static char *
 card_of(const char *text, const char *tensors)

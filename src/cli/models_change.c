@@ -1,0 +1,274 @@
+/*
+ * The verbs of rekindle models that change something: register, promote,
+ * rollback, delete.
+ */
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "models.h"
+
+#define LOOK_US 300000          /* between two looks at a registration */
+
+static void
+put(json_t *o, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	json_t *v = json_string(text);
+	/* What is no UTF-8 is said as far as it is. */
+	if (v == NULL) {
+		char *clean = rk_text_clean(xstrdup(text));
+		v = json_string(clean);
+		free(clean);
+	}
+	must(json_object_set_new(o, key, v) == 0);
+}
+
+/* Who does it: --author, else the login name. */
+static void
+put_author(json_t *body, const struct cli_args *a)
+{
+	const struct passwd *p = a->author == NULL ? getpwuid(getuid()) : NULL;
+
+	put(body, "author", a->author != NULL ? a->author : p != NULL ?
+	    p->pw_name : NULL);
+}
+
+/* --- register ------------------------------------------------------------- */
+
+/* KEY=VALUE each. */
+static enum cli_exit
+put_labels(json_t *body, const struct cli_args *a)
+{
+	json_t *labels = json_object();
+
+	for (int i = 0; i < a->nlabels; i++) {
+		const char *eq = strchr(a->labels[i], '=');
+		if (eq == NULL || eq == a->labels[i]) {
+			fprintf(stderr, "rekindle: --label %s: want "
+			    "KEY=VALUE\n", a->labels[i]);
+			json_decref(labels);
+			return CLI_USAGE;
+		}
+		char *key = xstrndup(a->labels[i], (size_t)(eq -
+		    a->labels[i]));
+		put(labels, rk_text_clean(key), eq + 1);
+		free(key);
+	}
+	if (a->nlabels > 0)
+		must(json_object_set(body, "labels", labels) == 0);
+	json_decref(labels);
+	return CLI_OK;
+}
+
+/* JOB, JOB/CHECKPOINT, or an address. */
+static enum cli_exit
+put_source(json_t *body, const struct cli_args *a)
+{
+	const char *text = a->pos[1], *slash = strchr(text, '/');
+	char id[RK_ID];
+
+	if (strstr(text, "://") != NULL || *text == '/') {
+		put(body, "address", text);
+		return CLI_OK;
+	}
+	char *job = xstrndup(text, slash != NULL ? (size_t)(slash - text) :
+	    strlen(text));
+	const enum cli_exit rc = cli_find_job(job, id);
+	free(job);
+	if (rc != CLI_OK)
+		return rc;
+	put(body, "job", id);
+	if (slash != NULL)
+		put(body, "checkpoint", slash + 1);
+	return CLI_OK;
+}
+
+/* Whose network a file is, as a job's file has it. */
+static enum cli_exit
+put_spec(json_t *body, const struct cli_args *a)
+{
+	const struct cli_args of = { .pos = { a->job }, .npos = 1 };
+	json_t *job = NULL;
+
+	if (a->job == NULL)
+		return CLI_OK;
+	const enum cli_exit rc = cli_read_job(&of, &job);
+	if (rc == CLI_OK)
+		must(json_object_set_new(body, "spec", job) == 0);
+	return rc;
+}
+
+static enum cli_exit
+body_of(const struct cli_args *a, json_t *body)
+{
+	enum cli_exit rc = put_labels(body, a);
+
+	if (rc == CLI_OK)
+		rc = put_spec(body, a);
+	if (rc == CLI_OK)
+		rc = put_source(body, a);
+	put(body, "notes", a->notes);
+	put(body, "alias", a->alias);
+	put_author(body, a);
+	if (a->no_optimizer)
+		json_object_set_new(body, "optimizer", json_false());
+	return rc;
+}
+
+/* It goes on in the daemon: look until it has ended. */
+static enum cli_exit
+wait_for(const char *name, struct cli_reply *r)
+{
+	enum cli_exit rc = CLI_OK;
+
+	while (rc == CLI_OK && json_object_get(r->json, "version") == NULL) {
+		const char *error = cli_str(r->json, "error");
+		const char *state = cli_str(r->json, "state");
+		if (strcmp(state, "failed") == 0 ||
+		    strcmp(state, "cancelled") == 0) {
+			fprintf(stderr, "rekindle: the registration %s%s%s\n",
+			    state, *error != '\0' ? ": " : "", error);
+			return CLI_REFUSED;
+		}
+		char *path = xasprintf("/v1/models/%s/registrations/%s", name,
+		    cli_str(r->json, "registration"));
+		cli_reply_fini(r);
+		usleep(LOOK_US);
+		rc = cli_call("GET", path, NULL, r);
+		free(path);
+	}
+	return rc;
+}
+
+enum cli_exit
+models_register(const struct cli_args *a)
+{
+	struct cli_reply r = {0};
+	json_t *body = json_object();
+	char name[65];
+	enum cli_exit rc = which_name(name, a->pos[0]);
+
+	if (rc == CLI_OK)
+		rc = body_of(a, body);
+	if (rc == CLI_OK) {
+		char *path = xasprintf("/v1/models/%s/versions", name);
+		rc = cli_call("POST", path, body, &r);
+		free(path);
+	}
+	if (rc == CLI_OK)
+		rc = wait_for(name, &r);
+	if (rc == CLI_OK && a->json)
+		cli_print_json(r.json);
+	else if (rc == CLI_OK)
+		printf("%s/%.0f%s%s\n", name, cli_num(r.json, "version", 0),
+		    a->alias != NULL ? "  " : "", a->alias != NULL ? a->alias :
+		    "");
+	json_decref(body);
+	cli_reply_fini(&r);
+	return rc;
+}
+
+/* --- aliases -------------------------------------------------------------- */
+
+/* What an alias was moved to, as the daemon says it. */
+static enum cli_exit
+move(const struct cli_args *a, const char *name, const char *alias,
+    const char *tail, const json_t *body)
+{
+	struct cli_reply r;
+	char *path = xasprintf("/v1/models/%s/aliases/%s%s", name, alias,
+	    tail);
+	const enum cli_exit rc = cli_call("POST", path, body, &r);
+	const double was = cli_num(r.json, "was", 0);
+
+	free(path);
+	if (rc == CLI_OK && a->json) {
+		cli_print_json(r.json);
+	} else if (rc == CLI_OK) {
+		printf("%s@%s is version %.0f", name, alias, cli_num(r.json,
+		    "version", 0));
+		if (was > 0)
+			printf(", was %.0f", was);
+		putchar('\n');
+	}
+	cli_reply_fini(&r);
+	return rc;
+}
+
+enum cli_exit
+models_promote(const struct cli_args *a)
+{
+	json_t *body = json_object();
+	char alias[65];
+	struct which w;
+	enum cli_exit rc = which_parse(&w, a->pos[0]);
+
+	if (rc == CLI_OK)
+		rc = which_name(alias, a->pos[1]);
+	if (rc == CLI_OK && w.way == BY_NEWEST) {
+		fprintf(stderr, "rekindle: \"%s\": want NAME/N or NAME@ALIAS: "
+		    "what is promoted is said, not found\n", w.name);
+		rc = CLI_USAGE;
+	}
+	if (rc == CLI_OK) {
+		if (w.way == BY_ALIAS)
+			put(body, "from", w.version);
+		else
+			json_object_set_new(body, "version", json_integer(
+			    strtoll(w.version, NULL, 10)));
+		put(body, "if_better", a->if_better);
+		put(body, "note", a->note);
+		put_author(body, a);
+		rc = move(a, w.name, alias, "", body);
+	}
+	json_decref(body);
+	return rc;
+}
+
+enum cli_exit
+models_rollback(const struct cli_args *a)
+{
+	json_t *body = json_object();
+	char name[65], alias[65];
+	enum cli_exit rc = which_name(name, a->pos[0]);
+
+	if (rc == CLI_OK)
+		rc = which_name(alias, a->pos[1]);
+	if (rc == CLI_OK) {
+		put(body, "note", a->note);
+		put_author(body, a);
+		rc = move(a, name, alias, "/rollback", body);
+	}
+	json_decref(body);
+	return rc;
+}
+
+/* --- delete --------------------------------------------------------------- */
+
+enum cli_exit
+models_delete(const struct cli_args *a)
+{
+	struct cli_reply r = {0};
+	struct which w;
+	enum cli_exit rc = which_parse(&w, a->pos[0]);
+
+	if (rc == CLI_OK && w.way != BY_NUMBER) {
+		fprintf(stderr, "rekindle: \"%s\": want NAME/N: what is deleted "
+		    "is said by its number\n", a->pos[0]);
+		rc = CLI_USAGE;
+	}
+	if (rc == CLI_OK) {
+		char *path = which_path(&w, "");
+		rc = cli_call("DELETE", path, NULL, &r);
+		free(path);
+	}
+	if (rc == CLI_OK && a->json && r.json != NULL)
+		cli_print_json(r.json);
+	else if (rc == CLI_OK && !a->json)
+		printf("%s/%s deleted; its record stays\n", w.name, w.version);
+	cli_reply_fini(&r);
+	return rc;
+}
