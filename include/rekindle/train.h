@@ -42,6 +42,9 @@
  *	                      3 where the warm start would be refused
  *	    --check           all that comes before the first step: print JSON
  *	                      and end; see below
+ *	    --suggest FILE    say which of the candidates in a JSON file
+ *			      (warm_suggest.h) the job would best begin from,
+ *			      print JSON and end; see below
  *	    --profile[=STEPS] train some steps (10) after 2 of warm-up, print
  *	                      where their time went and end; see below.
  *	                      --json: as JSON;  --trace FILE: events of all
@@ -134,6 +137,16 @@
  * built, the warm start is planned, and nothing is trained or written.  plan is
  * null without a warm start; what was not come to is absent.  The exit code is
  * that of a run that is refused for the same: 0, 1 or 3.
+ *
+ * --suggest: {name, arch, metric, larger_is_better, data: {train, validation:
+ * digests, or null}, candidates: [{id and what warm_suggest() has}, in the
+ * file's order; of a job's checkpoints also selector (best or latest),
+ * checkpoint, step, epoch, created_at, metrics, data (digest of what it was
+ * trained on), arch}], unreadable: [{id, why}], little: how many would load less
+ * than a tenth, own: {source and, of the warm start that the job has already,
+ * summary, accepted, parameters_loaded, parameters_total, tensors_loaded,
+ * tensors_total; or error}, null without one}.  Data that are not here are not
+ * needed where the job gives the network's input.
  *
  * Remarks.  What is no error and may not have been meant is said before the
  * first step, as events of kind `remark` and `schedule_warning`: more outputs
@@ -365,6 +378,7 @@ struct train_options {
 					   name */
 	int64_t skip;                   /* bytes of that */
 	const char *convert, *arch;     /* a file of weights; or NULL */
+	const char *suggest;            /* a file of candidates; or NULL */
 	bool as_is;
 	const char *predict;            /* then evaluate is the same */
 	const char *plot;               /* a folder */

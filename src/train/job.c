@@ -178,8 +178,8 @@ run_load_spec(struct run *r)
 	if (r->o->nset + r->o->ndata_set > 0 || (r->o->model != NULL &&
 	    !r->o->wire))
 		rc = load_with_sets(r->o, &r->spec, &why);
-	else if (r->o->wire || ((r->o->check || r->o->export != NULL) &&
-	    r->o->job_id != NULL))
+	else if (r->o->wire || ((r->o->check || r->o->export != NULL ||
+	    r->o->suggest != NULL) && r->o->job_id != NULL))
 		rc = spec_load_normal(r->o->job, &r->spec, &why);
 	else
 		rc = spec_load(r->o->job, &r->spec, &why);

@@ -49,6 +49,8 @@ const char train_usage[] =
     "                    end; with 3 where it would be refused\n"
     "  --check           do all that comes before the first step, print as JSON\n"
     "                    whether the job would be refused, and end\n"
+    "  --suggest FILE    say which of the candidates in a JSON file the job would\n"
+    "                    best begin from, as JSON, and end; reads no weights\n"
     "  --profile[=STEPS] train 10 steps, or so many, after 2 of warm-up, and print\n"
     "                    where their time went, by layer and by kind of op;\n"
     "                    keeps nothing\n"
@@ -125,6 +127,7 @@ enum {
 	OPT_PREDICT, OPT_DATA_SET, OPT_PLOT, OPT_DATA, OPT_SAMPLES,
 	OPT_INSPECT, OPT_DIFF, OPT_STATISTICS, OPT_TABLE, OPT_MEMBER, OPT_PART,
 	OPT_EXPORT, OPT_TO, OPT_SKIP, OPT_CONVERT, OPT_ARCH, OPT_AS_IS,
+	OPT_SUGGEST,
 	OPT_HELP, OPT_VERSION
 };
 static const struct option options[] = {
@@ -145,6 +148,7 @@ static const struct option options[] = {
 	{ "yaml", no_argument, NULL, OPT_YAML },
 	{ "plan", no_argument, NULL, OPT_PLAN },
 	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "suggest", required_argument, NULL, OPT_SUGGEST },
 	{ "evaluate", required_argument, NULL, OPT_EVALUATE },
 	{ "logits", required_argument, NULL, OPT_LOGITS },
 	{ "profile", optional_argument, NULL, OPT_PROFILE },
@@ -262,6 +266,9 @@ take(struct train_options *o, int c, char *arg, struct rk_why *why)
 	case OPT_CHECK:
 		o->check = true;
 		break;
+	case OPT_SUGGEST:
+		o->suggest = arg;
+		break;
 	case OPT_EVALUATE:
 		o->evaluate = arg;
 		break;
@@ -361,10 +368,10 @@ check_together(const struct train_options *o, struct rk_why *why)
 
 	if (o->summary + o->plan + o->check + (o->evaluate != NULL) +
 	    (o->profile != 0) + (o->predict != NULL) + alone +
-	    (o->export != NULL) > 1)
+	    (o->export != NULL) + (o->suggest != NULL) > 1)
 		return rk_refuse(why, "two of --summary, --plan, --check, "
-		    "--evaluate, --predict, --export, --profile and --plot "
-		    "together");
+		    "--suggest, --evaluate, --predict, --export, --profile and "
+		    "--plot together");
 	if ((o->to != NULL && o->export == NULL) ||
 	    (o->skip > 0 && o->to == NULL))
 		return rk_refuse(why, o->to == NULL ? "--skip without --to" :

@@ -26,14 +26,15 @@ plan_kind(const struct nn_tensor *t)
 	}
 }
 
-static void
-list_model(struct plan *p, const struct nn *n)
+struct warm_tensor *
+plan_list(const struct nn *n, size_t *count)
 {
-	p->want.nmodel = nn_ntensors(n);
-	p->model = xcalloc(p->want.nmodel + 1, sizeof(*p->model));
-	for (size_t i = 0; i < p->want.nmodel; i++) {
+	struct warm_tensor *v = xcalloc(nn_ntensors(n) + 1, sizeof(*v));
+
+	*count = nn_ntensors(n);
+	for (size_t i = 0; i < *count; i++) {
 		const struct nn_tensor *t = nn_tensor_at(n, i);
-		struct warm_tensor *w = &p->model[i];
+		struct warm_tensor *w = &v[i];
 		const char *dot = strrchr(t->name, '.');
 		*w = (struct warm_tensor){ .name = t->name, .dtype = DT_F32,
 			.ndim = t->ndim, .kind = plan_kind(t),
@@ -45,7 +46,7 @@ list_model(struct plan *p, const struct nn *n)
 			.same_as = -1 };
 		memcpy(w->d, t->d, (size_t)t->ndim * sizeof(t->d[0]));
 	}
-	p->want.model = p->model;
+	return v;
 }
 
 /* All of the model, and nothing else of the file. */
@@ -83,7 +84,8 @@ plan_new(struct plan **pp, const struct nn *n, struct warm_file *file,
 {
 	struct plan *p = xcalloc(1, sizeof(*p));
 
-	list_model(p, n);
+	p->model = plan_list(n, &p->want.nmodel);
+	p->want.model = p->model;
 	p->of = file;
 	p->want.file = file->v;
 	p->want.nfile = file->n;

@@ -57,6 +57,9 @@ void plan_turn(float *dst, const float *src, int64_t m, int64_t n);
  * there is none. */
 const struct warm_row *plan_head(const struct plan *p, const struct nn *n);
 
+/* The network's tensors as warm.h wants them; names are the network's, the list
+ * the caller's. */
+struct warm_tensor *plan_list(const struct nn *n, size_t *count);
 /* The kind of a tensor of the network. */
 enum warm_kind plan_kind(const struct nn_tensor *t);
 

@@ -411,6 +411,8 @@ answer(struct run *r)
 		return draw_print(r);
 	if (r->o->check)
 		return check_print(r);
+	if (r->o->suggest != NULL)
+		return suggest_print(r);
 	return r->o->profile != 0 ? profile_print(r) : summary_print(r);
 }
 
@@ -424,7 +426,8 @@ train_main(const struct train_options *o)
 	};
 	const bool asks = o->vocabulary || o->summary || o->plan || o->check ||
 	    o->evaluate != NULL || o->profile != 0 || o->plot != NULL ||
-	    o->samples > 0 || o->export != NULL || o->convert != NULL;
+	    o->samples > 0 || o->export != NULL || o->convert != NULL ||
+	    o->suggest != NULL;
 
 	if (o->wire && !is_socket(WIRE_FD)) {
 		fprintf(stderr, "rekindle-train: --wire, but file descriptor "

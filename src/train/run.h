@@ -42,6 +42,7 @@
  *	alive.c    that it works, before there is anything to say
  *	metrics.c  metrics.jsonl
  *	summary.c  --summary and --plan
+ *	suggest.c  --suggest; candidate.c opens what a job could begin from
  *	evaluate.c --evaluate; model_file.c opens what it is about
  *	predict.c  --predict; inputs.c reads what it is for
  *	draw.c     --plot

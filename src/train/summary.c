@@ -286,16 +286,23 @@ open_data(struct run *r)
 	const struct spec_model *m = &r->spec->model;
 	const bool shape_said = m->ninput > 0 || m->arch == SPEC_ARCH_mlp;
 
-	char *missing = r->o->summary ? missing_data(r) : NULL;
+	const bool may_miss = r->o->summary || r->o->suggest != NULL;
+	char *missing = may_miss ? missing_data(r) : NULL;
 
 	if (missing == NULL)
 		return run_open_data(r, NULL);
 	if (!shape_said)
 		run_fail(r, "bad_data", true, "%s; say model.input, such as "
-		    "%s, for a summary without data", missing,
+		    "%s, for an answer without data", missing,
 		    reads_tokens(m->arch) ? "[128]" : "[3, 32, 32]");
 	free(missing);
 	return shape_said;
+}
+
+bool
+summary_open(struct run *r, struct run_memory *m)
+{
+	return open_data(r) && run_measure(r, m) && outline(r, m);
 }
 
 bool

@@ -9,6 +9,9 @@
  *	refuse.c   what is refused
  *	unused.c   what is said of what is not used
  *	words.c    the sentence, JSON, the table, the digest
+ *	suggest.c  the lines of a job that take the most of a file
+ *	suggest_words.c  why it is worth it
+ *	candidates.c  which files there are
  */
 #ifndef WARM_IMPL_H
 #define WARM_IMPL_H
@@ -133,6 +136,8 @@ json_t *warm_grown_json(const struct warm_row *r);
 
 enum rk_err warm_judge(struct warm_plan *p, const struct warm_fit *fit,
     struct rk_why *why) RK_MUSTCHECK;
+/* Parameters that load, of those that model.minimum is of (p->outside). */
+int64_t warm_loaded_outside(const struct warm_plan *p);
 
 /* --- unused.c ------------------------------------------------------------- */
 
@@ -153,5 +158,17 @@ void warm_digest(struct warm_plan *p);
 void warm_both_shapes(struct strbuf *b, const struct warm_plan *p,
     const struct warm_row *r);
 const char *warm_row_name(const struct warm_plan *p, const struct warm_row *r);
+
+/* --- suggest_words.c ------------------------------------------------------ */
+
+/* The length of the layer's name that a tensor's begins with: what is before
+ * the last dot, or all of it. */
+int warm_layer_len(const char *tensor);
+/* Have file and job classes of which some are the same, and not all? */
+bool warm_classes_differ(const struct warm_want *w);
+/* plain: without growth, refused or not; best: what is suggested.  The
+ * caller's. */
+char *warm_suggest_reason(const struct warm_plan *plain,
+    const struct warm_plan *best);
 
 #endif

@@ -243,19 +243,27 @@ refuse_nothing(const struct warm_plan *p, struct rk_why *why)
 	return rc;
 }
 
+int64_t
+warm_loaded_outside(const struct warm_plan *p)
+{
+	int64_t loaded = 0;
+
+	for (size_t i = 0; i < p->nmodel; i++)
+		if (p->v[i].fault != SPEC_MISMATCH && p->v[i].action !=
+		    WARM_GROW && !p->want->model[i].buffer)
+			loaded += p->v[i].loaded;
+	return loaded;
+}
+
 /* Of the parameters outside the tensors that do not match; rounded down. */
 static enum rk_err
 refuse_little(const struct warm_plan *p, struct rk_why *why)
 {
 	const struct warm_want *w = p->want;
 	const double least = spec_warm_minimum(w->spec, w->strict);
+	const int64_t loaded = warm_loaded_outside(p);
 	char got[RK_HUMAN], all[RK_HUMAN];
-	int64_t loaded = 0;
 
-	for (size_t i = 0; i < p->nmodel; i++)
-		if (p->v[i].fault != SPEC_MISMATCH && p->v[i].action !=
-		    WARM_GROW && !w->model[i].buffer)
-			loaded += p->v[i].loaded;
 	if (p->outside == 0 || (double)loaded >= least * (double)p->outside)
 		return RK_OK;
 	struct strbuf b = {0};

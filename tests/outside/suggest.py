@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""Knowledge is found again: what a job would best begin from, with the share, the reason and the lines to write."""
+import json
+import os
+import resource
+import struct
+
+import pictures
+from t import SLOW, case, eq, has, run, trainer
+
+OLD = ["crack", "fray", "uneven", "void"]
+NEW = ["blowhole", "crack", "dent", "fray", "uneven", "void"]
+
+
+# --- the trainer alone ---------------------------------------------------------------------
+
+def job(d, name, classes, hidden=8, warm=None, **model):
+    path = f"{d.root}/{'-'.join(classes)}"
+    if not os.path.exists(path):
+        pictures.folder(path, classes, 6, 4, 4)
+    return {"name": name, "resources": {"threads": 1, "memory": "128MiB"},
+            "model": {"layers": ["flatten", {"type": "linear", "name": "hidden", "out": hidden}, "relu",
+                                 {"type": "linear", "name": "fc", "out": len(classes)}], **model},
+            "training": {"epochs": 1000, "steps": 4, "batch_size": 4, **({"warm_start": warm} if warm else {})},
+            "data": {"train": {"type": "image_folder", "path": path}}, "checkpoint": {"every": {"steps": 4}}}
+
+
+def suggest(d, j, candidates, classes=(), want=0):
+    """The answer, with its candidates by their ids."""
+    with open(f"{d.root}/candidates.json", "w") as f:
+        json.dump({"candidates": candidates, "classes": list(classes)}, f)
+    out = trainer(d, j, "--suggest", f"{d.root}/candidates.json", want=want)
+    if want:
+        return out[1]
+    a = json.loads(out[0])
+    a["by_id"] = {c["id"]: c for c in a["candidates"]}
+    return a
+
+
+def tensors(d, j):
+    """What the network of a job has, as a list of tensors."""
+    s = json.loads(trainer(d, j, "--summary")[0])
+    return [{"name": t["name"], "dtype": "F32", "shape": t["shape"]} for t in s["model"]["tensors"]]
+
+
+def lines_are_accepted(d, j, c, file):
+    """A job with the suggested lines, from a file with these tensors, is accepted and loads as much as was said."""
+    j = {**j, "model": {**j["model"], **c["model"], "checkpoint": file}}
+    p = json.loads(trainer(d, j, "--plan", "--json")[0])
+    eq(p["accepted"], True)
+    for k in ("parameters_loaded", "parameters_total", "tensors_loaded", "tensors_total"):
+        eq(c[k], p[k], k)
+
+
+def cpu_of_children():
+    u = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return u.ru_utime + u.ru_stime
+
+
+def write(path, tensors, classes=None):
+    """A safetensors file of zeros."""
+    head, at = {}, 0
+    for t in tensors:
+        n = 4
+        for x in t["shape"]:
+            n *= x
+        head[t["name"]] = {"dtype": t["dtype"], "shape": t["shape"], "data_offsets": [at, at + n]}
+        at += n
+    if classes:
+        head["__metadata__"] = {"rekindle.classes": json.dumps(classes)}
+    text = json.dumps(head).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + bytes(at))
+    return path
+
+
+@case("a file that has it all is a strict start, and one of other classes one that grows", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", NEW)
+    old = tensors(d, job(d, "old", OLD))
+    a = suggest(d, j, [{"id": "same", "tensors": tensors(d, j), "writer": "rekindle", "classes": 1},
+                       {"id": "fewer", "tensors": old, "writer": "rekindle", "classes": 0},
+                       {"id": "nameless", "tensors": old, "writer": "rekindle"}], [OLD, NEW])
+    eq([c["id"] for c in a["candidates"]], ["same", "fewer", "nameless"])
+    same, fewer, nameless = a["candidates"]
+    eq((same["share"], same["reason"], same["model"]), (1.0, "all 4 tensors", {"strict": True}))
+    eq(fewer["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
+    eq(fewer["model"], {"strict": True, "grow": ["fc"]})
+    eq((fewer["tensors_loaded"], fewer["parameters_loaded"]), (4, 8 * 48 + 8 + 4 * 9))
+    eq(nameless["reason"], "2 of 4 tensors: all but fc, whose classes differ; what the classes of the file are called "
+       "is not known")
+    eq(nameless["model"], {"strict": False})
+    lines_are_accepted(d, j, fewer, write(f"{d.root}/fewer.safetensors", old, OLD))
+    lines_are_accepted(d, j, nameless, write(f"{d.root}/nameless.safetensors", old))
+
+
+@case("what begins anew is named, a start that takes little says how little, and one that takes hardly anything is "
+      "none", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", OLD)
+    own = tensors(d, j)
+    shapes = {t["name"]: t for t in own}
+    without = [shapes["hidden.weight"], shapes["hidden.bias"]]
+    other = [{**shapes["hidden.weight"], "shape": [8, 50]}, shapes["hidden.bias"], shapes["fc.bias"]]
+    deeper = own + [{"name": "more.weight", "dtype": "F32", "shape": [8, 8]}]
+    a = suggest(d, j, [{"id": "headless", "tensors": without, "writer": "rekindle"},
+                       {"id": "other", "tensors": other, "writer": "rekindle"},
+                       {"id": "deeper", "tensors": deeper, "writer": "rekindle"},
+                       {"id": "stranger", "tensors": [{"name": "a.b", "dtype": "F32", "shape": [3]}]},
+                       {"id": "empty", "tensors": []}])
+    eq([c["id"] for c in a["candidates"]], ["headless", "deeper"])
+    eq(a["little"], 3)          # of 428 parameters `other` has 12
+    c = a["by_id"]
+    eq(c["headless"]["reason"], "2 of 4 tensors: all but fc, which the file has not")
+    eq(c["headless"]["model"], {"strict": False})
+    eq(c["deeper"]["reason"], "all 4 tensors; 1 of its own is not used")
+    eq((c["deeper"]["model"], c["deeper"]["ignored"]), ({"strict": False}, 1))
+    for k, v in (("headless", without), ("deeper", deeper)):
+        lines_are_accepted(d, j, c[k], write(f"{d.root}/{k}.safetensors", v))
+
+
+@case("a network of which the file has a third wants model.minimum, and that is in the lines", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    layer = [{"type": "linear", "name": f"l{i}", "out": 48} for i in range(6)]
+    j = job(d, "new", OLD)
+    j["model"] = {"layers": ["flatten", *layer, {"type": "linear", "name": "fc", "out": 4}]}
+    some = [t for t in tensors(d, j) if t["name"][:2] in ("l0", "l1")]
+    c = suggest(d, j, [{"id": "some", "tensors": some, "writer": "rekindle"}])["candidates"][0]
+    eq(c["reason"], "4 of 14 tensors: all but l2, which the file has not, l3, which the file has not, l4, which the "
+       "file has not, and 2 more layers")
+    eq(c["model"], {"strict": False, "minimum": 0.32})
+    lines_are_accepted(d, j, c, write(f"{d.root}/some.safetensors", some))
+
+
+@case("colours in place of grey grow, names of other frameworks are known, and layouts are turned", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", OLD)
+    j["model"] = {"arch": "resnet18", "classes": 4}
+    ours = tensors(d, j)
+    grey = [{**t, "shape": [64, 1, *t["shape"][2:]]} if t["name"] == "conv1.weight" else t for t in ours]
+    paddle = [{**t, "name": t["name"].replace("running_mean", "_mean").replace("running_var", "_variance"),
+               "shape": t["shape"][::-1] if t["name"] == "fc.weight" else t["shape"]} for t in ours]
+    a = suggest(d, j, [{"id": "grey", "tensors": grey, "writer": "rekindle"},
+                       {"id": "paddle", "tensors": paddle, "framework": "paddle"}])["by_id"]
+    eq(a["grey"]["model"], {"strict": True, "grow": ["conv1"]})
+    eq(a["grey"]["share"], 1.0)
+    has(a["grey"]["reason"], "101 of 102 tensors: all but conv1, which is another (file [64,1,7,7], model [64,3,7,7]); "
+        "grow: [conv1] has its one input channel in each of 3")
+    eq((a["paddle"]["model"], a["paddle"]["reason"]), ({"strict": True}, "all 102 tensors"))
+
+
+@case("the same number of classes that are others is no copy of the head, and none in common is said", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", OLD)
+    own = tensors(d, j)
+    lists = [["crack", "dent", "fray", "void"], ["a", "b", "c", "d"], ["void", "crack", "fray", "uneven"]]
+    a = suggest(d, j, [{"id": str(i), "tensors": own, "writer": "rekindle", "classes": i} for i in range(3)],
+                lists)["by_id"]
+    eq(a["0"]["reason"], "all 4 tensors; fc is of other classes; grow: [fc] takes 3 of 4 classes")
+    eq(a["0"]["model"], {"strict": True, "grow": ["fc"]})
+    eq(a["1"]["reason"], "all 4 tensors; none of its 4 classes is one of the job's")
+    eq((a["2"]["reason"], a["2"]["model"]), ("all 4 tensors", {"strict": True}))
+
+
+@case("of a job's folder the best checkpoint counts, of one without a metric the latest, and what is not there, "
+      "damaged or no list is told", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j, old = job(d, "new", NEW), job(d, "old", OLD)
+    old["data"]["validation_split"] = 0.25
+    old["training"]["steps"] = 12
+    old["checkpoint"] = {"every": {"steps": 4}, "keep": {"last": 9, "best": 1, "metric": "val_loss", "mode": "max"}}
+    run_dir = f"{d.root}/old.run"
+    trainer(d, old)
+    with open(f"{run_dir}/job.json", "w") as f:
+        json.dump(old, f)
+    at = f"{run_dir}/checkpoints"
+    infos = {x: json.load(open(f"{at}/{x}/checkpoint.json")) for x in os.listdir(at) if x.startswith("step-")}
+    best = max(infos, key=lambda x: infos[x]["metrics"].get("val_loss", -1))
+    with open(f"{d.root}/list.json", "w") as f:
+        json.dump({"tensors": tensors(d, old), "writer": "rekindle"}, f)
+    with open(f"{d.root}/torn.json", "w") as f:
+        f.write('{"tensors": [')
+    a = suggest(d, j, [{"id": "job", "checkpoints": at}, {"id": "gone", "checkpoints": f"{d.root}/gone"},
+                       {"id": "list", "file": f"{d.root}/list.json", "classes": 0},
+                       {"id": "torn", "file": f"{d.root}/torn.json"}], [OLD])
+    c = a["by_id"]["job"]
+    eq((c["selector"], c["checkpoint"], c["step"]), ("best", best, infos[best]["step"]))
+    eq((c["metrics"], c["data"]), (infos[best]["metrics"], infos[best]["data_digest"]))
+    eq(c["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
+    eq(c["reason"], a["by_id"]["list"]["reason"])
+    eq({x["id"] for x in a["unreadable"]}, {"gone", "torn"})
+    assert not os.path.exists(f"{d.root}/gone")
+    a = suggest(d, old, [{"id": "job", "checkpoints": at}])
+    eq(a["data"]["train"], a["by_id"]["job"]["data"])
+    # Half of the model's file is not a model.
+    os.remove(f"{run_dir}/job.json")
+    c = suggest(d, j, [{"id": "job", "checkpoints": at}])["by_id"]["job"]
+    eq((c["selector"], c["checkpoint"], c["arch"]), ("latest", max(infos), None))
+    model = f"{at}/{max(infos)}/model.safetensors"
+    os.truncate(model, os.path.getsize(model) // 2)
+    a = suggest(d, j, [{"id": "job", "checkpoints": at}])
+    eq([x["id"] for x in a["unreadable"]], ["job"])
+
+
+@case("tokens of a vocabulary grow by name", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+
+    def texts(name, words):
+        with open(f"{d.root}/{name}.csv", "w") as f:
+            f.write("text,label\n" + "".join(f"{' '.join(words[i % 3:] + words[:i % 3])},{i % 2}\n" for i in range(24)))
+        with open(f"{d.root}/{name}.txt", "w") as f:
+            f.write("[PAD]\n[UNK]\n" + "\n".join(words) + "\n")
+        j = job(d, name, OLD)
+        j["model"] = {"arch": "textcnn", "classes": 2, "width": 16, "vocabulary": len(words) + 2}
+        j["data"] = {"train": {"type": "text", "path": f"{d.root}/{name}.csv", "length": 8, "text": "text", "label": "label",
+                               "tokenizer": {"type": "words", "vocabulary": f"{d.root}/{name}.txt"}}}
+        return j
+    old, new = texts("old", ["one", "two", "three", "four"]), texts("new", ["two", "five", "one", "six", "three"])
+    trainer(d, old)
+    c = suggest(d, new, [{"id": "job", "checkpoints": f"{d.root}/old.run/checkpoints"}])["by_id"]["job"]
+    has(c["reason"], "; grow: [embedding] takes 5 of 7 tokens")
+    eq(c["model"], {"strict": True, "grow": ["embedding"]})
+
+
+@case("candidates that are none are refused with their place", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", OLD)
+    t = {"name": "a", "dtype": "F32", "shape": [1]}
+    for candidates, classes, part in (
+            ([{"tensors": []}], (), "candidates[0] has no id of 1 to 256 bytes"),
+            ([{"id": "a"}], (), "candidates[0] (a) has not one of tensors, file and checkpoints"),
+            ([{"id": "a", "tensors": [], "classes": 1}], [["x"]], "candidates[0] (a) has for classes no number of one "
+             "of the 1 lists"),
+            ([], [[1]], "classes[0] is no list of at most 65536 names"),
+            ([{"id": "a", "tensors": []}] * 1001, (), "has no list `candidates` of at most 1000")):
+        has(suggest(d, j, candidates, classes, want=3), part)
+    for tensor, part in (({**t, "dtype": "F31"}, 'tensors[0] (a) has the dtype "F31"'),
+                         ({**t, "shape": [-1]}, "has no shape of at most 8 dimensions"),
+                         ({**t, "shape": [1 << 40, 1 << 40]}, "has no shape"),
+                         ({**t, "name": ""}, "tensors[0] has no name of 1 to 512 bytes")):
+        has(suggest(d, j, [{"id": "x", "tensors": [tensor]}])["unreadable"][0]["why"], part)
+    has(suggest(d, j, [{"id": "x", "tensors": [t, t]}])["unreadable"][0]["why"], "tensors has a twice")
+
+
+@case("data that are not here are not needed where the job says its input", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", OLD)
+    own = tensors(d, j)
+    j["data"]["train"]["path"] = f"{d.root}/nowhere"
+    has(suggest(d, j, [{"id": "x", "tensors": own}], want=3), "say model.input")
+    j["model"]["input"] = [3, 4, 4]
+    a = suggest(d, j, [{"id": "x", "tensors": own, "writer": "rekindle", "classes": 0}], [NEW[:4]])
+    eq(a["by_id"]["x"]["reason"], "all 4 tensors")
+    eq(a["data"], {"train": None, "validation": None})
+
+
+@case("the warm start that a job has is compared, and one that is not here is said", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", NEW)
+    old = tensors(d, job(d, "old", OLD))
+    j["model"].update(checkpoint=write(f"{d.root}/old.safetensors", old), strict=False)
+    a = suggest(d, j, [{"id": "x", "tensors": old, "writer": "rekindle", "classes": 0}], [OLD])
+    eq((a["own"]["parameters_loaded"], a["own"]["accepted"]), (8 * 48 + 8, True))
+    eq(a["by_id"]["x"]["parameters_loaded"], 8 * 48 + 8 + 36)
+    os.remove(f"{d.root}/old.safetensors")
+    own = suggest(d, j, [])["own"]
+    eq(own["error"], "it is not on this machine")
+    eq(suggest(d, job(d, "cold", OLD), [])["own"], None)
+
+
+@case("three hundred candidates of a network of a hundred layers take a second", "stopped")
+def _(d):
+    os.makedirs(d.root, exist_ok=True)
+    j = job(d, "new", NEW)
+    j["model"] = {"arch": "resnet50", "classes": 6}
+    own = tensors(d, j)
+    old = [{**t, "shape": [4, *t["shape"][1:]]} if t["name"].startswith("fc.") else t for t in own]
+    for k, v in (("own", own), ("old", old)):
+        with open(f"{d.root}/{k}.json", "w") as f:
+            json.dump({"tensors": v}, f)
+    began = cpu_of_children()
+    suggest(d, j, [])
+    alone = cpu_of_children() - began
+    began = cpu_of_children()
+    a = suggest(d, j, [{"id": str(i), "file": f"{d.root}/{'own' if i % 2 else 'old'}.json", "writer": "rekindle",
+                        "classes": 0} for i in range(300)], [OLD])
+    took = cpu_of_children() - began - alone
+    eq(len(a["candidates"]), 300)
+    print(f"# {took:.2f} s of CPU for 300, {alone:.2f} s without any")
+    assert took < 3 * SLOW, took
+
+
+run()
