@@ -21,6 +21,7 @@
 #define REKINDLE_API_H
 
 #include "rekindle/loop.h"
+#include "rekindle/models.h"
 #include "rekindle/preempt.h"
 
 struct api;
@@ -50,6 +51,7 @@ struct api_parts {
 	struct remote *remote;
 	struct ship *ship;
 	struct mirror *mirror;
+	struct models *models;
 	struct preempt *preempt;
 };
 

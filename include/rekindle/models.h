@@ -46,8 +46,11 @@
 
 struct models;
 
+/* Below a mirror's prefix, or (NULL) in the state directory; the caller's. */
+char *models_root(const char *prefix, const char *state_dir);
+
 struct models_config {
-	const char *root;               /* ends in "models/" */
+	const char *root;               /* models_root() */
 	const char *instance;           /* of entries; "" */
 	int64_t fresh_ms;               /* a list may be so old; 60 s */
 };
@@ -59,7 +62,8 @@ void models_close(struct models **mp);  /* before mirror, ship, sup */
 /* said: borrowed; NULL but on RK_OK.  why: a sentence but on RK_OK. */
 typedef void models_fn(void *ctx, enum rk_err rc, const json_t *said,
     const struct rk_why *why);
-/* Whoever asked with this ctx has gone; what was asked for is done. */
+/* Whoever asked with this ctx has gone.  What was asked for is done, but for an
+ * entry that is not decided yet, whose decide() would get this ctx. */
 void models_forget(struct models *m, const void *ctx);
 
 /* --- which ------------------------------------------------------------------ */
@@ -78,6 +82,9 @@ struct models_which {
 };
 enum rk_err models_which(struct models *m, const char *text,
     struct models_which *out, struct rk_why *why) RK_MUSTCHECK;
+/* Where an alias of a model is, by the copy.  RK_ENOENT with what there is. */
+enum rk_err models_alias(struct models *m, const char *name, const char *alias,
+    int64_t *version, struct rk_why *why) RK_MUSTCHECK;
 
 /* --- reading: the copy ------------------------------------------------------ */
 
@@ -93,12 +100,27 @@ enum rk_err models_version(struct models *m, const char *name, int64_t version,
 
 /* --- writing ---------------------------------------------------------------- */
 
+/* Has the store put-if-absent?  RK_EROFS: no.  RK_EBUSY: it is not known yet. */
+enum rk_err models_may_write(struct models *m, struct rk_why *why)
+    RK_MUSTCHECK;
+/* The address of a version's folder, which ends in '/'; id: its record's id.  The
+ * caller's. */
+char *models_folder(struct models *m, const char *name, const char *id);
+
 /*
  * Append an entry.  decide() is called with the copy up to the entry before, as
  * often as somebody else was quicker: it fills `entry` (event and its fields)
- * or refuses, which ends it.  id: an entry of this id that is there already is
+ * or refuses, which ends it; left empty, there is nothing to be written, which
+ * is RK_OK with nothing said.  Of an event "version" the number is filled in: in
+ * version, and in record.model and record.version.  What is said is the entry.
+ *
+ * id: a word (as a model's name); an entry of this id that is there already is
  * the answer: so a write that is repeated after a crash happens once.
- * RK_EROFS: the store has no put-if-absent.
+ *
+ * RK_EROFS, RK_EBUSY: as of models_may_write().  RK_EINVAL: the entry would be
+ * none: longer than 2 MiB, deeper than 64, or a field is not what it must be.
+ * RK_ECORRUPT: the log has a gap.  RK_ETIMEDOUT, RK_EIO: the store does not
+ * answer; the entry may be there all the same.
  */
 typedef enum rk_err models_decide_fn(void *ctx, json_t *entry,
     struct rk_why *why);

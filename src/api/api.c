@@ -167,6 +167,7 @@ api_open(struct api **ap, struct loop *l, const struct api_parts *p,
 	a->remote = p->remote;
 	a->ship = p->ship;
 	a->mirror = p->mirror;
+	a->models = p->models;
 	a->preempt = p->preempt;
 	a->cfg = *c;
 	a->tcp_host = xstrdup(c->tcp_host ? c->tcp_host : "");

@@ -197,6 +197,7 @@ struct api {
 	struct remote *remote;
 	struct ship *ship;
 	struct mirror *mirror;          /* or NULL */
+	struct models *models;
 	struct preempt *preempt;
 	struct api_config cfg;
 	char *tcp_host;

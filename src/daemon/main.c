@@ -31,6 +31,7 @@ struct daemon {
 	struct sup *sup;
 	struct ship *ship;
 	struct mirror *mirror;
+	struct models *models;
 	struct preempt *preempt;
 	struct api *api;
 	struct notify *notify;
@@ -312,6 +313,20 @@ open_mirror(struct daemon *d)
 }
 
 static enum rk_err
+open_models(struct daemon *d)
+{
+	const struct config *c = &d->cfg;
+	char *root = models_root(c->mirror.prefix, c->state_dir);
+	const struct models_config m = { .root = root,
+	    .instance = c->mirror.instance };
+	enum rk_err rc = models_open(&d->models, d->loop, d->remote, d->store,
+	    d->sup, d->ship, d->mirror, &m, &d->why);
+
+	free(root);
+	return rc;
+}
+
+static enum rk_err
 open_preempt(struct daemon *d)
 {
 	const struct config_preempt *c = &d->cfg.preempt;
@@ -345,7 +360,7 @@ open_api(struct daemon *d)
 		.heartbeat_ms = (int64_t)(c->heartbeat * 1000),
 	};
 	struct api_parts parts = { d->store, d->sup, d->remote, d->ship,
-		d->mirror, d->preempt };
+		d->mirror, d->models, d->preempt };
 	enum rk_err rc = api_open(&d->api, d->loop, &parts, &a, &d->why);
 
 	if (rc == RK_OK)
@@ -373,6 +388,7 @@ static const struct {
 	{ open_sup, EXIT_STATE },
 	{ open_ship, EXIT_STATE },
 	{ open_mirror, EXIT_USAGE },
+	{ open_models, EXIT_STATE },
 	{ open_preempt, EXIT_FAILED },
 	{ open_api, EXIT_FAILED },
 };
@@ -415,6 +431,7 @@ close_all(struct daemon *d)
 	listen_unix_remove(d->cfg.socket, &d->socket);
 	api_close(&d->api);
 	preempt_close(&d->preempt);
+	models_close(&d->models);
 	mirror_close(&d->mirror);
 	ship_close(&d->ship);
 	if (d->sup != NULL)

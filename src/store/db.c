@@ -7,6 +7,7 @@
 #define ATTEMPT_COLS                                                      \
 	"n,pid,started_ms,hello_ms,ended_ms,from_ckpt,branch,start_step," \
 	"end_step,outcome,message,instance,epoch"
+#define ENTRY_COLS "model,seq,id,event,version,alias,at_ms,fault,entry"
 #define REMOTE_ORDER "ORDER BY epoch DESC,branch DESC,step DESC,job,dir,uri"
 
 static const char *const sql[ST_COUNT] = {
@@ -97,6 +98,59 @@ static const char *const sql[ST_COUNT] = {
 	    "ORDER BY used_ms",
 	[ST_FACT_PUT] = "INSERT OR REPLACE INTO facts VALUES (?1,?2)",
 	[ST_FACT_GET] = "SELECT text FROM facts WHERE key=?1",
+	[ST_MODEL_PUT] = "INSERT OR REPLACE INTO models VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8)",
+	[ST_MODEL_GET] = "SELECT * FROM models WHERE name=?1",
+	[ST_MODELS] = "SELECT * FROM models WHERE name>?1 ORDER BY name "
+	    "LIMIT ?2",
+	[ST_MODEL_DROP] = "DELETE FROM models WHERE name=?1",
+	[ST_ENTRY_PUT] = "INSERT OR REPLACE INTO model_entries VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+	[ST_ENTRY_GET] = "SELECT " ENTRY_COLS " FROM model_entries "
+	    "WHERE model=?1 AND seq=?2",
+	[ST_ENTRY_ID] = "SELECT " ENTRY_COLS " FROM model_entries "
+	    "WHERE model=?1 AND id=?2 AND fault='' ORDER BY seq LIMIT 1",
+	[ST_ENTRIES] = "SELECT " ENTRY_COLS " FROM model_entries "
+	    "WHERE model=?1 AND seq<?2 ORDER BY seq DESC LIMIT ?3",
+	[ST_ENTRIES_ALIAS] = "SELECT " ENTRY_COLS " FROM model_entries "
+	    "WHERE model=?1 AND alias=?4 AND alias<>'' AND seq<?2 "
+	    "ORDER BY seq DESC LIMIT ?3",
+	[ST_ENTRIES_VERSION] = "SELECT " ENTRY_COLS " FROM model_entries "
+	    "WHERE model=?1 AND version=?4 AND version>0 AND event=?5 "
+	    "AND seq<?2 ORDER BY seq DESC LIMIT ?3",
+	[ST_ENTRIES_DROP] = "DELETE FROM model_entries WHERE model=?1",
+	[ST_VERSION_PUT] = "INSERT INTO versions (model,version,id,created_ms,"
+	    "deleted_ms,author,job,digest,bytes,removing) VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10) ON CONFLICT (model,version) "
+	    "DO UPDATE SET id=?3,created_ms=?4,deleted_ms=?5,author=?6,job=?7,"
+	    "digest=?8,bytes=?9,removing=?10",
+	[ST_VERSION_N] = "SELECT n FROM versions WHERE model=?1 AND version=?2",
+	[ST_VERSION_TEXTS] = "INSERT OR REPLACE INTO version_texts VALUES "
+	    "(?1,?2,?3,?4,?5)",
+	[ST_VERSION_GET] = "SELECT " VERSION_COLS ",t.record FROM versions v "
+	    "CROSS JOIN version_texts t ON t.n=v.n "
+	    "WHERE v.model=?1 AND v.version=?2",
+	[ST_VERSIONS_DROP] = "DELETE FROM versions WHERE model=?1",
+	[ST_VLABELS_DROP] = "DELETE FROM version_labels WHERE n=?1",
+	[ST_VLABEL_PUT] = "INSERT INTO version_labels VALUES (?2,?3,?1)",
+	[ST_VMETRICS_DROP] = "DELETE FROM version_metrics WHERE n=?1",
+	[ST_VMETRIC_PUT] = "INSERT INTO version_metrics VALUES (?2,?3,?1)",
+	[ST_ALIAS_PUT] = "INSERT OR REPLACE INTO aliases VALUES "
+	    "(?1,?2,?3,?4,?5,?6)",
+	[ST_ALIAS_GET] = "SELECT * FROM aliases WHERE model=?1 AND alias=?2",
+	/* ?2: only those at this version; -1: all */
+	[ST_ALIASES] = "SELECT * FROM aliases WHERE model=?1 AND "
+	    "(?2<0 OR version=?2) ORDER BY alias",
+	[ST_ALIASES_DROP] = "DELETE FROM aliases WHERE model=?1",
+	[ST_REG_PUT] = "INSERT OR REPLACE INTO registrations VALUES "
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+	[ST_REG_GET] = "SELECT * FROM registrations WHERE id=?1",
+	[ST_REG_IDEM] = "SELECT * FROM registrations WHERE idem_key=?1 "
+	    "AND idem_key<>'' ORDER BY id DESC LIMIT 1",
+	[ST_REG_DROP] = "DELETE FROM registrations WHERE id=?1",
+	[ST_REGS] = "SELECT * FROM registrations WHERE id<?1 AND "
+	    "(?2='' OR model=?2) AND (?3='' OR state=?3) "
+	    "ORDER BY id DESC LIMIT ?4",
 };
 
 enum rk_err

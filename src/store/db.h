@@ -7,7 +7,7 @@
 
 #include "rekindle/store.h"
 
-#define STORE_SCHEMA   4                /* PRAGMA user_version */
+#define STORE_SCHEMA   5                /* PRAGMA user_version */
 #define STORE_APP_ID   0x524b444c       /* "RKDL": the file is one of ours */
 #define STORE_IDEM_MS  (24LL * 3600 * 1000)
 
@@ -29,6 +29,14 @@ enum st {
 	ST_UPLOAD_PUT, ST_UPLOAD_GET, ST_UPLOAD_DROP, ST_UPLOADS,
 	ST_CACHE_PUT, ST_CACHE_GET, ST_CACHE_LAST, ST_CACHE_DROP, ST_CACHES,
 	ST_FACT_PUT, ST_FACT_GET,
+	ST_MODEL_PUT, ST_MODEL_GET, ST_MODELS, ST_MODEL_DROP,
+	ST_ENTRY_PUT, ST_ENTRY_GET, ST_ENTRY_ID, ST_ENTRIES, ST_ENTRIES_ALIAS,
+	ST_ENTRIES_VERSION, ST_ENTRIES_DROP,
+	ST_VERSION_PUT, ST_VERSION_N, ST_VERSION_TEXTS, ST_VERSION_GET,
+	ST_VERSIONS_DROP, ST_VLABELS_DROP, ST_VLABEL_PUT, ST_VMETRICS_DROP,
+	ST_VMETRIC_PUT,
+	ST_ALIAS_PUT, ST_ALIAS_GET, ST_ALIASES, ST_ALIASES_DROP,
+	ST_REG_PUT, ST_REG_GET, ST_REG_IDEM, ST_REG_DROP, ST_REGS,
 	ST_COUNT
 };
 
@@ -73,6 +81,12 @@ struct store {
 	"j.resume_from,j.progress,j.plan_summary,j.version,j.known_dir,"  \
 	"j.known_step,j.known_ms,j.lost_steps,j.accept,j.said_here,"      \
 	"t.spec,t.plan"
+
+/* Those of a version but its record, as version.c reads them. */
+#define VERSION_COLS                                                      \
+	"v.n,v.model,v.version,v.id,v.created_ms,v.deleted_ms,v.author,"  \
+	"v.job,v.digest,v.bytes,v.removing,t.labels,t.metrics,t.head"
+#define VERSION_NCOLS 14
 
 /* db.c: the error that a result of SQLite stands for, logged; `what` completes
  * "cannot ...". */

@@ -114,9 +114,73 @@ static const char schema_4[] =
 " id NOT IN (SELECT job FROM events WHERE kind = 'submitted');"
 "CREATE INDEX idem_job ON idem (job, created_ms);";
 
+/*
+ * The copy of the registry (models.h), all of which can be read again from the
+ * logs of the models; and registrations, which are this machine's own.  `n` of
+ * a version is its number in this file, by which what is searched and what is
+ * shown hang on it: searching walks rows that are small.
+ */
+static const char schema_5[] =
+"CREATE TABLE models ("
+" name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL,"
+" top INTEGER NOT NULL, bad INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+" updated_ms INTEGER NOT NULL, looked_ms INTEGER NOT NULL,"
+" fault TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+"CREATE TABLE model_entries ("
+" model TEXT NOT NULL, seq INTEGER NOT NULL, id TEXT NOT NULL,"
+" event TEXT NOT NULL, version INTEGER NOT NULL, alias TEXT NOT NULL,"
+" at_ms INTEGER NOT NULL, fault TEXT NOT NULL, entry TEXT NOT NULL,"
+" PRIMARY KEY (model, seq)) STRICT;"
+"CREATE INDEX model_entries_id ON model_entries (model, id);"
+"CREATE INDEX model_entries_alias ON model_entries (model, alias, seq)"
+" WHERE alias <> '';"
+"CREATE INDEX model_entries_version ON model_entries (model, version, event,"
+" seq) WHERE version > 0;"
+"CREATE TABLE versions ("
+" n INTEGER PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL,"
+" id TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+" deleted_ms INTEGER NOT NULL, author TEXT NOT NULL, job TEXT NOT NULL,"
+" digest TEXT NOT NULL, bytes INTEGER NOT NULL,"
+" removing INTEGER NOT NULL, UNIQUE (model, version)) STRICT;"
+"CREATE INDEX versions_id ON versions (id);"
+"CREATE INDEX versions_removing ON versions (n) WHERE removing = 1;"
+"CREATE INDEX versions_created ON versions (created_ms, n);"
+"CREATE INDEX versions_author ON versions (author, created_ms, n);"
+"CREATE INDEX versions_digest ON versions (digest);"
+"CREATE INDEX versions_job ON versions (job);"
+"CREATE TABLE version_texts ("
+" n INTEGER PRIMARY KEY REFERENCES versions (n) ON DELETE CASCADE,"
+" labels TEXT NOT NULL, metrics TEXT NOT NULL, head TEXT NOT NULL,"
+" record TEXT NOT NULL) STRICT;"
+"CREATE TABLE version_labels ("
+" key TEXT NOT NULL, value TEXT NOT NULL,"
+" n INTEGER NOT NULL REFERENCES versions (n) ON DELETE CASCADE,"
+" PRIMARY KEY (key, value, n)) STRICT, WITHOUT ROWID;"
+"CREATE INDEX version_labels_n ON version_labels (n);"
+"CREATE TABLE version_metrics ("
+" metric TEXT NOT NULL, value REAL NOT NULL,"
+" n INTEGER NOT NULL REFERENCES versions (n) ON DELETE CASCADE,"
+" PRIMARY KEY (metric, value, n)) STRICT, WITHOUT ROWID;"
+"CREATE INDEX version_metrics_n ON version_metrics (n, metric, value);"
+"CREATE TABLE aliases ("
+" model TEXT NOT NULL, alias TEXT NOT NULL, version INTEGER NOT NULL,"
+" before TEXT NOT NULL, moved_ms INTEGER NOT NULL, author TEXT NOT NULL,"
+" PRIMARY KEY (model, alias)) STRICT, WITHOUT ROWID;"
+"CREATE INDEX aliases_version ON aliases (model, version);"
+"CREATE TABLE registrations ("
+" id TEXT NOT NULL PRIMARY KEY, model TEXT NOT NULL, job TEXT NOT NULL,"
+" state TEXT NOT NULL, request TEXT NOT NULL, progress TEXT NOT NULL,"
+" version INTEGER NOT NULL, error TEXT NOT NULL, idem_key TEXT NOT NULL,"
+" idem_digest TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+" updated_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+"CREATE INDEX registrations_model ON registrations (model, id);"
+"CREATE INDEX registrations_state ON registrations (state, id);"
+"CREATE INDEX registrations_idem ON registrations (idem_key)"
+" WHERE idem_key <> '';";
+
 /* steps[n] leads from schema n to n + 1; a new file goes all the way. */
 static const char *const steps[STORE_SCHEMA] = { schema_1, schema_2,
-	schema_3, schema_4 };
+	schema_3, schema_4, schema_5 };
 
 enum rk_err
 schema_bring(struct store *s, int64_t version)
