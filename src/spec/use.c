@@ -44,8 +44,7 @@ void
 sp_read_inputs(struct spec_data *d, struct rkj_obj *o)
 {
 	const json_t *v = rkj_any(o, "inputs");
-	const bool one = json_is_string(v);
-	const size_t n = one ? 1 : json_array_size(v);
+	const size_t n = json_array_size(v);
 	char shown[SP_SHOWN];
 
 	if (d->kind != SPEC_JOB_PREDICT) {
@@ -59,7 +58,7 @@ sp_read_inputs(struct spec_data *d, struct rkj_obj *o)
 		    "folders: what is predicted");
 		return;
 	}
-	if ((!one && !json_is_array(v)) || n < 1 || n > SPEC_MAX_USED) {
+	if (n < 1 || n > SPEC_MAX_USED) {
 		rkj_fault(o, "inputs", "is %s, want a list of 1 to %d files or "
 		    "folders (a folder may hold any number)",
 		    sp_shown(v, shown), SPEC_MAX_USED);
@@ -68,7 +67,7 @@ sp_read_inputs(struct spec_data *d, struct rkj_obj *o)
 	for (size_t i = 0; i < n; i++) {
 		char key[24];
 		snprintf(key, sizeof(key), "inputs[%zu]", i);
-		if (sp_read_listed(o, one ? v : json_array_get(v, i), key,
+		if (sp_read_listed(o, json_array_get(v, i), key,
 		    &d->inputs[d->ninputs]))
 			d->ninputs++;
 	}

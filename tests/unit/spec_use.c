@@ -98,7 +98,7 @@ T_CASE(the_normal_form_of_a_prediction_has_what_counts_and_no_more)
 T_CASE(a_prediction_needs_neither_training_nor_a_form_of_its_data)
 {
 	struct spec *s = must_parse(merged(PREDICT, "{training: null, data: "
-	    "{train: null, validation: null, inputs: /d/a.png}}"));
+	    "{train: null, validation: null, inputs: [/d/a.png]}}"));
 	char *text = normal(s);
 
 	t_check(!s->data.has_train && !has_field(text, "train"));
