@@ -98,6 +98,11 @@ void models_look(struct models *m, const char *name, int64_t max_age_ms,
 enum rk_err models_version(struct models *m, const char *name, int64_t version,
     json_t **out, struct rk_why *why) RK_MUSTCHECK;
 
+/* The tensors.json of a version, {tensors: [{name, dtype, shape}, ...]}, is said,
+ * read anew.  RK_ENOENT: it has none, or was deleted. */
+void models_tensors(struct models *m, const char *name, int64_t version,
+    models_fn *fn, void *ctx);
+
 /* --- writing ---------------------------------------------------------------- */
 
 /* Has the store put-if-absent?  RK_EROFS: no.  RK_EBUSY: it is not known yet. */

@@ -9,6 +9,7 @@
  *	all.c      all models are looked at
  *	append.c   an entry of ours behind all others
  *	which.c    which version is meant, and its record as it is now
+ *	tensors.c  the tensors of a version, read from beside its files
  *
  * Of each model that somebody asked for there is a `mlog`, for as long as the
  * registry is open: what is under way with its log, one thing at a time.
@@ -150,6 +151,7 @@ struct models {
 	int64_t fresh_ms;
 	struct mlog *logs[BUCKETS];
 	struct all *all;                /* a look at all that is under way */
+	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */
 	char *error;                    /* why the last look at all failed */
 	struct manswer *answers, **last_answer;
@@ -202,5 +204,9 @@ void append_fini(struct mlog *g);
 void all_look(struct models *m, models_fn *fn, void *ctx);
 void all_forget(struct models *m, const void *ctx);
 void all_fini(struct models *m);
+
+/* tensors.c */
+void tensors_forget(struct models *m, const void *ctx);
+void tensors_fini(struct models *m);
 
 #endif

@@ -112,6 +112,7 @@ models_forget(struct models *m, const void *ctx)
 		}
 	}
 	all_forget(m, ctx);
+	tensors_forget(m, ctx);
 }
 
 /* --- logs ----------------------------------------------------------------- */
@@ -250,6 +251,7 @@ models_close(struct models **mp)
 		return;
 	must_be(m, MODELS_TAG);
 	all_fini(m);
+	tensors_fini(m);
 	for (int i = 0; i < BUCKETS; i++) {
 		struct mlog *g;
 		while ((g = m->logs[i]) != NULL) {
