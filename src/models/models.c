@@ -111,6 +111,7 @@ models_forget(struct models *m, const void *ctx)
 			append_forget(g, ctx);
 		}
 	}
+	changes_forget(m, ctx);
 	all_forget(m, ctx);
 	tensors_forget(m, ctx);
 }
@@ -267,6 +268,7 @@ models_close(struct models **mp)
 		free(a->why);
 		free(a);
 	}
+	changes_fini(m);
 	loop_timer_del(&m->answer_timer);
 	free(m->error);
 	free(m->root);
