@@ -13,7 +13,7 @@
 #include "rekindle/base.h"
 
 /* Limits on hostile text: over any of them is RK_EINVAL with a sentence. */
-#define RKJ_MAX_DEPTH  64
+#define RKJ_MAX_DEPTH  160       /* a lineage (models.h) is 64 nodes deep */
 #define RKJ_MAX_NODES  200000
 #define RKJ_MAX_BYTES  (8u << 20)
 

@@ -86,16 +86,17 @@ T_CASE(json_refuses_nul_and_bytes_that_are_not_utf8)
 	refuses(rkj_parse_json, "\"\\ud800\"", "line 1");
 }
 
-T_CASE(nesting_stops_at_64_levels)
+T_CASE(nesting_stops_at_160_levels)
 {
-	char *ok = nested("[", "]", 64), *deep = nested("[", "]", 65);
+	char *ok = nested("[", "]", RKJ_MAX_DEPTH);
+	char *deep = nested("[", "]", RKJ_MAX_DEPTH + 1);
 	char *bottomless = nested("[", "", 1000000);
 	gives(rkj_parse_json, ok, ok);
-	refuses(rkj_parse_json, deep, "column 65: is nested more than 64");
-	refuses(rkj_parse_json, bottomless, "nested more than 64");
+	refuses(rkj_parse_json, deep, "column 161: is nested more than 160");
+	refuses(rkj_parse_json, bottomless, "nested more than 160");
 	gives(rkj_parse_yaml, ok, ok);
-	refuses(rkj_parse_yaml, deep, "column 65: is nested more than 64");
-	refuses(rkj_parse_yaml, bottomless, "nested more than 64");
+	refuses(rkj_parse_yaml, deep, "column 161: is nested more than 160");
+	refuses(rkj_parse_yaml, bottomless, "nested more than 160");
 	free(ok);
 	free(deep);
 	free(bottomless);
