@@ -206,6 +206,28 @@ void ship_registry_set(struct ship *h, const struct ship_registry *g);
 /* What it knows may be more than it was. */
 void ship_registry_told(struct ship *h);
 
+/*
+ * Bytes for `who`, an id that is no job's, until ship_brought(): the file of
+ * weights that an address (s3: oss: https: http:) leads to, a checkpoint's
+ * folder meaning its model; and a file of a checkpoint (its folder's name) that
+ * a bucket has.  RK_OK: *path, the caller's, is where it lies in the cache,
+ * which nobody writes into.  RK_EBUSY: on its way, ask again; why says how far,
+ * or what it waits for.  RK_EINVAL, RK_ENOENT, RK_ECORRUPT: it cannot be had;
+ * RK_ENOSPC.
+ */
+enum rk_err ship_bring(struct ship *h, const char *who, const char *address,
+    char **path, struct rk_why *why) RK_MUSTCHECK;
+enum rk_err ship_bring_file(struct ship *h, const char *who, const char *job,
+    const char *dir, const char *name, char **path, struct rk_why *why)
+    RK_MUSTCHECK;
+/* checkpoint.json's text of one that a bucket has, the caller's; or NULL. */
+char *ship_record_there(struct ship *h, const char *job, const char *dir);
+void ship_brought(struct ship *h, const char *who);
+/* May a file of this machine be named by who uses the API (`paths.allow`)?
+ * RK_EINVAL at `field`, with the line to add. */
+enum rk_err ship_path_ok(struct ship *h, const char *field, const char *path,
+    struct rk_why *why) RK_MUSTCHECK;
+
 /* --- for the mirror ----------------------------------------------------------- */
 
 /*

@@ -271,13 +271,18 @@ enum rk_err sup_check_resume(struct sup *s, const char *id,
  */
 enum rk_err sup_inspect(struct sup *s, const char *address, bool statistics,
     sup_check_fn *fn, void *ctx, struct rk_why *why) RK_MUSTCHECK;
+/* The same of a file that lies here; `called` is what people call it, and has
+ * nothing of struct rk_part. */
+enum rk_err sup_inspect_file(struct sup *s, const char *path,
+    const char *called, sup_check_fn *fn, void *ctx, struct rk_why *why)
+    RK_MUSTCHECK;
 /* The same file's bytes, once they are known to be weights: fd is the caller's,
  * or -1.  Of an archive they are the archive's. */
 typedef void sup_weights_fn(void *ctx, enum rk_err rc, int fd,
     const struct rk_why *why);
 enum rk_err sup_weights(struct sup *s, const char *address, sup_weights_fn *fn,
     void *ctx, struct rk_why *why) RK_MUSTCHECK;
-void sup_check_forget(struct sup *s, const void *ctx);  /* of all three */
+void sup_check_forget(struct sup *s, const void *ctx);  /* of all four */
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,

@@ -278,24 +278,31 @@ ship_allows(struct ship *h, const char *said_here, const struct spec *spec,
 	return worst;
 }
 
+enum rk_err
+allow_place(struct ship *h, const struct spec_place *p, struct rk_why *why)
+{
+	struct missing m = { NULL, NULL, { 0 } };
+
+	if (!h->paths_said || !is_path(p) || may(h, p))
+		return RK_OK;
+	m.folders = json_array();
+	(void)add_folders(h, &m, p);
+	char *line = paths_line(h, &m);
+	rk_refuse_at(why, p->field, "is \"%.*s\", which is in no folder that "
+	    "%s allows; this would: %s", (int)rk_text_fit(p->text, SHOWN),
+	    p->text, h->c.config_file, line);
+	free(line);
+	json_decref(m.folders);
+	return RK_EINVAL;
+}
+
 void
 allow_check(struct ship *h, const struct spec *spec, struct rk_why *why)
 {
 	struct spec_place v[SPEC_PLACES];
 	const size_t n = h->paths_said ? spec_places(spec, v) : 0;
 
-	for (size_t i = 0; i < n; i++) {
-		struct missing m = { NULL, json_array(), { 0 } };
-		if (is_path(&v[i]) && !may(h, &v[i])) {
-			(void)add_folders(h, &m, &v[i]);
-			char *line = paths_line(h, &m);
-			rk_refuse_at(why, v[i].field, "is \"%.*s\", which is "
-			    "in no folder that %s allows; this would: %s",
-			    (int)rk_text_fit(v[i].text, SHOWN), v[i].text,
-			    h->c.config_file, line);
-			free(line);
-		}
-		json_decref(m.folders);
-	}
+	for (size_t i = 0; i < n; i++)
+		(void)!allow_place(h, &v[i], why);
 	spec_places_fini(v, n);
 }

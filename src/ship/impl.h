@@ -19,7 +19,7 @@
  *	           download for all who wait
  *	choose.c   which checkpoint a start needs; pull.c brings it here, mend.c
  *	           what is damaged of those that are here
- *	supply.c   what sup asks
+ *	supply.c   what sup asks; bring.c what the registry asks
  *	plan.c     what can be sent in time; drain.c, rehearse.c
  *	look.c     durability, lists, numbers
  *	sweep.c    stale multipart uploads
@@ -114,8 +114,11 @@ void ship_event(struct ship *h, const char *job, const char *kind,
 
 void allow_open(struct ship *h, const struct ship_config *c);
 void allow_fini(struct ship *h);
-/* Of a job that is submitted here: is each path of it in `paths.allow`? */
+/* Of a job that is submitted here: is each path of it in `paths.allow`?  The
+ * same of one place, RK_EINVAL. */
 void allow_check(struct ship *h, const struct spec *spec, struct rk_why *why);
+enum rk_err allow_place(struct ship *h, const struct spec_place *p,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* --- job.c --------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@ struct check {
 	struct spec *spec;
 	char *address;                  /* of a file of weights: inspect.c; then
 	                                   there is no spec.  Else NULL */
+	bool here;                      /* ... which need not be fetched */
 	bool statistics;
 	json_t *files;                  /* {address: path} */
 	char *dir;

@@ -16,6 +16,9 @@ enum rk_err
 inspect_fetch(struct check *c, struct rk_why *why)
 {
 	char *path = NULL;
+
+	if (c->here)
+		return RK_OK;
 	enum rk_err rc = c->s->up.fetch(c->s->up.ctx, c->row.id, c->address,
 	    &path, why);
 
@@ -160,6 +163,22 @@ sup_inspect(struct sup *s, const char *address, bool statistics,
 
 	if (rc == RK_OK)
 		c->statistics = statistics;
+	return rc;
+}
+
+enum rk_err
+sup_inspect_file(struct sup *s, const char *path, const char *called,
+    sup_check_fn *fn, void *ctx, struct rk_why *why)
+{
+	struct check *c;
+
+	must_be(s, SUP_TAG);
+	const enum rk_err rc = check_new(s, fn, ctx, &c, why);
+	if (rc == RK_OK) {
+		c->address = xstrdup(called);
+		c->here = true;
+		json_object_set_new(c->files, called, json_string(path));
+	}
 	return rc;
 }
 
