@@ -98,6 +98,11 @@ void models_look(struct models *m, const char *name, int64_t max_age_ms,
 enum rk_err models_version(struct models *m, const char *name, int64_t version,
     json_t **out, struct rk_why *why) RK_MUSTCHECK;
 
+/* The tensors.json of a version, {tensors: [{name, dtype, shape}, ...]}, is said,
+ * read anew.  RK_ENOENT: it has none, or was deleted. */
+void models_tensors(struct models *m, const char *name, int64_t version,
+    models_fn *fn, void *ctx);
+
 /* --- writing ---------------------------------------------------------------- */
 
 /* Has the store put-if-absent?  RK_EROFS: no.  RK_EBUSY: it is not known yet. */
@@ -126,5 +131,55 @@ typedef enum rk_err models_decide_fn(void *ctx, json_t *entry,
     struct rk_why *why);
 void models_append(struct models *m, const char *name, const char *id,
     const char *by, models_decide_fn *decide, models_fn *fn, void *ctx);
+
+/* --- what people do with a model -------------------------------------------- */
+
+/* Who asks.  id: of models_append(), the same for the same request again.
+ * author, note: NULL or "": none. */
+struct models_by {
+	const char *id, *author, *note;
+};
+
+/*
+ * Each is one entry; what is said is the entry, NULL where nothing had to be
+ * written.  RK_ENOENT: there is no such model, version or alias.  RK_ECONFLICT:
+ * not as things are; why says how they are.
+ *
+ * A move goes to a version, or to where the alias `from` is.  if_better: only if
+ * this metric is better than that of the version where the alias is, on the
+ * same data; more is better but of *loss, *error and the like.
+ */
+struct models_move {
+	int64_t version;
+	const char *from, *if_better;           /* NULL: not said */
+};
+void models_move(struct models *m, const char *name, const char *alias,
+    const struct models_move *v, const struct models_by *by, models_fn *fn,
+    void *ctx);
+/* To the newest version where it was before and that is not deleted; of an alias
+ * that was taken away, to where it was. */
+void models_rollback(struct models *m, const char *name, const char *alias,
+    const struct models_by *by, models_fn *fn, void *ctx);
+void models_alias_away(struct models *m, const char *name, const char *alias,
+    const struct models_by *by, models_fn *fn, void *ctx);
+/* RK_ECONFLICT: an alias is at it, or in_use() says who needs it.  Its files are
+ * removed behind the entry, also after a kill. */
+void models_delete(struct models *m, const char *name, int64_t version,
+    const struct models_by *by, models_fn *fn, void *ctx);
+/* notes NULL: as they are; labels NULL: as they are, else merged (RFC 7396). */
+void models_change(struct models *m, const char *name, int64_t version,
+    const char *notes, const json_t *labels, const struct models_by *by,
+    models_fn *fn, void *ctx);
+/* data: {digest, source}; metrics: {macro_f1: ...}; the names may have val_
+ * before them, or not. */
+void models_evaluated(struct models *m, const char *name, int64_t version,
+    const char *job, const json_t *data, const json_t *metrics,
+    const struct models_by *by, models_fn *fn, void *ctx);
+
+/* RK_ECONFLICT, with a sentence: a job of this instance names the version and
+ * has not ended. */
+typedef enum rk_err models_in_use_fn(void *ctx, const char *name,
+    int64_t version, struct rk_why *why);
+void models_in_use(struct models *m, models_in_use_fn *fn, void *ctx);
 
 #endif

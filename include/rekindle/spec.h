@@ -13,6 +13,8 @@
  * `schedule: cosine`.
  *
  *	name             * 1-64 of [A-Za-z0-9._-], the first no . and no -
+ *	kind             train | predict | evaluate; train.  spec_use.h says
+ *	                 which fields the others have; what follows is of train
  *	priority         0; -1000 to 1000, higher runs first
  *	labels           {}; at most 32, key and value 1-64 of [A-Za-z0-9._/-]
  *	resources.threads  all cores that it may use, or as many as a CPU quota
@@ -223,7 +225,7 @@
  *
  * Young fields, which jobs of before do not have: optimizer.no_decay,
  * parameters, gradient_clip_value, cache_features, ema, early_stopping,
- * register,
+ * register, kind,
  * micro_batch_size, phases, learning_rates, frozen_batch_norm, sampler,
  * distill, model.dialect to model.producer but strict (grow and the names of
  * the checkpoint's rows, too), warm_start but its learning_rate_scale,
@@ -529,6 +531,7 @@ struct spec_checkpoint {
 
 struct spec {
 	char *name;
+	enum spec_job kind;
 	int64_t priority;
 	json_t *labels;                 /* object of strings */
 	int64_t threads;                /* 0: all that the machine has */
@@ -685,9 +688,10 @@ enum rk_err spec_check_address(char *address, struct rk_why *why)
 uint64_t spec_drawn_bytes(const struct spec_source *of);
 /* The files of a job's data, paths and addresses: the fields that name them, in
  * the order of the manual ("data.train.path", or "data.train.path[1]" of a
- * list), and the spec's own texts, which may be replaced.  How many there
- * are. */
-#define SPEC_FILES (2 * (SPEC_MAX_FILES + 1))
+ * list), and the spec's own texts, which may be replaced: those that are read,
+ * which of data.train of a job that does not train is the vocabulary alone.  How
+ * many there are. */
+#define SPEC_FILES (2 * (SPEC_MAX_FILES + 1) + SPEC_MAX_USED)
 #define SPEC_FIELD_MAX 128
 struct spec_file {
 	char field[SPEC_FIELD_MAX];

@@ -7,6 +7,7 @@
 #define REKINDLE_SPEC_DATA_H
 
 #include "rekindle/spec_form.h"
+#include "rekindle/spec_use.h"
 
 #define SPEC_MAX_CHANNELS 4096          /* per-channel mean and std */
 #define SPEC_MAX_FILES   16             /* of one source */
@@ -195,8 +196,16 @@ enum rk_err spec_transforms_size(const struct spec_transforms *t,
 char spec_text_delimiter(const char *path);
 
 struct spec_data {
+	enum spec_job kind;             /* the job's */
 	struct spec_source train, validation;
+	bool has_train;                 /* else, of a kind that needs none,
+	                                   train says what form samples have:
+	                                   that of validation, or pictures */
 	bool has_validation;
+	char *inputs[SPEC_MAX_USED];    /* of kind predict */
+	int ninputs;
+	json_t *input;                  /* of kind predict and evaluate, or
+	                                   NULL */
 	double validation_split;
 	uint64_t split_seed;
 	bool stratify;

@@ -16,6 +16,7 @@ struct model_row {
 	char *name;
 	int64_t seq;            /* entries 1..seq are here */
 	int64_t top;            /* the highest number that a version had */
+	int64_t live;           /* versions that are not deleted */
 	int64_t bad;            /* entries that count for nothing */
 	int64_t created_ms, updated_ms;         /* of the first and newest
 	                                           entry */

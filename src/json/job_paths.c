@@ -11,6 +11,7 @@ static const char *const fields[][3] = {
 	{ "data", "train", "path" }, { "data", "train", "list" },
 	{ "data", "validation", "images" }, { "data", "validation", "labels" },
 	{ "data", "validation", "path" }, { "data", "validation", "list" },
+	{ "data", "inputs", NULL },
 	{ "model", "checkpoint", NULL },
 };
 
@@ -87,11 +88,12 @@ rkj_job_paths(json_t *job, const char *folder)
 {
 	for (size_t i = 0; i < RK_ARRAY_LEN(fields); i++) {
 		const char *const *f = fields[i];
-		const bool checkpoint = f[2] == NULL;
+		const bool in_block = f[2] == NULL;
 		json_t *in = json_object_get(job, f[0]);
-		if (!checkpoint)
+		if (!in_block)
 			in = json_object_get(in, f[1]);
-		const char *key = checkpoint ? f[1] : f[2];
+		const char *key = in_block ? f[1] : f[2];
+		const bool checkpoint = strcmp(key, "checkpoint") == 0;
 		if (names_no_file(in, key))
 			continue;
 		json_t *v = json_object_get(in, key);

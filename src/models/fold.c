@@ -162,6 +162,7 @@ fold_version(struct mlog *g, struct model_row *row, const struct entry *e,
 	if (rc != RK_OK)
 		return rc;
 	row->top = e->version;
+	row->live++;
 	char *text = xasprintf("%s/%lld was registered", g->name,
 	    (long long)e->version);
 	news(g, e, "model_version", text);
@@ -194,7 +195,8 @@ find_alias(void *ctx, const struct alias_row *r)
 }
 
 static enum rk_err
-fold_deleted(struct mlog *g, const struct entry *e, struct rk_why *why)
+fold_deleted(struct mlog *g, struct model_row *row, const struct entry *e,
+    struct rk_why *why)
 {
 	struct version_row r;
 	char alias[65] = "";
@@ -215,6 +217,7 @@ fold_deleted(struct mlog *g, const struct entry *e, struct rk_why *why)
 		rc = store_version_put(g->m->store, &r);
 	store_version_fini(&r);
 	if (rc == RK_OK) {
+		row->live--;
 		char *text = xasprintf("%s/%lld was deleted", g->name,
 		    (long long)e->version);
 		news(g, e, "model_deleted", text);
@@ -361,7 +364,7 @@ fold_event(struct mlog *g, struct model_row *row, const struct entry *e,
 	case E_ALIAS:
 		return fold_alias(g, e, why);
 	case E_DELETED:
-		return fold_deleted(g, e, why);
+		return fold_deleted(g, row, e, why);
 	case E_CHANGED:
 		return fold_changed(g, e, why);
 	case E_EVALUATED:

@@ -8,7 +8,10 @@
  *	log.c      a model's log is read: entries by name until there is none
  *	all.c      all models are looked at
  *	append.c   an entry of ours behind all others
+ *	change.c   aliases moved, versions deleted: what people ask for
+ *	better.c   is one version better than another
  *	which.c    which version is meant, and its record as it is now
+ *	tensors.c  the tensors of a version, read from beside its files
  *
  * Of each model that somebody asked for there is a `mlog`, for as long as the
  * registry is open: what is under way with its log, one thing at a time.
@@ -138,6 +141,7 @@ struct mlog {
 };
 
 struct all;
+struct change;
 struct models {
 	unsigned tag;
 	struct loop *loop;
@@ -149,7 +153,11 @@ struct models {
 	char *root, *instance;
 	int64_t fresh_ms;
 	struct mlog *logs[BUCKETS];
+	struct change *changes;         /* that are not answered */
+	models_in_use_fn *in_use;
+	void *in_use_ctx;
 	struct all *all;                /* a look at all that is under way */
+	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */
 	char *error;                    /* why the last look at all failed */
 	struct manswer *answers, **last_answer;
@@ -198,9 +206,28 @@ void append_looked(struct mlog *g, enum rk_err rc, const char *why);
 void append_forget(struct mlog *g, const void *ctx);
 void append_fini(struct mlog *g);
 
+/* which.c: RK_ENOENT: it is not there, or was deleted. */
+enum rk_err models_there(struct models *m, const char *name, int64_t version,
+    struct rk_why *why) RK_MUSTCHECK;
+
+/* better.c: is `version` better than the one where the alias is?  RK_ECONFLICT:
+ * no, or it cannot be said; else *better is a new reference. */
+enum rk_err models_better(struct models *m, const char *name, int64_t version,
+    int64_t current, const char *metric, json_t **better, struct rk_why *why)
+    RK_MUSTCHECK;
+bool metric_is_cost(const char *metric);        /* less is better */
+
+/* change.c */
+void changes_forget(struct models *m, const void *ctx);
+void changes_fini(struct models *m);
+
 /* all.c */
 void all_look(struct models *m, models_fn *fn, void *ctx);
 void all_forget(struct models *m, const void *ctx);
 void all_fini(struct models *m);
+
+/* tensors.c */
+void tensors_forget(struct models *m, const void *ctx);
+void tensors_fini(struct models *m);
 
 #endif

@@ -111,7 +111,9 @@ models_forget(struct models *m, const void *ctx)
 			append_forget(g, ctx);
 		}
 	}
+	changes_forget(m, ctx);
 	all_forget(m, ctx);
+	tensors_forget(m, ctx);
 }
 
 /* --- logs ----------------------------------------------------------------- */
@@ -250,6 +252,7 @@ models_close(struct models **mp)
 		return;
 	must_be(m, MODELS_TAG);
 	all_fini(m);
+	tensors_fini(m);
 	for (int i = 0; i < BUCKETS; i++) {
 		struct mlog *g;
 		while ((g = m->logs[i]) != NULL) {
@@ -265,6 +268,7 @@ models_close(struct models **mp)
 		free(a->why);
 		free(a);
 	}
+	changes_fini(m);
 	loop_timer_del(&m->answer_timer);
 	free(m->error);
 	free(m->root);

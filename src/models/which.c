@@ -117,8 +117,8 @@ get(struct models *m, const char *name, int64_t version,
 	return rc;
 }
 
-static enum rk_err
-is_there(struct models *m, const char *name, int64_t version,
+enum rk_err
+models_there(struct models *m, const char *name, int64_t version,
     struct rk_why *why)
 {
 	struct version_row r;
@@ -183,7 +183,7 @@ models_which(struct models *m, const char *text, struct models_which *out,
 	else if (rc == RK_OK)
 		rc = newest(m, out->name, &out->version, why);
 	if (rc == RK_OK)
-		rc = is_there(m, out->name, out->version, why);
+		rc = models_there(m, out->name, out->version, why);
 	rk_part_fini(&part);
 	return rc;
 }

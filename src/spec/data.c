@@ -165,6 +165,31 @@ read_split(struct spec_data *d, struct rkj_obj *o, struct rk_why *why)
 	sp_close(&so);
 }
 
+/* What the network learns from; of jobs that use one, what form samples have,
+ * which may be told by what is scored, or be that of pictures. */
+static void
+read_train(struct spec_data *d, struct rkj_obj *o, const json_t *train,
+    const json_t *valid, struct rk_why *why)
+{
+	struct rk_why told = {0};       /* of data.validation, which says it */
+
+	d->has_train = train != NULL;
+	if (train != NULL)
+		sp_read_source(&d->train, train, "data.train", why);
+	else if (d->kind == SPEC_JOB_TRAIN && o->v != NULL)
+		rkj_fault(o, "train", "is missing, want {type: ..., ...}: what "
+		    "the network learns from");
+	else if (d->kind == SPEC_JOB_EVALUATE && valid != NULL)
+		sp_read_source(&d->train, valid, "data.validation", &told);
+	else
+		d->train = (struct spec_source){ .type = SPEC_IMAGE_FOLDER,
+			.channels = 3 };
+	rk_why_fini(&told);
+	if (d->kind == SPEC_JOB_EVALUATE && valid == NULL)
+		rkj_fault(o, "validation", "is missing, want {type: ..., ...}: "
+		    "what the model is scored on");
+}
+
 void
 sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 {
@@ -174,11 +199,7 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 	sp_open(&so, v, "data", why);
 	const json_t *train = rkj_any(o, "train");
 	const json_t *valid = rkj_any(o, "validation");
-	if (train != NULL)
-		sp_read_source(&d->train, train, "data.train", why);
-	else if (o->v != NULL)
-		rkj_fault(o, "train", "is missing, want {type: ..., ...}: what "
-		    "the network learns from");
+	read_train(d, o, train, valid, why);
 	if (valid != NULL) {
 		d->has_validation = true;
 		json_t *filled = sp_text_fill(train, valid);
@@ -191,6 +212,7 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 			    sp_source_words[d->validation.type],
 			    sp_source_words[d->train.type]);
 		else if (!o->bad && train != NULL &&
+		    d->kind == SPEC_JOB_TRAIN &&
 		    d->train.type == SPEC_SYNTHETIC &&
 		    d->validation.seed == d->train.seed)
 			rkj_fault(o, "validation", "has the seed of train, "
@@ -209,6 +231,8 @@ sp_read_data(struct spec_data *d, const json_t *v, struct rk_why *why)
 	json_decref(norm.v);
 	free(norm.path);
 	sp_read_loading(d, o);
+	sp_read_inputs(d, o);
+	sp_read_input(d, o);
 	sp_close(&so);
 }
 
@@ -219,4 +243,7 @@ sp_free_data(struct spec_data *d)
 	sp_free_source(&d->validation);
 	free(d->normalize.mean);
 	free(d->normalize.std);
+	for (int i = 0; i < d->ninputs; i++)
+		free(d->inputs[i]);
+	json_decref(d->input);
 }

@@ -211,8 +211,8 @@ spec_check_files(const struct spec *s, bool absolute, struct rk_why *why)
 	    false, absolute, &own);
 	if (parse_checkpoint(s, &u)) {
 		if (u.kind == RK_URI_FILE && !is_in_shards(u.path))
-			check_file(u.path, "model.checkpoint", false, absolute,
-			    &own);
+			check_file(u.path, "model.checkpoint", s->kind !=
+			    SPEC_JOB_TRAIN, absolute, &own);
 		rk_uri_fini(&u);
 	}
 	return sp_hand_over(&own, why);

@@ -237,7 +237,8 @@ sp_json_data(const struct spec *s)
 	const struct spec_data *d = &s->data;
 	json_t *o = json_object(), *norm = json_object();
 
-	sp_put(o, "train", sp_json_source(&d->train));
+	if (d->has_train)
+		sp_put(o, "train", sp_json_source(&d->train));
 	if (d->has_validation)
 		sp_put(o, "validation", sp_json_source(&d->validation));
 	else
@@ -251,6 +252,7 @@ sp_json_data(const struct spec *s)
 	sp_put_loading(o, d);
 	if (d->train_transforms.n + d->validation_transforms.n > 0)
 		sp_put(o, "transforms", sp_json_transforms(d));
+	sp_put_use(o, d);
 	return o;
 }
 
@@ -281,6 +283,8 @@ spec_json(const struct spec *s)
 	json_t *o = json_object(), *resources = json_object();
 
 	put_str(o, "name", s->name);
+	if (s->kind != SPEC_JOB_TRAIN)
+		put_str(o, "kind", spec_job_words[s->kind]);
 	put_int(o, "priority", s->priority);
 	sp_put(o, "labels", json_deep_copy(s->labels));
 	if (s->threads > 0)
@@ -295,6 +299,8 @@ spec_json(const struct spec *s)
 	sp_put(o, "data", sp_json_data(s));
 	sp_put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
 	sp_put(o, "metadata", json_deep_copy(s->metadata));
+	if (s->kind != SPEC_JOB_TRAIN)
+		sp_keep_used(o, s->kind);
 	return o;
 }
 

@@ -14,10 +14,13 @@ static const struct {
 	{ "data.transforms.validation", "the scores so far, and which "
 	    "checkpoint is the best, are of samples made so; to change it "
 	    "start a new job with model.checkpoint: job://ID/CHECKPOINT" },
+	{ "data.inputs", "the predictions so far are of these" },
+	{ "data.input", "the samples so far were made so" },
 	{ "data", "the checkpoint counts samples that were divided and scaled "
 	    "so; to change it start a new job with model.checkpoint: "
 	    "job://ID/CHECKPOINT" },
 	{ "hold", "the job has begun" },
+	{ "kind", "the job has begun" },
 	{ "training.batch_size", "the checkpoint counts batches of this size" },
 	{ "training.micro_batch_size", "a batch norm normalises parts of this "
 	    "size" },

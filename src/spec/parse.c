@@ -27,6 +27,7 @@ read_top(struct spec *s, struct rkj_obj *o, struct rk_why *why)
 		rkj_fault(o, "name", "is \"%.*s\", want 1 to 64 of "
 		    "[A-Za-z0-9._-], the first no . and no -",
 		    (int)rk_text_fit(s->name, 80), s->name);
+	sp_read_kind(s, o);
 	rkj_int(o, "priority", &s->priority, -1000, 1000, RKJ_OPTIONAL);
 	rkj_bool(o, "hold", &s->hold, RKJ_OPTIONAL);
 	s->retries = 3;
@@ -41,7 +42,7 @@ static unsigned
 read_blocks(struct spec *s, struct rkj_obj *o, struct rk_why *why)
 {
 	const json_t *model = rkj_any(o, "model");
-	const json_t *training = rkj_any(o, "training");
+	json_t *training = (json_t *)(uintptr_t)rkj_any(o, "training");
 	const json_t *data = rkj_any(o, "data");
 	unsigned sound = 0;
 	size_t before;
@@ -54,11 +55,14 @@ read_blocks(struct spec *s, struct rkj_obj *o, struct rk_why *why)
 	sound |= why->n + why->more == before ? SP_MODEL : 0;
 
 	before = why->n + why->more;
+	training = s->kind != SPEC_JOB_TRAIN ? sp_use_training(training) :
+	    json_incref(training);
 	if (training != NULL)
 		sp_read_training(&s->training, training, why);
 	else
 		rkj_fault(o, "training", "is missing, with epochs or steps at "
 		    "least");
+	json_decref(training);
 	sound |= why->n + why->more == before ? SP_TRAINING : 0;
 
 	before = why->n + why->more;
@@ -74,8 +78,8 @@ read_blocks(struct spec *s, struct rkj_obj *o, struct rk_why *why)
 	return sound;
 }
 
-enum rk_err
-spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
+static enum rk_err
+parse(const json_t *tree, struct spec **sp, struct rk_why *why)
 {
 	struct rk_why own = {0};        /* the caller's may be NULL, or used */
 	struct spec *s = xcalloc(1, sizeof(*s));
@@ -86,6 +90,7 @@ spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
 	if (o.v != NULL) {
 		read_top(s, &o, &own);
 		sp_check_across(s, tree, read_blocks(s, &o, &own), &own);
+		sp_check_use(s, &own);
 	}
 	rkj_close(&o);
 	rc = sp_hand_over(&own, why);
@@ -95,6 +100,39 @@ spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
 	} else {
 		spec_free(s);
 	}
+	return rc;
+}
+
+/* Of a job that uses a model all that counts for nothing is gone: it is read
+ * again from its normal form. */
+static enum rk_err
+settle(struct spec **sp, struct rk_why *why)
+{
+	const bool said = (*sp)->training.arithmetic_said;
+	json_t *tree = spec_json(*sp);
+	struct spec *s = NULL;
+
+	enum rk_err rc = parse(tree, &s, why);
+	json_decref(tree);
+	spec_free(*sp);
+	*sp = s;
+	if (rc != RK_OK)
+		return rc;
+	s->training.arithmetic_said = said;
+	s->checkpoint.require_said = true;      /* false: nothing is sent */
+	return RK_OK;
+}
+
+enum rk_err
+spec_parse(const json_t *tree, struct spec **sp, struct rk_why *why)
+{
+	struct spec *s = NULL;
+	enum rk_err rc = parse(tree, &s, why);
+
+	if (rc == RK_OK && s->kind != SPEC_JOB_TRAIN)
+		rc = settle(&s, why);
+	if (rc == RK_OK)
+		*sp = s;
 	return rc;
 }
 

@@ -75,6 +75,9 @@ void sp_read_source(struct spec_source *s, const json_t *v, const char *path,
 /* One of its fields that is a path or an address. */
 void sp_read_path(struct rkj_obj *o, const char *key, char **out,
     int required);
+/* One of a list, whose key is "path[1]"; false: there is no text. */
+bool sp_read_listed(struct rkj_obj *o, const json_t *v, const char *key,
+    char **out);
 /* The field `shape`. */
 void sp_read_shape(struct spec_source *s, struct rkj_obj *o);
 json_t *sp_json_shape(const struct spec_source *s);
@@ -118,6 +121,15 @@ void sp_read_transforms(struct spec_data *d, const json_t *v,
 json_t *sp_json_transforms(const struct spec_data *d);
 void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
+/* use.c: jobs that use a model. */
+void sp_read_kind(struct spec *s, struct rkj_obj *o);
+json_t *sp_use_training(const json_t *said);
+void sp_read_inputs(struct spec_data *d, struct rkj_obj *o);
+void sp_read_input(struct spec_data *d, struct rkj_obj *in);
+void sp_put_use(json_t *o, const struct spec_data *d);
+void sp_check_use(const struct spec *s, struct rk_why *why);
+/* Take out of a normal form what counts for nothing in a job of this kind. */
+void sp_keep_used(json_t *job, enum spec_job kind);
 
 /* What one block must mean to another, of those that had no fault themselves;
  * also the defaults that follow from other blocks. */

@@ -125,10 +125,8 @@ sp_read_path(struct rkj_obj *o, const char *key, char **out, int required)
 	rk_why_fini(&w);
 }
 
-/* One of a list: "path[1]" is its key. */
-static void
-read_listed(struct spec_source *s, struct rkj_obj *o, const json_t *v,
-    const char *key)
+bool
+sp_read_listed(struct rkj_obj *o, const json_t *v, const char *key, char **out)
 {
 	const size_t n = json_string_length(v);
 	struct rk_why w = {0};
@@ -136,18 +134,18 @@ read_listed(struct spec_source *s, struct rkj_obj *o, const json_t *v,
 
 	if (!json_is_string(v)) {
 		rkj_fault(o, key, "is %s, want text", sp_shown(v, shown));
-		return;
+		return false;
 	}
 	if (n > SP_MAX_PATH) {
 		rkj_fault(o, key, "is %zu bytes long, want at most %d", n,
 		    SP_MAX_PATH);
-		return;
+		return false;
 	}
-	char **out = &s->files[s->nfiles++];
 	*out = xstrdup(json_string_value(v));
 	if (check_path(out, &w) != RK_OK)
 		rkj_fault(o, key, "%s", w.v[0].message);
 	rk_why_fini(&w);
+	return true;
 }
 
 /* A path, or a list of them. */
@@ -170,7 +168,9 @@ read_paths(struct spec_source *s, struct rkj_obj *o)
 	for (size_t i = 0; i < n; i++) {
 		char key[32];
 		snprintf(key, sizeof(key), "path[%zu]", i);
-		read_listed(s, o, json_array_get(v, i), key);
+		if (sp_read_listed(o, json_array_get(v, i), key,
+		    &s->files[s->nfiles]))
+			s->nfiles++;
 	}
 }
 
@@ -242,8 +242,20 @@ add_files(struct spec_file *v, size_t n, const char *side,
 size_t
 spec_files(struct spec_data *d, struct spec_file v[SPEC_FILES])
 {
-	size_t n = add_files(v, 0, "train", &d->train);
+	size_t n = 0;
+	char key[24];
 
+	if (d->kind == SPEC_JOB_TRAIN)
+		n = add_files(v, n, "train", &d->train);
+	else if (d->has_train && d->train.type == SPEC_TEXT)
+		n = add_file(v, n, "train.tokenizer", "vocabulary",
+		    &d->train.text.vocabulary);
+	for (int i = 0; i < d->ninputs; i++) {
+		snprintf(key, sizeof(key), "data.inputs[%d]", i);
+		v[n] = (struct spec_file){ .name = &d->inputs[i],
+			.folder = true };
+		memcpy(v[n++].field, key, sizeof(key));
+	}
 	return d->has_validation ?
 	    add_files(v, n, "validation", &d->validation) : n;
 }

@@ -99,7 +99,7 @@ static const char *const sql[ST_COUNT] = {
 	[ST_FACT_PUT] = "INSERT OR REPLACE INTO facts VALUES (?1,?2)",
 	[ST_FACT_GET] = "SELECT text FROM facts WHERE key=?1",
 	[ST_MODEL_PUT] = "INSERT OR REPLACE INTO models VALUES "
-	    "(?1,?2,?3,?4,?5,?6,?7,?8)",
+	    "(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
 	[ST_MODEL_GET] = "SELECT * FROM models WHERE name=?1",
 	[ST_MODELS] = "SELECT * FROM models WHERE name>?1 ORDER BY name "
 	    "LIMIT ?2",

@@ -23,11 +23,12 @@ store_model_put(struct store *s, const struct model_row *r)
 	db_text(st, 1, r->name);
 	sqlite3_bind_int64(st, 2, r->seq);
 	sqlite3_bind_int64(st, 3, r->top);
-	sqlite3_bind_int64(st, 4, r->bad);
-	sqlite3_bind_int64(st, 5, r->created_ms);
-	sqlite3_bind_int64(st, 6, r->updated_ms);
-	sqlite3_bind_int64(st, 7, r->looked_ms);
-	db_text(st, 8, r->fault);
+	sqlite3_bind_int64(st, 4, r->live);
+	sqlite3_bind_int64(st, 5, r->bad);
+	sqlite3_bind_int64(st, 6, r->created_ms);
+	sqlite3_bind_int64(st, 7, r->updated_ms);
+	sqlite3_bind_int64(st, 8, r->looked_ms);
+	db_text(st, 9, r->fault);
 	return db_write(s, ST_MODEL_PUT, "write a model");
 }
 
@@ -38,11 +39,12 @@ model_read(sqlite3_stmt *st, struct model_row *r)
 	r->name = db_lend(st, 0);
 	r->seq = sqlite3_column_int64(st, 1);
 	r->top = sqlite3_column_int64(st, 2);
-	r->bad = sqlite3_column_int64(st, 3);
-	r->created_ms = sqlite3_column_int64(st, 4);
-	r->updated_ms = sqlite3_column_int64(st, 5);
-	r->looked_ms = sqlite3_column_int64(st, 6);
-	r->fault = db_lend(st, 7);
+	r->live = sqlite3_column_int64(st, 3);
+	r->bad = sqlite3_column_int64(st, 4);
+	r->created_ms = sqlite3_column_int64(st, 5);
+	r->updated_ms = sqlite3_column_int64(st, 6);
+	r->looked_ms = sqlite3_column_int64(st, 7);
+	r->fault = db_lend(st, 8);
 }
 
 enum rk_err

@@ -123,7 +123,8 @@ static const char schema_4[] =
 static const char schema_5[] =
 "CREATE TABLE models ("
 " name TEXT NOT NULL PRIMARY KEY, seq INTEGER NOT NULL,"
-" top INTEGER NOT NULL, bad INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+" top INTEGER NOT NULL, live INTEGER NOT NULL, bad INTEGER NOT NULL,"
+" created_ms INTEGER NOT NULL,"
 " updated_ms INTEGER NOT NULL, looked_ms INTEGER NOT NULL,"
 " fault TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 "CREATE TABLE model_entries ("

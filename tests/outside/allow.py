@@ -185,18 +185,25 @@ SOURCES = {
     "tokenizer.vocabulary": source(type="text", path="/dev/null", text="a", label="b",
                                    tokenizer={"type": "words", "vocabulary": "@/v"}),
 }
+def inputs(spec, data, out):
+    spec.update(kind="predict", model={**spec["model"], "checkpoint": f"{data}/m.safetensors"})
+    spec["data"]["inputs"] = [f"{data}/x.csv", f"{out}/x.csv"]
+
+
 PLACES = {
     **{f"data.{side}.{key}": (lambda spec, data, out, fn=fn, side=side: fn(spec, side, data, out))
        for side in ("train", "validation") for key, fn in SOURCES.items()},
     "model.checkpoint": model(checkpoint="@/m.pt"),
     "model.checkpoint_classes": model(checkpoint_classes="@/c"),
     "model.checkpoint_vocabulary": model(checkpoint_vocabulary="@/v"),
+    "data.inputs[]": inputs,
     "checkpoint.push": lambda spec, data, out: spec["checkpoint"].update(push=f"file://{out}/"),
 }
 
 # Texts of a job that are no path and no address.
 NO_PLACE = """
 data.train.delimiter data.train.features data.train.label data.train.pair data.train.text
+data.input.columns[] data.input.tokenizer
 data.validation.delimiter data.validation.features data.validation.label data.validation.pair data.validation.text
 labels[] metadata[] model.checkpoint_classes[] model.grow[] model.layers[].inputs model.layers[].inputs[]
 model.layers[].name model.layers[].tied model.outputs[] model.producer[] model.rename[] model.rename[][] name

@@ -167,6 +167,12 @@ T_CASE(every_field_of_a_job_is_in_its_schema)
 	job_known("{name: d, model: {arch: lenet5}, training: {epochs: 2,"
 	    " optimizer: adamw, schedule: {type: step, step_size_epochs: 1}},"
 	    " data: {train: {type: idx, images: /i, labels: /l}}}");
+	job_known("{name: p, kind: predict, model: {arch: lenet5, checkpoint:"
+	    " /m, checkpoint_classes: [a, b]}, data: {inputs: [/x], input:"
+	    " {dtype: f32, shape: [1, 28, 28], columns: null, normalize: {type:"
+	    " scale, count: 1, scale: [0.5], shift: [0]}}}}");
+	job_known("{name: e, kind: evaluate, model: {arch: lenet5, checkpoint:"
+	    " /m}, data: {validation: {type: idx, images: /i, labels: /l}}}");
 	job_known("{name: e, model: {arch: lenet5}, training: {epochs: 2,"
 	    " optimizer: {type: adamw}, schedule: {type: linear,"
 	    " length_epochs: 1}}, data: {train: {type: idx, images: /i,"
