@@ -77,6 +77,13 @@
  * `ancestor_missing`.  It is resumed where the model is back, or without
  * training.distill.
  *
+ * A job of kind predict or evaluate is queued, paused, killed and gone on with
+ * as any other, but has no checkpoints: what is done lies in its folder, a line
+ * a sample (SUP_PREDICTIONS), and an attempt goes on behind the last that is
+ * whole; its progress counts samples as steps.  What asks for a checkpoint of
+ * it is RK_ECONFLICT; checkpoint.require_remote, and what is said above of
+ * checkpoints that are gone, are not for it.
+ *
  * Kinds of events: submitted, state (every transition; data {from, to, reason,
  * attempt}), fetching (it began to wait for bytes), not_allowed, resumed
  * (data.changed: {path: [old, new]}, data.learning_rate: {step, was, is} of the
@@ -185,6 +192,10 @@ struct sup_supplier {
 	 * Asked before anything else is about a job that could start. */
 	const char *(*allowed)(void *ctx, const struct job_row *r,
 	    const struct spec *spec, struct rk_why *why);
+	/* A job that has results elsewhere (sup_results()) was deleted: so are
+	 * they to be. */
+	void (*results_gone)(void *ctx, const struct job_row *r,
+	    const char *where);
 	/* The prefix that its checkpoints go to, "" for nowhere; the caller
 	 * frees.  NULL: what checkpoint.push says. */
 	char *(*where)(void *ctx, const struct spec *spec);
@@ -239,6 +250,15 @@ enum rk_err sup_renew(struct sup *s, const char *id) RK_MUSTCHECK;
  * and the daemon knows better is filled in (sup_config.require_remote). */
 enum rk_err sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
     struct store_note *note, struct rk_why *why) RK_MUSTCHECK;
+/*
+ * The whole job of kind predict or evaluate that `said` (a tree) asks for:
+ * spec_use() with what is known of its model.checkpoint: of job:// and of the
+ * folder or the model of a checkpoint, the job that made it and its
+ * checkpoint.json; of others nothing.  A new reference.  RK_EINVAL: there is no
+ * such job or checkpoint.
+ */
+enum rk_err sup_use(struct sup *s, const json_t *said, json_t **job,
+    struct rk_why *why) RK_MUSTCHECK;
 /*
  * What would it be refused for?  Nothing is kept.  What sup_submit() would
  * refuse is refused at once, RK_EINVAL; the rest a trainer finds out, and fn is
@@ -460,6 +480,20 @@ int64_t sup_threads(const struct sup *s, const struct job_row *r);
 /* What it is counted with: what it says, or what its trainer has said that it
  * takes; 1 GiB (all of a smaller daemon's) as long as nobody has. */
 uint64_t sup_memory(const struct sup *s, const struct job_row *r);
+/* What it is for: train, predict or evaluate.  Does it train? */
+const char *sup_kind(const struct job_row *r);
+bool sup_trains(const struct job_row *r);
+/*
+ * Where the results of a job that does not train are beside its folder: the
+ * address of a folder of a bucket, ending in '/', once they were sent there;
+ * the caller frees; NULL: nowhere.  It is the row's progress.results, and so
+ * goes with the job to other machines.  RK_ECONFLICT: it has not succeeded.
+ */
+#define SUP_PREDICTIONS "predictions.jsonl"
+#define SUP_REPORT      "report.json"
+char *sup_results(const struct job_row *r);
+enum rk_err sup_results_are(struct sup *s, const char *id, const char *where)
+    RK_MUSTCHECK;
 /* <state>/jobs/<id>; borrowed until the next call. */
 const char *sup_job_dir(struct sup *s, const char *id);
 /*

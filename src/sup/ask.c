@@ -187,7 +187,9 @@ sup_checkpoint(struct sup *s, const char *id, const char *name,
 		name = "";
 	if ((rc = get_job(s, id, &r, why)) != RK_OK)
 		return rc;
-	if (name[0] != '\0')
+	if (!sup_trains(&r))
+		rc = refuse_kind(&r, "so none can be saved", why);
+	else if (name[0] != '\0')
 		rc = spec_checkpoint_name_ok(name, why);
 	run = run_find(s, id);
 	if (rc == RK_OK && (run == NULL || run->exited)) {

@@ -77,11 +77,10 @@ static char *
 goes_on_from(const struct run *run)
 {
 	const json_t *dir = json_object_get(run->progress, "checkpoint");
-	char step[RK_HUMAN];
+	char place[PLACE];
 
-	if (run->done)
-		return xasprintf("step %s", rk_group_digits(step,
-		    run->at.end_step));
+	if (run->done || !run->trains)
+		return xstrdup(run_place(run, run->at.end_step, place));
 	return xstrdup(json_is_string(dir) ? json_string_value(dir) :
 	    "the start");
 }

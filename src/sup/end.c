@@ -76,27 +76,27 @@ last_line(const struct run *run)
 static char *
 how_it_died(const struct run *run)
 {
-	char step[RK_HUMAN], *text, *line;
+	char place[PLACE], *text, *line;
 
-	rk_group_digits(step, run->at.end_step);
+	run_place(run, run->at.end_step, place);
 	if (run->pid == 0)
 		return xstrdup(run->sentence != NULL ? run->sentence :
 		    "the trainer could not be started");
 	if (run->sentence != NULL)
-		return xasprintf("%s, after step %s", run->sentence, step);
+		return xasprintf("%s, after %s", run->sentence, place);
 	if (run->failed)
 		return xstrdup(run->fail_message[0] != '\0' ?
 		    run->fail_message : run->fail_reason);
 	if (WIFSIGNALED(run->status))
-		return xasprintf("signal %d after step %s",
-		    WTERMSIG(run->status), step);
+		return xasprintf("signal %d after %s",
+		    WTERMSIG(run->status), place);
 	line = last_line(run);
 	if (WEXITSTATUS(run->status) == 0)
-		text = xasprintf("the trainer left without a word after step "
-		    "%s%s%s", step, line ? ": " : "", line ? line : "");
+		text = xasprintf("the trainer left without a word after %s%s%s",
+		    place, line ? ": " : "", line ? line : "");
 	else
-		text = xasprintf("exit code %d after step %s%s%s",
-		    WEXITSTATUS(run->status), step, line ? ": " : "",
+		text = xasprintf("exit code %d after %s%s%s",
+		    WEXITSTATUS(run->status), place, line ? ": " : "",
 		    line ? line : "");
 	free(line);
 	return text;
@@ -138,26 +138,27 @@ say(struct verdict *v, enum job_state to, const char *outcome, const char *word,
 static bool
 judge_asked(const struct run *run, const struct job_row *r, struct verdict *v)
 {
-	char step[RK_HUMAN];
+	char place[PLACE];
 	const char *outcome = left_as(run);
+	const char *kept = run->done || !run->hello ? "" : run->trains ?
+	    "; the trainer did not save, its last checkpoint counts" :
+	    "; the trainer did not leave by itself, what is in its file counts";
 
-	rk_group_digits(step, run->at.end_step);
+	run_place(run, run->at.end_step, place);
 	if (r->desired == JOB_CANCEL) {
 		say(v, JOB_CANCELLED, outcome, "cancel", "user",
-		    xasprintf("cancelled by a person at step %s", step));
+		    xasprintf("cancelled by a person at %s", place));
 	} else if (r->desired == JOB_PAUSE) {
 		say(v, JOB_PAUSED, outcome, "pause", "user",
-		    xasprintf("paused by a person at step %s%s", step,
-		    run->done || !run->hello ? "" :
-		    "; the trainer did not save, its last checkpoint counts"));
+		    xasprintf("paused by a person at %s%s", place, kept));
 	} else if (run->leave == LEAVE_DRAIN) {
 		say(v, JOB_QUEUED, outcome, "drain", run->s->drain_reason,
 		    drain_sentence(run));
 	} else if (run->leave == LEAVE_PRIORITY && run->condemned == NULL &&
 	    (run->done || run->killed)) {
 		say(v, JOB_QUEUED, outcome, "priority", "priority",
-		    xasprintf("paused at step %s for a job of higher priority; "
-		    "goes on by itself", step));
+		    xasprintf("paused at %s for a job of higher priority; "
+		    "goes on by itself", place));
 	} else if (run->leave == LEAVE_WISH &&
 	    (run->done || run->killed)) {
 		say(v, JOB_QUEUED, outcome, "resume", "user",
@@ -235,7 +236,11 @@ judge_finished(const struct run *run, const struct job_row *r,
 	char step[RK_HUMAN], *waits = NULL;
 
 	rk_group_digits(step, run->at.end_step);
-	if (shipped_yet(run->s, r, dir != NULL ? dir : "", &waits)) {
+	if (!run->trains) {
+		say(v, JOB_SUCCEEDED, "succeeded", "done", "", xasprintf("%s "
+		    "sample%s done", step, run->at.end_step == 1 ? " is" :
+		    "s are"));
+	} else if (shipped_yet(run->s, r, dir != NULL ? dir : "", &waits)) {
 		say(v, JOB_SUCCEEDED, "succeeded", "done",
 		    early != NULL ? EARLY_STOPPED : "", early != NULL ?
 		    xasprintf("stopped early at step %s: %s", step, early) :
@@ -272,9 +277,9 @@ static void
 judge(const struct run *run, const struct job_row *r, struct verdict *v)
 {
 	bool finished = run->done && run->outcome == WIRE_SUCCEEDED;
-	char step[RK_HUMAN];
+	char place[PLACE];
 
-	rk_group_digits(step, run->at.end_step);
+	run_place(run, run->at.end_step, place);
 	if (finished && run->leave != LEAVE_KNOWN) {
 		judge_finished(run, r, v);
 	} else if (r->desired != JOB_CANCEL && !run->done &&
@@ -298,11 +303,19 @@ judge(const struct run *run, const struct job_row *r, struct verdict *v)
 	} else if (run->done) {
 		say(v, JOB_QUEUED, left_as(run), "left", "interrupted",
 		    xasprintf("the trainer was asked to leave, not by us, at "
-		    "step %s; goes on by itself", step));
+		    "%s; goes on by itself", place));
 		v->again = true;
 	} else {
 		judge_died(run, v);
 	}
+}
+
+/* What it did is kept: a checkpoint, or samples in its file. */
+static bool
+got_further(const struct run *run)
+{
+	return run->trains ? run->checkpoints > 0 : run->at.end_step >
+	    run->at.start_step;
 }
 
 /*
@@ -321,7 +334,7 @@ judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
 	if (row_spec(r, NULL, &spec, NULL) == RK_OK)
 		retries = spec->retries;
 	spec_free(spec);
-	r->failures = run->checkpoints > 0 ? 1 : r->failures + 1;
+	r->failures = got_further(run) ? 1 : r->failures + 1;
 	if (run->out_of_memory)
 		how = oom_sentence(run, r->failures > retries ||
 		    !oom_again(run));
@@ -330,8 +343,9 @@ judge_crash(const struct run *run, struct job_row *r, struct verdict *v)
 		v->message = retries == 0 ?
 		    xasprintf("%s; retries is 0", how) :
 		    xasprintf("%s; that was crash %lld in a row without a new "
-		    "checkpoint, and retries is %lld", how,
-		    (long long)r->failures, (long long)retries);
+		    "%s, and retries is %lld", how, (long long)r->failures,
+		    run->trains ? "checkpoint" : "sample",
+		    (long long)retries);
 		free(how);
 		return;
 	}
@@ -371,7 +385,7 @@ fill_row(struct run *run, struct job_row *r, struct verdict *v)
 	    v->later ? now + RK_MIN(run->s->c.retry_max_ms, LATER_MS) : 0;
 	if (v->crash)
 		judge_crash(run, r, v);
-	else if (run->checkpoints > 0 || v->to == JOB_SUCCEEDED || v->uploading)
+	else if (got_further(run) || v->to == JOB_SUCCEEDED || v->uploading)
 		r->failures = 0;
 	/* The wish is met, or has lost its object. */
 	if ((v->to != JOB_PAUSED && v->to != JOB_CANCELLED) || v->uploading)

@@ -11,7 +11,9 @@
  *	proc.c     what the kernel knows of it
  *	log*.c     its log, bounded
  *	end.c      what its end means for the job
+ *	kind.c     jobs that do not train
  *	oom.c      was it killed for memory?
+ *	use.c      what a job that uses a model need not say
  *	submit.c verbs.c resume.c drain.c ask.c    what people want
  *	check.c    what a job would be refused for
  *	exporter.c checkpoints for other frameworks
@@ -56,6 +58,7 @@ struct run {
 	struct sup *s;
 	struct run *next;
 	char id[RK_ID];
+	bool trains;                    /* else its steps are samples */
 	int64_t priority, threads;
 	uint64_t memory;
 	struct attempt_row at;          /* its row, as far as it is known */
@@ -411,6 +414,14 @@ int log_open(struct sup *s, const char *id);
 void log_watch(struct run *run, int fd);        /* takes fd */
 void log_timer_fn(void *ctx);
 void log_end(struct run *run);          /* nobody writes to it any more */
+
+/* kind.c: the refusal of what only a job that trains has; what: more of the
+ * sentence, or "". */
+enum rk_err refuse_kind(const struct job_row *r, const char *what,
+    struct rk_why *why) RK_MUSTCHECK;
+/* "step 1,200" or "sample 1,200": how far a run is. */
+#define PLACE (RK_HUMAN + 8)
+const char *run_place(const struct run *run, int64_t at, char out[PLACE]);
 
 /* end.c: it has gone; record what that means and free it, now or later. */
 void run_settle(struct run *run);

@@ -61,6 +61,18 @@ take_accept(struct job_row *r, const json_t *accept, struct rk_why *why)
 	return rc;
 }
 
+/* A job that does not train goes on where its file ends, or begins anew. */
+static enum rk_err
+check_anew(const struct job_row *r, const char *from, struct rk_why *why)
+{
+	if (strcmp(from, "latest") == 0 || strcmp(from, "none") == 0)
+		return RK_OK;
+	return rk_refuse_at(why, "from", "is \"%.*s\", and a job of kind %s "
+	    "has no checkpoints: want latest, which goes on at the sample "
+	    "where it was, or none, which begins anew",
+	    (int)rk_text_fit(from, 40), from, sup_kind(r));
+}
+
 /* Is there such a checkpoint?  What there is, if not. */
 static enum rk_err
 check_from(struct sup *s, const struct job_row *r, const char *from,
@@ -167,15 +179,17 @@ go_on(struct sup *s, struct job_row *r, const char *from,
 	set_str(&r->accept, "");
 	if (accept != NULL)
 		rc = take_accept(r, accept, why);
+	const bool trains = sup_trains(r);
 	if (from != NULL) {
-		enum rk_err e = check_from(s, r, from, why);
+		enum rk_err e = trains ? check_from(s, r, from, why) :
+		    check_anew(r, from, why);
 		rc = rc == RK_OK ? e : rc;
 	}
 	if (overrides != NULL) {
 		enum rk_err e = override(s, r, overrides, &changed, why);
 		rc = rc == RK_OK ? e : rc;
 	}
-	if (rc == RK_OK && (from != NULL || overrides != NULL)) {
+	if (rc == RK_OK && trains && (from != NULL || overrides != NULL)) {
 		const struct rate_ask a = { from != NULL ? from :
 		    r->resume_from, before, overrides, changed };
 		rc = rate_check(s, r, &a, &rates, why);

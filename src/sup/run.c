@@ -17,6 +17,7 @@ run_new(struct sup *s, const struct job_row *r)
 	run->tag = RUN_TAG;
 	run->s = s;
 	memcpy(run->id, r->id, sizeof(run->id));
+	run->trains = sup_trains(r);
 	run->priority = r->priority;
 	run->threads = sup_threads(s, r);
 	run->memory = sup_memory(s, r);

@@ -244,7 +244,7 @@ sup_submit(struct sup *s, const struct spec *spec, char id[RK_ID],
 		return RK_EBUSY;
 	}
 	json_t *tree = spec_json(spec);
-	if (!spec->checkpoint.require_said)
+	if (spec->kind == SPEC_JOB_TRAIN && !spec->checkpoint.require_said)
 		json_object_set_new(json_object_get(tree, "checkpoint"),
 		    "require_remote", json_boolean(s->c.require_remote));
 	enum rk_err rc = check_job(s, spec, tree, why);

@@ -99,7 +99,7 @@ void
 talk_save_hello(struct run *run)
 {
 	struct job_row r;
-	char digits[RK_HUMAN];
+	char place[PLACE];
 
 	if (!run->hello || run->hello_saved || fresh_row(run, &r) != RK_OK)
 		return;
@@ -109,11 +109,14 @@ talk_save_hello(struct run *run)
 	r.lost_steps += run->known.lost;
 	count_memory(run, &r);
 	char *lost = lost_sentence(run);
+	run_place(run, run->at.start_step, place);
 	char *message = run->at.from[0] != '\0' ?
-	    xasprintf("attempt %lld goes on from %s at step %s%s%s",
-	    (long long)run->at.n, run->at.from,
-	    rk_group_digits(digits, run->at.start_step),
+	    xasprintf("attempt %lld goes on from %s at %s%s%s",
+	    (long long)run->at.n, run->at.from, place,
 	    lost != NULL ? "; " : "", lost != NULL ? lost : "") :
+	    run->at.start_step > 0 ?
+	    xasprintf("attempt %lld goes on at %s", (long long)run->at.n,
+	    place) :
 	    xasprintf("attempt %lld runs from the start",
 	    (long long)run->at.n);
 	struct cause c = { "hello", "", message, NULL, NULL, NULL };

@@ -356,6 +356,9 @@ sup_patch(struct sup *s, const char *id, const json_t *fields,
 	}
 	if (rc == RK_OK)
 		rc = check_fields(fields, why);
+	if (rc == RK_OK && json_object_get(fields, "checkpoint") != NULL &&
+	    !sup_trains(&r))
+		rc = refuse_kind(&r, "so none can be kept", why);
 	if (rc == RK_OK)
 		rc = respec(s, &r, fields, &changed, why);
 	if (rc == RK_OK) {
@@ -431,7 +434,7 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 		store_job_fini(&r);
 		return RK_ECONFLICT;
 	}
-	char *aside = xasprintf(".del-%s", id);
+	char *aside = xasprintf(".del-%s", id), *results = sup_results(&r);
 	char *text = xasprintf("\"%s\" was deleted by a person", r.name);
 	n.kind = "deleted";
 	n.message = text;
@@ -441,6 +444,8 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 		log_info("job=%s deleted", id);
 		if (s->up.gone != NULL)
 			s->up.gone(s->up.ctx, id);
+		if (s->up.results_gone != NULL && results != NULL)
+			s->up.results_gone(s->up.ctx, &r, results);
 		sup_tell(s, id, 's');
 		sup_tell(s, id, 'e');
 		if (moved)
@@ -448,6 +453,7 @@ sup_delete(struct sup *s, const char *id, struct store_note *note,
 	} else if (moved && renameat(s->jobs_fd, aside, s->jobs_fd, id) != 0) {
 		log_errno("job=%s cannot put its folder back", id);
 	}
+	free(results);
 	free(aside);
 	free(text);
 	store_job_fini(&r);
