@@ -228,6 +228,26 @@ void ship_brought(struct ship *h, const char *who);
 enum rk_err ship_path_ok(struct ship *h, const char *field, const char *path,
     struct rk_why *why) RK_MUSTCHECK;
 
+/*
+ * Results.  What a job of kind predict or evaluate has left (sup.h) is sent,
+ * once it has succeeded, to
+ *
+ *	PREFIX/jobs/<id>/results/e<epoch>-a<attempt>/
+ *	    predictions.jsonl, report.json
+ *
+ * and then its row says so (sup_results()).  ship_results(): have them in the
+ * job's folder, from there, where they are not; fn is called once, from the
+ * loop, later: RK_OK; RK_ENOENT: they are nowhere; RK_ETIMEDOUT: the store does
+ * not answer; RK_ENOSPC and the like.  why has a sentence.  They are deleted
+ * with the job.
+ */
+typedef void ship_results_fn(void *ctx, enum rk_err rc,
+    const struct rk_why *why);
+void ship_results(struct ship *h, const char *job, ship_results_fn *fn,
+    void *ctx);
+/* Whoever asked with this ctx has gone. */
+void ship_results_forget(struct ship *h, const void *ctx);
+
 /* --- for the mirror ----------------------------------------------------------- */
 
 /*

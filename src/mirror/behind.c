@@ -15,6 +15,9 @@
  * A job that a person resumed from a checkpoint that is not there cannot be
  * gone on with as he wanted: it is paused, and says so.
  *
+ * A job that does not train has its results in place of checkpoints: it has
+ * succeeded when they are there, and until then nothing of it is.
+ *
  * What another machine trained is as its record said: its bytes will not come.
  *
  * What a job has known (known_dir and its like) stays as it is, for it stands
@@ -178,18 +181,34 @@ set_state(struct facts *f, enum job_state s, enum job_desired d,
 }
 
 static void
-set_running(struct facts *f)
+set_running(struct facts *f, const char *message)
 {
 	int64_t step = f->newest >= 0 ? f->v[f->newest].step : 0;
 	int64_t start = json_integer_value(json_object_get(f->at,
 	    "start_step"));
 
-	set_state(f, JOB_RUNNING, JOB_RUN, "", "its last checkpoint is on its "
-	    "way to the bucket");
+	set_state(f, JOB_RUNNING, JOB_RUN, "", message);
 	set(f->at, "outcome", json_string(""));
 	set(f->at, "message", json_string(""));
 	set(f->at, "ended_ms", json_integer(0));
 	set(f->at, "end_step", json_integer(RK_MAX(start, step)));
+}
+
+/* Nothing of it is there, or all. */
+static void
+set_results(struct facts *f)
+{
+	char *prefix = ship_prefix(f->m->ship, f->spec);
+	const bool there = json_is_string(json_object_get(f->progress,
+	    "results"));
+
+	if (prefix[0] != '\0' && !there) {
+		if (in_state(f, JOB_SUCCEEDED))
+			set_running(f, "its results are on their way to the "
+			    "bucket");
+		set_progress(f);
+	}
+	free(prefix);
 }
 
 /* --- what it goes on from ------------------------------------------------- */
@@ -262,6 +281,12 @@ behind_set(struct mirror *m, json_t *record)
 		facts_fini(&f);
 		return RK_OK;
 	}
+	if (f.spec->kind != SPEC_JOB_TRAIN) {
+		f.newest = -1;
+		set_results(&f);
+		facts_fini(&f);
+		return RK_OK;
+	}
 	rc = ship_there(m->ship, f.id, f.spec, &f.v, &f.n);
 	if (rc == RK_OK) {
 		const char *dir = text(f.progress, "checkpoint");
@@ -269,7 +294,8 @@ behind_set(struct mirror *m, json_t *record)
 		f.newest = ckpt_info_select(f.v, f.n, "latest", NULL, true,
 		    NULL);
 		if (behind && says_trained(&f))
-			set_running(&f);
+			set_running(&f, "its last checkpoint is on its way to "
+			    "the bucket");
 		if (behind)
 			set_progress(&f);
 		if (!in_state(&f, JOB_SUCCEEDED)) {

@@ -23,6 +23,8 @@
  *	plan.c     what can be sent in time; drain.c, rehearse.c
  *	look.c     durability, lists, numbers
  *	sweep.c    stale multipart uploads
+ *	results.c  what jobs that do not train leave; results_here.c brings it
+ *	           back
  *
  * The rows are the truth: what is in memory (a push, a deletion, a fetch) can
  * be thrown away at any time and is made again from them.
@@ -131,6 +133,7 @@ struct jobinfo {
 	bool mode_max;
 };
 bool job_look(struct ship *h, const char *id, struct jobinfo *out);
+void job_of_row(struct ship *h, const struct job_row *r, struct jobinfo *out);
 void jobinfo_fini(struct jobinfo *j);
 char *job_base(const char *prefix, const char *id);
 /* May what is at this address of a row be written and deleted (ship_apart())? */
@@ -330,6 +333,18 @@ void recheck_soon(struct ship *h, const char *job);
 /* Was it in the bucket, and is not, or not whole? */
 bool row_missing(const struct remote_row *r);
 
+/* results.c, results_here.c */
+struct results;
+struct here;
+/* Are there results of this job that are to be sent?  Then they are. */
+void results_look(struct ship *h, const char *job);
+void results_timer_fn(void *ctx);
+void results_fini(struct ship *h);
+void results_here_fini(struct ship *h);
+/* Is it an upload of results that goes on? */
+bool results_need(const struct ship *h, const struct upload_row *u);
+void results_gone(void *ctx, const struct job_row *r, const char *where);
+
 void sweep_timer_fn(void *ctx);
 void sweep_stop(struct ship *h);
 void sweep_fini(struct ship *h);
@@ -488,7 +503,9 @@ struct ship {
 	struct pull *pulls;
 	struct mend *mends;
 	struct drain *drain;
-	struct loop_timer *queue_timer, *scan_timer, *sweep_timer, *fetch_timer,
+	struct results *results;        /* on their way up */
+	struct here *heres;             /* on their way here */
+	struct loop_timer *results_timer, *queue_timer, *scan_timer, *sweep_timer, *fetch_timer,
 	    *drain_timer, *recheck_timer;
 
 	char (*dirty)[RK_ID];           /* jobs to be scanned */

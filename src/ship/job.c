@@ -88,6 +88,18 @@ take_spec(struct ship *h, const struct job_row *r, struct jobinfo *out)
 	spec_free(s);
 }
 
+void
+job_of_row(struct ship *h, const struct job_row *r, struct jobinfo *out)
+{
+	*out = (struct jobinfo){0};
+	take_spec(h, r, out);
+	out->base = job_base(out->prefix, r->id);
+	out->name = xstrdup(r->name);
+	out->resume_from = xstrdup(r->resume_from);
+	out->priority = r->priority;
+	out->state = r->state;
+}
+
 bool
 job_look(struct ship *h, const char *id, struct jobinfo *out)
 {
@@ -101,12 +113,7 @@ job_look(struct ship *h, const char *id, struct jobinfo *out)
 			    rk_strerror(rc));
 		return false;
 	}
-	take_spec(h, &r, out);
-	out->base = job_base(out->prefix, id);
-	out->name = xstrdup(r.name);
-	out->resume_from = xstrdup(r.resume_from);
-	out->priority = r.priority;
-	out->state = r.state;
+	job_of_row(h, &r, out);
 	store_job_fini(&r);
 	return true;
 }

@@ -250,6 +250,7 @@ scan_job(struct ship *h, const char *job)
 	char *path = job_folder(h, job);
 	if (access(path, F_OK) != 0 || !job_look(h, job, &s.j)) {
 		free(path);
+		results_look(h, job);
 		return;
 	}
 	if (s.j.prefix[0] != '\0' &&

@@ -52,8 +52,10 @@ hear(void *ctx, const char *job, char what)
 		return;
 	if (what == 'c' || (what == 's' && ship_drain_on(h)))
 		scan_later(h, job);
-	if (what == 's')
+	if (what == 's') {
 		look_state(h, job);
+		results_look(h, job);
+	}
 }
 
 /* --- open and close ------------------------------------------------------ */
@@ -100,6 +102,7 @@ ship_open(struct ship **hp, struct loop *l, struct remote *r, struct store *st,
 	h->fetch_timer = loop_timer_add(l, fetch_timer_fn, h);
 	h->drain_timer = loop_timer_add(l, ship_drain_timer_fn, h);
 	h->recheck_timer = loop_timer_add(l, recheck_timer_fn, h);
+	h->results_timer = loop_timer_add(l, results_timer_fn, h);
 	enum rk_err rc = RK_OK;
 	if (h->c.prefix[0] != '\0')
 		rc = remote_check(r, h->c.prefix, why);
@@ -122,6 +125,7 @@ cut(struct ship *h)
 	while (h->pushes != NULL)
 		push_free(h->pushes);
 	naming_fini(h);
+	results_fini(h);
 	delete_stop(h);
 	sweep_stop(h);
 	recheck_fini(h);
@@ -144,6 +148,7 @@ ship_close(struct ship **hp)
 	sweep_fini(h);
 	find_fini(h);
 	reappear_fini(h);
+	results_here_fini(h);
 	pull_fini(h);
 	mend_fini(h);
 	fetch_fini(h);
@@ -160,6 +165,7 @@ ship_close(struct ship **hp)
 	loop_timer_del(&h->fetch_timer);
 	loop_timer_del(&h->drain_timer);
 	loop_timer_del(&h->recheck_timer);
+	loop_timer_del(&h->results_timer);
 	free((void *)(uintptr_t)h->c.state_dir);
 	free((void *)(uintptr_t)h->c.prefix);
 	free((void *)(uintptr_t)h->c.instance);
@@ -256,6 +262,7 @@ ship_stop(struct ship *h)
 	loop_timer_off(h->scan_timer);
 	loop_timer_off(h->sweep_timer);
 	loop_timer_off(h->recheck_timer);
+	loop_timer_off(h->results_timer);
 }
 
 void

@@ -45,8 +45,10 @@ supply_address(struct ship *h, const struct job_row *r,
 	    (own_checkpoint && at->of != SPEC_ADDRESS_DATA);
 	/* A job that goes on does so with the bytes it had.  One that begins,
 	 * perhaps not for the first time, gets those that are there now. */
+	const bool goes_on = own_checkpoint || (!sup_trains(r) &&
+	    strcmp(r->resume_from, "none") != 0);
 	struct fetch_ask a = { .uri = at->uri, .job = r->id,
-		.attempt = r->attempt, .known = has_run && own_checkpoint,
+		.attempt = r->attempt, .known = has_run && goes_on,
 		.had = has_run, .patient = has_run,
 		.model = at->of == SPEC_ADDRESS_MODEL,
 		.optional = optional };
@@ -496,7 +498,8 @@ supply_set(struct ship *h)
 	struct sup_supplier p = { .ctx = h, .supply = supply, .fetch = fetch,
 		.silent = silent, .check = check,
 		.has = has, .info = select_there,
-		.shipped = shipped, .gone = gone, .where = where,
+		.shipped = shipped, .gone = gone,
+		.results_gone = results_gone, .where = where,
 		.allowed = allowed };
 
 	sup_supplier_set(h->sup, &p);

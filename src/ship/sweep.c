@@ -68,7 +68,7 @@ add(struct uploads *u, const char *uri, const char *upload_id)
 		.file = xstrdup("") };
 }
 
-/* Ours, and of no row that is on its way or on its way out. */
+/* Ours, and of no row that is on its way or on its way out, nor of results. */
 static void
 find_orphans(struct sweep *s)
 {
@@ -77,7 +77,7 @@ find_orphans(struct sweep *s)
 	rows_load(s->h, NULL, RS_TO_DO | RS_BIT(RS_DELETING), &rows);
 	for (size_t i = 0; i < s->known.n; i++) {
 		const struct upload_row *u = &s->known.v[i];
-		bool needed = false;
+		bool needed = results_need(s->h, u);
 		for (size_t k = 0; k < rows.n && !needed; k++)
 			needed = starts_with(u->uri, rows.v[k].uri);
 		if (!needed)
