@@ -70,9 +70,16 @@ file_from(struct req *q)
 void
 file_reply(struct req *q, struct MHD_Response *r, const struct file_part *p)
 {
+	file_headers(q, r, p, "application/octet-stream");
+}
+
+void
+file_headers(struct req *q, struct MHD_Response *r, const struct file_part *p,
+    const char *type)
+{
 	char text[96];
 
-	MHD_add_response_header(r, "Content-Type", "application/octet-stream");
+	MHD_add_response_header(r, "Content-Type", type);
 	MHD_add_response_header(r, "Accept-Ranges", "bytes");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
 	if (q->etag[0] != '\0')

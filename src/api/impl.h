@@ -6,7 +6,8 @@
  *	             │    ───▶ route.c   what does it want
  *	             │    ───▶ idem.c    was it answered before
  *	             ▼
- *	  jobs.c plans.c checkpoints.c lines.c evaluations.c history.c probes.c openapi.c
+ *	  jobs.c plans.c checkpoints.c lines.c evaluations.c results.c history.c
+ *	  probes.c openapi.c
  *	             │
  *	             ▼  reply.c: one answer a request, problem+json for refusals
  */
@@ -243,6 +244,7 @@ struct req {
 	bool waiting;           /* suspended until somebody answers */
 	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool checked;           /* sup checks a job for us */
+	bool bringing;          /* ship brings results here for us */
 	json_t *resume;         /* the body of a resume that waits for that */
 	struct sup_export *exporting;   /* a download, until its size is
 					   known */
@@ -351,6 +353,9 @@ uint64_t file_from(struct req *q);
 void file_send(struct req *q, int fd, uint64_t size, const char *digest);
 void file_reply(struct req *q, struct MHD_Response *r,
     const struct file_part *p);
+/* The same of another Content-Type. */
+void file_headers(struct req *q, struct MHD_Response *r,
+    const struct file_part *p, const char *type);
 /* A checkpoint as a file of another framework, while it is made. */
 void download(struct req *q, const struct ckpt_info *i, const char *file);
 void download_close_all(struct api *a);
@@ -450,6 +455,8 @@ bool checkpoint_select(struct req *q, struct ckpt **cp, struct ckpt_info *i);
 
 /* --- plans.c --------------------------------------------------------------- */
 
+/* use.c: a job of kind predict or evaluate gets what is known of its model. */
+enum rk_err use_lay(struct req *q, json_t **tree) RK_MUSTCHECK;
 /* The answer is what would become of this job. */
 void dry_run(struct req *q, const struct spec *spec);
 /* jobs.c: the answer to a verb. */
@@ -499,6 +506,7 @@ route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
 route_fn h_evaluations, h_evaluation;
+route_fn h_predictions, h_report;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
     h_adopt;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;

@@ -82,6 +82,7 @@ job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 	sb_adds(b, r->id);
 	sb_addc(b, '"');
 	put_field(b, "name", r->name);
+	put_field(b, "kind", sup_kind(r));
 	put_field(b, "state", job_state_words[r->state]);
 	put_field(b, "desired", job_desired_words[r->desired]);
 	put_field(b, "reason", r->reason);

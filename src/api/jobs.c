@@ -115,7 +115,9 @@ h_submit(struct req *q)
 		reply_too_long(q, "the job", SPEC_MAX_BYTES);
 		return;
 	}
-	rc = spec_parse(tree, &spec, &q->why);
+	rc = use_lay(q, &tree);
+	if (rc == RK_OK)
+		rc = spec_parse(tree, &spec, &q->why);
 	json_decref(tree);
 	if (rc == RK_OK)
 		spec_begin_new(spec);

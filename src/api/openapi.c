@@ -181,6 +181,8 @@ content_of(const char *schema, unsigned flags)
 		put_media(c, "text/plain", yaml("{type: string}"));
 	else if (strcmp(schema, "binary") == 0)
 		put_media(c, "application/octet-stream", yaml("{}"));
+	else if (strcmp(schema, "lines") == 0)
+		put_media(c, "application/x-ndjson", yaml("{type: string}"));
 	else if (!(flags & ROUTE_STREAM))
 		put_media(c, "application/json", schema_ref(schema));
 	if (flags & (ROUTE_FOLLOW | ROUTE_STREAM))

@@ -62,6 +62,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 		sup_checkpoint_forget(q->api->sup, q);
 	if (q->checked)
 		sup_check_forget(q->api->sup, q);
+	if (q->bringing)
+		ship_results_forget(q->api->ship, q);
 	sup_export_end(&q->exporting);
 	if (q->prev != NULL)
 		q->prev->next = q->next;
