@@ -195,6 +195,8 @@ size_t cli_forgotten(struct strbuf *b, const json_t *progress);
 
 /* --- progress.c ---------------------------------------------------------- */
 
+/* Is it of kind train?  What it counts are samples, else. */
+bool cli_trains(const json_t *job);
 /* A job's progress with a bar of `bar` characters, in `room` columns (0: any):
  * what matters least is left out, but the percentage stays. */
 void cli_progress_line(struct strbuf *b, const json_t *job, int bar,
@@ -270,6 +272,12 @@ enum cli_exit cli_weights_fetch(const char *address, char **place);
 /* The verb of models by its name ("pull"), or NULL. */
 const struct cli_command *cli_models_verb(const char *name);
 
+/* --- predict.c, report.c -------------------------------------------------- */
+
+/* What a job of kind predict or evaluate found, and where the rest of it is;
+ * out: where its predictions were written, or NULL. */
+void cli_report(const json_t *report, const char *id, const char *out);
+
 /* --- commands ------------------------------------------------------------ */
 
 typedef enum cli_exit cli_command_fn(const struct cli_args *a);
@@ -288,7 +296,8 @@ cli_command_fn cmd_submit, cmd_plan, cmd_list, cmd_show, cmd_watch, cmd_start,
     cmd_adopt, cmd_checkpoint, cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot,
     cmd_log,
     cmd_events, cmd_attempts,
-    cmd_status, cmd_weights, cmd_export, cmd_models;
+    cmd_status, cmd_weights, cmd_export, cmd_models, cmd_predict,
+    cmd_evaluate;
 
 /* Watch a job until it has ended, or will not go on by itself.  met: the daemon
  * has answered before, so it is waited for. */

@@ -103,9 +103,23 @@ job_cells(struct cli_table *t, const json_t *job)
 	if (!isnan(v = cli_num(p, "loss", NAN)))
 		snprintf(loss, sizeof(loss), "%.4f", v);
 	const char *cells[] = { cli_str(job, "id"), cli_str(job, "name"), state,
-	    epoch, done, loss,
-	    cli_age(age, sizeof(age), cli_str(job, "created")) };
-	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
+	    cli_trains(job) ? epoch : "", done, loss,
+	    cli_age(age, sizeof(age), cli_str(job, "created")),
+	    cli_trains(job) ? "train" : cli_str(job, "kind") };
+	/* Where all of them train nothing is said of it. */
+	cli_table_row(t, t->n > 0 ? t->n : RK_ARRAY_LEN(cells), cells);
+}
+
+static bool
+all_train(const json_t *jobs)
+{
+	bool yes = true;
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(jobs, i, v)
+		yes = yes && cli_trains(v);
+	return yes;
 }
 
 void
@@ -122,7 +136,7 @@ enum cli_exit
 cmd_list(const struct cli_args *a)
 {
 	static const char *const head[] = { "ID", "NAME", "STATE", "EPOCH",
-	    "DONE", "LOSS", "CREATED" };
+	    "DONE", "LOSS", "CREATED", "KIND" };
 	int64_t limit = a->limit > 0 ? a->limit : a->all ? INT64_MAX : 50;
 	struct strbuf query = {0};
 	json_t *all = json_array();
@@ -135,7 +149,8 @@ cmd_list(const struct cli_args *a)
 	if (rc == CLI_OK && json_array_size(all) == 0 && !a->json)
 		printf("no jobs\n");
 	else if (rc == CLI_OK)
-		print_list(a, all, RK_ARRAY_LEN(head), head, job_cells);
+		print_list(a, all, RK_ARRAY_LEN(head) - all_train(all), head,
+		    job_cells);
 	if (rc == CLI_OK && more && !a->json)
 		fprintf(stderr, "(there are more: --all, or --limit N)\n");
 	sb_fini(&query);
@@ -352,6 +367,8 @@ show_job(const json_t *job)
 
 	line("id", cli_str(job, "id"));
 	line("name", cli_str(job, "name"));
+	if (!cli_trains(job))
+		line("kind", cli_str(job, "kind"));
 	sb_addf(&b, *reason ? "%s (%s)" : "%s%s", cli_str(job, "state"),
 	    reason);
 	line("state", sb_str(&b));

@@ -49,6 +49,15 @@ put(struct fields *f, enum field i, const char *fmt, const json_t *o,
 		snprintf(f->text[i], sizeof(f->text[i]), fmt, v);
 }
 
+/* A daemon of before says no kind. */
+bool
+cli_trains(const json_t *job)
+{
+	const char *kind = cli_str(job, "kind");
+
+	return *kind == '\0' || strcmp(kind, "train") == 0;
+}
+
 static void
 fill(struct fields *f, const json_t *job, int width)
 {
@@ -58,6 +67,7 @@ fill(struct fields *f, const json_t *job, int width)
 	double total = cli_num(p, "steps_total", 0);
 	double part = total > 0 ? RK_MIN(step / total, 1.0) : 0;
 	char a[RK_HUMAN], b[RK_HUMAN];
+	const bool trains = cli_trains(job);
 
 	*f = (struct fields){0};
 	put_bar(f->text[F_BAR], width, part);
@@ -66,13 +76,13 @@ fill(struct fields *f, const json_t *job, int width)
 		snprintf(f->text[F_PHASE], 96, "phase %.0f/%.0f",
 		    cli_num(p, "phase", 0), cli_num(p, "phases", 0));
 	/* A job whose length is of steps has none that it counts to. */
-	if (cli_num(p, "epochs_total", 0) > 0)
+	if (trains && cli_num(p, "epochs_total", 0) > 0)
 		snprintf(f->text[F_EPOCH], 96, "epoch %.0f/%.0f",
 		    cli_num(p, "epoch", 0), cli_num(p, "epochs_total", 0));
-	else if (cli_num(p, "epoch", 0) > 0)
+	else if (trains && cli_num(p, "epoch", 0) > 0)
 		snprintf(f->text[F_EPOCH], 96, "epoch %.0f",
 		    cli_num(p, "epoch", 0));
-	snprintf(f->text[F_STEP], 96, "step %s/%s",
+	snprintf(f->text[F_STEP], 96, "%s %s/%s", trains ? "step" : "sample",
 	    rk_group_digits(a, (int64_t)step),
 	    rk_group_digits(b, (int64_t)total));
 	put(f, F_LOSS, "loss %.4f", p, "loss");
@@ -164,8 +174,8 @@ cli_outcome(struct strbuf *b, const json_t *job, size_t room)
 	fill(&f, job, 0);
 	f.text[F_STEP][0] = '\0';
 	if (step > 0)
-		snprintf(f.text[F_STEP], 96, " at step %s",
-		    rk_group_digits(digits, (int64_t)step));
+		snprintf(f.text[F_STEP], 96, " at %s %s", cli_trains(job) ?
+		    "step" : "sample", rk_group_digits(digits, (int64_t)step));
 	put(&f, F_ACC, "accuracy %.3f", p, "accuracy");
 	put_outcome(b, state, &f, " ");
 	/* The best figure that there is stays; the step goes before it. */
