@@ -103,6 +103,27 @@ enum rk_err models_version(struct models *m, const char *name, int64_t version,
 void models_tensors(struct models *m, const char *name, int64_t version,
     models_fn *fn, void *ctx);
 
+/* --- addresses -------------------------------------------------------------- */
+
+/*
+ * What model://NAME@ALIAS or model://NAME/N, with or without #sha256=, means
+ * now: the store is asked.  What is said is {address:
+ * "model://NAME/N#sha256=HEX", said: the text, model, version, classes: what
+ * the model's rows are called, where no job of ours made it and somebody said,
+ * else null}.  RK_EINVAL: no such address, or the digest is another one's.
+ * RK_ENOENT, with what there is.  RK_ETIMEDOUT, RK_EIO: the store does not
+ * answer; of a number that the copy has it need not.
+ */
+void models_settle(struct models *m, const char *address, models_fn *fn,
+    void *ctx);
+/* A job of this machine that has not ended and names the version; "" for
+ * none. */
+enum rk_err models_used_by(struct models *m, const char *name, int64_t version,
+    char id[RK_ID]) RK_MUSTCHECK;
+/* Which of a version's files the store was found to have no more, or to have
+ * other bytes of: {FILE: a sentence}, or null; a new reference. */
+json_t *models_missing(struct models *m, const char *name, int64_t version);
+
 /* --- writing ---------------------------------------------------------------- */
 
 /* Has the store put-if-absent?  RK_EROFS: no.  RK_EBUSY: it is not known yet. */

@@ -26,6 +26,7 @@
 #define DOWNLOAD_TAG 0xa9100004u
 
 struct req;
+struct settling;
 typedef void route_fn(struct req *q);
 
 /* --- route.c, table.c ---------------------------------------------------- */
@@ -245,6 +246,7 @@ struct req {
 	bool asked;             /* sup waits for a checkpoint or name for us */
 	bool checked;           /* sup checks a job for us */
 	bool bringing;          /* ship brings results here for us */
+	struct settling *settling;      /* models settles an address for us */
 	json_t *resume;         /* the body of a resume that waits for that */
 	struct sup_export *exporting;   /* a download, until its size is
 					   known */
@@ -466,6 +468,20 @@ void dry_resume(struct req *q, const json_t *overrides);
  * once, or, where it names parameters, when a trainer has looked whether there
  * are such. */
 void go_resume(struct req *q, json_t *body);
+
+/* --- settle.c -------------------------------------------------------------- */
+
+/*
+ * go(q, body), now or later, when a version of a model that the body names - in
+ * model.checkpoint, in that of overrides, as address - is a number with a
+ * digest there.  body is a reference that is given away; go() only looks at
+ * it.  What cannot be settled is the answer.
+ */
+typedef void settled_fn(struct req *q, json_t *body);
+void settle_job(struct req *q, json_t *body, settled_fn *go);
+void settle_overrides(struct req *q, json_t *body, settled_fn *go);
+void settle_address(struct req *q, json_t *body, settled_fn *go);
+void settling_free(struct settling **s);        /* NULL inside is fine */
 
 /* --- adopt.c --------------------------------------------------------------- */
 

@@ -75,6 +75,29 @@ put_known(struct strbuf *b, const struct job_row *r)
 	sb_addc(b, '}');
 }
 
+/* What a person said where the job has what was meant by it. */
+static void
+put_said(struct strbuf *b, const struct job_row *r)
+{
+	json_t *tree = NULL;
+
+	put_key(b, "said");
+	/* Most have no such address, and need not be parsed. */
+	if (strstr(r->spec, "\"checkpoint_said\"") != NULL &&
+	    rkj_parse_json(r->spec, strlen(r->spec), &tree, NULL) != RK_OK)
+		tree = NULL;
+	json_t *said = json_object_get(json_object_get(tree, "model"),
+	    "checkpoint_said");
+	if (json_is_string(said)) {
+		sb_adds(b, "{\"model.checkpoint\":");
+		put_str(b, json_string_value(said));
+		sb_addc(b, '}');
+	} else {
+		sb_adds(b, "null");
+	}
+	json_decref(tree);
+}
+
 void
 job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 {
@@ -108,6 +131,7 @@ job_write(struct strbuf *b, struct api *a, const struct job_row *r, bool whole)
 	put_or_null(b, r->plan_summary);
 	put_int(b, "version", r->version);
 	if (whole) {
+		put_said(b, r);
 		put_key(b, "plan");
 		put_raw(b, r->plan, "null");
 		put_key(b, "spec");

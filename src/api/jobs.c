@@ -97,31 +97,22 @@ h_jobs(struct req *q)
 	reply_json(q, 200);
 }
 
-void
-h_submit(struct req *q)
+static void
+submit(struct req *q, json_t *tree)
 {
 	struct store_note note = req_note(q);
 	struct spec *spec = NULL;
-	const bool dry = query_flag(&q->query, "dry_run");
-	json_t *tree = req_refused(q, P_INVALID_QUERY) ? NULL :
-	    req_tree(q, false);
 	char id[RK_ID];
 	enum rk_err rc;
 
-	if (tree == NULL)
-		return;
-	if (q->len > SPEC_MAX_BYTES) {  /* api.body_limit may be more */
-		json_decref(tree);
-		reply_too_long(q, "the job", SPEC_MAX_BYTES);
-		return;
-	}
-	rc = use_lay(q, &tree);
+	json_t *whole = json_incref(tree);
+	rc = use_lay(q, &whole);
 	if (rc == RK_OK)
-		rc = spec_parse(tree, &spec, &q->why);
-	json_decref(tree);
+		rc = spec_parse(whole, &spec, &q->why);
+	json_decref(whole);
 	if (rc == RK_OK)
 		spec_begin_new(spec);
-	if (rc == RK_OK && dry) {
+	if (rc == RK_OK && query_flag(&q->query, "dry_run")) {
 		dry_run(q, spec);
 		spec_free(spec);
 		return;
@@ -141,6 +132,23 @@ h_submit(struct req *q)
 	reply_job(q, 201, id);
 	if (q->status == 201)
 		q->location = xasprintf("/v1/jobs/%s", id);
+}
+
+void
+h_submit(struct req *q)
+{
+	(void)query_flag(&q->query, "dry_run");
+	json_t *tree = req_refused(q, P_INVALID_QUERY) ? NULL :
+	    req_tree(q, false);
+
+	if (tree == NULL)
+		return;
+	if (q->len > SPEC_MAX_BYTES) {  /* api.body_limit may be more */
+		json_decref(tree);
+		reply_too_long(q, "the job", SPEC_MAX_BYTES);
+		return;
+	}
+	settle_job(q, tree, submit);
 }
 
 void
@@ -277,16 +285,25 @@ h_retry(struct req *q)
 	verb(q, sup_retry);
 }
 
+static void
+resume(struct req *q, json_t *body)
+{
+	if (query_flag(&q->query, "dry_run"))
+		dry_resume(q, json_object_get(body, "overrides"));
+	else
+		go_resume(q, body);
+}
+
 void
 h_resume(struct req *q)
 {
-	const bool dry = query_flag(&q->query, "dry_run");
 	const json_t *overrides;
 	struct job_row r;
 	struct rkj_obj o;
 	char *from = NULL;
 	json_t *tree;
 
+	(void)query_flag(&q->query, "dry_run");
 	if (req_refused(q, P_INVALID_QUERY) || !req_job(q, &r))
 		return;
 	store_job_fini(&r);
@@ -301,12 +318,8 @@ h_resume(struct req *q)
 	(void)rkj_any(&o, "accept");
 	rkj_close(&o);
 	free(from);
-	if (req_refused(q, P_INVALID_FIELDS)) {
-		;
-	} else if (dry) {
-		dry_resume(q, overrides);
-	} else {
-		go_resume(q, tree);
-	}
-	json_decref(tree);
+	if (req_refused(q, P_INVALID_FIELDS))
+		json_decref(tree);
+	else
+		settle_overrides(q, tree, resume);
 }

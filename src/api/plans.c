@@ -215,21 +215,12 @@ go_resume(struct req *q, json_t *body)
 
 /* --- plans of warm starts ------------------------------------------------- */
 
-void
-h_warm_plan(struct req *q)
+static void
+warm_plan(struct req *q, json_t *tree)
 {
 	struct spec *spec = NULL;
-	json_t *tree = req_tree(q, false);
-
-	if (tree == NULL)
-		return;
-	if (q->len > SPEC_MAX_BYTES) {
-		json_decref(tree);
-		reply_too_long(q, "the job", SPEC_MAX_BYTES);
-		return;
-	}
 	enum rk_err rc = spec_parse(tree, &spec, &q->why);
-	json_decref(tree);
+
 	if (rc == RK_OK && spec->model.checkpoint == NULL)
 		rc = rk_refuse_at(&q->why, "model.checkpoint", "is missing: "
 		    "there is nothing to plan");
@@ -240,6 +231,21 @@ h_warm_plan(struct req *q)
 		not_checked(q, rc, &q->why);
 	}
 	spec_free(spec);
+}
+
+void
+h_warm_plan(struct req *q)
+{
+	json_t *tree = req_tree(q, false);
+
+	if (tree == NULL)
+		return;
+	if (q->len > SPEC_MAX_BYTES) {
+		json_decref(tree);
+		reply_too_long(q, "the job", SPEC_MAX_BYTES);
+		return;
+	}
+	settle_job(q, tree, warm_plan);
 }
 
 /* --- that of a job -------------------------------------------------------- */

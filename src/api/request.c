@@ -64,6 +64,9 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 		sup_check_forget(q->api->sup, q);
 	if (q->bringing)
 		ship_results_forget(q->api->ship, q);
+	if (q->settling != NULL)
+		models_forget(q->api->models, q);
+	settling_free(&q->settling);
 	sup_export_end(&q->exporting);
 	if (q->prev != NULL)
 		q->prev->next = q->next;
@@ -317,6 +320,8 @@ req_handle(void *door, struct MHD_Connection *c, const char *url,
 void
 req_wait(struct req *q)
 {
+	if (q->waiting)
+		return;                 /* for one after the other */
 	q->waiting = true;
 	MHD_suspend_connection(q->conn);
 }

@@ -41,29 +41,6 @@ fetched(void *ctx, enum rk_err rc, int fd, const struct rk_why *why)
 	req_wake(q);
 }
 
-/* The address, the caller's; NULL: refused. */
-static char *
-address_of(struct req *q, bool *statistics)
-{
-	json_t *tree = req_tree(q, false);
-	struct rkj_obj o;
-	char *address = NULL;
-
-	if (tree == NULL)
-		return NULL;
-	rkj_open(&o, tree, "", &q->why);
-	rkj_str(&o, "address", &address, ADDRESS_MAX, RKJ_REQUIRED);
-	if (statistics != NULL)
-		rkj_bool(&o, "statistics", statistics, RKJ_OPTIONAL);
-	rkj_close(&o);
-	json_decref(tree);
-	if (q->why.n == 0)
-		return address;
-	reply_err(q, RK_EINVAL, &q->why, "file");
-	free(address);
-	return NULL;
-}
-
 static void
 await(struct req *q, enum rk_err rc)
 {
@@ -75,25 +52,59 @@ await(struct req *q, enum rk_err rc)
 	}
 }
 
+static void
+inspect(struct req *q, json_t *body)
+{
+	await(q, sup_inspect(q->api->sup, json_string_value(json_object_get(
+	    body, "address")), json_is_true(json_object_get(body,
+	    "statistics")), inspected, q, &q->why));
+}
+
+static void
+fetch(struct req *q, json_t *body)
+{
+	await(q, sup_weights(q->api->sup, json_string_value(json_object_get(
+	    body, "address")), fetched, q, &q->why));
+}
+
+/* The body, which has an address; NULL: refused. */
+static json_t *
+body_of(struct req *q, bool statistics)
+{
+	json_t *tree = req_tree(q, false);
+	struct rkj_obj o;
+	char *address = NULL;
+	bool v;
+
+	if (tree == NULL)
+		return NULL;
+	rkj_open(&o, tree, "", &q->why);
+	rkj_str(&o, "address", &address, ADDRESS_MAX, RKJ_REQUIRED);
+	if (statistics)
+		rkj_bool(&o, "statistics", &v, RKJ_OPTIONAL);
+	rkj_close(&o);
+	free(address);
+	if (q->why.n == 0)
+		return tree;
+	reply_err(q, RK_EINVAL, &q->why, "file");
+	json_decref(tree);
+	return NULL;
+}
+
 void
 h_weights_inspect(struct req *q)
 {
-	bool statistics = false;
-	char *address = address_of(q, &statistics);
+	json_t *body = body_of(q, true);
 
-	if (address != NULL)
-		await(q, sup_inspect(q->api->sup, address, statistics,
-		    inspected, q, &q->why));
-	free(address);
+	if (body != NULL)
+		settle_address(q, body, inspect);
 }
 
 void
 h_weights_fetch(struct req *q)
 {
-	char *address = address_of(q, NULL);
+	json_t *body = body_of(q, false);
 
-	if (address != NULL)
-		await(q, sup_weights(q->api->sup, address, fetched, q,
-		    &q->why));
-	free(address);
+	if (body != NULL)
+		settle_address(q, body, fetch);
 }

@@ -217,6 +217,22 @@ show_phase(const json_t *p)
 		    cli_num(p, "phases", 0));
 }
 
+/* "checkpoint was said as model://defects@production" */
+static void
+show_said(const json_t *job)
+{
+	const char *field;
+	json_t *v;
+
+	json_object_foreach(json_object_get(job, "said"), field, v) {
+		const char *dot = strrchr(field, '.');
+		char *text = xasprintf("%s was said as %s", dot != NULL ?
+		    dot + 1 : field, cli_text(v));
+		line("address", text);
+		free(text);
+	}
+}
+
 /* "no, since attempt 3 from step 1,200: the arithmetic has changed since
  * ..." */
 static void
@@ -396,6 +412,7 @@ show_job(const json_t *job)
 	show_phase(json_object_get(job, "progress"));
 	show_schedule(json_object_get(job, "progress"));
 	show_exact(job);
+	show_said(job);
 	line("warm start", cli_str(job, "plan_summary"));
 	char *rate = cli_plan_rate(json_object_get(job, "plan"));
 	line("rate", rate);

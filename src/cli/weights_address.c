@@ -18,7 +18,7 @@ bool
 cli_is_address(const char *s)
 {
 	static const char *const begin[] = { "s3://", "oss://", "https://",
-	    "http://" };
+	    "http://", "model://" };
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(begin); i++)
 		if (strncasecmp(s, begin[i], strlen(begin[i])) == 0)

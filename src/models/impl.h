@@ -12,6 +12,8 @@
  *	better.c   is one version better than another
  *	which.c    which version is meant, and its record as it is now
  *	tensors.c  the tensors of a version, read from beside its files
+ *	settle.c   model://, said by a person; which jobs have one
+ *	for_ship.c where a version's files are, and which are missing
  *
  * Of each model that somebody asked for there is a `mlog`, for as long as the
  * registry is open: what is under way with its log, one thing at a time.
@@ -135,6 +137,8 @@ struct mlog {
 	struct mwait *waits, *next_waits;
 	struct mnews *news, **last_news;
 
+	bool for_ship;                  /* a look is for ship: for_ship.c */
+
 	/* what is to be written: append.c */
 	struct mappend *appends;        /* the first is under way */
 	struct remote_op *put_op;
@@ -142,6 +146,7 @@ struct mlog {
 
 struct all;
 struct change;
+struct settling;
 struct models {
 	unsigned tag;
 	struct loop *loop;
@@ -163,6 +168,8 @@ struct models {
 	struct manswer *answers, **last_answer;
 	struct manswer *answering;      /* what is left of those being given */
 	struct loop_timer *answer_timer;
+	struct settling *settlings;     /* settle.c */
+	json_t *missing;                /* {"NAME/N": {FILE: sentence}} */
 };
 
 /* models.c */
@@ -220,6 +227,14 @@ bool metric_is_cost(const char *metric);        /* less is better */
 /* change.c */
 void changes_forget(struct models *m, const void *ctx);
 void changes_fini(struct models *m);
+/* settle.c */
+void settle_forget(struct models *m, const void *ctx);
+void settle_fini(struct models *m);
+
+/* for_ship.c */
+#define FACT_MISSING "models_missing"
+void for_ship_open(struct models *m);
+void for_ship_fini(struct models *m);
 
 /* all.c */
 void all_look(struct models *m, models_fn *fn, void *ctx);

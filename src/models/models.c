@@ -114,6 +114,7 @@ models_forget(struct models *m, const void *ctx)
 	changes_forget(m, ctx);
 	all_forget(m, ctx);
 	tensors_forget(m, ctx);
+	settle_forget(m, ctx);
 }
 
 /* --- logs ----------------------------------------------------------------- */
@@ -181,6 +182,8 @@ forget_copy(struct models *m)
 	}
 	if (rc == RK_OK)
 		rc = store_fact_put(m->store, FACT_LOOKED, "0");
+	if (rc == RK_OK)
+		rc = store_fact_put(m->store, FACT_MISSING, "{}");
 	return rc == RK_OK ? store_fact_put(m->store, FACT_ROOT, m->root) : rc;
 }
 
@@ -239,6 +242,8 @@ models_open(struct models **mp, struct loop *l, struct remote *r,
 		    "%s", rk_strerror(rc));
 	if (rc != RK_OK)
 		models_close(mp);
+	else
+		for_ship_open(m);
 	return rc;
 }
 
@@ -251,6 +256,8 @@ models_close(struct models **mp)
 	if (m == NULL)
 		return;
 	must_be(m, MODELS_TAG);
+	for_ship_fini(m);
+	settle_fini(m);
 	all_fini(m);
 	tensors_fini(m);
 	for (int i = 0; i < BUCKETS; i++) {

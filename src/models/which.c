@@ -240,6 +240,7 @@ models_version(struct models *m, const char *name, int64_t version,
 	json_object_set_new(*out, "aliases", aliases);
 	json_object_set_new(*out, "evaluations", evaluations);
 	json_object_set_new(*out, "deleted", json_boolean(r.deleted_ms != 0));
+	json_object_set_new(*out, "missing", models_missing(m, name, version));
 	if (r.deleted_ms != 0)
 		json_object_set_new(*out, "deleted_at",
 		    json_string(rk_time_text(at, r.deleted_ms)));
