@@ -414,10 +414,11 @@ enum rk_err data_parse_text(const struct spec_source *s, const void *p, size_t n
  * and as its files are read: a file whose name ends in .csv, .tsv or .tab with
  * its columns (the label is not needed), where the source has some, and else a
  * text a line.  Pairs are columns.  The classes of the set say nothing.  Errors
- * as of data_read().
+ * as of data_read().  name: whose end counts, path itself or the address that it
+ * has the bytes of.
  */
 enum rk_err data_open_texts(const struct spec_source *s, const char *path,
-    struct data_set **out, struct rk_why *why) RK_MUSTCHECK;
+    const char *name, struct data_set **out, struct rk_why *why) RK_MUSTCHECK;
 
 /*
  * A vocabulary of the texts of data.train that train: those that

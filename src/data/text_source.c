@@ -234,16 +234,17 @@ data_parse_text(const struct spec_source *s, const void *p, size_t n,
 
 enum rk_err
 data_open_texts(const struct spec_source *s, const char *path,
-    struct data_set **out, struct rk_why *why)
+    const char *name, struct data_set **out, struct rk_why *why)
 {
 	const struct text_want want = { .unlabelled = true };
-	const char tab = spec_text_delimiter(path);
-	const size_t n = strlen(path);
+	const char tab = spec_text_delimiter(name);
+	const size_t n = spec_is_address(name) ? strcspn(name, "#") :
+	    strlen(name);
 	struct spec_source own = *s;    /* borrows all it points to */
 	struct held *h;
 
-	if (s->nfiles == 0 && (tab == '\t' || (n >= 4 && strcasecmp(path + n - 4,
-	    ".csv") == 0))) {
+	if (s->nfiles == 0 && (tab == '\t' || (n >= 4 && strncasecmp(name + n - 4,
+	    ".csv", 4) == 0))) {
 		own.path = (char *)(uintptr_t)path;
 		own.delimiter = tab == '\t' || s->delimiter == '\t' ? tab :
 		    s->delimiter;

@@ -464,15 +464,17 @@ open_samples(struct inputs *in, const struct run *r, const struct recipe *c,
 /* Texts, by the tokenizer that the network's own went through. */
 static enum rk_err
 open_texts(struct inputs *in, const struct run *r, const struct recipe *c,
-    const char *path, struct rk_why *why)
+    const struct sample_file *f, struct rk_why *why)
 {
+	const char *path = f->name;
 	struct spec_source s = r->spec->data.train;     /* borrows */
 	const char *own = s.text.vocabulary;
 	const char *place = own != NULL && spec_is_address(own) ?
 	    place_of(r, own) : own;
 
 	s.text.vocabulary = (char *)(uintptr_t)place;
-	enum rk_err rc = data_open_texts(&s, path, &in->set, why);
+	enum rk_err rc = data_open_texts(&s, f->path, f->name, &in->set,
+	    why);
 	if (rc == RK_OK)
 		rc = run_check_vocabulary(r, in->set, why);
 	if (rc != RK_OK)
@@ -489,14 +491,15 @@ open_texts(struct inputs *in, const struct run *r, const struct recipe *c,
 
 enum rk_err
 inputs_open(struct inputs *in, const struct run *r, const struct recipe *c,
-    const char *path, struct rk_why *why)
+    const struct sample_file *f, struct rk_why *why)
 {
+	const char *path = f->path;
 	char *p = NULL;
 	size_t n;
 
 	*in = (struct inputs){0};
 	if (c->dtype == NN_I32) {
-		enum rk_err texts = open_texts(in, r, c, path, why);
+		enum rk_err texts = open_texts(in, r, c, f, why);
 		if (texts != RK_OK)
 			inputs_close(in);
 		return texts;

@@ -1,14 +1,17 @@
 /*
  * predict - --predict: what a network says of samples, a line of JSON each.
  *
- *	predict.c  the model, what it takes, and the lines
+ *	predict.c  the model, and what it takes
  *	inputs.c   a file into samples
+ *	batches.c  samples into batches, and batches into lines
+ *	lines.c    a line
  */
 #ifndef TRAIN_PREDICT_H
 #define TRAIN_PREDICT_H
 
 #include "rekindle/data_view.h"
-#include "run.h"
+#include "lines.h"
+#include "model_file.h"
 
 /* What is to be known to put a sample to the network: of a checkpoint by
  * `input` in ckpt.h, else by the job's data. */
@@ -52,11 +55,55 @@ struct inputs {
 	float *x;                       /* else [n, width], normalised */
 };
 /* RK_EINVAL, or what the world said; a sentence in either case. */
+struct sample_file {
+	const char *path;
+	const char *name;               /* as it was given; path itself, or the
+					   address that path has the bytes of */
+};
 enum rk_err inputs_open(struct inputs *in, const struct run *r,
-    const struct recipe *c, const char *path, struct rk_why *why) RK_MUSTCHECK;
+    const struct recipe *c, const struct sample_file *f,
+    struct rk_why *why) RK_MUSTCHECK;
 /* Sample `at`, normalised, into x; not of texts, which a loader reads. */
 void inputs_put(const struct inputs *in, const struct recipe *c, int64_t at,
     float *x);
 void inputs_close(struct inputs *in);
+
+/*
+ * Samples of any number of files, one file behind the other, into batches of
+ * r->micro rows, whichever file they are of: so that the same samples in the
+ * same order give the same bits wherever they come from.  Texts in buckets end
+ * a batch where the length changes.  After a batch its lines are taken, in the
+ * order of the samples, each of an input that cannot be read where it comes.
+ */
+struct batch_line;
+struct prediction {
+	struct model_file model;
+	struct recipe recipe;
+	struct lines lines;
+	int64_t failed;                 /* inputs */
+	/* Takes a line, and the object; asked between samples: no more of
+	 * them, where it says false; and after the lines of a batch, of which
+	 * `row` is the first of the file that is in none yet.  NULL: not. */
+	void (*take)(void *ctx, json_t *line);
+	bool (*goes_on)(void *ctx);
+	bool (*flushed)(void *ctx);
+	void *ctx;
+	int64_t row;
+
+	int64_t rows, length;           /* of the batch that is made; length: of
+					   texts, those in buckets */
+	struct batch_line *line;
+	size_t nlines;
+};
+/* The samples of a file from row `from` on.  False: told to leave, or
+ * run_fail(). */
+bool batches_file(struct run *r, struct prediction *p,
+    const struct sample_file *f, int64_t from);
+/* An input of which there are no samples: its line. */
+bool batches_refuse(struct run *r, struct prediction *p, const char *name,
+    const struct rk_why *why);
+/* The batch that there is, and all lines that wait. */
+bool batches_flush(struct run *r, struct prediction *p);
+void batches_fini(struct prediction *p);
 
 #endif

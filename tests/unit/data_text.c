@@ -421,7 +421,7 @@ T_CASE(texts_to_be_asked_about_need_no_label)
 
 	write_file(vocabulary, VOCABULARY);
 	write_file("ask.txt", "a,b\n\nc d\n");
-	t_eq_int(data_open_texts(&s, "ask.txt", &d, NULL), RK_OK);
+	t_eq_int(data_open_texts(&s, "ask.txt", "ask.txt", &d, NULL), RK_OK);
 	t_eq_int(d->n, 2);
 	is(d, 0, A, COMMA, B, PAD, 0);
 	is(d, 1, C, D, PAD, PAD, 0);
@@ -429,36 +429,38 @@ T_CASE(texts_to_be_asked_about_need_no_label)
 	data_close(d);
 	/* Columns by number, with a label or without. */
 	write_file("ask.csv", "\"a,b\",x\nc,\n");
-	t_eq_int(data_open_texts(&s, "ask.csv", &d, NULL), RK_OK);
+	t_eq_int(data_open_texts(&s, "ask.csv", "ask.csv", &d, NULL), RK_OK);
 	is(d, 0, A, COMMA, B, PAD, 0);
 	is(d, 1, C, PAD, PAD, PAD, 0);
 	data_close(d);
 	write_file("ask.CSV", "\"a,b\"\nc\n");
-	t_eq_int(data_open_texts(&s, "ask.CSV", &d, NULL), RK_OK);
+	t_eq_int(data_open_texts(&s, "ask.CSV", "ask.CSV", &d, NULL), RK_OK);
 	t_eq_int(d->n, 2);
 	data_close(d);
 	/* By name; a TSV of a job whose own file is a CSV. */
 	s.text.column = text;
 	s.label_name = label;
 	write_file("ask.tsv", "id\ttext\n1\t\"a\n2\tb,c\n");
-	t_eq_int(data_open_texts(&s, "ask.tsv", &d, NULL), RK_OK);
+	t_eq_int(data_open_texts(&s, "ask.tsv", "s3://b/ask.tsv#sha256=00", &d,
+	    NULL), RK_OK);
 	is(d, 0, QUOTE, A, PAD, PAD, 0);
 	is(d, 1, B, COMMA, C, PAD, 0);
 	data_close(d);
 	/* Pairs are columns. */
 	s.text.paired = true;
 	s.text.pair = pair;
-	t_eq_int(data_open_texts(&s, "ask.tsv", &d, &why), RK_EINVAL);
+	t_eq_int(data_open_texts(&s, "ask.tsv", "ask.tsv", &d, &why), RK_EINVAL);
 	t_check(strstr(rk_why_first(&why), "no column \"pair\"") != NULL);
 	rk_why_fini(&why);
-	t_eq_int(data_open_texts(&s, "ask.txt", &d, &why), RK_EINVAL);
+	t_eq_int(data_open_texts(&s, "ask.txt", "ask.txt", &d, &why), RK_EINVAL);
 	t_check(strstr(rk_why_first(&why), ".csv or .tsv") != NULL);
 	rk_why_fini(&why);
-	t_eq_int(data_open_texts(&s, "nowhere.tsv", &d, &why), RK_ENOENT);
+	t_eq_int(data_open_texts(&s, "nowhere.tsv", "nowhere.tsv", &d, &why),
+	    RK_ENOENT);
 	rk_why_fini(&why);
 	/* Of files by class each line is a text, whatever the file is called. */
 	const struct spec_data c = classes();
-	t_eq_int(data_open_texts(&c.train, "ask.tsv", &d, NULL), RK_OK);
+	t_eq_int(data_open_texts(&c.train, "ask.tsv", "ask.tsv", &d, NULL), RK_OK);
 	t_eq_int(d->n, 3);
 	data_close(d);
 }
