@@ -302,7 +302,19 @@ typedef void sup_weights_fn(void *ctx, enum rk_err rc, int fd,
     const struct rk_why *why);
 enum rk_err sup_weights(struct sup *s, const char *address, sup_weights_fn *fn,
     void *ctx, struct rk_why *why) RK_MUSTCHECK;
-void sup_check_forget(struct sup *s, const void *ctx);  /* of all four */
+/*
+ * What would this job best begin from?  candidates: the file of warm_suggest.h,
+ * taken; one may have `address` in place of `file`, which is fetched.  The jobs
+ * of this daemon that have had a checkpoint are added, newest first, by the id
+ * job://ID; but: one that is not (an id, or NULL).  fn is called as of
+ * sup_check(): RK_OK with what `rekindle-train --suggest` printed (train.h), and
+ * jobs_left, how many jobs were not looked at.  A warm start that the job has
+ * and that cannot be had in some seconds is told as own.error.
+ */
+enum rk_err sup_suggest(struct sup *s, const struct spec *spec,
+    const char *but, json_t *candidates, sup_check_fn *fn, void *ctx,
+    struct rk_why *why) RK_MUSTCHECK;
+void sup_check_forget(struct sup *s, const void *ctx);  /* of all these */
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,

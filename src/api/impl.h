@@ -248,6 +248,7 @@ struct req {
 	bool bringing;          /* ship brings results here for us */
 	struct settling *settling;      /* models settles an address for us */
 	json_t *resume;         /* the body of a resume that waits for that */
+	json_t *suggest;        /* {job, known}: suggest.c; or NULL */
 	struct sup_export *exporting;   /* a download, until its size is
 					   known */
 	bool counted;
@@ -518,6 +519,7 @@ void stats_write(struct strbuf *b, struct api *a);
 
 route_fn h_jobs, h_submit, h_job, h_job_patch, h_job_delete;
 route_fn h_plan, h_warm_plan, h_weights_inspect, h_weights_fetch;
+route_fn h_suggest, h_suggest_job;
 route_fn h_start, h_pause, h_resume, h_cancel, h_retry;
 route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
@@ -529,7 +531,8 @@ route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 /* YAML, each a part of the components. */
 extern const char openapi_schemas[], openapi_spec_schemas[],
-    openapi_warm_schemas[], openapi_judged_schemas[];
+    openapi_warm_schemas[], openapi_suggest_schemas[],
+    openapi_judged_schemas[];
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
 void openapi_put_transforms(json_t *schemas);

@@ -333,6 +333,7 @@ openapi_tree(void)
 	put(doc, "paths", paths());
 	put_schemas(schemas, openapi_schemas);
 	put_schemas(schemas, openapi_warm_schemas);
+	put_schemas(schemas, openapi_suggest_schemas);
 	put_schemas(schemas, openapi_judged_schemas);
 	put_schemas(schemas, openapi_spec_schemas);
 	openapi_put_model(schemas);

@@ -78,6 +78,7 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 		MHD_destroy_response(q->resp);
 	rk_why_fini(&q->why);
 	json_decref(q->resume);
+	json_decref(q->suggest);
 	sb_fini(&q->out);
 	free(q->uri);
 	free(q->body);

@@ -37,6 +37,12 @@ const struct route routes[] = {
 	{ "POST", "/v1/warm-starts/plan", "planWarmStart", h_warm_plan,
 	    "What the warm start of a job would do, without training", "",
 	    "JobSpec", "200:Plan 409 413 415 422 504 507", 0 },
+	{ "POST", "/v1/warm-starts/suggest", "suggestWarmStart", h_suggest,
+	    "Which jobs and versions of models a job would best begin from",
+	    "limit", "JobSpec", "200:Suggestions 409 413 415 422 504 507", 0 },
+	{ "GET", "/v1/warm-starts/suggest", "suggestForJob", h_suggest_job,
+	    "The same for a job that was submitted", "job limit", NULL,
+	    "200:Suggestions 404 409 422 504 507", 0 },
 	{ "POST", "/v1/weights/inspect", "inspectWeights", h_weights_inspect,
 	    "What is in a file of weights that an address leads to", "",
 	    "WeightsAddress", "200:Weights 409 413 415 422 504 507", 0 },
@@ -149,6 +155,8 @@ const struct param query_params[] = {
 	{ "dry_run", "{type: boolean}",
 	    "Submit nothing: do all that comes before a first step, data "
 	    "included, and say what would be refused" },
+	{ "job", "{type: string, pattern: '^[0-9a-z]{26}$'}",
+	    "The id of the job that would begin from it" },
 	{ "follow", "{type: boolean}",
 	    "Stay, and get what comes as server-sent events; so does "
 	    "`Accept: text/event-stream`" },

@@ -58,6 +58,7 @@ check_free(struct check *c)
 	loop_timer_del(&c->timer);
 	store_job_fini(&c->row);
 	spec_free(c->spec);
+	suggest_free(c->suggest);
 	json_decref(c->files);
 	free(c->address);
 	free(c->dir);
@@ -124,6 +125,13 @@ check_last_words(const struct check *c, int status)
 	return rk_text_clean(s);
 }
 
+static bool
+is_answer(struct check *c, json_t *said)
+{
+	return c->suggest != NULL ? suggest_answers(c, said) :
+	    json_is_boolean(json_object_get(said, "accepted"));
+}
+
 static void
 on_exit_of(void *ctx, pid_t pid, int status)
 {
@@ -145,7 +153,7 @@ on_exit_of(void *ctx, pid_t pid, int status)
 	}
 	char *text = check_read(c, "out", RKJ_MAX_BYTES);
 	if (text != NULL && rkj_parse_json(text, strlen(text), &said, NULL) ==
-	    RK_OK && json_is_boolean(json_object_get(said, "accepted"))) {
+	    RK_OK && is_answer(c, said)) {
 		json_incref(said);
 		check_answer(c, RK_OK, said, NULL);
 		json_decref(said);
@@ -189,11 +197,14 @@ launch(struct check *c, const char *file)
 {
 	char memory[24], *files[SPEC_ADDRESSES + 1];
 	const char *argv[16 + 2 * (SPEC_ADDRESSES + 1)];
+	char *candidates = c->suggest != NULL ? suggest_path(c) : NULL;
 	int n = 0, nfiles = spawn_files(c->files, files);
 
 	snprintf(memory, sizeof(memory), "%llu",
 	    (unsigned long long)RK_MIN(c->s->c.memory, INT64_MAX));
-	argv[n++] = "--check";
+	argv[n++] = candidates != NULL ? "--suggest" : "--check";
+	if (candidates != NULL)
+		argv[n++] = candidates;
 	argv[n++] = "--job";
 	argv[n++] = c->row.id;
 	argv[n++] = "--threads";
@@ -209,6 +220,7 @@ launch(struct check *c, const char *file)
 	const int e = check_spawn(c, argv);
 	for (int i = 0; i < nfiles; i++)
 		free(files[i]);
+	free(candidates);
 	return e;
 }
 
@@ -222,6 +234,8 @@ launch_job(struct check *c, int *e, struct rk_why *why)
 
 	if (rc == RK_OK)
 		rc = write_job_file(c->dir, tree);
+	if (rc == RK_OK && c->suggest != NULL)
+		rc = suggest_write(c);
 	if (rc == RK_OK) {
 		char *file = xasprintf("%s/job.json", c->dir);
 		*e = launch(c, file);
@@ -259,9 +273,8 @@ begin(struct check *c, struct rk_why *why)
 
 /* --- what goes before ----------------------------------------------------- */
 
-/* The path of job:// in model.checkpoint. */
-static enum rk_err
-find_model(struct check *c, struct rk_why *why)
+enum rk_err
+check_model(struct check *c, struct rk_why *why)
 {
 	const char *uri = c->spec->model.checkpoint;
 	enum rk_err rc = RK_OK;
@@ -297,12 +310,30 @@ in_vain(const struct check *c, struct rk_why *why)
 	return yes;
 }
 
+/* All that the process is to read; RK_EBUSY: not yet. */
+static enum rk_err
+gather(struct check *c, struct rk_why *why)
+{
+	const char *reason;
+
+	enum rk_err rc = c->address != NULL ? inspect_fetch(c, why) :
+	    supply_ask(c->s, &c->row, c->spec, c->files, &reason, why);
+	if (c->suggest != NULL) {
+		rc = suggest_supply(c, rc, why);
+		return rc == RK_OK ? suggest_fetch(c) : rc;
+	}
+	if (rc == RK_OK && c->address == NULL)
+		rc = check_model(c, why);
+	if (rc == RK_EBUSY && in_vain(c, why))
+		rc = RK_ETIMEDOUT;
+	return rc;
+}
+
 static void
 check_step(void *ctx)
 {
 	struct check *c = ctx;
 	struct rk_why why = { 0 };
-	const char *reason;
 	const bool late = mono_ms() >= c->until_ms;
 
 	if (c->pid > 0) {
@@ -314,14 +345,9 @@ check_step(void *ctx)
 		check_free(c);
 		return;
 	}
-	enum rk_err rc = c->address != NULL ? inspect_fetch(c, &why) :
-	    supply_ask(c->s, &c->row, c->spec, c->files, &reason, &why);
-	if (rc == RK_OK && c->address == NULL)
-		rc = find_model(c, &why);
+	enum rk_err rc = gather(c, &why);
 	if (rc == RK_OK)
 		rc = begin(c, &why);
-	if (rc == RK_EBUSY && in_vain(c, &why))
-		rc = RK_ETIMEDOUT;
 	if (rc == RK_OK)
 		loop_timer_at(c->timer, c->until_ms);
 	else if (rc == RK_EBUSY && !late)

@@ -4,6 +4,18 @@
 
 #include "impl.h"
 
+/* Of a check that asks what a job would best begin from: suggest.c. */
+struct suggest {
+	json_t *tree;                   /* the file of candidates */
+	json_t *passed;                 /* those that could not be fetched */
+	int64_t jobs_left;              /* not looked at */
+	struct spec *cold;              /* without what it begins from, with
+	                                   its text; NULL: that is asked for */
+	char *cold_text;
+	char *own, *own_error;          /* what it begins from, and why that
+	                                   was left out */
+};
+
 struct check {
 	struct check *next;
 	struct sup *s;
@@ -13,6 +25,7 @@ struct check {
 	                                   there is no spec.  Else NULL */
 	bool here;                      /* ... which need not be fetched */
 	bool statistics;
+	struct suggest *suggest;        /* or NULL */
 	json_t *files;                  /* {address: path} */
 	char *dir;
 	pid_t pid;                      /* 0: not yet, or no more */
@@ -41,6 +54,20 @@ char *check_last_words(const struct check *c, int status);
 void check_answer(struct check *c, enum rk_err rc, const json_t *said,
     const struct rk_why *why);
 void check_answer_text(struct check *c, enum rk_err rc, const char *text);
+
+/* The path of job:// in model.checkpoint into c->files. */
+enum rk_err check_model(struct check *c, struct rk_why *why) RK_MUSTCHECK;
+
+/* suggest.c: after supply_ask(), which gave rc; the lists of candidates that
+ * are fetched, and the file of them all, where launch() finds it. */
+enum rk_err suggest_supply(struct check *c, enum rk_err rc,
+    struct rk_why *why) RK_MUSTCHECK;
+enum rk_err suggest_fetch(struct check *c) RK_MUSTCHECK;
+enum rk_err suggest_write(struct check *c) RK_MUSTCHECK;
+char *suggest_path(const struct check *c);
+/* Is it an answer?  What the trainer could not know is put to it. */
+bool suggest_answers(struct check *c, json_t *said);
+void suggest_free(struct suggest *g);           /* NULL is fine */
 
 /* inspect.c: the bytes, then the process (an errno), then its answer. */
 enum rk_err inspect_fetch(struct check *c, struct rk_why *why) RK_MUSTCHECK;

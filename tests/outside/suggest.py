@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import struct
 
 import pictures
@@ -298,6 +299,106 @@ def _(d):
     eq(len(a["candidates"]), 300)
     print(f"# {took:.2f} s of CPU for 300, {alone:.2f} s without any")
     assert took < 3 * SLOW, took
+
+
+# --- the daemon ----------------------------------------------------------------------------
+
+def ask(d, j, query="", want=200):
+    a = d.post(f"/v1/warm-starts/suggest{query}", j, want=want).json
+    return (a["suggestions"], a) if want == 200 else a
+
+
+def trained(d, j):
+    i = d.submit(j)
+    d.wait_state(i, "succeeded")
+    return i
+
+
+@case("a job finds what other jobs know, the most first, and is accepted with the lines that it is given")
+def _(d):
+    old, same = trained(d, job(d, "old", OLD)), trained(d, job(d, "same", NEW))
+    trained(d, job(d, "narrow", NEW, hidden=2))
+    held = d.submit({**job(d, "held", NEW), "hold": True})
+    j = job(d, "new", NEW)
+    s, a = ask(d, j)
+    eq([(x["source"], x["name"], x["share"] == 1) for x in s],
+       [(f"job://{same}/best", "same", True), (f"job://{old}/best", "old", False)])
+    eq((a["little"], a["more"], a["own"], a["unreadable"], a["not_looked_at"]["jobs"]), (1, 0, None, [], 0))
+    eq((s[0]["same_arch"], s[0]["same_data"]["train"], s[1]["same_data"]["train"]), (True, True, False))
+    eq((s[0]["kind"], s[0]["job"], s[0]["state"], s[0]["step"]), ("job", same, "succeeded", 4))
+    eq(s[1]["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
+    eq(s[1]["lines"], {"model": {"checkpoint": f"job://{old}/best", "strict": True, "grow": ["fc"]}})
+    eq(s[1]["yaml"], f"model:\n  checkpoint: job://{old}/best\n  strict: true\n  grow:\n    - fc\n")
+    for x in s:
+        p = d.post("/v1/warm-starts/plan", {**j, "model": {**j["model"], **x["lines"]["model"]}}, want=200).json
+        eq((p["accepted"], p["parameters_loaded"]), (True, x["parameters_loaded"]))
+    s1, a = ask(d, j, "?limit=1")
+    eq((len(s1), a["more"]), (1, 1))
+    # A job that is there already does not find itself.
+    eq([x["job"] for x in d.get(f"/v1/warm-starts/suggest?job={same}").json["suggestions"]], [old])
+    eq([x["job"] for x in d.get(f"/v1/warm-starts/suggest?job={held}").json["suggestions"]], [same, old])
+    # What was deleted is not found.
+    eq(d.call("DELETE", f"/v1/jobs/{same}").status, 204)
+    eq([x["job"] for x in ask(d, j)[0]], [old])
+
+
+@case("of those that load as much the better figure on the same data is first, then the newest")
+def _(d):
+    def of(name, rate, classes=NEW):
+        j = job(d, name, classes)
+        j["training"].update(steps=8, optimizer={"type": "sgd", "learning_rate": rate})
+        j["data"]["validation_split"] = 0.25
+        j["checkpoint"] = {"every": {"steps": 4}, "keep": {"metric": "val_loss", "mode": "min"}}
+        return j
+    ids = [trained(d, of(f"j{i}", r)) for i, r in enumerate((1e-9, 0.05, 1e-9))]
+    s, a = ask(d, of("new", 1))
+    loss = [x["metrics"]["val_loss"] for x in s]
+    eq(loss, sorted(loss))
+    eq({x["job"] for x in s}, set(ids))
+    assert all(x["source"].endswith("/best") for x in s), s
+    eq(a["metric"], "val_loss")
+    # The two that learned nothing are equal but for their age.
+    equal = [x["job"] for x in s if x["job"] != ids[1]]
+    eq(equal, [ids[2], ids[0]])
+
+
+@case("what a job says of another file is taken back by the lines, and its own warm start is compared")
+def _(d):
+    old, same = trained(d, job(d, "old", OLD)), trained(d, job(d, "same", NEW))
+    j = job(d, "new", NEW, warm={"learning_rate_scale": 0.5}, checkpoint=f"job://{old}/latest", strict=False,
+            mismatch={"fc.*": "init"}, rename=[{"^x": "y"}])
+    s, a = ask(d, j)
+    eq(s[0]["lines"]["model"], {"checkpoint": f"job://{same}/best", "strict": True, "mismatch": None, "rename": None})
+    has(s[0]["yaml"], "# without model.mismatch\n")
+    eq(a["own"]["compared"], f"job://{same}/best would load 100 % of the parameters, where the job begins with 87 %")
+    model = {k: v for k, v in {**j["model"], **s[0]["lines"]["model"]}.items() if v is not None}
+    s, a = ask(d, {**j, "model": model})
+    eq(a["own"]["compared"], "nothing that was looked at loads more than the 100 % that the job begins with")
+    # One that cannot be had does not stand in the way.
+    for address, part in ((f"{d.root}/nowhere.safetensors", "there is no such file"), ("job://nobody/latest", "nobody"),
+                          ("https://127.0.0.1:1/x.safetensors", "127.0.0.1")):
+        s, a = ask(d, {**j, "model": {**j["model"], "checkpoint": address}})
+        eq(s[0]["job"], same)
+        has(a["own"]["error"], part)
+        has(a["own"]["compared"], "could not be compared")
+
+
+@case("what is damaged or not here is told and not suggested, and a job that cannot be is refused with its field")
+def _(d):
+    torn, gone = trained(d, job(d, "torn", NEW)), trained(d, job(d, "gone", NEW))
+    at = f"{d.state}/jobs/{torn}/checkpoints"
+    model = [f"{at}/{x}/model.safetensors" for x in os.listdir(at) if x.startswith("step-")][0]
+    os.truncate(model, os.path.getsize(model) // 2)
+    shutil.rmtree(f"{d.state}/jobs/{gone}/checkpoints")
+    s, a = ask(d, job(d, "new", NEW))
+    eq(s, [])
+    eq({x["source"]: x["why"] for x in a["unreadable"]}[f"job://{gone}"], "its checkpoints are not on this machine")
+    eq(len(a["unreadable"]), 2)
+    assert not os.path.exists(f"{d.state}/jobs/{gone}/checkpoints")
+    j = job(d, "new", NEW)
+    j["data"]["train"]["path"] = "/nowhere/at/all"
+    has(json.dumps(ask(d, j, want=422)["errors"]), "data.train.path")
+    eq(os.listdir(f"{d.state}/checks"), [])
 
 
 run()
