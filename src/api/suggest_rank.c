@@ -150,6 +150,8 @@ static const char *const of_another[] = { "dialect", "rename", "missing",
 	"unexpected", "mismatch", "minimum", "producer", "grow",
 	"checkpoint_classes", "checkpoint_vocabulary" };
 
+static const char *const words[] = { "strict", "grow", "minimum", "dialect" };
+
 /* A merge patch (RFC 7396): what the job says of another file is null. */
 static json_t *
 lines_of(const struct one *x, const struct ask *a, const char *source)
@@ -157,12 +159,14 @@ lines_of(const struct one *x, const struct ask *a, const char *source)
 	const json_t *is = json_object_get(a->job, "model");
 	const json_t *start = json_object_get(json_object_get(a->job,
 	    "training"), "warm_start");
-	json_t *model = json_object(), *v;
-	const char *key;
+	const json_t *said = json_object_get(x->said, "model");
+	json_t *model = json_object();
 
 	put(model, "checkpoint", json_string(source));
-	json_object_foreach(json_object_get(x->said, "model"), key, v)
-		put(model, key, json_incref(v));
+	for (size_t i = 0; i < RK_ARRAY_LEN(words); i++)
+		if (json_object_get(said, words[i]) != NULL)
+			put(model, words[i], json_incref(json_object_get(said,
+			    words[i])));
 	for (size_t i = 0; i < RK_ARRAY_LEN(of_another); i++)
 		if (json_object_get(is, of_another[i]) != NULL &&
 		    json_object_get(model, of_another[i]) == NULL)

@@ -328,7 +328,7 @@ def _(d):
     eq((s[0]["kind"], s[0]["job"], s[0]["state"], s[0]["step"]), ("job", same, "succeeded", 4))
     eq(s[1]["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
     eq(s[1]["lines"], {"model": {"checkpoint": f"job://{old}/best", "strict": True, "grow": ["fc"]}})
-    eq(s[1]["yaml"], f"model:\n  checkpoint: job://{old}/best\n  strict: true\n  grow:\n    - fc\n")
+    eq(s[1]["yaml"], f'model:\n  checkpoint: "job://{old}/best"\n  strict: true\n  grow: [fc]\n')
     for x in s:
         p = d.post("/v1/warm-starts/plan", {**j, "model": {**j["model"], **x["lines"]["model"]}}, want=200).json
         eq((p["accepted"], p["parameters_loaded"]), (True, x["parameters_loaded"]))
