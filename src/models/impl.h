@@ -10,6 +10,7 @@
  *	append.c   an entry of ours behind all others
  *	change.c   aliases moved, versions deleted: what people ask for
  *	better.c   is one version better than another
+ *	evaluated.c    what jobs found of versions, into their logs
  *	which.c    which version is meant, and its record as it is now
  *	tensors.c  the tensors of a version, read from beside its files
  *	settle.c   model://, said by a person; which jobs have one
@@ -147,6 +148,7 @@ struct mlog {
 struct all;
 struct change;
 struct settling;
+struct evaluation;
 struct models {
 	unsigned tag;
 	struct loop *loop;
@@ -161,6 +163,9 @@ struct models {
 	struct change *changes;         /* that are not answered */
 	models_in_use_fn *in_use;
 	void *in_use_ctx;
+	struct evaluation *evaluations; /* to be told to a log */
+	struct loop_timer *evaluated_timer;
+	bool evaluated_looked;          /* all jobs were looked through */
 	struct all *all;                /* a look at all that is under way */
 	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */
@@ -240,6 +245,10 @@ void for_ship_fini(struct models *m);
 void all_look(struct models *m, models_fn *fn, void *ctx);
 void all_forget(struct models *m, const void *ctx);
 void all_fini(struct models *m);
+
+/* evaluated.c */
+void evaluated_open(struct models *m);
+void evaluated_close(struct models *m);
 
 /* tensors.c */
 void tensors_forget(struct models *m, const void *ctx);

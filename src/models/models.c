@@ -236,6 +236,7 @@ models_open(struct models **mp, struct loop *l, struct remote *r,
 	m->fresh_ms = c->fresh_ms > 0 ? c->fresh_ms : FRESH_MS;
 	m->last_answer = &m->answers;
 	m->answer_timer = loop_timer_add(l, answer_now, m);
+	evaluated_open(m);
 	*mp = m;
 	if (rc == RK_OK && (rc = open_copy(m)) != RK_OK)
 		(void)rk_refuse(why, "the copy of the models cannot be read: "
@@ -258,6 +259,7 @@ models_close(struct models **mp)
 	must_be(m, MODELS_TAG);
 	for_ship_fini(m);
 	settle_fini(m);
+	evaluated_close(m);
 	all_fini(m);
 	tensors_fini(m);
 	for (int i = 0; i < BUCKETS; i++) {
