@@ -41,7 +41,7 @@ _rekindle_models() {
 }
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="submit plan list show watch start pause resume cancel retry
+	local commands="submit plan suggest list show watch start pause resume cancel retry
 		checkpoint checkpoints export metrics evaluations plot log events attempts delete adopt drain status weights models help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -110,7 +110,7 @@ _rekindle() {
 		return
 	fi
 	case $cmd in
-	submit | plan)
+	submit | plan | suggest)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		;;

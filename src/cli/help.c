@@ -61,6 +61,16 @@ cli_command_help(FILE *f, const struct cli_command *c)
 		    strcmp(c->name, "resume") != 0 ? "" : "  Of a resume it "
 		    "is the job\nas it would begin anew: no checkpoint is "
 		    "looked into.");
+	if (strstr(c->usage, "--hint") != NULL)
+		fprintf(f, "\n--hint says in a line, once the job is queued, "
+		    "what a job that begins cold would\nbetter begin from, as "
+		    "it is said on a terminal.\n");
+	if (strcmp(c->name, "suggest") == 0)
+		fprintf(f, "\nThe versions of models and the jobs of the daemon "
+		    "are planned as the warm start of\nthe job, and those that "
+		    "would give it most are named first: the share of its\n"
+		    "parameters, why no more, and what to write into the job. "
+		    " --limit N (10): so many.\n");
 	if (strstr(c->usage, "--as-is") != NULL)
 		fprintf(f, "\nconvert --to safetensors, pdparams or pt writes "
 		    "FILE's model as that, beside it\nor to OUT.  With --arch "

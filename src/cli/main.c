@@ -11,11 +11,14 @@
 
 static const struct cli_command commands[] = {
 	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
-	    "[--dry-run] [--watch] [--patience SECONDS]",
+	    "[--hint] [--dry-run] [--watch] [--patience SECONDS]",
 	    "queue a job; FILE is YAML or JSON, - for stdin", cmd_submit },
 	{ "plan", 1, 1, "FILE [--set PATH=VALUE]...",
 	    "what the warm start of a job would do, tensor by tensor",
 	    cmd_plan },
+	{ "suggest", 1, 1, "FILE [--set PATH=VALUE]... [--limit N]",
+	    "what a job would best begin from, with the lines for it",
+	    cmd_suggest },
 	{ "list", 0, 0, "[--state STATE,...] [--label KEY=VALUE] [--limit N] "
 	    "[--all]", "the jobs, newest first", cmd_list },
 	{ "show", 1, 1, "JOB", "all about a job, its warm start too",
@@ -94,7 +97,7 @@ enum {
 	O_PATIENCE, O_VERSION, O_ACCEPT, O_DRY_RUN, O_STATISTICS, O_MEMBER,
 	O_PART, O_TO, O_ARCH, O_JOB, O_AS_IS, O_FORCE, O_RESUME, O_ALIAS,
 	O_AUTHOR, O_NOTES, O_NOTE, O_IF_BETTER, O_FORMAT, O_METRIC, O_SORT,
-	O_NO_OPTIMIZER
+	O_NO_OPTIMIZER, O_HINT
 };
 static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
@@ -104,6 +107,7 @@ static const struct option options[] = {
 	{ "set", required_argument, NULL, O_SET },
 	{ "name", required_argument, NULL, O_NAME },
 	{ "hold", no_argument, NULL, O_HOLD },
+	{ "hint", no_argument, NULL, O_HINT },
 	{ "dry-run", no_argument, NULL, O_DRY_RUN },
 	{ "watch", no_argument, NULL, O_WATCH },
 	{ "state", required_argument, NULL, O_STATE },
@@ -210,6 +214,7 @@ take_option(struct cli_args *a, int o, const char *arg, const char **server)
 	case O_JSON: return a->json = true;
 	case O_NAME: a->name = arg; return true;
 	case O_HOLD: return a->hold = true;
+	case O_HINT: return a->hint = true;
 	case O_DRY_RUN: return a->dry_run = true;
 	case O_WATCH: return a->watch = true;
 	case O_STATE: a->state = arg; return true;

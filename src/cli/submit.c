@@ -174,6 +174,7 @@ cmd_submit(const struct cli_args *a)
 	else
 		printf("%s  %s  %s\n", id, cli_str(r.json, "name"),
 		    cli_str(r.json, "state"));
+	cli_hint(a, r.json);
 	cli_reply_fini(&r);
 	return a->watch ? cli_watch(id, true) : CLI_OK;
 }

@@ -5,9 +5,10 @@ import os
 import resource
 import shutil
 import struct
+import subprocess
 
 import pictures
-from t import SLOW, case, eq, has, run, trainer
+from t import BUILD, SLOW, case, eq, has, limit, run, trainer
 
 OLD = ["crack", "fray", "uneven", "void"]
 NEW = ["blowhole", "crack", "dent", "fray", "uneven", "void"]
@@ -399,6 +400,56 @@ def _(d):
     j["data"]["train"]["path"] = "/nowhere/at/all"
     has(json.dumps(ask(d, j, want=422)["errors"]), "data.train.path")
     eq(os.listdir(f"{d.state}/checks"), [])
+
+
+# --- the command line -----------------------------------------------------------------------
+
+def rk(d, *args, want=0):
+    p = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, *args], capture_output=True, text=True, cwd=d.root,
+                       timeout=limit(60))
+    eq(p.returncode, want, f"exit of rekindle {args} ({p.stdout[-300:]} {p.stderr[-300:]})")
+    return p.stdout, p.stderr
+
+
+def file_of(d, j):
+    with open(f"{d.root}/{j['name']}.yaml", "w") as f:
+        json.dump(j, f)
+    return f"{j['name']}.yaml"
+
+
+@case("the command line prints each with its share, its reason and the lines, which a job is then accepted with")
+def _(d):
+    new = file_of(d, job(d, "new", NEW))
+    has(rk(d, "suggest", new)[0], "nothing that was looked at would give new a tenth of its parameters")
+    old, same = trained(d, job(d, "old", OLD)), trained(d, job(d, "same", NEW))
+    out = rk(d, "suggest", new)[0]
+    has(out, f"  1. job://{same}/best (same): 100 % of the parameters\n     all 4 tensors\n")
+    has(out, f"  2. job://{old}/best (old): 95 % of the parameters\n     2 of 4 tensors: all but fc, whose classes differ; "
+        "grow: [fc] takes 4 of 6 classes\n")
+    has(out, f'     model:\n       checkpoint: "job://{old}/best"\n       strict: true\n       grow: [fc]\n')
+    has(out, "on the same data, ")
+    has(rk(d, "suggest", new, "--limit", "1")[0], "1 more, with --limit")
+    a = json.loads(rk(d, "suggest", new, "--json")[0])
+    eq([x["job"] for x in a["suggestions"]], [same, old])
+    rk(d, "suggest", "nowhere.yaml", want=2)
+    rk(d, "suggest", new, "--set", "training.epochs=0", want=1)
+    rk(d, "suggest", new, "--limit", "1000", want=1)
+
+
+@case("a job that is submitted cold gets a hint where there is something for it, and only then, and only when asked")
+def _(d):
+    new = job(d, "new", NEW)
+    eq(rk(d, "submit", file_of(d, {**new, "name": "first"}), "--hint", "--watch")[1].count("hint:"), 0)
+    same = d.get("/v1/jobs?name=first").json["jobs"][0]["id"]
+    out, err = rk(d, "submit", file_of(d, new), "--hint")
+    has(err, f"rekindle: hint: the job begins cold, and job://{same}/best (first) would give it 100 % of its parameters: "
+        "rekindle suggest new.yaml has the lines\n")
+    has(out, "  new  ")
+    eq(rk(d, "submit", file_of(d, new))[1], "")         # no terminal, and nobody asked
+    warm = {**new, "model": {**new["model"], "checkpoint": f"job://{same}/best"}}
+    eq(rk(d, "submit", file_of(d, warm), "--hint")[1], "")
+    other = job(d, "other", NEW, hidden=2)
+    eq(rk(d, "submit", file_of(d, other), "--hint")[1], "")
 
 
 run()
