@@ -93,6 +93,17 @@ enum rk_err models_alias(struct models *m, const char *name, const char *alias,
  * answer; the copy is as it was. */
 void models_look(struct models *m, const char *name, int64_t max_age_ms,
     models_fn *fn, void *ctx);
+/* How old the copy of a model (NULL: of all) is.  as_of_ms 0: nobody has looked
+ * yet; error: why the last look found nothing out, NULL where it did, valid
+ * until the loop's next round. */
+struct models_age {
+	int64_t as_of_ms;
+	const char *error;
+};
+void models_age(struct models *m, const char *name, struct models_age *out);
+/* Is there such a version, deleted or not?  RK_ENOENT with what there is. */
+enum rk_err models_has(struct models *m, const char *name, int64_t version,
+    struct rk_why *why) RK_MUSTCHECK;
 /* The record of a version as it is now, with number, aliases, evaluations,
  * deleted; a new reference.  RK_ENOENT. */
 enum rk_err models_version(struct models *m, const char *name, int64_t version,

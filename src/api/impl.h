@@ -118,7 +118,7 @@ enum problem {
 	P_PRECONDITION, P_TOO_LARGE, P_MEDIA_TYPE, P_RANGE, P_INVALID_JOB,
 	P_INVALID_FIELDS, P_KEY_REUSED, P_INTERNAL, P_DRAINING, P_NOT_READY,
 	P_TOO_MANY_STREAMS, P_READ_ONLY, P_DATABASE_GONE, P_TIMEOUT,
-	P_NO_SPACE, P_CORRUPT,
+	P_NO_SPACE, P_CORRUPT, P_STORE, P_NO_CONDITION,
 	PROBLEMS
 };
 struct problem_def {
@@ -247,6 +247,9 @@ struct req {
 	bool checked;           /* sup checks a job for us */
 	bool bringing;          /* ship brings results here for us */
 	struct settling *settling;      /* models settles an address for us */
+	bool at_models;         /* the registry has been asked for us */
+	enum rk_err models_rc;  /* what came of looking at it */
+	route_fn *then;         /* ... and what comes behind that */
 	json_t *resume;         /* the body of a resume that waits for that */
 	json_t *suggest;        /* {job, known}: suggest.c; or NULL */
 	struct sup_export *exporting;   /* a download, until its size is
@@ -525,6 +528,9 @@ route_fn h_checkpoints, h_checkpoint_now, h_checkpoint, h_checkpoint_patch;
 route_fn h_checkpoint_delete, h_checkpoint_file;
 route_fn h_evaluations, h_evaluation;
 route_fn h_predictions, h_report;
+route_fn h_models, h_model, h_versions, h_all_versions, h_version,
+    h_version_patch, h_version_delete, h_aliases, h_alias, h_alias_move,
+    h_alias_rollback, h_alias_delete, h_model_history;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
     h_adopt;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
@@ -532,7 +538,7 @@ route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 /* YAML, each a part of the components. */
 extern const char openapi_schemas[], openapi_spec_schemas[],
     openapi_warm_schemas[], openapi_suggest_schemas[],
-    openapi_judged_schemas[];
+    openapi_judged_schemas[], openapi_registry_schemas[];
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
 void openapi_put_transforms(json_t *schemas);

@@ -38,6 +38,11 @@ const struct problem_def problems[PROBLEMS] = {
 	[P_DATABASE_GONE]    = { "database-gone",
 	                         "The database was removed or replaced", 503 },
 	[P_TIMEOUT]          = { "timeout", "It took too long", 504 },
+	[P_STORE]            = { "store-unreachable",
+	                         "The object store does not answer", 503 },
+	[P_NO_CONDITION]     = { "no-put-if-absent",
+	                         "The object store has no put-if-absent",
+	                         409 },
 	[P_NO_SPACE]         = { "no-space", "No space left on the disk", 507 },
 };
 

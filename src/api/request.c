@@ -67,6 +67,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	if (q->settling != NULL)
 		models_forget(q->api->models, q);
 	settling_free(&q->settling);
+	if (q->at_models)
+		models_forget(q->api->models, q);
 	sup_export_end(&q->exporting);
 	if (q->prev != NULL)
 		q->prev->next = q->next;

@@ -123,6 +123,8 @@ const struct route routes[] = {
 	    "The daemon: its mirror, its cloud, what is being shipped", "",
 	    NULL, "200:Status", 0 },
 
+#include "models_rows.inc"
+
 	{ "GET", "/healthz", "health", h_health,
 	    "Is the daemon alive", "", NULL, "200:Health", 0 },
 	{ "GET", "/readyz", "ready", h_ready,
@@ -139,7 +141,8 @@ const struct param query_params[] = {
 	{ "state", "{type: string, pattern: '^[a-z]+(,[a-z]+)*$'}",
 	    "Only these states, by commas" },
 	{ "label", "{type: string}",
-	    "Only jobs with this label: KEY=VALUE, or KEY with any value" },
+	    "Only those with this label: KEY=VALUE, or KEY with any value; of "
+	    "versions also more of them, by commas" },
 	{ "name", "{type: string}", "Only jobs of exactly this name" },
 	{ "id_prefix", "{type: string, pattern: '^[0-9a-z]{0,26}$'}",
 	    "Only jobs whose id begins so" },
@@ -149,6 +152,18 @@ const struct param query_params[] = {
 	    "`next` of the page before; there is no more when it was null" },
 	{ "after", "{type: integer, minimum: 0}",
 	    "Go on behind this place: `after` of an earlier answer" },
+	{ "author", "{type: string}", "Only those of this author" },
+	{ "metric", "{type: string}",
+	    "Only those whose metrics are so: METRIC OP NUMBER, OP being < <= "
+	    "= != >= or >; more by commas" },
+	{ "sort", "{type: string}",
+	    "created or a metric, and only those that have it; a - before it: "
+	    "the highest first" },
+	{ "deleted", "{type: boolean}", "Those that were deleted, too" },
+	{ "job", "{type: string}", "Only those that came from this job" },
+	{ "digest", "{type: string}",
+	    "Only those whose model has this SHA-256" },
+	{ "by", "{type: string, maxLength: 256}", "Who does it" },
 	{ "attempt", "{type: integer, minimum: 1}",
 	    "Only what this attempt wrote" },
 	{ "split", "{type: string}", "Only this split: train or validation" },
@@ -173,6 +188,9 @@ const struct param path_params[] = {
 	{ "id", "{type: string, pattern: '^[0-9a-z]{26}$'}", "The job's id" },
 	{ "checkpoint", "{type: string}",
 	    "latest, best, step:N, a name that a person gave, or a folder" },
+	{ "model", "{type: string}", "The model's name" },
+	{ "version", "{type: string}", "A version's number, or an alias" },
+	{ "alias", "{type: string}", "The alias' name" },
 	{ "evaluation", "{type: string}",
 	    "Its number, step:N (the newest of that step) or latest" },
 	{ "file", "{type: string}",

@@ -68,12 +68,8 @@ all_end(struct all *a)
 	m->all = NULL;
 	if (a->rc == RK_OK) {
 		models_looked(m, a->began_ms, a->began_mono);
-		free(m->error);
-		m->error = NULL;
-	} else {
-		free(m->error);
-		m->error = rk_text_clean(xstrdup(a->why));
 	}
+	failure_set(&m->failed, a->rc, a->why);
 	answer_waits(m, &waits, a->rc, a->why);
 	free(a->name);
 	free(a->why);

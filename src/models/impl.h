@@ -33,7 +33,7 @@
 #define VERSION_MAX 999999999
 #define WINDOW      16                  /* entries asked for at a time */
 #define BUCKETS     256
-#define READ_MS     20000               /* an entry, all tries */
+#define READ_MS     10000               /* an entry, all tries */
 #define PUT_MS      30000
 
 /* --- entry.c -------------------------------------------------------------- */
@@ -111,6 +111,16 @@ struct mnews {
 	json_t *data;
 };
 
+/* A look that found nothing out.  Those who may have what is old are told so for
+ * a while, and do not wait for a store that is silent. */
+struct failure {
+	enum rk_err rc;                 /* RK_OK: the last look was good */
+	int64_t at_mono;
+	char *why;
+};
+void failure_set(struct failure *f, enum rk_err rc, const char *why);
+bool failure_counts(const struct failure *f, int64_t max_age_ms);
+
 struct mlog;
 struct slot {
 	struct mlog *g;
@@ -126,6 +136,7 @@ struct mlog {
 	struct mlog *next;              /* of its bucket */
 	char name[65];
 	int64_t looked_ms, looked_mono; /* 0: not since the opening */
+	struct failure failed;          /* of the last look */
 
 	/* a look that is under way: log.c */
 	bool looking, first, again;
@@ -169,7 +180,7 @@ struct models {
 	struct all *all;                /* a look at all that is under way */
 	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */
-	char *error;                    /* why the last look at all failed */
+	struct failure failed;          /* of the last look at all */
 	struct manswer *answers, **last_answer;
 	struct manswer *answering;      /* what is left of those being given */
 	struct loop_timer *answer_timer;

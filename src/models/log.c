@@ -62,6 +62,7 @@ look_end(struct mlog *g, enum rk_err rc, const char *why)
 		g->looked_mono = g->began_mono;
 		g->looked_ms = g->began_ms;
 	}
+	failure_set(&g->failed, rc, why);
 	answer_waits(g->m, &g->waits, rc, why);
 	news_tell(g);
 	append_looked(g, rc, why);
@@ -337,6 +338,10 @@ log_look(struct mlog *g, int64_t max_age_ms, models_fn *fn, void *ctx)
 		answer_later(g->m, fn, ctx, RK_OK, NULL, NULL);
 		return;
 	}
+	if (!g->looking && failure_counts(&g->failed, max_age_ms)) {
+		answer_later(g->m, fn, ctx, g->failed.rc, NULL, g->failed.why);
+		return;
+	}
 	struct mwait *w = xcalloc(1, sizeof(*w));
 	w->fn = fn;
 	w->ctx = ctx;
@@ -382,6 +387,7 @@ log_fini(struct mlog *g)
 	slots_free(g);
 	remote_cancel(&g->list_op);
 	news_drop(g);
+	free(g->failed.why);
 	for (size_t i = 0; i < RK_ARRAY_LEN(lists); i++) {
 		struct mwait *w;
 		while ((w = *lists[i]) != NULL) {

@@ -117,6 +117,43 @@ models_forget(struct models *m, const void *ctx)
 	settle_forget(m, ctx);
 }
 
+#define SILENT_MS 15000
+
+void
+failure_set(struct failure *f, enum rk_err rc, const char *why)
+{
+	free(f->why);
+	*f = (struct failure){ .rc = rc, .at_mono = mono_ms() };
+	if (rc != RK_OK)
+		f->why = rk_text_clean(xstrdup(why != NULL ? why :
+		    rk_strerror(rc)));
+}
+
+bool
+failure_counts(const struct failure *f, int64_t max_age_ms)
+{
+	return f->rc != RK_OK && max_age_ms > 0 &&
+	    mono_ms() - f->at_mono < SILENT_MS;
+}
+
+void
+models_age(struct models *m, const char *name, struct models_age *out)
+{
+	struct model_row r;
+
+	must_be(m, MODELS_TAG);
+	*out = (struct models_age){ m->looked_ms, m->failed.why };
+	if (name == NULL)
+		return;
+	const struct mlog *g = mlog_of(m, name);
+	out->error = g->failed.why;
+	out->as_of_ms = RK_MAX(out->as_of_ms, g->looked_ms);
+	if (store_model_get(m->store, name, &r) == RK_OK) {
+		out->as_of_ms = RK_MAX(out->as_of_ms, r.looked_ms);
+		store_model_fini(&r);
+	}
+}
+
 /* --- logs ----------------------------------------------------------------- */
 
 struct mlog *
@@ -150,6 +187,8 @@ models_look(struct models *m, const char *name, int64_t max_age_ms,
 	else if (m->looked_mono != 0 && max_age_ms > 0 &&
 	    mono_ms() - m->looked_mono < max_age_ms)
 		answer_later(m, fn, ctx, RK_OK, NULL, NULL);
+	else if (failure_counts(&m->failed, max_age_ms))
+		answer_later(m, fn, ctx, m->failed.rc, NULL, m->failed.why);
 	else
 		all_look(m, fn, ctx);
 }
@@ -279,7 +318,7 @@ models_close(struct models **mp)
 	}
 	changes_fini(m);
 	loop_timer_del(&m->answer_timer);
-	free(m->error);
+	free(m->failed.why);
 	free(m->root);
 	free(m->instance);
 	m->tag = 0;

@@ -118,6 +118,18 @@ get(struct models *m, const char *name, int64_t version,
 }
 
 enum rk_err
+models_has(struct models *m, const char *name, int64_t version,
+    struct rk_why *why)
+{
+	struct version_row r;
+	enum rk_err rc = get(m, name, version, &r, why);
+
+	if (rc == RK_OK)
+		store_version_fini(&r);
+	return rc;
+}
+
+enum rk_err
 models_there(struct models *m, const char *name, int64_t version,
     struct rk_why *why)
 {
