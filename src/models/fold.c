@@ -56,6 +56,9 @@ news_take(struct mlog *g, bool tell)
 void
 news_tell(struct mlog *g)
 {
+	if (g->removes)
+		remove_kick(g->m);
+	g->removes = false;
 	news_take(g, true);
 }
 
@@ -199,6 +202,8 @@ fold_deleted(struct mlog *g, struct model_row *row, const struct entry *e,
     struct rk_why *why)
 {
 	struct version_row r;
+	const bool ours = strcmp(e->instance != NULL ? e->instance : "",
+	    g->m->instance) == 0;
 	char alias[65] = "";
 	enum rk_err rc = there(g, e->version, &r, why);
 
@@ -211,13 +216,13 @@ fold_deleted(struct mlog *g, struct model_row *row, const struct entry *e,
 		    (long long)e->version);
 	/* Whoever deletes removes the files; and whoever goes on in its name. */
 	r.deleted_ms = e->at_ms;
-	r.removing = strcmp(e->instance != NULL ? e->instance : "",
-	    g->m->instance) == 0;
+	r.removing = ours;
 	if (rc == RK_OK)
 		rc = store_version_put(g->m->store, &r);
 	store_version_fini(&r);
 	if (rc == RK_OK) {
 		row->live--;
+		g->removes = g->removes || ours;
 		char *text = xasprintf("%s/%lld was deleted", g->name,
 		    (long long)e->version);
 		news(g, e, "model_deleted", text);

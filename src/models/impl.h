@@ -11,6 +11,7 @@
  *	change.c   aliases moved, versions deleted: what people ask for
  *	better.c   is one version better than another
  *	evaluated.c    what jobs found of versions, into their logs
+ *	remove.c   the files of versions that were deleted
  *	which.c    which version is meant, and its record as it is now
  *	tensors.c  the tensors of a version, read from beside its files
  *	settle.c   model://, said by a person; which jobs have one
@@ -32,6 +33,8 @@
 #define SEQ_MAX     9999999999          /* ten digits */
 #define VERSION_MAX 999999999
 #define WINDOW      16                  /* entries asked for at a time */
+#define RING        64                  /* ... and held until they are taken */
+#define HELD_MAX    (8u << 20)          /* bytes of those */
 #define BUCKETS     256
 #define READ_MS     10000               /* an entry, all tries */
 #define PUT_MS      30000
@@ -145,9 +148,12 @@ struct mlog {
 	int64_t known;                  /* entries that the copy had before */
 	int64_t top;                    /* the highest entry of a listing */
 	int64_t base, asked, window;    /* base: the next to be taken */
-	struct slot slot[WINDOW];
+	int flying;                     /* that have not been answered */
+	size_t held;                    /* bytes */
+	struct slot slot[RING];
 	struct mwait *waits, *next_waits;
 	struct mnews *news, **last_news;
+	bool removes;                   /* files are to be removed */
 
 	bool for_ship;                  /* a look is for ship: for_ship.c */
 
@@ -160,6 +166,7 @@ struct all;
 struct change;
 struct settling;
 struct evaluation;
+struct removal;
 struct models {
 	unsigned tag;
 	struct loop *loop;
@@ -177,6 +184,7 @@ struct models {
 	struct evaluation *evaluations; /* to be told to a log */
 	struct loop_timer *evaluated_timer;
 	bool evaluated_looked;          /* all jobs were looked through */
+	struct removal *removal;
 	struct all *all;                /* a look at all that is under way */
 	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */
@@ -251,6 +259,11 @@ void settle_fini(struct models *m);
 #define FACT_MISSING "models_missing"
 void for_ship_open(struct models *m);
 void for_ship_fini(struct models *m);
+
+/* remove.c: files of versions that were deleted; kick: there may be more. */
+void remove_open(struct models *m);
+void remove_kick(struct models *m);
+void remove_close(struct models *m);
 
 /* all.c */
 void all_look(struct models *m, models_fn *fn, void *ctx);

@@ -34,9 +34,15 @@ log_number(const char *key)
 bool
 log_fresh(const struct mlog *g, int64_t max_age_ms)
 {
-	const struct models *m = g->m;
-	const int64_t at = RK_MAX(g->looked_mono, m->looked_mono);
+	int64_t at = g->looked_mono;
+	struct model_row row;
 
+	/* A look at all may not have seen a new model. */
+	if (g->m->looked_mono > at && store_model_get(g->m->store, g->name,
+	    &row) == RK_OK) {
+		at = g->m->looked_mono;
+		store_model_fini(&row);
+	}
 	return max_age_ms > 0 && at != 0 && mono_ms() - at < max_age_ms;
 }
 
@@ -45,12 +51,14 @@ log_fresh(const struct mlog *g, int64_t max_age_ms)
 static void
 slots_free(struct mlog *g)
 {
-	for (int i = 0; i < WINDOW; i++) {
+	for (int i = 0; i < RING; i++) {
 		struct slot *s = &g->slot[i];
 		remote_cancel(&s->op);
 		free(s->text);
 		*s = (struct slot){ .g = g };
 	}
+	g->flying = 0;
+	g->held = 0;
 }
 
 static void
@@ -113,7 +121,7 @@ look_whole(struct mlog *g, const char *fault)
 static struct slot *
 slot_of(struct mlog *g, int64_t seq)
 {
-	return &g->slot[seq % WINDOW];
+	return &g->slot[seq % RING];
 }
 
 /* The bucket's entry of this number, which the copy has, is another one: false;
@@ -158,7 +166,7 @@ at_the_end(struct mlog *g)
 	}
 	for (int64_t n = g->base + 1; n < g->asked; n++)
 		if (slot_of(g, n)->is == SLOT_FOUND)
-			behind = n;
+			behind = RK_MAX(behind, n);
 	if (behind == 0) {
 		look_whole(g, "");
 		return;
@@ -178,6 +186,27 @@ at_the_end(struct mlog *g)
 	free(fault);
 }
 
+static void
+slot_free(struct mlog *g, struct slot *s)
+{
+	g->held -= s->len;
+	free(s->text);
+	*s = (struct slot){ .g = g };
+}
+
+/* A sync is dear: is it time for one? */
+static bool
+is_worth_it(struct mlog *g)
+{
+	int64_t n = g->base;
+
+	while (n < g->asked && slot_of(g, n)->is == SLOT_FOUND)
+		n++;
+	return n > g->base && (n - g->base >= RING / 2 || g->flying == 0 ||
+	    g->held >= HELD_MAX || (n < g->asked &&
+	    slot_of(g, n)->is == SLOT_MISSING));
+}
+
 /* Those that have come, in their order: one sync for all of them. */
 static enum rk_err
 take(struct mlog *g)
@@ -192,8 +221,7 @@ take(struct mlog *g)
 			break;
 		if (rc == RK_OK)
 			rc = fold(g, g->base, s->text, s->len);
-		free(s->text);
-		*s = (struct slot){ .g = g };
+		slot_free(g, s);
 		g->base++;
 		g->again = false;
 	}
@@ -212,25 +240,21 @@ collect(struct mlog *g)
 			begin_anew(g);
 			return;
 		}
-		free(s->text);
-		*s = (struct slot){ .g = g };
+		slot_free(g, s);
 		g->base++;
 		g->window = 1;
-		s = slot_of(g, g->base);
 	}
-	if (rc == RK_OK && g->base < g->asked && s->is == SLOT_FOUND) {
+	if (rc == RK_OK && g->base > g->known && is_worth_it(g))
 		rc = take(g);
-		g->window = RK_MIN(2 * g->window, (int64_t)WINDOW);
-	}
 	if (rc != RK_OK) {
 		news_drop(g);
 		look_end(g, rc, "the copy of the models cannot be written");
 		return;
 	}
-	if (g->base < g->asked && slot_of(g, g->base)->is == SLOT_MISSING)
-		at_the_end(g);
-	else
+	if (g->base >= g->asked || slot_of(g, g->base)->is != SLOT_MISSING)
 		pump(g);
+	else if (g->flying == 0)
+		at_the_end(g);
 }
 
 static void
@@ -241,8 +265,11 @@ got(void *ctx, const struct remote_result *r)
 
 	must_be(g, MLOG_TAG);
 	s->op = NULL;
+	g->flying--;
 	if (r->end == REMOTE_OK) {
 		s->is = SLOT_FOUND;
+		g->held += r->len;
+		g->window = RK_MIN(2 * g->window, (int64_t)WINDOW);
 		s->text = xstrndup(r->body, r->len);
 		s->len = r->len;
 	} else if (r->end == REMOTE_REFUSED && r->too_large) {
@@ -260,12 +287,15 @@ got(void *ctx, const struct remote_result *r)
 static void
 pump(struct mlog *g)
 {
-	while (g->asked < g->base + g->window && g->asked <= SEQ_MAX) {
+	while (g->flying < g->window && g->asked < g->base + RING &&
+	    g->asked <= SEQ_MAX && !(g->asked > g->base &&
+	    slot_of(g, g->asked - 1)->is == SLOT_MISSING)) {
 		struct remote_patience p = models_patience(READ_MS);
 		struct slot *s = slot_of(g, g->asked);
 		char *key = entry_key(g->m, g->name, g->asked);
 		must(s->is == SLOT_FREE);
 		s->is = SLOT_ASKED;
+		g->flying++;
 		s->op = remote_get(g->m->remote, key, ENTRY_MAX, &p, got, s);
 		free(key);
 		g->asked++;

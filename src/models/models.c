@@ -170,7 +170,7 @@ mlog_of(struct models *m, const char *name)
 	g->m = m;
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	g->last_news = &g->news;
-	for (int i = 0; i < WINDOW; i++)
+	for (int i = 0; i < RING; i++)
 		g->slot[i].g = g;
 	g->next = *at;
 	*at = g;
@@ -280,10 +280,12 @@ models_open(struct models **mp, struct loop *l, struct remote *r,
 	if (rc == RK_OK && (rc = open_copy(m)) != RK_OK)
 		(void)rk_refuse(why, "the copy of the models cannot be read: "
 		    "%s", rk_strerror(rc));
-	if (rc != RK_OK)
+	if (rc != RK_OK) {
 		models_close(mp);
-	else
-		for_ship_open(m);
+		return rc;
+	}
+	for_ship_open(m);
+	remove_open(m);
 	return rc;
 }
 
@@ -300,6 +302,7 @@ models_close(struct models **mp)
 	settle_fini(m);
 	evaluated_close(m);
 	all_fini(m);
+	remove_close(m);
 	tensors_fini(m);
 	for (int i = 0; i < BUCKETS; i++) {
 		struct mlog *g;
