@@ -3,7 +3,7 @@
  *
  *	label=line=7,team        each label with this value, or with any
  *	metric=val_accuracy>=0.9,val_loss<1
- *	sort=-val_macro_f1       by a metric, the highest first; created, -created
+ *	sort=-val_macro_f1       by a metric, the highest first; or created
  */
 #include "models.h"
 

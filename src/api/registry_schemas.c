@@ -10,6 +10,17 @@
 	"    error: {description: why the store does not say more,\n"     \
 	"        type: [string, 'null']}\n"
 
+#define PLACE \
+	"    alias: {$ref: '#/components/schemas/ModelName'}\n" \
+	"    version: {description: null where it was taken away,\n" \
+	"        type: [integer, 'null']}\n" \
+	"    moved: {$ref: '#/components/schemas/Time'}\n" \
+	"    by: {type: [string, 'null']}\n" \
+	"    before:\n" \
+	"      description: where rollback goes, the nearest last\n" \
+	"      type: array\n" \
+	"      items: {type: integer}\n"
+
 const char openapi_registry_schemas[] =
 	"ModelName: {type: string, pattern: '^[A-Za-z0-9][A-Za-z0-9._-]*$',\n"
 	"    maxLength: 64}\n"
@@ -19,10 +30,10 @@ const char openapi_registry_schemas[] =
 	"  required: [models, next, as_of, age_seconds, error]\n"
 	"  properties:\n"
 	"    models: {type: array,\n"
-	"        items: {$ref: '#/components/schemas/Model'}}\n"
+	"        items: {$ref: '#/components/schemas/RegisteredModel'}}\n"
 	"    next: {$ref: '#/components/schemas/Cursor'}\n"
 	AGE
-	"Model:\n"
+	"RegisteredModel:\n"
 	"  type: object\n"
 	"  additionalProperties: false\n"
 	"  required: [model, versions, newest, aliases, created, updated,\n"
@@ -106,7 +117,6 @@ const char openapi_registry_schemas[] =
 	"VersionPatch:\n"
 	"  type: object\n"
 	"  additionalProperties: false\n"
-	"  minProperties: 1\n"
 	"  properties:\n"
 	"    notes: {type: string, maxLength: 65536}\n"
 	"    labels:\n"
@@ -120,15 +130,7 @@ const char openapi_registry_schemas[] =
 	"  type: object\n"
 	"  required: [alias, version, moved, by, before]\n"
 	"  properties:\n"
-	"    alias: {$ref: '#/components/schemas/ModelName'}\n"
-	"    version: {description: null where it was taken away,\n"
-	"        type: [integer, 'null']}\n"
-	"    moved: {$ref: '#/components/schemas/Time'}\n"
-	"    by: {type: [string, 'null']}\n"
-	"    before:\n"
-	"      description: where rollback goes, the nearest last\n"
-	"      type: array\n"
-	"      items: {type: integer}\n"
+	PLACE
 	"AliasPage:\n"
 	"  type: object\n"
 	"  additionalProperties: false\n"
@@ -138,10 +140,12 @@ const char openapi_registry_schemas[] =
 	"        items: {$ref: '#/components/schemas/AliasPlace'}}\n"
 	AGE
 	"Alias:\n"
-	"  allOf: [{$ref: '#/components/schemas/AliasPlace'}]\n"
 	"  type: object\n"
-	"  required: [model, alias, version, history, next]\n"
+	"  additionalProperties: false\n"
+	"  required: [model, alias, version, moved, by, before, history,\n"
+	"      next, as_of, age_seconds, error]\n"
 	"  properties:\n"
+	PLACE
 	"    model: {$ref: '#/components/schemas/ModelName'}\n"
 	"    changed: {description: of a move; false where it was there\n"
 	"        already, type: boolean}\n"

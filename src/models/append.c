@@ -45,9 +45,9 @@ models_may_write(struct models *m, struct rk_why *why)
 	case MIRROR_ABSENT_WORKS:
 		return RK_OK;
 	case MIRROR_ABSENT_UNKNOWN:
-		(void)rk_refuse(why, "whether the store of %s has put-if-absent "
-		    "is not known yet, for it has not answered: nothing is "
-		    "registered or promoted until it has", m->root);
+		(void)rk_refuse(why, "whether the store of %s has "
+		    "put-if-absent is not known yet, for it has not answered: "
+		    "nothing is registered or promoted until it has", m->root);
 		return RK_EBUSY;
 	case MIRROR_ABSENT_BY_HEAD:
 	case MIRROR_ABSENT_IGNORED:

@@ -1,7 +1,7 @@
 /*
  * Entries into the copy.  What an entry changes is a function of it and of all
- * before it, the same on every machine, so that all copies of one log agree.  An
- * entry that cannot be, as things stand before it (edited by hand, of a newer
+ * before it, the same on every machine, so that all copies of one log agree.
+ * An entry that cannot be, as things stand before it (edited by hand, of a newer
  * rekindled), counts for its number and for nothing else.
  */
 #include <stdlib.h>
@@ -214,7 +214,7 @@ fold_deleted(struct mlog *g, struct model_row *row, const struct entry *e,
 	if (rc == RK_OK && alias[0] != '\0')
 		rc = rk_refuse(why, "the alias %s is at version %lld", alias,
 		    (long long)e->version);
-	/* Whoever deletes removes the files; and whoever goes on in its name. */
+	/* Whoever deletes removes the files, or goes on in its name. */
 	r.deleted_ms = e->at_ms;
 	r.removing = ours;
 	if (rc == RK_OK)

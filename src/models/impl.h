@@ -114,8 +114,8 @@ struct mnews {
 	json_t *data;
 };
 
-/* A look that found nothing out.  Those who may have what is old are told so for
- * a while, and do not wait for a store that is silent. */
+/* A look that found nothing out.  Those who may have what is old are told so
+ * for a while, and do not wait for a store that is silent. */
 struct failure {
 	enum rk_err rc;                 /* RK_OK: the last look was good */
 	int64_t at_mono;

@@ -7,11 +7,12 @@
  *	    │                                           │  └─────┘ copy, and the
  *	    └── one is missing, and none behind it ─────┘          next asked for
  *
- * Of a model that is not known at all, or whose log had a gap, the log is listed
- * first, for how far it goes at least: an entry that is missing below that was taken away, and what
- * is behind it counts for nobody.  The entry that was read last is read again
- * with each look: where the bucket has another one there, or none, the copy is
- * of something that is no more, and all is read anew.
+ * Of a model that is not known at all, or whose log had a gap, the log is
+ * listed first, for how far it goes at least: an entry that is missing below
+ * that was taken away, and what is behind it counts for nobody.  The entry that
+ * was read last is read again with each look: where the bucket has another one
+ * there, or none, the copy is of something that is no more, and all is read
+ * anew.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -178,8 +179,8 @@ at_the_end(struct mlog *g)
 		pump(g);
 		return;
 	}
-	char *fault = xasprintf("entry %lld of its log is missing in %s%s/log/, "
-	    "and entry %lld is there: what was written behind the gap does not "
+	char *fault = xasprintf("entry %lld of its log is missing in "
+	    "%s%s/log/, and entry %lld is there: what was written behind the gap does not "
 	    "count, and nothing can be written until it is filled",
 	    (long long)g->base, g->m->root, g->name, (long long)behind);
 	look_whole(g, fault);

@@ -13,6 +13,7 @@ import struct
 import threading
 
 from json_schema import faults, resolve
+from openapi_models import walk_models
 from t import Reply, case, eq, has, limit, run, tiny, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -133,6 +134,9 @@ def _(d):
 def _(d):
     with open(f"{HERE}/../../src/api/table.c") as f:
         text = f.read()
+    for name in re.findall(r'^#include "(\w+_rows\.inc)"', text, re.M):
+        with open(f"{HERE}/../../src/api/{name}") as f:
+            text += f.read()
     macros = dict(re.findall(r"^#define\s+(\w+)\s+(.*)$", text, re.M))
 
     def expand(s):
@@ -269,6 +273,8 @@ def _(d):
     no("fetchWeights", 416, body={"address": f"{at}/m.safetensors"}, headers={"Range": "bytes=99999999-"})
     no("fetchWeights", 422, body={"address": "/etc/passwd"})
     web.shutdown()
+
+    walk_models(d, ok, no, a)
 
     # What happened.
     ok("listMetrics", 200, id=a, query="?split=validation&attempt=1&limit=2")

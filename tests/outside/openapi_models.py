@@ -1,0 +1,48 @@
+"""The registry's part of the walk over all operations (openapi.py).  Not a test itself."""
+from registry import Root
+
+
+def walk_models(d, ok, no, job):
+    """job: one that has succeeded."""
+    r = Root(d)
+    for x in (0.7, 0.8, 0.9):
+        r.version("tiles", val_accuracy=x, val_loss=None)
+    m = {"model": "tiles"}
+    ok("listModels", 200, query="?limit=2")
+    no("listModels", 400, query="?cursor=..")
+    ok("getModel", 200, **m)
+    no("getModel", 404, model="nobody")
+    p = ok("listVersions", 200, query="?limit=2&metric=val_accuracy>=0.1&sort=-val_accuracy&author=eva", **m).json
+    ok("listVersions", 200, query=f"?limit=2&metric=val_accuracy>=0.1&sort=-val_accuracy&cursor={p['next']}", **m)
+    no("listVersions", 404, model="nobody")
+    no("listVersions", 400, query="?metric=x", **m)
+    ok("searchVersions", 200, query="?label=a&deleted=true")
+    no("searchVersions", 400, query="?sort=")
+    ok("getVersion", 200, version="2", **m)
+    no("getVersion", 404, version="9", **m)
+    no("getVersion", 404, version="nobody", **m)
+    ok("changeVersion", 200, version="2", body={"notes": "n", "labels": {"a": "b"}, "author": "ana"}, **m)
+    no("changeVersion", 422, version="2", body={"notes": 1}, **m)
+    no("changeVersion", 404, version="9", body={"notes": ""}, **m)
+    ok("moveAlias", 200, alias="p", body={"version": 1, "note": "why", "author": "ana"}, **m)
+    ok("moveAlias", 200, alias="p", body={"version": 2, "if_better": "val_accuracy"}, **m)
+    ok("moveAlias", 200, alias="q", body={"from": "p"}, **m)
+    no("moveAlias", 409, alias="p", body={"version": 1, "if_better": "val_accuracy"}, **m)
+    no("moveAlias", 404, alias="p", body={"version": 9}, **m)
+    no("moveAlias", 422, alias="p", body={}, **m)
+    ok("listAliases", 200, **m)
+    no("listAliases", 404, model="nobody")
+    ok("getAlias", 200, alias="p", query="?limit=1", **m)
+    no("getAlias", 404, alias="nobody", **m)
+    ok("rollbackAlias", 200, alias="p", body={"note": "why"}, **m)
+    no("rollbackAlias", 409, alias="p", **m)
+    no("rollbackAlias", 404, alias="nobody", **m)
+    ok("deleteAlias", 204, alias="q", query="?by=ana", **m)
+    no("deleteAlias", 404, alias="q", **m)
+    ok("getAlias", 200, alias="q", **m)
+    no("deleteVersion", 409, version="1", **m)
+    ok("deleteVersion", 204, version="3", **m)
+    no("deleteVersion", 404, version="9", **m)
+    ok("getVersion", 200, version="3", **m)
+    ok("listHistory", 200, query="?limit=3", **m)
+    no("listHistory", 400, query="?limit=0", **m)
