@@ -222,6 +222,7 @@ api_close(struct api **ap)
 			models_forget(a->models, q);
 		settling_free(&q->settling);
 		sup_export_end(&q->exporting);
+		models_forget(a->models, q);
 		req_wake(q);
 	}
 	stream_close_all(a);

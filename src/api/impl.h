@@ -254,6 +254,7 @@ struct req {
 	json_t *suggest;        /* {job, known}: suggest.c; or NULL */
 	struct sup_export *exporting;   /* a download, until its size is
 					   known */
+	struct views *views;            /* of a version, until its answer */
 	bool counted;
 	enum body_kind kind;
 	char *body;
@@ -487,6 +488,11 @@ void settle_overrides(struct req *q, json_t *body, settled_fn *go);
 void settle_address(struct req *q, json_t *body, settled_fn *go);
 void settling_free(struct settling **s);        /* NULL inside is fine */
 
+/* --- model_views.c --------------------------------------------------------- */
+
+struct views;
+void views_free(struct views **vp);
+
 /* --- adopt.c --------------------------------------------------------------- */
 
 /* Folders without a record: {count, jobs}; a new reference. */
@@ -533,12 +539,14 @@ route_fn h_models, h_model, h_versions, h_all_versions, h_version,
     h_alias_rollback, h_alias_delete, h_model_history;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
     h_adopt;
+route_fn h_model_lineage, h_model_compare, h_model_card;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 /* YAML, each a part of the components. */
 extern const char openapi_schemas[], openapi_spec_schemas[],
     openapi_warm_schemas[], openapi_suggest_schemas[],
-    openapi_judged_schemas[], openapi_registry_schemas[];
+    openapi_judged_schemas[], openapi_registry_schemas[],
+    openapi_views_schemas[];
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
 void openapi_put_transforms(json_t *schemas);

@@ -179,6 +179,8 @@ content_of(const char *schema, unsigned flags)
 
 	if (strcmp(schema, "text") == 0)
 		put_media(c, "text/plain", yaml("{type: string}"));
+	else if (strcmp(schema, "markdown") == 0)
+		put_media(c, "text/markdown", yaml("{type: string}"));
 	else if (strcmp(schema, "binary") == 0)
 		put_media(c, "application/octet-stream", yaml("{}"));
 	else if (strcmp(schema, "lines") == 0)
@@ -337,6 +339,7 @@ openapi_tree(void)
 	put_schemas(schemas, openapi_judged_schemas);
 	put_schemas(schemas, openapi_registry_schemas);
 	put_schemas(schemas, openapi_spec_schemas);
+	put_schemas(schemas, openapi_views_schemas);
 	openapi_put_model(schemas);
 	openapi_put_transforms(schemas);
 	put(parts, "schemas", schemas);

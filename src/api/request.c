@@ -69,6 +69,7 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	settling_free(&q->settling);
 	if (q->at_models)
 		models_forget(q->api->models, q);
+	views_free(&q->views);
 	sup_export_end(&q->exporting);
 	if (q->prev != NULL)
 		q->prev->next = q->next;

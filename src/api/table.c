@@ -181,6 +181,9 @@ const struct param query_params[] = {
 	    "From this byte on; the answer's Rekindle-Offset is where it "
 	    "ended.  Of a log that outgrew its limit the oldest bytes are "
 	    "gone, and the others keep their offsets" },
+	{ "with", "{type: string}",
+	    "The version to compare with: N or an alias of the same model, "
+	    "NAME/N or NAME@ALIAS of any" },
 	{ NULL, NULL, NULL }
 };
 
@@ -189,7 +192,7 @@ const struct param path_params[] = {
 	{ "checkpoint", "{type: string}",
 	    "latest, best, step:N, a name that a person gave, or a folder" },
 	{ "model", "{type: string}", "The model's name" },
-	{ "version", "{type: string}", "A version's number, or an alias" },
+	{ "version", "{type: string}", "A version's number, an alias, or latest" },
 	{ "alias", "{type: string}", "The alias' name" },
 	{ "evaluation", "{type: string}",
 	    "Its number, step:N (the newest of that step) or latest" },

@@ -41,7 +41,7 @@ const struct cli_command cli_models_verbs[] = {
 	{ "models pull", 2, 2, VERSION " DIR "
 	    "[--format safetensors|paddle|pytorch] [--force]",
 	    "the files of a version into a folder", models_pull },
-	{ "models delete", 1, 1, "NAME/N [--author WHO] [--note TEXT]",
+	{ "models delete", 1, 1, "NAME/N [--author WHO]",
 	    "remove the files of a version; its record stays",
 	    models_delete },
 };
@@ -250,10 +250,11 @@ model_row(struct cli_table *t, const json_t *m)
 	models_put_aliases(&aliases, m);
 	snprintf(versions, sizeof(versions), "%.0f", cli_num(m, "versions",
 	    0));
-	snprintf(newest, sizeof(newest), "%.0f", cli_num(m, "newest", 0));
+	snprintf(newest, sizeof(newest), "%.0f", cli_num(json_object_get(m,
+	    "newest"), "version", 0));
 	const char *cells[] = { cli_str(m, "model"), versions, newest,
-	    cli_age(age, sizeof(age), cli_str(m, "updated_at")),
-	    sb_str(&aliases) };
+	    cli_age(age, sizeof(age), cli_str(m, "updated")),
+	    sb_str(&aliases), cli_str(m, "fault") };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 	sb_fini(&aliases);
 }
@@ -262,7 +263,7 @@ enum cli_exit
 cmd_models(const struct cli_args *a)
 {
 	static const char *const head[] = { "MODEL", "VERSIONS", "NEWEST",
-	    "CHANGED", "ALIASES" };
+	    "CHANGED", "ALIASES", "FAULT" };
 
 	if (a->npos > 0) {
 		char *word = models_line(a->pos[0]);

@@ -27,13 +27,12 @@ put(json_t *o, const char *key, const char *text)
 }
 
 /* Who does it: --author, else the login name. */
-static void
-put_author(json_t *body, const struct cli_args *a)
+static const char *
+author_of(const struct cli_args *a)
 {
 	const struct passwd *p = a->author == NULL ? getpwuid(getuid()) : NULL;
 
-	put(body, "author", a->author != NULL ? a->author : p != NULL ?
-	    p->pw_name : NULL);
+	return a->author != NULL ? a->author : p != NULL ? p->pw_name : NULL;
 }
 
 /* --- register ------------------------------------------------------------- */
@@ -112,7 +111,7 @@ body_of(const struct cli_args *a, json_t *body)
 		rc = put_source(body, a);
 	put(body, "notes", a->notes);
 	put(body, "alias", a->alias);
-	put_author(body, a);
+	put(body, "author", author_of(a));
 	if (a->no_optimizer)
 		json_object_set_new(body, "optimizer", json_false());
 	return rc;
@@ -182,7 +181,8 @@ move(const struct cli_args *a, const char *name, const char *alias,
 	char *path = xasprintf("/v1/models/%s/aliases/%s%s", name, alias,
 	    tail);
 	const enum cli_exit rc = cli_call("POST", path, body, &r);
-	const double was = cli_num(r.json, "was", 0);
+	const double was = cli_num(json_array_get(json_object_get(r.json,
+	    "history"), 0), "was", 0);
 
 	free(path);
 	if (rc == CLI_OK && a->json) {
@@ -190,7 +190,9 @@ move(const struct cli_args *a, const char *name, const char *alias,
 	} else if (rc == CLI_OK) {
 		printf("%s@%s is version %.0f", name, alias, cli_num(r.json,
 		    "version", 0));
-		if (was > 0)
+		if (json_is_false(json_object_get(r.json, "changed")))
+			printf(" already");
+		else if (was > 0)
 			printf(", was %.0f", was);
 		putchar('\n');
 	}
@@ -221,7 +223,7 @@ models_promote(const struct cli_args *a)
 			    strtoll(w.version, NULL, 10)));
 		put(body, "if_better", a->if_better);
 		put(body, "note", a->note);
-		put_author(body, a);
+		put(body, "author", author_of(a));
 		rc = move(a, w.name, alias, "", body);
 	}
 	json_decref(body);
@@ -239,7 +241,7 @@ models_rollback(const struct cli_args *a)
 		rc = which_name(alias, a->pos[1]);
 	if (rc == CLI_OK) {
 		put(body, "note", a->note);
-		put_author(body, a);
+		put(body, "author", author_of(a));
 		rc = move(a, name, alias, "/rollback", body);
 	}
 	json_decref(body);
@@ -261,13 +263,22 @@ models_delete(const struct cli_args *a)
 		rc = CLI_USAGE;
 	}
 	if (rc == CLI_OK) {
-		char *path = which_path(&w, "");
+		const char *author = author_of(a);
+		char *by = cli_escape(author != NULL ? author : "");
+		char *tail = xasprintf("?by=%s", by);
+		char *path = which_path(&w, *by != '\0' ? tail : "");
 		rc = cli_call("DELETE", path, NULL, &r);
 		free(path);
+		free(tail);
+		free(by);
 	}
-	if (rc == CLI_OK && a->json && r.json != NULL)
-		cli_print_json(r.json);
-	else if (rc == CLI_OK && !a->json)
+	if (rc == CLI_OK && a->json) {
+		json_t *o = json_pack("{s:s, s:I, s:b}", "model", w.name,
+		    "version", (json_int_t)strtoll(w.version, NULL, 10),
+		    "deleted", true);
+		cli_print_json(o);
+		json_decref(o);
+	} else if (rc == CLI_OK)
 		printf("%s/%s deleted; its record stays\n", w.name, w.version);
 	cli_reply_fini(&r);
 	return rc;

@@ -392,13 +392,21 @@ pull_file(const struct pull *p, struct pulled *f)
 
 /* --- all of them ---------------------------------------------------------- */
 
+/* The record, without what is of today alone: aliases move, evaluations come. */
 static enum cli_exit
 put_record(const struct pull *p)
 {
-	char *text = rkj_pretty(p->record);
+	static const char *const today[] = { "aliases", "evaluations",
+		"deleted", "as_of", "age_seconds", "error" };
+	json_t *v = json_copy((json_t *)(uintptr_t)p->record);
+
+	for (size_t i = 0; i < RK_ARRAY_LEN(today); i++)
+		(void)json_object_del(v, today[i]);
+	char *text = rkj_pretty(v);
 	const enum rk_err rk = rk_replace_file(p->dirfd, RECORD, text,
 	    strlen(text));
 
+	json_decref(v);
 	free(text);
 	return rk == RK_OK ? CLI_OK : cannot(p, RECORD, rk_strerror(rk));
 }

@@ -5,6 +5,7 @@
 #include "models.h"
 
 #define CLASSES_SHOWN 50
+#define EVALUATIONS_SHOWN 10
 
 static void
 line(const char *key, const char *value)
@@ -28,6 +29,33 @@ show_metrics(const json_t *v)
 			printf("  %-20s %.6g\n", shown, json_number_value(m));
 		free(shown);
 	}
+}
+
+/* "night shift, 0123456789ab: accuracy 0.8833, loss 0.33", newest first. */
+static void
+show_evaluations(const json_t *v)
+{
+	const json_t *list = json_object_get(v, "evaluations"), *e;
+	struct strbuf b = {0};
+	const char *name;
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(list, i, e) {
+		const json_t *data = json_object_get(e, "data");
+		const char *source = cli_str(data, "source");
+		if (i == EVALUATIONS_SHOWN)
+			break;
+		sb_reset(&b);
+		sb_addf(&b, "%s%s%.12s:", source, *source != '\0' ? ", " : "",
+		    cli_str(data, "digest"));
+		json_object_foreach(json_object_get(e, "metrics"), name, m)
+			if (json_is_number(m))
+				sb_addf(&b, " %s %.4g", name,
+				    json_number_value(m));
+		line("evaluated", sb_str(&b));
+	}
+	sb_fini(&b);
 }
 
 static void
@@ -129,6 +157,7 @@ show_version(const json_t *v)
 	if (json_object_size(json_object_get(v, "metrics")) > 0)
 		printf("metrics\n");
 	show_metrics(v);
+	show_evaluations(v);
 	show_files(v);
 	sb_fini(&aliases);
 	free(labels);

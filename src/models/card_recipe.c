@@ -111,7 +111,8 @@ put_warm_start(struct strbuf *b, const json_t *record)
 	const json_t *model = json_object_get(spec, "model");
 	const json_t *grow = json_object_get(model, "grow");
 	const char *from = card_text(model, "checkpoint");
-	const char *plan = card_text(record, "plan");
+	const char *plan = card_text(json_object_get(record, "lineage"),
+	    "plan");
 
 	card_begin(b, "Warm start");
 	if (*from == '\0') {

@@ -142,16 +142,31 @@ same_data(const json_t *a, const json_t *b)
 
 /* --- classes -------------------------------------------------------------- */
 
-static json_t *
-class_named(const json_t *list, const char *name)
+/* By its name; by its number, where it has none. */
+static char *
+class_name(const json_t *c)
 {
-	json_t *c;
+	const json_t *number = json_object_get(c, "class");
+
+	if (*text(c, "name") != '\0' || !json_is_integer(number))
+		return xstrdup(text(c, "name"));
+	return xasprintf("%lld", (long long)json_integer_value(number));
+}
+
+/* {NAME: class} */
+static json_t *
+classes_by_name(const json_t *list)
+{
+	json_t *all = json_object(), *c;
 	size_t i;
 
-	json_array_foreach(list, i, c)
-		if (strcmp(text(c, "name"), name) == 0)
-			return c;
-	return NULL;
+	json_array_foreach(list, i, c) {
+		char *name = class_name(c);
+		if (*name != '\0')
+			must(json_object_set(all, name, c) == 0);
+		free(name);
+	}
+	return all;
 }
 
 static void
@@ -170,19 +185,19 @@ add_class(json_t *list, const char *name, json_t *a, json_t *b)
 }
 
 static json_t *
-classes_of(const json_t *a, const json_t *b)
+classes_of(const json_t *list_a, const json_t *list_b)
 {
+	json_t *a = classes_by_name(list_a), *b = classes_by_name(list_b);
 	json_t *list = json_array(), *c;
-	size_t i;
+	const char *name;
 
-	json_array_foreach(a, i, c)
-		if (*text(c, "name") != '\0')
-			add_class(list, text(c, "name"), c, class_named(b,
-			    text(c, "name")));
-	json_array_foreach(b, i, c)
-		if (*text(c, "name") != '\0' && class_named(a, text(c,
-		    "name")) == NULL)
-			add_class(list, text(c, "name"), NULL, c);
+	json_object_foreach(a, name, c)
+		add_class(list, name, c, json_object_get(b, name));
+	json_object_foreach(b, name, c)
+		if (json_object_get(a, name) == NULL)
+			add_class(list, name, NULL, c);
+	json_decref(a);
+	json_decref(b);
 	return list;
 }
 

@@ -63,6 +63,9 @@ copy_fields(const json_t *from, const char *kind)
 		    json_typeof(v) == fields[i].type)
 			must(json_object_set(o, fields[i].key, v) == 0);
 	}
+	/* When it was registered, there was more already. */
+	if (json_is_true(json_object_get(from, "cut")))
+		json_object_set_new(o, "cut", json_true());
 	return o;
 }
 

@@ -6,32 +6,40 @@
 
 /* What means something anywhere in a line. */
 #define SPECIAL "\\`*_[]<>|&~$!"
-/* What means something where a line begins, behind digits too. */
-#define AT_FIRST "#+-=:.)"
+/* What begins a block where a line begins; and what does behind digits there. */
+#define AT_FIRST "#+-="
+#define BEHIND_DIGITS ".)"
 
+/* With what is needed within a line; begins: it begins one. */
 static void
-put_clean(struct strbuf *b, const char *s)
+put_clean(struct strbuf *b, const char *s, bool begins)
 {
-	/* In a line nothing but the first word can begin a block. */
 	const char *first = s + strspn(s, "0123456789");
+	const char *block = first == s ? AT_FIRST : BEHIND_DIGITS;
 
 	for (const char *p = s; *p != '\0'; p++) {
 		const bool link = (*p == ':' && strncmp(p, "://", 3) == 0) ||
 		    (*p == '.' && p - s >= 3 && strncmp(p - 3, "www", 3) == 0);
 		if (strchr(SPECIAL, *p) != NULL || link ||
-		    (p == first && strchr(AT_FIRST, *p) != NULL))
+		    (begins && p == first && strchr(block, *p) != NULL))
 			sb_addc(b, '\\');
 		sb_addc(b, *p);
 	}
 }
 
-void
-md_text(struct strbuf *b, const char *s)
+static void
+put_text(struct strbuf *b, const char *s, bool begins)
 {
 	char *clean = rk_text_clean(xstrdup(s));
 
-	put_clean(b, clean + strspn(clean, " "));
+	put_clean(b, clean + strspn(clean, " "), begins);
 	free(clean);
+}
+
+void
+md_text(struct strbuf *b, const char *s)
+{
+	put_text(b, s, false);
 }
 
 /* The longest run of backticks. */
@@ -74,7 +82,7 @@ md_quote(struct strbuf *b, const char *s)
 		const size_t n = strcspn(s, "\n");
 		char *line = xstrndup(s, n);
 		sb_adds(b, "> ");
-		md_text(b, line);
+		put_text(b, line, true);
 		sb_addc(b, '\n');
 		free(line);
 		s += n + (s[n] == '\n');

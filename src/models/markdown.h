@@ -8,7 +8,7 @@
 
 #include "rekindle/base.h"
 
-/* One line, within a sentence or a cell. */
+/* Within a line, where something of ours stands before it. */
 void md_text(struct strbuf *b, const char *s);
 /* The same as code, which is what names, addresses and digests are; in_table:
  * in a cell of a table. */

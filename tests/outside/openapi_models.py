@@ -43,6 +43,15 @@ def walk_models(d, ok, no, job):
     no("deleteVersion", 409, version="1", **m)
     ok("deleteVersion", 204, version="3", **m)
     no("deleteVersion", 404, version="9", **m)
+    for v in "2", "latest", "3":
+        ok("getLineage", 200, version=v, **m)
+        ok("getCard", 200, version=v, **m)
+        ok("compareVersions", 200, version=v, query="?with=1", **m)
+    ok("compareVersions", 200, version="1", query="?with=tiles%2F2", **m)
+    no("compareVersions", 400, version="1", **m)
+    no("compareVersions", 404, version="1", query="?with=none%2F1", **m)
+    for op in "getLineage", "getCard":
+        no(op, 404, version="9", **m)
     ok("getVersion", 200, version="3", **m)
     ok("listHistory", 200, query="?limit=3", **m)
     no("listHistory", 400, query="?limit=0", **m)

@@ -34,7 +34,6 @@ static const char second[] =
 	"    grow: [fc]}, training: {epochs: 20, batch_size: 32,\n"
 	"    optimizer: {type: adamw, learning_rate: 0.001},\n"
 	"    phases: [{train: ['fc.*'], epochs: 2}, {train: ['*']}]}},\n"
-	" plan: 'loaded 60 of 62 tensors',\n"
 	" metrics: {val_accuracy: 0.9, val_loss: 0.25},\n"
 	" per_class: [{name: a, support: 10, precision: 1.0, recall: 0.5,\n"
 	"    f1: 0.75}, {name: c, support: 5, f1: 0.5}],\n"
@@ -44,7 +43,8 @@ static const char second[] =
 	"    {accuracy: 0.8}}],\n"
 	" files: [{name: model.safetensors, size: 1048576, sha256: bbbb}],\n"
 	" lineage: {kind: job, job: 01j2, name: six, checkpoint:\n"
-	"    step-000000009, parents: [{kind: version, model: tiles, version: 1,\n"
+	"    step-000000009, plan: 'loaded 60 of 62 tensors',\n"
+	"    parents: [{kind: version, model: tiles, version: 1,\n"
 	"    parents: [{kind: job, job: 01j1, name: four, checkpoint: latest,\n"
 	"    parents: [{kind: file, address: 's3://b/m.pdparams', sha256: ffff,\n"
 	"    parents: []}]}]}, {kind: version, model: others, version: 9,\n"
@@ -124,14 +124,15 @@ T_CASE(a_lineage_that_was_edited_by_hand_loses_what_is_none)
 {
 	json_t *record = tree("{model: m, version: 1, lineage: {kind: job,"
 	    " job: 7, name: [x], parents: [{kind: spy}, 3, null, {kind: file,"
-	    " address: {a: 1}, secret: x}]}}");
+	    " address: {a: 1}, cut: true,"
+	    " secret: x}]}}");
 	json_t *l = models_lineage(record, now, NULL);
 	const json_t *job = parent(l, 0);
 
 	t_check(json_object_get(job, "job") == NULL);
 	t_check(json_object_get(job, "name") == NULL);
 	t_eq_int(json_array_size(json_object_get(job, "parents")), 1);
-	t_eq_int(json_object_size(parent(job, 0)), 2);  /* kind, parents */
+	t_eq_int(json_object_size(parent(job, 0)), 3);  /* kind, cut, parents */
 	json_decref(l);
 	json_decref(record);
 }
