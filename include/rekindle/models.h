@@ -127,10 +127,6 @@ void models_tensors(struct models *m, const char *name, int64_t version,
  */
 void models_settle(struct models *m, const char *address, models_fn *fn,
     void *ctx);
-/* A job of this machine that has not ended and names the version; "" for
- * none. */
-enum rk_err models_used_by(struct models *m, const char *name, int64_t version,
-    char id[RK_ID]) RK_MUSTCHECK;
 /* Which of a version's files the store was found to have no more, or to have
  * other bytes of: {FILE: a sentence}, or null; a new reference. */
 json_t *models_missing(struct models *m, const char *name, int64_t version);

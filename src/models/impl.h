@@ -252,6 +252,7 @@ bool metric_is_cost(const char *metric);        /* less is better */
 void changes_forget(struct models *m, const void *ctx);
 void changes_fini(struct models *m);
 /* settle.c */
+void settle_open(struct models *m);
 void settle_forget(struct models *m, const void *ctx);
 void settle_fini(struct models *m);
 

@@ -285,6 +285,7 @@ models_open(struct models **mp, struct loop *l, struct remote *r,
 		return rc;
 	}
 	for_ship_open(m);
+	settle_open(m);
 	remove_open(m);
 	return rc;
 }

@@ -157,7 +157,7 @@ models_settle(struct models *m, const char *address, models_fn *fn, void *ctx)
 
 struct user {
 	char *address;                  /* "model://NAME/N", as it is settled */
-	char id[RK_ID];
+	char *who;                      /* NULL: nobody */
 };
 
 static bool
@@ -171,24 +171,37 @@ names_it(void *ctx, const struct job_row *r)
 	    at[n] >= '0' && at[n] <= '9')
 		at += n;
 	if (at != NULL)
-		memcpy(u->id, r->id, RK_ID);
+		u->who = xasprintf("job %s (%s), which has not ended", r->id,
+		    r->name);
 	return at == NULL;
 }
 
-enum rk_err
-models_used_by(struct models *m, const char *name, int64_t version,
-    char id[RK_ID])
+/* A job that has its bytes already may begin anew. */
+static enum rk_err
+in_use(void *ctx, const char *name, int64_t version, struct rk_why *why)
 {
 	const struct store_filter f = { .states = 1u << JOB_HELD |
 	    1u << JOB_QUEUED | 1u << JOB_STARTING | 1u << JOB_RUNNING |
 	    1u << JOB_PAUSED };
+	struct models *m = ctx;
 	struct user u = { .address = xasprintf("model://%s/%lld", name,
 	    (long long)version) };
 
 	must_be(m, MODELS_TAG);
 	enum rk_err rc = store_jobs(m->store, &f, NULL, INT32_MAX, names_it,
 	    &u);
-	memcpy(id, u.id, RK_ID);
+	if (rc == RK_OK && u.who != NULL) {
+		rk_refuse(why, "version %lld of model %s is the model of %s",
+		    (long long)version, name, u.who);
+		rc = RK_ECONFLICT;
+	}
 	free(u.address);
+	free(u.who);
 	return rc;
+}
+
+void
+settle_open(struct models *m)
+{
+	models_in_use(m, in_use, m);
 }
