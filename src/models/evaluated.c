@@ -26,6 +26,7 @@ struct evaluation {
 	struct evaluation *next;
 	char job[RK_ID];
 	char *name, *by;                /* of the model; whose job it is */
+	char *source;                   /* what the job says of its data */
 	int64_t version;
 	json_t *entry;                  /* NULL: not read yet */
 	bool under_way;
@@ -58,6 +59,7 @@ free_evaluation(struct evaluation *x)
 	*p = x->next;
 	free(x->name);
 	free(x->by);
+	free(x->source);
 	json_decref(x->entry);
 	x->tag = 0;
 	free(x);
@@ -171,9 +173,15 @@ read_report(struct models *m, const char *job)
 static json_t *
 metrics_of(const json_t *report)
 {
+	static const char *const beside[] = { "loss", "accuracy" };
 	json_t *all = json_object(), *v;
 	const char *key;
 
+	for (size_t i = 0; i < RK_ARRAY_LEN(beside); i++) {
+		v = json_object_get(report, beside[i]);
+		if (json_is_number(v))
+			must(json_object_set(all, beside[i], v) == 0);
+	}
 	json_object_foreach(json_object_get(report, "metrics"), key, v) {
 		if (json_is_number(v))
 			must(json_object_set(all, key, v) == 0);
@@ -186,13 +194,11 @@ take(struct evaluation *x, const json_t *report)
 {
 	const json_t *of = json_object_get(report, "data");
 	const char *digest = json_string_value(json_object_get(of, "digest"));
-	const char *source = json_string_value(json_object_get(of, "source"));
 	json_t *data = json_object();
 
 	json_object_set_new(data, "digest", json_string(digest != NULL ?
 	    digest : ""));
-	if (source != NULL)
-		json_object_set_new(data, "source", json_string(source));
+	json_object_set_new(data, "source", json_string(x->source));
 	x->entry = json_pack("{s:s, s:I, s:s, s:o, s:o}", "event", "evaluated",
 	    "version", (json_int_t)x->version, "job", x->job, "data", data,
 	    "metrics", metrics_of(report));
@@ -261,59 +267,92 @@ is_said(struct models *m, const char *job)
 	return last < 0;
 }
 
-/* The version that it was of; false: of none. */
-static bool
-version_of(const struct job_row *r, char **name, int64_t *version, char **by)
+/* What a job says of itself, "" for nothing; the caller frees. */
+static char *
+said_of(const json_t *tree, const char *block, const char *key)
 {
-	json_t *tree = NULL;
+	const json_t *v = json_object_get(json_object_get(tree, block), key);
+
+	return xstrdup(json_is_string(v) ? json_string_value(v) : "");
+}
+
+/* What the data are called: metadata.data_source, or their place. */
+static char *
+source_of(const json_t *tree)
+{
+	static const char *const places[] = { "path", "list", "images" };
+	const json_t *of = json_object_get(json_object_get(tree, "data"),
+	    "validation");
+	char *text = said_of(tree, "metadata", "data_source");
+
+	for (size_t i = 0; text[0] == '\0' && i < RK_ARRAY_LEN(places); i++) {
+		const json_t *v = json_object_get(of, places[i]);
+		if (!json_is_string(v))
+			continue;
+		free(text);
+		text = xstrdup(json_string_value(v));
+		/* A query may be a key. */
+		if (strstr(text, "://") != NULL)
+			text[strcspn(text, "?")] = '\0';
+	}
+	return text;
+}
+
+/* The version that it is of; false: of none. */
+static bool
+version_of(const json_t *tree, struct rk_uri *u, int64_t *version)
+{
+	char *where = said_of(tree, "model", "checkpoint");
 	struct rk_part part;
-	struct rk_uri u;
 	bool is = false;
 
-	if (rkj_parse_json(r->spec, strlen(r->spec), &tree, NULL) != RK_OK)
-		return false;
-	const char *where = json_string_value(json_object_get(json_object_get(
-	    tree, "model"), "checkpoint"));
-	const char *author = json_string_value(json_object_get(json_object_get(
-	    tree, "metadata"), "author"));
-	if (where != NULL && rk_part_parse(&part, where, NULL) == RK_OK) {
-		if (rk_uri_parse(&u, part.bare, NULL) == RK_OK) {
-			is = u.kind == RK_URI_MODEL && u.path[0] != '\0' &&
-			    u.path[strspn(u.path, "0123456789")] == '\0';
-			*version = is ? strtoll(u.path, NULL, 10) : 0;
-			*name = is ? xstrdup(u.host) : NULL;
-			*by = is ? xstrdup(author != NULL ? author : "") : NULL;
-			rk_uri_fini(&u);
+	if (rk_part_parse(&part, where, NULL) == RK_OK) {
+		if (rk_uri_parse(u, part.bare, NULL) == RK_OK) {
+			is = u->kind == RK_URI_MODEL && u->path[0] != '\0' &&
+			    u->path[strspn(u->path, "0123456789")] == '\0';
+			*version = is ? strtoll(u->path, NULL, 10) : 0;
+			if (!is)
+				rk_uri_fini(u);
 		}
 		rk_part_fini(&part);
 	}
-	json_decref(tree);
+	free(where);
 	return is;
+}
+
+static void
+add(struct models *m, const struct job_row *r, const json_t *tree)
+{
+	struct evaluation *x;
+	struct rk_uri u;
+	int64_t version;
+
+	if (!version_of(tree, &u, &version))
+		return;
+	x = xcalloc(1, sizeof(*x));
+	*x = (struct evaluation){ .tag = EVALUATION_TAG, .m = m,
+		.next = m->evaluations, .name = xstrdup(u.host),
+		.by = said_of(tree, "metadata", "author"),
+		.source = source_of(tree), .version = version,
+		.again_ms = mono_ms() };
+	memcpy(x->job, r->id, sizeof(x->job));
+	m->evaluations = x;
+	rk_uri_fini(&u);
+	clock_of(m);
 }
 
 static void
 look(struct models *m, const struct job_row *r)
 {
-	struct evaluation *x;
-	char *name, *by;
-	int64_t version;
+	json_t *tree = NULL;
 
 	if (r->state != JOB_SUCCEEDED || strstr(r->spec, "model:") == NULL ||
 	    strcmp(sup_kind(r), "evaluate") != 0 || find(m, r->id) != NULL ||
-	    !version_of(r, &name, &version, &by))
+	    is_said(m, r->id) || rkj_parse_json(r->spec, strlen(r->spec),
+	    &tree, NULL) != RK_OK)
 		return;
-	if (is_said(m, r->id)) {
-		free(name);
-		free(by);
-		return;
-	}
-	x = xcalloc(1, sizeof(*x));
-	*x = (struct evaluation){ .tag = EVALUATION_TAG, .m = m,
-		.next = m->evaluations, .name = name, .by = by,
-		.version = version, .again_ms = mono_ms() };
-	memcpy(x->job, r->id, sizeof(x->job));
-	m->evaluations = x;
-	clock_of(m);
+	add(m, r, tree);
+	json_decref(tree);
 }
 
 static bool
