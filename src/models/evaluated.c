@@ -28,7 +28,7 @@ struct evaluation {
 	char *name, *by;                /* of the model; whose job it is */
 	char *source;                   /* what the job says of its data */
 	int64_t version;
-	json_t *entry;                  /* NULL: not read yet */
+	json_t *data, *metrics;         /* NULL: not read yet */
 	bool under_way;
 	int64_t again_ms;               /* mono */
 	int fails;
@@ -60,7 +60,8 @@ free_evaluation(struct evaluation *x)
 	free(x->name);
 	free(x->by);
 	free(x->source);
-	json_decref(x->entry);
+	json_decref(x->data);
+	json_decref(x->metrics);
 	x->tag = 0;
 	free(x);
 }
@@ -115,18 +116,6 @@ fails(struct evaluation *x, const char *why)
 }
 
 /* --- an entry ------------------------------------------------------------- */
-
-static enum rk_err
-decide(void *ctx, json_t *entry, struct rk_why *why)
-{
-	struct evaluation *x = ctx;
-
-	must_be(x, EVALUATION_TAG);
-	const enum rk_err rc = models_there(x->m, x->name, x->version, why);
-	if (rc == RK_OK)
-		must(json_object_update(entry, x->entry) == 0);
-	return rc;
-}
 
 static void
 appended(void *ctx, enum rk_err rc, const json_t *said,
@@ -194,15 +183,11 @@ take(struct evaluation *x, const json_t *report)
 {
 	const json_t *of = json_object_get(report, "data");
 	const char *digest = json_string_value(json_object_get(of, "digest"));
-	json_t *data = json_object();
 
-	json_object_set_new(data, "digest", json_string(digest != NULL ?
-	    digest : ""));
-	json_object_set_new(data, "source", json_string(x->source));
-	x->entry = json_pack("{s:s, s:I, s:s, s:o, s:o}", "event", "evaluated",
-	    "version", (json_int_t)x->version, "job", x->job, "data", data,
-	    "metrics", metrics_of(report));
-	must(x->entry != NULL);
+	x->data = json_pack("{s:s, s:s}", "digest", digest != NULL ? digest :
+	    "", "source", x->source);
+	must(x->data != NULL);
+	x->metrics = metrics_of(report);
 	begin(x);
 }
 
@@ -227,17 +212,19 @@ static void
 begin(struct evaluation *x)
 {
 	char id[RK_ID + 16];
+	const struct models_by by = { .id = id, .author = x->by };
 
 	x->under_way = true;
-	json_t *report = x->entry == NULL ? read_report(x->m, x->job) : NULL;
+	json_t *report = x->data == NULL ? read_report(x->m, x->job) : NULL;
 	if (report != NULL) {
 		take(x, report);
 		json_decref(report);
 		return;
 	}
-	snprintf(id, sizeof(id), "evaluated-%s", x->job);
-	if (x->entry != NULL)
-		models_append(x->m, x->name, id, x->by, decide, appended, x);
+	snprintf(id, sizeof(id), SAID "-%s", x->job);
+	if (x->data != NULL)
+		models_evaluated(x->m, x->name, x->version, x->job, x->data,
+		    x->metrics, &by, appended, x);
 	else
 		ship_results(x->m->ship, x->job, brought, x);
 }
