@@ -51,6 +51,11 @@ char *models_root(const char *prefix, const char *state_dir);
 
 struct models_config {
 	const char *root;               /* models_root() */
+	const char *state_dir;          /* for what is being registered; NULL:
+	                                   nothing can be */
+	uint64_t disk_reserve;          /* bytes to stay free on the disk */
+	int64_t retry_ms, retry_max_ms; /* of a registration that waits for the
+	                                   store; 0: 5 s, 5 min */
 	const char *instance;           /* of entries; "" */
 	int64_t fresh_ms;               /* a list may be so old; 60 s */
 };
@@ -209,5 +214,41 @@ void models_evaluated(struct models *m, const char *name, int64_t version,
 typedef enum rk_err models_in_use_fn(void *ctx, const char *name,
     int64_t version, struct rk_why *why);
 void models_in_use(struct models *m, models_in_use_fn *fn, void *ctx);
+
+/* --- registering ------------------------------------------------------------ */
+
+/*
+ * A checkpoint of a job, or a file by its address, on its way to become a
+ * version: durable work of this machine.  Its files are put first, then the
+ * entry, then version.json; a daemon that was killed goes on where it was, and a
+ * store that does not answer is waited for.  Nothing of a request is lost but by
+ * a refusal, which stays to be read.
+ *
+ * body: of POST /v1/models/{model}/versions.  What the request itself can be
+ * refused for is said here: RK_EINVAL by its fields, RK_ENOENT (no such job),
+ * RK_EROFS (models_may_write()).  idem (may be NULL): its idem_key and
+ * idem_digest are kept with it.  On RK_OK the files of a checkpoint that is here
+ * are safe from retention, and it goes on by itself.
+ */
+enum rk_err models_register(struct models *m, const char *name,
+    const json_t *body, const struct store_note *idem, char id[RK_ID],
+    struct rk_why *why) RK_MUSTCHECK;
+/* The registration that this Idempotency-Key began, in the last 24 h.
+ * RK_ENOENT; RK_ECONFLICT: by another request. */
+enum rk_err models_registered_by(struct models *m, const char *key,
+    const char *digest, char id[RK_ID]) RK_MUSTCHECK;
+/* As the API shows it; a new reference.  RK_ENOENT. */
+enum rk_err models_registration(struct models *m, const char *name,
+    const char *id, json_t **out, struct rk_why *why) RK_MUSTCHECK;
+/* A list of them, newest first, those below `before` (NULL: all). */
+enum rk_err models_registrations(struct models *m, const char *name,
+    const char *before, int limit, json_t **out) RK_MUSTCHECK;
+/* fn is called with it when it has ended, or after so long. */
+void models_registration_wait(struct models *m, const char *id,
+    int64_t within_ms, models_fn *fn, void *ctx);
+/* Give up one that is under way (what was put is taken away again), or forget
+ * one that has ended.  RK_ENOENT; RK_ECONFLICT: it is being entered. */
+enum rk_err models_registration_drop(struct models *m, const char *name,
+    const char *id, struct rk_why *why) RK_MUSTCHECK;
 
 #endif

@@ -208,10 +208,10 @@ void ship_registry_told(struct ship *h);
 
 /*
  * Bytes for `who`, an id that is no job's, until ship_brought(): the file of
- * weights that an address (s3: oss: https: http:) leads to, a checkpoint's
- * folder meaning its model; and a file of a checkpoint (its folder's name) that
- * a bucket has.  RK_OK: *path, the caller's, is where it lies in the cache,
- * which nobody writes into.  RK_EBUSY: on its way, ask again; why says how far,
+ * weights that an address (s3: oss: https: http: model:) leads to, a
+ * checkpoint's folder meaning its model; and a file of a checkpoint (its
+ * folder's name) that a bucket has.  RK_OK: *path, the caller's, is where it
+ * lies in the cache, which nobody writes into.  RK_EBUSY: on its way, ask again; why says how far,
  * or what it waits for.  RK_EINVAL, RK_ENOENT, RK_ECORRUPT: it cannot be had;
  * RK_ENOSPC.
  */

@@ -250,6 +250,7 @@ struct req {
 	bool at_models;         /* the registry has been asked for us */
 	enum rk_err models_rc;  /* what came of looking at it */
 	route_fn *then;         /* ... and what comes behind that */
+	bool registers;         /* waits for a registration */
 	json_t *resume;         /* the body of a resume that waits for that */
 	json_t *suggest;        /* {job, known}: suggest.c; or NULL */
 	struct sup_export *exporting;   /* a download, until its size is
@@ -540,13 +541,14 @@ route_fn h_models, h_model, h_versions, h_all_versions, h_version,
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
     h_adopt;
 route_fn h_model_lineage, h_model_compare, h_model_card;
+route_fn h_register, h_registration, h_registrations, h_registration_drop;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 
 /* YAML, each a part of the components. */
 extern const char openapi_schemas[], openapi_spec_schemas[],
     openapi_warm_schemas[], openapi_suggest_schemas[],
     openapi_judged_schemas[], openapi_registry_schemas[],
-    openapi_views_schemas[];
+    openapi_views_schemas[], openapi_registrations_schemas[];
 /* model_schemas.c: what of a job's model is made from tables. */
 void openapi_put_model(json_t *schemas);
 void openapi_put_transforms(json_t *schemas);

@@ -336,6 +336,7 @@ openapi_tree(void)
 	put_schemas(schemas, openapi_schemas);
 	put_schemas(schemas, openapi_warm_schemas);
 	put_schemas(schemas, openapi_suggest_schemas);
+	put_schemas(schemas, openapi_registrations_schemas);
 	put_schemas(schemas, openapi_judged_schemas);
 	put_schemas(schemas, openapi_registry_schemas);
 	put_schemas(schemas, openapi_spec_schemas);

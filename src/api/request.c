@@ -64,6 +64,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 		sup_check_forget(q->api->sup, q);
 	if (q->bringing)
 		ship_results_forget(q->api->ship, q);
+	if (q->registers)
+		models_forget(q->api->models, q);
 	if (q->settling != NULL)
 		models_forget(q->api->models, q);
 	settling_free(&q->settling);

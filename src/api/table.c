@@ -124,6 +124,7 @@ const struct route routes[] = {
 	    NULL, "200:Status", 0 },
 
 #include "models_rows.inc"
+#include "registrations_rows.inc"
 
 	{ "GET", "/healthz", "health", h_health,
 	    "Is the daemon alive", "", NULL, "200:Health", 0 },
@@ -189,6 +190,8 @@ const struct param query_params[] = {
 
 const struct param path_params[] = {
 	{ "id", "{type: string, pattern: '^[0-9a-z]{26}$'}", "The job's id" },
+	{ "registration", "{type: string, pattern: '^[0-9a-z]{26}$'}",
+	    "The registration's id" },
 	{ "checkpoint", "{type: string}",
 	    "latest, best, step:N, a name that a person gave, or a folder" },
 	{ "model", "{type: string}", "The model's name" },

@@ -318,7 +318,10 @@ open_models(struct daemon *d)
 	const struct config *c = &d->cfg;
 	char *root = models_root(c->mirror.prefix, c->state_dir);
 	const struct models_config m = { .root = root,
-	    .instance = c->mirror.instance };
+		.instance = c->mirror.instance, .state_dir = c->state_dir,
+		.disk_reserve = c->disk_reserve,
+		.retry_ms = (int64_t)(c->ship.retry_base * 1000),
+		.retry_max_ms = (int64_t)(c->ship.retry_max * 1000) };
 	enum rk_err rc = models_open(&d->models, d->loop, d->remote, d->store,
 	    d->sup, d->ship, d->mirror, &m, &d->why);
 

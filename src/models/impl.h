@@ -16,6 +16,7 @@
  *	tensors.c  the tensors of a version, read from beside its files
  *	settle.c   model://, said by a person; which jobs have one
  *	for_ship.c where a version's files are, and which are missing
+ *	register.h what becomes a version, on its way
  *
  * Of each model that somebody asked for there is a `mlog`, for as long as the
  * registry is open: what is under way with its log, one thing at a time.
@@ -167,6 +168,7 @@ struct change;
 struct settling;
 struct evaluation;
 struct removal;
+struct registrar;
 struct models {
 	unsigned tag;
 	struct loop *loop;
@@ -185,6 +187,7 @@ struct models {
 	struct loop_timer *evaluated_timer;
 	bool evaluated_looked;          /* all jobs were looked through */
 	struct removal *removal;
+	struct registrar *registrar;    /* register.h */
 	struct all *all;                /* a look at all that is under way */
 	struct mtensors *tensors;       /* that are being read */
 	int64_t looked_ms, looked_mono; /* when all were; 0: never */

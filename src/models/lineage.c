@@ -243,12 +243,13 @@ ancestor_version(const struct lineage_world *w, const char *model,
 
 /* --- the tree ------------------------------------------------------------- */
 
-/* The node that an address names. */
+/* The node that an address names; job (or NULL): of whose model.checkpoint. */
 static json_t *
 ancestor(const struct lineage_world *w, const char *job, const char *address,
     int depth)
 {
-	char *began = w->began(w->ctx, job), hex[RK_SHA256_HEX];
+	char *began = job != NULL ? w->began(w->ctx, job) : NULL;
+	char hex[RK_SHA256_HEX];
 	struct rk_part p = {0};
 	struct rk_uri u = {0};
 	json_t *o = NULL;
@@ -303,6 +304,15 @@ lineage_parents(const struct lineage_world *w, const struct job_row *r,
 	json_array_foreach(list, i, p)
 		lineage_cut(p, LINEAGE_DEPTH - 1);
 	return list;
+}
+
+json_t *
+lineage_of_address(const struct lineage_world *w, const char *address)
+{
+	json_t *o = ancestor(w, NULL, address, 0);
+
+	lineage_cut(o, LINEAGE_DEPTH);
+	return o;
 }
 
 json_t *

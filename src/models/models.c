@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "impl.h"
+#include "register.h"
 
 #define FRESH_MS 60000
 #define FACT_ROOT "models_root"
@@ -115,6 +116,7 @@ models_forget(struct models *m, const void *ctx)
 	all_forget(m, ctx);
 	tensors_forget(m, ctx);
 	settle_forget(m, ctx);
+	registrar_forget(m, ctx);
 }
 
 #define SILENT_MS 15000
@@ -280,6 +282,8 @@ models_open(struct models **mp, struct loop *l, struct remote *r,
 	if (rc == RK_OK && (rc = open_copy(m)) != RK_OK)
 		(void)rk_refuse(why, "the copy of the models cannot be read: "
 		    "%s", rk_strerror(rc));
+	if (rc == RK_OK)
+		rc = registrar_open(m, c, why);
 	if (rc != RK_OK) {
 		models_close(mp);
 		return rc;
@@ -302,6 +306,7 @@ models_close(struct models **mp)
 	for_ship_fini(m);
 	settle_fini(m);
 	evaluated_close(m);
+	registrar_close(m);
 	all_fini(m);
 	remove_close(m);
 	tensors_fini(m);

@@ -215,7 +215,7 @@ record_of_job(const struct record_head *h, const struct job_row *r,
 
 json_t *
 record_of_file(const struct record_head *h, const char *address,
-    const char *sha256)
+    const char *sha256, json_t *lineage)
 {
 	const struct spec *spec = h->request->spec;
 	json_t *o = record_new(h), *source = json_object();
@@ -233,7 +233,7 @@ record_of_file(const struct record_head *h, const char *address,
 	put(o, "per_class", json_null());
 	put(o, "data", json_pack("{s:n, s:n, s:n}", "source", "train",
 	    "validation"));
-	put(o, "lineage", lineage_of_file(address, sha256));
+	put(o, "lineage", lineage);
 	free(shown);
 	return o;
 }

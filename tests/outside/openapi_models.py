@@ -1,9 +1,29 @@
 """The registry's part of the walk over all operations (openapi.py).  Not a test itself."""
 from registry import Root
+from t import wait_for
+
+
+def walk_registrations(d, ok, no, job):
+    m, later = {"model": "made"}, {"Prefer": "respond-async"}
+    ok("registerVersion", 201, body={"job": job, "checkpoint": "best", "notes": "n", "labels": {"a": "b"},
+                                     "author": "ana", "alias": "p"}, **m)
+    i = ok("registerVersion", 202, body={"job": job, "optimizer": False}, headers=later, **m).json["id"]
+    no("registerVersion", 404, body={"job": "nobody"}, **m)
+    no("registerVersion", 422, body={"job": job, "checkpoint": "no-such-checkpoint"}, **m)
+    no("registerVersion", 422, body={}, **m)
+    no("registerVersion", 422, body={"job": job}, model="..")
+    ok("listRegistrations", 200, query="?limit=1", **m)
+    no("listRegistrations", 400, query="?cursor=x", **m)
+    wait_for(60, "it is registered", lambda: ok("getRegistration", 200, registration=i, **m).json["state"] ==
+             "registered")
+    no("getRegistration", 404, registration="0" * 26, **m)
+    ok("dropRegistration", 204, registration=i, **m)
+    no("dropRegistration", 404, registration=i, **m)
 
 
 def walk_models(d, ok, no, job):
     """job: one that has succeeded."""
+    walk_registrations(d, ok, no, job)
     r = Root(d)
     for x in (0.7, 0.8, 0.9):
         r.version("tiles", val_accuracy=x, val_loss=None)

@@ -1,0 +1,149 @@
+/*
+ * A file by its address: of this machine, which is copied, for who has it may
+ * write into it; or of a store or server, or a version of another model, which
+ * comes through the cache.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "impl.h"
+#include "register.h"
+
+/* Can it be read, and is it a file? */
+static enum rk_err
+check_path(struct registrar *r, const char *path, struct rk_why *why)
+{
+	struct stat st;
+
+	if (path[0] != '/')
+		return rk_refuse_at(why, "address", "is \"%s\", want an "
+		    "absolute path", path);
+	if (ship_path_ok(r->m->ship, "address", path, why) != RK_OK)
+		return RK_EINVAL;
+	if (stat(path, &st) != 0 || access(path, R_OK) != 0) {
+		char *text = rk_why_unreadable(path, errno);
+		(void)rk_refuse_at(why, "address", "is \"%s\", which cannot be "
+		    "read: %s", path, text);
+		free(text);
+		return RK_EINVAL;
+	}
+	if (!S_ISREG(st.st_mode))
+		return rk_refuse_at(why, "address", "is \"%s\", which is no "
+		    "file: want a file of weights", path);
+	return RK_OK;
+}
+
+/* An alias is settled now. */
+static enum rk_err
+settle(struct registrar *r, struct reg *g, const struct rk_part *p,
+    struct rk_why *why)
+{
+	struct models_which w;
+	struct rk_why own = { 0 };
+	enum rk_err rc = models_which(r->m, p->bare, &w, &own);
+
+	if (rc == RK_OK) {
+		free(g->request.address);
+		g->request.address = xasprintf("model://%s/%lld%s%s", w.name,
+		    (long long)w.version, p->sha256[0] != '\0' ? "#sha256=" :
+		    "", p->sha256);
+	} else {
+		rc = rk_refuse_at(why, "address", "%s", own.n > 0 ?
+		    own.v[0].message : rk_strerror(rc));
+	}
+	rk_why_fini(&own);
+	return rc;
+}
+
+static enum rk_err
+check(struct registrar *r, struct reg *g, const struct rk_part *p,
+    struct rk_why *why)
+{
+	struct rk_why own = { 0 };
+	struct rk_uri u;
+	enum rk_err rc = rk_uri_parse(&u, p->bare, &own);
+
+	if (rc == RK_OK && p->member != NULL)
+		rc = rk_refuse(&own, "is of a file in an archive: want the "
+		    "file itself, unpacked");
+	if (own.n > 0)
+		(void)rk_refuse_at(why, "address", "%s", own.v[0].message);
+	rk_why_fini(&own);
+	if (rc != RK_OK)
+		return rc;
+	if (u.kind == RK_URI_FILE) {
+		rc = check_path(r, u.path, why);
+		if (rc == RK_OK)
+			staged_add(&g->files, STAGED_MODEL, xstrdup(
+			    u.path))->copy = true;
+	} else {
+		rc = u.kind == RK_URI_MODEL ? settle(r, g, p, why) :
+		    spec_check_address(g->request.address, why);
+		if (rc == RK_OK)
+			(void)staged_add(&g->files, STAGED_MODEL, NULL);
+	}
+	rk_uri_fini(&u);
+	if (rc == RK_OK) {
+		g->files.v[0].model = true;
+		memcpy(g->files.v[0].sha256, p->sha256, sizeof(p->sha256));
+	}
+	return rc;
+}
+
+enum rk_err
+of_file(struct registrar *r, struct reg *g, struct rk_why *why)
+{
+	const struct record_head h = { .model = g->row.model,
+		.id = g->row.id, .instance = r->m->instance,
+		.created_ms = now_ms(), .request = &g->request };
+	struct rk_part p = { 0 };
+	struct rk_why own = { 0 };
+	enum rk_err rc = rk_part_parse(&p, g->request.address, &own);
+
+	if (rc != RK_OK)
+		(void)rk_refuse_at(why, "address", "%s", rk_why_first(&own));
+	rk_why_fini(&own);
+	if (rc == RK_OK)
+		rc = check(r, g, &p, why);
+	if (rc == RK_OK) {
+		struct lineage_world w;
+		g->record = record_of_file(&h, p.bare, p.sha256,
+		    lineage_of_address(lineage_world_of(r, &w),
+		    g->request.address));
+	}
+	rk_part_fini(&p);
+	return rc;
+}
+
+enum rk_err
+of_file_fetch(struct reg *g, struct rk_why *why)
+{
+	struct staged_file *f = &g->files.v[0];
+	char *folder = reg_folder(g);
+	char *here = xasprintf("%s/%s", folder, f->name);
+	const bool is = access(here, F_OK) == 0;
+	struct rk_uri u;
+	enum rk_err rc = RK_OK;
+
+	free(here);
+	free(folder);
+	if (is || f->from != NULL)
+		return RK_OK;
+	if (f->copy) {
+		struct rk_part p = { 0 };
+		rc = rk_part_parse(&p, g->request.address, why);
+		if (rc == RK_OK)
+			rc = rk_uri_parse(&u, p.bare, why);
+		if (rc == RK_OK) {
+			f->from = xstrdup(u.path);
+			rk_uri_fini(&u);
+		}
+		rk_part_fini(&p);
+		return rc;
+	}
+	return ship_bring(g->r->m->ship, g->row.id, g->request.address,
+	    &f->from, why);
+}
