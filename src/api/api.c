@@ -218,7 +218,8 @@ api_close(struct api **ap)
 		if (q->checked)
 			sup_check_forget(a->sup, q);
 		q->checked = false;
-		if (q->settling != NULL)
+		if (q->settling != NULL || (q->suggest != NULL &&
+		    a->models != NULL))
 			models_forget(a->models, q);
 		settling_free(&q->settling);
 		sup_export_end(&q->exporting);

@@ -66,7 +66,8 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 		ship_results_forget(q->api->ship, q);
 	if (q->registers)
 		models_forget(q->api->models, q);
-	if (q->settling != NULL)
+	if (q->settling != NULL || (q->suggest != NULL &&
+	    q->api->models != NULL))
 		models_forget(q->api->models, q);
 	settling_free(&q->settling);
 	if (q->at_models)

@@ -1,11 +1,19 @@
-/* What a job would best begin from: a trainer's answer, which the request waits
- * for. */
+/*
+ * What a job would best begin from:
+ *
+ *	begin() ··· the copy of the registry is made fresh ──▶ looked() ──▶ ask()
+ *	 ··· a trainer plans the candidates ──▶ suggested()
+ *
+ * The request waits, and carries in q->suggest {job, but, known, passed,
+ * versions_left, error}.
+ */
 #include <string.h>
 
 #include "suggest.h"
 
 #define LIMIT_DEFAULT 10
 #define LIMIT_MAX     500
+#define FRESH_MS      60000     /* as lists of models may be */
 
 /* --- jobs -------------------------------------------------------------------- */
 
@@ -47,6 +55,36 @@ add_rows(struct api *a, const json_t *said, json_t *known)
 /* --- the answer --------------------------------------------------------------- */
 
 static void
+answer(struct req *q, const json_t *said)
+{
+	json_t *g = q->suggest, *known = json_object_get(g, "known");
+	const json_t *error = json_object_get(g, "error");
+
+	must(json_array_extend(json_object_get(said, "unreadable"),
+	    json_object_get(g, "passed")) == 0);
+	add_rows(q->api, said, known);
+	json_t *o = suggest_answer(said, known, json_object_get(g, "job"),
+	    query_int(&q->query, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX));
+	json_t *left = json_pack("{s:O, s:O}", "versions", json_object_get(g,
+	    "versions_left"), "jobs", json_object_get(said, "jobs_left"));
+	must(left != NULL);
+	must(json_object_set_new(o, "not_looked_at", left) == 0);
+	if (error != NULL)
+		must(json_object_set(o, "error", (json_t *)(uintptr_t)error) ==
+		    0);
+	reply_tree(q, 200, o);
+}
+
+static void
+refuse(struct req *q, enum rk_err rc, const struct rk_why *why)
+{
+	if (rc == RK_EINVAL && why != NULL)
+		reply_faults(q, P_INVALID_JOB, why);
+	else
+		reply_err(q, rc, why, "job");
+}
+
+static void
 suggested(void *ctx, enum rk_err rc, const json_t *said,
     const struct rk_why *why)
 {
@@ -54,45 +92,84 @@ suggested(void *ctx, enum rk_err rc, const json_t *said,
 
 	must_be(q, REQ_TAG);
 	q->checked = false;
-	if (rc == RK_EINVAL && why != NULL) {
-		reply_faults(q, P_INVALID_JOB, why);
-	} else if (rc != RK_OK) {
-		reply_err(q, rc, why, "job");
-	} else {
-		json_t *known = json_object_get(q->suggest, "known");
-		add_rows(q->api, said, known);
-		json_t *o = suggest_answer(said, known, json_object_get(
-		    q->suggest, "job"), query_int(&q->query, "limit",
-		    LIMIT_DEFAULT, 1, LIMIT_MAX));
-		must(json_object_set_new(o, "not_looked_at", json_pack(
-		    "{s:O}", "jobs", json_object_get(said, "jobs_left"))) ==
-		    0);
-		reply_tree(q, 200, o);
-	}
+	if (rc == RK_OK)
+		answer(q, said);
+	else
+		refuse(q, rc, why);
 	req_wake(q);
+}
+
+/* --- the question ------------------------------------------------------------- */
+
+static void
+ask(struct req *q)
+{
+	json_t *candidates = json_pack("{s:[], s:[]}", "candidates",
+	    "classes"), *g = q->suggest;
+	const json_t *but = json_object_get(g, "but");
+	struct spec *spec = NULL;
+	json_int_t left = 0;
+
+	must(candidates != NULL);
+	enum rk_err rc = spec_parse(json_object_get(g, "job"), &spec,
+	    &q->why);
+	if (rc == RK_OK)
+		rc = suggest_versions(q->api, candidates, json_object_get(g,
+		    "known"), json_object_get(g, "passed"), &left);
+	must(json_object_set_new(g, "versions_left", json_integer(left)) == 0);
+	if (rc == RK_OK)
+		rc = sup_suggest(q->api->sup, spec, json_string_value(but),
+		    candidates, suggested, q, &q->why);
+	else
+		json_decref(candidates);
+	spec_free(spec);
+	if (rc != RK_OK) {
+		refuse(q, rc, &q->why);
+		return;
+	}
+	q->checked = true;
+	req_wait(q);
+}
+
+/* A store that does not answer is told; the copy is as old as it is. */
+static void
+looked(void *ctx, enum rk_err rc, const json_t *said,
+    const struct rk_why *why)
+{
+	struct req *q = ctx;
+
+	must_be(q, REQ_TAG);
+	(void)said;
+	if (rc != RK_OK) {
+		json_t *v = json_string(why != NULL && why->n > 0 ?
+		    rk_why_first(why) : rk_strerror(rc));
+		must(json_object_set_new(q->suggest, "error", v) == 0);
+	}
+	ask(q);
+	if (q->status != 0)
+		req_wake(q);
 }
 
 /* but: the job itself; NULL: it is none yet. */
 static void
-ask(struct req *q, const struct spec *spec, const char *but)
+begin(struct req *q, const struct spec *spec, const char *but)
 {
-	json_t *candidates = json_pack("{s:[], s:[]}", "candidates",
-	    "classes");
-
-	must(candidates != NULL);
-	q->suggest = json_pack("{s:o, s:{}}", "job", spec_json(spec),
-	    "known");
-	must(q->suggest != NULL);
-	const enum rk_err rc = sup_suggest(q->api->sup, spec, but, candidates,
-	    suggested, q, &q->why);
-	if (rc == RK_OK) {
-		q->checked = true;
-		req_wait(q);
-	} else if (rc == RK_EINVAL) {
-		reply_faults(q, P_INVALID_JOB, &q->why);
-	} else {
-		reply_err(q, rc, &q->why, "job");
+	if (spec->kind != SPEC_JOB_TRAIN) {
+		rk_refuse_at(&q->why, "kind", "is %s: such a job uses a model "
+		    "as it is, and begins from none", spec_job_words[
+		    spec->kind]);
+		refuse(q, RK_EINVAL, &q->why);
+		return;
 	}
+	q->suggest = json_pack("{s:o, s:{}, s:[], s:s?}", "job", spec_json(
+	    spec), "known", "passed", "but", but);
+	must(q->suggest != NULL);
+	if (q->api->models == NULL) {
+		ask(q);
+		return;
+	}
+	models_look(q->api->models, NULL, FRESH_MS, looked, q);
+	req_wait(q);
 }
 
 /* The parameter is read where the answer is made; here it is only refused. */
@@ -103,10 +180,23 @@ limit_is_wrong(struct req *q)
 	return req_refused(q, P_INVALID_QUERY);
 }
 
+static void
+suggest(struct req *q, json_t *tree)
+{
+	struct spec *spec = NULL;
+
+	if (spec_parse(tree, &spec, &q->why) == RK_OK) {
+		spec_begin_new(spec);
+		begin(q, spec, NULL);
+	} else {
+		refuse(q, RK_EINVAL, &q->why);
+	}
+	spec_free(spec);
+}
+
 void
 h_suggest(struct req *q)
 {
-	struct spec *spec = NULL;
 	json_t *tree;
 
 	if (limit_is_wrong(q) || (tree = req_tree(q, false)) == NULL)
@@ -116,14 +206,7 @@ h_suggest(struct req *q)
 		reply_too_long(q, "the job", SPEC_MAX_BYTES);
 		return;
 	}
-	if (spec_parse(tree, &spec, &q->why) == RK_OK) {
-		spec_begin_new(spec);
-		ask(q, spec, NULL);
-	} else {
-		reply_faults(q, P_INVALID_JOB, &q->why);
-	}
-	json_decref(tree);
-	spec_free(spec);
+	settle_job(q, tree, suggest);
 }
 
 void
@@ -149,7 +232,7 @@ h_suggest_job(struct req *q)
 	if (rc == RK_OK)
 		rc = spec_parse(tree, &spec, &q->why);
 	if (rc == RK_OK)
-		ask(q, spec, r.id);
+		begin(q, spec, r.id);
 	else
 		reply_err(q, RK_ECORRUPT, &q->why, "job");
 	json_decref(tree);

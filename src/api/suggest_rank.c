@@ -14,6 +14,7 @@
 
 struct one {
 	const json_t *said, *known;     /* of the trainer, and ours */
+	const json_t *metrics;
 	const char *id, *data;          /* "": its data are not known */
 	int64_t loaded, created_ms, group_ms;
 	bool same_arch, own_data, measured;
@@ -57,15 +58,35 @@ data_of(const struct one *x, const char **train, const char **validation)
 {
 	const json_t *data = fact(x, "data");
 
-	*train = json_is_string(data) ? json_string_value(data) :
-	    text(data, "train");
+	*train = text(data, "train");
 	*validation = text(data, "validation");
+}
+
+/* Its figures on the job's own data, where it was evaluated on these, too. */
+static bool
+take_evaluation(struct one *x, const struct ask *a)
+{
+	const json_t *list = fact(x, "evaluations"), *v;
+	size_t i;
+
+	json_array_foreach(list, i, v) {
+		const char *digest = text(json_object_get(v, "data"),
+		    "digest");
+		const json_t *metrics = json_object_get(v, "metrics");
+		if (a->validation[0] == '\0' || strcmp(digest,
+		    a->validation) != 0 || json_object_get(metrics,
+		    a->metric) == NULL)
+			continue;
+		x->metrics = metrics;
+		x->data = a->validation;
+		return true;
+	}
+	return false;
 }
 
 static void
 measure(struct one *x, const struct ask *a)
 {
-	const json_t *figure = json_object_get(fact(x, "metrics"), a->metric);
 	const char *arch = json_string_value(fact(x, "arch"));
 	const char *when = json_string_value(fact(x, "created_at"));
 	const char *train, *validation;
@@ -75,8 +96,11 @@ measure(struct one *x, const struct ask *a)
 	    "parameters_loaded"));
 	x->same_arch = arch != NULL && strcmp(arch, a->arch) == 0;
 	x->data = validation[0] != '\0' ? validation : train;
-	x->own_data = x->data[0] != '\0' && strcmp(x->data,
-	    validation[0] != '\0' ? a->validation : a->train) == 0;
+	x->metrics = fact(x, "metrics");
+	x->own_data = (x->data[0] != '\0' && strcmp(x->data,
+	    validation[0] != '\0' ? a->validation : a->train) == 0) ||
+	    take_evaluation(x, a);
+	const json_t *figure = json_object_get(x->metrics, a->metric);
 	x->measured = x->data[0] != '\0' && json_is_number(figure);
 	x->figure = x->measured ? a->sign * json_number_value(figure) : 0;
 	if (when == NULL || !rk_time_parse(when, &x->created_ms))
@@ -134,6 +158,8 @@ by_data(const void *pa, const void *pb)
 static void
 order(struct one *v, size_t n)
 {
+	if (n == 0)
+		return;
 	qsort(v, n, sizeof(*v), by_data);
 	for (size_t i = 1; i < n; i++)
 		if (v[i].data[0] != '\0' && v[i].loaded == v[i - 1].loaded &&
@@ -217,6 +243,7 @@ static json_t *
 suggestion(const struct one *x, const struct ask *a)
 {
 	static const char *const inner[] = { "id", "model", "data", "selector" };
+	static const char *const ours[] = { "data", "evaluations", "others" };
 	json_t *o = json_copy((json_t *)(uintptr_t)x->said);
 	const char *selector = text(x->said, "selector");
 	const char *train, *validation, *source = text(x->known, "source");
@@ -227,12 +254,16 @@ suggestion(const struct one *x, const struct ask *a)
 		(void)!json_object_del(o, inner[i]);
 	must(json_object_update(o, (json_t *)(uintptr_t)x->known) == 0);
 	data_of(x, &train, &validation);
-	(void)!json_object_del(o, "data");
+	for (size_t i = 0; i < RK_ARRAY_LEN(ours); i++)
+		(void)!json_object_del(o, ours[i]);
+	put(o, "metrics", json_is_object(x->metrics) ? json_incref((json_t *)
+	    (uintptr_t)x->metrics) : json_object());
 	put(o, "source", json_string(at));
 	put(o, "same_arch", json_string_value(fact(x, "arch")) == NULL ?
 	    json_null() : json_boolean(x->same_arch));
 	put(o, "same_data", json_pack("{s:o, s:o}", "train", equal_json(train,
-	    a->train), "validation", equal_json(validation, a->validation)));
+	    a->train), "validation", x->data == a->validation ? json_true() :
+	    equal_json(validation, a->validation)));
 	json_t *lines = lines_of(x, a, at);
 	char *yaml = yaml_of(lines);
 	put(o, "yaml", json_string(yaml));
@@ -299,25 +330,40 @@ unreadable_json(const json_t *said, const json_t *known)
 	return out;
 }
 
-static struct one *
-collect(const struct ask *a, json_t *known, size_t *n)
-{
-	const json_t *list = json_object_get(a->said, "candidates"), *v;
-	struct one *out = xcalloc(json_array_size(list) + 1, sizeof(*out));
-	size_t i;
+struct all {
+	struct one *v;
+	size_t n;
+};
 
-	*n = 0;
+static void
+add(struct all *all, const struct ask *a, const json_t *said,
+    const json_t *known, const char *id)
+{
+	struct one x = { .said = said, .id = id,
+		.known = json_object_get(known, id) };
+
+	if (x.known == NULL)                    /* deleted meanwhile */
+		return;
+	measure(&x, a);
+	all->v = xrealloc(all->v, (all->n + 1) * sizeof(*all->v));
+	all->v[all->n++] = x;
+}
+
+static void
+collect(struct all *all, const struct ask *a, const json_t *known)
+{
+	const json_t *list = json_object_get(a->said, "candidates"), *v, *other;
+	size_t i, k;
+
+	*all = (struct all){0};
 	json_array_foreach(list, i, v) {
 		const char *id = text(v, "id");
-		struct one x = { .said = v, .id = id,
-			.known = json_object_get(known, id) };
-		if (x.known == NULL)            /* deleted meanwhile */
-			continue;
-		measure(&x, a);
-		out[(*n)++] = x;
+		add(all, a, v, known, id);
+		json_array_foreach(json_object_get(json_object_get(known, id),
+		    "others"), k, other)
+			add(all, a, v, known, json_string_value(other));
 	}
-	order(out, *n);
-	return out;
+	order(all->v, all->n);
 }
 
 json_t *
@@ -332,18 +378,19 @@ suggest_answer(const json_t *said, json_t *known, const json_t *job,
 		.sign = json_is_true(json_object_get(said,
 		    "larger_is_better")) ? 1 : -1 };
 	json_t *list = json_array();
-	size_t n;
+	struct all all;
 
-	struct one *v = collect(&a, known, &n);
-	for (size_t i = 0; i < n && (int64_t)i < limit; i++)
-		must(json_array_append_new(list, suggestion(&v[i], &a)) == 0);
+	collect(&all, &a, known);
+	for (size_t i = 0; i < all.n && (int64_t)i < limit; i++)
+		must(json_array_append_new(list, suggestion(&all.v[i], &a)) ==
+		    0);
 	json_t *o = json_pack("{s:s, s:s, s:s, s:O, s:o, s:o, s:O, s:I}",
 	    "name", text(said, "name"), "arch", a.arch, "metric", a.metric,
 	    "data", data, "suggestions", list, "unreadable",
 	    unreadable_json(said, known), "little", json_object_get(said,
-	    "little"), "more", (json_int_t)(n - json_array_size(list)));
+	    "little"), "more", (json_int_t)(all.n - json_array_size(list)));
 	must(o != NULL);
 	put(o, "own", own_json(&a, json_array_get(list, 0)));
-	free(v);
+	free(all.v);
 	return o;
 }

@@ -65,6 +65,22 @@ arch_word(const struct spec *s)
 	    spec_arch_words[s->model.arch];
 }
 
+/* {train, validation}: digests, or null. */
+static json_t *
+data_json(const struct ckpt_info *i)
+{
+	const json_t *sets = json_object_get(i->state, "data");
+	const json_t *valid = json_object_get(json_object_get(sets,
+	    "validation"), "digest");
+	json_t *o = json_object();
+
+	js_put(o, "train", i->data_digest[0] != '\0' ? js_text(
+	    i->data_digest) : json_null());
+	js_put(o, "validation", json_is_string(valid) ? js_text(
+	    json_string_value(valid)) : json_null());
+	return o;
+}
+
 /* What its checkpoint.json and its job.json say. */
 static void
 put_job(json_t *o, const struct candidate *c)
@@ -79,8 +95,7 @@ put_job(json_t *o, const struct candidate *c)
 	js_put(o, "created_at", js_text(rk_time_text(when, i->created_ms)));
 	js_put(o, "metrics", i->metrics != NULL ? json_incref(i->metrics) :
 	    json_object());
-	js_put(o, "data", i->data_digest[0] != '\0' ? js_text(
-	    i->data_digest) : json_null());
+	js_put(o, "data", data_json(i));
 	js_put(o, "arch", c->spec != NULL ? js_text(arch_word(c->spec)) :
 	    json_null());
 }

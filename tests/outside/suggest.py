@@ -193,13 +193,14 @@ def _(d):
                        {"id": "torn", "file": f"{d.root}/torn.json"}], [OLD])
     c = a["by_id"]["job"]
     eq((c["selector"], c["checkpoint"], c["step"]), ("best", best, infos[best]["step"]))
-    eq((c["metrics"], c["data"]), (infos[best]["metrics"], infos[best]["data_digest"]))
+    eq((c["metrics"], c["data"]["train"]), (infos[best]["metrics"], infos[best]["data_digest"]))
     eq(c["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
     eq(c["reason"], a["by_id"]["list"]["reason"])
     eq({x["id"] for x in a["unreadable"]}, {"gone", "torn"})
     assert not os.path.exists(f"{d.root}/gone")
     a = suggest(d, old, [{"id": "job", "checkpoints": at}])
-    eq(a["data"]["train"], a["by_id"]["job"]["data"])
+    eq(a["data"], a["by_id"]["job"]["data"])
+    assert a["data"]["validation"], a["data"]
     # Half of the model's file is not a model.
     os.remove(f"{run_dir}/job.json")
     c = suggest(d, j, [{"id": "job", "checkpoints": at}])["by_id"]["job"]
