@@ -45,6 +45,21 @@ text(const json_t *o, const char *key)
 
 /* --- one --------------------------------------------------------------------- */
 
+/* Records are other machines' words, and perhaps edited by hand. */
+static bool
+are_names(const json_t *names)
+{
+	const size_t n = json_array_size(names);
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(names, i, v)
+		if (json_string_value(v) == NULL || json_string_length(v) >
+		    SPEC_MAX_CLASS_NAME)
+			return false;
+	return n > 0 && n <= SPEC_MAX_CLASSES;
+}
+
 /* The number of a list of classes; -1: they are not known. */
 static json_int_t
 classes_of(struct pick *p, const json_t *record)
@@ -52,7 +67,7 @@ classes_of(struct pick *p, const json_t *record)
 	json_t *names = json_object_get(record, "classes");
 	const size_t n = json_array_size(names);
 
-	if (n == 0)
+	if (!are_names(names))
 		return -1;
 	char *key = rkj_text(names);
 	const json_t *at = json_object_get(p->of_classes, key);
@@ -67,17 +82,23 @@ classes_of(struct pick *p, const json_t *record)
 	return number;
 }
 
-/* The SHA-256 of its list of tensors; "": it has none. */
-static const char *
-digest_of(const json_t *record)
+/* Its list of tensors, as the record has it; NULL. */
+static const json_t *
+tensors_of(const json_t *record)
 {
 	const json_t *files = json_object_get(record, "files"), *f;
 	size_t i;
 
 	json_array_foreach(files, i, f)
 		if (strcmp(text(f, "name"), TENSORS_FILE) == 0)
-			return text(f, "sha256");
-	return "";
+			return f;
+	return NULL;
+}
+
+static const char *
+digest_of(const json_t *record)
+{
+	return text(tensors_of(record), "sha256");
 }
 
 /* Where that lies: a path, or an address that is pinned. */
@@ -120,8 +141,8 @@ static json_t *
 known_of(const json_t *record, const char *source)
 {
 	static const char *const same[] = { "version", "aliases",
-		"arch", "metrics", "created_at", "evaluations", "author",
-		"notes" };
+		"metrics", "created_at", "evaluations", "author", "notes" };
+	json_t *arch = json_object_get(record, "arch");
 	const json_t *data = json_object_get(record, "data");
 	json_t *o = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "kind",
 	    "version", "source", source, "model", text(record, "model"),
@@ -135,6 +156,8 @@ known_of(const json_t *record, const char *source)
 		if (v != NULL && !json_is_null(v))
 			put(o, same[i], json_incref(v));
 	}
+	put(o, "arch", json_is_string(arch) ? json_incref(arch) :
+	    json_null());
 	return o;
 }
 
@@ -173,14 +196,21 @@ static char *
 why_not(const json_t *record)
 {
 	const json_t *missing = json_object_get(record, "missing");
+	const json_t *tensors = tensors_of(record);
+	char most[RK_HUMAN];
 	const char *file;
 	json_t *v;
 
 	json_object_foreach((json_t *)(uintptr_t)missing, file, v)
 		return xasprintf("%s: %s", file, json_string_value(v) != NULL ?
 		    json_string_value(v) : "is missing");
-	return digest_of(record)[0] == '\0' ? xstrdup("it has no "
-	    TENSORS_FILE) : NULL;
+	if (tensors == NULL)
+		return xstrdup("it has no " TENSORS_FILE);
+	if (json_integer_value(json_object_get(tensors, "size")) >
+	    (json_int_t)RKJ_MAX_BYTES)
+		return xasprintf("its " TENSORS_FILE " has more than %s",
+		    rk_human_bytes(most, RKJ_MAX_BYTES));
+	return NULL;
 }
 
 /* False: there are as many as may be. */

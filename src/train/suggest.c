@@ -158,9 +158,12 @@ plan_one(const struct ours *o, struct candidate *c)
 	return v;
 }
 
+#define TIME_MS 30000           /* for all of them */
+
 struct answer {
 	json_t *candidates, *unreadable;
 	json_int_t little;
+	int64_t until_ms;
 };
 
 static void
@@ -168,10 +171,15 @@ try_one(const struct ours *o, const struct warm_candidate *of,
     struct answer *a)
 {
 	struct rk_why why = {0};
-	struct candidate c;
+	struct candidate c = {0};
 	json_t *v = NULL;
+	bool ok = mono_ms() < a->until_ms;
 
-	if (!candidate_open(&c, of, &why)) {
+	if (ok)
+		ok = candidate_open(&c, of, &why);
+	else
+		rk_refuse(&why, "there was no time left to look at it");
+	if (!ok) {
 		v = json_pack("{s:o, s:o}", "id", js_text(of->id), "why",
 		    js_text(rk_why_first(&why)));
 		must(json_array_append_new(a->unreadable, v) == 0);
@@ -232,7 +240,8 @@ digest_json(const struct data_set *d)
 static json_t *
 answer_json(struct run *r, const struct warm_candidates *in)
 {
-	struct answer a = { json_array(), json_array(), 0 };
+	struct answer a = { json_array(), json_array(), 0, mono_ms() +
+		TIME_MS };
 	struct ours o;
 
 	ours_init(&o, r);

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Knowledge is found again: what a job would best begin from, with the share, the reason and the lines to write."""
+import hashlib
 import json
 import os
 import resource
 import shutil
 import struct
 import subprocess
+import time
 
 import pictures
-from t import BUILD, SLOW, case, eq, has, limit, run, trainer
+from t import BUILD, SLOW, case, eq, has, limit, run, trainer, wait_for
 
 OLD = ["crack", "fray", "uneven", "void"]
 NEW = ["blowhole", "crack", "dent", "fray", "uneven", "void"]
@@ -451,6 +453,141 @@ def _(d):
     eq(rk(d, "submit", file_of(d, warm), "--hint")[1], "")
     other = job(d, "other", NEW, hidden=2)
     eq(rk(d, "submit", file_of(d, other), "--hint")[1], "")
+
+
+# --- versions of models -----------------------------------------------------------------------
+
+def version(d, model, n, tensors, classes=None, arch="layers", metrics=None, data=None, alias=None, **more):
+    """A version as another machine would have made it, in the registry of a daemon without a mirror."""
+    at = f"{d.state}/models/{model}"
+    os.makedirs(f"{at}/log", exist_ok=True)
+    folder = f"{at}/versions/v{n}"
+    os.makedirs(folder)
+    files = []
+    write(f"{folder}/model.safetensors", tensors, classes)
+    with open(f"{folder}/tensors.json", "w") as f:
+        json.dump({"tensors": tensors}, f)
+    for name in ("model.safetensors", "tensors.json"):
+        with open(f"{folder}/{name}", "rb") as f:
+            text = f.read()
+        files.append({"name": name, "size": len(text), "sha256": hashlib.sha256(text).hexdigest()})
+    record = {"format": 1, "model": model, "version": n, "id": f"v{n}", "created_at": f"2026-01-{n:02}T00:00:00.000Z",
+              "author": "ana", "source": {"kind": "job", "job": "0" * 26}, "arch": arch, "classes": classes,
+              "metrics": metrics or {}, "data": data or {}, "files": files, "digest": files[0]["sha256"],
+              "bytes": files[0]["size"], "model_format": "safetensors", **more}
+    log(d, model, {"event": "version", "version": n, "record": record})
+    if alias:
+        log(d, model, {"event": "alias", "alias": alias, "version": n, "was": None, "how": "moved"})
+
+
+def log(d, model, entry):
+    at = f"{d.state}/models/{model}/log"
+    seq = len(os.listdir(at)) + 1
+    with open(f"{at}/{seq:010}.json", "w") as f:
+        json.dump({"format": 1, "seq": seq, "id": f"e{seq}", "at": "2026-02-01T00:00:00.000Z", "by": "ana",
+                   "instance": "", **entry}, f)
+
+
+@case("versions of models are found with their aliases, one for each number, and a job begins from what is suggested")
+def _(d):
+    j = job(d, "new", NEW)
+    old, own = tensors(d, job(d, "old", OLD)), tensors(d, j)
+    version(d, "defects", 1, old, OLD)
+    version(d, "defects", 2, old, OLD, alias="production")
+    version(d, "defects", 3, own, NEW)
+    version(d, "other", 1, [{"name": "x.weight", "dtype": "F32", "shape": [3, 3]}])
+    s, a = ask(d, j)
+    eq([(x["source"], x["aliases"]) for x in s], [("model://defects/3", []), ("model://defects/2", ["production"]),
+                                                  ("model://defects/1", [])])
+    eq((s[1]["kind"], s[1]["model"], s[1]["version"], s[1]["author"]), ("version", "defects", 2, "ana"))
+    eq(s[1]["reason"], "2 of 4 tensors: all but fc, whose classes differ; grow: [fc] takes 4 of 6 classes")
+    eq(s[1]["lines"], {"model": {"checkpoint": "model://defects/2", "strict": True, "grow": ["fc"]}})
+    eq((a["little"], a["not_looked_at"], a["unreadable"]), (1, {"versions": 0, "jobs": 0}, []))
+    has(rk(d, "suggest", file_of(d, j))[0], "  2. model://defects/2 (production): 95 % of the parameters\n")
+    for x in s[:2]:
+        p = d.post("/v1/warm-starts/plan", {**j, "model": {**j["model"], **x["lines"]["model"]}}, want=200).json
+        eq((p["accepted"], p["parameters_loaded"]), (True, x["parameters_loaded"]))
+    # Of a job that begins from one by its alias.
+    warm = {**j, "model": {**j["model"], "checkpoint": "model://defects@production", "grow": ["fc"]}}
+    eq(ask(d, warm)[1]["own"]["compared"], f"{s[0]['source']} would load 100 % of the parameters, where the job begins "
+       "with 95 %")
+    # Jobs are beside them: an equal one is newer than these versions.
+    same = trained(d, job(d, "same", NEW))
+    eq([x["source"] for x in ask(d, j)[0][:2]], [f"job://{same}/best", "model://defects/3"])
+
+
+@case("figures of versions count on the same data, also those that were measured later, and deleted ones are not found")
+def _(d):
+    j = job(d, "new", NEW)
+    j["data"]["validation_split"] = 0.25
+    j["checkpoint"]["keep"] = {"metric": "val_accuracy"}
+    own = tensors(d, j)
+    digests = suggest(d, j, [])["data"]
+    here, there = ({"train": {"digest": t}, "validation": {"digest": v}} for t, v in
+                   ((digests["train"], digests["validation"]), ("a" * 64, "b" * 64)))
+    version(d, "m", 1, own, NEW, metrics={"val_accuracy": 0.8}, data=here)
+    version(d, "m", 2, own, NEW, metrics={"val_accuracy": 0.7}, data=here)
+    version(d, "m", 3, own, NEW, metrics={"val_accuracy": 0.99}, data=there)
+    version(d, "m", 4, own, NEW, metrics={"val_accuracy": 0.98}, data=there)
+    version(d, "m", 5, own, NEW)
+    s = ask(d, j)[0]
+    eq([x["version"] for x in s], [1, 2, 5, 3, 4])
+    eq([x["same_data"] for x in s[:3]], [{"train": True, "validation": True}] * 2 + [{"train": None, "validation": None}])
+    d.kill()
+    log(d, "m", {"event": "evaluated", "version": 4, "job": "0" * 26, "data": {"digest": digests["validation"]},
+                 "metrics": {"val_accuracy": 0.9}})
+    log(d, "m", {"event": "deleted", "version": 2})
+    d.start()
+    s = wait_for(20, "the new entries", lambda: (lambda s: len(s) == 4 and s)(ask(d, j)[0]))
+    eq([(x["version"], x["metrics"].get("val_accuracy")) for x in s], [(4, 0.9), (1, 0.8), (5, None), (3, 0.99)])
+    eq(s[0]["same_data"], {"train": False, "validation": True})
+
+
+@case("records that say strange things, and lists that are none or gone, stand in nobody's way")
+def _(d):
+    j = job(d, "new", NEW)
+    own = tensors(d, j)
+    version(d, "good", 1, own, NEW)
+    version(d, "odd", 1, own, classes=[1, {"a": 2}], arch=["x"])
+    version(d, "odd", 2, own + [{"name": "torn.weight", "dtype": "F32", "shape": [1]}], NEW)
+    version(d, "odd", 3, [{"name": "huge.weight", "dtype": "F32", "shape": [1]}], NEW)
+    at = f"{d.state}/models/odd/versions"
+    os.truncate(f"{at}/v2/tensors.json", 40)
+    os.remove(f"{at}/v3/tensors.json")
+    s, a = ask(d, j)
+    eq(sorted((x["source"], x["arch"]) for x in s), [("model://good/1", "layers"), ("model://odd/1", None)])
+    eq(sorted(x["source"] for x in a["unreadable"]), ["model://odd/2", "model://odd/3"])
+
+
+@case("of ten thousand versions the newest and those with an alias are looked at, soon, and the others counted")
+def _(d):
+    j = job(d, "new", NEW)
+    own = tensors(d, j)
+    version(d, "many", 1, own, NEW, alias="production")
+    with open(f"{d.state}/models/many/log/0000000001.json") as f:
+        entry = json.load(f)
+    for n in range(2, 10001):
+        entry["record"].update(version=n, id=f"v{n}")
+        log_many(d, entry, n)
+    os.makedirs(f"{d.state}/models/many/versions/v10000")
+    shutil.copy(f"{d.state}/models/many/versions/v1/tensors.json", f"{d.state}/models/many/versions/v10000")
+    version(d, "few", 1, own, NEW)
+    wait_for(120, "all of the log", lambda: d.get("/v1/models").json["models"][-1]["versions"] == 10000)
+    began = time.monotonic()
+    s, a = ask(d, j, "?limit=500")
+    took = time.monotonic() - began
+    print(f"# {took * 1000:.0f} ms for {len(s)} of 10,000 versions")
+    sources = [x["source"] for x in s]
+    assert {"model://many/1", "model://many/10000", "model://few/1"} <= set(sources), sources
+    eq(len(s), 200)
+    eq(a["not_looked_at"], {"versions": 10001 - 200, "jobs": 0})
+    assert took < 5 * SLOW, took
+
+
+def log_many(d, entry, n):
+    entry.update(seq=n + 1, id=f"e{n + 1}", version=n)
+    with open(f"{d.state}/models/many/log/{n + 1:010}.json", "w") as f:
+        json.dump(entry, f)
 
 
 run()
