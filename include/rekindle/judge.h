@@ -167,6 +167,12 @@ enum rk_err judge_parse(const json_t *counts, struct judge **jp,
     struct rk_why *why) RK_MUSTCHECK;
 
 /*
+ * The same with all cells: what judge_parse() makes of it goes on where j is.  A
+ * new reference; NULL: there are more classes than JSON has by themselves.
+ */
+json_t *judge_state(const struct judge *j);
+
+/*
  * What people and programs look at; names (NULL: there are none) is an array of
  * texts, of which K count.  A new reference.
  *	{task, rows, skipped, ignored, not_finite,

@@ -532,6 +532,7 @@ struct spec_checkpoint {
 struct spec {
 	char *name;
 	enum spec_job kind;
+	int64_t worst;                  /* report.worst */
 	int64_t priority;
 	json_t *labels;                 /* object of strings */
 	int64_t threads;                /* 0: all that the machine has */

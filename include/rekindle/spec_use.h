@@ -16,8 +16,8 @@
  *	                 arithmetic count
  *	data.inputs      * of predict, and of it alone: 1 to SPEC_MAX_USED files
  *	                 as --predict takes them (train.h), folders (all pictures
- *	                 below, .jpg .jpeg .png, by the order of the bytes of
- *	                 their paths), or addresses of files
+ *	                 below, by the order of the bytes of their paths), or
+ *	                 addresses of files
  *	data.train       of predict: which form the files of data.inputs have
  *	                 (type, columns, tokenizer); only its vocabulary is read.
  *	                 Without it they are pictures and arrays of NumPy.  Of
@@ -29,7 +29,10 @@
  *	                 no names are []; what the checkpoint's folder tells,
  *	                 else what data.normalize says by itself:
  *	                 `standard` is refused without it
- *	data.normalize, data.threads, data.transforms.validation  as in training
+ *	report.worst     of evaluate: 50; 0 to 1000: how many of the samples that
+ *	                 it got wrong the report names, the largest loss first
+ *	data.normalize, data.threads, data.transforms  as in training: samples
+ *	                 go through those of validation
  *	data.broken      of evaluate as in training.  predict names an input that
  *	                 cannot be read, and goes on
  *

@@ -48,8 +48,9 @@ bins_json(const struct judge *j)
 	return o;
 }
 
+/* At most so many cells, those of the most rows. */
 static void
-put_classes(json_t *o, const struct judge *j)
+put_classes(json_t *o, const struct judge *j, size_t most)
 {
 	int64_t others = j->others;
 	size_t n;
@@ -62,7 +63,7 @@ put_classes(json_t *o, const struct judge *j)
 	struct cell *v = cells_sorted(j, &n);
 	json_t *cells = json_array();
 	for (size_t i = 0; i < n; i++) {
-		if (i >= JUDGE_SHOWN) {
+		if (i >= most) {
 			others += v[i].rows;
 			continue;
 		}
@@ -85,8 +86,8 @@ put_macro(json_t *o, const struct judge *j)
 	}
 }
 
-json_t *
-judge_counts(const struct judge *j)
+static json_t *
+all_counts(const struct judge *j, size_t most)
 {
 	json_t *o = json_object();
 
@@ -106,12 +107,25 @@ judge_counts(const struct judge *j)
 	if (j->w.distance && isfinite(j->distance))
 		put(o, "distance", json_real(j->distance));
 	if (has_classes(j) && j->w.outputs <= JUDGE_CLASSES)
-		put_classes(o, j);
+		put_classes(o, j, most);
 	else if (j->support != NULL)
 		put_macro(o, j);
 	if (is_calibrated(j))
 		put(o, "bins", bins_json(j));
 	return o;
+}
+
+json_t *
+judge_counts(const struct judge *j)
+{
+	return all_counts(j, JUDGE_SHOWN);
+}
+
+json_t *
+judge_state(const struct judge *j)
+{
+	return has_classes(j) && j->w.outputs > JUDGE_CLASSES ? NULL :
+	    all_counts(j, JUDGE_CELLS);
 }
 
 /* --- and back ------------------------------------------------------------- */
@@ -165,9 +179,9 @@ read_cells(struct judge *j, struct rkj_obj *o)
 	const json_t *a = rkj_any(o, "cells");
 	const size_t n = json_array_size(a);
 
-	if (!json_is_array(a) || n % 3 != 0 || n / 3 > JUDGE_SHOWN) {
+	if (!json_is_array(a) || n % 3 != 0 || n / 3 > JUDGE_CELLS) {
 		rkj_fault(o, "cells", "want a list of label, class, rows, at "
-		    "most %d times", JUDGE_SHOWN);
+		    "most %d times", JUDGE_CELLS);
 		return;
 	}
 	int64_t *left = xcalloc((size_t)j->w.outputs, sizeof(*left));

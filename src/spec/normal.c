@@ -299,6 +299,9 @@ spec_json(const struct spec *s)
 	sp_put(o, "data", sp_json_data(s));
 	sp_put(o, "checkpoint", sp_json_checkpoint(&s->checkpoint));
 	sp_put(o, "metadata", json_deep_copy(s->metadata));
+	if (s->kind == SPEC_JOB_EVALUATE)
+		sp_put(o, "report", json_pack("{s:I}", "worst",
+		    (json_int_t)s->worst));
 	if (s->kind != SPEC_JOB_TRAIN)
 		sp_keep_used(o, s->kind);
 	return o;

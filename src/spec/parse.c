@@ -28,6 +28,7 @@ read_top(struct spec *s, struct rkj_obj *o, struct rk_why *why)
 		    "[A-Za-z0-9._-], the first no . and no -",
 		    (int)rk_text_fit(s->name, 80), s->name);
 	sp_read_kind(s, o);
+	sp_read_report(s, rkj_any(o, "report"), o);
 	rkj_int(o, "priority", &s->priority, -1000, 1000, RKJ_OPTIONAL);
 	rkj_bool(o, "hold", &s->hold, RKJ_OPTIONAL);
 	s->retries = 3;

@@ -123,6 +123,7 @@ void sp_read_checkpoint(struct spec_checkpoint *c, const json_t *v,
     struct rk_why *why);
 /* use.c: jobs that use a model. */
 void sp_read_kind(struct spec *s, struct rkj_obj *o);
+void sp_read_report(struct spec *s, const json_t *v, struct rkj_obj *o);
 json_t *sp_use_training(const json_t *said);
 void sp_read_inputs(struct spec_data *d, struct rkj_obj *o);
 void sp_read_input(struct spec_data *d, struct rkj_obj *in);

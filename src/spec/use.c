@@ -18,6 +18,20 @@ sp_read_kind(struct spec *s, struct rkj_obj *o)
 	s->kind = s->data.kind = (enum spec_job)word;
 }
 
+void
+sp_read_report(struct spec *s, const json_t *v, struct rkj_obj *o)
+{
+	struct sp_obj so;
+
+	s->worst = 50;
+	if (v == NULL || !sp_takes(o, "report", s->kind == SPEC_JOB_EVALUATE,
+	    "kind evaluate", spec_job_words[s->kind]))
+		return;
+	sp_open(&so, v, "report", o->why);
+	rkj_int(&so.o, "worst", &s->worst, 0, 1000, RKJ_OPTIONAL);
+	sp_close(&so);
+}
+
 /* A training of one step, where nothing says how long: what is there of it is
  * judged as in a job that trains.  A new reference; the caller puts away. */
 json_t *
@@ -243,9 +257,6 @@ sp_keep_used(json_t *job, enum spec_job kind)
 	keep(data, of_data, RK_ARRAY_LEN(of_data));
 	json_object_del(data, kind == SPEC_JOB_PREDICT ? "validation" :
 	    "train");
-	if (json_object_get(data, "transforms") != NULL)
-		sp_put(json_object_get(data, "transforms"), "train",
-		    json_array());
 	for (size_t i = 0; i < RK_ARRAY_LEN(of_start); i++)
 		json_object_del(model, of_start[i]);
 	sp_put(model, "strict", json_true());
@@ -284,15 +295,12 @@ spec_use(const json_t *said, const json_t *of, const json_t *input,
 	json_t *job = json_object(), *model = copy_of(of, "model");
 	json_t *training = copy_of(of, "training"), *data = copy_of(of, "data");
 	json_t *validation = validation_of(said, of);
-	const json_t *transforms = json_object_get(data, "transforms");
 
 	for (size_t i = 0; i < RK_ARRAY_LEN(of_warm); i++)
 		json_object_del(model, of_warm[i]);
 	keep(training, of_training, RK_ARRAY_LEN(of_training));
 	json_object_del(data, "threads");
 	keep(data, of_data, RK_ARRAY_LEN(of_data));
-	if (transforms != NULL)
-		sp_put((json_t *)(uintptr_t)transforms, "train", json_array());
 	json_object_del(data, "validation");
 	if (validation != NULL)
 		sp_put(data, "validation", validation);

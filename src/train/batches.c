@@ -66,6 +66,7 @@ batches_refuse(struct run *r, struct prediction *p, const char *name,
 	free(text);
 	add_line(p, o, -1);
 	p->failed++;
+	p->row = BATCHES_THROUGH;
 	return p->nlines - (size_t)p->rows < MOST_ERRORS ||
 	    batches_flush(r, p);
 }

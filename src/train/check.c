@@ -5,6 +5,7 @@
 
 #include "start.h"
 #include "summary.h"
+#include "use.h"
 
 /* {path, message}: a sentence of run_fail() begins with a field of the job, or
  * does not. */
@@ -89,6 +90,8 @@ check_all(struct run *r, json_t *out, json_t *refused)
 {
 	struct run_memory m;
 
+	if (r->spec->kind != SPEC_JOB_TRAIN)
+		return use_check(r, out);
 	exact_settle(r, NULL);
 	if (!run_open_data(r, NULL) || !run_measure(r, &m) ||
 	    !run_build(r, &m))

@@ -21,13 +21,14 @@ exact_arithmetic(const struct run *r)
 {
 	struct kernel_fact v[KERNEL_FACTS];
 	const size_t n = kernel_arithmetic(v);
+	const struct data_set *d = r->train != NULL ? r->train : r->valid;
 	json_t *o = json_object();
 
 	for (size_t i = 0; i < n; i++)
 		js_put(o, v[i].key, js_text(v[i].value));
 	js_put(o, IDENTITY_KEY, js_text(TRAIN_IDENTITY));
-	if (r->train != NULL && data_decoder(r->train) != NULL)
-		js_put(o, DECODER_KEY, js_text(data_decoder(r->train)));
+	if (d != NULL && data_decoder(d) != NULL)
+		js_put(o, DECODER_KEY, js_text(data_decoder(d)));
 	js_put(o, MODE_KEY, js_text(spec_arithmetic_words[
 	    r->spec->training.arithmetic]));
 	return o;

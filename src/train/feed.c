@@ -60,7 +60,8 @@ feed_bytes(const struct run *r)
 	uint64_t n = 0;
 
 	if (r->train == NULL)
-		return 0;
+		return feed_loads(r->valid) ? data_loader_bytes(r->valid, &t) +
+		    readings_bytes(r->valid) : 0;
 	n = data_order_bytes(r->train, r->spec->training.sampler);
 	if (feed_loads(r->train))
 		n += data_loader_bytes(r->train, &t);
@@ -101,10 +102,14 @@ feed_open(struct run *r)
 	struct rk_why why = { 0 };
 	struct feed *f;
 
-	if (r->train == NULL)
+	if (r->train == NULL && r->valid == NULL)
 		return true;
 	r->feed = f = xcalloc(1, sizeof(*f));
 	f->next = f->epoch = -1;
+	if (r->train == NULL) {
+		readings_open(&f->read[1], r->valid);
+		return true;
+	}
 	enum rk_err rc = data_order_new(r->train, &how, &f->order, &why);
 	if (rc != RK_OK)
 		return refuse_why(r, rc, &why);
@@ -482,6 +487,17 @@ feed_left_out(const struct run *r, int64_t from)
 	const struct data_batch *b = &r->feed->batch;
 
 	return b->rows > 0 && b->left_out != NULL ? b->left_out + from : NULL;
+}
+
+const char *
+feed_why_left_out(const struct run *r, int64_t i)
+{
+	const struct data_batch *b = &r->feed->batch;
+
+	for (int64_t k = 0; b->rows > 0 && k < b->nbroken; k++)
+		if (b->broken[k].row == i)
+			return b->broken[k].sentence;
+	return NULL;
 }
 
 bool

@@ -30,7 +30,8 @@
 struct feed;
 
 /* The order, and loaders where there are some to be: the last part of
- * run_build().  A run without data (r->train NULL) has no feed. */
+ * run_build().  A run without data has no feed; one that only scores has no
+ * r->train. */
 bool feed_open(struct run *r);
 void feed_close(struct run *r);
 /* What loaders and the order take, before there are any. */
@@ -67,6 +68,8 @@ const float *feed_targets(const struct run *r);
 /* Rows that count for nothing, from `from` on; NULL: there is none in the
  * step. */
 const uint8_t *feed_left_out(const struct run *r, int64_t from);
+/* Why row i of a batch is left out, where that is still known; or NULL. */
+const char *feed_why_left_out(const struct run *r, int64_t i);
 /* No row of the step counts. */
 bool feed_is_empty(const struct run *r);
 

@@ -97,7 +97,7 @@ input_json(const struct run *r)
 json_t *
 input_classes(const struct run *r)
 {
-	const struct data_set *d = r->train;
+	const struct data_set *d = r->train != NULL ? r->train : r->valid;
 	const int64_t outputs = nn_outputs(r->nn);
 
 	if (d->names == NULL || outputs > CKPT_CLASSES_MAX)

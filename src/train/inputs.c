@@ -48,7 +48,8 @@ read_normalize(struct recipe *c, const json_t *v)
 static void
 read_columns(struct recipe *c, const json_t *v)
 {
-	c->no_columns = json_is_null(v);
+	c->no_columns = json_is_null(v) || (json_is_array(v) &&
+	    json_array_size(v) == 0);       /* as a job has it: spec_use.h */
 	if ((int64_t)json_array_size(v) != c->width)
 		return;
 	c->columns = xcalloc((size_t)c->width, sizeof(*c->columns));

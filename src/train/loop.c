@@ -10,6 +10,7 @@
 #include "feed.h"
 #include "phases.h"
 #include "profile.h"
+#include "use.h"
 #include "writer.h"
 
 #define POLL_MS   3             /* between looks at the wire */
@@ -162,6 +163,10 @@ loop_tick(struct run *r, bool evaluating)
 {
 	const int64_t now = mono_ms();
 
+	if (r->use != NULL) {
+		use_tick(r->use);
+		return;
+	}
 	if (now - r->poll_ms >= POLL_MS) {
 		r->poll_ms = now;
 		ask_poll(r);

@@ -111,10 +111,12 @@ add_up(const struct run *r, struct run_memory *m)
 	    sizeof(float));
 
 	m->parameters = m->sizes.parameters;
-	m->optimizer = (unsigned)(slots + ema) * (uint64_t)kernel_alloc_bytes(
-	    (size_t)m->parameters * sizeof(float));
-	m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
-	    ema);
+	if (r->spec->kind == SPEC_JOB_TRAIN) {
+		m->optimizer = (unsigned)(slots + ema) * (uint64_t)
+		    kernel_alloc_bytes((size_t)m->parameters * sizeof(float));
+		m->copy = writer_shadow_bytes(m->parameters, buffers, slots,
+		    ema);
+	}
 	m->checkpoint = m->copy + seen_bytes(r);
 	m->data += bytes_of(r->train) + bytes_of(r->valid) + feed_bytes(r) +
 	    seen_bytes(r);
@@ -181,9 +183,10 @@ memory_fits(struct run *r, const struct run_memory *m)
 	char *ancestor = m->ancestor == 0 ? xstrdup("") : xasprintf("the "
 	    "ancestor of training.distill %s, ", rk_human_bytes(f,
 	    m->ancestor));
-	run_fail(r, "no_memory", true, "training needs %s (network %s, %s"
+	run_fail(r, "no_memory", true, "%s needs %s (network %s, %s"
 	    "optimizer %s, copy for checkpoints %s, data %s, the process "
-	    "itself %s), %s %s", rk_human_bytes(total, m->total),
+	    "itself %s), %s %s", r->spec->kind == SPEC_JOB_TRAIN ? "training" :
+	    "the job", rk_human_bytes(total, m->total),
 	    rk_human_bytes(a, m->network), ancestor,
 	    rk_human_bytes(b, m->optimizer),
 	    rk_human_bytes(c, m->copy), rk_human_bytes(d, m->data),

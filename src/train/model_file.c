@@ -15,11 +15,17 @@
 
 #define CKPT_JSON "checkpoint.json"
 
+static const char *
+called(const struct model_file *m)
+{
+	return m->said != NULL ? m->said : m->file;
+}
+
 static bool
 cannot(struct run *r, const struct model_file *m, const char *because)
 {
-	return run_fail(r, "warm_start", true, "%s %s: %s", m->deed, m->file,
-	    because);
+	return run_fail(r, "warm_start", true, "%s %s: %s", m->deed,
+	    called(m), because);
 }
 
 /* The checkpoint of most steps in the folder of a path, by its name; the caller
@@ -217,12 +223,12 @@ model_file_load(struct run *r, const struct model_file *m)
 	if (!ok) {
 		char *text = rk_why_text(&why);
 		run_fail(r, "warm_start", true, "%s is not of the job's "
-		    "network: %s", m->file, text);
+		    "network: %s", called(m), text);
 		free(text);
 	} else if (plan_apply(p, r->nn, r->spec->training.seed, &why) !=
 	    RK_OK) {
 		ok = run_fail(r, "warm_start", true, "%s %s: %s", m->deed,
-		    m->file, rk_why_first(&why));
+		    called(m), rk_why_first(&why));
 	}
 	plan_free(p);
 	rk_why_fini(&why);
@@ -243,7 +249,7 @@ check_columns(struct run *r, const struct model_file *m,
 		if (recipe_check_columns(c, sets[i], "the data of the "
 		    "checkpoint", &why) != RK_OK)
 			ok = run_fail(r, "bad_data", true, "%s %s: data.%s: %s",
-			    m->deed, m->file, i == 0 ? "train" : "validation",
+			    m->deed, called(m), i == 0 ? "train" : "validation",
 			    rk_why_first(&why));
 	rk_why_fini(&why);
 	return ok;
@@ -301,6 +307,6 @@ model_file_warn(const struct model_file *m, int64_t bad, int64_t n)
 	if (bad > 0)
 		fprintf(stderr, "rekindle-train: warning: %s: outputs of %s of "
 		    "%s rows are not finite (NaN, or infinite), and nothing is "
-		    "predicted of them\n", m->file, rk_group_digits(some, bad),
+		    "predicted of them\n", called(m), rk_group_digits(some, bad),
 		    rk_group_digits(all, n));
 }

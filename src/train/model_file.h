@@ -8,6 +8,7 @@
 struct model_file {
 	const char *file;               /* as it was given */
 	const char *deed;               /* "cannot evaluate", for refusals */
+	const char *said;               /* what it is called there; NULL: file */
 	char *path;                     /* the model's own file */
 	char sha256[RK_SHA256_HEX];
 	uint64_t bytes;

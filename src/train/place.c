@@ -123,7 +123,8 @@ place_data(struct run *r, struct spec_data *local)
 		/* Read only: the copy never frees what it points to. */
 		*f[i].name = (char *)(uintptr_t)path;
 	}
-	return unpack_side(r, &local->train, 0) &&
+	return (r->spec->kind != SPEC_JOB_TRAIN ||
+	    unpack_side(r, &local->train, 0)) &&
 	    (!local->has_validation || unpack_side(r, &local->validation, 1));
 }
 

@@ -75,6 +75,7 @@ void inputs_close(struct inputs *in);
  * a batch where the length changes.  After a batch its lines are taken, in the
  * order of the samples, each of an input that cannot be read where it comes.
  */
+#define BATCHES_THROUGH INT64_MAX       /* a file has no more rows */
 struct batch_line;
 struct prediction {
 	struct model_file model;

@@ -267,6 +267,35 @@ clock_text(char out[RK_HUMAN], double s)
 	return out;
 }
 
+/* In the place of the line before, where there is a screen. */
+static void
+print_over(struct report *p, const char *s)
+{
+	if (p->tty) {
+		printf("\r%s\033[K", s);
+		p->line_open = true;
+	} else {
+		printf("%s\n", s);
+	}
+	fflush(stdout);
+}
+
+/* Of what only counts samples. */
+static void
+print_samples(struct report *p, const struct progress *g)
+{
+	char done[RK_HUMAN], all[RK_HUMAN], speed[RK_HUMAN], left[RK_HUMAN];
+	struct strbuf b = {0};
+
+	sb_addf(&b, "%s of %s samples", rk_group_digits(done, g->step),
+	    rk_group_digits(all, g->steps_total));
+	if (g->samples_per_second > 0)
+		sb_addf(&b, "  %s samples/s  left %s", rk_human_rate(speed,
+		    g->samples_per_second), clock_text(left, g->eta_s));
+	print_over(p, sb_str(&b));
+	sb_fini(&b);
+}
+
 static void
 print_progress(struct report *p, const struct progress *g)
 {
@@ -294,13 +323,7 @@ print_progress(struct report *p, const struct progress *g)
 		sb_addf(&b, "  left %s", clock_text(left, g->eta_s));
 	if (g->evaluating)
 		sb_adds(&b, "  evaluating");
-	if (p->tty) {
-		printf("\r%s\033[K", sb_str(&b));
-		p->line_open = true;
-	} else {
-		printf("%s\n", sb_str(&b));
-	}
-	fflush(stdout);
+	print_over(p, sb_str(&b));
 	sb_fini(&b);
 }
 
@@ -316,7 +339,10 @@ void
 report_progress(struct report *p, const struct progress *g)
 {
 	if (p->wire == NULL) {
-		print_progress(p, g);
+		if (g->samples && !p->quiet)
+			print_samples(p, g);
+		else
+			print_progress(p, g);
 		json_decref(g->schedule);
 		return;
 	}
@@ -368,13 +394,15 @@ report_done(struct report *p, const struct report_end *e)
 	static const char *const words[] = { "finished", "paused", "stopped" };
 	struct strbuf b = {0};
 
-	sb_addf(&b, "%s%s at step %lld", words[e->outcome],
-	    e->early != NULL ? " early" : "", (long long)e->step);
+	sb_addf(&b, "%s%s at %s %lld", words[e->outcome],
+	    e->early != NULL ? " early" : "", e->samples ? "sample" : "step",
+	    (long long)e->step);
 	add_metric(&b, e->metrics, "loss", "loss");
 	add_metric(&b, e->metrics, "accuracy", "accuracy");
 	add_metric(&b, e->metrics, "val_loss", "validation loss");
 	add_metric(&b, e->metrics, "val_accuracy", "validation accuracy");
-	sb_addf(&b, "; checkpoint %s", e->dir);
+	if (e->dir[0] != '\0')
+		sb_addf(&b, "; checkpoint %s", e->dir);
 	print_line(p, sb_str(&b));
 	if (p->wire != NULL)
 		log_info("train: %s", sb_str(&b));

@@ -37,6 +37,7 @@ struct progress {
 	int64_t broken;         /* samples; 0: none */
 	int64_t phase, phases;  /* from 1; 0: the job has none */
 	bool has_accuracy, evaluating;
+	bool samples;           /* steps are samples, and nothing is learned */
 	json_t *schedule;       /* report_progress() takes it; NULL: as at
 				   hello */
 };
@@ -66,6 +67,7 @@ void report_checkpoint(struct report *p, json_t *message);
 struct report_end {
 	enum wire_outcome outcome;
 	int64_t step;
+	bool samples;           /* that is a sample */
 	const char *dir, *early;
 	json_t *metrics;
 };

@@ -23,6 +23,7 @@
 #include "seen.h"
 #include "start.h"
 #include "summary.h"
+#include "use.h"
 #include "writer.h"
 
 #define LOCK_FILE     "lock"
@@ -114,11 +115,9 @@ take_lock(struct run *r)
 	return true;
 }
 
-static bool
-open_dir(struct run *r)
+bool
+run_enter(struct run *r)
 {
-	char *path;
-
 	r->dir = r->o->run_dir != NULL ? xstrdup(r->o->run_dir) :
 	    xasprintf("%s.run", r->spec->name);
 	enum rk_err rc = rk_mkdirs(r->dir, 0750);
@@ -134,8 +133,18 @@ open_dir(struct run *r)
 		return run_fail_rc(r, rc, "cannot open metrics.jsonl");
 	r->rep.attempt = r->o->attempt > 0 ? r->o->attempt :
 	    r->rep.last_attempt + 1;
+	return true;
+}
+
+static bool
+open_dir(struct run *r)
+{
+	enum rk_err rc;
+
+	if (!run_enter(r))
+		return false;
 	alone_known_read(r);
-	path = xasprintf("%s/checkpoints", r->dir);
+	char *path = xasprintf("%s/checkpoints", r->dir);
 	bool ok = alone_may_open(r, path);
 	if (ok && (rc = ckpt_open(&r->ckpt, path, true)) != RK_OK)
 		ok = run_fail_rc(r, rc, "cannot open the checkpoints");
@@ -195,8 +204,8 @@ thread_count(const struct run *r)
 	return (int)most;
 }
 
-static bool
-start_team(struct run *r)
+bool
+run_start_team(struct run *r)
 {
 	const char *refusal = kernel_refusal();
 
@@ -245,7 +254,7 @@ set_up(struct run *r)
 	struct start s;
 	struct run_memory m;
 
-	if (!open_dir(r) || !start_team(r))
+	if (!open_dir(r) || !run_start_team(r))
 		return false;
 	start_begin(&s, r);
 	/* Before the network, which other data may not fit. */
@@ -327,6 +336,8 @@ greet(struct run *r)
 static bool
 train(struct run *r)
 {
+	if (r->spec->kind != SPEC_JOB_TRAIN)
+		return use_run(r);
 	if (!set_up(r))
 		return false;
 	if (!greet(r))
@@ -392,9 +403,21 @@ is_socket(int fd)
 	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* Of what is about a training a job that has none says nothing. */
+static bool
+may_answer(struct run *r)
+{
+	return r->spec == NULL || r->spec->kind == SPEC_JOB_TRAIN ||
+	    r->o->summary || r->o->plan || r->o->check || run_fail(r,
+	    "bad_spec", true, "kind: is %s, want a job that trains",
+	    spec_job_words[r->spec->kind]);
+}
+
 static bool
 answer(struct run *r)
 {
+	if (!may_answer(r))
+		return false;
 	if (r->o->vocabulary)
 		return vocabulary_make(r);
 	if (r->o->predict != NULL)
@@ -413,7 +436,10 @@ answer(struct run *r)
 		return check_print(r);
 	if (r->o->suggest != NULL)
 		return suggest_print(r);
-	return r->o->profile != 0 ? profile_print(r) : summary_print(r);
+	if (r->o->profile != 0)
+		return profile_print(r);
+	return r->spec->kind != SPEC_JOB_TRAIN ? use_summary(r) :
+	    summary_print(r);
 }
 
 int
@@ -439,7 +465,7 @@ train_main(const struct train_options *o)
 	bool ok = signals_start(&r) && (o->convert != NULL ?
 	    convert_load_spec(&r) : run_load_spec(&r));
 	if (ok)
-		ok = !asks ? train(&r) : (r.spec == NULL || start_team(&r)) &&
+		ok = !asks ? train(&r) : (r.spec == NULL || run_start_team(&r)) &&
 		    answer(&r);
 	int code = TRAIN_FINISHED;
 	if (!ok) {

@@ -163,6 +163,7 @@ struct seen;
 struct knowledge;
 struct distill;
 struct features;
+struct use;
 
 struct run {
 	const struct train_options *o;
@@ -186,6 +187,7 @@ struct run {
 	struct ckpt *ckpt;
 	struct writer *writer;          /* NULL: --profile keeps nothing */
 	struct profile *profile;        /* NULL, but while steps are measured */
+	struct use *use;                /* NULL: the job trains (use.h) */
 	/* What a sample is, where there are no data to say it; ndim 0: they
 	 * do. */
 	struct {
@@ -287,6 +289,11 @@ bool run_fail_waits(struct run *r, const char *reason, json_t *details,
 /* The same from an rk_err of the world and what was being done. */
 bool run_fail_rc(struct run *r, enum rk_err rc, const char *doing);
 
+/* run.c: the run directory, which is this process's from here on, and the
+ * threads. */
+bool run_enter(struct run *r);
+bool run_start_team(struct run *r);
+
 /* job.c: the job with its overrides. */
 bool run_load_spec(struct run *r);
 
@@ -336,6 +343,8 @@ uint64_t memory_of_process(void);
 struct start;
 /* start: as held_out_choose() takes it. */
 bool run_open_data(struct run *r, struct start *start);
+/* What data_read() or data_divide() said; frees why; always false. */
+bool run_refuse_data(struct run *r, enum rk_err rc, struct rk_why *why);
 bool run_measure(struct run *r, struct run_memory *m);
 bool run_build(struct run *r, const struct run_memory *m);
 /* The labels and tokens that there are, against r->nn; and all the tokens that

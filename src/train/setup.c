@@ -21,8 +21,8 @@ field_of(const struct spec_file *f, size_t n, const char *text)
 	return NULL;
 }
 
-static bool
-refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
+bool
+run_refuse_data(struct run *r, enum rk_err rc, struct rk_why *why)
 {
 	struct rk_why told = { .more = why->more };
 	struct spec_file f[SPEC_FILES];
@@ -95,14 +95,14 @@ run_open_data(struct run *r, struct start *start)
 		return false;
 	enum rk_err rc = data_read(&local, &files, &why);
 	if (rc != RK_OK)
-		return refuse_data(r, rc, &why);
+		return run_refuse_data(r, rc, &why);
 	bool ok = held_out_choose(r, start, run_asks(r) && warm_wanted(r));
 	if (ok)
 		rc = data_divide(files, &r->held.how, &r->train, &r->valid,
 		    &why);
 	data_files_free(files);
 	if (rc != RK_OK)
-		return refuse_data(r, rc, &why);
+		return run_refuse_data(r, rc, &why);
 	if (ok && (r->train->n < 1 || (r->valid != NULL && r->valid->n < 1)))
 		return run_fail(r, "bad_data", true, "there are no %s samples",
 		    r->train->n < 1 ? "training" : "validation");
@@ -421,6 +421,8 @@ run_build(struct run *r, const struct run_memory *m)
 		return false;
 	nn_digest(r->nn, r->program);
 	judging_new(r);
+	if (r->spec->kind != SPEC_JOB_TRAIN)
+		return make_batch(r) && feed_open(r);
 	return make_optimizer(r) && spans_check(r) && make_batch(r) &&
 	    feed_open(r);
 }

@@ -43,6 +43,9 @@ void start_end(struct start *s);
 
 /* The warm start's file, once: r->warm and what it tells, r->warm_model. */
 bool warm_open(struct run *r);
+/* Where it is and what of it is meant (struct rk_part), the caller's to free;
+ * NULL after run_fail(). */
+char *warm_model_path(struct run *r);
 /* The same of any file; the refusal says "DEED PATH: ...". */
 bool warm_open_path(struct run *r, const char *path, const char *deed);
 /* What the job or --evaluate calls it, for lineage; else the path. */

@@ -313,11 +313,15 @@ summary_print(struct run *r)
 	exact_settle(r, NULL);
 	if (!open_data(r) || !run_measure(r, &m))
 		return false;
+	return r->o->plan ? print_plan(r, &m) : summary_say(r, &m);
+}
+
+bool
+summary_say(struct run *r, const struct run_memory *m)
+{
 	if (r->o->yaml)
-		return print_yaml(r, &m);
-	if (r->o->plan)
-		return print_plan(r, &m);
-	json_t *o = summary(r, &m);
+		return print_yaml(r, m);
+	json_t *o = summary(r, m);
 	if (o == NULL)
 		return false;
 	char *text = rkj_pretty(o);

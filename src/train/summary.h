@@ -6,6 +6,8 @@
 #include "run.h"
 
 bool summary_print(struct run *r);
+/* The same of a run that has been measured. */
+bool summary_say(struct run *r, const struct run_memory *m);
 bool evaluate_print(struct run *r);             /* evaluate.c */
 bool check_print(struct run *r);                /* check.c */
 bool samples_print(struct run *r);              /* samples.c */

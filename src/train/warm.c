@@ -52,10 +52,8 @@ local_path(struct run *r, const char *uri, const struct rk_part *p)
 	return path;
 }
 
-/* The file's path and what of it is meant (struct rk_part), the caller's to
- * free; NULL after run_fail(). */
-static char *
-model_path(struct run *r)
+char *
+warm_model_path(struct run *r)
 {
 	const char *uri = r->spec->model.checkpoint, *at;
 	struct rk_part p;
@@ -160,7 +158,7 @@ is_ours(const struct run *r)
 bool
 warm_open(struct run *r)
 {
-	char *path = r->warm == NULL ? model_path(r) : NULL;
+	char *path = r->warm == NULL ? warm_model_path(r) : NULL;
 	bool ok = r->warm != NULL || (path != NULL &&
 	    warm_open_path(r, path, "model.checkpoint: cannot start "
 	    "from") && row_names_classes(r));

@@ -118,7 +118,7 @@ T_CASE(an_evaluation_is_of_its_own_source_alone)
 	t_eq_int(s->kind, SPEC_JOB_EVALUATE);
 	t_check(!s->data.has_train && s->data.has_validation);
 	t_eq_int(s->data.train.type, SPEC_IDX);
-	t_eq_int(s->data.train_transforms.n, 0);
+	t_eq_int(s->data.train_transforms.n, 1);
 	t_has(text, "\"columns\":[\"a\",\"b\",\"c\",\"d\"]");
 	t_eq_int(spec_files(&s->data, f), 2);
 	t_eq_str(f[0].field, "data.validation.images");
@@ -157,6 +157,10 @@ T_CASE(faults_of_jobs_that_use_a_model_say_the_field_and_what_is_wanted)
 	    "data.inputs[0]", "ftp://x/y");
 	use_refused(PREDICT, "{training: {batch: 3}}", "training.batch",
 	    "batch_size");
+	use_refused(PREDICT, "{report: {worst: 3}}", "report",
+	    "for kind evaluate, not for predict");
+	use_refused(EVALUATE, "{report: {worst: 1001}}", "report.worst",
+	    "0 to 1000");
 	use_refused(EVALUATE, "{data: {validation: null}}", "data.validation",
 	    "missing");
 }
