@@ -16,54 +16,13 @@ import signal
 import time
 
 import s3
+from shared_bucket import bucket
 from stub import Object
 from t import SLOW, Daemon, Skip, case, csv, eq, has, limit, run, wait_for
 
 ROUNDS = int(os.environ.get("ROUNDS", "2"))
 SEED = int(os.environ.get("SEED", "1"))
 TAKEN = 7                       # what a daemon ends with whose jobs another has
-
-
-class Folder:
-    """A folder as a bucket."""
-
-    def __init__(self, root):
-        self.root = f"{root}/bucket"
-        self.uri = f"file://{self.root}/"
-        self.stores = []
-
-    def get(self, key):
-        with open(f"{self.root}/{key}", "rb") as f:
-            return f.read()
-
-    def keys(self, prefix):
-        return sorted(os.path.relpath(p, self.root) for p in glob.glob(f"{self.root}/{prefix}**", recursive=True)
-                      if os.path.isfile(p))
-
-
-class Gateway:
-    """A prefix of a bucket in a real object store."""
-
-    def __init__(self, root):
-        self.g = s3.rgw()
-        self.b = self.g.bucket()
-        self.uri = f"s3://{self.b}/team/"
-        self.stores = [self.g.store()]
-
-    def get(self, key):
-        return self.g.get(self.b, f"team/{key}")
-
-    def keys(self, prefix):
-        return sorted(k[len("team/"):] for k in self.g.keys_of(self.b, f"team/{prefix}"))
-
-
-def bucket(root):
-    if os.environ.get("BUCKET") != "file":
-        try:
-            return Gateway(root)
-        except Skip:
-            pass
-    return Folder(root)
 
 
 def jobs(data):
