@@ -90,9 +90,6 @@ class Machine:
     def register(self, key, m):
         path = weights(f"{self.d.root}/{key}.safetensors", self.n)
         r = self.post("POST", f"/v1/models/{m}/versions", {"address": path, "notes": key}, key)
-        if r.status == 405:
-            self.by_hand(key, m)
-            return
         assert r.status in (201, 202), r.text
         if r.status == 201:
             self.made.append((m, r.json["version"], key))
@@ -107,30 +104,6 @@ class Machine:
             assert said["state"] not in ("failed", "cancelled"), said
             return said if said["version"] else None
         self.made.append((m, wait_for(60, "it is registered", ended)["version"], key))
-
-    def by_hand(self, key, m):
-        from registry import Root
-        while True:
-            log = [json.loads(self.b.get(k)) for k in self.b.keys(f"models/{m}/log/")]
-            v = 1 + max([e["version"] for e in log if e["event"] == "version"], default=0)
-            out = []
-            r = Root(put=lambda k, x: out.append((k, x)))
-            r.put(m, {"event": "version", "version": v, "record": r.record(m, v, id=key, notes=key)}, len(log) + 1)
-            k, x = out[0]
-            if hasattr(self.b, "root"):
-                os.makedirs(os.path.dirname(f"{self.b.root}/models/{k}"), exist_ok=True)
-                with open(f"{self.b.root}/tmp-{key}", "wb") as f:
-                    f.write(x)
-                try:
-                    os.link(f"{self.b.root}/tmp-{key}", f"{self.b.root}/models/{k}")
-                except FileExistsError:
-                    continue
-            else:
-                q = self.b.g.request("PUT", f"/{self.b.b}/team/models/{k}", body=x, headers={"If-None-Match": "*"})
-                if q.status != 200:
-                    continue
-            self.made.append((m, v, key))
-            return
 
     def some(self, m):
         """A version that may be there, or not."""
