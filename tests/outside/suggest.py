@@ -10,6 +10,9 @@ import subprocess
 import time
 
 import pictures
+from hand_made import Versions, below, in_bucket
+from mirrored import machine, machines, vanish
+from stub import No
 from t import BUILD, SLOW, case, eq, has, limit, run, trainer, wait_for
 
 OLD = ["crack", "fray", "uneven", "void"]
@@ -457,45 +460,36 @@ def _(d):
 
 # --- versions of models -----------------------------------------------------------------------
 
-def version(d, model, n, tensors, classes=None, arch="layers", metrics=None, data=None, alias=None, **more):
-    """A version as another machine would have made it, in the registry of a daemon without a mirror."""
-    at = f"{d.state}/models/{model}"
-    os.makedirs(f"{at}/log", exist_ok=True)
-    folder = f"{at}/versions/v{n}"
-    os.makedirs(folder)
-    files = []
-    write(f"{folder}/model.safetensors", tensors, classes)
-    with open(f"{folder}/tensors.json", "w") as f:
-        json.dump({"tensors": tensors}, f)
-    for name in ("model.safetensors", "tensors.json"):
-        with open(f"{folder}/{name}", "rb") as f:
-            text = f.read()
-        files.append({"name": name, "size": len(text), "sha256": hashlib.sha256(text).hexdigest()})
-    record = {"format": 1, "model": model, "version": n, "id": f"v{n}", "created_at": f"2026-01-{n:02}T00:00:00.000Z",
-              "author": "ana", "source": {"kind": "job", "job": "0" * 26}, "arch": arch, "classes": classes,
-              "metrics": metrics or {}, "data": data or {}, "files": files, "digest": files[0]["sha256"],
-              "bytes": files[0]["size"], "model_format": "safetensors", **more}
-    log(d, model, {"event": "version", "version": n, "record": record})
-    if alias:
-        log(d, model, {"event": "alias", "alias": alias, "version": n, "was": None, "how": "moved"})
+def made(path, tensors, classes=None):
+    """The files of a version."""
+    files = {"tensors.json": json.dumps({"tensors": tensors}).encode()}
+    with open(write(path, tensors, classes), "rb") as f:
+        return {"model.safetensors": f.read(), **files}
 
 
-def log(d, model, entry):
-    at = f"{d.state}/models/{model}/log"
-    seq = len(os.listdir(at)) + 1
-    with open(f"{at}/{seq:010}.json", "w") as f:
-        json.dump({"format": 1, "seq": seq, "id": f"e{seq}", "at": "2026-02-01T00:00:00.000Z", "by": "ana",
-                   "instance": "", **entry}, f)
+def registry(d):
+    """Of a daemon without a mirror; add(model, tensors, classes) as another machine would."""
+    v = Versions(below(f"{d.state}/models"))
+
+    def add(model, tensors, classes=None, alias=None, **more):
+        n = v.top.get(model, 0) + 1
+        v.add(model, made(f"{d.root}/made.safetensors", tensors, classes), classes=classes,
+              source={"kind": "job", "job": "0" * 26}, **{"arch": "layers", "created_at": f"2026-01-{n:02}T00:00:00.000Z",
+                                                         **more})
+        if alias:
+            v.alias(model, alias, n)
+    return v, add
 
 
 @case("versions of models are found with their aliases, one for each number, and a job begins from what is suggested")
 def _(d):
     j = job(d, "new", NEW)
     old, own = tensors(d, job(d, "old", OLD)), tensors(d, j)
-    version(d, "defects", 1, old, OLD)
-    version(d, "defects", 2, old, OLD, alias="production")
-    version(d, "defects", 3, own, NEW)
-    version(d, "other", 1, [{"name": "x.weight", "dtype": "F32", "shape": [3, 3]}])
+    _, add = registry(d)
+    add("defects", old, OLD)
+    add("defects", old, OLD, alias="production")
+    add("defects", own, NEW)
+    add("other", [{"name": "x.weight", "dtype": "F32", "shape": [3, 3]}])
     s, a = ask(d, j)
     eq([(x["source"], x["aliases"]) for x in s], [("model://defects/3", []), ("model://defects/2", ["production"]),
                                                   ("model://defects/1", [])])
@@ -525,18 +519,17 @@ def _(d):
     digests = suggest(d, j, [])["data"]
     here, there = ({"train": {"digest": t}, "validation": {"digest": v}} for t, v in
                    ((digests["train"], digests["validation"]), ("a" * 64, "b" * 64)))
-    version(d, "m", 1, own, NEW, metrics={"val_accuracy": 0.8}, data=here)
-    version(d, "m", 2, own, NEW, metrics={"val_accuracy": 0.7}, data=here)
-    version(d, "m", 3, own, NEW, metrics={"val_accuracy": 0.99}, data=there)
-    version(d, "m", 4, own, NEW, metrics={"val_accuracy": 0.98}, data=there)
-    version(d, "m", 5, own, NEW)
+    v, add = registry(d)
+    for figure, data in ((0.8, here), (0.7, here), (0.99, there), (0.98, there)):
+        add("m", own, NEW, metrics={"val_accuracy": figure}, data=data)
+    add("m", own, NEW)
     s = ask(d, j)[0]
     eq([x["version"] for x in s], [1, 2, 5, 3, 4])
     eq([x["same_data"] for x in s[:3]], [{"train": True, "validation": True}] * 2 + [{"train": None, "validation": None}])
     d.kill()
-    log(d, "m", {"event": "evaluated", "version": 4, "job": "0" * 26, "data": {"digest": digests["validation"]},
-                 "metrics": {"val_accuracy": 0.9}})
-    log(d, "m", {"event": "deleted", "version": 2})
+    v.entry("m", event="evaluated", version=4, job="0" * 26, data={"digest": digests["validation"]},
+            metrics={"val_accuracy": 0.9})
+    v.delete("m", 2)
     d.start()
     s = wait_for(20, "the new entries", lambda: (lambda s: len(s) == 4 and s)(ask(d, j)[0]))
     eq([(x["version"], x["metrics"].get("val_accuracy")) for x in s], [(4, 0.9), (1, 0.8), (5, None), (3, 0.99)])
@@ -547,10 +540,11 @@ def _(d):
 def _(d):
     j = job(d, "new", NEW)
     own = tensors(d, j)
-    version(d, "good", 1, own, NEW)
-    version(d, "odd", 1, own, classes=[1, {"a": 2}], arch=["x"])
-    version(d, "odd", 2, own + [{"name": "torn.weight", "dtype": "F32", "shape": [1]}], NEW)
-    version(d, "odd", 3, [{"name": "huge.weight", "dtype": "F32", "shape": [1]}], NEW)
+    _, add = registry(d)
+    add("good", own, NEW)
+    add("odd", own, [1, {"a": 2}], arch=["x"])
+    add("odd", own + [{"name": "torn.weight", "dtype": "F32", "shape": [1]}], NEW)
+    add("odd", [{"name": "gone.weight", "dtype": "F32", "shape": [1]}], NEW)
     at = f"{d.state}/models/odd/versions"
     os.truncate(f"{at}/v2/tensors.json", 40)
     os.remove(f"{at}/v3/tensors.json")
@@ -563,15 +557,13 @@ def _(d):
 def _(d):
     j = job(d, "new", NEW)
     own = tensors(d, j)
-    version(d, "many", 1, own, NEW, alias="production")
-    with open(f"{d.state}/models/many/log/0000000001.json") as f:
-        entry = json.load(f)
-    for n in range(2, 10001):
-        entry["record"].update(version=n, id=f"v{n}")
-        log_many(d, entry, n)
-    os.makedirs(f"{d.state}/models/many/versions/v10000")
-    shutil.copy(f"{d.state}/models/many/versions/v1/tensors.json", f"{d.state}/models/many/versions/v10000")
-    version(d, "few", 1, own, NEW)
+    v, add = registry(d)
+    add("few", own, NEW)
+    add("many", own, NEW, alias="production")
+    files = made(f"{d.root}/made.safetensors", own, NEW)
+    put, v.put = v.put, lambda key, data: None if "/versions/v" in key and "/v10000/" not in key else put(key, data)
+    for _ in range(2, 10001):
+        v.add("many", files, classes=NEW, source={"kind": "job", "job": "0" * 26})
     wait_for(120, "all of the log", lambda: d.get("/v1/models").json["models"][-1]["versions"] == 10000)
     began = time.monotonic()
     s, a = ask(d, j, "?limit=500")
@@ -584,10 +576,32 @@ def _(d):
     assert took < 5 * SLOW, took
 
 
-def log_many(d, entry, n):
-    entry.update(seq=n + 1, id=f"e{n + 1}", version=n)
-    with open(f"{d.state}/models/many/log/{n + 1:010}.json", "w") as f:
-        json.dump(entry, f)
+@machines("the lists of versions in a bucket are fetched, one for all that are the same, and a bucket that does not "
+          "answer is said")
+def _(d, st):
+    a = machine(d, st, "a")
+    j = job(a, "new", NEW)
+    v = Versions(in_bucket(st))
+    for tensors_of in (tensors(a, j), tensors(a, job(a, "old", OLD))):
+        for _ in range(3):
+            v.add("m", made(f"{d.root}/made.safetensors", tensors_of), source={"kind": "job", "job": "0" * 26})
+    v.alias("m", "production", 1)
+    s, answer = ask(a, j)
+    eq([x["source"] for x in s], [f"model://m/{n}" for n in (1, 2, 3, 4, 5, 6)])
+    eq([x["aliases"] for x in s[:2]], [["production"], []])
+    eq(st.count("GET", r"/tensors\.json"), 2)
+    eq("error" in answer, False)
+    ask(a, j)
+    eq(st.count("GET", r"/tensors\.json"), 2)
+
+    def no(seen):
+        raise No(503, "SlowDown")
+    st.before = no
+    vanish(a)
+    a.start()
+    s, answer = ask(a, j)
+    eq(len(s), 6)                   # from the copy, and the cache
+    assert answer["error"], answer
 
 
 run()
