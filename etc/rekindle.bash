@@ -30,7 +30,7 @@ _rekindle_models() {
 		# NAME, of NAME/N too.
 		local name=${COMP_WORDS[COMP_CWORD - 1]%%/*}
 		mapfile -t COMPREPLY < <(compgen -W "$(_rekindle_ask models list --all |
-		    awk -v m="$name" '$1 == m {gsub("=[0-9]+", "", $NF); gsub(",", " ", $NF); print $NF}')" \
+		    awk -v m="$name" '$1 == m {gsub("=[0-9]+", "", $4); gsub(",", " ", $4); print $4}')" \
 		    -- "$cur")
 		;;
 	pull:2)

@@ -253,8 +253,8 @@ model_row(struct cli_table *t, const json_t *m)
 	snprintf(newest, sizeof(newest), "%.0f", cli_num(json_object_get(m,
 	    "newest"), "version", 0));
 	const char *cells[] = { cli_str(m, "model"), versions, newest,
-	    cli_age(age, sizeof(age), cli_str(m, "updated")),
-	    sb_str(&aliases), cli_str(m, "fault") };
+	    sb_str(&aliases), cli_age(age, sizeof(age), cli_str(m,
+	    "updated")), cli_str(m, "fault") };
 	cli_table_row(t, RK_ARRAY_LEN(cells), cells);
 	sb_fini(&aliases);
 }
@@ -263,7 +263,7 @@ enum cli_exit
 cmd_models(const struct cli_args *a)
 {
 	static const char *const head[] = { "MODEL", "VERSIONS", "NEWEST",
-	    "CHANGED", "ALIASES", "FAULT" };
+	    "ALIASES", "CHANGED", "FAULT" };
 
 	if (a->npos > 0) {
 		char *word = models_line(a->pos[0]);

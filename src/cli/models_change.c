@@ -2,6 +2,7 @@
  * The verbs of rekindle models that change something: register, promote,
  * rollback, delete.
  */
+#include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,19 @@ put_labels(json_t *body, const struct cli_args *a)
 	return CLI_OK;
 }
 
+/* An address: of a path the whole, as the daemon has another folder. */
+static bool
+put_address(json_t *body, const char *text)
+{
+	char whole[PATH_MAX];
+
+	if (strstr(text, "://") == NULL && *text != '/' && *text != '.')
+		return false;
+	put(body, "address", *text == '.' && realpath(text, whole) != NULL ?
+	    whole : text);
+	return true;
+}
+
 /* JOB, JOB/CHECKPOINT, or an address. */
 static enum cli_exit
 put_source(json_t *body, const struct cli_args *a)
@@ -69,10 +83,8 @@ put_source(json_t *body, const struct cli_args *a)
 	const char *text = a->pos[1], *slash = strchr(text, '/');
 	char id[RK_ID];
 
-	if (strstr(text, "://") != NULL || *text == '/') {
-		put(body, "address", text);
+	if (put_address(body, text))
 		return CLI_OK;
-	}
 	char *job = xstrndup(text, slash != NULL ? (size_t)(slash - text) :
 	    strlen(text));
 	const enum cli_exit rc = cli_find_job(job, id);
@@ -117,29 +129,58 @@ body_of(const struct cli_args *a, json_t *body)
 	return rc;
 }
 
-/* It goes on in the daemon: look until it has ended. */
+/* A registration that takes longer is one of the daemon's, with a state. */
+static bool
+is_under_way(const json_t *v)
+{
+	const char *state = cli_str(v, "state");
+
+	return *state != '\0' && strcmp(state, "registered") != 0 &&
+	    strcmp(state, "failed") != 0 && strcmp(state, "cancelled") != 0;
+}
+
+/* Look until it has ended, and say what it waits for. */
 static enum cli_exit
 wait_for(const char *name, struct cli_reply *r)
 {
+	char *told = xstrdup("");
 	enum cli_exit rc = CLI_OK;
 
-	while (rc == CLI_OK && json_object_get(r->json, "version") == NULL) {
-		const char *error = cli_str(r->json, "error");
-		const char *state = cli_str(r->json, "state");
-		if (strcmp(state, "failed") == 0 ||
-		    strcmp(state, "cancelled") == 0) {
-			fprintf(stderr, "rekindle: the registration %s%s%s\n",
-			    state, *error != '\0' ? ": " : "", error);
-			return CLI_REFUSED;
+	while (rc == CLI_OK && is_under_way(r->json)) {
+		const char *message = cli_str(r->json, "message");
+		if (strcmp(message, told) != 0) {
+			fprintf(stderr, "(%s)\n", *message != '\0' ? message :
+			    "it goes on");
+			free(told);
+			told = xstrdup(message);
 		}
 		char *path = xasprintf("/v1/models/%s/registrations/%s", name,
-		    cli_str(r->json, "registration"));
+		    cli_str(r->json, "id"));
 		cli_reply_fini(r);
 		usleep(LOOK_US);
 		rc = cli_call("GET", path, NULL, r);
 		free(path);
 	}
+	free(told);
 	return rc;
+}
+
+/* The version is there; or why it, or its alias, is not. */
+static enum cli_exit
+judge(const char *name, const json_t *v)
+{
+	const char *error = cli_str(v, "error");
+	const double version = cli_num(v, "version", 0);
+
+	if (*cli_str(v, "state") == '\0' || (*error == '\0' && version > 0))
+		return CLI_OK;
+	if (version > 0)
+		fprintf(stderr, "rekindle: %s/%.0f is registered: %s\n", name,
+		    version, error);
+	else
+		fprintf(stderr, "rekindle: the registration %s%s%s\n",
+		    cli_str(v, "state"), *error != '\0' ? ": " : "", error);
+	return CLI_REFUSED;
 }
 
 enum cli_exit
@@ -159,6 +200,8 @@ models_register(const struct cli_args *a)
 	}
 	if (rc == CLI_OK)
 		rc = wait_for(name, &r);
+	if (rc == CLI_OK)
+		rc = judge(name, r.json);
 	if (rc == CLI_OK && a->json)
 		cli_print_json(r.json);
 	else if (rc == CLI_OK)

@@ -423,6 +423,14 @@ completes() {
 	eq "$(complete_words rekindle drain --re)" --rehearse
 	touch job-1.yaml job-2.yaml
 	eq "$(complete_words rekindle submit job-)" "job-1.yaml job-2.yaml"
+	eq "$(complete_words rekindle models pu)" pull
+	eq "$(complete_words rekindle models pull --fo)" "--force --format"
+	eq "$(complete_words rekindle models pull tiles . --format p)" "paddle pytorch"
+	rk models register surfaces tiny --alias production >/dev/null
+	eq "$(complete_words rekindle models list su)" surfaces
+	eq "$(complete_words rekindle models show su)" surfaces/1
+	eq "$(complete_words rekindle models rollback surfaces p)" production
+	eq "$(complete_words rekindle models register new ti)" tiny
 	# Without a daemon there is nothing to offer, and no noise.
 	eq "$(REKINDLE_SERVER=127.0.0.1:1 complete_words rekindle show ti 2>&1)" ""
 }

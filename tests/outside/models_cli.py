@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+from registry import Root
 from t import BUILD, case, eq, has, limit, run, tiny
 
 SPOKEN = "é\u202eevil\x1b[31m\nsecond line | `x` <b>"
@@ -13,8 +14,8 @@ SPOKEN = "é\u202eevil\x1b[31m\nsecond line | `x` <b>"
 
 def rk(d, *words, want=0, env=None):
     """rekindle models WORDS: stdout; of a refusal stderr."""
-    p = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "models", *words], capture_output=True, timeout=limit(60),
-                       env={**os.environ, "LC_ALL": "C.UTF-8", "COLUMNS": "200", **(env or {})})
+    p = subprocess.run([f"{BUILD}/rekindle", "--server", d.url, "models", *words], capture_output=True,
+                       timeout=limit(60), env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})})
     out, err = p.stdout.decode(), p.stderr.decode()
     eq(p.returncode, want, f"exit of models {words} ({out[-600:]} {err[-600:]})")
     return out if want == 0 else err
@@ -24,45 +25,24 @@ def sha(data):
     return hashlib.sha256(data).hexdigest()
 
 
-class Log:
-    """A model's log in the state directory, as another machine may have written it."""
+class Log(Root):
+    """The log of one model in the state directory, as another machine may have written it, with the files."""
 
     def __init__(self, d, name):
-        self.name, self.root, self.seq, self.versions = name, f"{d.state}/models/{name}", 0, 0
+        super().__init__(d)
+        self.name = name
 
-    def put(self, event, **fields):
-        self.seq += 1
-        os.makedirs(f"{self.root}/log", exist_ok=True)
-        entry = {"format": 1, "seq": self.seq, "id": f"id-{self.name}-{self.seq}", "at": "2026-11-30T12:00:00.000Z",
-                 "by": "ana", "instance": "gpu-a", "event": event, **fields}
-        with open(f"{self.root}/log/{self.seq:010}.json", "w") as f:
-            json.dump(entry, f)
-
-    def version(self, files=None, tensors=None, **record):
-        self.versions += 1
-        ident = f"v{self.versions}"
+    def add(self, files=None, tensors=None, **record):
         files = {"model.safetensors": b"m" * 5000} if files is None else files
-        folder = f"{self.root}/versions/{ident}"
-        os.makedirs(folder)
-        for name, data in files.items():
-            with open(f"{folder}/{name}", "wb") as f:
-                f.write(data)
-        if tensors is not None:
-            with open(f"{folder}/tensors.json", "w") as f:
-                json.dump({"tensors": tensors}, f)
-        self.put("version", version=self.versions, record={
-            "format": 1, "model": self.name, "version": self.versions, "id": ident,
-            "created_at": "2026-11-30T12:00:00.000Z", "author": "ana", "instance": "gpu-a", "notes": "", "labels": {},
-            "source": {"kind": "file", "address": "s3://b/m.pdparams", "sha256": "f" * 64}, "arch": None,
-            "classes": None, "input": None, "spec": None, "metrics": {}, "per_class": None, "data": {},
-            "lineage": {"kind": "file", "address": "s3://b/m.pdparams", "sha256": "f" * 64, "parents": []},
-            "files": [{"name": n, "size": len(x), "sha256": sha(x)} for n, x in files.items()],
-            "digest": sha(b"".join(files.values())), "bytes": sum(map(len, files.values())),
-            "model_format": "safetensors", **record})
-        return self.versions
+        ident = f"f{self.top.get(self.name, 0) + 1}"
+        for name, data in {**files, "tensors.json": json.dumps({"tensors": tensors or []}).encode()}.items():
+            self.to_folder(f"{self.name}/versions/{ident}/{name}", data)
+        return self.version(self.name, **{
+            "id": ident, "files": [{"name": n, "size": len(x), "sha256": sha(x)} for n, x in files.items()],
+            "digest": sha(b"".join(files.values())), "bytes": sum(map(len, files.values())), **record})
 
-    def alias(self, alias, version, how="moved", **more):
-        self.put("alias", alias=alias, version=version, how=how, **more)
+    def gone(self, version):
+        self.put(self.name, {"event": "deleted", "version": version})
 
 
 # --- what is refused before a daemon is asked ------------------------------------------------
@@ -93,6 +73,10 @@ def _(d):
 
 # --- lineage ---------------------------------------------------------------------------------
 
+def tensor(name, *shape):
+    return {"name": name, "dtype": "F32", "shape": list(shape)}
+
+
 def family(d):
     """tiles/1, which is deleted, of a file of others; tiles/2 of tiles/1 and of another model's version."""
     log = Log(d, "tiles")
@@ -104,23 +88,23 @@ def family(d):
     other = {"kind": "version", "model": "others", "version": 9, "parents": []}
     six = {"kind": "job", "job": "01hzzzzzzzzzzzzzzzzzzzzzz2", "name": "six\u202e", "checkpoint": "step-000000020",
            "data": {}, "parents": [one, other]}
-    log.version(lineage=four, tensors=[{"name": "x", "dtype": "F32", "shape": [4]}, {"name": "y", "dtype": "F32", "shape": [1]}],
-                metrics={"val_accuracy": 0.5}, spec={"name": "four", "training": {"epochs": 60}},
-                data={"train": {"digest": "a" * 64}, "validation": {"digest": "b" * 64}},
-                per_class=[{"name": "crack", "recall": 0.5, "f1": 0.5}])
-    log.version(lineage=six, tensors=[{"name": "x", "dtype": "F32", "shape": [6]}, {"name": "z", "dtype": "F32", "shape": []}],
-                metrics={"val_accuracy": 0.75, "val_macro_f1": 0.7}, notes=SPOKEN, labels={"team": "qa"}, arch="resnet18",
-                spec={"name": "six", "training": {"epochs": 20}}, author="bo\u202e",
-                data={"train": {"digest": "c" * 64}, "validation": {"digest": "b" * 64}},
-                per_class=[{"name": "crack", "recall": 0.75, "f1": 0.5}, {"name": "fray", "recall": 1, "f1": 1}])
-    log.alias("production", 2)
+    log.add(lineage=four, classes=None, tensors=[tensor("x", 4), tensor("y", 1)],
+            metrics={"val_accuracy": 0.5}, spec={"name": "four", "training": {"epochs": 60}},
+            data={"train": {"digest": "a" * 64}, "validation": {"digest": "b" * 64}},
+            per_class=[{"name": "crack", "recall": 0.5, "f1": 0.5}])
+    log.add(lineage=six, classes=None, tensors=[tensor("x", 6), tensor("z")], notes=SPOKEN, labels={"team": "qa"},
+            arch="resnet18", metrics={"val_accuracy": 0.75, "val_macro_f1": 0.7},
+            spec={"name": "six", "training": {"epochs": 20}}, author="bo\u202e",
+            data={"train": {"digest": "c" * 64}, "validation": {"digest": "b" * 64}},
+            per_class=[{"name": "crack", "recall": 0.75, "f1": 0.5}, {"name": "fray", "recall": 1, "f1": 1}])
+    log.move("tiles", "production", 2)
     return log
 
 
 @case("a lineage is drawn as a tree to the first ancestor, with files of others and deleted versions")
 def _(d):
     log = family(d)
-    log.put("deleted", version=1)
+    log.gone(1)
     out = rk(d, "lineage", "tiles@production").splitlines()
     eq(out[0], "tiles/2 (production), 2026-11-30 by bo???", "the version")
     eq(out[1], "└─ job six???, step-000000020", "its job")
@@ -139,8 +123,8 @@ def _(d):
 @case("a deleted version has a lineage and a card, and no files")
 def _(d):
     log = family(d)
-    log.put("deleted", version=1)
-    eq(rk(d, "lineage", "tiles/1").splitlines()[0], "tiles/1, 2026-11-30 by ana, deleted")
+    log.gone(1)
+    eq(rk(d, "lineage", "tiles/1").splitlines()[0], "tiles/1, 2026-11-30 by eva, deleted")
     has(rk(d, "card", "tiles/1"), "**This version was deleted.**")
     has(rk(d, "pull", "tiles/1", f"{d.root}/out", want=1), "deleted")
     assert not os.path.exists(f"{d.root}/out/version.json")
@@ -172,12 +156,62 @@ def _(d):
     for part in ("# tiles, version 2\n", "**Aliases:** `production`", "**Author:** bo???\n", "`team=qa`",
                  "**Architecture:** `resnet18`", "**Classes:** not recorded", "| `val_accuracy` | 0.75 |",
                  "| `crack` | - | - | 0.75 | 0.5 |", "rekindle predict model://tiles/2", "torch.load(\"DIR/model.pt\")",
-                 "paddle.load(\"DIR/model.pdparams\")", "| `model.safetensors` | 5,000 |", "`s3://others/resnet.pdparams`"):
+                 "paddle.load(\"DIR/model.pdparams\")", "| `model.safetensors` | 5,000 |",
+                 "`s3://others/resnet.pdparams`"):
         has(card, part)
     has(card, "> é???evil?\\[31m\n>\n> second line \\| \\`x\\` \\<b\\>\n")
     r = d.get("/v1/models/tiles/versions/2/card")
     eq(r.headers["Content-Type"], "text/markdown; charset=utf-8", "type of a card")
     eq(json.loads(rk(d, "card", "tiles/2", "--json"))["card"], card, "the card in JSON")
+
+
+# --- with real jobs ----------------------------------------------------------------------------
+
+def trained(d, name, **more):
+    i = d.submit(tiny(d, name, metadata={"author": "ana", "data_source": "line 7"}, **more))
+    d.wait_state(i, "succeeded")
+    return i
+
+
+@case("versions are registered, promoted, rolled back, found, listed and deleted")
+def _(d):
+    trained(d, "first", epochs=2)
+    trained(d, "second", epochs=4)
+    eq(rk(d, "register", "tiny", "first", "--alias", "production", "--notes", SPOKEN, "--label", "team=qa",
+          "--author", "bo"), "tiny/1  production\n", "said of the first")
+    v = json.loads(rk(d, "register", "tiny", "second/latest", "--json"))
+    eq(v["version"], 2, "number of the second")
+    has(rk(d, "register", "tiny", "second/no-such", want=1), "no-such")
+    has(rk(d, "register", "tiny", "nobody", want=4), "nobody")
+    eq(rk(d, "promote", "tiny/2", "production", "--note", "a try"), "tiny@production is version 2, was 1\n", "promote")
+    eq(rk(d, "promote", "tiny/2", "production"), "tiny@production is version 2 already\n", "promote again")
+    eq(rk(d, "rollback", "tiny", "production"), "tiny@production is version 1, was 2\n", "rollback")
+    has(rk(d, "rollback", "tiny", "production", want=1), "before")
+    eq(rk(d, "promote", "tiny/2", "candidate"), "tiny@candidate is version 2\n", "another alias")
+    eq(rk(d, "promote", "tiny@candidate", "production"), "tiny@production is version 2, was 1\n", "forth again")
+    out = rk(d, "history", "tiny", "production")
+    words = [" ".join(x.split()) for x in out.splitlines()]
+    has(words[1], "production: 1 -> 2")
+    has(words[2], "production: 2 -> 1 (rollback)")
+    has(words[3], "production: 1 -> 2")
+    has(words[3], "a try")
+    has(rk(d, "history", "tiny"), "version 2")
+    out = rk(d, "list", "tiny")
+    has(out, "tiny/2")
+    has(out, "é?evil?[31m second line | `x` <b>" if "é?evil" in out else "é???evil?[31m second line | `x` <b>")
+    assert "\x1b" not in out and "\u202e" not in out, out
+    has(rk(d), "candidate=2,production=2")
+    out = rk(d, "search", "--metric", "val_accuracy>=0", "--author", "bo", "--label", "team=qa", "--sort",
+             "-val_accuracy")
+    assert "tiny/1" in out and "tiny/2" not in out, out
+    eq(rk(d, "search", "tiny", "--metric", "val_accuracy>1"), "none\n", "none")
+    out = rk(d, "show", "tiny@production")
+    has(out, "classes      0, 1, 2" if "classes      0" in out else "version      tiny/2")
+    has(out, "data         line 7")
+    has(rk(d, "delete", "tiny/2", want=1), "production")
+    eq(rk(d, "delete", "tiny/1"), "tiny/1 deleted; its record stays\n", "delete")
+    has(rk(d, "list", "tiny"), "tiny/2")
+    has(rk(d, "show", "tiny/1"), "deleted      its files are gone")
 
 
 run()
