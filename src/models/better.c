@@ -41,33 +41,32 @@ metric_is_cost(const char *metric)
 	return false;
 }
 
-/* A job calls it val_macro_f1, an evaluation macro_f1: both are meant. */
-static const char *
-bare(const char *metric)
-{
-	return strncmp(metric, "val_", 4) == 0 ? metric + 4 : metric;
-}
-
+/*
+ * A job calls it val_macro_f1, an evaluation macro_f1: both are meant.  What a
+ * job calls macro_f1 is of what it was trained on, and says nothing of how good
+ * it is.
+ */
 static const json_t *
-find(const json_t *metrics, const char *metric)
+find(const json_t *metrics, const char *metric, bool of_job)
 {
-	char *val = xasprintf("val_%s", bare(metric));
-	const json_t *v = json_object_get(metrics, metric);
+	const char *bare = strncmp(metric, "val_", 4) == 0 ? metric + 4 :
+	    metric;
+	char *val = xasprintf("val_%s", bare);
+	const json_t *v = json_object_get(metrics, val);
 
-	if (!json_is_number(v))
-		v = json_object_get(metrics, val);
-	if (!json_is_number(v))
-		v = json_object_get(metrics, bare(metric));
+	if (!json_is_number(v) && !of_job)
+		v = json_object_get(metrics, bare);
 	free(val);
 	return json_is_number(v) ? v : NULL;
 }
 
 static void
-measured(struct measures *l, const json_t *data, const json_t *metrics)
+measured(struct measures *l, const json_t *data, const json_t *metrics,
+    bool of_job)
 {
 	const char *digest = json_string_value(json_object_get(data,
 	    "digest"));
-	const json_t *v = find(metrics, l->metric);
+	const json_t *v = find(metrics, l->metric, of_job);
 
 	if (v == NULL || l->n > MEASURES)
 		return;
@@ -88,7 +87,7 @@ see_evaluation(void *ctx, const struct model_entry_row *r)
 	if (r->fault[0] == '\0' && rkj_parse_json(r->entry, strlen(r->entry),
 	    &e, NULL) == RK_OK)
 		measured(l, json_object_get(e, "data"),
-		    json_object_get(e, "metrics"));
+		    json_object_get(e, "metrics"), false);
 	json_decref(e);
 	return true;
 }
@@ -110,7 +109,7 @@ measures_of(struct models *m, const char *name, int64_t version,
 	if (rc == RK_OK && rkj_parse_json(r.record, strlen(r.record), &record,
 	    NULL) == RK_OK)
 		measured(l, json_object_get(json_object_get(record, "data"),
-		    "validation"), json_object_get(record, "metrics"));
+		    "validation"), json_object_get(record, "metrics"), true);
 	json_decref(record);
 	store_version_fini(&r);
 	return rc;

@@ -55,6 +55,9 @@ number_line(struct strbuf *b, const char *what, const json_t *o,
 
 	if (!json_is_number(v))
 		return;
+	/* A training has a length in epochs or in steps; the other is 0. */
+	if (strcmp(key, "seed") != 0 && json_number_value(v) == 0)
+		return;
 	card_begin(b, what);
 	card_number(b, v);
 	sb_addc(b, '\n');

@@ -107,6 +107,18 @@ def _(d):
     eq(d.get("/v1/models/tiles/versions/4").json["evaluations"][0]["metrics"], {"accuracy": 0.91})
 
 
+@case("what a version had on its training data does not make it better")
+def _(d):
+    r = three(d)
+    for trained, judged in ((0.7, 0.8), (0.99, 0.6)):
+        r.version("overfitted", val_accuracy=judged, metrics={"accuracy": trained, "val_accuracy": judged},
+                  data={"validation": {"digest": "d" * 64}})
+    move(d, "overfitted", "p", version=1)
+    for metric in ("accuracy", "val_accuracy"):
+        refused(d.post("/v1/models/overfitted/aliases/p", {"version": 2, "if_better": metric}), 409,
+                "of version 2 is 0.6, and of version 1, where the alias is, 0.8")
+
+
 @case("a request that is repeated with its Idempotency-Key is one move, also after a crash")
 def _(d):
     three(d)
