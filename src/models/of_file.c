@@ -93,13 +93,37 @@ check(struct registrar *r, struct reg *g, const struct rk_part *p,
 	return rc;
 }
 
+/* What is known of a version's bytes is known of their copy. */
+static void
+take_known(struct registrar *r, json_t *record, const char *bare)
+{
+	static const char *const keys[] = { "arch", "spec", "classes", "input",
+		"metrics", "per_class", "data" };
+	struct models_which w;
+	json_t *from = NULL;
+
+	if (!spec_is_version(bare) || models_which(r->m, bare, &w, NULL) !=
+	    RK_OK || models_version(r->m, w.name, w.version, &from, NULL) !=
+	    RK_OK)
+		return;
+	for (size_t i = 0; i < RK_ARRAY_LEN(keys); i++) {
+		const json_t *v = json_object_get(from, keys[i]);
+		const bool said = i < 2 && json_is_string(json_object_get(
+		    record, "arch"));
+		if (v != NULL && !said)
+			json_object_set_new(record, keys[i],
+			    json_deep_copy(v));
+	}
+	json_decref(from);
+}
+
 enum rk_err
 of_file(struct registrar *r, struct reg *g, struct rk_why *why)
 {
 	const struct record_head h = { .model = g->row.model,
 		.id = g->row.id, .instance = r->m->instance,
 		.created_ms = now_ms(), .request = &g->request };
-	struct rk_part p = { 0 };
+	struct rk_part p = { 0 }, now = { 0 };
 	struct rk_why own = { 0 };
 	enum rk_err rc = rk_part_parse(&p, g->request.address, &own);
 
@@ -108,12 +132,16 @@ of_file(struct registrar *r, struct reg *g, struct rk_why *why)
 	rk_why_fini(&own);
 	if (rc == RK_OK)
 		rc = check(r, g, &p, why);
+	if (rc == RK_OK)                /* of a version it is settled by now */
+		rc = rk_part_parse(&now, g->request.address, why);
 	if (rc == RK_OK) {
 		struct lineage_world w;
-		g->record = record_of_file(&h, p.bare, p.sha256,
+		g->record = record_of_file(&h, now.bare, p.sha256,
 		    lineage_of_address(lineage_world_of(r, &w),
 		    g->request.address));
+		take_known(r, g->record, now.bare);
 	}
+	rk_part_fini(&now);
 	rk_part_fini(&p);
 	return rc;
 }

@@ -178,8 +178,11 @@ clear_step(struct reg *g)
 	g->at = k;
 	char *uri = uri_of(g, g->upload_id != NULL ? g->upload_file :
 	    g->files.v[k].name);
-	g->op = g->upload_id != NULL ? remote_abort(g->r->m->remote, uri,
-	    g->upload_id, &patience, cleared, g) : remote_delete(g->r->m->remote,
-	    uri, &patience, cleared, g);
+	if (g->upload_id != NULL)
+		g->op = remote_abort(g->r->m->remote, uri, g->upload_id,
+		    &patience, cleared, g);
+	else
+		g->op = remote_delete(g->r->m->remote, uri, &patience, cleared,
+		    g);
 	free(uri);
 }

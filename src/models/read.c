@@ -210,8 +210,8 @@ read_step(struct reg *g)
 	g->at = k;
 	char *folder = reg_folder(g);
 	char *path = xasprintf("%s/%s", folder, g->files.v[k].name);
-	char *called = g->dir != NULL ? xasprintf("%s of %s", g->files.v[k].name,
-	    g->dir) : lineage_address(g->request.address);
+	char *called = g->dir != NULL ? xasprintf("%s of %s",
+	    g->files.v[k].name, g->dir) : lineage_address(g->request.address);
 	const enum rk_err rc = sup_inspect_file(g->r->m->sup, path, called,
 	    inspected, g, &why);
 	if (rc == RK_OK)

@@ -35,19 +35,7 @@
 #include "impl.h"
 #include "register.h"
 
-#define ACTIVE_MAX 4            /* that do something at a time */
-#define SOON_MS    200
-#define LOST_MS    1000
-
-const char *const reg_state_words[REG_STATES + 1] = {
-	[REG_LOOKING] = "looking", [REG_FETCHING] = "fetching",
-	[REG_STAGING] = "staging", [REG_READING] = "reading",
-	[REG_SENDING] = "sending", [REG_ENTERING] = "entering",
-	[REG_DESCRIBING] = "describing", [REG_NAMING] = "naming",
-	[REG_CLEARING] = "clearing", [REG_REGISTERED] = "registered",
-	[REG_UNMET] = "unmet", [REG_FAILED] = "failed",
-	[REG_CANCELLED] = "cancelled", NULL
-};
+#define SOON_MS 200
 
 static void look_step(struct reg *g);
 static void fetch_step(struct reg *g);
@@ -72,176 +60,10 @@ static const struct reg_step {
 	[REG_CLEARING] = { clear_step, REG_FAILED },
 };
 
-bool
-reg_ended(enum reg_state s)
-{
-	return s >= REG_REGISTERED;
-}
-
-/* --- the row -------------------------------------------------------------- */
-
-static void
-set(char **field, const char *text)
-{
-	char *own = xstrdup(text != NULL ? text : "");
-
-	free(*field);
-	*field = own;
-}
-
-static char *
-progress_text(const struct reg *g)
-{
-	json_t *o = json_object();
-
-	/* Of one that has ended the version has the record. */
-	if (!reg_ended(g->state) && g->record != NULL)
-		json_object_set(o, "record", g->record);
-	json_object_set_new(o, "files", staged_json(&g->files));
-	json_object_set_new(o, "automatic", json_boolean(g->automatic));
-	if (g->dir != NULL)
-		json_object_set_new(o, "dir", json_string(g->dir));
-	if (g->format != NULL)
-		json_object_set_new(o, "format", json_string(g->format));
-	json_object_set_new(o, "digest", json_string(g->digest));
-	if (g->upload_id != NULL)
-		json_object_set_new(o, "upload", json_pack("{s:s, s:s, s:I}",
-		    "file", g->upload_file, "id", g->upload_id, "part_size",
-		    (json_int_t)g->part_size));
-	if (g->state == REG_CLEARING)
-		json_object_set_new(o, "then", json_string(
-		    reg_state_words[g->then]));
-	char *text = rkj_text(o);
-	json_decref(o);
-	return text;
-}
-
-bool
-reg_save(struct reg *g)
-{
-	set(&g->row.state, reg_state_words[g->state]);
-	free(g->row.progress);
-	g->row.progress = progress_text(g);
-	g->row.updated_ms = now_ms();
-	const enum rk_err rc = store_registration_put(g->r->m->store, &g->row);
-	if (rc != RK_OK)
-		log_error("registration=%s cannot be written: %s", g->row.id,
-		    rk_strerror(rc));
-	return rc == RK_OK;
-}
-
-static void
-read_upload(struct reg *g, const json_t *v)
-{
-	const char *file = json_string_value(json_object_get(v, "file"));
-	const char *id = json_string_value(json_object_get(v, "id"));
-
-	if (file == NULL || id == NULL)
-		return;
-	g->upload_file = xstrdup(file);
-	g->upload_id = xstrdup(id);
-	g->part_size = (uint64_t)json_integer_value(json_object_get(v,
-	    "part_size"));
-}
-
-static enum reg_state
-state_of(const char *word)
-{
-	int k = 0;
-
-	while (k < REG_STATES && (word == NULL || strcmp(word,
-	    reg_state_words[k]) != 0))
-		k++;
-	return (enum reg_state)k;
-}
-
-/* A registration as its row has it; NULL, logged: that is none. */
-static struct reg *
-reg_of_row(struct registrar *r, const struct registration_row *row)
-{
-	json_t *request = NULL, *v = NULL;
-	struct reg *g = xcalloc(1, sizeof(*g));
-	struct rk_why why = { 0 };
-
-	g->tag = REG_TAG;
-	g->r = r;
-	enum rk_err rc = rkj_parse_json(row->request, strlen(row->request),
-	    &request, &why);
-	if (rc == RK_OK)
-		rc = request_read(request, &g->request, &why);
-	if (rc == RK_OK)
-		rc = rkj_parse_json(row->progress, strlen(row->progress), &v,
-		    &why);
-	if (rc == RK_OK)
-		rc = staged_read(&g->files, json_object_get(v, "files"), &why);
-	if (rc == RK_OK) {
-		const char *s = json_string_value(json_object_get(v, "dir"));
-		g->dir = s != NULL ? xstrdup(s) : NULL;
-		s = json_string_value(json_object_get(v, "format"));
-		g->format = s != NULL ? xstrdup(s) : NULL;
-		s = json_string_value(json_object_get(v, "digest"));
-		snprintf(g->digest, sizeof(g->digest), "%s", s != NULL ? s :
-		    "");
-		g->automatic = json_is_true(json_object_get(v, "automatic"));
-		g->record = json_incref(json_object_get(v, "record"));
-		read_upload(g, json_object_get(v, "upload"));
-		g->then = state_of(json_string_value(json_object_get(v,
-		    "then")));
-	} else {
-		log_error("registration=%s cannot be read: %s", row->id,
-		    rk_why_first(&why));
-		reg_free(g);
-		g = NULL;
-	}
-	json_decref(request);
-	json_decref(v);
-	rk_why_fini(&why);
-	return g;
-}
-
-void
-reg_free(struct reg *g)
-{
-	store_registration_fini(&g->row);
-	request_fini(&g->request);
-	json_decref(g->record);
-	json_decref(g->tensors);
-	staged_fini(&g->files);
-	free(g->dir);
-	free(g->format);
-	free(g->upload_file);
-	free(g->upload_id);
-	free(g->message);
-	g->tag = 0;
-	free(g);
-}
-
-char *
-reg_folder(const struct reg *g)
-{
-	return xasprintf("%s/%s", g->r->folder, g->row.id);
-}
-
-struct reg *
-reg_find(struct registrar *r, const char *id)
-{
-	struct reg *g = r->regs;
-
-	while (g != NULL && strcmp(g->row.id, id) != 0)
-		g = g->next;
-	return g;
-}
-
 /* --- the mover ------------------------------------------------------------ */
 
-static bool
-is_busy(const struct reg *g)
-{
-	return g->staging != NULL || g->op != NULL || g->asked;
-}
-
-static void
-due(struct reg *g, int64_t at_ms)
+void
+reg_due(struct reg *g, int64_t at_ms)
 {
 	g->due_ms = at_ms;
 	loop_timer_at(g->r->timer, mono_ms());
@@ -256,8 +78,8 @@ say(struct reg *g, const char *sentence)
 }
 
 /* It has ended: out of the list, and out of the folder. */
-static void
-leave(struct reg *g)
+void
+reg_leave(struct reg *g)
 {
 	struct reg **at = &g->r->regs;
 	char *folder = reg_folder(g);
@@ -283,7 +105,7 @@ move(struct reg *g, enum reg_state to, const char *cause)
 	g->at = 0;
 	if (!reg_save(g)) {             /* it is tried again */
 		g->state = from;
-		due(g, mono_ms() + g->r->retry_ms);
+		reg_due(g, mono_ms() + g->r->retry_ms);
 		return;
 	}
 	log_info("registration=%s model=%s %s -> %s%s%s%s", g->row.id,
@@ -293,9 +115,9 @@ move(struct reg *g, enum reg_state to, const char *cause)
 	g->fails = 0;
 	say(g, NULL);
 	if (reg_ended(to))
-		leave(g);
+		reg_leave(g);
 	else
-		due(g, mono_ms());
+		reg_due(g, mono_ms());
 }
 
 void
@@ -316,14 +138,14 @@ reg_again(struct reg *g)
 {
 	g->fails = 0;
 	say(g, NULL);
-	due(g, mono_ms());
+	reg_due(g, mono_ms());
 }
 
 void
 reg_busy(struct reg *g, const char *sentence)
 {
 	say(g, sentence);
-	due(g, mono_ms() + SOON_MS);
+	reg_due(g, mono_ms() + SOON_MS);
 }
 
 /* What was put is taken away first. */
@@ -346,7 +168,7 @@ reg_fail(struct reg *g, const char *sentence)
 {
 	char *text = rk_text_clean(xstrdup(sentence));
 
-	set(&g->row.error, text);
+	reg_set(&g->row.error, text);
 	log_warn("registration=%s model=%s failed: %s", g->row.id,
 	    g->row.model, text);
 	end(g, REG_FAILED, NULL);
@@ -365,7 +187,7 @@ wait_and_again(struct reg *g, const char *sentence)
 		    "until it works", g->row.id, g->row.model,
 		    reg_state_words[g->state], sentence);
 	say(g, sentence);
-	due(g, mono_ms() + RK_MIN(wait, g->r->retry_max_ms));
+	reg_due(g, mono_ms() + RK_MIN(wait, g->r->retry_max_ms));
 }
 
 void
@@ -442,7 +264,7 @@ take_entry(struct reg *g)
 		g->record = json_incref(json_object_get(v, "record"));
 	}
 	g->row.version = e.version;
-	set(&g->row.error, NULL);
+	reg_set(&g->row.error, NULL);
 	json_decref(v);
 	store_entry_fini(&e);
 	return g->row.version > 0;
@@ -603,7 +425,7 @@ named(void *ctx, enum rk_err rc, const json_t *said, const struct rk_why *why)
 	if (rc == RK_EINVAL || rc == RK_ENOENT || rc == RK_ECONFLICT) {
 		char *text = xasprintf("its alias %s was not moved: %s",
 		    g->request.alias, rk_why_first(why));
-		set(&g->row.error, text);
+		reg_set(&g->row.error, text);
 		free(text);
 	} else if (rc != RK_OK) {
 		reg_trouble(g, rc, rk_why_first(why));
@@ -629,172 +451,8 @@ name_step(struct reg *g)
 	    g);
 }
 
-/* --- whose turn it is ----------------------------------------------------- */
-
-static void
-registrar_timer(void *ctx)
-{
-	struct registrar *r = ctx;
-	struct mirror *mirror = r->m->mirror;
-	const int64_t now = mono_ms();
-	int64_t at = INT64_MAX;
-	struct reg *g, *next;
-	int active = 0;
-
-	must_be(r, REGISTRAR_TAG);
-	at = shown_late(r);
-	if (mirror != NULL && mirror_state(mirror) == MIRROR_LOST) {
-		loop_timer_at(r->timer, now + LOST_MS);
-		return;
-	}
-	for (g = r->regs; g != NULL; g = g->next)
-		active += is_busy(g);
-	for (g = r->regs; g != NULL; g = next) {
-		next = g->next;
-		if (is_busy(g))
-			continue;
-		if (g->due_ms > now) {
-			at = RK_MIN(at, g->due_ms);
-		} else if (active < ACTIVE_MAX) {
-			active++;
-			g->due_ms = INT64_MAX;
-			steps[g->state].begin(g);
-		} else {
-			at = RK_MIN(at, now + SOON_MS);
-		}
-	}
-	for (g = r->regs; g != NULL; g = g->next)
-		if (!is_busy(g))
-			at = RK_MIN(at, RK_MAX(g->due_ms, now));
-	if (at != INT64_MAX)
-		loop_timer_at(r->timer, at);
-}
-
-enum rk_err
-reg_add(struct registrar *r, struct reg *g, enum reg_state state,
-    const struct store_note *idem)
-{
-	json_t *request = request_json(&g->request);
-
-	must_be(g, REG_TAG);
-	g->r = r;
-	g->state = state;
-	g->row.job = g->row.job != NULL ? g->row.job : xstrdup("");
-	g->row.error = g->row.error != NULL ? g->row.error : xstrdup("");
-	g->row.request = rkj_text(request);
-	g->row.created_ms = now_ms();
-	set(&g->row.idem_key, idem != NULL ? idem->idem_key : NULL);
-	set(&g->row.idem_digest, idem != NULL ? idem->idem_digest : NULL);
-	json_decref(request);
-	if (!reg_save(g))
-		return RK_EIO;
-	g->next = r->regs;
-	r->regs = g;
-	log_info("registration=%s model=%s begins (%s)", g->row.id,
-	    g->row.model, reg_state_words[state]);
-	if (reg_ended(state))
-		leave(g);
-	else
-		due(g, mono_ms());
-	return RK_OK;
-}
-
-/* --- after a start -------------------------------------------------------- */
-
-static bool
-take_row(void *ctx, const struct registration_row *row)
-{
-	struct registrar *r = ctx;
-	struct reg *g = reg_of_row(r, row);
-
-	if (g == NULL)
-		return true;
-	memcpy(g->row.id, row->id, sizeof(g->row.id));
-	set(&g->row.model, row->model);
-	set(&g->row.job, row->job);
-	set(&g->row.request, row->request);
-	set(&g->row.error, row->error);
-	set(&g->row.idem_key, row->idem_key);
-	set(&g->row.idem_digest, row->idem_digest);
-	g->row.version = row->version;
-	g->row.created_ms = row->created_ms;
-	g->state = state_of(row->state);
-	if (g->state > REG_FETCHING && g->state <= REG_READING) {
-		reg_unstage(g);
-		g->state = REG_FETCHING;
-	}
-	g->next = r->regs;
-	r->regs = g;
-	return true;
-}
-
-/* Folders that no registration needs. */
-static bool
-is_needed(void *ctx, const char *name)
-{
-	return reg_find(ctx, name) != NULL;
-}
-
-enum rk_err
-registrar_open(struct models *m, const struct models_config *c,
-    struct rk_why *why)
-{
-	struct registrar *r;
-	enum rk_err rc = RK_OK;
-
-	if (c->state_dir == NULL)       /* reads alone */
-		return RK_OK;
-	r = m->registrar = xcalloc(1, sizeof(*r));
-	r->tag = REGISTRAR_TAG;
-	r->m = m;
-	r->folder = xasprintf("%s/models-staging", c->state_dir);
-	r->reserve = c->disk_reserve;
-	r->retry_ms = c->retry_ms > 0 ? c->retry_ms : 5000;
-	r->retry_max_ms = c->retry_max_ms > 0 ? c->retry_max_ms : 300000;
-	r->timer = loop_timer_add(m->loop, registrar_timer, r);
-	for (int k = 0; k < REG_REGISTERED && rc == RK_OK; k++)
-		rc = store_registrations(m->store, NULL, reg_state_words[k],
-		    NULL, INT32_MAX, take_row, r);
-	if (rc != RK_OK) {
-		rk_refuse(why, "the registrations cannot be read: %s",
-		    rk_strerror(rc));
-		return rc;
-	}
-	staged_sweep(r->folder, is_needed, r);
-	by_job_open(r);
-	loop_timer_at(r->timer, mono_ms());
-	return RK_OK;
-}
-
 void
-registrar_close(struct models *m)
+reg_begin(struct reg *g)
 {
-	struct registrar *r = m->registrar;
-	struct reg *g;
-	struct reg_wait *w;
-
-	if (r == NULL)
-		return;
-	must_be(r, REGISTRAR_TAG);
-	by_job_close(r);
-	kept_fini(r);
-	while ((g = r->regs) != NULL) {
-		r->regs = g->next;
-		staging_drop(&g->staging);
-		remote_cancel(&g->op);
-		if (g->asked) {
-			sup_check_forget(m->sup, g);
-			models_forget(m, g);
-		}
-		reg_free(g);
-	}
-	while ((w = r->waits) != NULL) {
-		r->waits = w->next;
-		free(w);
-	}
-	loop_timer_del(&r->timer);
-	free(r->folder);
-	r->tag = 0;
-	free(r);
-	m->registrar = NULL;
+	steps[g->state].begin(g);
 }

@@ -11,6 +11,7 @@
  *	read.c      what tensors are in it
  *	put.c       its files, one behind the other, into the version's folder
  *	register.c  the states of a registration, and who moves it on
+ *	reg_row.c   its row; registrar.c whose turn it is, beginning and end
  *	shown.c     registrations as the API shows them, and who waits for one
  *	by_job.c    training.register: jobs that have succeeded
  */
@@ -226,7 +227,7 @@ enum rk_err registrar_open(struct models *m, const struct models_config *c,
 void registrar_close(struct models *m);
 void registrar_forget(struct models *m, const void *ctx);
 
-/* Its row is written, then it is one of r->regs, and begins in state; takes the
+/* registrar.c.  Its row is written, then it is one of r->regs, and begins in state; takes the
  * row's and all other fields.  idem (may be NULL): for the row. */
 enum rk_err reg_add(struct registrar *r, struct reg *g, enum reg_state state,
     const struct store_note *idem) RK_MUSTCHECK;
@@ -234,6 +235,11 @@ struct reg *reg_find(struct registrar *r, const char *id);
 void reg_free(struct reg *g);           /* in no list */
 /* <folder>/ID; the caller's. */
 char *reg_folder(const struct reg *g);
+void reg_set(char **field, const char *text);   /* NULL: "" */
+bool reg_take_row(void *ctx, const struct registration_row *row);
+void reg_due(struct reg *g, int64_t at_ms);
+void reg_leave(struct reg *g);          /* it has ended; g is freed */
+void reg_begin(struct reg *g);          /* its state's step */
 /* How a step has ended, from a callback of its. */
 void reg_next(struct reg *g);           /* the next state */
 void reg_again(struct reg *g);          /* the same state: there is more */

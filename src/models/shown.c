@@ -214,7 +214,8 @@ models_registered_by(struct models *m, const char *key, const char *digest,
 	/* A refusal has no effect, and the key may be used again. */
 	const bool none = strcmp(row.state, reg_state_words[REG_FAILED]) == 0 ||
 	    strcmp(row.state, reg_state_words[REG_CANCELLED]) == 0;
-	rc = none || row.created_ms < now_ms() - KEY_MS ? RK_ENOENT : strcmp(row.idem_digest, digest) != 0 ? RK_ECONFLICT : RK_OK;
+	rc = none || row.created_ms < now_ms() - KEY_MS ? RK_ENOENT :
+	    strcmp(row.idem_digest, digest) != 0 ? RK_ECONFLICT : RK_OK;
 	store_registration_fini(&row);
 	return rc;
 }
