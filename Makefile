@@ -130,7 +130,8 @@ install: all
 	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions/rekindle
 	install -m 644 etc/jobs/*.yaml $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
 	install etc/jobs/*.sh $(DESTDIR)$(PREFIX)/share/rekindle/jobs/
-	install -m 644 etc/checkpoint.schema.json $(DESTDIR)$(PREFIX)/share/rekindle/
+	install -m 644 etc/checkpoint.schema.json etc/model-version.schema.json \
+	    $(DESTDIR)$(PREFIX)/share/rekindle/
 	test -e $(CONF) || install -m 644 etc/rekindled.yaml $(CONF)
 	@! grep -A1 '$(OLD_MODE)$$' $(CONF) | grep -q '^socket_mode: "0660"$$' || { \
 	    sed -i '/$(OLD_MODE)$$/{n;s/^socket_mode: "0660"$$/# &/}' $(CONF) && \

@@ -288,7 +288,7 @@ parents_of(const struct lineage_world *w, const struct job_row *r,
 	if ((list = w->kept(w->ctx, r->id)) != NULL)
 		return list;
 	list = json_array();
-	if (depth < LINEAGE_DEPTH)
+	if (depth <= LINEAGE_DEPTH)     /* one more, which is cut off */
 		must(json_array_append_new(list, ancestor(w, r->id, address,
 		    depth)) == 0);
 	return list;
