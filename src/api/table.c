@@ -99,6 +99,14 @@ const struct route routes[] = {
 	{ "GET", JOB "/evaluations/{evaluation}", "getEvaluation", h_evaluation,
 	    "One evaluation: each class, the confusion matrix, calibration",
 	    "", NULL, "200:Evaluation 404", 0 },
+	{ "GET", JOB "/predictions", "getPredictions", h_predictions,
+	    "Of a job of kind predict or evaluate: a line of JSON a sample, "
+	    "all so far, or a Range", "", NULL,
+	    "200:lines 206:lines 304 404 416 504 507", 0 },
+	{ "GET", JOB "/report", "getReport", h_report,
+	    "Of a job of kind predict or evaluate that has succeeded: counts, "
+	    "figures, and where labels are known the worst errors", "", NULL,
+	    "200:Report 304 404 504 507", 0 },
 	{ "GET", JOB "/log", "getLog", h_log,
 	    "What the trainer wrote; or followed, a line an event",
 	    "tail offset follow", NULL, "200:text 204 404", ROUTE_FOLLOW },
