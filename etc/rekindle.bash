@@ -41,7 +41,7 @@ _rekindle_models() {
 }
 _rekindle() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="submit plan suggest list show watch start pause resume cancel retry
+	local commands="submit predict evaluate plan suggest list show watch start pause resume cancel retry
 		checkpoint checkpoints export metrics evaluations plot log events attempts delete adopt drain status weights models help"
 	local cmd= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -110,6 +110,13 @@ _rekindle() {
 		return
 	fi
 	case $cmd in
+	predict | evaluate)
+		# A version, or a file of weights; then data.
+		((COMP_CWORD == i + 1)) && _rekindle_models show 1 "$cur"
+		((${#COMPREPLY[@]} > 0)) && return
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
 	submit | plan | suggest)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

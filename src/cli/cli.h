@@ -279,6 +279,11 @@ enum cli_exit cli_weights_fetch(const char *address, char **place);
 /* The verb of models by its name ("pull"), or NULL. */
 const struct cli_command *cli_models_verb(const char *name);
 
+/* --- judged.c ------------------------------------------------------------- */
+
+/* Figures, classes and what is confused most, of judge_report(). */
+void cli_judged(const json_t *report);
+
 /* --- predict.c, report.c -------------------------------------------------- */
 
 /* What a job of kind predict or evaluate found, and where the rest of it is;

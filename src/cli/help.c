@@ -54,6 +54,25 @@ cli_command_help(FILE *f, const struct cli_command *c)
 	if (strstr(c->usage, "--set") != NULL)
 		fprintf(f, "\n--set PATH=VALUE changes a field, as "
 		    "training.epochs=3; it may be repeated.\n");
+	if (strstr(c->usage, "MODEL") != NULL)
+		fprintf(f, "\nMODEL is model://NAME@ALIAS, model://NAME/N, "
+		    "job://JOB/CHECKPOINT, the folder of a\ncheckpoint, a file "
+		    "of weights or its address; of the last two --set says "
+		    "what the\nnetwork is (model.arch=resnet50, "
+		    "model.classes=10) and, where it matters, how samples\nare "
+		    "prepared.  A job is queued, which goes on where it was "
+		    "after whatever ends its\ntrainer.  --watch waits for it "
+		    "and prints what it found; with --json that is the\n"
+		    "report, and what is watched goes to standard error.\n");
+	if (strcmp(c->name, "predict") == 0)
+		fprintf(f, "-o OUT waits, too, and writes the predictions "
+		    "there, a line of JSON a sample; - for\nstandard "
+		    "output.\n");
+	if (strcmp(c->name, "evaluate") == 0)
+		fprintf(f, "DATA takes the place of the path of what the "
+		    "model's own job was scored on, whose form\nit has; "
+		    "--set data.validation.FIELD=VALUE says anything else.  "
+		    "Without both it is\nthose data themselves.\n");
 	if (strstr(c->usage, "--dry-run") != NULL)
 		fprintf(f, "\n--dry-run queues nothing: the daemon does all "
 		    "that comes before the first step,\nreading the data "

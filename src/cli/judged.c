@@ -87,11 +87,20 @@ list(const struct cli_args *a)
 /* --- one ------------------------------------------------------------------ */
 
 static void
+show_metrics(const json_t *e)
+{
+	const json_t *v;
+	const char *key;
+
+	json_object_foreach(json_object_get(e, "metrics"), key, v)
+		printf("  %-16s %.6g\n", key, json_is_number(v) ?
+		    json_number_value(v) : NAN);
+}
+
+static void
 show_head(const json_t *e)
 {
 	char rows[RK_HUMAN];
-	const json_t *v;
-	const char *key;
 
 	printf("evaluation %.0f: step %.0f, epoch %.0f, attempt %.0f; %s "
 	    "samples", cli_num(e, "evaluation", 0), cli_num(e, "step", 0),
@@ -104,9 +113,7 @@ show_head(const json_t *e)
 			printf(", %.0f %s", cli_num(e, others[i], 0),
 			    others[i]);
 	putchar('\n');
-	json_object_foreach(json_object_get(e, "metrics"), key, v)
-		printf("  %-16s %.6g\n", key, json_is_number(v) ?
-		    json_number_value(v) : NAN);
+	show_metrics(e);
 }
 
 static void
@@ -157,6 +164,59 @@ show_confused(const json_t *e)
 		    (long long)json_integer_value(json_array_get(cells,
 		    i + 2)));
 	}
+}
+
+/* Cells off the diagonal of a confusion, [label, class, rows]; a new list, not
+ * in order. */
+static json_t *
+cells_of(const json_t *confusion)
+{
+	const json_t *rows = json_object_get(confusion, "matrix"), *row, *n;
+	json_t *cells = json_object_get(confusion, "cells");
+	size_t i, k;
+
+	if (cells != NULL)
+		return json_copy(cells);
+	cells = json_array();
+	json_array_foreach(rows, i, row)
+		json_array_foreach(row, k, n)
+			if (i != k && json_integer_value(n) > 0)
+				must(json_array_append_new(cells, json_pack(
+				    "[i, i, O]", (int)i, (int)k, n)) == 0);
+	return cells;
+}
+
+static json_int_t
+rows_of(const json_t *cell)
+{
+	return json_integer_value(json_array_get(cell, 2));
+}
+
+void
+cli_judged(const json_t *report)
+{
+	const json_t *classes = json_object_get(report, "classes");
+	json_t *cells = cells_of(json_object_get(report, "confusion"));
+
+	show_metrics(report);
+	show_classes(classes);
+	for (int i = 0; i < CONFUSED && json_array_size(cells) > 0; i++) {
+		size_t most = 0;
+		for (size_t k = 1; k < json_array_size(cells); k++)
+			if (rows_of(json_array_get(cells, k)) > rows_of(
+			    json_array_get(cells, most)))
+				most = k;
+		const json_t *c = json_array_get(cells, most);
+		const char *name[2];
+		for (size_t k = 0; k < 2; k++)
+			name[k] = cli_str(json_array_get(classes, (size_t)
+			    json_integer_value(json_array_get(c, k))), "name");
+		printf("%s  %s taken for %s: %lld\n", i == 0 ?
+		    "most confused\n" : "", name[0], name[1],
+		    (long long)rows_of(c));
+		must(json_array_remove(cells, most) == 0);
+	}
+	json_decref(cells);
 }
 
 static enum cli_exit

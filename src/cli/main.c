@@ -13,6 +13,15 @@ static const struct cli_command commands[] = {
 	{ "submit", 1, 1, "FILE [--set PATH=VALUE]... [--name NAME] [--hold] "
 	    "[--hint] [--dry-run] [--watch] [--patience SECONDS]",
 	    "queue a job; FILE is YAML or JSON, - for stdin", cmd_submit },
+	{ "predict", 2, CLI_WORDS, "MODEL DATA... [-o OUT] "
+	    "[--set PATH=VALUE]... [--name NAME] [--hold] [--dry-run] "
+	    "[--watch] [--patience SECONDS]",
+	    "what a model says of data: files, folders of pictures, addresses",
+	    cmd_predict },
+	{ "evaluate", 1, CLI_WORDS, "MODEL [DATA...] [--set PATH=VALUE]... "
+	    "[--name NAME] [--hold] [--dry-run] [--watch] "
+	    "[--patience SECONDS]",
+	    "score a model on data with labels", cmd_evaluate },
 	{ "plan", 1, 1, "FILE [--set PATH=VALUE]...",
 	    "what the warm start of a job would do, tensor by tensor",
 	    cmd_plan },
