@@ -16,14 +16,14 @@ TAKEN = 7                       # what a daemon ends with whose jobs another has
 AT = "team/instances/gpu-a/"    # where its objects are, in bucket b
 
 
-def machine(d, st, name, wait=True, key=None, **more):
+def machine(d, st, name, wait=True, key=None, flags=(), **more):
     """A daemon on a directory of that name; wait: it is the owner when this returns."""
     os.makedirs(f"{d.root}/{name}", exist_ok=True)
     config = {"stores": [st.store("s3://", key=key)], "ship": {"retry_base": 0.2, "retry_max": 1},
               "mirror": {"prefix": "s3://b/team/", "instance": "gpu-a", "check": 0.3, **more}}
     with open(f"{d.root}/{name}/rekindled.yaml", "w") as f:
         json.dump(config, f)
-    a = Daemon(f"{d.root}/{name}", "--config", f"{d.root}/{name}/rekindled.yaml").start()
+    a = Daemon(f"{d.root}/{name}", "--config", f"{d.root}/{name}/rekindled.yaml", *flags).start()
     d.others.append(a)
     if wait:
         owner(a)
