@@ -225,7 +225,7 @@ search_text(struct strbuf *b, const struct store_versions_filter *f)
 static int
 place(sqlite3_stmt *st, const char *name, size_t i)
 {
-	char text[16];
+	char text[32];
 
 	snprintf(text, sizeof(text), ":%s%zu", name, i);
 	return sqlite3_bind_parameter_index(st, text);
