@@ -10,8 +10,9 @@
 #include "use.h"
 
 #define POLL_MS 3
+#define KEEP_MS "REKINDLE_TRAIN_KEEP_MS"        /* tests': between two states */
 
-/* --- the state --------------------------------------------------------------- */
+/* --- the state ------------------------------------------------------------ */
 
 /* A digest of what of the job decides the lines, but for what is held against
  * the state by itself: the model's bytes and those of the data. */
@@ -89,13 +90,13 @@ bool
 use_between(struct use *u)
 {
 	use_tick(u);
-	if (u->rc != RK_OK || mono_ms() - u->commit_ms >= USE_COMMIT_MS)
+	if (u->rc != RK_OK || mono_ms() - u->commit_ms >= u->keep_ms)
 		if (!commit(u, false))
 			return false;
 	return !u->r->ask.leave;
 }
 
-/* --- going on ------------------------------------------------------------------ */
+/* --- going on ------------------------------------------------------------- */
 
 bool
 use_changed(struct use *u, const char *fmt, ...)
@@ -225,7 +226,7 @@ open_results(struct use *u)
 	return ok;
 }
 
-/* --- saying so ----------------------------------------------------------------- */
+/* --- saying so ------------------------------------------------------------ */
 
 static void
 say_progress(struct use *u)
@@ -308,7 +309,7 @@ greet(struct use *u, const struct run_memory *m)
 	return ok;
 }
 
-/* --- the end -------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 /* A line of metrics, and what is kept of evaluations. */
 static void
@@ -391,7 +392,10 @@ begin(struct run *r)
 {
 	struct use *u = xcalloc(1, sizeof(*u));
 
+	const char *keep = getenv(KEEP_MS);
+
 	u->r = r;
+	u->keep_ms = keep != NULL ? strtol(keep, NULL, 10) : USE_COMMIT_MS;
 	u->out.fd = -1;
 	r->use = u;
 	r->same.final = true;   /* what data there are is asked here */
@@ -443,7 +447,7 @@ use_run(struct run *r)
 	return ok;
 }
 
-/* --- questions ------------------------------------------------------------------ */
+/* --- questions ------------------------------------------------------------ */
 
 bool
 use_summary(struct run *r)

@@ -48,7 +48,7 @@ struct use {
 	enum rk_err rc;                 /* of a line that was not written */
 	int64_t done, total;            /* lines */
 	int64_t begun_ms, begun;        /* of this attempt; its first line */
-	int64_t commit_ms;
+	int64_t commit_ms, keep_ms;     /* of the last state; between two */
 	json_t *at;                     /* where the next batch begins */
 
 	/* predict */

@@ -14,7 +14,7 @@
 #include "feed.h"
 #include "use.h"
 
-/* --- the loss of a sample ---------------------------------------------------- */
+/* --- the loss of a sample ------------------------------------------------- */
 
 static double
 log_sum_exp(const float *z, int64_t n)
@@ -71,7 +71,7 @@ sample_loss(const struct use *u, const float *z, int64_t i)
 	return sum / (double)n;
 }
 
-/* --- a line ------------------------------------------------------------------- */
+/* --- a line --------------------------------------------------------------- */
 
 /* What a sample that is a file or a line of one is called. */
 static void
@@ -158,7 +158,7 @@ one_line(struct use *u, int64_t i)
 	json_decref(o);
 }
 
-/* --- going on ------------------------------------------------------------------ */
+/* --- going on ------------------------------------------------------------- */
 
 static json_t *
 tally_json(const struct tally *t)

@@ -8,7 +8,7 @@
 #include "start.h"
 #include "use.h"
 
-/* --- what a sample is ------------------------------------------------------ */
+/* --- what a sample is ----------------------------------------------------- */
 
 /* Of the job, of the checkpoint's folder, or of the one that the model lies in.
  * False after run_fail(); width 0: nothing says it. */
@@ -138,7 +138,7 @@ know_sample(struct use *u)
 	return true;
 }
 
-/* --- the data of an evaluation --------------------------------------------- */
+/* --- the data of an evaluation -------------------------------------------- */
 
 /* The source is read as data.train is, and called by its own name. */
 static bool
@@ -247,7 +247,7 @@ open_set(struct use *u, const json_t *names)
 	return match(u, names) && suits(u);
 }
 
-/* --- the model -------------------------------------------------------------- */
+/* --- the model ------------------------------------------------------------ */
 
 /* Names that the job says, else those of the file. */
 static json_t *

@@ -38,7 +38,7 @@ is_hash(const json_t *o, const char *key, uint64_t h)
 	return s != NULL && strcmp(s, hex) == 0;
 }
 
-/* --- what was before -------------------------------------------------------- */
+/* --- what was before ------------------------------------------------------ */
 
 static uint64_t
 pass(uint64_t h, const struct walk_file *f)
@@ -85,7 +85,7 @@ flushed(void *ctx)
 	return use_between(u);
 }
 
-/* --- how many there are ------------------------------------------------------ */
+/* --- how many there are --------------------------------------------------- */
 
 static bool
 is_picture(const char *path)
@@ -134,7 +134,7 @@ count_all(struct use *u)
 	return true;
 }
 
-/* --- going on ----------------------------------------------------------------- */
+/* --- going on ------------------------------------------------------------- */
 
 /* To where the state says, as far as there are such files. */
 static bool
@@ -203,7 +203,7 @@ use_predict_open(struct use *u, const json_t *at)
 	return count_all(u);
 }
 
-/* --- all of them ------------------------------------------------------------- */
+/* --- all of them ---------------------------------------------------------- */
 
 static void
 take(void *ctx, json_t *line)

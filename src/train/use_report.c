@@ -147,7 +147,7 @@ use_counts_fini(struct use *u)
 	json_decref(u->worst);
 }
 
-/* --- kind evaluate: the worst ---------------------------------------------- */
+/* --- kind evaluate: the worst --------------------------------------------- */
 
 /* Of two of equal loss the one of the lower row goes before. */
 static bool
@@ -181,7 +181,7 @@ use_worst_add(struct use *u, json_t *o)
 		must(json_array_remove(u->worst, most) == 0);
 }
 
-/* --- the report ------------------------------------------------------------ */
+/* --- the report ----------------------------------------------------------- */
 
 static json_t *
 model_json(const struct use *u)
