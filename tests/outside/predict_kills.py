@@ -20,9 +20,9 @@ def ordeal(d, job):
     calm = {**job, "name": "calm"}
     uses.end(uses.start(d, calm, "--threads", "1"))
     want = uses.results(d, "calm")
-    at = uses.killed(d, job, rng, KILLS)
-    got = uses.results(d, job["name"])
     total = want[0].count(b"\n")
+    at = uses.killed(d, job, rng, KILLS, total)
+    got = uses.results(d, job["name"])
     print(f"    seed {SEED}: killed behind {at} of {total} lines")
     assert len([x for x in at if 0 < x < total]) > KILLS // 2, f"killed behind {at} of {total} lines"
     assert got[0] == want[0], f"seed {SEED}: other lines"

@@ -10,8 +10,6 @@ import time
 
 from t import BUILD, eq, limit, trainer
 
-ENV = {**os.environ, "REKINDLE_TRAIN_KEEP_MS": "10"}
-
 
 def npy(path, shape, values, kind="<f4"):
     """An array of NumPy."""
@@ -62,12 +60,13 @@ def state(d, name):
         return None
 
 
-def start(d, job, *args):
+def start(d, job, *args, keep_ms=1000):
     path = f"{d.root}/{job['name']}.json"
     with open(path, "w") as f:
         json.dump(job, f)
     return subprocess.Popen([f"{BUILD}/rekindle-train", "--run-dir", f"{d.root}/{job['name']}.run", *args, path],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=d.root, env=ENV)
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=d.root,
+                            env={**os.environ, "REKINDLE_TRAIN_KEEP_MS": str(keep_ms)})
 
 
 def end(p, want=0):
@@ -76,18 +75,19 @@ def end(p, want=0):
     return said
 
 
-def killed(d, job, rng, times):
-    """Run it to its end, killed so often behind lines of its own; how far it was each time."""
+def killed(d, job, rng, times, total):
+    """Run it to its end of so many lines, killed so often behind some of its own; how far it was each time."""
     at = []
     while len(at) < times:
-        p = start(d, job, "--threads", str(1 + len(at) % 2))
+        p = start(d, job, "--threads", str(1 + len(at) % 2), keep_ms=rng.choice([1, 10, 40]))
         before = (state(d, job["name"]) or {"lines": 0})["lines"]
         until = time.monotonic() + limit(60)
-        # some lines more, and then at any moment
-        while p.poll() is None and (state(d, job["name"]) or {"lines": 0})["lines"] <= before:
+        # some lines more, here and there of another file, and then at any moment
+        more = before + rng.choice([0, 0, total // times])
+        while p.poll() is None and (state(d, job["name"]) or {"lines": 0})["lines"] <= more:
             assert time.monotonic() < until, "no line is kept"
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.03))
+        time.sleep(rng.uniform(0, 0.06))
         p.send_signal(signal.SIGKILL)
         p.communicate()
         at.append(state(d, job["name"])["lines"])
