@@ -211,7 +211,8 @@ void ship_registry_told(struct ship *h);
  * weights that an address (s3: oss: https: http: model:) leads to, a
  * checkpoint's folder meaning its model; and a file of a checkpoint (its
  * folder's name) that a bucket has.  RK_OK: *path, the caller's, is where it
- * lies in the cache, which nobody writes into.  RK_EBUSY: on its way, ask again; why says how far,
+ * lies in the cache, which nobody writes into.  RK_EBUSY: on its way, ask again;
+ * why says how far,
  * or what it waits for.  RK_EINVAL, RK_ENOENT, RK_ECORRUPT: it cannot be had;
  * RK_ENOSPC.
  */
@@ -220,6 +221,9 @@ enum rk_err ship_bring(struct ship *h, const char *who, const char *address,
 enum rk_err ship_bring_file(struct ship *h, const char *who, const char *job,
     const char *dir, const char *name, char **path, struct rk_why *why)
     RK_MUSTCHECK;
+/* Has `who` waited in vain since then (mono): nobody answered?  why says so. */
+bool ship_bring_silent(struct ship *h, const char *who, int64_t since_ms,
+    struct rk_why *why);
 /* checkpoint.json's text of one that a bucket has, the caller's; or NULL. */
 char *ship_record_there(struct ship *h, const char *job, const char *dir);
 void ship_brought(struct ship *h, const char *who);

@@ -314,7 +314,19 @@ enum rk_err sup_weights(struct sup *s, const char *address, sup_weights_fn *fn,
 enum rk_err sup_suggest(struct sup *s, const struct spec *spec,
     const char *but, json_t *candidates, sup_check_fn *fn, void *ctx,
     struct rk_why *why) RK_MUSTCHECK;
-void sup_check_forget(struct sup *s, const void *ctx);  /* of all these */
+struct sup_file {
+	const char *name, *path;
+};
+/* The tensors of a file of weights that lies here (its name: what people call
+ * it) as another framework's file
+ * (one of ckpt_form_files, but the optimizer's), by the names of the network of
+ * a job (its normal form as text), or NULL: by its own.  fn as of
+ * sup_weights(); RK_ECONFLICT: it cannot be that. */
+enum rk_err sup_convert(struct sup *s, const struct sup_file *of,
+    const char *spec, const char *file, sup_weights_fn *fn, void *ctx,
+    struct rk_why *why) RK_MUSTCHECK;
+/* Of all of these. */
+void sup_check_forget(struct sup *s, const void *ctx);
 enum rk_err sup_start(struct sup *s, const char *id, struct store_note *note,
     struct rk_why *why) RK_MUSTCHECK;           /* HELD -> QUEUED */
 enum rk_err sup_pause(struct sup *s, const char *id, struct store_note *note,
@@ -421,6 +433,12 @@ typedef void sup_export_ready_fn(void *ctx);
 enum rk_err sup_export(struct sup *s, const char *id, const char *dir,
     const char *file, uint64_t from, sup_export_fn *begun, void *ctx,
     struct sup_export **out, struct rk_why *why) RK_MUSTCHECK;
+/* The same of a checkpoint whose files lie anywhere, by these names,
+ * checkpoint.json among them; spec: the normal form of the job that made it, as
+ * text. */
+enum rk_err sup_export_files(struct sup *s, const struct sup_file *v, size_t n,
+    const char *spec, const char *file, uint64_t from, sup_export_fn *begun,
+    void *ctx, struct sup_export **out, struct rk_why *why) RK_MUSTCHECK;
 ssize_t sup_export_read(struct sup_export *e, char *buf, size_t n,
     sup_export_ready_fn *ready, void *ctx);
 void sup_export_end(struct sup_export **e);

@@ -222,6 +222,7 @@ api_close(struct api **ap)
 		    a->models != NULL))
 			models_forget(a->models, q);
 		settling_free(&q->settling);
+		version_file_free(&q->version_file);
 		sup_export_end(&q->exporting);
 		models_forget(a->models, q);
 		req_wake(q);

@@ -112,8 +112,8 @@ send_it(struct req *q, uint64_t size)
 	file_reply(q, r, &p);
 }
 
-static void
-begun(void *ctx, enum rk_err rc, uint64_t bytes, const struct rk_why *why)
+void
+download_begun(void *ctx, enum rk_err rc, uint64_t bytes, const struct rk_why *why)
 {
 	struct req *q = ctx;
 
@@ -152,7 +152,7 @@ download(struct req *q, const struct ckpt_info *i, const char *file)
 		return;
 	}
 	const enum rk_err rc = sup_export(q->api->sup, q->arg[0], i->dir, file,
-	    file_from(q), begun, q, &q->exporting, &q->why);
+	    file_from(q), download_begun, q, &q->exporting, &q->why);
 	if (rc != RK_OK)
 		reply_err(q, rc, &q->why, "job of that id");
 	else

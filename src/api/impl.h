@@ -27,6 +27,7 @@
 
 struct req;
 struct settling;
+struct version_file;
 typedef void route_fn(struct req *q);
 
 /* --- route.c, table.c ---------------------------------------------------- */
@@ -247,6 +248,7 @@ struct req {
 	bool checked;           /* sup checks a job for us */
 	bool bringing;          /* ship brings results here for us */
 	struct settling *settling;      /* models settles an address for us */
+	struct version_file *version_file;      /* that is being brought */
 	bool at_models;         /* the registry has been asked for us */
 	enum rk_err models_rc;  /* what came of looking at it */
 	route_fn *then;         /* ... and what comes behind that */
@@ -367,6 +369,10 @@ void file_headers(struct req *q, struct MHD_Response *r,
 /* A checkpoint as a file of another framework, while it is made. */
 void download(struct req *q, const struct ckpt_info *i, const char *file);
 void download_close_all(struct api *a);
+/* What sup_export() calls of a request that waits, whose etag is set. */
+sup_export_fn download_begun;
+/* version_file.c: NULL inside is fine. */
+void version_file_free(struct version_file **v);
 
 /* --- accept.c ------------------------------------------------------------ */
 
@@ -540,7 +546,7 @@ route_fn h_models, h_model, h_versions, h_all_versions, h_version,
     h_alias_rollback, h_alias_delete, h_model_history;
 route_fn h_metrics_page, h_log, h_events, h_attempts, h_all_events, h_drain,
     h_adopt;
-route_fn h_model_lineage, h_model_compare, h_model_card;
+route_fn h_model_lineage, h_model_compare, h_model_card, h_version_file;
 route_fn h_register, h_registration, h_registrations, h_registration_drop;
 route_fn h_status, h_health, h_ready, h_prometheus, h_openapi;
 

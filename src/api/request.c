@@ -70,6 +70,7 @@ req_completed(void *door, struct MHD_Connection *c, void **ctx,
 	    q->api->models != NULL))
 		models_forget(q->api->models, q);
 	settling_free(&q->settling);
+	version_file_free(&q->version_file);
 	if (q->at_models)
 		models_forget(q->api->models, q);
 	views_free(&q->views);

@@ -71,7 +71,7 @@ refuse(struct req *q, const char *path, enum rk_err rc,
 		    P_INVALID_JOB : P_INVALID_FIELDS, &own);
 		rk_why_fini(&own);
 	} else {
-		reply_problem(q, P_NOT_READY, "%s: %s", path, text);
+		reply_problem(q, P_STORE, "%s: %s", path, text);
 	}
 }
 

@@ -28,9 +28,7 @@ ship_bring(struct ship *h, const char *who, const char *address, char **path,
 		.model = true };
 
 	must_be(h, SHIP_TAG);
-	/* Where a version of a model lies the registry says. */
-	const enum rk_err rc = spec_is_version(address) ? RK_OK :
-	    remote_check(h->remote, address, why);
+	const enum rk_err rc = supply_may_fetch(h, address, why);
 	return rc == RK_OK ? want(h, &a, path, why) : rc;
 }
 
@@ -81,6 +79,14 @@ ship_bring_file(struct ship *h, const char *who, const char *job,
 	rfiles_fini(&f);
 	store_remote_fini(&row);
 	return rc;
+}
+
+bool
+ship_bring_silent(struct ship *h, const char *who, int64_t since_ms,
+    struct rk_why *why)
+{
+	must_be(h, SHIP_TAG);
+	return fetch_silent(h, who, since_ms, why);
 }
 
 char *

@@ -437,6 +437,9 @@ void mend_fini(struct ship *h);
 
 /* supply.c */
 void supply_set(struct ship *h);
+/* Is it an address of a store, or of the registry? */
+enum rk_err supply_may_fetch(struct ship *h, const char *uri,
+    struct rk_why *why) RK_MUSTCHECK;
 
 /* plan.c: pure.  Sorted in place; `fits` is set. */
 struct plan_item {

@@ -283,9 +283,8 @@ supply(void *ctx, const struct job_row *r, const struct spec *spec,
 	return rc;
 }
 
-/* Is it an address of a store, or of the registry? */
-static enum rk_err
-may_fetch(struct ship *h, const char *uri, struct rk_why *why)
+enum rk_err
+supply_may_fetch(struct ship *h, const char *uri, struct rk_why *why)
 {
 	if (!spec_is_version(uri))
 		return remote_check(h->remote, uri, why);
@@ -305,7 +304,7 @@ fetch(void *ctx, const char *who, const char *address, char **path,
 	struct rk_why own = {0};
 
 	must_be(h, SHIP_TAG);
-	enum rk_err rc = may_fetch(h, address, &own);
+	enum rk_err rc = supply_may_fetch(h, address, &own);
 	if (rc == RK_OK)
 		rc = fetch_want(h, &a, hex, &own);
 	if (rc == RK_OK)
@@ -325,7 +324,7 @@ check_one(struct ship *h, const char *field, const char *uri,
 {
 	struct rk_why own = {0};
 
-	if (may_fetch(h, uri, &own) != RK_OK)
+	if (supply_may_fetch(h, uri, &own) != RK_OK)
 		rk_refuse_at(why, field, "%s", rk_why_first(&own));
 	rk_why_fini(&own);
 }

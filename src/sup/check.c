@@ -61,6 +61,8 @@ check_free(struct check *c)
 	suggest_free(c->suggest);
 	json_decref(c->files);
 	free(c->address);
+	free(c->form);
+	free(c->form_spec);
 	free(c->dir);
 	free(c);
 }

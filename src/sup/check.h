@@ -25,6 +25,9 @@ struct check {
 	                                   there is no spec.  Else NULL */
 	bool here;                      /* ... which need not be fetched */
 	bool statistics;
+	char *form;                     /* what it is to be converted to:
+	                                   convert.c; or NULL */
+	char *form_spec;                /* by the names of this job; or NULL */
 	struct suggest *suggest;        /* or NULL */
 	json_t *files;                  /* {address: path} */
 	char *dir;
@@ -74,5 +77,13 @@ enum rk_err inspect_fetch(struct check *c, struct rk_why *why) RK_MUSTCHECK;
 int inspect_launch(struct check *c);
 int inspect_bytes(const struct check *c);       /* a descriptor; -1, errno */
 void inspect_ended(struct check *c, int status);
+const char *inspect_path(const struct check *c);        /* of the file */
+/* A sentence in which the file is called what people call it. */
+char *inspect_named(const struct check *c, const char *text);
+
+/* convert.c: the same of a file that is to be another. */
+int convert_launch(struct check *c);
+int convert_bytes(const struct check *c);
+void convert_ended(struct check *c, int status);
 
 #endif

@@ -38,6 +38,8 @@ struct sup_export {
 	struct sup_export *next;
 	struct sup *s;
 	char id[RK_ID];                 /* of this one, for the process table */
+	char *dir;                      /* a folder that was made for it; or
+	                                   NULL */
 	uint64_t from;                  /* the first byte that is wanted */
 	pid_t pid;                      /* 0: it has gone */
 	int fd;                         /* the pipe; -1 */
@@ -51,6 +53,12 @@ struct sup_export {
 	/* What came before it was asked for: the line, and what follows. */
 	char line[LINE_MAX];
 	size_t have, given;
+};
+
+struct export_ask {
+	uint64_t from;
+	sup_export_fn *begun;
+	void *ctx;
 };
 
 static void
@@ -71,6 +79,9 @@ export_free(struct sup_export *e)
 	unwatch(e);
 	rk_close(&e->fd);
 	loop_timer_del(&e->timer);
+	if (e->dir != NULL)
+		(void)!rk_remove_tree(AT_FDCWD, e->dir);
+	free(e->dir);
 	free(e);
 }
 
@@ -252,11 +263,11 @@ sup_export_read(struct sup_export *e, char *buf, size_t n,
 /* The job's normal form, in memory: the trainer reads it as its standard
  * input. */
 static int
-job_in_memory(const struct job_row *r)
+job_in_memory(const char *spec)
 {
 	const int fd = memfd_create("job", MFD_CLOEXEC);
 
-	if (fd >= 0 && rk_write_all(fd, r->spec, strlen(r->spec)) == 0 &&
+	if (fd >= 0 && rk_write_all(fd, spec, strlen(spec)) == 0 &&
 	    lseek(fd, 0, SEEK_SET) == 0)
 		return fd;
 	if (fd >= 0)
@@ -280,10 +291,10 @@ launch(struct sup_export *e, const char *folder, const char *file, int job,
 }
 
 static enum rk_err
-start(struct sup_export *e, const struct job_row *r, const char *folder,
+start(struct sup_export *e, const char *spec, const char *folder,
     const char *file, struct rk_why *why)
 {
-	int pair[2] = { -1, -1 }, job = job_in_memory(r);
+	int pair[2] = { -1, -1 }, job = job_in_memory(spec);
 	int rc = job < 0 || pipe2(pair, O_CLOEXEC) != 0 ? errno : 0;
 
 	if (rc == 0) {
@@ -319,16 +330,13 @@ abandon(struct sup_export *e)
 	export_free(e);
 }
 
-enum rk_err
-sup_export(struct sup *s, const char *id, const char *dir, const char *file,
-    uint64_t from, sup_export_fn *begun, void *ctx, struct sup_export **out,
+/* One more, if there may be. */
+static enum rk_err
+export_new(struct sup *s, const struct export_ask *a, struct sup_export **out,
     struct rk_why *why)
 {
-	struct job_row r;
 	size_t n = 0;
 
-	must_be(s, SUP_TAG);
-	*out = NULL;
 	for (const struct sup_export *e = s->exports; e != NULL; e = e->next)
 		n += !e->ended;
 	if (n >= EXPORTS_MAX) {
@@ -336,24 +344,91 @@ sup_export(struct sup *s, const char *id, const char *dir, const char *file,
 		    "as many as may be at a time: ask again", n);
 		return RK_ELIMIT;
 	}
-	enum rk_err rc = get_job(s, id, &r, why);
-	if (rc != RK_OK)
-		return rc;
 	struct sup_export *e = xcalloc(1, sizeof(*e));
 	*e = (struct sup_export){ .s = s, .next = s->exports, .fd = -1,
-		.from = from, .begun = begun, .ctx = ctx };
+		.from = a->from, .begun = a->begun, .ctx = a->ctx };
 	s->exports = e;
 	rk_id_new(e->id);
 	e->timer = loop_timer_add(s->loop, late, e);
-	char *folder = xasprintf("%s/checkpoints/%s", sup_job_dir(s, id), dir);
-	rc = start(e, &r, folder, file, why);
-	free(folder);
-	store_job_fini(&r);
+	*out = e;
+	return RK_OK;
+}
+
+static enum rk_err
+begin(struct sup_export *e, const char *spec, const char *folder,
+    const char *file, struct sup_export **out, struct rk_why *why)
+{
+	const enum rk_err rc = start(e, spec, folder, file, why);
+
 	if (rc == RK_OK)
 		*out = e;
 	else
 		abandon(e);
 	return rc;
+}
+
+enum rk_err
+sup_export(struct sup *s, const char *id, const char *dir, const char *file,
+    uint64_t from, sup_export_fn *begun, void *ctx, struct sup_export **out,
+    struct rk_why *why)
+{
+	const struct export_ask a = { from, begun, ctx };
+	struct sup_export *e = NULL;
+	struct job_row r;
+
+	must_be(s, SUP_TAG);
+	*out = NULL;
+	enum rk_err rc = get_job(s, id, &r, why);
+	if (rc != RK_OK)
+		return rc;
+	rc = export_new(s, &a, &e, why);
+	if (rc == RK_OK) {
+		char *folder = xasprintf("%s/checkpoints/%s", sup_job_dir(s,
+		    id), dir);
+		rc = begin(e, r.spec, folder, file, out, why);
+		free(folder);
+	}
+	store_job_fini(&r);
+	return rc;
+}
+
+/* A folder of links to the files. */
+static enum rk_err
+put_together(struct sup_export *e, const struct sup_file *v, size_t n,
+    struct rk_why *why)
+{
+	e->dir = xasprintf("%s/checks/%s", e->s->c.state_dir, e->id);
+	enum rk_err rc = rk_mkdirs(e->dir, 0750);
+	for (size_t i = 0; i < n && rc == RK_OK; i++) {
+		char *at = xasprintf("%s/%s", e->dir, v[i].name);
+		if (symlink(v[i].path, at) != 0)
+			rc = rk_from_errno(errno);
+		free(at);
+	}
+	if (rc != RK_OK)
+		rk_refuse(why, "cannot make %s: %s", e->dir, rk_strerror(rc));
+	return rc;
+}
+
+enum rk_err
+sup_export_files(struct sup *s, const struct sup_file *v, size_t n,
+    const char *spec, const char *file, uint64_t from, sup_export_fn *begun,
+    void *ctx, struct sup_export **out, struct rk_why *why)
+{
+	const struct export_ask a = { from, begun, ctx };
+	struct sup_export *e = NULL;
+
+	must_be(s, SUP_TAG);
+	*out = NULL;
+	enum rk_err rc = export_new(s, &a, &e, why);
+	if (rc != RK_OK)
+		return rc;
+	rc = put_together(e, v, n, why);
+	if (rc != RK_OK) {
+		abandon(e);
+		return rc;
+	}
+	return begin(e, spec, e->dir, file, out, why);
 }
 
 void

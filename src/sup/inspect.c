@@ -28,8 +28,8 @@ inspect_fetch(struct check *c, struct rk_why *why)
 	return rc;
 }
 
-static const char *
-path_of(const struct check *c)
+const char *
+inspect_path(const struct check *c)
 {
 	return json_string_value(json_object_get(c->files, c->address));
 }
@@ -38,9 +38,12 @@ int
 inspect_launch(struct check *c)
 {
 	const char *part = rk_part_of(c->address), *argv[8];
+
+	if (c->form != NULL)
+		return convert_launch(c);
 	/* A whole file was held against its digest when it came. */
 	const bool member = strncmp(part, "#member=", 8) == 0;
-	char *path = xasprintf("%s%s", path_of(c), member ? part : "");
+	char *path = xasprintf("%s%s", inspect_path(c), member ? part : "");
 	int n = 0;
 
 	argv[n++] = "--inspect";
@@ -54,11 +57,10 @@ inspect_launch(struct check *c)
 	return e;
 }
 
-/* A sentence in which the file is called what people call it. */
-static char *
-named(const struct check *c, const char *text)
+char *
+inspect_named(const struct check *c, const char *text)
 {
-	const char *path = path_of(c), *at;
+	const char *path = inspect_path(c), *at;
 	const char *part = rk_part_of(c->address);
 	struct strbuf b = {0};
 
@@ -76,7 +78,7 @@ named(const struct check *c, const char *text)
 static void
 refuse(struct check *c, int status)
 {
-	char *words = check_last_words(c, status), *text = named(c, words);
+	char *words = check_last_words(c, status), *text = inspect_named(c, words);
 	struct rk_why why = { 0 };
 
 	rk_refuse_at(&why, "address", "%s", text);
@@ -106,6 +108,10 @@ inspect_ended(struct check *c, int status)
 {
 	const bool read = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
+	if (c->form != NULL) {
+		convert_ended(c, status);
+		return;
+	}
 	if (read && c->bytes != NULL) {
 		check_answer(c, RK_OK, NULL, NULL);
 		return;
@@ -132,7 +138,8 @@ inspect_ended(struct check *c, int status)
 int
 inspect_bytes(const struct check *c)
 {
-	return open(path_of(c), O_RDONLY | O_CLOEXEC);
+	return c->form != NULL ? convert_bytes(c) :
+	    open(inspect_path(c), O_RDONLY | O_CLOEXEC);
 }
 
 static enum rk_err

@@ -9,6 +9,7 @@ from mirrored import machine, machines, vanish, written
 from hand_made import Versions, below, in_bucket, of_checkpoint, sha
 from stub import No
 from t import BUILD, case, eq, has, run, tiny, trainer, wait_for
+from warm_files import resnet20
 
 
 def trained(d, name="first", **more):
@@ -233,6 +234,78 @@ def _(d):
     d.post(f"/v1/jobs/{j}/retry", want=202)
     d.wait_state(j, "succeeded")
     eq(d.get("/v1/models/tiny/versions/1").json["missing"], None)
+
+
+@case("a version's files come as they lie, and its model as other frameworks have it")
+def _(d):
+    i, step = trained(d)
+    v = Versions(below(f"{d.state}/models"))
+    files = of_checkpoint(step)
+    spec = d.job(i)["spec"]
+    v.add("tiny", files, source=source(i), spec=spec)
+    v.alias("tiny", "production", 1)
+    at = "/v1/models/tiny/versions"
+    for name, body in files.items():
+        r = d.get(f"{at}/1/files/{name}")
+        eq((r.body, r.headers["ETag"]), (body, f'"{sha(body)[:32]}"'), name)
+    r = d.get(f"{at}/production/files/model.safetensors", want=206, headers={"Range": "bytes=10-29"})
+    eq(r.body, files["model.safetensors"][10:30])
+    eq(r.headers["Content-Range"], f"bytes 10-29/{len(files['model.safetensors'])}")
+    d.get(f"{at}/1/files/model.safetensors", want=416, headers={"Range": "bytes=99999999-"})
+    # As of the checkpoint itself.
+    for form in "model.pdparams", "model.pt":
+        r = d.get(f"{at}/1/files/{form}")
+        eq(r.body, d.get(f"/v1/jobs/{i}/checkpoints/latest/files/{form}").body, form)
+        d.get(f"{at}/1/files/{form}", want=304, headers={"If-None-Match": r.headers["ETag"]})
+        part = d.get(f"{at}/1/files/{form}", want=206, headers={"Range": "bytes=100-"})
+        eq(part.body, r.body[100:])
+    wait_for(20, "nothing is left", lambda: not os.listdir(f"{d.state}/checks"))
+    for name, words in (("none", "has no file none; there is checkpoint.json"), ("model.pdopt", "has no file")):
+        has(d.get(f"{at}/1/files/{name}", want=404).text, words)
+    d.get(f"{at}/1/files/..%2Flog", want=404)
+    has(d.get(f"{at}/7/files/model.pt", want=404).text, "no version 7")
+    has(d.get(f"{at}/x/files/model.pt", want=404).text, "no alias x")
+    v.add("tiny", files, source=source(i))
+    wait_for(10, "version 2 is known", lambda: d.call("GET", f"{at}/2").status == 200)
+    has(d.get(f"{at}/2/files/model.pt", want=409).text, "does not say of which network")
+    v.delete("tiny", 2)
+    wait_for(10, "it is deleted", lambda: d.get(f"{at}/2").json["deleted"])
+    has(d.get(f"{at}/2/files/model.pt", want=404).text, "was deleted")
+
+
+@case("a version in shards comes as one file, and one of others by its own names or by those of its job")
+def _(d):
+    i = d.submit(sharded.job())
+    d.wait_state(i, "succeeded")
+    step = sharded.steps(f"{d.state}/jobs/{i}")[-1]
+    v = Versions(below(f"{d.state}/models"))
+    files = of_checkpoint(step)
+    v.add("wide", files, form="safetensors-shards", digest=sha(b"all"), source=source(i), spec=d.job(i)["spec"])
+    for form in "model.safetensors", "model.pdparams":
+        eq(d.get(f"/v1/models/wide/versions/1/files/{form}").body,
+           d.get(f"/v1/jobs/{i}/checkpoints/latest/files/{form}").body, form)
+    body = resnet20()
+    at = f"{d.root}/theirs.pdparams"
+    with open(at, "wb") as f:
+        f.write(body)
+    resnet = {"name": "r", "model": {"arch": "resnet20", "classes": 10}, "training": {"epochs": 1},
+              "data": {"train": {"type": "synthetic", "shape": [3, 32, 32], "samples": 64}}}
+    v.add("theirs", {"model.pdparams": body}, model="model.pdparams", form="paddle")
+    v.add("theirs", {"model.pdparams": body}, model="model.pdparams", form="paddle",
+          spec=d.job(d.submit({**resnet, "hold": True}))["spec"])
+    eq(d.get("/v1/models/theirs/versions/1/files/model.pdparams").body, body)
+    for n, form, more in ((1, "safetensors", []), (2, "pt", ["--arch", "resnet20"])):
+        out = f"{d.root}/want.{form}"
+        cli(d, "weights", "convert", at, "--to", form, "-o", out, *more)
+        with open(out, "rb") as f:
+            eq(d.get(f"/v1/models/theirs/versions/{n}/files/model.{form}").body, f.read(), f"version {n}")
+    has(d.get("/v1/models/theirs/versions/1/files/model.pt", want=409).text,
+        "cannot convert model.pdparams: Paddle has the weight of a linear layer as")
+    v.add("theirs", {"model.pdparams": b"nonsense"}, model="model.pdparams", form="paddle")
+    wait_for(10, "version 3 is known", lambda: d.call("GET", "/v1/models/theirs/versions/3").status == 200)
+    r = d.get("/v1/models/theirs/versions/3/files/model.pt", want=409)
+    assert d.state not in r.text, r.text
+    wait_for(20, "nothing is left", lambda: not os.listdir(f"{d.state}/checks"))
 
 
 @machines("a machine that takes over finds the version again by its number")

@@ -1,6 +1,21 @@
 """The registry's part of the walk over all operations (openapi.py).  Not a test itself."""
+from hand_made import Versions, below
 from registry import Root
-from t import wait_for
+from t import eq, wait_for
+from warm_files import resnet20
+
+
+def walk_files(d, ok, no):
+    body = resnet20()
+    Versions(below(f"{d.state}/models")).add("files", {"model.pdparams": body}, model="model.pdparams", form="paddle")
+    m = {"model": "files", "version": "1"}
+    eq(ok("getVersionFile", 200, file="model.pdparams", **m).body, body)
+    eq(ok("getVersionFile", 206, file="model.pdparams", headers={"Range": "bytes=1-4"}, **m).body, body[1:5])
+    ok("getVersionFile", 200, file="model.safetensors", **m)
+    no("getVersionFile", 404, file="none", **m)
+    no("getVersionFile", 404, file="model.pt", model="files", version="9")
+    no("getVersionFile", 416, file="model.pdparams", headers={"Range": "bytes=99999999-"}, **m)
+    no("getVersionFile", 500, file="model.safetensors", model="tiles", version="2")
 
 
 def walk_registrations(d, ok, no, job):
@@ -72,6 +87,7 @@ def walk_models(d, ok, no, job):
     no("compareVersions", 404, version="1", query="?with=none%2F1", **m)
     for op in "getLineage", "getCard":
         no(op, 404, version="9", **m)
+    walk_files(d, ok, no)
     ok("getVersion", 200, version="3", **m)
     ok("listHistory", 200, query="?limit=3", **m)
     no("listHistory", 400, query="?limit=0", **m)
