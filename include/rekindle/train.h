@@ -141,9 +141,9 @@
  * --suggest: {name, arch, metric, larger_is_better, data: {train, validation:
  * digests, or null}, candidates: [{id and what warm_suggest() has}, in the
  * file's order; of a job's checkpoints also selector (best or latest),
- * checkpoint, step, epoch, created_at, metrics, data ({train, validation}: digests,
- * or null), arch}], unreadable: [{id, why}], little: how many would load less
- * than a tenth, own: {source and, of the warm start that the job has already,
+ * checkpoint, step, epoch, created_at, metrics, data ({train, validation}:
+ * digests, or null), arch}], unreadable: [{id, why}], little: how many would
+ * load less than a tenth, own: {source and, of the warm start that the job has already,
  * summary, accepted, parameters_loaded, parameters_total, tensors_loaded,
  * tensors_total; or error}, null without one}.  Data that are not here are not
  * needed where the job gives the network's input.

@@ -42,7 +42,7 @@
  */
 json_t *warm_suggest(const struct warm_want *want);
 
-/* --- candidates ------------------------------------------------------------- */
+/* --- candidates ----------------------------------------------------------- */
 
 /*
  * A file of candidates:

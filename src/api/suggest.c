@@ -15,7 +15,7 @@
 #define LIMIT_MAX     500
 #define FRESH_MS      60000     /* as lists of models may be */
 
-/* --- jobs -------------------------------------------------------------------- */
+/* --- jobs ----------------------------------------------------------------- */
 
 struct rows {
 	struct api *a;
@@ -52,7 +52,7 @@ add_rows(struct api *a, const json_t *said, json_t *known)
 			add_row(&rows, v);
 }
 
-/* --- the answer --------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------- */
 
 static void
 answer(struct req *q, const json_t *said)
@@ -99,7 +99,7 @@ suggested(void *ctx, enum rk_err rc, const json_t *said,
 	req_wake(q);
 }
 
-/* --- the question ------------------------------------------------------------- */
+/* --- the question --------------------------------------------------------- */
 
 static void
 ask(struct req *q)

@@ -18,8 +18,8 @@
  */
 
 /* Versions of models into a file of candidates (warm_suggest.h), by the copy of
- * the registry.  passed: [{id, why}] of those that cannot be looked into; *left:
- * how many are left out. */
+ * the registry.  passed: [{id, why}] of those that cannot be looked into;
+ * *left: how many are left out. */
 enum rk_err suggest_versions(struct api *a, json_t *candidates, json_t *known,
     json_t *passed, json_int_t *left) RK_MUSTCHECK;
 

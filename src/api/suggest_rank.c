@@ -50,7 +50,7 @@ fact(const struct one *x, const char *key)
 	return v != NULL ? v : json_object_get(x->said, key);
 }
 
-/* --- one ------------------------------------------------------------------- */
+/* --- one ------------------------------------------------------------------ */
 
 /* Digests of its training and validation data, "" for what is not known. */
 static void
@@ -108,7 +108,7 @@ measure(struct one *x, const struct ask *a)
 	x->group_ms = x->created_ms;
 }
 
-/* --- order ----------------------------------------------------------------- */
+/* --- order ---------------------------------------------------------------- */
 
 #define DOWN(a, b) do { \
 	if ((a) != (b)) \
@@ -169,7 +169,7 @@ order(struct one *v, size_t n)
 	qsort(v, n, sizeof(*v), by_all);
 }
 
-/* --- the lines -------------------------------------------------------------- */
+/* --- the lines ------------------------------------------------------------ */
 
 /* What the job says of another file. */
 static const char *const of_another[] = { "dialect", "rename", "missing",
@@ -242,7 +242,8 @@ equal_json(const char *theirs, const char *ours)
 static json_t *
 suggestion(const struct one *x, const struct ask *a)
 {
-	static const char *const inner[] = { "id", "model", "data", "selector" };
+	static const char *const inner[] = { "id", "model", "data",
+		"selector" };
 	static const char *const ours[] = { "data", "evaluations", "others" };
 	json_t *o = json_copy((json_t *)(uintptr_t)x->said);
 	const char *selector = text(x->said, "selector");
@@ -273,7 +274,7 @@ suggestion(const struct one *x, const struct ask *a)
 	return o;
 }
 
-/* --- its own warm start ----------------------------------------------------- */
+/* --- its own warm start --------------------------------------------------- */
 
 static int
 percent(const json_t *o)
@@ -303,15 +304,15 @@ own_json(const struct ask *a, const json_t *best)
 		s = xasprintf("nothing that was looked at loads more than the "
 		    "%d %% that the job begins with", percent(o));
 	else
-		s = xasprintf("%s would load %d %% of the parameters, where the "
-		    "job begins with %d %%", text(best, "source"),
+		s = xasprintf("%s would load %d %% of the parameters, where "
+		    "the job begins with %d %%", text(best, "source"),
 		    percent(best), percent(o));
 	put(o, "compared", json_string(s));
 	free(s);
 	return o;
 }
 
-/* --- all -------------------------------------------------------------------- */
+/* --- all ------------------------------------------------------------------ */
 
 /* ID to what people call it, of what could not be read. */
 static json_t *

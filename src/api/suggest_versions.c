@@ -2,9 +2,9 @@
  * Versions of models as candidates: see suggest.h.
  *
  * Of the copy: those that an alias is at and the newest of each model, then the
- * newest of all, VERSIONS_MOST together.  Versions whose tensors and classes are
- * the same, as the versions of a model are as a rule, are one candidate, whose
- * list of tensors is fetched once.
+ * newest of all, VERSIONS_MOST together.  Versions whose tensors and classes
+ * are the same, as those of a model are as a rule, are one candidate, whose list
+ * of tensors is fetched once.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +43,7 @@ text(const json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
-/* --- one --------------------------------------------------------------------- */
+/* --- one ------------------------------------------------------------------ */
 
 /* Records are other machines' words, and perhaps edited by hand. */
 static bool
@@ -238,7 +238,7 @@ add(struct pick *p, const char *model, int64_t version)
 	return p->n < VERSIONS_MOST;
 }
 
-/* --- which -------------------------------------------------------------------- */
+/* --- which ---------------------------------------------------------------- */
 
 /* What is walked is not looked into on the way: a store is not to be asked
  * within a callback for the same list. */

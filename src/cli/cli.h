@@ -257,11 +257,11 @@ void cli_plan_table(const json_t *plan, const char *indent);
 enum cli_exit cli_dry_run(const struct cli_args *a, const char *path,
     const char *name, const json_t *body);
 
-/* --- suggest.c ------------------------------------------------------------- */
+/* --- suggest.c ------------------------------------------------------------ */
 
 /* Of a job that was submitted (the daemon's answer) and begins cold: a line on
- * standard error, where that is a terminal or --hint says so, of what would give
- * it nearly all of its parameters. */
+ * standard error, where that is a terminal or --hint says so, of what would
+ * give it nearly all of its parameters. */
 void cli_hint(const struct cli_args *a, const json_t *job);
 
 /* --- weights_address.c ---------------------------------------------------- */
@@ -303,7 +303,8 @@ extern const struct cli_command cli_models_verbs[];
 extern const size_t cli_nmodels_verbs;
 void cli_help(FILE *f, const struct cli_command *commands, size_t n);
 void cli_command_help(FILE *f, const struct cli_command *c);
-cli_command_fn cmd_submit, cmd_plan, cmd_suggest, cmd_list, cmd_show, cmd_watch, cmd_start,
+cli_command_fn cmd_submit, cmd_plan, cmd_suggest, cmd_list, cmd_show, cmd_watch,
+    cmd_start,
     cmd_pause, cmd_resume, cmd_cancel, cmd_retry, cmd_delete, cmd_drain,
     cmd_adopt, cmd_checkpoint, cmd_checkpoints, cmd_metrics, cmd_evaluations, cmd_plot,
     cmd_log,

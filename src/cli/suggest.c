@@ -156,7 +156,7 @@ cmd_suggest(const struct cli_args *a)
 	return rc;
 }
 
-/* --- the hint --------------------------------------------------------------- */
+/* --- the hint ------------------------------------------------------------- */
 
 static bool
 begins_cold(const json_t *job)

@@ -3,10 +3,10 @@
  * candidates (rekindle-train --suggest) in place of one start.
  *
  * Candidates are what the caller has, and the jobs of this daemon that have had
- * a checkpoint, whose folders the trainer looks into.  The lists of tensors that
- * lie elsewhere are fetched first, for FETCH_MS at most; those that did not
- * come are told, and the others looked at without them.  So it is with the warm
- * start that the job has already: after OWN_MS, or where it cannot be had, the
+ * a checkpoint, whose folders the trainer looks into.  Lists of tensors that lie
+ * elsewhere are fetched first, for FETCH_MS at most; those that did not come are
+ * told, and the others looked at without them.  So it is with the warm start
+ * that the job has already: after OWN_MS, or where it cannot be had, the
  * question is put without it.
  */
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define JOBS_READ 2000          /* rows, newest first */
 #define JOBS_MOST 300           /* candidates of these */
 
-/* --- candidates ------------------------------------------------------------- */
+/* --- candidates ----------------------------------------------------------- */
 
 struct jobs {
 	struct sup *s;
@@ -85,7 +85,7 @@ suggest_free(struct suggest *g)
 	free(g);
 }
 
-/* --- without its own warm start --------------------------------------------- */
+/* --- without its own warm start ------------------------------------------- */
 
 /* The job as if it began cold. */
 static json_t *
@@ -125,7 +125,7 @@ go_cold(struct check *c, const struct rk_why *why)
 	json_object_clear(c->files);
 }
 
-/* --- before the process ----------------------------------------------------- */
+/* --- before the process --------------------------------------------------- */
 
 enum rk_err
 suggest_supply(struct check *c, enum rk_err rc, struct rk_why *why)
@@ -217,7 +217,7 @@ suggest_path(const struct check *c)
 	return xasprintf("%s/candidates.json", c->dir);
 }
 
-/* --- behind it -------------------------------------------------------------- */
+/* --- behind it ------------------------------------------------------------ */
 
 bool
 suggest_answers(struct check *c, json_t *said)
@@ -236,7 +236,7 @@ suggest_answers(struct check *c, json_t *said)
 	return true;
 }
 
-/* --- asking ------------------------------------------------------------------ */
+/* --- asking --------------------------------------------------------------- */
 
 /* The job, and beside it the same without what it begins from; which of them
  * may be submitted.  RK_EINVAL: not even that. */

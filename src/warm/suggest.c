@@ -1,4 +1,4 @@
-/* Which lines of a job would take the most out of a file: see warm_suggest.h. */
+/* Which lines of a job take the most out of a file: see warm_suggest.h. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

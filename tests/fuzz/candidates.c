@@ -1,8 +1,8 @@
 /* module: warm */
 /*
- * Any bytes as a file of candidates: refused with one sentence, or candidates, each
- * of which is planned for a small network, and of which what is suggested is no more
- * than there is.
+ * Any bytes as a file of candidates: refused with one sentence, or candidates,
+ * each of which is planned for a small network, and what is suggested of it is
+ * no more than there is.
  */
 #include <string.h>
 
