@@ -205,8 +205,8 @@ NO_PLACE = """
 data.train.delimiter data.train.features data.train.label data.train.pair data.train.text
 data.input.columns[] data.input.tokenizer
 data.validation.delimiter data.validation.features data.validation.label data.validation.pair data.validation.text
-labels[] metadata[] model.checkpoint_classes[] model.grow[] model.layers[].inputs model.layers[].inputs[]
-model.layers[].name model.layers[].tied model.outputs[] model.producer[] model.rename[] model.rename[][] name
+labels[] metadata[] model.checkpoint_classes[] model.checkpoint_said model.grow[] model.layers[].inputs
+model.layers[].inputs[] model.layers[].name model.layers[].tied model.outputs[] model.producer[] model.rename[] model.rename[][] name
 resources.memory training.cache_features.max_bytes training.optimizer.no_decay[] training.parameters[].match
 training.phases[].cache_features.max_bytes training.phases[].train training.phases[].train[] training.resume_from
 training.register.alias training.register.if training.register.name training.register.notes training.warm_start.plan

@@ -12,6 +12,10 @@ from t import BUILD, case, eq, has, run, tiny, trainer, wait_for
 from warm_files import resnet20
 
 
+RESNET = {"name": "r", "model": {"arch": "resnet20", "classes": 10}, "training": {"epochs": 1},
+          "data": {"train": {"type": "synthetic", "shape": [3, 32, 32], "samples": 64}}}
+
+
 def trained(d, name="first", **more):
     """A job that has ended, and its newest checkpoint's folder."""
     i = d.submit(tiny(d, name, epochs=2, **more))
@@ -288,11 +292,9 @@ def _(d):
     at = f"{d.root}/theirs.pdparams"
     with open(at, "wb") as f:
         f.write(body)
-    resnet = {"name": "r", "model": {"arch": "resnet20", "classes": 10}, "training": {"epochs": 1},
-              "data": {"train": {"type": "synthetic", "shape": [3, 32, 32], "samples": 64}}}
     v.add("theirs", {"model.pdparams": body}, model="model.pdparams", form="paddle")
     v.add("theirs", {"model.pdparams": body}, model="model.pdparams", form="paddle",
-          spec=d.job(d.submit({**resnet, "hold": True}))["spec"])
+          spec=d.job(d.submit({**RESNET, "hold": True}))["spec"])
     eq(d.get("/v1/models/theirs/versions/1/files/model.pdparams").body, body)
     for n, form, more in ((1, "safetensors", []), (2, "pt", ["--arch", "resnet20"])):
         out = f"{d.root}/want.{form}"
@@ -306,6 +308,103 @@ def _(d):
     r = d.get("/v1/models/theirs/versions/3/files/model.pt", want=409)
     assert d.state not in r.text, r.text
     wait_for(20, "nothing is left", lambda: not os.listdir(f"{d.state}/checks"))
+
+
+@case("a version whose record names what is not below its folder is none")
+def _(d):
+    with open(f"{d.root}/secret", "wb") as f:
+        f.write(b"s" * 100)
+    v = Versions(below(f"{d.state}/models"))
+    for k, name in enumerate(("../../../../secret", "/etc/passwd", "a/b", "..")):
+        v.add("bad", {"model.safetensors": b"x"})
+        log = f"{d.state}/models/bad/log/{k + 1:010}.json"
+        with open(log) as f:
+            e = json.load(f)
+        e["record"]["files"] = [{"name": name, "size": 100, "sha256": sha(b"s" * 100)}]
+        e["record"]["digest"] = sha(b"s" * 100)
+        with open(log, "w") as f:
+            json.dump(e, f)
+    v.add("bad", {"model.safetensors": b"y"}, id="../../..")
+    for n in range(1, 6):
+        refused(d, from_model(d, f"model://bad/{n}"), "model bad has no version")
+        d.get(f"/v1/models/bad/versions/{n}/files/..%2F..%2F..%2F..%2Fsecret", want=404)
+
+
+@case("a version is not deleted while a job that has not ended begins from it")
+def _(d):
+    v = Versions(below(f"{d.state}/models"))
+    v.add("tiny", {"model.safetensors": b"x"})
+    for _ in range(9):
+        v.add("tiny", {"model.safetensors": b"x"})
+    j = d.submit(from_model(d, "model://tiny/10", hold=True))
+    eq(d.call("DELETE", "/v1/models/tiny/versions/1").status, 204)
+    r = d.call("DELETE", "/v1/models/tiny/versions/10")
+    eq(r.status, 409, r.text)
+    has(r.json["detail"], f"job {j} (second), which has not ended")
+    d.post(f"/v1/jobs/{j}/cancel", want=202)
+    d.wait_state(j, "cancelled")
+    eq(d.call("DELETE", "/v1/models/tiny/versions/10").status, 204)
+    refused(d, from_model(d, "model://tiny/10"), "was deleted")
+
+
+def damage(path):
+    with open(path, "r+b") as f:
+        f.seek(-1, os.SEEK_END)
+        b = f.read(1)
+        f.seek(-1, os.SEEK_END)
+        f.write(bytes([b[0] ^ 1]))
+
+
+@case("a damaged shard comes again from a version that has it")
+def _(d):
+    i = d.submit(sharded.job(epochs=200))
+    wait_for(60, "checkpoints", lambda: len(sharded.steps(f"{d.state}/jobs/{i}")) > 2)
+    d.post(f"/v1/jobs/{i}/pause", want=202)
+    d.wait_state(i, "paused")
+    step = sharded.steps(f"{d.state}/jobs/{i}")[-1]
+    v = Versions(below(f"{d.state}/models"))
+    v.add("other", {"model.safetensors": b"x"})
+    v.add("wide", of_checkpoint(step), form="safetensors-shards", digest=sha(b"all"), source=source(i))
+    d.get("/v1/models/wide/versions/1")
+    good = sharded.digest(sharded.shard(step))
+    damage(sharded.shard(step))
+    d.post(f"/v1/jobs/{i}/resume", {"overrides": {"training": {"epochs": 220}}}, want=202)
+    wait_for(60, "it was mended", lambda: any("is whole again" in m for m in d.events(i)))
+    d.wait_state(i, "running", "succeeded")
+    eq(sharded.digest(sharded.shard(step)), good)
+    d.post(f"/v1/jobs/{i}/cancel")
+
+
+def registered(d, name, **body):
+    r = d.post(f"/v1/models/{name}/versions", body, headers={"Prefer": "wait"})
+    assert r.status in (201, 202), r.text
+    wait_for(60, "it is registered", lambda: d.call("GET", f"/v1/models/{name}/versions/1").status == 200)
+    return d.get(f"/v1/models/{name}/versions/1").json
+
+
+@case("what was registered of a job, in shards or not, and of a file is what a job begins from")
+def _(d):
+    i, _ = trained(d)
+    one = registered(d, "tiny", job=i, checkpoint="best", alias="production")
+    j = d.submit(from_model(d, "model://tiny@production"))
+    has(d.wait_state(j, "succeeded")["plan_summary"], "4 of 4")
+    eq(d.job(j)["spec"]["model"]["checkpoint"], f"model://tiny/1#sha256={one['digest']}")
+    i = d.submit(sharded.job())
+    d.wait_state(i, "succeeded")
+    step = sharded.steps(f"{d.state}/jobs/{i}")[-1]
+    registered(d, "wide", job=i, checkpoint=os.path.basename(step))
+    job = sharded.job("second", frozen=())
+    job["model"]["checkpoint"] = "model://wide/1"
+    job["training"]["warm_start"] = {"optimizer": "moments"}
+    j = d.submit(job)
+    has(d.wait_state(j, "succeeded")["plan_summary"], "6 of 6")
+    eq(d.get("/v1/models/wide/versions/1/files/model.safetensors").body,
+       d.get(f"/v1/jobs/{i}/checkpoints/{os.path.basename(step)}/files/model.safetensors").body)
+    path = f"{d.root}/theirs.pdparams"
+    with open(path, "wb") as f:
+        f.write(resnet20())
+    registered(d, "theirs", address=f"file://{path}", spec=RESNET)
+    assert d.get("/v1/models/theirs/versions/1/files/model.pt").body[:2] == b"PK"
 
 
 @machines("a machine that takes over finds the version again by its number")
