@@ -169,6 +169,31 @@ store_version_get(struct store *s, const char *model, int64_t version,
 	return rc;
 }
 
+/* Do few versions have a metric so?  Then they are gathered first; else each
+ * version that is looked at is asked for its metric. */
+#define FEW 1000
+static enum rk_err
+few_match(struct store *s, const struct store_versions_filter *f, size_t i,
+    bool *few)
+{
+	sqlite3_stmt *st = NULL;
+	char text[160];
+
+	snprintf(text, sizeof(text), "SELECT count(*) FROM (SELECT 1 FROM "
+	    "version_metrics WHERE metric=?1 AND value%s?2 LIMIT %d)",
+	    store_cmp_words[f->metric[i].cmp], FEW);
+	int got = sqlite3_prepare_v2(s->db, text, -1, &st, NULL);
+	if (got == SQLITE_OK) {
+		db_text(st, 1, f->metric[i].name);
+		sqlite3_bind_double(st, 2, f->metric[i].value);
+		got = sqlite3_step(st);
+	}
+	*few = got == SQLITE_ROW && sqlite3_column_int(st, 0) < FEW;
+	enum rk_err rc = db_err(s, got, "count versions by a metric");
+	sqlite3_finalize(st);
+	return rc;
+}
+
 /*
  * The text of a search.  Its parameters have names, so that what is bound and
  * what is asked stand in the same order of conditions: :l0 :w0 a label, :m0 :x0
@@ -176,7 +201,8 @@ store_version_get(struct store *s, const char *model, int64_t version,
  * on.
  */
 static void
-search_text(struct strbuf *b, const struct store_versions_filter *f)
+search_text(struct strbuf *b, const struct store_versions_filter *f,
+    const bool few[STORE_CONDITIONS])
 {
 	const char *key = f->by != NULL ? "o.value" : f->model != NULL ?
 	    "v.version" : "v.created_ms";
@@ -192,8 +218,10 @@ search_text(struct strbuf *b, const struct store_versions_filter *f)
 		sb_adds(b, " AND v.removing=1");
 	else if (!f->deleted)
 		sb_adds(b, " AND v.deleted_ms=0");
+	/* Of these there are few: their index, and not the model's. */
 	if (f->model != NULL)
-		sb_adds(b, " AND v.model=:model");
+		sb_addf(b, " AND %sv.model=:model", f->id != NULL ||
+		    f->job != NULL || f->digest != NULL ? "+" : "");
 	if (f->author != NULL)
 		sb_adds(b, " AND v.author=:author");
 	if (f->job != NULL)
@@ -210,7 +238,9 @@ search_text(struct strbuf *b, const struct store_versions_filter *f)
 		sb_addc(b, ')');
 	}
 	for (size_t i = 0; i < f->nmetrics; i++)
-		sb_addf(b, " AND EXISTS (SELECT 1 FROM version_metrics x WHERE "
+		sb_addf(b, few[i] ? " AND v.n IN (SELECT n FROM "
+		    "version_metrics WHERE metric=:m%zu AND value%s:x%zu)" :
+		    " AND EXISTS (SELECT 1 FROM version_metrics x WHERE "
 		    "x.n=v.n AND x.metric=:m%zu AND x.value%s:x%zu)", i,
 		    store_cmp_words[f->metric[i].cmp], i);
 	if (f->after)
@@ -273,13 +303,19 @@ enum rk_err
 store_versions(struct store *s, const struct store_versions_filter *f,
     int limit, store_version_fn *fn, void *ctx)
 {
+	bool few[STORE_CONDITIONS] = { false };
 	struct strbuf b = { 0 };
 	sqlite3_stmt *st = NULL;
 	struct version_row r;
 	int got;
 
 	must(f->nlabels <= STORE_CONDITIONS && f->nmetrics <= STORE_CONDITIONS);
-	search_text(&b, f);
+	for (size_t i = 0; i < f->nmetrics; i++) {
+		enum rk_err rc = few_match(s, f, i, &few[i]);
+		if (rc != RK_OK)
+			return rc;
+	}
+	search_text(&b, f, few);
 	got = sqlite3_prepare_v2(s->db, b.s, -1, &st, NULL);
 	sb_fini(&b);
 	if (got != SQLITE_OK)

@@ -354,6 +354,11 @@ def bench_store(top):
     store.bench(top, row, min(ROUNDS, 3))
 
 
+def bench_models(top):
+    import model_pages
+    model_pages.bench(top, row, ROUNDS)
+
+
 def bench_ship(top):
     import pushed
     pushed.slowed(top, row, fashion_job, int(os.environ.get("PAIRS", "12")))
@@ -426,7 +431,8 @@ def main():
     want = sys.argv[1:]
     try:
         for name, fn in (("step", bench_step), ("networks", bench_networks), ("checkpoint", bench_checkpoint),
-                         ("recovery", bench_recovery), ("api", bench_api), ("store", bench_store), ("ship", bench_ship),
+                         ("recovery", bench_recovery), ("api", bench_api), ("models", bench_models),
+                         ("store", bench_store), ("ship", bench_ship),
                          ("notice", bench_notice), ("fresh", bench_fresh), ("tokens", bench_tokens),
                          ("shards", bench_shards), ("images", bench_images), ("first_batch", bench_first_batch),
                          ("frozen", bench_frozen), *jpeg_parts(),
