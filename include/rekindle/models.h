@@ -106,6 +106,12 @@ struct models_age {
 	const char *error;
 };
 void models_age(struct models *m, const char *name, struct models_age *out);
+/* Of the copy: models, versions that are not deleted, entries that count for
+ * nothing, models whose log has a gap. */
+struct models_stats {
+	int64_t models, versions, unread, faults;
+};
+void models_stats(struct models *m, struct models_stats *out);
 /* Is there such a version, deleted or not?  RK_ENOENT with what there is. */
 enum rk_err models_has(struct models *m, const char *name, int64_t version,
     struct rk_why *why) RK_MUSTCHECK;

@@ -136,6 +136,28 @@ write_mirror(struct strbuf *b, const struct mirror *m)
 		    mirror_absent(m) != MIRROR_ABSENT_IGNORED);
 }
 
+/* --- the registry --------------------------------------------------------- */
+
+static void
+write_models(struct strbuf *b, struct models *m)
+{
+	struct models_stats s;
+	struct models_age age;
+
+	models_stats(m, &s);
+	models_age(m, NULL, &age);
+	gauge(b, "rekindle_models", "Models of the registry, by the copy.",
+	    s.models);
+	gauge(b, "rekindle_model_versions", "Their versions.", s.versions);
+	gauge(b, "rekindle_model_entries_unread",
+	    "Entries of their logs that count for nothing.", s.unread);
+	gauge(b, "rekindle_model_logs_broken",
+	    "Models whose log has a gap.", s.faults);
+	gauge(b, "rekindle_models_reachable",
+	    "0: the store of the registry did not answer when asked last.",
+	    age.error == NULL);
+}
+
 /* --- jobs ---------------------------------------------------------------- */
 
 struct running {
@@ -409,5 +431,6 @@ stats_write(struct strbuf *b, struct api *a)
 	write_requests(b, &a->stats);
 	write_doors(b, a);
 	write_mirror(b, a->mirror);
+	write_models(b, a->models);
 	write_process(b, &a->stats);
 }

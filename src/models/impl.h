@@ -180,6 +180,7 @@ struct models {
 	char *root, *instance;
 	int64_t fresh_ms;
 	struct mlog *logs[BUCKETS];
+	int nlogs;
 	struct change *changes;         /* that are not answered */
 	models_in_use_fn *in_use;
 	void *in_use_ctx;
@@ -213,6 +214,7 @@ enum rk_err models_end(const struct remote_result *r);
 
 /* log.c */
 void log_look(struct mlog *g, int64_t max_age_ms, models_fn *fn, void *ctx);
+bool log_idle(const struct mlog *g);    /* nothing is under way */
 void log_fini(struct mlog *g);
 /* What comes next, where nothing is under way. */
 void log_next(struct mlog *g);

@@ -410,6 +410,14 @@ log_next(struct mlog *g)
 	}
 }
 
+bool
+log_idle(const struct mlog *g)
+{
+	return !g->looking && g->waits == NULL && g->next_waits == NULL &&
+	    g->appends == NULL && g->put_op == NULL && g->list_op == NULL &&
+	    g->news == NULL;
+}
+
 void
 log_fini(struct mlog *g)
 {

@@ -1,4 +1,5 @@
 /* Opening, closing, answers, and which version is meant. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,11 +157,59 @@ models_age(struct models *m, const char *name, struct models_age *out)
 	}
 }
 
+static bool
+count(void *ctx, const struct model_row *r)
+{
+	struct models_stats *s = ctx;
+
+	s->models++;
+	s->versions += r->live;
+	s->unread += r->bad;
+	s->faults += r->fault[0] != '\0';
+	return true;
+}
+
+void
+models_stats(struct models *m, struct models_stats *out)
+{
+	*out = (struct models_stats){ .models = 0 };
+	must_be(m, MODELS_TAG);
+	if (store_models(m->store, "", INT_MAX, count, out) != RK_OK)
+		log_warn("models: they cannot be counted");
+}
+
 /* --- logs ----------------------------------------------------------------- */
+
+/*
+ * Whoever asks for names that are none makes a log of each.  Those that nothing
+ * is under way with are forgotten when there are many: what they know is in the
+ * copy, but for when they were looked at.
+ */
+#define LOGS_MAX 20000
+
+static void
+logs_thin(struct models *m)
+{
+	for (int i = 0; i < BUCKETS; i++) {
+		struct mlog **at = &m->logs[i], *g;
+		while ((g = *at) != NULL) {
+			if (!log_idle(g)) {
+				at = &g->next;
+				continue;
+			}
+			*at = g->next;
+			log_fini(g);
+			free(g);
+			m->nlogs--;
+		}
+	}
+}
 
 struct mlog *
 mlog_of(struct models *m, const char *name)
 {
+	if (m->nlogs >= LOGS_MAX)
+		logs_thin(m);
 	struct mlog **at = &m->logs[rk_hash64(0, name, strlen(name)) % BUCKETS];
 	struct mlog *g;
 
@@ -168,6 +217,7 @@ mlog_of(struct models *m, const char *name)
 		if (strcmp(g->name, name) == 0)
 			return g;
 	g = xcalloc(1, sizeof(*g));
+	m->nlogs++;
 	g->tag = MLOG_TAG;
 	g->m = m;
 	snprintf(g->name, sizeof(g->name), "%s", name);

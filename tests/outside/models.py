@@ -214,6 +214,20 @@ def _(d):
     eq([m["model"] for m in d.get("/v1/models").json["models"]], ["other", "tiles"])
 
 
+@case("models and what is wrong with their logs are counted for Prometheus")
+def _(d):
+    r = three(d)
+    r.raw("tiles", b"nonsense")
+    r.version("edges")
+    r.version("edges")
+    os.remove(f"{r.folder}/edges/log/0000000001.json")
+    d.get("/v1/models")
+    text = d.get("/metrics").text
+    for line in ("rekindle_models 2", "rekindle_model_versions 3", "rekindle_model_entries_unread 1",
+                 "rekindle_model_logs_broken 1", "rekindle_models_reachable 1"):
+        has(text, line + "\n")
+
+
 @case("moves and versions are events, of which what was long ago is none")
 def _(d):
     r = three(d)
