@@ -8,19 +8,19 @@
  *	                 an address, job://ID/CHECKPOINT or model://NAME@ALIAS.
  *	                 Each of its tensors must be in the file, and no other.
  *	                 dialect, rename and producer count as in a warm start
- *	model.checkpoint_classes  what the classes are called, in the order of the
- *	                 outputs; those that the checkpoint's folder tells, else
- *	                 numbers
+ *	model.checkpoint_classes  what the classes are called, in the order of
+ *	                 the outputs; those that the checkpoint's folder tells,
+ *	                 else numbers
  *	training         may be left out.  batch_size, micro_batch_size, loss
  *	                 (what the outputs are: cross_entropy), exact and
  *	                 arithmetic count
  *	data.inputs      * of predict, and of it alone: 1 to SPEC_MAX_USED files
- *	                 as --predict takes them (train.h), folders (all pictures
- *	                 below, by the order of the bytes of their paths), or
- *	                 addresses of files
+ *	                 as --predict takes them (train.h), folders (all
+ *	                 pictures below, by the order of the bytes of their
+ *	                 paths), or addresses of files
  *	data.train       of predict: which form the files of data.inputs have
- *	                 (type, columns, tokenizer); only its vocabulary is read.
- *	                 Without it they are pictures and arrays of NumPy.  Of
+ *	                 (type, columns, tokenizer); only its vocabulary is
+ *	                 read.  Without it they are pictures and arrays of NumPy.  Of
  *	                 evaluate only what data.validation takes over from it
  *	data.validation  * of evaluate, and of it alone: what is scored
  *	data.input       {dtype, shape, normalize, columns, tokenizer, pixels}:
@@ -29,12 +29,13 @@
  *	                 no names are []; what the checkpoint's folder tells,
  *	                 else what data.normalize says by itself:
  *	                 `standard` is refused without it
- *	report.worst     of evaluate: 50; 0 to 1000: how many of the samples that
- *	                 it got wrong the report names, the largest loss first
+ *	report.worst     of evaluate: 50; 0 to 1000: how many of the samples
+ *	                 that it got wrong the report names, the largest loss
+ *	                 first
  *	data.normalize, data.threads, data.transforms  as in training: samples
  *	                 go through those of validation
- *	data.broken      of evaluate as in training.  predict names an input that
- *	                 cannot be read, and goes on
+ *	data.broken      of evaluate as in training.  predict names an input
+ *	                 that cannot be read, and goes on
  *
  * All else of a job that trains may be there, is judged as in one, and counts
  * for nothing, so that a job's file becomes one of these by its kind alone: the

@@ -8,6 +8,8 @@
 
 #include "results.h"
 
+#define COUNT_MAX ((int64_t)1 << 53)
+
 /* --- the end of what counts ----------------------------------------------- */
 
 /* A hash of the last bytes before `bytes`, as 16 digits; false: they are not
@@ -54,8 +56,8 @@ parse_state(const char *text, size_t len, struct read_state *s)
 		return RK_EINVAL;
 	rkj_open(&o, tree, "", &why);
 	rkj_int(&o, "format", &format, 1, 1, RKJ_REQUIRED);
-	rkj_int(&o, "bytes", &s->bytes, 0, INT64_MAX, RKJ_REQUIRED);
-	rkj_int(&o, "lines", &s->lines, 0, INT64_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "bytes", &s->bytes, 0, COUNT_MAX, RKJ_REQUIRED);
+	rkj_int(&o, "lines", &s->lines, 0, COUNT_MAX, RKJ_REQUIRED);
 	rkj_str(&o, "tail", &s->tail, 16, RKJ_REQUIRED);
 	const json_t *of = rkj_any(&o, "of");
 	if (json_is_object(of))

@@ -4,14 +4,14 @@
  *
  * results_commit() puts all lines so far on disk and then the state in its
  * place, so after a kill or a power cut at any moment the state is of the first
- * `bytes` of the file.  What is behind them, a torn line at its end, is cut when
- * it is opened again.
+ * `bytes` of the file.  What is behind them, a torn line at its end, is cut
+ * when it is opened again.
  *
- *	predictions.state  {format: 1, bytes, lines, tail, of}: tail is a hash of
- *	                   the last RESULTS_TAIL bytes that count, of what the
- *	                   caller says.  It is read in one piece and replaced as
- *	                   one; where it is damaged, or the file is not what it
- *	                   says, all begins anew
+ *	predictions.state  {format: 1, bytes, lines, tail, of}: tail is a hash
+ *	                   of the last RESULTS_TAIL bytes that count, of what
+ *	                   the caller says.  It is replaced as one; where it is
+ *	                   damaged, or the file is not what it says, all begins
+ *	                   anew
  *
  * Memory: RESULTS_PENDING and a line, whatever the file has.
  */
@@ -34,9 +34,9 @@ struct results {
 };
 
 /*
- * Open both in a folder; anew: whatever there is.  *of (a new reference) is what
- * the state has of the caller's; NULL: there is none, and the file is empty.
- * Then *lost may have a sentence (the caller frees) on a state that was there.
+ * Open both in a folder; anew: whatever there is.  *of (a new reference) is
+ * what the state has of the caller's; NULL: there is none, and the file is
+ * empty.  Then *lost may have a sentence (the caller frees) on a state that was there.
  */
 enum rk_err results_open(struct results *p, int dir_fd, bool anew,
     json_t **of, char **lost) RK_MUSTCHECK;

@@ -147,8 +147,8 @@ same_arithmetic(struct use *u, const json_t *was)
 		    "training.exact is require%s", r->rep.wire != NULL ? "" :
 		    ": go on where it is the same, or with --set "
 		    "training.exact=prefer");
-	report_event(&r->rep, "arithmetic_changed", "the %lld lines so far were "
-	    "computed with other arithmetic: those that follow are not bit for "
+	report_event(&r->rep, "arithmetic_changed", "the %lld lines so far "
+	    "were computed with other arithmetic: those that follow are not bit for "
 	    "bit what it would have computed", (long long)u->done);
 	return true;
 }

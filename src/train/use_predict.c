@@ -4,9 +4,9 @@
  * What the state has of where the next batch begins:
  *	{input, file, row, listing, passed, content}
  * input and file: of which the next row is (walk.h); row: from 0, or
- * BATCHES_THROUGH where there is none left; listing: a hash of all names; passed: of
- * names and sizes of the files before; content: a digest of the file itself
- * where some of its rows were predicted, else "".
+ * BATCHES_THROUGH where there is none left; listing: a hash of all names;
+ * passed: of names and sizes of the files before; content: a digest of the file
+ * itself where some of its rows were predicted, else "".
  */
 #include <fcntl.h>
 #include <stdlib.h>

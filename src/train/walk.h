@@ -26,7 +26,7 @@ struct walk {
 	struct walk_folder v[SPEC_MAX_USED];
 };
 
-/* False: run_fail() has why; a folder that has no pictures is no such reason. */
+/* False: run_fail() has why; a folder that has no pictures is no reason. */
 bool walk_open(struct run *r, struct walk *w);
 void walk_close(struct walk *w);        /* fine on {0} */
 int walk_inputs(const struct walk *w);
