@@ -18,6 +18,8 @@
 #define CALL_MS         150000
 #define LOOK_MS         30000   /* one look of a watch */
 #define SOON_MS         9000
+#define FETCH_MS        600000  /* without a byte: the daemon may have to
+                                   fetch it first */
 
 static char *base_url;          /* "http://127.0.0.1:7450" */
 static char *socket_path;       /* or NULL */
@@ -154,7 +156,7 @@ cli_fetch(const char *path, int fd, uint64_t at, struct cli_ended *e)
 	const struct http_request r = { .method = "GET", .url = url,
 	    .headers = headers, .body_fd = -1, .sink_fd = fd,
 	    .sink_status = at > 0 ? 206 : 200, .sink_at = at,
-	    .sink_size = UINT64_MAX - at, .slow = 1, .slow_ms = CALL_MS,
+	    .sink_size = UINT64_MAX - at, .slow = 1, .slow_ms = FETCH_MS,
 	    .unix_socket = socket_path, .no_proxy = true, .done = take,
 	    .ctx = e };
 	http_now(&r, NULL, NULL);

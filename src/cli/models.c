@@ -181,9 +181,10 @@ models_say_age(const json_t *page)
 	const char *error = cli_str(page, "error");
 	const double age = cli_num(page, "age_seconds", NAN);
 
-	if (*error != '\0')
-		fprintf(stderr, "(%.0f s old: %s)\n", isnan(age) ? 0 : age,
-		    error);
+	if (*error != '\0' && isnan(age))
+		fprintf(stderr, "(never looked at: %s)\n", error);
+	else if (*error != '\0')
+		fprintf(stderr, "(%.0f s old: %s)\n", age, error);
 	else if (age >= 1)
 		fprintf(stderr, "(%.0f s old)\n", age);
 }

@@ -20,6 +20,19 @@ card_text(const json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
+const char *
+card_lack(const json_t *record, const char *key)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(record, "left_out"), i, v)
+		if (json_is_string(v) && strcmp(json_string_value(v), key) ==
+		    0)
+			return "too long for the record";
+	return NOT_RECORDED;
+}
+
 void
 card_begin(struct strbuf *b, const char *what)
 {
@@ -56,13 +69,13 @@ card_number(struct strbuf *b, const json_t *v)
 /* --- what it is ----------------------------------------------------------- */
 
 static void
-names(struct strbuf *b, const json_t *list, const char *unit)
+names(struct strbuf *b, const json_t *list)
 {
 	const size_t n = json_array_size(list);
 	const json_t *v;
 	size_t i;
 
-	sb_addf(b, "%zu%s", n, unit);
+	sb_addf(b, "%zu", n);
 	json_array_foreach(list, i, v) {
 		if (i == CLASSES_MAX) {
 			sb_addf(b, ", and %zu more", n - i);
@@ -170,7 +183,7 @@ put_input(struct strbuf *b, const json_t *record)
 		md_code(b, text, false);
 		free(text);
 	} else {
-		sb_adds(b, NOT_RECORDED);
+		sb_adds(b, card_lack(record, "input"));
 	}
 	sb_addc(b, '\n');
 }
@@ -201,13 +214,13 @@ what_it_is(struct strbuf *b, const json_t *record, const json_t *tensors)
 	size_of(b, tensors);
 	card_begin(b, "Classes");
 	if (json_is_array(classes))
-		names(b, classes, "");
+		names(b, classes);
 	else
-		sb_adds(b, NOT_RECORDED);
+		sb_adds(b, card_lack(record, "classes"));
 	sb_addc(b, '\n');
 	put_input(b, record);
 	line(b, "Format", card_text(record, "model_format"), true);
-	line(b, "Size", json_is_integer(bytes) &&
+	line(b, "Size of all files", json_is_integer(bytes) &&
 	    json_integer_value(bytes) >= 0 ? rk_human_bytes(size,
 	    (uint64_t)json_integer_value(bytes)) : "", false);
 	line(b, "SHA-256", card_text(record, "digest"), true);
@@ -278,15 +291,17 @@ put_metrics(struct strbuf *b, json_t *metrics)
 }
 
 static void
-put_classes(struct strbuf *b, const json_t *classes)
+put_classes(struct strbuf *b, const json_t *record)
 {
+	const json_t *classes = json_object_get(record, "per_class");
 	static const char *const keys[] = { "support", "precision", "recall",
 		"f1" };
 	const json_t *c;
 	size_t i;
 
 	if (json_array_size(classes) == 0) {
-		sb_adds(b, "\nOf each class: " NOT_RECORDED ".\n");
+		sb_addf(b, "\nOf each class: %s.\n", card_lack(record,
+		    "per_class"));
 		return;
 	}
 	sb_adds(b, "\n| class | samples | precision | recall | F1 |\n"
@@ -380,7 +395,7 @@ models_card(const json_t *record, const json_t *lineage,
 	put_data(&b, record);
 	sb_adds(&b, "\n## Metrics\n\n");
 	put_metrics(&b, json_object_get(record, "metrics"));
-	put_classes(&b, json_object_get(record, "per_class"));
+	put_classes(&b, record);
 	put_evaluations(&b, json_object_get(record, "evaluations"));
 	sb_adds(&b, "\n## How it was trained\n\n");
 	card_recipe(&b, record);

@@ -7,6 +7,8 @@
 
 /* A field's text, "" where there is none. */
 const char *card_text(const json_t *o, const char *key);
+/* Why a part of a record is null: "not recorded", or too long for it. */
+const char *card_lack(const json_t *record, const char *key);
 /* "- **WHAT:** " */
 void card_begin(struct strbuf *b, const char *what);
 /* "1,200", "0.8833"; "-" for what is no number. */

@@ -22,7 +22,8 @@ typed(struct strbuf *b, json_t *o)
 	}
 	md_code(b, card_text(o, "type"), false);
 	json_object_foreach(o, key, v) {
-		if (!json_is_number(v))
+		/* What is 0 is not used. */
+		if (!json_is_number(v) || json_number_value(v) == 0)
 			continue;
 		sb_adds(b, open);
 		md_text(b, key);
@@ -79,7 +80,7 @@ put_phase(struct strbuf *b, const json_t *phase)
 	}
 	for (i = 0; i < RK_ARRAY_LEN(units); i++) {
 		v = json_object_get(phase, units[i]);
-		if (!json_is_integer(v))
+		if (!json_is_integer(v) || json_integer_value(v) == 0)
 			continue;
 		sb_adds(b, " for ");
 		card_number(b, v);
@@ -114,6 +115,7 @@ put_warm_start(struct strbuf *b, const json_t *record)
 	const json_t *model = json_object_get(spec, "model");
 	const json_t *grow = json_object_get(model, "grow");
 	const char *from = card_text(model, "checkpoint");
+	const char *said = card_text(model, "checkpoint_said");
 	const char *plan = card_text(json_object_get(record, "lineage"),
 	    "plan");
 
@@ -123,6 +125,10 @@ put_warm_start(struct strbuf *b, const json_t *record)
 		return;
 	}
 	sb_adds(b, "from ");
+	if (*said != '\0') {
+		md_code(b, said, false);
+		sb_adds(b, ", which was ");
+	}
 	md_code(b, from, false);
 	if (json_is_object(grow) || json_array_size(grow) > 0) {
 		char *text = rkj_text(grow);
@@ -171,7 +177,7 @@ card_recipe(struct strbuf *b, const json_t *record)
 	if (json_is_object(source))
 		put_source(b, source);
 	if (!json_is_object(training)) {
-		sb_adds(b, "- **Recipe:** not recorded\n");
+		sb_addf(b, "- **Recipe:** %s\n", card_lack(record, "spec"));
 		return;
 	}
 	number_line(b, "Epochs", training, "epochs");

@@ -131,8 +131,10 @@ version_of(void *ctx, const char *name, const char *which,
 	if (rc == RK_OK)
 		out->folder = models_folder(m, w.name, json_string_value(
 		    json_object_get(record, "id")));
-	else
+	if (rc != RK_OK) {
 		free(out->files);
+		*out = (struct ship_version){ 0 };
+	}
 	json_decref(record);
 	free(text);
 	return rc;

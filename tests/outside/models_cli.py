@@ -1,10 +1,18 @@
 #!/usr/bin/env python3
 """rekindle models, at a real daemon: versions, aliases, lineage, comparison, cards and files, as a person sees
 them; of logs that others wrote, too."""
+import fcntl
 import hashlib
+import http.server
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
+import termios
+import threading
+import types
 
 from registry import Root
 from t import BUILD, case, eq, has, limit, run, tiny
@@ -39,7 +47,7 @@ class Log(Root):
             self.to_folder(f"{self.name}/versions/{ident}/{name}", data)
         return self.version(self.name, **{
             "id": ident, "files": [{"name": n, "size": len(x), "sha256": sha(x)} for n, x in files.items()],
-            "digest": sha(b"".join(files.values())), "bytes": sum(map(len, files.values())), **record})
+            "digest": sha(list(files.values())[0]), "bytes": sum(map(len, files.values())), **record})
 
     def gone(self, version):
         self.put(self.name, {"event": "deleted", "version": version})
@@ -165,6 +173,194 @@ def _(d):
     eq(json.loads(rk(d, "card", "tiles/2", "--json"))["card"], card, "the card in JSON")
 
 
+def on_terminal(d, columns, *words):
+    """What a terminal of so many columns gets."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    p = subprocess.Popen([f"{BUILD}/rekindle", "--server", d.url, "models", *words], stdout=its, stderr=its)
+    os.close(its)
+    got = b""
+    try:
+        while more := os.read(ours, 65536):
+            got += more
+    except OSError:             # it has gone
+        pass
+    os.close(ours)
+    eq(p.wait(limit(20)), 0, f"exit of {words}")
+    return got.decode().replace("\r\n", "\n")
+
+
+@case("tables end where the terminal does, whatever the letters are, and files get all of them")
+def _(d):
+    note = "Risse 裂纹 " * 30
+    log = Log(d, "m")
+    log.add(notes=note, author="安娜")
+    log.move("m", "production", 1, note=note)
+    for words in ["list", "m"], ["history", "m", "production"]:
+        lines = on_terminal(d, 120, *words).splitlines()
+        assert len(lines) == 2 and "裂纹" in lines[1], lines
+        wide = [sum(2 if ord(c) > 0x2000 else 1 for c in line) for line in lines]
+        assert 110 < wide[1] <= 120, (wide, lines)
+        has(rk(d, *words), note.strip())
+    # Columns stand below each other.
+    head, row = on_terminal(d, 120, "list", "m").splitlines()
+    eq(head.index("MADE"), re.search(r"\d+ \w+ ago", row).start() + len("安娜"), "where MADE stands")
+
+
+# --- files -------------------------------------------------------------------------------------
+
+def hidden(folder):
+    return sorted(n for n in os.listdir(folder) if n.startswith("."))
+
+
+@case("pull writes the files of a version whole, with its record, and replaces nothing unasked")
+def _(d):
+    log, out = Log(d, "m"), f"{d.root}/out/deep"
+    files = {"model.safetensors": os.urandom(300000), "checkpoint.json": b"{}", "optimizer.safetensors": b"o" * 70}
+    log.add(files)
+    log.add({"model.safetensors": b"another"})
+    said = rk(d, "pull", "m/1", out)
+    for name, data in files.items():
+        has(said, f"{out}/{name}  ")
+        with open(f"{out}/{name}", "rb") as f:
+            assert f.read() == data, name
+    with open(f"{out}/version.json") as f:
+        v = json.load(f)
+    eq((v["id"], v["version"], "aliases" in v, "as_of" in v), ("f1", 1, False, False), "version.json")
+    eq(hidden(out), [], "temporary files")
+    # Once more: all is there.  Another version: it is not.
+    has(rk(d, "pull", "m/1", out), "was there already")
+    has(rk(d, "pull", "m/2", out, want=1), "model.safetensors is there already, with other bytes; --force replaces it")
+    with open(f"{out}/model.safetensors", "rb") as f:
+        eq(sha(f.read()), sha(files["model.safetensors"]), "what stays")
+    r = json.loads(rk(d, "pull", "m", out, "--force", "--json"))
+    eq((r["model"], r["version"]), ("m", 2), "what was pulled")
+    eq(r["files"], [{"name": "model.safetensors", "size": 7, "sha256": sha(b"another"), "was_there": False}], "files")
+    with open(f"{out}/model.safetensors", "rb") as f:
+        eq(f.read(), b"another", "what replaced it")
+
+
+@case("a pull that was broken off goes on where it was, and does not trust what is there")
+def _(d):
+    log, out = Log(d, "m"), f"{d.root}/out"
+    data = os.urandom(400000)
+    log.add({"model.safetensors": data})
+    os.makedirs(out)
+    temp = ".rk-tmp-" + sha(f"model.safetensors {sha(data)}".encode())[:16]
+    with open(f"{out}/{temp}", "wb") as f:
+        f.write(data[:150000])
+    rk(d, "pull", "m/1", out)
+    with open(f"{out}/model.safetensors", "rb") as f:
+        assert f.read() == data
+    os.remove(f"{out}/model.safetensors")
+    with open(f"{out}/{temp}", "wb") as f:
+        f.write(b"x" * 1000)
+    has(rk(d, "pull", "m/1", out, want=1), "came with other bytes than its record says: sha256 ")
+    assert not os.path.exists(f"{out}/model.safetensors")
+    rk(d, "pull", "m/1", out)
+    with open(f"{out}/model.safetensors", "rb") as f:
+        assert f.read() == data
+    eq(hidden(out), [], "temporary files")
+
+
+class Cutting(http.server.BaseHTTPRequestHandler):
+    """A daemon of one version, whose connections break behind `piece` bytes of a file."""
+    protocol_version, data, piece, ranges, etags, known = "HTTP/1.1", b"", 0, [], [], True
+    name, sum = "model.safetensors", ""
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if "/files/" not in self.path:
+            record = {"model": "m", "version": 1, "id": "f1", "files": [
+                {"name": self.name, "size": len(self.data), "sha256": self.sum or sha(self.data)}]
+                if self.known else []}
+            return self.answer(200, json.dumps(record).encode(), {})
+        asked = self.headers.get("Range")
+        self.ranges.append(asked)
+        at = int(re.match(r"bytes=(\d+)-", asked)[1]) if asked else 0
+        etag = self.etags[min(len(self.ranges), len(self.etags)) - 1]
+        more = {"Content-Range": f"bytes {at}-{len(self.data) - 1}/{len(self.data)}"} if asked else {}
+        self.answer(206 if asked else 200, self.data[at:], {"ETag": f'"{etag}"', **more}, self.piece)
+
+    def answer(self, status, body, headers, piece=1 << 30):
+        self.send_response(status)
+        for k, v in {"Content-Length": len(body), **headers}.items():
+            self.send_header(k, str(v))
+        self.end_headers()
+        self.wfile.write(body[:piece])
+        self.wfile.flush()
+        self.close_connection = True
+
+
+def cutting(**what):
+    """Where such a daemon is, and what it was asked for."""
+    handler = type("Handler", (Cutting,), {"ranges": [], "etags": ["a"], **what})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return types.SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", handler=handler, stop=server.shutdown)
+
+
+@case("a pull over a connection that breaks again and again asks for each byte once", "stopped")
+def _(d):
+    s = cutting(data=os.urandom(500000), piece=120000)
+    rk(s, "pull", "m", f"{d.root}/out")
+    s.stop()
+    with open(f"{d.root}/out/model.safetensors", "rb") as f:
+        assert f.read() == s.handler.data
+    eq(s.handler.ranges, [None] + [f"bytes={120000 * i}-" for i in (1, 2, 3, 4)], "what was asked for")
+
+
+@case("the rest of other bytes is not put behind the first ones", "stopped")
+def _(d):
+    s = cutting(data=os.urandom(300000), piece=200000, known=False, etags=["a", "b"])
+    rk(s, "pull", "m", f"{d.root}/out", "--format", "safetensors")
+    s.stop()
+    with open(f"{d.root}/out/model.safetensors", "rb") as f:
+        assert f.read() == s.handler.data
+    eq(s.handler.ranges, [None, "bytes=200000-", None, "bytes=200000-"], "what was asked for")
+
+
+@case("what comes with another digest than the record has gets no name", "stopped")
+def _(d):
+    s = cutting(data=b"wrong", piece=100, sum=sha(b"right"))
+    has(rk(s, "pull", "m", f"{d.root}/out", want=1), f"sha256 {sha(b'wrong')}, want {sha(b'right')}")
+    s.stop()
+    eq(os.listdir(f"{d.root}/out"), [], "files")
+
+
+@case("a record that names files outside of the folder is refused", "stopped")
+def _(d):
+    for name in "../evil", "/etc/evil", ".hidden", "a/b", "", "x" * 200, "a\nb":
+        s = cutting(data=b"x", piece=100, name=name)
+        has(rk(s, "pull", "m", f"{d.root}/out", want=1), "which is none of a version")
+        s.stop()
+    assert not os.path.exists(f"{d.root}/evil") and not os.path.exists(f"{d.root}/out")
+
+
+@case("bytes that are not those of the record are not taken for the version's")
+def _(d):
+    log, out = Log(d, "m"), f"{d.root}/out"
+    log.add({"model.safetensors": b"right"})
+    with open(f"{log.folder}/m/versions/f1/model.safetensors", "wb") as f:
+        f.write(b"wrong")
+    rk(d, "pull", "m/1", out, want=1)
+    assert not os.path.exists(f"{out}/model.safetensors") and not os.path.exists(f"{out}/version.json")
+    os.remove(f"{log.folder}/m/versions/f1/model.safetensors")
+    has(rk(d, "pull", "m/1", f"{d.root}/other", want=1), "No such file")
+    eq(os.listdir(f"{d.root}/other"), [], "files")
+
+
+@case("a record whose model is none of its files is told as that, and the daemon stays")
+def _(d):
+    log = Log(d, "m")
+    log.add({"model.safetensors": b"right"}, digest="0" * 64)
+    for _ in range(3):
+        has(rk(d, "pull", "m/1", f"{d.root}/out", want=1), "no file with the digest of its model")
+    assert d.alive()
+
+
 # --- with real jobs ----------------------------------------------------------------------------
 
 def trained(d, name, **more):
@@ -212,6 +408,29 @@ def _(d):
     eq(rk(d, "delete", "tiny/1"), "tiny/1 deleted; its record stays\n", "delete")
     has(rk(d, "list", "tiny"), "tiny/2")
     has(rk(d, "show", "tiny/1"), "deleted      its files are gone")
+
+
+@case("a version comes in the format that is asked for")
+def _(d):
+    trained(d, "job", epochs=1)
+    rk(d, "register", "tiny", "job")
+    out = f"{d.root}/out"
+    for form, name in ("paddle", "model.pdparams"), ("pytorch", "model.pt"), ("safetensors", "model.safetensors"):
+        has(rk(d, "pull", "tiny", out, "--format", form), f"{out}/{name}  ")
+        assert os.path.getsize(f"{out}/{name}") > 500, name
+    eq(sorted(os.listdir(out)), ["model.pdparams", "model.pt", "model.safetensors", "version.json"], "files")
+    # What a daemon makes has no digest before: it is not replaced.
+    has(rk(d, "pull", "tiny", out, "--format", "pytorch", want=1), "model.pt is there already")
+
+
+@case("every verb prints JSON for programs when asked")
+def _(d):
+    trained(d, "job", epochs=1)
+    for words in (["register", "tiny", "job", "--alias", "a"], ["register", "tiny", "job/latest"], [], ["list"],
+                  ["list", "tiny"], ["show", "tiny"], ["search"], ["promote", "tiny/2", "a"], ["rollback", "tiny", "a"],
+                  ["history", "tiny"], ["history", "tiny", "a"], ["lineage", "tiny"], ["compare", "tiny/1", "tiny/2"],
+                  ["card", "tiny"], ["pull", "tiny@a", f"{d.root}/x"], ["delete", "tiny/2"]):
+        json.loads(rk(d, *words, "--json"))
 
 
 run()

@@ -31,7 +31,8 @@ static const char second[] =
 	" source: {kind: job, job: 01j2, name: six, checkpoint: step-000000009,\n"
 	"    step: 9, epoch: 3},\n"
 	" spec: {model: {arch: resnet18, checkpoint: 'model://tiles/1',\n"
-	"    grow: [fc]}, training: {epochs: 20, batch_size: 32,\n"
+	"    checkpoint_said: 'model://tiles@production', grow: [fc]},\n"
+	"    training: {epochs: 20, batch_size: 32, steps: 0,\n"
 	"    optimizer: {type: adamw, learning_rate: 0.001},\n"
 	"    phases: [{train: ['fc.*'], epochs: 2}, {train: ['*']}]}},\n"
 	" metrics: {val_accuracy: 0.9, val_loss: 0.25},\n"
@@ -199,7 +200,7 @@ T_CASE(jobs_are_compared_by_the_paths_of_their_fields)
 	t_eq_int(json_integer_value(json_object_get(epochs, "a")), 60);
 	t_eq_int(json_integer_value(json_object_get(epochs, "b")), 20);
 	t_check(json_object_get(warm, "a") == NULL);
-	t_eq_int(json_array_size(jobs), 4);
+	t_eq_int(json_array_size(jobs), 6);
 	json_decref(c);
 	json_decref(a);
 	json_decref(b);
@@ -260,7 +261,9 @@ T_CASE(a_card_says_what_is_recorded)
 	t_has(card, "| `a` | 10 | 1 | 0.5 | 0.75 |");
 	t_has(card, "`adamw` (learning\\_rate 0.001)");
 	t_has(card, "**Phases:** `fc.*` for 2 epochs; then `*`");
-	t_has(card, "from `model://tiles/1`, growing `[\"fc\"]`");
+	t_has(card, "from `model://tiles@production`, which was "
+	    "`model://tiles/1`, growing `[\"fc\"]`");
+	t_check(strstr(card, "Steps") == NULL);
 	t_has(card, "loaded 60 of 62 tensors");
 	t_has(card, "    - `tiles/1`, **deleted**\n");
 	t_has(card, "file `s3://b/m.pdparams`, SHA-256 `ffff`");
@@ -279,6 +282,16 @@ T_CASE(a_card_invents_nothing)
 	t_has(card, "Metrics: not recorded.");
 	t_has(card, "Of its network nothing is recorded");
 	t_has(card, "## Notes\n\nnot recorded\n");
+	free(card);
+}
+
+T_CASE(a_card_says_what_was_too_long_for_the_record)
+{
+	char *card = card_of("{model: m, version: 1, classes: null, spec: null,"
+	    " left_out: [classes, 7]}", NULL);
+
+	t_has(card, "**Classes:** too long for the record");
+	t_has(card, "**Recipe:** not recorded");
 	free(card);
 }
 
