@@ -5,7 +5,10 @@
 # MT_Fray, MT_Free, MT_Uneven, each with its JPEGs).  A daemon of its own trains
 # tiles-four.yaml without Crack and Fray, and then tiles-six.yaml out of that;
 # in each phase of it daemon and trainer are killed with -9.  The same job is
-# trained once more, undisturbed: its bytes are to be the same.
+# trained once more, undisturbed: its bytes are to be the same.  Both models are
+# versions of the model `tiles`: the first is in production when the second
+# grows out of it, which then takes its place, is rolled back, and put there
+# again: story.txt and card.md in the folder tell it.
 #
 #	BUILD   where the programs are; ../../build, else where rekindled is found
 #	JOBS    where the two jobs are; the folder of this script
@@ -49,9 +52,12 @@ daemon_start() {
 	export REKINDLE_SERVER
 }
 rk() { "$BUILD/rekindle" "$@"; }
-submit() {              # submit NAME FILE: that job by this name, with its data here; its id
-	sed -e "s,/var/lib/rekindle/data,$DIR/data,g" -e "s/^name: .*/name: $1/" \
-	    "$JOBS/$2" >"$DIR/$1.yaml"
+here() {                # here FILE: that job, with its data here, on what is in production
+	sed -e "s,/var/lib/rekindle/data,$DIR/data,g" \
+	    -e 's,job://tiles-four/latest,model://tiles@production,' "$JOBS/$1"
+}
+submit() {              # submit NAME FILE: that job by this name; its id
+	here "$2" | sed "s/^name: .*/name: $1/" >"$DIR/$1.yaml"
 	rk submit "$DIR/$1.yaml" --json | tr -d ' \n' |
 	    sed -n 's/.*"id":"\([0-9a-z]*\)".*/\1/p'
 }
@@ -90,9 +96,11 @@ say "1. A model of four classes"
 daemon_start
 submit tiles-four tiles-four.yaml >/dev/null
 rk watch tiles-four
+rk models register tiles tiles-four/latest --alias production --author ana \
+    --notes "four kinds of surface"
 
 say "2. What it would give to a model of six"
-sed "s,/var/lib/rekindle/data,$DIR/data,g" "$JOBS/tiles-six.yaml" >"$DIR/six.yaml"
+here tiles-six.yaml >"$DIR/six.yaml"
 rk plan "$DIR/six.yaml" | grep -v ' copy '
 
 say "3. It grows; kill -9 of daemon and trainer in each phase"
@@ -133,3 +141,27 @@ echo "undisturbed:"
 echo "$B"
 [ "$A" = "$B" ] || fail "the bytes differ"
 echo "identical"
+
+say "6. It goes into production, and back, and forth"
+set -o pipefail
+# told WORDS: rekindle WORDS, and what it says, for story.txt too
+told() {
+	printf '%s rekindle' '$'
+	printf ' %s' "$@"
+	printf '\n'
+	rk "$@"
+}
+{
+	told models register tiles tiles-six/latest --author ben
+	told models promote tiles/2 production --author ben
+	told models rollback tiles production --author ana
+	told models promote tiles/2 production --author ben --note again
+	told models history tiles production
+	told models lineage tiles@production
+} | tee "$DIR/story.txt"
+rk models compare tiles/1 tiles/2
+rk models card tiles@production >"$DIR/card.md"
+rk models pull tiles@production "$DIR/pulled"
+cmp "$DIR/pulled/model.safetensors" "$(ls -d "$DIR/state/jobs/$ID/checkpoints"/step-* |
+    sort | tail -n 1)/model.safetensors" || fail "other bytes were pulled"
+echo "what is in production is what was trained"

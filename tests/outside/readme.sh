@@ -46,6 +46,25 @@ further() {
 	"$BUILD/rekindle" cancel fashion-mlp >/dev/null
 }
 
+t_case "the lines about models work when pasted, behind the job that they name"
+models() {
+	[ -r "$FASHION/train-images-idx3-ubyte.gz" ] || t_skip "no Fashion-MNIST"
+	awk '/pastes this block, behind/{want=1} want && /^```sh/{on=1; next} on && /^```/{exit} on' \
+	    "$T_ROOT/README.md" >lines
+	[ "$(grep -c '^build/rekindle models' lines)" -ge 10 ] || t_fail "the block was not found"
+	daemon_start
+	sed 's/^  epochs: .*/  epochs: 1/' "$T_ROOT/etc/jobs/fashion-mlp.yaml" >short.yaml
+	"$BUILD/rekindle" submit short.yaml --watch >out 2>&1 || t_fail "$(cat out)"
+	ln -s "$BUILD" build
+	while read -r line; do
+		eval "$line" >>said 2>&1 || t_fail "$line: $(cat said)"
+	done <lines
+	has "$(cat said)" "fashion@production is version 2, was 1"
+	has "$(cat said)" "fashion@production is version 1, was 2"
+	has "$(cat card.md)" "# fashion, version 1"
+	[ -s pulled/model.pdparams ] || t_fail "$(ls pulled)"
+}
+
 t_case "the job in the README is one that is taken"
 readme_job() {
 	awk '/^## A job/{want=1} want && /^```yaml/{on=1; next} on && /^```/{exit} on' \

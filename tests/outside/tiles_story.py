@@ -49,7 +49,22 @@ def _(d):
     eq(out.count("killed after epoch "), 2, "kills")
     has(out, "was trained on none of them")
     has(out, "knowledge    mean recall of 4 classes of before ")
-    assert out.endswith("\nidentical\n"), out[-600:]
+    has(out, "\nidentical\n")
+    # Version 2 is in production, by way of version 1; it comes from that one, and from its job.
+    has(out, "tiles/1  production\n")
+    for line in "2, was 1", "1, was 2", "2, was 1":
+        has(out, f"\ntiles@production is version {line}\n")
+        out = out[out.index(f"\ntiles@production is version {line}\n") + 1:]
+    assert out.endswith("\nwhat is in production is what was trained\n"), out[-600:]
+    with open(f"{d.root}/tiles/story.txt") as f:
+        story = f.read()
+    tree = [line.lstrip(" |`-└─") for line in story.split("lineage tiles@production\n")[1].splitlines()]
+    eq([line.split(",")[0] for line in tree], ["tiles/2 (production)", "job tiles-six", "tiles/1", "job tiles-four"],
+       "lineage")
+    with open(f"{d.root}/tiles/card.md") as f:
+        card = f.read()
+    for part in "# tiles, version 2", "`MT_Crack`", "2 grown: fc.weight", "**Warm start:** from `model://tiles/1":
+        has(card, part)
     # It was killed where the script says: each attempt but the first goes on within a phase.
     begun = [a for a in map(first_epochs, os.scandir(f"{d.root}/tiles/state/jobs")) if len(a) == 3]
     eq(len(begun), 1, "jobs of three attempts")
