@@ -304,12 +304,38 @@ decide_delete(struct change *c, json_t *entry, struct rk_why *why)
 	return rc;
 }
 
+/* Would it have more labels than an entry may have? */
+static enum rk_err
+labels_fit(struct change *c, struct rk_why *why)
+{
+	const json_t *more = json_object_get(c->fields, "labels");
+	struct version_row r;
+	json_t *labels = NULL;
+	enum rk_err rc = more != NULL ? store_version_get(c->m->store, c->name,
+	    c->version, &r) : RK_ENOENT;
+
+	if (rc != RK_OK)
+		return more != NULL ? rc : RK_OK;
+	rc = rkj_parse_json(r.labels, strlen(r.labels), &labels, NULL);
+	must(rc == RK_OK);
+	rkj_merge(labels, more);
+	if (json_object_size(labels) > LABELS_MAX)
+		rc = rk_refuse_at(why, "labels", "makes %zu labels of version "
+		    "%lld, want at most %d", json_object_size(labels),
+		    (long long)c->version, LABELS_MAX);
+	json_decref(labels);
+	store_version_fini(&r);
+	return rc;
+}
+
 /* changed and evaluated: the fields as they were said. */
 static enum rk_err
 decide_fields(struct change *c, json_t *entry, struct rk_why *why)
 {
 	enum rk_err rc = want_version(c, c->version, why);
 
+	if (rc == RK_OK)
+		rc = labels_fit(c, why);
 	if (rc == RK_OK) {
 		json_object_update(entry, c->fields);
 		json_object_set_new(entry, "version",

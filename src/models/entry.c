@@ -15,7 +15,6 @@
 #define NOTE_MAX    4096
 #define FILES_MAX   1000
 #define FILE_MAX    200
-#define LABELS_MAX  64
 #define LABEL_MAX   256
 #define METRICS_MAX 256
 

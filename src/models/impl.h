@@ -37,6 +37,7 @@
 #define RING        64                  /* ... and held until they are taken */
 #define HELD_MAX    (8u << 20)          /* bytes of those */
 #define BUCKETS     256
+#define LABELS_MAX  64                  /* of a version */
 #define READ_MS     10000               /* an entry, all tries */
 #define PUT_MS      30000
 

@@ -169,6 +169,9 @@ def _(d):
     eq((r.json["notes"], r.json["labels"]), ("mind the edges", {"line": "8", "x": "y"}))
     eq([v["version"] for v in d.get("/v1/models/tiles/versions?label=line=8,x").json["versions"]], [2])
     eq([v["version"] for v in d.get("/v1/models/tiles/versions?label=team").json["versions"]], [3, 1])
+    r = d.call("PATCH", url, {"labels": {f"l{i}": "" for i in range(62)}})
+    eq(len(r.json["labels"]), 64)
+    refused(d.call("PATCH", url, {"labels": {"one": "more"}}), 422, "makes 65 labels of version 2, want at most 64")
     for body in ({}, {"notes": 3}, {"labels": []}, {"labels": {"a": 1}}, {"version": 3}):
         eq(d.call("PATCH", url, body).status, 422, body)
     eq(d.call("PATCH", "/v1/models/tiles/versions/9", {"notes": ""}).status, 404)

@@ -41,6 +41,19 @@ def _(d, st):
         vanish(a)
 
 
+@machines("before the store has said whether it has put-if-absent nobody is told that it has none")
+def _(d, st):
+    def silent(seen):
+        raise No(503, "SlowDown", "Please reduce your request rate.")
+    st.before = silent
+    a = machine(d, st, "a", wait=False)
+    r = a.post("/v1/models/tiles/aliases/p", {"version": 1})
+    eq((r.status, r.json["type"]), (503, "/problems/store-unreachable"))
+    st.before = None
+    root(st).version("tiles")
+    wait_for(60, "it is moved", lambda: a.post("/v1/models/tiles/aliases/p", {"version": 1}).status == 200)
+
+
 @machines("a store that is silent leaves lists as they were, with their age and why; nobody is told that a model is none")
 def _(d, st):
     r = root(st)
