@@ -133,6 +133,12 @@ def _(d, st):
     eq(a.get("/v1/models/tiles").json["newest"]["notes"], "another")
     a.post("/v1/models/tiles/aliases/p", {"version": 1}, want=200)
     assert "team/models/tiles/log/0000000002.json" in b
+    third = root(st)
+    third.version("tiles", notes="a third")
+    third.version("tiles", notes="of as many entries")
+    time.sleep(2.1)
+    m = a.get("/v1/models/tiles").json
+    eq((m["versions"], m["newest"]["notes"], m["aliases"]), (2, "of as many entries", {}))
 
 
 @machines("a machine that replaces another knows all models, and removes what the other had deleted")
