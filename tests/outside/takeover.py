@@ -16,7 +16,7 @@ import signal
 import time
 
 import s3
-from shared_bucket import bucket
+from shared_bucket import Folder, bucket
 from stub import Object
 from t import SLOW, Daemon, Skip, case, csv, eq, has, limit, run, wait_for
 
