@@ -191,7 +191,7 @@ struct ckpt_info {
  */
 #define CKPT_ARITHMETIC_MAX 32  /* texts, each of at most 128 bytes */
 /*
- * input: {dtype, shape, normalize, columns, tokenizer}, all that is to be known
+ * input: {dtype, shape, normalize, columns, tokenizer, pixels}, all that is to be known
  * to put a sample to the network.
  *
  *	dtype      f32 | i32
@@ -210,6 +210,8 @@ struct ckpt_info {
  *	           CKPT_NORMALIZE_MAX names, or CKPT_COLUMNS_BYTES of them
  *	tokenizer  of texts alone: a hash, 16 digits, of the job's tokenizer and
  *	           its vocabulary, by which a text is to become these tokens
+ *	pixels     [channels, height, width] of the data's pictures before the
+ *	           transforms, where the job's fields do not say it
  */
 #define CKPT_NORMALIZE_MAX 4096
 #define CKPT_COLUMNS_BYTES ((size_t)64 << 10)

@@ -21,6 +21,10 @@ struct data_view;
  * false: its data must be opened for a view. */
 bool data_view_is_said(const struct spec_data *s);
 
+/* What the pictures of a set are before the transforms, [channels, height,
+ * width], where that is one size; else false. */
+bool data_view_from(const struct data_set *of, int64_t from[3]);
+
 /*
  * For a network that takes samples of shape d, [channels, height, width] with
  * one or three channels.  `of` is the job's opened training set; NULL only

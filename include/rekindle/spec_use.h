@@ -20,8 +20,9 @@
  *	                 paths), or addresses of files
  *	data.train       of predict: which form the files of data.inputs have
  *	                 (type, columns, tokenizer); only its vocabulary is
- *	                 read.  Without it they are pictures and arrays of NumPy.  Of
- *	                 evaluate only what data.validation takes over from it
+ *	                 read.  Without it they are pictures and arrays of
+ *	                 NumPy.  Of evaluate only what data.validation takes
+ *	                 over from it
  *	data.validation  * of evaluate, and of it alone: what is scored
  *	data.input       {dtype, shape, normalize, columns, tokenizer, pixels}:
  *	                 what a sample is for the network, as `input` of

@@ -265,6 +265,31 @@
  * buckets (spec_data.h) the lines are in their order.  An INPUT that cannot be
  * read is {input, error}; the others are predicted, and the exit code is 1.
  *
+ * A job of kind predict or evaluate (spec_use.h) is run as a training is, alone
+ * or behind --wire: it appends a line a sample to RUN-DIR/predictions.jsonl and
+ * at its end writes RUN-DIR/report.json.  A line of predict is that of
+ * --predict; one of evaluate is that of --predict without INPUT, with `sample`
+ * (what it is called, where it is a file or a line of one) and `loss` (in
+ * double, without label_smoothing and class_weights; null where there is none);
+ * or {input, row, sample, error} of one that data.broken: skip passes over.
+ * Killed at any moment it goes on behind the lines that predictions.state
+ * counts, at a batch of the undisturbed run, and the files are those of that
+ * run, byte for byte; with other inputs than before it ends as a training does
+ * with changed data (4).  A step is a sample, in progress and at the end.
+ *	{format: 1, kind, name, model: {file, sha256, bytes, tensors,
+ *	    checkpoint}, samples, outputs, batch_size, arithmetic,
+ *	 predict: inputs, failed, failed_inputs: [{input, error}], the first
+ *	    1,000; nothing: rows of which nothing is predicted; mean_probability
+ *	    and classes: [{class, name, samples, mean_probability}] (of several
+ *	    labels by label; of regression with one output value: {mean, least,
+ *	    most}, with several mean_score),
+ *	 evaluate: data: {of, samples, shape, classes, digest}, loss, accuracy,
+ *	    all of judge_report(), worst: [{row, sample, label, label_name,
+ *	    class, name, probability, loss}], the largest loss first, of equal
+ *	    ones the first row}
+ * loss, accuracy and metrics are those of --evaluate, bit for bit.  A predict
+ * of which no input can be read fails, with its report written.
+ *
  * --inspect: inspect.h.  Weights that a run begins from and that no checkpoint
  * of ours has are read that way, too: in a process of its own.
  *

@@ -54,6 +54,10 @@
  *	            checkpoints_unreadable), message, permanent (true: trying
  *	            again cannot help), details (an object for the event, or
  *	            none)
+ * Of a job that trains nothing (spec_use.h) a step is a sample, epochs are 0,
+ * and there are no checkpoints: `checkpoint` of done is "", a `checkpoint` that
+ * is asked for is answered by an event, no_checkpoint.
+ *
  * Daemon to trainer
  *	hello       version
  *	checkpoint  name ("" for none): commit one at the next step boundary

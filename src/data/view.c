@@ -61,6 +61,15 @@ data_view_is_said(const struct spec_data *s)
 	return !has_transforms(s) || said(s, from);
 }
 
+bool
+data_view_from(const struct data_set *of, int64_t from[3])
+{
+	if (of->lazy == NULL || of->lazy->from[0] < 1 || of->lazy->from[1] < 1)
+		return false;
+	memcpy(from, of->lazy->from, 3 * sizeof(*from));
+	return true;
+}
+
 static enum rk_err
 check_shape(const struct data_view *v, struct rk_why *why)
 {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rekindle/data_view.h"
 #include "run.h"
 
 /* A float as a double has all its bits. */
@@ -67,6 +68,18 @@ hash_json(uint64_t hash)
 	return json_string(hex);
 }
 
+/* Where only the data say what transforms begin with. */
+static void
+put_pixels(const struct run *r, json_t *o)
+{
+	int64_t from[3];
+
+	if (!data_view_is_said(&r->spec->data) &&
+	    data_view_from(r->train, from))
+		js_put(o, "pixels", json_pack("[I, I, I]", (json_int_t)from[0],
+		    (json_int_t)from[1], (json_int_t)from[2]));
+}
+
 json_t *
 input_json(const struct run *r)
 {
@@ -89,6 +102,7 @@ input_json(const struct run *r)
 	}
 	if (columns != NULL)
 		js_put(o, "columns", columns);
+	put_pixels(r, o);
 	return o;
 }
 

@@ -36,7 +36,8 @@ struct results {
 /*
  * Open both in a folder; anew: whatever there is.  *of (a new reference) is
  * what the state has of the caller's; NULL: there is none, and the file is
- * empty.  Then *lost may have a sentence (the caller frees) on a state that was there.
+ * empty.  Then *lost may have a sentence (the caller frees) on a state that was
+ * there.
  */
 enum rk_err results_open(struct results *p, int dir_fd, bool anew,
     json_t **of, char **lost) RK_MUSTCHECK;

@@ -148,8 +148,8 @@ same_arithmetic(struct use *u, const json_t *was)
 		    ": go on where it is the same, or with --set "
 		    "training.exact=prefer");
 	report_event(&r->rep, "arithmetic_changed", "the %lld lines so far "
-	    "were computed with other arithmetic: those that follow are not bit for "
-	    "bit what it would have computed", (long long)u->done);
+	    "were computed with other arithmetic: those that follow are not "
+	    "bit for bit what it would have computed", (long long)u->done);
 	return true;
 }
 
@@ -413,6 +413,7 @@ end(struct use *u)
 	use_counts_fini(u);
 	walk_close(&u->walk);
 	json_decref(u->at);
+	json_decref(u->pixels);
 	u->r->use = NULL;
 	free(u->path);
 	free(u);

@@ -43,6 +43,8 @@ struct use_counts {
 struct use {
 	struct run *r;
 	char *path;                     /* of the model */
+	json_t *pixels;                 /* of what the model says of samples;
+					   or NULL */
 	struct prediction p;
 	struct results out;
 	enum rk_err rc;                 /* of a line that was not written */

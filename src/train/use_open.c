@@ -16,21 +16,21 @@ static bool
 know_input(struct use *u)
 {
 	const struct model_file *m = &u->p.model;
-	const json_t *said = u->r->spec->data.input;
+	const json_t *said = u->r->spec->data.input, *input = said;
 	struct recipe *c = &u->p.recipe;
 	struct ckpt_info beside = {0};
-	bool known;
 
-	if (said != NULL)
-		known = recipe_of_checkpoint(c, said);
-	else if (m->is_checkpoint)
-		known = recipe_of_checkpoint(c, m->info.input);
+	if (said == NULL && m->is_checkpoint)
+		input = m->info.input;
+	else if (said == NULL && m->path != NULL &&
+	    held_out_beside(m->path, &beside))
+		input = beside.input;
+	const bool known = recipe_of_checkpoint(c, input);
+	if (known)
+		u->pixels = json_incref(json_object_get(input, "pixels"));
 	else
-		known = m->path != NULL && held_out_beside(m->path, &beside) &&
-		    recipe_of_checkpoint(c, beside.input);
-	ckpt_info_fini(&beside);
-	if (!known)
 		recipe_fini(c);
+	ckpt_info_fini(&beside);
 	return known || said == NULL || run_fail(u->r, "bad_spec", true,
 	    "data.input: has not all that a sample is normalised with: want "
 	    "scale and shift");
@@ -287,7 +287,6 @@ use_measure(struct use *u, struct run_memory *m)
 static bool
 open_view(struct use *u)
 {
-	const json_t *from = json_object_get(u->r->spec->data.input, "pixels");
 	struct spec_data d = u->r->spec->data;  /* borrows all it points to */
 	struct recipe *c = &u->p.recipe;
 	struct rk_why why = {0};
@@ -295,12 +294,12 @@ open_view(struct use *u)
 	if (c->dtype != NN_F32 || c->ndim != 3 || (c->d[0] != 1 && c->d[0] !=
 	    3))
 		return true;
-	if (!data_view_is_said(&d) && json_array_size(from) == 3) {
+	if (!data_view_is_said(&d) && json_array_size(u->pixels) == 3) {
 		d.train.type = SPEC_NPY;
 		d.train.ndim = 3;
 		for (size_t i = 0; i < 3; i++)
 			d.train.shape[i] = json_integer_value(json_array_get(
-			    from, i));
+			    u->pixels, i));
 	}
 	if (!data_view_is_said(&d))
 		return run_fail(u->r, "bad_spec", true, "data.transforms: "

@@ -4,6 +4,7 @@ on, and what is wrong with a model, with inputs or with what was there before is
 import glob
 import json
 import os
+import random
 import signal
 import struct
 import time
@@ -14,7 +15,7 @@ import uses
 from t import case, csv, eq, has, limit, run, tiny, trainer
 
 NAMES = ["a \x1b[31mcat", "line\nbreak\x7f"]
-CLEAN = {"a ?[31mcat", "line\nbreak?"}
+CLEAN = {"a ?[31mcat", "line break?"}
 
 
 def predict(d, job, *args, want=0):
@@ -240,6 +241,28 @@ def _(d):
     has(predict(d, {**use, "name": "q"}, want=3), "is not of the job's network")
     use["model"]["checkpoint"] = f"{d.root}/nowhere.safetensors"
     has(predict(d, {**use, "name": "q"}, want=3), "nowhere.safetensors")
+
+
+@case("pictures go through transforms that begin with the size that only the model's data had", "stopped")
+def _(d):
+    rng = random.Random(4)
+    with open(f"{d.root}/i", "wb") as f, open(f"{d.root}/l", "wb") as g:
+        f.write(struct.pack(">BBBBIII", 0, 0, 8, 3, 40, 12, 10) + rng.randbytes(40 * 120))
+        g.write(struct.pack(">BBBBI", 0, 0, 8, 1, 40) + bytes(i % 2 for i in range(40)))
+    job = {"name": "t", "model": {"arch": "lenet5", "classes": 2, "input": [1, 28, 28]},
+           "training": {"epochs": 1, "batch_size": 8},
+           "data": {"train": {"type": "idx", "images": f"{d.root}/i", "labels": f"{d.root}/l"},
+                    "transforms": {"validation": [{"type": "resize", "size": [28, 28]}],
+                                   "train": [{"type": "resize", "size": [28, 28]}]}}}
+    model = uses.train(d, job)
+    asked = [f"{d.root}/i", f"{d.root}/one.png"]
+    pictures.write(asked[1], pictures.png(9, 7, [rng.randbytes(9) for _ in range(7)], 1))
+    want = trainer(d, job, "--predict", model, inputs=asked)[0]
+    for name in ("i", "l"):
+        os.rename(f"{d.root}/{name}", f"{d.root}/moved-{name}")
+    use = uses.of(job, "predict", "p", model, {"inputs": [f"{d.root}/moved-i", asked[1]]})
+    predict(d, use)
+    eq(uses.results(d, "p")[0].decode().replace("/moved-i", "/i"), want, "lines")
 
 
 @case("a question about a job that uses a model is answered, and one about its training is not", "stopped")
