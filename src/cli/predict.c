@@ -12,28 +12,6 @@
 
 /* --- the job -------------------------------------------------------------- */
 
-/* "predict-defects-production": what a job is called that nobody names. */
-static char *
-name_of(const char *kind, const char *model)
-{
-	const char *from = strstr(model, "://");
-	struct strbuf b = {0};
-
-	from = from != NULL ? from + 3 : model;
-	if (strncmp(model, "model://", 8) != 0 && strncmp(model, "job://", 6) !=
-	    0 && strrchr(from, '/') != NULL)
-		from = strrchr(from, '/') + 1;
-	sb_addf(&b, "%s-", kind);
-	for (const char *p = from; *p != '\0' && *p != '#' && b.len <
-	    RK_NAME_MAX; p++) {
-		const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' &&
-		    *p <= 'Z') || (*p >= '0' && *p <= '9') ||
-		    strchr("._-", *p) != NULL;
-		sb_addc(&b, plain ? *p : '-');
-	}
-	return sb_detach(&b);
-}
-
 /* NAME@ALIAS or NAME/N: of the registry, where there is no such file. */
 static bool
 is_version(const char *word)
@@ -45,6 +23,28 @@ is_version(const char *word)
 	    strchr(rest, '/') != NULL || access(word, F_OK) == 0)
 		return false;
 	return *end == '@' || rest[strspn(rest, "0123456789")] == '\0';
+}
+
+/* "predict-defects-production": what a job is called that nobody names. */
+static char *
+name_of(const char *kind, const char *model)
+{
+	const char *from = strstr(model, "://");
+	struct strbuf b = {0};
+
+	from = from != NULL ? from + 3 : model;
+	if (strncmp(model, "model://", 8) != 0 && strncmp(model, "job://", 6) !=
+	    0 && !is_version(model) && strrchr(from, '/') != NULL)
+		from = strrchr(from, '/') + 1;
+	sb_addf(&b, "%s-", kind);
+	for (const char *p = from; *p != '\0' && *p != '#' && b.len <
+	    RK_NAME_MAX; p++) {
+		const bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' &&
+		    *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+		    strchr("._-", *p) != NULL;
+		sb_addc(&b, plain ? *p : '-');
+	}
+	return sb_detach(&b);
 }
 
 static json_t *
@@ -223,10 +223,17 @@ watch_aside(const char *id, bool aside)
 	return rc;
 }
 
+/* Are the predictions to go to standard output? */
+static bool
+is_plain(const struct cli_args *a)
+{
+	return a->out != NULL && strcmp(a->out, "-") == 0;
+}
+
 static enum cli_exit
 finish(const struct cli_args *a, const char *id)
 {
-	const bool plain = a->out != NULL && strcmp(a->out, "-") == 0;
+	const bool plain = is_plain(a);
 	enum cli_exit rc = watch_aside(id, a->json || plain);
 	struct cli_reply r = {0};
 
@@ -271,7 +278,7 @@ run(const struct cli_args *a, const char *kind)
 	if (a->json && !waits)
 		cli_print_json(r.json);
 	else
-		fprintf(waits && (a->json || a->out != NULL) ? stderr : stdout,
+		fprintf(waits && (a->json || is_plain(a)) ? stderr : stdout,
 		    "%s  %s  %s\n", id, cli_str(r.json, "name"),
 		    cli_str(r.json, "state"));
 	cli_reply_fini(&r);
