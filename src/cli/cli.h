@@ -274,6 +274,9 @@ enum cli_exit cli_weights_address(const struct cli_args *a,
  * the program that takes the place of this one; the caller's. */
 enum cli_exit cli_weights_fetch(const char *address, char **place);
 
+/* Who does it: --author, else the login name; NULL: nobody knows. */
+const char *cli_author(const struct cli_args *a);
+
 /* --- models.c ------------------------------------------------------------- */
 
 /* The verb of models by its name ("pull"), or NULL. */

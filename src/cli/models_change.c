@@ -27,9 +27,8 @@ put(json_t *o, const char *key, const char *text)
 	must(json_object_set_new(o, key, v) == 0);
 }
 
-/* Who does it: --author, else the login name. */
-static const char *
-author_of(const struct cli_args *a)
+const char *
+cli_author(const struct cli_args *a)
 {
 	const struct passwd *p = a->author == NULL ? getpwuid(getuid()) : NULL;
 
@@ -123,7 +122,7 @@ body_of(const struct cli_args *a, json_t *body)
 		rc = put_source(body, a);
 	put(body, "notes", a->notes);
 	put(body, "alias", a->alias);
-	put(body, "author", author_of(a));
+	put(body, "author", cli_author(a));
 	if (a->no_optimizer)
 		json_object_set_new(body, "optimizer", json_false());
 	return rc;
@@ -266,7 +265,7 @@ models_promote(const struct cli_args *a)
 			    strtoll(w.version, NULL, 10)));
 		put(body, "if_better", a->if_better);
 		put(body, "note", a->note);
-		put(body, "author", author_of(a));
+		put(body, "author", cli_author(a));
 		rc = move(a, w.name, alias, "", body);
 	}
 	json_decref(body);
@@ -284,7 +283,7 @@ models_rollback(const struct cli_args *a)
 		rc = which_name(alias, a->pos[1]);
 	if (rc == CLI_OK) {
 		put(body, "note", a->note);
-		put(body, "author", author_of(a));
+		put(body, "author", cli_author(a));
 		rc = move(a, name, alias, "/rollback", body);
 	}
 	json_decref(body);
@@ -306,7 +305,7 @@ models_delete(const struct cli_args *a)
 		rc = CLI_USAGE;
 	}
 	if (rc == CLI_OK) {
-		const char *author = author_of(a);
+		const char *author = cli_author(a);
 		char *by = cli_escape(author != NULL ? author : "");
 		char *tail = xasprintf("?by=%s", by);
 		char *path = which_path(&w, *by != '\0' ? tail : "");

@@ -119,6 +119,11 @@ make_job(const struct cli_args *a, const char *kind, json_t **job)
 	free(name);
 	if (*job == NULL)
 		return CLI_USAGE;
+	/* Of what an evaluation says in the model's log; --set says another. */
+	const char *author = cli_author(a);
+	if (author != NULL)
+		json_object_set_new(*job, "metadata", json_pack("{s:s}",
+		    "author", author));
 	enum cli_exit rc = cli_apply_sets(*job, a);
 	if (a->hold)
 		json_object_set_new(*job, "hold", json_true());

@@ -7,15 +7,13 @@ import random
 import signal
 import subprocess
 
-import sharded
-from hand_made import Versions, below, of_checkpoint
 from t import BUILD, case, csv, eq, has, limit, run, tiny, wait_for
 
 
 def wide(d, name="wide", epochs=1, **more):
     """A network of which a sample takes a while."""
     job = tiny(d, name, epochs=epochs, **more)
-    job["model"]["sizes"] = [4, 3000, 3000, 3]
+    job["model"]["sizes"] = [4, 2000, 2000, 3]
     job["training"]["batch_size"] = 32
     job["training"]["optimizer"] = {"type": "sgd", "learning_rate": 0.01}
     job["resources"] = {"threads": 1, "memory": "1GiB"}
@@ -69,16 +67,16 @@ def alone(d, i, *args, inputs=()):
 def _(d):
     d.start()
     i = trained(d, wide(d))
-    files = [csv(f"{d.root}/many-{k}.csv", rows=9000, seed=k) for k in range(4)]
+    files = [csv(f"{d.root}/many-{k}.csv", rows=4000, seed=k) for k in range(4)]
     calm = d.submit(predict(i, *files, name="calm"))
     d.wait_state(calm, "succeeded", seconds=300)
     want = lines(d, calm)
-    eq(want.count("\n"), 36000, "lines")
+    eq(want.count("\n"), 16000, "lines")
     p = d.submit(predict(i, *files))
     r, kills = random.Random(14), 0
     while kills < 20 and d.job(p)["state"] != "succeeded":
         # Before anything is kept, or after some of it was.
-        if r.random() < 0.7:
+        if r.random() < 0.3:
             was = step(d, p)
             wait_for(60, "it gets further", lambda: step(d, p) > was or d.job(p)["state"] == "succeeded")
         else:
@@ -95,7 +93,7 @@ def _(d):
     assert lines(d, p) == want, "other predictions than undisturbed"
     a, b = report(d, calm), report(d, p)
     eq({**b, "name": ""}, {**a, "name": ""}, "report")
-    assert d.job(p)["attempt"] > 10, d.job(p)["attempt"]
+    assert d.job(p)["attempt"] > 5, d.job(p)["attempt"]
 
 
 @case("paused, resumed and drained in its midst it gives the same", "stopped")
@@ -206,14 +204,15 @@ def _(d):
 
 @case("two evaluations on the same data let the better one be promoted, and no other")
 def _(d):
-    good, bad = trained(d), trained(d, tiny(d, "worse", epochs=1))
-    v = Versions(below(f"{d.state}/models"))
-    for i in (bad, good):
-        with open(f"{best(d, i)}/checkpoint.json") as f:
-            c = json.load(f)
-        v.add("tiny", of_checkpoint(best(d, i)), spec=d.job(i)["spec"], input=c["input"], classes=c.get("classes"))
-    v.alias("tiny", "production", 1)
-    v.alias("tiny", "candidate", 2)
+    # They held out other samples, so that their own figures say nothing.
+    worse = tiny(d, "worse", epochs=1)
+    worse["data"]["split_seed"] = 7
+    good, bad = trained(d), trained(d, worse)
+    for n, i in enumerate((bad, good), 1):
+        d.post("/v1/models/tiny/versions", {"job": i, "checkpoint": "best"})
+        wait_for(30, "it is registered", lambda: d.call("GET", f"/v1/models/tiny/versions/{n}").status == 200)
+    d.post("/v1/models/tiny/aliases/production", {"version": 1}, want=200)
+    d.post("/v1/models/tiny/aliases/candidate", {"version": 2}, want=200)
 
     def promote(**body):
         return d.post("/v1/models/tiny/aliases/production", {"from": "candidate", "if_better": "macro_f1", **body})
