@@ -226,15 +226,15 @@ void models_in_use(struct models *m, models_in_use_fn *fn, void *ctx);
 /*
  * A checkpoint of a job, or a file by its address, on its way to become a
  * version: durable work of this machine.  Its files are put first, then the
- * entry, then version.json; a daemon that was killed goes on where it was, and a
- * store that does not answer is waited for.  Nothing of a request is lost but by
- * a refusal, which stays to be read.
+ * entry, then version.json; a daemon that was killed goes on where it was, and
+ * a store that does not answer is waited for.  Nothing of a request is lost but
+ * by a refusal, which stays to be read.
  *
  * body: of POST /v1/models/{model}/versions.  What the request itself can be
  * refused for is said here: RK_EINVAL by its fields, RK_ENOENT (no such job),
  * RK_EROFS (models_may_write()).  idem (may be NULL): its idem_key and
- * idem_digest are kept with it.  On RK_OK the files of a checkpoint that is here
- * are safe from retention, and it goes on by itself.
+ * idem_digest are kept with it.  On RK_OK the files of a checkpoint that is
+ * here are safe from retention, and it goes on by itself.
  */
 enum rk_err models_register(struct models *m, const char *name,
     const json_t *body, const struct store_note *idem, char id[RK_ID],

@@ -46,7 +46,7 @@ struct spec_register {
 	struct spec_condition cond;     /* of that */
 };
 
-/* Names of models and of aliases, as models.h has them.  Faults have no path. */
+/* Names of models and of aliases (models.h).  Faults have no path. */
 enum rk_err spec_model_name_ok(const char *name, struct rk_why *why)
     RK_MUSTCHECK;
 enum rk_err spec_model_alias_ok(const char *alias, struct rk_why *why)

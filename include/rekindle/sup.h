@@ -90,7 +90,8 @@
  * next step by the schedule in the checkpoint and by the job's), changed, pause,
  * cancel, priority, checkpoint, steps_lost, checkpoint_named, warm_start,
  * orphan, adopted (sup_adopt()), stopped (its trainer is, by a signal or the
- * like), too_large, drain, deleted, and those of the trainer's own, of which forgotten
+ * like), too_large, drain, deleted, registered and not_registered
+ * (training.register: models.h), and those of the trainer's own, of which forgotten
  * is not said twice in the same words.
  *
  * One thread, the loop's.

@@ -5,8 +5,8 @@
  * decides the weights (spec_digest()) and the step at which it succeeded: the
  * same on each machine that finds the job succeeded, whichever of them entered
  * the version, and another one where the job was taken further.  A job without
- * such a registration is looked for when a daemon begins, so that a kill between
- * both loses nothing.
+ * such a registration is looked for when a daemon begins, so that a kill
+ * between both loses nothing.
  *
  * What cannot be registered is an event of the job, and a registration to be
  * read; it is no failure of the job.
@@ -18,7 +18,8 @@
 #include "register.h"
 
 #define LOOK_MS 500
-#define MARK    "\"register\":{"
+#define MARK    "\"register\":{"  /* in the normal form of those that do */
+#define WARM    "\"checkpoint\":\"" /* ... and that do not begin cold */
 
 static void
 id_of(const struct job_row *row, const struct spec *spec, char id[RK_ID])
@@ -171,12 +172,12 @@ look_at(struct registrar *r, const char *id)
 
 	if (store_job_get(r->m->store, id, &row) != RK_OK)
 		return;
-	if (row.state == JOB_RUNNING)
+	if (row.state == JOB_RUNNING && strstr(row.spec, WARM) != NULL)
 		kept_look(r, &row);
 	if (row.state == JOB_SUCCEEDED && strstr(row.spec, MARK) != NULL &&
 	    rkj_parse_json(row.spec, strlen(row.spec), &tree, NULL) == RK_OK &&
 	    spec_parse(tree, &spec, NULL) == RK_OK &&
-	    spec->training.reg.name != NULL)
+	    spec->kind == SPEC_JOB_TRAIN && spec->training.reg.name != NULL)
 		begin(r, &row, spec);
 	json_decref(tree);
 	spec_free(spec);
@@ -214,7 +215,7 @@ see_succeeded(void *ctx, const struct job_row *row)
 	return true;
 }
 
-/* Once the jobs are ours: those that ended while nobody looked, or elsewhere. */
+/* Once the jobs are ours: those that ended while nobody looked, too. */
 static void
 job_timer(void *ctx)
 {

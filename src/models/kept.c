@@ -1,7 +1,7 @@
 /*
  * What a job was begun from, kept in its folder (lineage.json) as it begins:
- * jobs that it comes from may be deleted before it is registered, files replaced,
- * and what the cache knows of addresses is evicted.
+ * jobs that it comes from may be deleted before it is registered, files
+ * replaced, and what the cache knows of addresses is evicted.
  *
  *	{format: 1, parents: [node, ...]}       register.h has the nodes
  *
@@ -161,7 +161,7 @@ kept_look(struct registrar *r, const struct job_row *row)
 			return;
 	if (!is && rkj_parse_json(row->spec, strlen(row->spec), &tree, NULL) ==
 	    RK_OK && spec_parse(tree, &spec, NULL) == RK_OK &&
-	    spec->model.checkpoint != NULL)
+	    spec->kind == SPEC_JOB_TRAIN && spec->model.checkpoint != NULL)
 		keep(r, row, spec);
 	spec_free(spec);
 	json_decref(tree);

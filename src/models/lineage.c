@@ -7,8 +7,8 @@
  *	 metrics, parents}
  *	{kind: "file", address, sha256, parents: []}
  *
- * A node has what is known of it: of a job that is gone its id, and of a version
- * that the copy does not have its number and digest.
+ * A node has what is known of it: of a job that is gone its id, and of a
+ * version that the copy does not have its number and digest.
  */
 #include <stdlib.h>
 #include <string.h>

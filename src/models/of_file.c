@@ -63,7 +63,7 @@ check(struct registrar *r, struct reg *g, const struct rk_part *p,
     struct rk_why *why)
 {
 	struct rk_why own = { 0 };
-	struct rk_uri u;
+	struct rk_uri u = { 0 };
 	enum rk_err rc = rk_uri_parse(&u, p->bare, &own);
 
 	if (rc == RK_OK && p->member != NULL)
@@ -72,8 +72,10 @@ check(struct registrar *r, struct reg *g, const struct rk_part *p,
 	if (own.n > 0)
 		(void)rk_refuse_at(why, "address", "%s", own.v[0].message);
 	rk_why_fini(&own);
-	if (rc != RK_OK)
+	if (rc != RK_OK) {
+		rk_uri_fini(&u);
 		return rc;
+	}
 	if (u.kind == RK_URI_FILE) {
 		rc = check_path(r, u.path, why);
 		if (rc == RK_OK)

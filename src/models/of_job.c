@@ -1,9 +1,9 @@
 /*
  * A job's checkpoint: which one is meant, what is known of it, and its files.
  *
- * All that the record says of the job is taken when the registration begins, and
- * the files are linked then where they are on this machine, so that neither
- * retention nor the job's deletion takes anything from it.
+ * All that the record says of the job is taken when the registration begins,
+ * and the files are linked then where they are on this machine, so that
+ * neither retention nor the job's deletion takes anything from it.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * Files into the version's folder of the store, one behind the other, and out of
- * it again where no version comes of them.
+ * Files into the version's folder of the store, one behind the other, and out
+ * of it again where no version comes of them.
  */
 #include <errno.h>
 #include <fcntl.h>

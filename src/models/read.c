@@ -1,7 +1,7 @@
 /*
- * What tensors are in the files of a model: a trainer says it of each (--inspect),
- * for no other process of ours looks into bytes that others wrote.  Out of it
- * comes tensors.json,
+ * What tensors are in the files of a model: a trainer says it of each
+ * (--inspect), for no other process of ours looks into bytes that others wrote.
+ * Out of it comes tensors.json,
  *
  *	{format: 1, tensors: [{name, dtype, shape, file}, ...]}
  *

@@ -22,10 +22,10 @@
  *	naming      the alias is moved
  *	clearing    what was put is taken away again
  *
- * The row in the store says how far it is, so that a daemon that was killed goes
- * on there: what was done in a state is done again, and does no harm.  Trouble
- * that may pass (the store does not answer, or denies; the disk is full) is
- * waited for in the same state, for as long as it takes.
+ * The row in the store says how far it is, so that a daemon that was killed
+ * goes on there: what was done in a state is done again, and does no harm.
+ * Trouble that may pass (the store does not answer, or denies; the disk is full)
+ * is waited for in the same state, for as long as it takes.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -227,8 +227,8 @@ enum rk_err registrar_open(struct models *m, const struct models_config *c,
 void registrar_close(struct models *m);
 void registrar_forget(struct models *m, const void *ctx);
 
-/* registrar.c.  Its row is written, then it is one of r->regs, and begins in state; takes the
- * row's and all other fields.  idem (may be NULL): for the row. */
+/* registrar.c.  Its row is written, then it is one of r->regs, and begins in
+ * state; takes the row's and all other fields.  idem (may be NULL): for the row. */
 enum rk_err reg_add(struct registrar *r, struct reg *g, enum reg_state state,
     const struct store_note *idem) RK_MUSTCHECK;
 struct reg *reg_find(struct registrar *r, const char *id);

@@ -22,7 +22,7 @@ text_or_null(const char *s)
 	return s != NULL && s[0] != '\0' ? json_string(s) : json_null();
 }
 
-/* How far the files are; of one that is under way the bytes on the wire, too. */
+/* How far the files are; of one under way the bytes on the wire, too. */
 static void
 put_files(json_t *o, const struct staged *s, const struct reg *g)
 {

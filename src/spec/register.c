@@ -41,8 +41,8 @@ spec_model_alias_ok(const char *alias, struct rk_why *why)
 	if (is_word(alias) && strcmp(alias, "latest") != 0 &&
 	    strspn(alias, "0123456789") != strlen(alias))
 		return RK_OK;
-	return rk_refuse(why, "is \"%.*s\", want the name of an alias: a letter "
-	    "or digit, and up to 63 more of [A-Za-z0-9._-], not digits alone, "
+	return rk_refuse(why, "is \"%.*s\", want the name of an alias: a "
+	    "letter or digit, and up to 63 more of [A-Za-z0-9._-], not digits alone, "
 	    "and not latest", (int)rk_text_fit(alias, 80), alias);
 }
 

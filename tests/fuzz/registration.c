@@ -1,7 +1,7 @@
 /* module: models */
-/* What is to be registered, and what is kept of it, whatever JSON that is: read,
- * written and read again they are the same; a record is made of any line of an
- * evaluation, and keeps no user and no query of a server's address. */
+/* What is to be registered, and what is kept of it, whatever JSON that is:
+ * read, written and read again they are the same; a record is made of any line
+ * of an evaluation, and keeps no user and no query of a server's address. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* What becomes a version: requests, lineage, records, and the folder between. */
+/* What becomes a version: requests, lineage, records, the folder between. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
