@@ -91,8 +91,8 @@
  * cancel, priority, checkpoint, steps_lost, checkpoint_named, warm_start,
  * orphan, adopted (sup_adopt()), stopped (its trainer is, by a signal or the
  * like), too_large, drain, deleted, registered and not_registered
- * (training.register: models.h), and those of the trainer's own, of which forgotten
- * is not said twice in the same words.
+ * (training.register: models.h), and those of the trainer's own, of which
+ * forgotten is not said twice in the same words.
  *
  * One thread, the loop's.
  */
