@@ -9,7 +9,7 @@
 #include "impl.h"
 
 #define LIST_MS    30000
-#define AT_ONCE    4                    /* models */
+#define AT_ONCE    8                    /* models */
 #define MODELS_MAX 100000
 
 struct all {
@@ -84,8 +84,9 @@ all_end(struct all *a)
 static void
 fail(struct all *a, enum rk_err rc, const char *why)
 {
-	if (a->rc != RK_OK)
+	if (a->rc == RK_ETIMEDOUT || (a->rc != RK_OK && rc != RK_ETIMEDOUT))
 		return;
+	free(a->why);
 	a->rc = rc;
 	a->why = xstrdup(why);
 }
@@ -107,11 +108,13 @@ looked(void *ctx, enum rk_err rc, const json_t *said, const struct rk_why *why)
 	go_on(a);
 }
 
-/* Those that are left are not asked for where the store does not answer. */
+/* One that cannot be read does not keep the others from being read; where the
+ * store does not answer at all, those that are left are not asked for. */
 static void
 go_on(struct all *a)
 {
-	while (a->rc == RK_OK && a->at < a->n && a->under_way < AT_ONCE) {
+	while (a->rc != RK_ETIMEDOUT && a->at < a->n &&
+	    a->under_way < AT_ONCE) {
 		const char *name = a->name[a->at++];
 		const int64_t age = RK_MAX((int64_t)1,
 		    mono_ms() - a->began_mono);

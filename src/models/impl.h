@@ -130,6 +130,7 @@ struct mlog;
 struct slot {
 	struct mlog *g;
 	struct remote_op *op;
+	int64_t seq;
 	enum { SLOT_FREE, SLOT_ASKED, SLOT_FOUND, SLOT_MISSING } is;
 	char *text;                     /* NULL: it is too long */
 	size_t len;

@@ -276,7 +276,8 @@ got(void *ctx, const struct remote_result *r)
 	} else if (r->end == REMOTE_REFUSED && r->too_large) {
 		s->is = SLOT_FOUND;
 	} else if (r->end == REMOTE_MISSING || (r->hidden &&
-	    (g->base > g->known || s != slot_of(g, g->known)))) {
+	    s->seq > g->known && s->seq > g->top)) {
+		/* What is known to be there is not hidden: it is forbidden. */
 		s->is = SLOT_MISSING;
 	} else {
 		look_failed(g, r);
@@ -296,6 +297,7 @@ pump(struct mlog *g)
 		char *key = entry_key(g->m, g->name, g->asked);
 		must(s->is == SLOT_FREE);
 		s->is = SLOT_ASKED;
+		s->seq = g->asked;
 		g->flying++;
 		s->op = remote_get(g->m->remote, key, ENTRY_MAX, &p, got, s);
 		free(key);

@@ -96,6 +96,25 @@ def _(d, st):
     eq([x["model"] for x in a.get("/v1/models").json["models"]], ["tiles"])
 
 
+@machines("a model whose log cannot be read does not keep others from lists, which say what cannot be read")
+def _(d, st):
+    r = root(st)
+    for m in ("alpha", "beta", "gamma"):
+        r.version(m)
+
+    def forbidden(seen):
+        if seen.method == "GET" and "/beta/log/0" in seen.target:
+            raise No(403, "AccessDenied", "Access Denied")
+    st.before = forbidden
+    a = machine(d, st, "a")
+    page = a.get("/v1/models").json
+    has(page["error"], "the log of model beta cannot be read")
+    eq([m["model"] for m in page["models"]], ["alpha", "gamma"])
+    st.before = None
+    wait_for(40, "it is read", lambda: [m["model"] for m in a.get("/v1/models").json["models"]] == ["alpha", "beta", "gamma"])
+    eq(a.get("/v1/models").json["error"], None)
+
+
 @machines("a role that may not list the registry has all of a model by its name")
 def _(d, st):
     def before(seen):
