@@ -241,6 +241,9 @@ write_jobs(struct strbuf *b, struct api *a)
 	uint64_t memory = 0;
 	int running = 0;
 
+	gauge(b, "rekindle_store_here", "0 while the database is not at its "
+	    "path: it was removed or replaced.", store_here(a->store, NULL) !=
+	    RK_EGONE);
 	head(b, "rekindle_jobs", "gauge", "Jobs in the store, by state.");
 	if (store_counts(a->store, count) == RK_OK) {
 		for (int i = 0; i < JOB_STATES; i++)

@@ -102,7 +102,7 @@ finish(struct preempt *p)
 	p->stage = LEAVE_LEFT;
 	loop_timer_off(p->limit);
 	sup_stats(p->sup, &running, &queued, &threads, &memory);
-	log_info("preempt: left after %.3g s (%s), %d trainer%s still there",
+	log_info("preempt: done after %.3g s (%s), %d trainer%s still there",
 	    (double)(mono_ms() - p->began_ms) / 1000, p->reason, running,
 	    rk_s(running));
 	p->code = running > 0 ? 1 : 0;

@@ -445,6 +445,7 @@ run_settle(struct run *run)
 		 * it is written, the next daemon finds the job interrupted. */
 		run->settling = true;
 		loop_timer_at(run->timer, mono_ms() + SETTLE_AGAIN_MS);
+		drain_look(s);
 		return;
 	}
 	sup_tell(s, run->id, 'l');

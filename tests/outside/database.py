@@ -2,8 +2,10 @@
 """The database is removed or replaced under a running daemon: nothing is acknowledged into a file that nobody will
 find, and jobs are taken back from their folders."""
 import glob
+import json
 import os
 import shutil
+import time
 
 from t import case, eq, has, run, tiny, wait_for
 
@@ -112,6 +114,34 @@ def _(d):
     eq(d.log().count("cannot write that"), 0, "lines of each checkpoint that cannot be recorded")
     back()
     d.wait_state(i, "succeeded")
+
+
+@case("a figure says whether the database is there")
+def _(d):
+    def here():
+        return next(x for x in d.get("/metrics").text.splitlines() if x.startswith("rekindle_store_here "))
+    eq(here(), "rekindle_store_here 1")
+    back = away(d)
+    eq(here(), "rekindle_store_here 0")
+    back()
+    eq(here(), "rekindle_store_here 1")
+
+
+@case("a daemon whose database is gone leaves when its trainers have saved, and says once that it has left", "stopped")
+def _(d):
+    os.makedirs(f"{d.root}/up")
+    with open(f"{d.root}/slow.yaml", "w") as f:
+        json.dump({"stop_timeout": 300}, f)
+    d.start("--config", f"{d.root}/slow.yaml")
+    i = d.submit(tiny(d, epochs=100000, checkpoint={"every": {"epochs": 40}, "push": f"file://{d.root}/up/"}))
+    d.wait_state(i, "running")
+    wait_for(60, "a checkpoint", lambda: d.get(f"/v1/jobs/{i}/checkpoints").json["checkpoints"])
+    remove(d)
+    began = time.monotonic()
+    eq(d.stop(), 0, "exit code")
+    took = time.monotonic() - began
+    assert took < 150, f"it took {took:.0f} s of stop_timeout's 300"
+    eq(d.log().count("preempt: left after"), 1, "lines of its leaving")
 
 
 if __name__ == "__main__":
