@@ -282,6 +282,9 @@ all_done(struct ship *h)
 		return false;
 	if (!h->going || h->stopped)
 		return true;
+	/* What is sent now, no more: no row would say that it is there. */
+	if (store_here(h->store, NULL) == RK_EGONE)
+		return h->npushes == 0;
 	if (h->ndirty > 0 || h->npushes > 0)
 		return false;
 	return store_remotes(h->store, NULL, RS_TO_DO, see_hope, &o) ==

@@ -56,7 +56,8 @@ sup_stats(const struct sup *s, int *running, int64_t *queued,
 	*threads_used = 0;
 	*memory_used = 0;
 	for (const struct run *r = s->runs; r != NULL; r = r->next) {
-		++*running;
+		/* One whose end cannot be written yet has no process. */
+		*running += !r->settling;
 		*threads_used += r->threads;
 		*memory_used += r->memory;
 	}
