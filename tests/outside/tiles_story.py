@@ -63,7 +63,8 @@ def _(d):
        "lineage")
     with open(f"{d.root}/tiles/card.md") as f:
         card = f.read()
-    for part in "# tiles, version 2", "`MT_Crack`", "2 grown: fc.weight", "`model://tiles@production`, which was `model://tiles/1#":
+    for part in ("# tiles, version 2", "`MT_Crack`", "2 grown: fc.weight",
+                 "`model://tiles@production`, which was `model://tiles/1#"):
         has(card, part)
     # It was killed where the script says: each attempt but the first goes on within a phase.
     begun = [a for a in map(first_epochs, os.scandir(f"{d.root}/tiles/state/jobs")) if len(a) == 3]
