@@ -43,7 +43,7 @@ of_job(struct sup *s, const char *uri, struct known_model *k,
 		rc = row_spec(&r, &k->of, NULL, why);
 		store_job_fini(&r);
 	}
-	/* The file's folder is the checkpoint's, whose folder is all of them. */
+	/* The file is in the checkpoint, and that in the folder of all. */
 	for (int i = 0; i < 2 && path != NULL; i++)
 		*strrchr(path, '/') = '\0';
 	if (rc == RK_OK && path != NULL) {
