@@ -214,10 +214,8 @@ all_forget(struct models *m, const void *ctx)
 {
 	if (m->all == NULL)
 		return;
-	for (struct mwait *w = m->all->waits; w != NULL; w = w->next)
-		w->fn = w->ctx == ctx ? NULL : w->fn;
-	for (struct mwait *w = m->all->next_waits; w != NULL; w = w->next)
-		w->fn = w->ctx == ctx ? NULL : w->fn;
+	forget_waits(m->all->waits, ctx);
+	forget_waits(m->all->next_waits, ctx);
 }
 
 void

@@ -258,6 +258,11 @@ read_event(struct rkj_obj *o, struct entry *e, const char *name)
 	switch (e->event) {
 	case E_VERSION:
 		read_version(o, e, RKJ_REQUIRED);
+		/* Each entry takes one number at most. */
+		if (e->version > e->seq)
+			rkj_fault(o, "version", "is %lld, and entry %lld can "
+			    "have %lld at most", (long long)e->version,
+			    (long long)e->seq, (long long)e->seq);
 		e->record = rkj_any(o, "record");
 		if (e->record == NULL)
 			rkj_fault(o, "record", "is missing");

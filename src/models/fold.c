@@ -140,18 +140,34 @@ text_of(const json_t *o, const char *key)
 	return s != NULL ? s : "";
 }
 
+/* Numbers that were passed over (below) may be those of versions all the same:
+ * whoever entered them had read what was spoilt later. */
+static enum rk_err
+number_is_free(struct mlog *g, const struct entry *e, struct rk_why *why)
+{
+	const struct store_versions_filter f = { .model = g->name,
+	    .deleted = true };
+	struct found newest = { 0 };
+	enum rk_err rc = store_versions(g->m->store, &f, 1, find_one, &newest);
+
+	if (rc == RK_OK && e->version <= newest.version)
+		return rk_refuse(why, "is version %lld, and the newest before "
+		    "it is %lld", (long long)e->version,
+		    (long long)newest.version);
+	return rc;
+}
+
 static enum rk_err
 fold_version(struct mlog *g, struct model_row *row, const struct entry *e,
     struct rk_why *why)
 {
 	struct version_row r = { .version = e->version, .bytes = e->bytes,
 	    .created_ms = e->created_ms };
-	enum rk_err rc;
+	enum rk_err rc = number_is_free(g, e, why);
 
-	if (e->version <= row->top)
-		return rk_refuse(why, "is version %lld, and the newest before "
-		    "it is %lld", (long long)e->version, (long long)row->top);
-	if ((rc = folder_is_free(g, e, why)) != RK_OK)
+	if (rc == RK_OK)
+		rc = folder_is_free(g, e, why);
+	if (rc != RK_OK)
 		return rc;
 	r.model = xstrdup(g->name);
 	r.id = xstrdup(e->folder);
@@ -164,7 +180,7 @@ fold_version(struct mlog *g, struct model_row *row, const struct entry *e,
 	store_version_fini(&r);
 	if (rc != RK_OK)
 		return rc;
-	row->top = e->version;
+	row->top = RK_MAX(row->top, e->version);
 	row->live++;
 	char *text = xasprintf("%s/%lld was registered", g->name,
 	    (long long)e->version);

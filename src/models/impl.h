@@ -207,6 +207,7 @@ void answer_later(struct models *m, models_fn *fn, void *ctx, enum rk_err rc,
     const json_t *said, const char *why);
 void answer_waits(struct models *m, struct mwait **w, enum rk_err rc,
     const char *why);
+void forget_waits(struct mwait *w, const void *ctx);
 /* All models were looked at, beginning at. */
 void models_looked(struct models *m, int64_t at_ms, int64_t at_mono);
 struct mlog *mlog_of(struct models *m, const char *name);

@@ -97,6 +97,13 @@ answer_waits(struct models *m, struct mwait **w, enum rk_err rc,
 }
 
 void
+forget_waits(struct mwait *w, const void *ctx)
+{
+	for (; w != NULL; w = w->next)
+		w->fn = w->ctx == ctx ? NULL : w->fn;
+}
+
+void
 models_forget(struct models *m, const void *ctx)
 {
 	if (m == NULL)
@@ -108,8 +115,8 @@ models_forget(struct models *m, const void *ctx)
 		a->fn = a->ctx == ctx ? NULL : a->fn;
 	for (int i = 0; i < BUCKETS; i++) {
 		for (struct mlog *g = m->logs[i]; g != NULL; g = g->next) {
-			for (struct mwait *w = g->waits; w != NULL; w = w->next)
-				w->fn = w->ctx == ctx ? NULL : w->fn;
+			forget_waits(g->waits, ctx);
+			forget_waits(g->next_waits, ctx);
 			append_forget(g, ctx);
 		}
 	}

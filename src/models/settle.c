@@ -11,6 +11,7 @@ struct settling {
 	struct settling *next;
 	struct models *m;
 	char *said, *which;             /* the address; "NAME@ALIAS" */
+	char name[65];
 	char pin[RK_SHA256_HEX];        /* or "" */
 	bool number;                    /* NAME/N */
 	models_fn *fn;                  /* NULL: has gone */
@@ -103,6 +104,11 @@ looked(void *ctx, enum rk_err rc, const json_t *nothing,
 		drop(s);
 		return;
 	}
+	/* A deletion may be on its way that knows of no job of ours. */
+	if (mlog_of(s->m, s->name)->put_op != NULL) {
+		models_look(s->m, s->name, 0, looked, s);
+		return;
+	}
 	known = rc == RK_OK || s->number ? settled(s, &out, &own) : rc;
 	/* What the copy does not have may be there. */
 	if (known != RK_OK && rc != RK_OK) {
@@ -141,6 +147,7 @@ models_settle(struct models *m, const char *address, models_fn *fn, void *ctx)
 			.said = said, .number = number, .fn = fn, .ctx = ctx };
 		s->which = xasprintf("%s%c%s", u.host, number ? '/' : '@',
 		    u.path);
+		snprintf(s->name, sizeof(s->name), "%s", u.host);
 		memcpy(s->pin, part.sha256, sizeof(s->pin));
 		m->settlings = s;
 		models_look(m, u.host, 0, looked, s);

@@ -117,6 +117,71 @@ T_CASE(entries_that_are_none_count_for_their_number_alone)
 	m_close(&b);
 }
 
+/* Whoever read an entry before it was spoilt gives the number that those who
+ * read it later have passed over. */
+T_CASE(an_entry_that_was_spoilt_hides_no_version_behind_it)
+{
+	struct node a, b;
+
+	m_open(&a, "a");
+	t_eq_int(m_version(&a, "tiles", "f1", 0.8), 1);
+	m_move(&a, "tiles", "p", 1, "moved");
+	m_move(&a, "tiles", "q", 1, "moved");
+	m_put("tiles/log/0000000002.json", "spoilt");
+	m_open(&b, "b");
+	m_read(&b, "tiles");
+	t_eq_int(m_version(&a, "tiles", "f2", 0.8), 2);
+	m_read(&b, "tiles");
+	t_eq_int(m_which(&b, "tiles"), 2);
+	t_eq_int(m_version(&b, "tiles", "f3", 0.8), 3);
+	m_read(&a, "tiles");
+	t_eq_int(m_which(&a, "tiles"), 3);
+	m_close(&a);
+	m_close(&b);
+}
+
+T_CASE(a_number_that_no_log_of_this_length_can_have_is_none)
+{
+	struct node a;
+	struct model_row r;
+
+	m_open(&a, "a");
+	t_eq_int(m_version(&a, "tiles", "f1", 0.8), 1);
+	m_put("tiles/log/0000000002.json", "{\"format\": 1, \"seq\": 2, \"id\": "
+	    "\"x\", \"at\": \"2026-11-30T12:00:00Z\", \"event\": \"version\", "
+	    "\"version\": 999999999, \"record\": {\"format\": 1, \"id\": "
+	    "\"f2\", \"model\": \"tiles\", \"version\": 999999999, "
+	    "\"created_at\": \"2026-11-30T12:00:00.000Z\", \"source\": "
+	    "{\"kind\": \"file\"}, \"files\": [{\"name\": "
+	    "\"model.safetensors\", \"size\": 3, \"sha256\": \"" M_SHA "\"}], "
+	    "\"digest\": \"" M_SHA "\", \"bytes\": 3}}");
+	m_read(&a, "tiles");
+	r = m_row(&a, "tiles");
+	t_eq_int(r.bad, 1);
+	store_model_fini(&r);
+	t_eq_int(m_version(&a, "tiles", "f3", 0.8), 3);
+	m_close(&a);
+}
+
+T_CASE(who_has_gone_is_not_told_of_a_look)
+{
+	struct told first = { 0 }, second = { 0 }, gone = { 0 };
+	struct node a;
+
+	m_open(&a, "a");
+	for (int i = 0; i < 2; i++) {
+		const char *name = i == 0 ? "tiles" : NULL;
+		first = second = gone = (struct told){ 0 };
+		models_look(a.models, name, 0, m_told, &first);
+		models_look(a.models, name, 0, m_told, &gone);
+		models_look(a.models, name, 0, m_told, &second);
+		models_forget(a.models, &gone);
+		run_until(a.loop, first.is && second.is);
+		t_check(!gone.is);
+	}
+	m_close(&a);
+}
+
 T_CASE(a_log_that_was_replaced_is_read_anew)
 {
 	struct node a, b;
