@@ -70,8 +70,8 @@ add_metric(struct store_versions_filter *f, char *s, struct query *u)
 	if (op == s || n == 0 || !read_cmp(op, n, &cmp) || end == op + n ||
 	    *end != '\0' || value != value) {
 		rk_refuse_at(u->why, "metric", "has \"%.80s\", want METRIC OP "
-		    "NUMBER without blanks, OP being < <= = != >= or >; more by "
-		    "commas", s);
+		    "NUMBER without blanks, OP being < <= = != >= or >; more "
+		    "by commas", s);
 	} else if (f->nmetrics == STORE_CONDITIONS) {
 		rk_refuse_at(u->why, "metric", "has more than %d conditions",
 		    STORE_CONDITIONS);

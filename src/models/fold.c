@@ -1,8 +1,8 @@
 /*
  * Entries into the copy.  What an entry changes is a function of it and of all
  * before it, the same on every machine, so that all copies of one log agree.
- * An entry that cannot be, as things stand before it (edited by hand, of a newer
- * rekindled), counts for its number and for nothing else.
+ * An entry that cannot be, as things stand before it (edited by hand, of a
+ * newer rekindled), counts for its number and for nothing else.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -180,8 +180,8 @@ at_the_end(struct mlog *g)
 		return;
 	}
 	char *fault = xasprintf("entry %lld of its log is missing in "
-	    "%s%s/log/, and entry %lld is there: what was written behind the gap does not "
-	    "count, and nothing can be written until it is filled",
+	    "%s%s/log/, and entry %lld is there: what was written behind the "
+	    "gap does not count, and nothing can be written until it is filled",
 	    (long long)g->base, g->m->root, g->name, (long long)behind);
 	look_whole(g, fault);
 	free(fault);
