@@ -50,7 +50,7 @@ const char openapi_registrations_schemas[] =
 	"    id: {type: string, pattern: '^[0-9a-z]{26}$'}\n"
 	"    model: {type: string}\n"
 	"    state:\n"
-	"      description: the last four have ended; unmet: what\n"
+	"      description: the last four have ended; unmet is that what\n"
 	"          training.register.if of its job wants was not so\n"
 	"      enum: [looking, fetching, staging, reading, sending, entering,\n"
 	"          describing, naming, clearing, registered, unmet, failed,\n"
