@@ -48,20 +48,27 @@ count(const struct nn *n)
 	return c;
 }
 
-/* Loops of this CPU, on which the choice depends. */
+/* Does a fact of this CPU, on which the choice depends, begin so? */
 static bool
-is_fast(void)
+fact_is(const char *key, const char *begins)
 {
 	struct kernel_fact v[KERNEL_FACTS];
 
 	for (size_t i = 0; i < kernel_arithmetic(v); i++)
-		if (strcmp(v[i].key, "loops") == 0)
-			return strcmp(v[i].value, "plain") != 0;
+		if (strcmp(v[i].key, key) == 0)
+			return strncmp(v[i].value, begins, strlen(begins)) == 0;
 	return false;
 }
 
-/* Plain at the input, blocked to the mean of each channel, whose vectors are both:
- * no copy is made. */
+static bool
+is_fast(void)
+{
+	return !fact_is("loops", "plain");
+}
+
+/* Plain at the input, blocked to the mean of each channel, whose vectors are
+ * both: no copy is made.  Where oneDNN convolves, the first convolution of
+ * resnet50 may be worth one. */
 T_CASE(residual_networks_copy_no_image_to_change_its_layout)
 {
 	static const char *const models[] = {
@@ -76,7 +83,7 @@ T_CASE(residual_networks_copy_no_image_to_change_its_layout)
 		struct spec *s;
 		struct nn *n = outline(models[i], NN_CHOSEN, &s);
 		const struct count c = count(n);
-		t_eq_int(c.copies, 0);
+		t_check(c.copies <= (i == 2 && fact_is("conv", "oneDNN")));
 		t_check(n->g.vals[0].layout == KERNEL_PLAIN);
 		if (is_fast() && i < 3) {
 			t_eq_int(c.blocked, c.convs);

@@ -116,7 +116,7 @@ T_CASE(a_newer_schema_is_refused_with_both_numbers)
 {
 	make_db(DB, 1);
 	run_sql(DB, "PRAGMA user_version=7");
-	refused(DB, RK_ECORRUPT, "schema 7, this one knows 4");
+	refused(DB, RK_ECORRUPT, "schema 7, this one knows 5");
 }
 
 T_CASE(a_database_of_another_program_is_refused)

