@@ -19,7 +19,7 @@ def _(d):
     if SANITIZED:
         raise Skip("sanitizers have memory of their own")
     # Neither libcurl nor the TLS library that it brings has been asked for anything.
-    wait_for(10, f"it is small ({rss_kib(d)} KiB)", lambda: rss_kib(d) < 12 * MIB)
+    wait_for(10, f"it is small ({rss_kib(d)} KiB)", lambda: rss_kib(d) < 13 * MIB)
     empty = rss_kib(d)
     body = json.dumps(dict(tiny(d, "held"), hold=True))
     c = http.client.HTTPConnection(d.host, d.port)
