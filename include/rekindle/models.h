@@ -159,13 +159,16 @@ char *models_folder(struct models *m, const char *name, const char *id);
  * version, and in record.model and record.version.  What is said is the entry.
  *
  * id: a word (as a model's name); an entry of this id that is there already is
- * the answer: so a write that is repeated after a crash happens once.
+ * the answer: so a write that is repeated after a crash happens once.  One that
+ * begins with MODELS_OF_KEY is made of an Idempotency-Key: after a day it counts
+ * anew.
  *
  * RK_EROFS, RK_EBUSY: as of models_may_write().  RK_EINVAL: the entry would be
  * none: longer than 2 MiB, deeper than 160, or a field is not what it must be.
  * RK_ECORRUPT: the log has a gap.  RK_ETIMEDOUT, RK_EIO: the store does not
  * answer; the entry may be there all the same.
  */
+#define MODELS_OF_KEY "key-"
 typedef enum rk_err models_decide_fn(void *ctx, json_t *entry,
     struct rk_why *why);
 void models_append(struct models *m, const char *name, const char *id,

@@ -53,7 +53,7 @@ enum rk_err store_entry_put(struct store *s, const struct model_entry_row *r)
     RK_MUSTCHECK;
 enum rk_err store_entry_get(struct store *s, const char *model, int64_t seq,
     struct model_entry_row *out) RK_MUSTCHECK;          /* RK_ENOENT */
-/* Of those that count: the first of this id. */
+/* Of those that count: the newest of this id. */
 enum rk_err store_entry_by_id(struct store *s, const char *model,
     const char *id, struct model_entry_row *out) RK_MUSTCHECK;
 /* Newest first, those below `before` (0: all).  alias, or version and event:

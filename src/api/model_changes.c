@@ -37,7 +37,7 @@ model_entry_id(const struct req *q, char id[65])
 	char hex[RK_SHA256_HEX];
 
 	rk_sha256_of(text, strlen(text), hex);
-	snprintf(id, 65, "key-%.40s", hex);
+	snprintf(id, 65, MODELS_OF_KEY "%.40s", hex);
 	free(text);
 }
 

@@ -196,8 +196,15 @@ h_registrations(struct req *q)
 	const char *cursor = query_get(&q->query, "cursor");
 	const int limit = (int)query_int(&q->query, "limit", PAGE_DEFAULT, 1,
 	    PAGE_MAX);
+	struct rk_why own = { 0 };
 	json_t *list = NULL, *o;
 
+	if (models_name_ok(q->arg[0], &own) != RK_OK) {
+		reply_problem(q, P_NOT_FOUND, "the model %s",
+		    rk_why_first(&own));
+		rk_why_fini(&own);
+		return;
+	}
 	if (cursor != NULL && !rk_id_ok(cursor))
 		rk_refuse_at(&q->why, "cursor", "is \"%.80s\", want `next` of "
 		    "the page before", cursor);

@@ -12,7 +12,8 @@
 
 #include "impl.h"
 
-#define TRIES 200
+#define TRIES  200
+#define KEY_MS ((int64_t)24 * 3600 * 1000)
 
 static void
 append_free(struct mappend *a)
@@ -74,17 +75,24 @@ is_whole(struct mlog *g, struct model_row *row, struct rk_why *why)
 	return rc == RK_ENOENT ? RK_OK : rc;
 }
 
-/* Was it written before, by a try whose end nobody saw? */
+/*
+ * Was it written before, by a try whose end nobody saw?  Of an Idempotency-Key
+ * that counts for a day, as everywhere.
+ */
 static enum rk_err
 written_before(struct mlog *g, const char *id, json_t **said)
 {
+	const size_t n = strlen(MODELS_OF_KEY);
 	struct model_entry_row e;
 	enum rk_err rc = store_entry_by_id(g->m->store, g->name, id, &e);
 
 	*said = NULL;
 	if (rc != RK_OK)
 		return rc;
-	rc = rkj_parse_json(e.entry, strlen(e.entry), said, NULL);
+	if (strncmp(id, MODELS_OF_KEY, n) == 0 && e.at_ms + KEY_MS < now_ms())
+		rc = RK_ENOENT;
+	else
+		rc = rkj_parse_json(e.entry, strlen(e.entry), said, NULL);
 	store_entry_fini(&e);
 	return rc;
 }

@@ -175,6 +175,17 @@ reg_find(struct registrar *r, const char *id)
 
 /* --- after a start -------------------------------------------------------- */
 
+void
+reg_link(struct registrar *r, struct reg *g)
+{
+	struct reg **at = &r->regs;
+
+	while (*at != NULL && (*at)->row.created_ms <= g->row.created_ms)
+		at = &(*at)->next;
+	g->next = *at;
+	*at = g;
+}
+
 bool
 reg_take_row(void *ctx, const struct registration_row *row)
 {
@@ -197,7 +208,6 @@ reg_take_row(void *ctx, const struct registration_row *row)
 		reg_unstage(g);
 		g->state = REG_FETCHING;
 	}
-	g->next = r->regs;
-	r->regs = g;
+	reg_link(r, g);
 	return true;
 }

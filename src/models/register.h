@@ -237,6 +237,8 @@ void reg_free(struct reg *g);           /* in no list */
 char *reg_folder(const struct reg *g);
 void reg_set(char **field, const char *text);   /* NULL: "" */
 bool reg_take_row(void *ctx, const struct registration_row *row);
+/* Among the others: the oldest has the first turn. */
+void reg_link(struct registrar *r, struct reg *g);
 void reg_due(struct reg *g, int64_t at_ms);
 void reg_leave(struct reg *g);          /* it has ended; g is freed */
 void reg_begin(struct reg *g);          /* its state's step */

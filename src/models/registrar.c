@@ -72,8 +72,7 @@ reg_add(struct registrar *r, struct reg *g, enum reg_state state,
 	json_decref(request);
 	if (!reg_save(g))
 		return RK_EIO;
-	g->next = r->regs;
-	r->regs = g;
+	reg_link(r, g);
 	log_info("registration=%s model=%s begins (%s)", g->row.id,
 	    g->row.model, reg_state_words[state]);
 	if (reg_ended(state))

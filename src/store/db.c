@@ -109,7 +109,7 @@ static const char *const sql[ST_COUNT] = {
 	[ST_ENTRY_GET] = "SELECT " ENTRY_COLS " FROM model_entries "
 	    "WHERE model=?1 AND seq=?2",
 	[ST_ENTRY_ID] = "SELECT " ENTRY_COLS " FROM model_entries "
-	    "WHERE model=?1 AND id=?2 AND fault='' ORDER BY seq LIMIT 1",
+	    "WHERE model=?1 AND id=?2 AND fault='' ORDER BY seq DESC LIMIT 1",
 	[ST_ENTRIES] = "SELECT " ENTRY_COLS " FROM model_entries "
 	    "WHERE model=?1 AND seq<?2 ORDER BY seq DESC LIMIT ?3",
 	[ST_ENTRIES_ALIAS] = "SELECT " ENTRY_COLS " FROM model_entries "

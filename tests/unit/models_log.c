@@ -46,6 +46,30 @@ T_CASE(an_entry_that_is_there_is_not_written_again)
 	m_close(&b);
 }
 
+/* As everywhere: a key that was used again after a day is another request's. */
+T_CASE(an_entry_of_an_idempotency_key_is_the_answer_for_a_day)
+{
+	static const char *const text = "{\"event\": \"alias\", \"alias\": "
+	    "\"p\", \"version\": 1, \"how\": \"moved\"}";
+	struct node a;
+
+	m_open(&a, "a");
+	t_eq_int(m_version(&a, "tiles", "f1", 0.8), 1);
+	m_put("tiles/log/0000000002.json", "{\"format\": 1, \"seq\": 2, \"id\": "
+	    "\"key-1\", \"at\": \"2026-01-30T12:00:00Z\", \"event\": "
+	    "\"alias\", \"alias\": \"p\", \"how\": \"moved\", "
+	    "\"version\": 1}");
+	m_read(&a, "tiles");
+	for (int i = 0; i < 2; i++) {
+		struct told t = m_append(&a, "tiles", "key-1", text);
+		t_eq_int(t.rc, RK_OK);
+		t_eq_int(json_integer_value(json_object_get(t.said, "seq")),
+		    3);
+		json_decref(t.said);
+	}
+	m_close(&a);
+}
+
 T_CASE(a_long_log_is_read_whole_and_in_order)
 {
 	struct node a, b;
