@@ -33,6 +33,70 @@ forget_upload(struct reg *g)
 	g->part_size = 0;
 }
 
+/* --- uploads that a kill has cut off -------------------------------------- */
+
+static bool
+see_cut(void *ctx, const char *key, const char *upload_id, int64_t began_ms)
+{
+	struct reg *g = ctx;
+
+	(void)began_ms;
+	forget_upload(g);
+	g->upload_file = xstrdup(key);
+	g->upload_id = xstrdup(upload_id);
+	return false;
+}
+
+static void
+cut_aborted(void *ctx, const struct remote_result *r)
+{
+	struct reg *g = ctx;
+
+	must_be(g, REG_TAG);
+	g->op = NULL;
+	if (r->end != REMOTE_OK && r->end != REMOTE_MISSING) {
+		log_info("registration=%s cannot abort an upload of %s: %s",
+		    g->row.id, g->upload_file, r->error);
+		g->cut = false;
+	}
+	forget_upload(g);
+	reg_again(g);                   /* perhaps there is another */
+}
+
+static void
+cut_listed(void *ctx, const struct remote_result *r)
+{
+	struct reg *g = ctx;
+
+	must_be(g, REG_TAG);
+	g->op = NULL;
+	if (r->end != REMOTE_OK && r->end != REMOTE_CANCELLED)
+		log_info("registration=%s cannot list the uploads of its "
+		    "folder: %s", g->row.id, r->error);
+	if (g->upload_id == NULL) {
+		g->cut = false;
+		reg_again(g);
+		return;
+	}
+	char *uri = uri_of(g, g->upload_file);
+	g->op = remote_abort(g->r->m->remote, uri, g->upload_id, &patience,
+	    cut_aborted, g);
+	free(uri);
+}
+
+/* All files are there, or none is to be: what a killed daemon has begun in the
+ * folder, and had no time to write down, is nobody's. */
+static void
+abort_cut(struct reg *g)
+{
+	char *folder = models_folder(g->r->m, g->row.model, g->row.id);
+
+	forget_upload(g);
+	g->op = remote_pending(g->r->m->remote, folder, see_cut, &patience,
+	    cut_listed, g);
+	free(folder);
+}
+
 /* --- sending -------------------------------------------------------------- */
 
 static bool
@@ -83,7 +147,10 @@ send_step(struct reg *g)
 		k++;
 	if (k == g->files.n) {
 		free(folder);
-		reg_next(g);
+		if (g->cut)
+			abort_cut(g);
+		else
+			reg_next(g);
 		return;
 	}
 	const struct staged_file *f = &g->files.v[k];
@@ -172,7 +239,10 @@ clear_step(struct reg *g)
 	while (k < g->files.n && !g->files.v[k].sent)
 		k++;
 	if (g->upload_id == NULL && k == g->files.n) {
-		reg_next(g);
+		if (g->cut)
+			abort_cut(g);
+		else
+			reg_next(g);
 		return;
 	}
 	g->at = k;

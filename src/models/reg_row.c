@@ -204,6 +204,7 @@ reg_take_row(void *ctx, const struct registration_row *row)
 	g->row.version = row->version;
 	g->row.created_ms = row->created_ms;
 	g->state = state_of(row->state);
+	g->cut = g->state == REG_SENDING || g->state == REG_CLEARING;
 	if (g->state > REG_FETCHING && g->state <= REG_READING) {
 		reg_unstage(g);
 		g->state = REG_FETCHING;

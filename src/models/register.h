@@ -185,6 +185,8 @@ struct reg {
 	/* A multipart upload that was begun. */
 	char *upload_file, *upload_id;
 	uint64_t part_size;
+	bool cut;                       /* an earlier daemon may have begun one
+	                                   that it did not write down */
 	enum reg_state then;            /* of REG_CLEARING: where it ends */
 
 	/* under way; at most one of them */

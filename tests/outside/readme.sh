@@ -4,7 +4,7 @@
 
 t_case "the lines for curl work when pasted"
 curl_lines() {
-	awk '/pastes this block/{want=1; next} want && /^```sh/{on=1; next}
+	awk '/pastes this block into a shell/{want=1; next} want && /^```sh/{on=1; next}
 	    on && /^```/{exit} on' "$T_ROOT/README.md" >lines
 	[ "$(grep -c curl lines)" -ge 8 ] || t_fail "the block was not found"
 	daemon_start
