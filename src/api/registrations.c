@@ -199,17 +199,17 @@ h_registrations(struct req *q)
 	struct rk_why own = { 0 };
 	json_t *list = NULL, *o;
 
+	if (cursor != NULL && !rk_id_ok(cursor))
+		rk_refuse_at(&q->why, "cursor", "is \"%.80s\", want `next` of "
+		    "the page before", cursor);
+	if (req_refused(q, P_INVALID_QUERY))
+		return;
 	if (models_name_ok(q->arg[0], &own) != RK_OK) {
 		reply_problem(q, P_NOT_FOUND, "the model %s",
 		    rk_why_first(&own));
 		rk_why_fini(&own);
 		return;
 	}
-	if (cursor != NULL && !rk_id_ok(cursor))
-		rk_refuse_at(&q->why, "cursor", "is \"%.80s\", want `next` of "
-		    "the page before", cursor);
-	if (req_refused(q, P_INVALID_QUERY))
-		return;
 	const enum rk_err rc = models_registrations(q->api->models, q->arg[0],
 	    cursor, limit + 1, &list);
 	if (rc != RK_OK) {
